@@ -1,0 +1,173 @@
+/**
+ * godwit: a VM created by one host daemon and moved to the other, by the API that `godwit migrate` uses.
+ *
+ * Must hold: the time counts from the request to the end of the migration, so that creating the destination QEMU is in
+ * it; that part ends with the phase `copying`.
+ */
+import { readdirSync, readFileSync } from 'node:fs';
+import type { MigrationView, ReportView } from '../src/api/migration-schema.ts';
+import type { GodwitHosts } from './godwit-hosts.ts';
+import { Guest } from './guest.ts';
+import { vmSpec } from './qemu-system.ts';
+import { type Bench, type Move, type RunPlace, type Session, type System, wallMs } from './system.ts';
+import type { Workload } from './workloads.ts';
+
+export interface GodwitMethod {
+  readonly name: string;
+  readonly description: string;
+  readonly mode: 'auto' | 'pre-copy' | 'post-copy' | 'hybrid';
+}
+
+export const GODWIT_METHODS: readonly GodwitMethod[] = [
+  { name: 'godwit-pre-copy', description: 'rounds, with throttle; max-downtime 50 ms', mode: 'pre-copy' },
+  { name: 'godwit-post-copy', description: 'at once', mode: 'post-copy' },
+  { name: 'godwit-auto', description: 'the default: pre-copy, then what is needed', mode: 'auto' },
+];
+
+/** How much longer than it was given a migration may take to end. */
+const PATIENCE_MS = 15_000;
+const SEARCH_INTERVAL_MS = 10;
+
+export class GodwitSystem implements System {
+  readonly name: string;
+  readonly description: string;
+  readonly #bench: Bench;
+  readonly #hosts: () => Promise<GodwitHosts>;
+  readonly #method: GodwitMethod;
+
+  /** @param hosts - started when they are first needed */
+  constructor(bench: Bench, hosts: () => Promise<GodwitHosts>, method: GodwitMethod) {
+    this.name = method.name;
+    this.description = method.description;
+    this.#bench = bench;
+    this.#hosts = hosts;
+    this.#method = method;
+  }
+
+  async open(place: RunPlace, workload: Workload): Promise<GodwitSession> {
+    const hosts = await this.#hosts();
+    const { memoryBytes, ...spec } = vmSpec(this.#bench, place.name, workload);
+    const created = await hosts.source.client.createVm({
+      ...spec,
+      memory: memoryBytes,
+      disks: [],
+      qemuArgs: [...spec.qemuArgs],
+    });
+    const source = Guest.find(created.pid!)!;
+    return new GodwitSession(hosts, source, { vm: place.name, mode: this.#method.mode, timeoutMs: workload.timeoutMs });
+  }
+}
+
+class GodwitSession implements Session {
+  readonly source: Guest;
+  readonly helperPids: readonly number[];
+  readonly #hosts: GodwitHosts;
+  readonly #request: { vm: string; mode: GodwitMethod['mode']; timeoutMs: number };
+  #destination: Guest | undefined;
+
+  constructor(
+    hosts: GodwitHosts,
+    source: Guest,
+    request: { vm: string; mode: GodwitMethod['mode']; timeoutMs: number },
+  ) {
+    this.source = source;
+    this.helperPids = [hosts.source.pid, hosts.destination.pid];
+    this.#hosts = hosts;
+    this.#request = request;
+  }
+
+  prepare(): Promise<undefined> {
+    return Promise.resolve(undefined);
+  }
+
+  async migrate(found: (destination: Guest) => void): Promise<Move> {
+    const { vm, mode, timeoutMs } = this.#request;
+    const { client } = this.#hosts.source;
+    const others = new Set(readdirSync('/proc'));
+    // The migration ends itself after `timeoutMs`; this is for one that does not.
+    const signal = AbortSignal.timeout(timeoutMs + PATIENCE_MS);
+    const search = setInterval(() => {
+      const guest = this.#destination === undefined ? findNew(vm, others) : undefined;
+      if (guest === undefined) return;
+      this.#destination = guest;
+      found(guest);
+    }, SEARCH_INTERVAL_MS);
+    try {
+      const startedAtMs = wallMs();
+      const to = this.#hosts.destination.migrationAddress;
+      const { id } = await client.migrate(vm, { to, mode, timeoutMs, onTimeout: 'cancel' });
+      let preparedAtMs: number | undefined;
+      for await (const event of client.watchMigration(id, { signal })) {
+        if (event.kind === 'migrationPhaseChanged' && event.phase !== 'preparing') preparedAtMs ??= event.atMs;
+        if (event.kind === 'migrationEnded') return this.#judge(event.migration, startedAtMs, preparedAtMs);
+      }
+      return { kind: 'failed', reason: 'the events ended before the migration did' };
+    } catch (error) {
+      if (!signal.aborted) throw error;
+      return { kind: 'failed', reason: 'the migration does not end' };
+    } finally {
+      clearInterval(search);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#hosts.destination.remove(this.#request.vm);
+    await this.#hosts.source.remove(this.#request.vm);
+    this.source[Symbol.dispose]();
+    this.#destination?.[Symbol.dispose]();
+  }
+
+  #judge(migration: MigrationView, startedAtMs: number, preparedAtMs: number | undefined): Move {
+    const endedAtMs = wallMs();
+    const { report } = migration;
+    if (migration.state === 'cancelled') return { kind: 'notConverged', afterMs: endedAtMs - startedAtMs };
+    if (migration.state !== 'completed' || report === null) {
+      return { kind: 'failed', reason: report?.error?.message ?? `it is ${migration.state}` };
+    }
+    if (this.#destination === undefined) return { kind: 'failed', reason: 'the destination QEMU was not found' };
+    const own = { ...ownNumbers(report), ownStartAfterMs: report.startedAt - startedAtMs };
+    return {
+      kind: 'moved',
+      startedAtMs,
+      ...(preparedAtMs === undefined ? {} : { preparedAtMs }),
+      endedAtMs,
+      destination: this.#destination,
+      own,
+    };
+  }
+}
+
+function ownNumbers(report: ReportView): Record<string, number> {
+  const { downtimeParts, postCopy } = report;
+  return {
+    ownTotalMs: report.totalMs,
+    ownDowntimeMs: report.downtimeMs ?? Number.NaN,
+    ownWireMegabytes: report.wireBytes / 1e6,
+    rounds: report.rounds.length,
+    throttleMaxPercent: report.throttle.maxPercent,
+    throttleMs: report.throttle.activeMs,
+    clockUncertaintyMs: report.clockUncertaintyMs,
+    ...prefixed('downtime.', downtimeParts),
+    ...prefixed('postCopy.', postCopy),
+  };
+}
+
+function prefixed(prefix: string, numbers: Readonly<Record<string, number>> | null): Record<string, number> {
+  return Object.fromEntries(Object.entries(numbers ?? {}).map(([name, value]) => [prefix + name, value]));
+}
+
+/** The QEMU of a VM among the processes that are not in `others`, by its command line. */
+function findNew(vm: string, others: ReadonlySet<string>): Guest | undefined {
+  const name = `guest=${vm},`;
+  for (const entry of readdirSync('/proc')) {
+    if (others.has(entry)) continue;
+    try {
+      if (!readFileSync(`/proc/${entry}/cmdline`, 'latin1').includes(name)) continue;
+      const guest = Guest.find(Number(entry));
+      if (guest !== undefined) return guest;
+    } catch {
+      // It ended while we looked, or it is the shell that is about to become QEMU.
+    }
+  }
+  return undefined;
+}

@@ -1,0 +1,97 @@
+/**
+ * What was promised, compared with what was measured (docs/performance.md).
+ *
+ * Must hold: a target whose numbers were not measured is left out, never met. It says; it never fails the bench.
+ */
+import type { Results } from './results.ts';
+import { median } from './statistics.ts';
+
+interface Target {
+  readonly claim: string;
+  /** NaN when something is missing. */
+  measure(results: Results): number;
+  readonly limit: number;
+}
+
+const DATA = 'data@1gbit';
+const UNSHAPED = 'data@unshaped';
+const NON_CONVERGING = 'non-converging@1gbit';
+/** godwit's default `--max-downtime`. */
+const MAX_DOWNTIME_MS = 50;
+
+const TARGETS: readonly Target[] = [
+  limit('pre-copy: downtime, ms', `${DATA}/godwit-pre-copy/downtimeMs`, 40),
+  ratio('pre-copy: downtime ÷ QEMU default', `${DATA}/godwit-pre-copy`, `${DATA}/qemu-pre-copy`, 'downtimeMs', 0.4),
+  ratio(
+    'pre-copy: downtime ÷ QEMU multifd+zstd',
+    `${DATA}/godwit-pre-copy`,
+    `${DATA}/qemu-multifd-zstd`,
+    'downtimeMs',
+    1,
+  ),
+  limit('post-copy: downtime, ms', `${DATA}/godwit-post-copy/downtimeMs`, 15),
+  limit(
+    'pre-copy of a non-converging VM: downtime, ms',
+    `${NON_CONVERGING}/godwit-pre-copy/downtimeMs`,
+    MAX_DOWNTIME_MS,
+  ),
+  limit('auto, non-converging VM: downtime, ms', `${NON_CONVERGING}/godwit-auto/downtimeMs`, 50),
+  ratio(
+    'auto, non-converging VM: total ÷ QEMU auto-converge',
+    `${NON_CONVERGING}/godwit-auto`,
+    `${NON_CONVERGING}/qemu-auto-converge`,
+    'totalMs',
+    0.25,
+  ),
+  ratio(
+    'auto, non-converging VM: total ÷ QEMU post-copy',
+    `${NON_CONVERGING}/godwit-auto`,
+    `${NON_CONVERGING}/qemu-post-copy`,
+    'totalMs',
+    1.1,
+  ),
+  ratio(
+    'unshaped, pre-copy: total ÷ QEMU default',
+    `${UNSHAPED}/godwit-pre-copy`,
+    `${UNSHAPED}/qemu-pre-copy`,
+    'totalMs',
+    0.7,
+  ),
+  limit('unshaped, post-copy: fault p50, µs', `${UNSHAPED}/godwit-post-copy/postCopy.faultMicrosecondsP50`, 150),
+  limit('unshaped, post-copy: fault p99, µs', `${UNSHAPED}/godwit-post-copy/postCopy.faultMicrosecondsP99`, 1000),
+  limit('tracking at one round a second: guest work lost, %', 'tracking/words-1s/lostPercent', 5),
+  limit('a whole pre-copy, unshaped: guest work lost, %', 'computing@unshaped/godwit-pre-copy/lostPercent', 15),
+  ...[20, 50, 80].map((percent) =>
+    limit(`throttle ${percent} %: points off what was asked`, `throttle/${percent}/offPoints`, 10),
+  ),
+];
+
+/** Lines `met` or `missed`, and the guests of godwit's that came out broken. */
+export function renderTargets(results: Results, godwitRuns: readonly string[]): string[] {
+  const lines = TARGETS.flatMap((target) => {
+    const value = target.measure(results);
+    if (Number.isNaN(value)) return [];
+    const verdict = value <= target.limit ? 'met   ' : 'missed';
+    return [`${verdict}  ${target.claim}: ${value.toFixed(2)} (at most ${target.limit})`];
+  });
+  const runs = godwitRuns.filter((name) => results.hasRun(name)).map((name) => results.tally(name));
+  const count = runs.reduce((sum, tally) => sum + tally.runs, 0);
+  if (count === 0) return lines;
+  const bad = runs.reduce((sum, { broken, failed, notConverged }) => sum + broken + failed + notConverged, 0);
+  return [
+    ...lines,
+    `${bad === 0 ? 'met   ' : 'missed'}  godwit's guests that came out broken, or not at all: ${bad} of ${count}`,
+  ];
+}
+
+function limit(claim: string, name: string, most: number): Target {
+  return { claim, limit: most, measure: (results) => median(results.samples(name)) };
+}
+
+function ratio(claim: string, ours: string, theirs: string, number: string, most: number): Target {
+  const measure = (results: Results): number => {
+    const other = results.samples(`${theirs}/${number}`);
+    return median(results.samples(`${ours}/${number}`)) / median(other);
+  };
+  return { claim, limit: most, measure };
+}

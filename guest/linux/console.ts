@@ -1,0 +1,41 @@
+/**
+ * What the sample guest says on its console.
+ *
+ * Must hold: knows the lines of workload/main.c and nothing else; a line that is not whole yet is not taken.
+ */
+
+export interface Heartbeat {
+  /** Counts from 1; starts again only when the guest has. */
+  readonly number: number;
+  /** The guest's clocks: seconds since boot, and Unix time. */
+  readonly uptimeSeconds: number;
+  readonly wallSeconds: number;
+  /** Pages written and verified so far, pages found corrupt. */
+  readonly work: number;
+  readonly checked: number;
+  readonly errors: number;
+}
+
+const HEARTBEAT = /^heartbeat (\d+) uptime=([\d.]+) wall=([\d.]+) work=(\d+) checked=(\d+) errors=(\d+)(?=\r?\n)/gm;
+
+/** All heartbeats in the console's text, oldest first. */
+export function readHeartbeats(text: string): Heartbeat[] {
+  return [...text.matchAll(HEARTBEAT)].map((match) => {
+    const [number, uptimeSeconds, wallSeconds, work, checked, errors] = match.slice(1).map(Number) as Numbers;
+    return { number, uptimeSeconds, wallSeconds, work, checked, errors };
+  });
+}
+
+export function lastHeartbeat(text: string): Heartbeat | undefined {
+  return readHeartbeats(text.slice(-TAIL_LENGTH)).at(-1);
+}
+
+/** What the guest has said of damage: lines with `memory CORRUPT`, kernel panics, errors of the workload. */
+export function readComplaints(text: string): string[] {
+  return text.split(/\r?\n/).filter((line) => /memory CORRUPT|Kernel panic|BUG:|Oops|soft lockup|^error: /.test(line));
+}
+
+type Numbers = [number, number, number, number, number, number];
+
+/** Some thirty seconds of heartbeats. */
+const TAIL_LENGTH = 8192;

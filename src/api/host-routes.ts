@@ -1,0 +1,41 @@
+/** Routes about the daemon itself: /v1/host, /healthz, /metrics. */
+import { z } from 'zod';
+import { HostSchema } from './host-schema.ts';
+import { errors, type Routes } from './routes.ts';
+import type { HostService } from './service.ts';
+
+export function addHostRoutes(routes: Routes, service: HostService): void {
+  routes.get(
+    '/v1/host',
+    { schema: { tags: ['host'], summary: 'This host', response: { 200: HostSchema, ...errors } } },
+    () => service.host(),
+  );
+  routes.get(
+    '/healthz',
+    {
+      schema: {
+        tags: ['host'],
+        summary: 'Answers while the daemon lives',
+        response: { 200: z.object({ ok: z.boolean() }) },
+      },
+    },
+    () => ({ ok: true }),
+  );
+  routes.get(
+    '/metrics',
+    {
+      schema: {
+        tags: ['host'],
+        summary: 'Metrics in Prometheus text format (docs/operations.md)',
+        response: { 200: { description: 'Metrics', content: { 'text/plain': { schema: z.string() } } } },
+      },
+    },
+    async (_request, reply) => {
+      // The content type makes fastify send the text as it is, not as JSON.
+      return reply
+        .header('content-type', 'text/plain; version=0.0.4; charset=utf-8')
+        .serializer((text: string) => text)
+        .send(await service.metrics());
+    },
+  );
+}

@@ -1,0 +1,50 @@
+/** Routes about migrations: /v1/migrations and everything below it. */
+import { z } from 'zod';
+import { MigrationSchema, TuneSchema } from './migration-schema.ts';
+import { errors, IdParams, type Routes } from './routes.ts';
+import type { HostService } from './service.ts';
+
+const tags = ['migrations'];
+const ListQuery = z.object({
+  limit: z.coerce
+    .number({ error: 'give a whole number from 1 to 1000' })
+    .int()
+    .min(1)
+    .max(1000, { error: 'give a whole number from 1 to 1000' })
+    .default(100),
+});
+const EmptyBody = z.object({}).loose();
+
+export function addMigrationRoutes(routes: Routes, service: HostService): void {
+  routes.get(
+    '/v1/migrations',
+    {
+      schema: {
+        tags,
+        summary: 'Migrations that run and the last that ended, newest first',
+        querystring: ListQuery,
+        response: { 200: z.array(MigrationSchema), ...errors },
+      },
+    },
+    (request) => service.listMigrations(request.query.limit),
+  );
+  const one = { tags, params: IdParams, response: { 200: MigrationSchema, ...errors } };
+  routes.get('/v1/migrations/:id', { schema: { ...one, summary: 'One migration' } }, (request) =>
+    service.showMigration(request.params.id),
+  );
+  routes.post(
+    '/v1/migrations/:id/actions/cancel',
+    { schema: { ...one, summary: 'Cancel; the VM goes on at the source', body: EmptyBody } },
+    (request) => service.cancelMigration(request.params.id),
+  );
+  routes.post(
+    '/v1/migrations/:id/actions/tune',
+    { schema: { ...one, summary: 'Change bandwidth or downtime limit', body: TuneSchema } },
+    (request) => service.tuneMigration(request.params.id, request.body),
+  );
+  routes.post(
+    '/v1/migrations/:id/actions/switch-postcopy',
+    { schema: { ...one, summary: 'Stop pre-copy and go on by post-copy', body: EmptyBody } },
+    (request) => service.switchToPostCopy(request.params.id),
+  );
+}

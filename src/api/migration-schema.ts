@@ -1,0 +1,208 @@
+/**
+ * Migrations as the API speaks of them: requests, the view of one, its progress and its report.
+ *
+ * Must hold: the schemas describe exactly the engine's types in src/migration (the assignments at the end do not
+ * compile otherwise).
+ */
+import { z } from 'zod';
+import type { MigrationProgress } from '../migration/progress.ts';
+import type { MigrationReport } from '../migration/report.ts';
+import { MIGRATION_MODES, type MigrationOptions, TIMEOUT_ACTIONS } from '../migration/request.ts';
+import { ErrorSchema } from './error-schema.ts';
+import { choice, flag, integer, number, strictObject, text } from './field.ts';
+
+const modes = [...MIGRATION_MODES] as ['auto', 'pre-copy', 'post-copy', 'hybrid'];
+const timeoutActions = [...TIMEOUT_ACTIONS] as ['post-copy', 'cancel', 'pause'];
+const MAX_MS = 30 * 86_400_000; // a month: longer is a typing mistake
+
+const bandwidth = number(0, 1e12, 'give bytes a second from 0 (unlimited) to 1e12').describe(
+  'Bytes a second on the wire; 0 is unlimited.',
+);
+const maxDowntime = number(0.1, 600_000, 'give milliseconds from 0.1 to 600000').describe(
+  'The downtime that stop-and-finish may be predicted to take, milliseconds.',
+);
+const ToSchema = text('give HOST:PORT of the other host, or its name in the `peers` of the config').describe(
+  'Migration address HOST:PORT of the other host, or its name in `peers`.',
+);
+
+export const ThrottleSchema = strictObject({
+  enabled: flag().optional().describe('Whether the vCPUs may be slowed at all.'),
+  minRatio: number(0, 1e6, 'give a number from 0 to 1000000')
+    .optional()
+    .describe('S3: slow down when transmission rate ÷ modification rate is at or below this.'),
+  minPagesPerSecond: number(0, 1e9, 'give pages a second from 0')
+    .optional()
+    .describe('S4: slow down when fewer pages a second than this are sent; 0 is off.'),
+  historyPagesPerSecond: number(0, 1e9, 'give pages a second from 0')
+    .optional()
+    .describe('S5: slow down from the start when the history shows more modified pages a second; 0 is off.'),
+  maxPercent: integer(0, 99, 'give a whole percentage from 0 to 99')
+    .optional()
+    .describe("The strongest slowdown, in percent of the vCPUs' time."),
+});
+
+export const MigrateSchema = strictObject({
+  to: ToSchema,
+  mode: choice(modes).optional().describe('Default auto: pre-copy, then throttle, then post-copy as needed.'),
+  bandwidthBytesPerSecond: bandwidth.optional(),
+  maxDowntimeMs: maxDowntime.optional(),
+  timeoutMs: integer(0, MAX_MS, 'give milliseconds from 0 (never) to 30 days')
+    .optional()
+    .describe('Milliseconds from the start until `onTimeout` happens; 0 is never.'),
+  onTimeout: choice(timeoutActions).optional(),
+  verify: flag().optional().describe('Compare digests of all guest memory on both sides.'),
+  throttle: ThrottleSchema.optional(),
+}).meta({ id: 'MigrateRequest', description: 'All but `to` has a default (docs/cli.md).' });
+export type MigrateBody = z.output<typeof MigrateSchema>;
+
+export const CheckSchema = strictObject({ to: ToSchema }).meta({ id: 'CheckRequest' });
+
+export const TuneSchema = strictObject({
+  bandwidthBytesPerSecond: bandwidth.optional(),
+  maxDowntimeMs: maxDowntime.optional(),
+})
+  .refine((body) => body.bandwidthBytesPerSecond !== undefined || body.maxDowntimeMs !== undefined, {
+    error: 'give bandwidthBytesPerSecond or maxDowntimeMs',
+  })
+  .meta({ id: 'TuneRequest' });
+export type TuneBody = z.output<typeof TuneSchema>;
+
+export const CheckResultSchema = z
+  .object({
+    ok: z.boolean(),
+    blockers: z.array(z.object({ id: z.string(), what: z.string(), reason: z.string(), fix: z.string() })),
+    notes: z.array(z.string()),
+    facts: z.record(z.string(), z.unknown()),
+  })
+  .meta({ id: 'CheckResult', description: 'What would block a migration, from both hosts.' });
+
+export const ProgressSchema = z
+  .object({
+    phase: z.string(),
+    round: z.number(),
+    percent: z.number().describe('0 to 100, never falls.'),
+    sentBytes: z.number(),
+    remainingBytes: z.number(),
+    ramBytes: z.number(),
+    bytesPerSecond: z.number(),
+    dirtyBytesPerSecond: z.number(),
+    throttlePercent: z.number(),
+    etaMs: z.number().nullable(),
+    predictedDowntimeMs: z.number().nullable(),
+    waitingFor: z.string().nullable(),
+    verdict: z.object({ kind: z.string(), text: z.string() }),
+  })
+  .meta({ id: 'MigrationProgress' });
+
+export const OptionsSchema = z
+  .object({
+    mode: z.enum(modes),
+    bandwidthBytesPerSecond: z.number(),
+    maxDowntimeMs: z.number(),
+    timeoutMs: z.number(),
+    onTimeout: z.enum(timeoutActions),
+    verify: z.boolean(),
+    throttle: z.object({
+      enabled: z.boolean(),
+      minRatio: z.number(),
+      minPagesPerSecond: z.number(),
+      historyPagesPerSecond: z.number(),
+      maxPercent: z.number(),
+    }),
+  })
+  .meta({ id: 'MigrationOptions' });
+
+export const ReportSchema = z
+  .object({
+    id: z.string(),
+    vm: z.string(),
+    from: z.string(),
+    to: z.string(),
+    mode: z.enum(modes),
+    outcome: z.enum(['completed', 'failed', 'cancelled', 'refused']),
+    error: ErrorSchema.nullable(),
+    startedAt: z.number(),
+    totalMs: z.number(),
+    downtimeMs: z.number().nullable(),
+    downtimeParts: z
+      .object({
+        stop: z.number(),
+        lastRound: z.number(),
+        saveState: z.number(),
+        transferState: z.number(),
+        loadState: z.number(),
+        commit: z.number(),
+        resume: z.number(),
+        verify: z.number(),
+      })
+      .nullable(),
+    wireBytes: z.number(),
+    ramBytes: z.number(),
+    pages: z.object({
+      total: z.number(),
+      hole: z.number(),
+      zero: z.number(),
+      sent: z.number(),
+      resent: z.number(),
+    }),
+    rounds: z
+      .array(
+        z.object({
+          number: z.number(),
+          pages: z.number(),
+          bytes: z.number(),
+          ms: z.number(),
+          transmissionPagesPerSecond: z.number(),
+          modificationPagesPerSecond: z.number(),
+          ratio: z.number(),
+          throttlePercent: z.number(),
+          rule: z.string(),
+        }),
+      )
+      .readonly(),
+    throttle: z.object({ mechanism: z.string(), maxPercent: z.number(), activeMs: z.number() }),
+    postCopy: z
+      .object({
+        missingPages: z.number(),
+        faults: z.number(),
+        faultMicrosecondsP50: z.number(),
+        faultMicrosecondsP99: z.number(),
+        pushedPages: z.number(),
+        residentMs: z.number(),
+        reconnects: z.number(),
+      })
+      .nullable(),
+    verify: z.object({ scheme: z.string(), pages: z.number(), equal: z.boolean() }).nullable(),
+    owner: z.string(),
+    clockUncertaintyMs: z.number(),
+  })
+  .meta({ id: 'MigrationReport', description: 'What the migration did, measured; docs/report.md.' });
+
+export type ReportView = z.output<typeof ReportSchema>;
+
+export const MIGRATION_STATES = ['running', 'completed', 'failed', 'cancelled', 'refused'] as const;
+
+export const MigrationSchema = z
+  .object({
+    id: z.string(),
+    vm: z.string(),
+    direction: z.enum(['outgoing', 'incoming']),
+    peer: z.string().describe('Name or address of the other host.'),
+    state: z.enum(MIGRATION_STATES),
+    phase: z.string().nullable(),
+    options: OptionsSchema.nullable().describe('null for a migration of which only the report is left.'),
+    progress: ProgressSchema.nullable(),
+    notes: z.array(z.object({ level: z.enum(['info', 'warn']), text: z.string() })),
+    startedAtMs: z.number(),
+    report: ReportSchema.nullable().describe('Present once the migration has ended.'),
+  })
+  .meta({ id: 'Migration' });
+export type MigrationView = z.output<typeof MigrationSchema>;
+
+/** Compiles only as long as the engine's own types say the same as these schemas. */
+type Same<Engine extends Api, Api> = Engine extends Api ? true : never;
+export const SCHEMAS_MATCH_ENGINE: readonly [
+  Same<MigrationProgress, z.output<typeof ProgressSchema>>,
+  Same<MigrationReport, z.output<typeof ReportSchema>>,
+  Same<MigrationOptions, z.output<typeof OptionsSchema>>,
+] = [true, true, true];

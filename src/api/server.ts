@@ -1,0 +1,103 @@
+/**
+ * The HTTP API: fastify with the schemas as the single source of validation, types and the OpenAPI document.
+ *
+ * Must hold: bodies are bounded; a listener that other machines can reach needs the token; a request without a token
+ * that a web page could have caused (foreign Host or Origin) is refused.
+ */
+import fastifySwagger from '@fastify/swagger';
+import fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
+import { jsonSchemaTransform, jsonSchemaTransformObject, type ZodTypeProvider } from 'fastify-type-provider-zod';
+import type { z } from 'zod';
+import { asGodwitError, ERRORS, type ErrorBody, GodwitError } from '../base/errors.ts';
+import { type AccessPolicy, refuseAccess } from './access.ts';
+import { addEventRoutes } from './event-routes.ts';
+import { addHostRoutes } from './host-routes.ts';
+import { inputError } from './input-error.ts';
+import { addMigrationRoutes } from './migration-routes.ts';
+import { tidyComponents } from './openapi.ts';
+import type { HostService } from './service.ts';
+import { addVmRoutes } from './vm-routes.ts';
+
+// A VM spec with 256 disks and 256 arguments is well below 100 KB.
+const MAX_BODY_BYTES = 256 * 1024;
+
+export interface ApiServerOptions {
+  readonly service: HostService;
+  readonly access: AccessPolicy;
+  readonly version: string;
+  readonly logger?: FastifyBaseLogger;
+}
+
+export type ApiServer = FastifyInstance;
+
+/** Builds the server; it does not listen yet: hand its `routing` to the listeners of `listen.ts`. */
+export async function buildApiServer(options: ApiServerOptions): Promise<ApiServer> {
+  const app = fastify({
+    bodyLimit: MAX_BODY_BYTES,
+    ...(options.logger === undefined ? { logger: false } : { loggerInstance: options.logger }),
+    logController: new LogController({ disableRequestLogging: true }),
+  });
+  // JSON only: a web page of another site cannot send it without asking first.
+  app.removeContentTypeParser('text/plain');
+  app.setValidatorCompiler<z.ZodType>(({ schema, httpPart }) => (input) => {
+    const result = schema.safeParse(input ?? {});
+    if (result.success) return { value: result.data };
+    return { error: inputError(result.error, input ?? {}, httpPart === 'body' ? '' : (httpPart ?? '')) };
+  });
+  app.setSerializerCompiler(() => (data) => JSON.stringify(data));
+  app.setErrorHandler((error, request, reply) => {
+    const body = errorBody(error);
+    const status = ERRORS[body.code].httpStatus;
+    if (status >= 500) request.log.warn({ err: error, url: request.url }, body.message);
+    void reply.code(status).send(body);
+  });
+  app.setNotFoundHandler((request) => {
+    throw new GodwitError('GW_NOT_FOUND', { kind: 'API route', name: `${request.method} ${request.url}` });
+  });
+  app.addHook('onRequest', (request, _reply, done) => {
+    const refusal = refuseAccess(options.access, request.raw);
+    if (refusal) done(refusal);
+    else done();
+  });
+  await app.register(fastifySwagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'godwit host',
+        version: options.version,
+        description: 'Virtual machines of one host and their live migration. Errors: docs/errors.md.',
+        license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
+      },
+      components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
+      security: [{}, { token: [] }],
+    },
+    transform: jsonSchemaTransform,
+    transformObject: (document) => tidyComponents(jsonSchemaTransformObject(document)),
+  });
+  const typed = app.withTypeProvider<ZodTypeProvider>();
+  await typed.register(async (scope) => {
+    const routes = scope.withTypeProvider<ZodTypeProvider>();
+    addHostRoutes(routes, options.service);
+    addVmRoutes(routes, options.service);
+    addMigrationRoutes(routes, options.service);
+    addEventRoutes(routes, options.service);
+    routes.get('/openapi.json', { schema: { hide: true } }, () => app.swagger());
+  });
+  await app.ready();
+  return app;
+}
+
+/** Fastify's own refusals (bad JSON, body too large, wrong content type) become input errors. */
+function errorBody(error: unknown): ErrorBody {
+  if (error instanceof GodwitError) return error.toBody();
+  const status = (error as { statusCode?: unknown }).statusCode;
+  if (typeof status === 'number' && status >= 400 && status < 500) {
+    const fix = status === 413 ? `give at most ${MAX_BODY_BYTES} bytes` : 'give one JSON document (application/json)';
+    return new GodwitError('GW_INPUT_INVALID', {
+      field: 'request body',
+      value: (error as Error).message,
+      fix,
+    }).toBody();
+  }
+  return asGodwitError(error).toBody();
+}

@@ -1,0 +1,51 @@
+/**
+ * What the API needs from the host daemon behind it.
+ *
+ * Owns: the port between HTTP and the host. Every method that cannot do what it was asked throws a GodwitError.
+ */
+import type { CheckResult } from '../migration/handle.ts';
+import type { EventHub } from './event-hub.ts';
+import type { HostView } from './host-schema.ts';
+import type { MigrateBody, MigrationView, TuneBody } from './migration-schema.ts';
+import type { AdoptBody, VmSpecBody, VmView } from './vm-schema.ts';
+
+export interface ConsoleOptions {
+  /** Only the last so many bytes; undefined: all. */
+  readonly tailBytes?: number;
+  /** Goes on with what the guest writes until the VM is gone or `signal` fires. */
+  readonly follow: boolean;
+  readonly signal: AbortSignal;
+}
+
+export interface HostService {
+  readonly events: EventHub;
+  host(): HostView;
+
+  listVms(): VmView[];
+  showVm(name: string): VmView;
+  createVm(spec: VmSpecBody): Promise<VmView>;
+  adoptVm(request: AdoptBody): Promise<VmView>;
+  pauseVm(name: string): Promise<VmView>;
+  resumeVm(name: string): Promise<VmView>;
+  /** Asks the guest to power down; after `timeoutMs` QEMU is told to quit. */
+  stopVm(name: string, timeoutMs: number): Promise<VmView>;
+  /** Ends QEMU at once. */
+  killVm(name: string): Promise<VmView>;
+  /** Forgets a VM whose QEMU has ended, and deletes its files. */
+  removeVm(name: string): Promise<void>;
+  readConsole(name: string, options: ConsoleOptions): AsyncIterable<Uint8Array>;
+
+  checkVm(name: string, to: string): Promise<CheckResult>;
+  migrateVm(name: string, request: MigrateBody): Promise<MigrationView>;
+
+  listMigrations(limit: number): MigrationView[];
+  showMigration(id: string): MigrationView;
+  /** Resolves when the migration has ended. */
+  waitForMigration(id: string): Promise<MigrationView>;
+  cancelMigration(id: string): Promise<MigrationView>;
+  tuneMigration(id: string, request: TuneBody): Promise<MigrationView>;
+  switchToPostCopy(id: string): Promise<MigrationView>;
+
+  /** Prometheus text format. */
+  metrics(): Promise<string>;
+}

@@ -1,0 +1,150 @@
+/**
+ * Every error godwit can report: one table, one class.
+ *
+ * Owns: the codes, their texts and what they mean outside (HTTP status, exit status of the CLI). docs/errors.md is
+ * compared with the table by a test.
+ * Must hold: nothing decides by message text; the cause's text is never repeated in a message (the printer walks the
+ * chain); an error that crosses the wire is `{code, message, details}` and never a stack trace.
+ */
+
+export type JsonValue = string | number | boolean | null | readonly JsonValue[] | { readonly [key: string]: JsonValue };
+
+interface ErrorRow {
+  /** Sentence case, no full stop; `{name}` is replaced by the detail of that name. */
+  readonly text: string;
+  readonly httpStatus: number;
+  /** 1 failed, 2 bad usage or input, 3 refused (blocked), 130 cancelled. */
+  readonly exitStatus: 1 | 2 | 3 | 130;
+}
+
+function row(exitStatus: ErrorRow['exitStatus'], httpStatus: number, text: string): ErrorRow {
+  return { exitStatus, httpStatus, text };
+}
+
+export const ERRORS = {
+  // Input
+  GW_INPUT_INVALID: row(2, 400, '{field}: {value} is not valid: {fix}'),
+  GW_INPUT_UNREADABLE: row(2, 400, 'Cannot read {path}: {reason}'),
+  GW_USAGE: row(2, 400, '{reason}'),
+  // API
+  GW_API_UNREACHABLE: row(1, 502, 'No godwit host answers at {url}: {reason}'),
+  GW_API_UNAUTHORIZED: row(3, 401, 'This API address needs a bearer token: {fix}'),
+  GW_NOT_FOUND: row(2, 404, 'There is no {kind} named {name} on this host'),
+  GW_CONFLICT: row(3, 409, '{kind} {name} cannot do that now: {reason}'),
+  GW_VM_EXISTS: row(3, 409, 'This host already has a VM named {name}'),
+  GW_HOST_START: row(1, 500, 'The host daemon cannot start: {reason}'),
+  GW_INTERNAL: row(1, 500, 'Internal error: {reason}'),
+  // Kernel
+  GW_SYS_CALL: row(1, 500, '{call} failed: {errno}'),
+  GW_SYS_UNSUPPORTED: row(3, 501, 'This kernel or machine cannot do {feature}: {reason}'),
+  GW_SYS_INJECT: row(1, 500, 'Cannot run a system call inside process {pid}: {reason}'),
+  GW_SYS_PROCESS_GONE: row(1, 500, 'Process {pid} has ended'),
+  GW_SYS_NO_ROOM: row(3, 507, 'Not enough {resource} on host {host}: {needed} needed, {available} available'),
+  // QEMU
+  GW_QEMU_START: row(1, 500, 'QEMU did not start: {reason}'),
+  GW_QEMU_GONE: row(1, 500, 'QEMU of VM {vm} has ended: {reason}'),
+  GW_QMP_ERROR: row(1, 500, 'QEMU refused {command}: {reason}'),
+  GW_QMP_TIMEOUT: row(1, 504, 'QEMU did not answer {command} within {timeoutMs} ms'),
+  GW_QMP_CLOSED: row(1, 502, 'The QMP connection to {path} is closed'),
+  GW_QMP_UNREACHABLE: row(1, 502, 'Cannot connect to the QMP socket {path}: {reason}'),
+  GW_QMP_BUSY: row(3, 409, 'The QMP socket {path} took the connection but sent no greeting: {reason}'),
+  GW_QMP_PROTOCOL: row(1, 502, 'What answers at {path} does not speak QMP: {reason}'),
+  GW_QEMU_STATE: row(1, 500, 'QEMU could not {action} the device state: {reason}'),
+  // Wire
+  GW_WIRE_BAD_MAGIC: row(1, 502, 'The peer does not speak the godwit migration protocol'),
+  GW_WIRE_VERSION: row(3, 502, 'The peer speaks protocol versions {theirs}, this host {ours}'),
+  GW_WIRE_FRAME_UNKNOWN: row(1, 502, 'The peer sent a frame of unknown type {type}'),
+  GW_WIRE_FRAME_TOO_LARGE: row(1, 502, 'The peer sent a frame of {length} bytes, more than the {limit} allowed'),
+  GW_WIRE_FRAME_INVALID: row(1, 502, 'The peer sent an invalid {frame} frame: {reason}'),
+  GW_WIRE_CLOSED: row(1, 502, 'The migration connection to {peer} was cut: {reason}'),
+  GW_WIRE_TIMEOUT: row(1, 504, 'The peer {peer} sent nothing for {timeoutMs} ms'),
+  GW_PEER_UNREACHABLE: row(1, 502, 'Cannot reach the migration port of {peer}: {reason}'),
+  GW_PEER_UNKNOWN_SESSION: row(3, 404, 'The peer knows no migration with this session key'),
+  // Migration
+  GW_MIGRATION_REFUSED: row(3, 409, 'Host {host} refused VM {vm}: {reason}'),
+  GW_MIGRATION_BLOCKED: row(3, 409, 'VM {vm} cannot be migrated: {reason}'),
+  GW_MIGRATION_BUSY: row(3, 409, 'VM {vm} is being migrated (migration {id})'),
+  GW_MIGRATION_CANCELLED: row(130, 409, 'The migration was cancelled'),
+  GW_MIGRATION_TOO_LATE: row(3, 409, 'Too late to cancel: VM {vm} already runs at the destination'),
+  GW_MIGRATION_TIMEOUT: row(1, 504, 'The migration did not finish within {timeoutMs} ms'),
+  GW_MIGRATION_NO_CONVERGENCE: row(1, 409, 'The VM changes memory faster than it can be sent: {reason}'),
+  GW_MIGRATION_VERIFY: row(1, 500, 'Memory differs between source and destination: {reason}'),
+  GW_MIGRATION_PEER_FAILED: row(1, 502, 'The other host gave up: {reason}'),
+  GW_MIGRATION_INTERRUPTED: row(1, 500, 'The host daemon stopped during the migration (phase {phase})'),
+  GW_MIGRATION_UNDECIDED: row(1, 500, 'VM {vm} is loaded here, but whether {peer} gave it away is not known yet'),
+  GW_PHASE_REFUSED: row(1, 409, 'Phase {phase} does not allow {event}'),
+  GW_JOURNAL_CORRUPT: row(1, 500, 'The journal {path} is damaged at byte {offset}: {reason}'),
+} as const satisfies Record<string, ErrorRow>;
+
+export type ErrorCode = keyof typeof ERRORS;
+export type ErrorDetails = Readonly<Record<string, JsonValue>>;
+
+/** What crosses the wire and the API. */
+export interface ErrorBody {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly details: ErrorDetails;
+}
+
+export class GodwitError extends Error {
+  readonly code: ErrorCode;
+  readonly details: ErrorDetails;
+
+  constructor(code: ErrorCode, details: ErrorDetails = {}, options?: ErrorOptions) {
+    super(fill(ERRORS[code].text, details), options);
+    this.name = 'GodwitError';
+    this.code = code;
+    this.details = details;
+  }
+
+  toBody(): ErrorBody {
+    return { code: this.code, message: explain(this), details: this.details };
+  }
+
+  /** The error a peer or a server told us; an unknown code becomes GW_INTERNAL. */
+  static fromBody(body: { code: string; message: string; details?: unknown }): GodwitError {
+    const known = Object.hasOwn(ERRORS, body.code);
+    const code = known ? (body.code as ErrorCode) : 'GW_INTERNAL';
+    const details = known ? (isRecord(body.details) ? body.details : {}) : { reason: body.message };
+    const error = new GodwitError(code, details);
+    error.message = body.message;
+    return error;
+  }
+}
+
+/** Any thrown value as a GodwitError; what is not one becomes the cause of a GW_INTERNAL. */
+export function asGodwitError(thrown: unknown): GodwitError {
+  if (thrown instanceof GodwitError) return thrown;
+  const reason = thrown instanceof Error ? thrown.message : String(thrown);
+  return new GodwitError('GW_INTERNAL', { reason }, { cause: thrown });
+}
+
+export function hasCode(thrown: unknown, code: ErrorCode): boolean {
+  return thrown instanceof GodwitError && thrown.code === code;
+}
+
+/** Longer chains are cut, and causes that go round in a circle end. */
+const MAX_CAUSES = 8;
+
+/** The whole chain of causes in one line, outermost first. */
+export function explain(error: unknown): string {
+  const parts: string[] = [];
+  let at = error;
+  for (let depth = 0; depth < MAX_CAUSES && at !== undefined && at !== null; depth++) {
+    const text = at instanceof Error ? at.message : String(at);
+    if (!parts.some((part) => part.includes(text))) parts.push(text);
+    at = at instanceof Error ? at.cause : undefined;
+  }
+  return parts.join(': ');
+}
+
+function isRecord(value: unknown): value is ErrorDetails {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function fill(template: string, details: ErrorDetails): string {
+  return template.replace(/\{(\w+)\}/g, (_, name: string) => {
+    const value = details[name];
+    return value === undefined ? 'unknown' : typeof value === 'string' ? value : JSON.stringify(value);
+  });
+}

@@ -1,0 +1,77 @@
+/** `godwit host`: runs the host daemon in the foreground. */
+import type { Command } from 'commander';
+import { explain } from '../base/errors.ts';
+import type { CommandContext } from './command-context.ts';
+import { printResult } from './io.ts';
+import { VERSION } from './version.ts';
+
+interface HostFlags {
+  readonly name?: string;
+  readonly listen?: string[];
+  readonly migrationListen?: string;
+  readonly insecureMigration?: boolean;
+  readonly state?: string;
+  readonly config?: string;
+  readonly tokenFile?: string;
+  readonly peer?: string[];
+  readonly logLevel?: string;
+  readonly logFormat?: string;
+}
+
+export function addHostCommand(program: Command, context: CommandContext): void {
+  const collect = (value: string, before: string[] = []): string[] => [...before, value];
+  program
+    .command('host')
+    .description('run the host daemon in the foreground; SIGTERM ends it and leaves the VMs running')
+    .option('--name <name>', "this host's name (default: the machine's)")
+    .option(
+      '--listen <address>',
+      'API address HOST:PORT or unix:/path; may be given again (default: 127.0.0.1:7700)',
+      collect,
+    )
+    .option('--migration-listen <address>', 'migration port HOST:PORT (default: 127.0.0.1:7710)')
+    .option('--insecure-migration', 'allow a migration port that other machines can reach, unencrypted')
+    .option('--state <dir>', 'state directory (default: /var/lib/godwit)')
+    .option('--config <file>', 'YAML config file (docs/spec.md); options here win over it')
+    .option('--peer <name=address>', 'another host by name; may be given again', collect)
+    .option('--log-level <level>', 'trace, debug, info, warn, error or silent')
+    .option('--log-format <format>', 'pretty or json (default: pretty in a terminal)')
+    .addHelpText(
+      'after',
+      '\nPort 0 lets the system choose; the ready line, or with --json one JSON document, says which.',
+    )
+    .action(async (_flags: HostFlags, command: Command) => {
+      const flags = context.options<HostFlags>(command);
+      // Loaded here only: no other command needs the kernel and QEMU parts.
+      const { runHost } = await import('../host/run-host.ts');
+      const left = await runHost({
+        flags: settingsOfFlags(flags),
+        ...(flags.config === undefined ? {} : { configPath: flags.config }),
+        token: context.io.environment['GODWIT_TOKEN'],
+        terminal: context.io.errIsTerminal,
+        version: VERSION,
+        ready: (facts) => {
+          const line = `godwit host ${facts.name} ready: API ${facts.api}, migration ${facts.migration}\n`;
+          context.io.err(line);
+          if (flags.json === true) printResult({ json: true, io: context.io }, facts, () => '');
+        },
+        onStopSignal: (listener) => context.io.onInterrupt(listener),
+        warn: (error) => context.io.err(`godwit: ${explain(error)}\n`),
+      });
+      context.exitStatus = left === 0 ? 0 : 1;
+    });
+}
+
+/** The options as settings of the config file's form. */
+export function settingsOfFlags(flags: HostFlags): Record<string, unknown> {
+  const { peer, listen, name, migrationListen, insecureMigration, state, tokenFile, logLevel, logFormat } = flags;
+  const peers = peer?.map((text) => {
+    const at = text.indexOf('=');
+    return at === -1 ? [text, ''] : [text.slice(0, at), text.slice(at + 1)];
+  });
+  const settings = { listen, name, migrationListen, insecureMigration, state, tokenFile, logLevel, logFormat };
+  return {
+    ...Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined)),
+    ...(peers === undefined ? {} : { peers: Object.fromEntries(peers) as Record<string, string> }),
+  };
+}

@@ -1,0 +1,142 @@
+/** `godwit migrate` and `godwit check`. */
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { parseInput } from '../api/input-error.ts';
+import { type MigrateBody, MigrateSchema } from '../api/migration-schema.ts';
+import { formatDuration, parseDurationMs, parseRate } from '../base/units.ts';
+import { DEFAULT_MIGRATION_OPTIONS, MIGRATION_MODES, TIMEOUT_ACTIONS } from '../migration/request.ts';
+import { withClient } from './api-connection.ts';
+import type { CommandContext } from './command-context.ts';
+import { printResult } from './io.ts';
+import { renderCheck, renderReport } from './report-view.ts';
+import { exitStatusOf, watchMigration } from './watch-migration.ts';
+
+export interface MigrateFlags {
+  readonly to: string;
+  readonly mode?: MigrateBody['mode'];
+  readonly maxDowntime?: number;
+  readonly bandwidth?: number;
+  readonly timeout?: number;
+  readonly onTimeout?: MigrateBody['onTimeout'];
+  readonly verify?: boolean;
+  readonly detach?: boolean;
+  readonly throttle: boolean;
+  readonly throttleRatio?: number;
+  readonly throttleMinRate?: number;
+  readonly throttleHistoryRate?: number;
+  readonly throttleMax?: number;
+}
+
+const DEFAULTS = DEFAULT_MIGRATION_OPTIONS;
+
+export function addMigrateCommands(program: Command, context: CommandContext): void {
+  program
+    .command('migrate')
+    .description('move a running VM to another host')
+    .argument('<name>', 'the VM')
+    .requiredOption('--to <host>', 'migration address HOST:PORT of the other host, or its name in `peers`')
+    .addOption(new Option('--mode <mode>', `how (default: ${DEFAULTS.mode})`).choices([...MIGRATION_MODES]))
+    .addOption(
+      new Option(
+        '--max-downtime <duration>',
+        `how long the VM may stand still (default: ${formatDuration(DEFAULTS.maxDowntimeMs)})`,
+      ).argParser((text: string) => parseDurationMs(text, '--max-downtime')),
+    )
+    .addOption(
+      new Option(
+        '--bandwidth <rate>',
+        'at most so much on the wire, such as 1Gbit/s or 200MiB/s (default: unlimited)',
+      ).argParser((text: string) => parseRate(text, '--bandwidth')),
+    )
+    .addOption(
+      new Option('--timeout <duration>', 'when --on-timeout happens (default: never)').argParser((text: string) =>
+        parseDurationMs(text, '--timeout'),
+      ),
+    )
+    .addOption(
+      new Option('--on-timeout <action>', `what to do then (default: ${DEFAULTS.onTimeout})`).choices([
+        ...TIMEOUT_ACTIONS,
+      ]),
+    )
+    .option('--verify', 'compare digests of all guest memory on both sides')
+    .option('--detach', 'return as soon as it has begun')
+    .option('--no-throttle', 'never slow the vCPUs')
+    .addOption(
+      new Option(
+        '--throttle-ratio <number>',
+        `slow down when sending is less than so many times as fast as changing (default: ${DEFAULTS.throttle.minRatio})`,
+      ).argParser(parseNumber),
+    )
+    .addOption(
+      new Option(
+        '--throttle-min-rate <pages>',
+        'slow down when fewer pages a second than this are sent, 0 = off (default: 0)',
+      ).argParser(parseNumber),
+    )
+    .addOption(
+      new Option(
+        '--throttle-history-rate <pages>',
+        `slow down from the start when the VM is known to change more pages a second, 0 = off (default: ${DEFAULTS.throttle.historyPagesPerSecond})`,
+      ).argParser(parseNumber),
+    )
+    .addOption(
+      new Option(
+        '--throttle-max <percent>',
+        `the strongest slowdown (default: ${DEFAULTS.throttle.maxPercent})`,
+      ).argParser(parseNumber),
+    )
+    .addHelpText(
+      'after',
+      '\nCtrl-C cancels the migration (the VM goes on where it is); a second Ctrl-C leaves it to itself.',
+    )
+    .action(async (name: string, flags: MigrateFlags, command: Command) => {
+      const body = parseInput(MigrateSchema, bodyOfFlags(flags));
+      const output = context.output(command);
+      await withClient(context.options(command), context.io, async (client) => {
+        const started = await client.migrate(name, body);
+        if (flags.detach === true) {
+          printResult(output, started, () => `migration ${started.id} has begun: godwit migration watch ${started.id}`);
+          return;
+        }
+        const ended = await watchMigration(client, started.id, context.io, { interrupt: 'cancel' });
+        context.exitStatus = exitStatusOf(ended);
+        printResult(output, ended.report, () => (ended.report ? renderReport(ended.report) : ''));
+      });
+    });
+  program
+    .command('check')
+    .description('what would block a migration, before any byte moves')
+    .argument('<name>', 'the VM')
+    .requiredOption('--to <host>', 'migration address HOST:PORT of the other host, or its name in `peers`')
+    .action(async (name: string, flags: { to: string }, command: Command) => {
+      const result = await withClient(context.options(command), context.io, (client) => client.check(name, flags.to));
+      context.exitStatus = result.ok ? 0 : 3;
+      printResult(context.output(command), result, () => renderCheck(name, flags.to, result));
+    });
+}
+
+/** The request body of `godwit migrate`'s options. */
+export function bodyOfFlags(flags: MigrateFlags): MigrateBody {
+  const throttle = {
+    ...(flags.throttle ? {} : { enabled: false }),
+    ...(flags.throttleRatio === undefined ? {} : { minRatio: flags.throttleRatio }),
+    ...(flags.throttleMinRate === undefined ? {} : { minPagesPerSecond: flags.throttleMinRate }),
+    ...(flags.throttleHistoryRate === undefined ? {} : { historyPagesPerSecond: flags.throttleHistoryRate }),
+    ...(flags.throttleMax === undefined ? {} : { maxPercent: flags.throttleMax }),
+  };
+  return {
+    to: flags.to,
+    ...(flags.mode === undefined ? {} : { mode: flags.mode }),
+    ...(flags.maxDowntime === undefined ? {} : { maxDowntimeMs: flags.maxDowntime }),
+    ...(flags.bandwidth === undefined ? {} : { bandwidthBytesPerSecond: flags.bandwidth }),
+    ...(flags.timeout === undefined ? {} : { timeoutMs: Math.round(flags.timeout) }),
+    ...(flags.onTimeout === undefined ? {} : { onTimeout: flags.onTimeout }),
+    ...(flags.verify === undefined ? {} : { verify: flags.verify }),
+    ...(Object.keys(throttle).length === 0 ? {} : { throttle }),
+  };
+}
+
+function parseNumber(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !Number.isFinite(value)) throw new InvalidArgumentError('give a number.');
+  return value;
+}

@@ -1,0 +1,68 @@
+/**
+ * Reads a VM spec file for `godwit vm create`.
+ *
+ * Owns: the meaning of relative paths (from the directory of the spec file). Must hold: what is wrong with the spec is
+ * said before the host is asked.
+ */
+import { readFileSync } from 'node:fs';
+import { dirname, isAbsolute, resolve } from 'node:path';
+import { parse } from 'yaml';
+import { parseInput } from '../api/input-error.ts';
+import { type VmSpecInput, VmSpecSchema } from '../api/vm-schema.ts';
+import { GodwitError } from '../base/errors.ts';
+
+/** @param path - a YAML or JSON file, or `-` for stdin */
+export function readSpec(path: string): VmSpecInput {
+  const contents = readText(path);
+  const spec = withAbsolutePaths(parseDocument(contents, path), path === '-' ? process.cwd() : dirname(resolve(path)));
+  parseInput(VmSpecSchema, spec);
+  return spec as VmSpecInput;
+}
+
+/** `kernel: vmlinuz` beside the spec becomes the absolute path that the host needs. */
+export function withAbsolutePaths(spec: unknown, base: string): unknown {
+  if (!isObject(spec)) return spec;
+  const absolute = (value: unknown): unknown =>
+    typeof value === 'string' && value !== '' && !isAbsolute(value) ? resolve(base, value) : value;
+  const result: Record<string, unknown> = { ...spec };
+  const { boot, disks, firmware, qemu } = spec;
+  if (isObject(boot)) {
+    result['boot'] = { ...boot };
+    for (const key of ['kernel', 'initrd']) {
+      if (boot[key] !== undefined) (result['boot'] as Record<string, unknown>)[key] = absolute(boot[key]);
+    }
+  }
+  if (firmware !== undefined) result['firmware'] = absolute(firmware);
+  // A bare name is looked up in PATH by the host; only what looks like a path is one.
+  if (typeof qemu === 'string' && qemu.includes('/')) result['qemu'] = absolute(qemu);
+  if (Array.isArray(disks)) {
+    result['disks'] = disks.map((disk: unknown) =>
+      isObject(disk) ? { ...disk, path: absolute(disk['path']) } : absolute(disk),
+    );
+  }
+  return result;
+}
+
+function parseDocument(contents: string, path: string): unknown {
+  try {
+    return parse(contents, { maxAliasCount: 100 });
+  } catch (error) {
+    const reason = error instanceof Error ? error.message.split('\n')[0]! : String(error);
+    throw new GodwitError('GW_INPUT_INVALID', { field: path, value: reason, fix: 'give valid YAML or JSON' });
+  }
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path === '-' ? 0 : path, 'utf8');
+  } catch (error) {
+    throw new GodwitError('GW_INPUT_UNREADABLE', {
+      path,
+      reason: (error as NodeJS.ErrnoException).code ?? String(error),
+    });
+  }
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

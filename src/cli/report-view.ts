@@ -1,0 +1,148 @@
+/** Migrations and their reports as text. */
+import type { MigrationView, ReportView } from '../api/migration-schema.ts';
+import { PAGE_SIZE } from '../base/page.ts';
+import { formatDuration, formatRate, formatSize } from '../base/units.ts';
+import type { CheckResult } from '../migration/handle.ts';
+import { renderTable } from './table.ts';
+
+const PART_TITLES = {
+  stop: 'stop',
+  lastRound: 'last round',
+  saveState: 'save state',
+  transferState: 'transfer',
+  loadState: 'load state',
+  commit: 'commit',
+  resume: 'resume',
+  verify: 'verify',
+} as const;
+
+export function renderMigrationList(migrations: readonly MigrationView[]): string {
+  if (migrations.length === 0) return 'No migrations yet.';
+  return renderTable(
+    [
+      { title: 'ID' },
+      { title: 'VM' },
+      { title: 'DIRECTION' },
+      { title: 'PEER' },
+      { title: 'MODE' },
+      { title: 'STATE' },
+      { title: 'TOTAL', align: 'right' },
+      { title: 'DOWNTIME', align: 'right' },
+      { title: 'SENT', align: 'right' },
+    ],
+    migrations.map((migration) => {
+      const { report, progress } = migration;
+      const percent = progress ? ` ${Math.floor(progress.percent)} %` : '';
+      return [
+        migration.id,
+        migration.vm,
+        migration.direction,
+        migration.peer,
+        report?.mode ?? migration.options?.mode ?? '-',
+        migration.state === 'running' ? `${migration.phase ?? 'running'}${percent}` : migration.state,
+        report ? formatDuration(report.totalMs) : '-',
+        report?.downtimeMs == null ? '-' : formatDuration(report.downtimeMs),
+        formatSize(report?.wireBytes ?? progress?.sentBytes ?? 0),
+      ];
+    }),
+  );
+}
+
+export function renderMigration(migration: MigrationView): string {
+  if (migration.report) return renderReport(migration.report);
+  const { progress } = migration;
+  const lines = [
+    `migration ${migration.id}: ${migration.vm} ${migration.direction}, peer ${migration.peer}, ${migration.phase ?? ''}`,
+  ];
+  if (progress) {
+    lines.push(
+      `  ${Math.floor(progress.percent)} %, sent ${formatSize(progress.sentBytes)}, ${formatRate(progress.bytesPerSecond)}, ` +
+        `${formatSize(progress.remainingBytes)} left`,
+      `  ${progress.verdict.kind}: ${progress.verdict.text}`,
+    );
+  }
+  for (const note of migration.notes) lines.push(`  ${note.level}: ${note.text}`);
+  return lines.join('\n');
+}
+
+export function renderReport(report: ReportView): string {
+  const lines = [
+    `migration ${report.id}: ${report.vm} from ${report.from} to ${report.to}, mode ${report.mode}: ${report.outcome}`,
+  ];
+  if (report.error) lines.push(`  error       ${report.error.message} [${report.error.code}]`);
+  lines.push(`  the VM      is at ${report.owner}`, `  total       ${formatDuration(report.totalMs)}`);
+  if (report.downtimeMs !== null) {
+    lines.push(`  downtime    ${formatDuration(report.downtimeMs)} (± ${formatDuration(report.clockUncertaintyMs)})`);
+  }
+  if (report.downtimeParts) {
+    const parts = report.downtimeParts;
+    for (const [key, title] of Object.entries(PART_TITLES)) {
+      const ms = parts[key as keyof typeof PART_TITLES];
+      if (key !== 'verify' || ms > 0) lines.push(`    ${title.padEnd(10)}${ms.toFixed(2).padStart(9)} ms`);
+    }
+  }
+  lines.push(
+    `  sent        ${formatSize(report.wireBytes)} on the wire for ${formatSize(report.ramBytes)} of memory`,
+    pagesLine(report),
+  );
+  if (report.throttle.activeMs > 0) {
+    lines.push(
+      `  throttle    up to ${report.throttle.maxPercent} % for ${formatDuration(report.throttle.activeMs)} (${report.throttle.mechanism})`,
+    );
+  }
+  if (report.rounds.length > 0) lines.push('  rounds', roundsTable(report));
+  if (report.postCopy) {
+    const { missingPages, faults, faultMicrosecondsP50, faultMicrosecondsP99, pushedPages, residentMs, reconnects } =
+      report.postCopy;
+    lines.push(
+      `  post-copy   ${missingPages} pages missing at the switchover, all there after ${formatDuration(residentMs)}`,
+      `              ${faults} faults (p50 ${Math.round(faultMicrosecondsP50)} µs, p99 ${Math.round(faultMicrosecondsP99)} µs), ` +
+        `${pushedPages} pages pushed, ${reconnects} reconnects`,
+    );
+  }
+  if (report.verify) {
+    const { equal, pages, scheme } = report.verify;
+    lines.push(`  verify      ${equal ? 'equal' : 'DIFFERENT'}: ${pages} pages (${scheme})`);
+  }
+  return lines.join('\n');
+}
+
+export function renderCheck(name: string, to: string, check: CheckResult): string {
+  const lines = [check.ok ? `VM ${name} can be migrated to ${to}.` : `VM ${name} cannot be migrated to ${to}:`];
+  for (const blocker of check.blockers) lines.push(`  ${blocker.what}: ${blocker.reason}`, `    fix: ${blocker.fix}`);
+  for (const note of check.notes) lines.push(`  note: ${note}`);
+  return lines.join('\n');
+}
+
+function pagesLine({ pages }: ReportView): string {
+  const { total, hole, zero, sent, resent } = pages;
+  return `  pages       ${total} in all: ${sent} sent, of these ${resent} more than once, ${zero} zero, ${hole} never touched`;
+}
+
+function roundsTable(report: ReportView): string {
+  return renderTable(
+    [
+      { title: '#', align: 'right' },
+      { title: 'pages', align: 'right' },
+      { title: 'sent', align: 'right' },
+      { title: 'time', align: 'right' },
+      { title: 'rate', align: 'right' },
+      { title: 'dirty', align: 'right' },
+      { title: 'ratio', align: 'right' },
+      { title: 'throttle', align: 'right' },
+      { title: 'rule' },
+    ],
+    report.rounds.map((round) => [
+      String(round.number),
+      String(round.pages),
+      formatSize(round.bytes),
+      formatDuration(round.ms),
+      formatRate(round.transmissionPagesPerSecond * PAGE_SIZE),
+      formatRate(round.modificationPagesPerSecond * PAGE_SIZE),
+      round.ratio >= 1000 ? '>1000' : round.ratio.toFixed(1),
+      `${Math.round(round.throttlePercent)} %`,
+      round.rule,
+    ]),
+    '    ',
+  );
+}

@@ -1,0 +1,51 @@
+/** VMs as text. */
+import type { VmView } from '../api/vm-schema.ts';
+import { formatSize } from '../base/units.ts';
+import { renderTable } from './table.ts';
+
+export function renderVmList(vms: readonly VmView[]): string {
+  if (vms.length === 0) return 'No VMs on this host.';
+  return renderTable(
+    [
+      { title: 'NAME' },
+      { title: 'STATE' },
+      { title: 'OWNER' },
+      { title: 'MEMORY', align: 'right' },
+      { title: 'VCPUS', align: 'right' },
+      { title: 'PID', align: 'right' },
+      { title: 'MIGRATION' },
+    ],
+    vms.map((vm) => [
+      vm.name,
+      vm.state,
+      vm.owner,
+      formatSize(vm.memoryBytes),
+      String(vm.vcpus),
+      vm.pid === null ? '-' : String(vm.pid),
+      vm.migration ?? '-',
+    ]),
+  );
+}
+
+export function renderVm(vm: VmView): string {
+  const rows: [string, string | null][] = [
+    ['name', vm.name],
+    ['state', vm.state],
+    ['ended', vm.ended && `${new Date(vm.ended.atMs).toISOString()}, ${vm.ended.reason}`],
+    ['owner', vm.owner],
+    ['uuid', vm.uuid],
+    ['memory', formatSize(vm.memoryBytes)],
+    ['vcpus', String(vm.vcpus)],
+    ['pid', vm.pid === null ? null : `${vm.pid}${vm.adopted ? ' (adopted)' : ''}`],
+    ['epoch', String(vm.epoch)],
+    ['migration', vm.migration],
+    ['arrived from', vm.arrivedFrom],
+    ['qmp', vm.qmpPath],
+    ['console', vm.consoleLogPath],
+    ...vm.notes.map((note): [string, string] => ['note', note]),
+  ];
+  return rows
+    .filter(([, value]) => value !== null)
+    .map(([title, value]) => `${title.padEnd(13)} ${value}`)
+    .join('\n');
+}

@@ -1,0 +1,134 @@
+/**
+ * HTTP to a host daemon, over TCP or a unix socket.
+ *
+ * Must hold: whatever goes wrong is a GodwitError: the host's own, or GW_API_UNREACHABLE with the address and the
+ * reason.
+ */
+import { Agent, type Dispatcher, request } from 'undici';
+import { asGodwitError, GodwitError } from '../base/errors.ts';
+
+const CONNECT_TIMEOUT_MS = 5000;
+
+export interface TransportOptions {
+  /** `http://HOST:PORT`, `https://…` or `unix:/path`. */
+  readonly url: string;
+  readonly token?: string;
+}
+
+export interface Call {
+  readonly method: 'GET' | 'POST' | 'DELETE';
+  readonly path: string;
+  readonly query?: Readonly<Record<string, string | number | undefined>>;
+  readonly body?: unknown;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly signal?: AbortSignal;
+}
+
+export class Transport {
+  readonly url: string;
+  readonly #base: string;
+  readonly #agent: Agent;
+  readonly #token: string | undefined;
+
+  constructor(options: TransportOptions) {
+    this.url = options.url;
+    this.#token = options.token;
+    const unix = /^unix:(?:\/\/)?(\/.+)$/.exec(options.url)?.[1];
+    this.#base = unix === undefined ? checkUrl(options.url) : 'http://localhost';
+    this.#agent = new Agent({
+      connect: { timeout: CONNECT_TIMEOUT_MS, ...(unix === undefined ? {} : { socketPath: unix }) },
+      // An answer may take as long as a migration; the caller's signal is what ends the waiting.
+      headersTimeout: 0,
+      bodyTimeout: 0,
+    });
+  }
+
+  /** The answer, once it is known to be a success. */
+  async send(call: Call): Promise<Dispatcher.ResponseData> {
+    const url = new URL(call.path, this.#base);
+    for (const [name, value] of Object.entries(call.query ?? {})) {
+      if (value !== undefined) url.searchParams.set(name, String(value));
+    }
+    const answer = await this.#reach(() =>
+      request(url, {
+        dispatcher: this.#agent,
+        method: call.method,
+        headers: {
+          ...(this.#token === undefined ? {} : { authorization: `Bearer ${this.#token}` }),
+          ...(call.method === 'POST' ? { 'content-type': 'application/json' } : {}),
+          ...call.headers,
+        },
+        ...(call.method === 'POST' ? { body: JSON.stringify(call.body ?? {}) } : {}),
+        ...(call.signal === undefined ? {} : { signal: call.signal }),
+      }),
+    );
+    if (answer.statusCode < 400) return answer;
+    throw errorOf(answer.statusCode, await this.#reach(() => answer.body.text()));
+  }
+
+  async json<T>(call: Call): Promise<T> {
+    const answer = await this.send(call);
+    const text = await this.#reach(() => answer.body.text());
+    return (text === '' ? undefined : JSON.parse(text)) as T;
+  }
+
+  /** The body as it comes. */
+  async *stream(call: Call): AsyncGenerator<Uint8Array> {
+    const answer = await this.send(call);
+    try {
+      for await (const chunk of answer.body) yield chunk as Uint8Array;
+    } catch (error) {
+      if (call.signal?.aborted !== true) throw this.#unreachable(error);
+    }
+  }
+
+  close(): Promise<void> {
+    return this.#agent.destroy();
+  }
+
+  async #reach<T>(action: () => Promise<T>): Promise<T> {
+    try {
+      return await action();
+    } catch (error) {
+      throw this.#unreachable(error);
+    }
+  }
+
+  #unreachable(error: unknown): GodwitError {
+    if (error instanceof GodwitError) return error;
+    const { code, message } = error as NodeJS.ErrnoException;
+    const reason = code === undefined ? message : (REASONS[code] ?? code);
+    return new GodwitError('GW_API_UNREACHABLE', { url: this.url, reason });
+  }
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'nothing listens there; start one with `godwit host`, or give --api',
+  ENOENT: 'there is no such socket; start a host with `godwit host`, or give --api',
+  EACCES: 'no permission to use this socket',
+  ENOTFOUND: 'the host name is not known',
+  UND_ERR_CONNECT_TIMEOUT: 'no answer',
+  UND_ERR_SOCKET: 'the connection was closed',
+  ECONNRESET: 'the connection was closed',
+};
+
+function checkUrl(url: string): string {
+  if (URL.canParse(url) && /^https?:$/.test(new URL(url).protocol)) return url;
+  throw new GodwitError('GW_INPUT_INVALID', {
+    field: '--api',
+    value: url,
+    fix: 'give http://HOST:PORT or unix:/path',
+  });
+}
+
+function errorOf(status: number, text: string): GodwitError {
+  try {
+    const body = JSON.parse(text) as { code?: unknown; message?: unknown; details?: unknown };
+    if (typeof body.code === 'string' && typeof body.message === 'string') {
+      return GodwitError.fromBody({ code: body.code, message: body.message, details: body.details });
+    }
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) return asGodwitError(error);
+  }
+  return new GodwitError('GW_INTERNAL', { reason: `the host answered with HTTP status ${status}` });
+}

@@ -1,0 +1,156 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { GodwitError } from '../base/errors.ts';
+import { type HostSettings, readConfigFile, resolveConfig } from './config.ts';
+
+let directory = '';
+beforeAll(() => {
+  directory = mkdtempSync(join(tmpdir(), 'godwit-config-'));
+});
+afterAll(() => rmSync(directory, { recursive: true }));
+
+function file(name: string, contents: string): string {
+  const path = join(directory, name);
+  writeFileSync(path, contents);
+  return path;
+}
+
+function details(action: () => unknown): unknown {
+  try {
+    action();
+  } catch (error) {
+    if (error instanceof GodwitError) return { code: error.code, ...error.details };
+    throw error;
+  }
+  return 'not refused';
+}
+
+const resolved = (settings: HostSettings, token?: string): unknown =>
+  resolveConfig({ name: 'a', ...settings }, { terminal: false, ...(token === undefined ? {} : { token }) });
+
+describe('config file', () => {
+  test('every setting is read', () => {
+    const path = file(
+      'full.yaml',
+      `name: a
+listen: [127.0.0.1:0, unix:/run/godwit.sock]
+migrationListen: 0.0.0.0:7710
+insecureMigration: true
+state: /srv/godwit
+peers: {b: 10.0.0.2:7710}
+keepReports: 7
+logLevel: debug
+logFormat: json
+tokenFile: ${file('token', 'a-token-that-is-long-enough\n')}
+`,
+    );
+    expect(resolved(readConfigFile(path))).toEqual({
+      name: 'a',
+      listen: [
+        { kind: 'tcp', host: '127.0.0.1', port: 0 },
+        { kind: 'unix', path: '/run/godwit.sock' },
+      ],
+      migration: { host: '0.0.0.0', port: 7710 },
+      stateDirectory: '/srv/godwit',
+      token: 'a-token-that-is-long-enough',
+      peers: { b: '10.0.0.2:7710' },
+      keepReports: 7,
+      logLevel: 'debug',
+      logFormat: 'json',
+    });
+  });
+
+  test('an empty file means the defaults, which only this machine can reach', () => {
+    expect(resolved(readConfigFile(file('empty.yaml', '')))).toEqual({
+      name: 'a',
+      listen: [{ kind: 'tcp', host: '127.0.0.1', port: 7700 }],
+      migration: { host: '127.0.0.1', port: 7710 },
+      stateDirectory: '/var/lib/godwit',
+      token: null,
+      peers: {},
+      keepReports: 500,
+      logLevel: 'info',
+      logFormat: 'json',
+    });
+  });
+
+  test.each([
+    ['name: "a b"', 'name', '"a b"'],
+    ['listen: 7700', 'listen', '7700'],
+    ['migrationListen: [1]', 'migrationListen', '[1]'],
+    ['insecureMigration: perhaps', 'insecureMigration', '"perhaps"'],
+    ['state: 7', 'state', '7'],
+    ['tokenFile: 7', 'tokenFile', '7'],
+    ['peers: [b]', 'peers', '["b"]'],
+    ['peers: {b: 7}', 'peers.b', '7'],
+    ['keepReports: 0', 'keepReports', '0'],
+    ['logLevel: loud', 'logLevel', '"loud"'],
+    ['logFormat: xml', 'logFormat', '"xml"'],
+    ['lisen: 127.0.0.1:1', 'lisen', '"127.0.0.1:1"'],
+  ])('%s is refused naming field, value and fix', (yaml, field, value) => {
+    expect(details(() => readConfigFile(file('bad.yaml', yaml)))).toMatchObject({
+      code: 'GW_INPUT_INVALID',
+      field,
+      value,
+      fix: expect.stringMatching(/^(give|remove) /),
+    });
+  });
+
+  test('a file that is not there and one that is not YAML are told apart', () => {
+    expect(details(() => readConfigFile('/nonexistent.yaml'))).toMatchObject({
+      code: 'GW_INPUT_UNREADABLE',
+      reason: 'ENOENT',
+    });
+    expect(details(() => readConfigFile(file('not.yaml', 'a: [')))).toMatchObject({ code: 'GW_INPUT_INVALID' });
+  });
+});
+
+describe('what other machines can reach', () => {
+  test.each([
+    '0.0.0.0:7710',
+    '10.0.0.1:7710',
+    '[::]:7710',
+    'host.example:7710',
+  ])('a migration port at %s needs --insecure-migration', (migrationListen) => {
+    expect(details(() => resolved({ migrationListen }))).toMatchObject({
+      field: 'migrationListen',
+      value: migrationListen,
+    });
+    expect(resolved({ migrationListen, insecureMigration: true })).toBeTypeOf('object');
+  });
+
+  test.each(['0.0.0.0:7700', '[::]:7700'])('an API at %s needs a token', (listen) => {
+    expect(details(() => resolved({ listen }))).toMatchObject({ field: 'listen' });
+    expect(resolved({ listen }, 'from-the-environment')).toMatchObject({ token: 'from-the-environment' });
+  });
+
+  test.each([
+    '127.0.0.1:7700',
+    '127.9.9.9:7700',
+    '[::1]:7700',
+    'localhost:7700',
+    'unix:/run/g.sock',
+  ])('an API at %s needs none', (listen) => {
+    expect(resolved({ listen })).toMatchObject({ token: null });
+  });
+
+  test('a token that is easy to guess is refused', () => {
+    expect(details(() => resolved({ tokenFile: file('short', 'secret') }))).toMatchObject({ field: 'tokenFile' });
+  });
+
+  test.each([
+    'nowhere',
+    '127.0.0.1',
+    '127.0.0.1:99999',
+    'http://127.0.0.1:1',
+    'unix:relative',
+  ])('%s is no address', (listen) => {
+    expect(details(() => resolved({ listen }))).toMatchObject({
+      code: 'GW_INPUT_INVALID',
+      field: 'listen',
+      value: listen,
+    });
+  });
+});

@@ -1,0 +1,146 @@
+/**
+ * The host daemon's configuration: defaults, the YAML file, the command line on top.
+ *
+ * Owns: names, defaults and limits of every setting (docs/spec.md). Must hold: a wrong value is refused with field,
+ * value and fix before anything is opened; nothing that other machines can reach is opened without being asked for.
+ */
+import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { resolve } from 'node:path';
+import { parse } from 'yaml';
+import { z } from 'zod';
+import { choice, flag, integer, strictObject, text } from '../api/field.ts';
+import { parseInput } from '../api/input-error.ts';
+import { isLoopback, type ListenAddress, parseHostPort, parseListenAddress } from '../api/listen.ts';
+import { NameSchema } from '../api/vm-schema.ts';
+import { GodwitError } from '../base/errors.ts';
+
+const ADDRESS_FIX = 'give HOST:PORT such as 127.0.0.1:7700, or unix:/path';
+const PEERS_FIX = 'give names with HOST:PORT, such as {b: 10.0.0.2:7710}';
+
+export const HostConfigSchema = strictObject({
+  name: NameSchema.optional().describe(
+    'Name of this host, as other hosts and reports show it. Default: the host name.',
+  ),
+  listen: z
+    .union([text(ADDRESS_FIX), z.array(text(ADDRESS_FIX), { error: ADDRESS_FIX }).min(1, { error: ADDRESS_FIX })], {
+      error: ADDRESS_FIX,
+    })
+    .optional()
+    .describe('Where the API listens: one address or a list. Default: 127.0.0.1:7700.'),
+  migrationListen: text('give HOST:PORT such as 127.0.0.1:7710')
+    .optional()
+    .describe('Where other hosts reach this one. Default: 127.0.0.1:7710.'),
+  insecureMigration: flag()
+    .optional()
+    .describe('Allows a migration port that other machines can reach, without encryption or authentication.'),
+  state: text('give a directory').optional().describe('State directory. Default: /var/lib/godwit.'),
+  tokenFile: text('give the path of a file that holds the token')
+    .optional()
+    .describe('File with the bearer token of the API; needed for an API address that other machines can reach.'),
+  peers: z
+    .record(NameSchema, text(PEERS_FIX), { error: PEERS_FIX })
+    .optional()
+    .describe('Other hosts by name: migration addresses HOST:PORT for `godwit migrate --to NAME`.'),
+  keepReports: integer(1, 100_000, 'give a whole number from 1 to 100000')
+    .optional()
+    .describe('How many migration reports are kept. Default: 500.'),
+  logLevel: choice(['trace', 'debug', 'info', 'warn', 'error', 'silent']).optional().describe('Default: info.'),
+  logFormat: choice(['pretty', 'json']).optional().describe('Default: pretty in a terminal, else json.'),
+}).meta({ id: 'HostConfig', description: 'Configuration of `godwit host`.' });
+
+export type HostSettings = z.output<typeof HostConfigSchema>;
+
+export interface HostConfig {
+  readonly name: string;
+  readonly listen: readonly ListenAddress[];
+  readonly migration: { readonly host: string; readonly port: number };
+  readonly stateDirectory: string;
+  readonly token: string | null;
+  readonly peers: Readonly<Record<string, string>>;
+  readonly keepReports: number;
+  readonly logLevel: string;
+  readonly logFormat: 'pretty' | 'json';
+}
+
+/** Reads a YAML config file. Throws GW_INPUT_UNREADABLE or GW_INPUT_INVALID. */
+export function readConfigFile(path: string): HostSettings {
+  return parseInput(HostConfigSchema, parseYaml(readText(path), path) ?? {});
+}
+
+/**
+ * Settings on top of the defaults, checked together.
+ *
+ * @param settings - file and command line already merged
+ * @param token - from the environment; a token file wins
+ */
+export function resolveConfig(settings: HostSettings, environment: { token?: string; terminal: boolean }): HostConfig {
+  const listenTexts = typeof settings.listen === 'string' ? [settings.listen] : (settings.listen ?? ['127.0.0.1:7700']);
+  const listen = listenTexts.map((address) => parseListenAddress(address, 'listen'));
+  const migrationText = settings.migrationListen ?? '127.0.0.1:7710';
+  const migration = parseHostPort(migrationText, 'migrationListen');
+  const token = settings.tokenFile === undefined ? (environment.token ?? null) : readToken(settings.tokenFile);
+  for (const [peer, address] of Object.entries(settings.peers ?? {})) parseHostPort(address, `peers.${peer}`);
+  if (!isLoopback(migration.host) && settings.insecureMigration !== true) {
+    throw invalid(
+      'migrationListen',
+      migrationText,
+      'listen on a loopback address, or add --insecure-migration (insecureMigration: true) if everybody who can ' +
+        'reach the port may read and replace VMs',
+    );
+  }
+  const open = listen.find((address) => address.kind === 'tcp' && !isLoopback(address.host));
+  if (open?.kind === 'tcp' && token === null) {
+    throw invalid(
+      'listen',
+      `${open.host}:${open.port}`,
+      'add --token-file FILE, or listen on a loopback address or unix:/path',
+    );
+  }
+  return {
+    name: settings.name ?? parseInput(NameSchema, hostname().split('.')[0], 'name'),
+    listen,
+    migration,
+    stateDirectory: resolve(settings.state ?? '/var/lib/godwit'),
+    token,
+    peers: settings.peers ?? {},
+    keepReports: settings.keepReports ?? 500,
+    logLevel: settings.logLevel ?? 'info',
+    logFormat: settings.logFormat ?? (environment.terminal ? 'pretty' : 'json'),
+  };
+}
+
+/** Parses YAML (of which JSON is a part). Throws GW_INPUT_INVALID naming the file and the line. */
+export function parseYaml(contents: string, path: string): unknown {
+  try {
+    return parse(contents, { maxAliasCount: 100 });
+  } catch (error) {
+    const reason = error instanceof Error ? error.message.split('\n')[0]! : String(error);
+    throw new GodwitError('GW_INPUT_INVALID', { field: path, value: reason, fix: 'give valid YAML or JSON' });
+  }
+}
+
+function readToken(path: string): string {
+  const token = readText(path).trim();
+  if (token.length >= 16) return token;
+  throw invalid(
+    'tokenFile',
+    path,
+    'put a token of at least 16 characters into the file, such as `openssl rand -hex 32`',
+  );
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new GodwitError('GW_INPUT_UNREADABLE', {
+      path,
+      reason: (error as NodeJS.ErrnoException).code ?? String(error),
+    });
+  }
+}
+
+function invalid(field: string, value: string, fix: string): GodwitError {
+  return new GodwitError('GW_INPUT_INVALID', { field, value, fix });
+}

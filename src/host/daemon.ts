@@ -1,0 +1,158 @@
+/**
+ * The host daemon: everything put together.
+ *
+ * Owns: the order of starting (lock, records, recovery, migration port, API) and of stopping. Must hold: a daemon that
+ * cannot start leaves nothing open and says why; one that stops leaves every VM running.
+ */
+import { accessSync, constants, mkdirSync } from 'node:fs';
+import type { IncomingMessage } from 'node:http';
+import { EventHub } from '../api/event-hub.ts';
+import type { HostView } from '../api/host-schema.ts';
+import { type ApiListener, formatHostPort, isLoopback, openApiListener } from '../api/listen.ts';
+import { buildApiServer } from '../api/server.ts';
+import type { VmState } from '../api/vm-schema.ts';
+import { SYSTEM_CLOCK } from '../base/clock.ts';
+import { GodwitError } from '../base/errors.ts';
+import type { MigrationListener } from '../migration/handle.ts';
+import type { HostConfig } from './config.ts';
+import type { Engine } from './engine-port.ts';
+import { DaemonService } from './host-service.ts';
+import type { Logger } from './logger.ts';
+import { HostMetrics } from './metrics.ts';
+import { MigrationStore } from './migration-store.ts';
+import { Migrations } from './migrations.ts';
+import { lockStateDirectory } from './state-lock.ts';
+import { VmRegistry } from './vm-registry.ts';
+
+// A post-copy that has the VM already is waited for; QEMU serves its last pages in seconds.
+const CLOSE_TIMEOUT_MS = 30_000;
+
+export interface Daemon {
+  readonly name: string;
+  /** The API's addresses, the first is the one to tell people. */
+  readonly api: readonly string[];
+  /** HOST:PORT, with the real port. */
+  readonly migration: string;
+  /** Cancels migrations, closes everything; the VMs run on. Returns how many migrations had to be left. */
+  close(): Promise<number>;
+}
+
+export async function startDaemon(
+  config: HostConfig,
+  parts: { readonly engine: Engine; readonly log: Logger; readonly version: string },
+): Promise<Daemon> {
+  const { engine, log, version } = parts;
+  await using starting = new AsyncDisposableStack();
+  prepareStateDirectory(config.stateDirectory);
+  starting.use(lockStateDirectory(config.stateDirectory));
+
+  const startedAtMs = Date.now();
+  const events = new EventHub(SYSTEM_CLOCK);
+  const registry = new VmRegistry({
+    hostName: config.name,
+    stateDirectory: config.stateDirectory,
+    log,
+    changed: (vm) => events.emit({ kind: 'vmChanged', vm }),
+    removed: (name, reason) => events.emit({ kind: 'vmRemoved', name, reason }),
+  });
+  starting.defer(() => registry.dispose());
+  const metrics = new HostMetrics(version, config.name, () => countStates(registry));
+  const store = new MigrationStore(config.stateDirectory, config.keepReports);
+  for (const path of store.load()) log.error({ path }, 'cannot read a migration report; left as it is');
+  const migrations = new Migrations({
+    hostName: config.name,
+    stateDirectory: config.stateDirectory,
+    peers: config.peers,
+    engine,
+    registry,
+    store,
+    events,
+    metrics,
+    log,
+  });
+
+  registry.restore();
+  await registry.attachAll(await migrations.recover());
+  const port = await openMigrationPort(engine, config, migrations);
+  starting.defer(() => port.close());
+  const migration = formatHostPort(config.migration.host, port.port);
+
+  const listeners: ApiListener[] = [];
+  const service = new DaemonService({
+    events,
+    registry,
+    migrations,
+    metrics,
+    host: (): HostView => ({
+      name: config.name,
+      version,
+      pid: process.pid,
+      startedAtMs,
+      stateDirectory: config.stateDirectory,
+      api: listeners.map((listener) => listener.url),
+      migration,
+      peers: { ...config.peers },
+      vms: registry.list().length,
+      runningMigrations: migrations.runningCount,
+    }),
+  });
+  const exposed: ApiListener[] = [];
+  const needsToken = (request: IncomingMessage): boolean => exposed.some((listener) => listener.owns(request));
+  const app = await buildApiServer({ service, version, access: { token: config.token, needsToken }, logger: log });
+  starting.defer(() => app.close());
+  for (const address of config.listen) {
+    const listener = await openApiListener(address, (request, response) => app.routing(request, response));
+    listeners.push(listener);
+    if (address.kind === 'tcp' && !isLoopback(address.host)) exposed.push(listener);
+    starting.defer(() => listener.close());
+  }
+  log.info({ api: listeners.map(({ url }) => url), migration, vms: registry.list().length }, 'ready');
+
+  const running = starting.move();
+  let closing: Promise<number> | undefined;
+  return {
+    name: config.name,
+    api: listeners.map(({ url }) => url),
+    migration,
+    close: () =>
+      (closing ??= (async () => {
+        // The API stays open meanwhile, so that one can see what is waited for.
+        const left = await migrations.close(CLOSE_TIMEOUT_MS);
+        await running.disposeAsync();
+        return left;
+      })()),
+  };
+}
+
+function prepareStateDirectory(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+    accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK);
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? String(error);
+    const reason = `the state directory ${path} cannot be written (${code}): run as root or give --state DIR`;
+    throw new GodwitError('GW_HOST_START', { reason }, { cause: error });
+  }
+}
+
+async function openMigrationPort(
+  engine: Engine,
+  config: HostConfig,
+  migrations: Migrations,
+): Promise<MigrationListener> {
+  try {
+    return await engine.listenForMigrations({ ...config.migration, policy: migrations.policy });
+  } catch (error) {
+    if (error instanceof GodwitError) throw error;
+    const code = (error as NodeJS.ErrnoException).code ?? String(error);
+    const why = code === 'EADDRINUSE' ? 'it is in use by another process' : code;
+    const where = formatHostPort(config.migration.host, config.migration.port);
+    throw new GodwitError('GW_HOST_START', { reason: `cannot listen on ${where}: ${why}` }, { cause: error });
+  }
+}
+
+function countStates(registry: VmRegistry): Partial<Record<VmState, number>> {
+  const counts: Partial<Record<VmState, number>> = {};
+  for (const vm of registry.list()) counts[vm.state] = (counts[vm.state] ?? 0) + 1;
+  return counts;
+}

@@ -1,0 +1,109 @@
+/**
+ * What the API can ask of this host, carried out by the registry and the migrations.
+ */
+import type { EventHub } from '../api/event-hub.ts';
+import type { HostView } from '../api/host-schema.ts';
+import type { MigrateBody, MigrationView, TuneBody } from '../api/migration-schema.ts';
+import type { ConsoleOptions, HostService } from '../api/service.ts';
+import type { AdoptBody, VmSpecBody, VmView } from '../api/vm-schema.ts';
+import { GodwitError } from '../base/errors.ts';
+import type { CheckResult } from '../migration/handle.ts';
+import { readConsole } from './console.ts';
+import type { HostMetrics } from './metrics.ts';
+import type { Migrations } from './migrations.ts';
+import type { Vm } from './vm.ts';
+import type { VmRegistry } from './vm-registry.ts';
+
+export interface DaemonServiceOptions {
+  readonly events: EventHub;
+  readonly registry: VmRegistry;
+  readonly migrations: Migrations;
+  readonly metrics: HostMetrics;
+  host(): HostView;
+}
+
+export class DaemonService implements HostService {
+  readonly events: EventHub;
+  readonly #options: DaemonServiceOptions;
+
+  constructor(options: DaemonServiceOptions) {
+    this.#options = options;
+    this.events = options.events;
+  }
+
+  host(): HostView {
+    return this.#options.host();
+  }
+
+  listVms(): VmView[] {
+    return this.#options.registry.list();
+  }
+  showVm(name: string): VmView {
+    return this.#options.registry.view(name);
+  }
+  createVm(spec: VmSpecBody): Promise<VmView> {
+    return this.#options.registry.create(spec);
+  }
+  adoptVm(request: AdoptBody): Promise<VmView> {
+    return this.#options.registry.adopt(request);
+  }
+  pauseVm(name: string): Promise<VmView> {
+    return this.#act(name, (vm) => vm.pause());
+  }
+  resumeVm(name: string): Promise<VmView> {
+    return this.#act(name, (vm) => vm.resume());
+  }
+  stopVm(name: string, timeoutMs: number): Promise<VmView> {
+    return this.#act(name, (vm) => vm.stop(timeoutMs));
+  }
+  killVm(name: string): Promise<VmView> {
+    return this.#act(name, (vm) => vm.kill());
+  }
+  async removeVm(name: string): Promise<void> {
+    this.#options.registry.remove(name);
+  }
+
+  readConsole(name: string, options: ConsoleOptions): AsyncIterable<Uint8Array> {
+    const { registry } = this.#options;
+    const vm = registry.get(name);
+    const path = vm.record.consoleLogPath;
+    if (path === null) throw new GodwitError('GW_NOT_FOUND', { kind: 'console of VM', name });
+    return readConsole(path, { ...options, alive: () => registry.find(name) === vm && !vm.hasEnded });
+  }
+
+  checkVm(name: string, to: string): Promise<CheckResult> {
+    return this.#options.migrations.check(name, to);
+  }
+  migrateVm(name: string, request: MigrateBody): Promise<MigrationView> {
+    return this.#options.migrations.start(name, request);
+  }
+
+  listMigrations(limit: number): MigrationView[] {
+    return this.#options.migrations.list(limit);
+  }
+  showMigration(id: string): MigrationView {
+    return this.#options.migrations.show(id);
+  }
+  waitForMigration(id: string): Promise<MigrationView> {
+    return this.#options.migrations.wait(id);
+  }
+  cancelMigration(id: string): Promise<MigrationView> {
+    return this.#options.migrations.cancel(id);
+  }
+  tuneMigration(id: string, request: TuneBody): Promise<MigrationView> {
+    return this.#options.migrations.tune(id, request);
+  }
+  switchToPostCopy(id: string): Promise<MigrationView> {
+    return this.#options.migrations.switchToPostCopy(id);
+  }
+
+  metrics(): Promise<string> {
+    return this.#options.metrics.text();
+  }
+
+  async #act(name: string, action: (vm: Vm) => Promise<void>): Promise<VmView> {
+    const vm = this.#options.registry.get(name);
+    await action(vm);
+    return vm.view();
+  }
+}

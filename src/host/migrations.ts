@@ -1,0 +1,249 @@
+/**
+ * The migrations of this host, running and ended, in both directions.
+ *
+ * Owns: the tie between a migration and its VM: who has the VM when, and when both are settled.
+ * Must hold: a settlement is applied before the end of its migration is told; every migration ends in a stored report.
+ */
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { EventHub } from '../api/event-hub.ts';
+import type { MigrateBody, MigrationView, TuneBody } from '../api/migration-schema.ts';
+import { explain, GodwitError } from '../base/errors.ts';
+import type { CheckResult, IncomingPolicy, MigrationHandle } from '../migration/handle.ts';
+import type { DestinationPhase, MigrationCommand } from '../migration/progress.ts';
+import type { Engine } from './engine-port.ts';
+import { createPolicy } from './incoming-policy.ts';
+import type { Logger } from './logger.ts';
+import type { HostMetrics } from './metrics.ts';
+import type { MigrationStore } from './migration-store.ts';
+import { definedOnly, mergeOptions, viewOfHandle, viewOfReport } from './migration-view.ts';
+import { resolvePeer } from './peers.ts';
+import { type RunningMigration, takeEvent } from './running-migration.ts';
+import { applyRecovered, applySettlement } from './settlement.ts';
+import type { VmRegistry } from './vm-registry.ts';
+
+export interface MigrationsOptions {
+  readonly hostName: string;
+  readonly stateDirectory: string;
+  readonly peers: Readonly<Record<string, string>>;
+  readonly engine: Engine;
+  readonly registry: VmRegistry;
+  readonly store: MigrationStore;
+  readonly events: EventHub;
+  readonly metrics: HostMetrics;
+  readonly log: Logger;
+}
+
+const ARRIVAL_PATIENCE_MS = 2000;
+const ARRIVING_PHASES: ReadonlySet<string> = new Set<DestinationPhase>(['loaded', 'resuming', 'pagingIn', 'done']);
+
+export class Migrations {
+  readonly #options: MigrationsOptions;
+  readonly #running = new Map<string, RunningMigration>();
+
+  /** What the engine asks when another host offers a VM. */
+  readonly policy: IncomingPolicy;
+
+  constructor(options: MigrationsOptions) {
+    this.#options = options;
+    this.policy = createPolicy(options, {
+      isRunning: (id) => this.#running.has(id),
+      track: (handle) => this.track(handle),
+    });
+  }
+
+  get runningCount(): number {
+    return this.#running.size;
+  }
+
+  async start(name: string, body: MigrateBody): Promise<MigrationView> {
+    const { engine, registry, peers, hostName, stateDirectory } = this.#options;
+    await this.#arrivalOf(name);
+    const vm = registry.get(name);
+    const to = resolvePeer(peers, body.to);
+    const id = randomUUID();
+    vm.takeLease(id, 'migration');
+    try {
+      const options = mergeOptions(body);
+      return this.track(engine.startOutgoing({ id, vm: vm.record, to, options, hostName, stateDirectory }));
+    } catch (error) {
+      void vm.endLease();
+      throw error;
+    }
+  }
+
+  async check(name: string, peer: string): Promise<CheckResult> {
+    const { engine, registry, peers, hostName } = this.#options;
+    await this.#arrivalOf(name);
+    const vm = registry.get(name);
+    const to = resolvePeer(peers, peer);
+    vm.takeLease('check', 'check');
+    try {
+      return await engine.checkMigration({ vm: vm.record, to, hostName });
+    } finally {
+      await vm.endLease();
+    }
+  }
+
+  /** Goes on with, or cleans up after, what an earlier daemon had begun. Returns the names of VMs that migrations have. */
+  async recover(): Promise<ReadonlySet<string>> {
+    const { engine, registry, store, stateDirectory, hostName, log } = this.#options;
+    const found = await engine.recoverMigrations({ stateDirectory, hostName, policy: this.policy });
+    for (const { vm, settlement, report } of found.settled) {
+      log.warn({ vm, migration: report.id, settlement: settlement.kind }, 'recovered a migration that was cut off');
+      await applyRecovered(registry, vm, settlement, report.id);
+      store.save(report);
+    }
+    const taken = new Set<string>();
+    for (const handle of found.handles) {
+      // `onIncoming` may have brought it already.
+      if (this.#running.has(handle.id)) continue;
+      if (handle.direction === 'outgoing') {
+        registry.find(handle.vm)?.takeLease(handle.id, 'migration');
+      }
+      // Also of a VM that had arrived already: the migration has its QMP connection until it settles.
+      taken.add(handle.vm);
+      this.track(handle);
+    }
+    return taken;
+  }
+
+  track(handle: MigrationHandle): MigrationView {
+    const { events, metrics, log, registry } = this.#options;
+    const view = viewOfHandle(handle);
+    const settled = handle.vmSettled.then((settlement) => applySettlement(registry, handle, settlement));
+    const known = this.#running.get(handle.id);
+    if (known) {
+      this.#endSecond(handle, settled);
+      return known.view;
+    }
+    const running: RunningMigration = { handle, view, finished: this.#finish(handle, settled, () => running) };
+    this.#running.set(handle.id, running);
+    metrics.started(handle.id, handle.vm, handle.direction, view.startedAtMs);
+    events.emit({ kind: 'migrationStarted', migration: view });
+    log.info(
+      { migration: handle.id, vm: handle.vm, direction: handle.direction, peer: handle.peer },
+      'migration started',
+    );
+    handle.onEvent((event) => takeEvent(running, event, this.#options));
+    return view;
+  }
+
+  /** Running first, then ended; newest first. */
+  list(limit: number): MigrationView[] {
+    const running = [...this.#running.values()].map(({ view }) => view).reverse();
+    const ended = this.#options.store.list().filter((report) => !this.#running.has(report.id));
+    return [...running, ...ended.map((report) => viewOfReport(report, this.#options.hostName))].slice(0, limit);
+  }
+
+  show(id: string): MigrationView {
+    const running = this.#running.get(id);
+    if (running) return running.view;
+    const report = this.#options.store.get(id);
+    if (report) return viewOfReport(report, this.#options.hostName);
+    throw new GodwitError('GW_NOT_FOUND', { kind: 'migration', name: id });
+  }
+
+  async wait(id: string): Promise<MigrationView> {
+    return (await this.#running.get(id)?.finished) ?? this.show(id);
+  }
+
+  async cancel(id: string): Promise<MigrationView> {
+    return this.#command(id, { kind: 'cancel' });
+  }
+
+  async switchToPostCopy(id: string): Promise<MigrationView> {
+    return this.#command(id, { kind: 'switchPostCopy' });
+  }
+
+  async tune(id: string, body: TuneBody): Promise<MigrationView> {
+    const values = definedOnly(body);
+    await this.#command(id, { kind: 'tune', ...values });
+    const running = this.#running.get(id);
+    if (!running) return this.show(id);
+    running.view = { ...running.view, options: { ...(running.view.options ?? running.handle.options), ...values } };
+    this.#options.events.emit({ kind: 'migrationTuned', migration: running.view });
+    return running.view;
+  }
+
+  /** Cancels what can be cancelled and waits for the rest, at most `timeoutMs`. Returns how many still run. */
+  async close(timeoutMs: number): Promise<number> {
+    for (const { handle } of this.#running.values()) {
+      // Too late to cancel: the VM is at the destination and its last pages are on their way; that is waited for.
+      await handle.command({ kind: 'cancel' }).catch((error: unknown) => {
+        this.#options.log.info({ migration: handle.id, reason: explain(error) }, 'not cancelled');
+      });
+    }
+    const all = Promise.all([...this.#running.values()].map(({ finished }) => finished));
+    let timer: NodeJS.Timeout | undefined;
+    await Promise.race([all, new Promise((resolve) => (timer = setTimeout(resolve, timeoutMs)))]);
+    clearTimeout(timer);
+    return this.#running.size;
+  }
+
+  /**
+   * Waits a moment for a VM that has all but arrived: the source says that the migration has ended before this host has
+   * tidied up, and who moves a VM on at once should not be refused for that.
+   */
+  async #arrivalOf(name: string): Promise<void> {
+    for (const { handle, view, finished } of this.#running.values()) {
+      if (handle.vm !== name || handle.direction !== 'incoming' || !ARRIVING_PHASES.has(view.phase ?? '')) continue;
+      await Promise.race([finished, sleep(ARRIVAL_PATIENCE_MS, undefined, { ref: false })]);
+    }
+  }
+
+  async #command(id: string, command: MigrationCommand): Promise<MigrationView> {
+    const running = this.#running.get(id);
+    if (!running) {
+      const { state } = this.show(id);
+      throw new GodwitError('GW_CONFLICT', { kind: 'Migration', name: id, reason: `it has ended (${state})` });
+    }
+    await running.handle.command(command);
+    return this.show(id);
+  }
+
+  /** `admit` lets no id in twice; should it happen all the same, the first keeps its place and the second goes. */
+  #endSecond(handle: MigrationHandle, settled: Promise<() => Promise<void>>): void {
+    const { log } = this.#options;
+    const facts = { migration: handle.id, vm: handle.vm };
+    log.error(facts, 'a second migration with this id is cancelled');
+    handle.command({ kind: 'cancel' }).catch((error: unknown) => {
+      log.error({ ...facts, reason: explain(error) }, 'not cancelled');
+    });
+    Promise.all([settled, handle.ended])
+      .then(([cleanUp]) => cleanUp())
+      .catch((error: unknown) => log.error({ ...facts, reason: explain(error) }, 'not tidied up'));
+  }
+
+  async #finish(
+    handle: MigrationHandle,
+    settled: Promise<() => Promise<void>>,
+    self: () => RunningMigration,
+  ): Promise<MigrationView> {
+    const { events, metrics, store, log } = this.#options;
+    const report = await handle.ended;
+    const cleanUp = await settled;
+    await cleanUp();
+    const running = self();
+    running.view = { ...running.view, state: report.outcome, report };
+    metrics.ended(handle.direction, report);
+    try {
+      store.save(report);
+    } catch (error) {
+      log.error({ migration: handle.id, reason: explain(error) }, 'cannot store the report');
+    }
+    this.#running.delete(handle.id);
+    log.info(
+      {
+        migration: handle.id,
+        vm: handle.vm,
+        outcome: report.outcome,
+        totalMs: report.totalMs,
+        downtimeMs: report.downtimeMs,
+      },
+      report.error?.message ?? 'migration ended',
+    );
+    events.emit({ kind: 'migrationEnded', migration: running.view });
+    return running.view;
+  }
+}

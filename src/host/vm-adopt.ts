@@ -1,0 +1,70 @@
+/**
+ * Takes over a QEMU that somebody else started.
+ *
+ * Must hold: nothing about the VM is changed; a process that cannot be moved is taken all the same, with what blocks
+ * its migration and the fix as notes, because seeing and stopping it is useful by itself.
+ */
+import { randomUUID } from 'node:crypto';
+import { readlinkSync } from 'node:fs';
+import type { AdoptBody } from '../api/vm-schema.ts';
+import { GodwitError } from '../base/errors.ts';
+import { identifyProcess } from '../linux/process.ts';
+import type { VmRecord } from '../migration/vm-record.ts';
+import { QmpClient } from '../qemu/qmp.ts';
+import { surveyVm } from '../qemu/survey.ts';
+
+const CONNECT_TIMEOUT_MS = 3000;
+
+export interface AdoptedVm {
+  readonly record: VmRecord;
+  /** What blocks a migration, each with its fix. */
+  readonly notes: readonly string[];
+}
+
+export async function adoptVm(request: AdoptBody): Promise<AdoptedVm> {
+  const identity = identifyProcess(request.pid);
+  if (!identity) throw invalid('pid', String(request.pid), 'give the process id of a running QEMU');
+  using qmp = await connect(request.qmp);
+  const { facts, ram, args, blockers } = await surveyVm(qmp, request.pid);
+  const record: VmRecord = {
+    name: request.name,
+    uuid: facts.uuid ?? randomUUID(),
+    epoch: 1,
+    pid: identity.pid,
+    startTicks: identity.startTicks,
+    binary: readlinkSync(`/proc/${request.pid}/exe`),
+    args,
+    qmpPath: request.qmp,
+    consoleLogPath: null,
+    consoleSocketPath: null,
+    memoryBytes: ram.length === 0 ? await askMemorySize(qmp) : ram.reduce((sum, backend) => sum + backend.bytes, 0),
+    vcpus: facts.vcpuTids.length,
+    adopted: true,
+    createdAt: Date.now(),
+    arrivedFrom: null,
+  };
+  return {
+    record,
+    notes: blockers.map(({ what, reason, fix }) => `cannot be migrated: ${what}: ${reason}; fix: ${fix}`),
+  };
+}
+
+/** Of a VM without any memory backend of its own. */
+async function askMemorySize(qmp: QmpClient): Promise<number> {
+  const memory = await qmp.execute<{ 'base-memory': number; 'plugged-memory'?: number }>('query-memory-size-summary');
+  return memory['base-memory'] + (memory['plugged-memory'] ?? 0);
+}
+
+async function connect(path: string): Promise<QmpClient> {
+  try {
+    return await QmpClient.connect(path, { timeoutMs: CONNECT_TIMEOUT_MS });
+  } catch (error) {
+    const fix =
+      "give the path of this QEMU's QMP socket (-qmp unix:PATH,server=on,wait=off), with no other client connected";
+    throw new GodwitError('GW_INPUT_INVALID', { field: 'qmp', value: path, fix }, { cause: error });
+  }
+}
+
+function invalid(field: string, value: string, fix: string): GodwitError {
+  return new GodwitError('GW_INPUT_INVALID', { field, value, fix });
+}

@@ -1,0 +1,110 @@
+/**
+ * The QMP connection to a VM of this host, kept for as long as no migration has the VM.
+ *
+ * Owns: connecting, and connecting again after a while when QEMU does not answer. Must hold: while the engine has QEMU,
+ * and after the VM has ended, no connection is opened or kept.
+ */
+import { explain } from '../base/errors.ts';
+import { isAlive } from '../linux/process.ts';
+import type { VmRecord } from '../migration/vm-record.ts';
+import { QmpClient } from '../qemu/qmp.ts';
+import type { Logger } from './logger.ts';
+import type { Shutdown } from './vm-state.ts';
+
+const ATTACH_TIMEOUT_MS = 5000;
+const REATTACH_DELAY_MS = 5000; // another program may hold the only QMP connection for a while
+
+export interface VmConnectionPort {
+  readonly record: VmRecord;
+  readonly log: Logger;
+  /** Aborted when the daemon lets go of the VM. */
+  readonly disposed: AbortSignal;
+  hasEnded(): boolean;
+  /** The engine has QEMU. */
+  isTaken(): boolean;
+  onConnected(): void;
+  /** QEMU's word for its state. */
+  onStatus(status: string): void;
+  onShutdown(shutdown: Shutdown): void;
+  onUnreachable(reason: string): void;
+}
+
+export class VmConnection {
+  readonly #port: VmConnectionPort;
+  #qmp: QmpClient | undefined;
+  #reattach: NodeJS.Timeout | undefined;
+
+  constructor(port: VmConnectionPort) {
+    this.#port = port;
+  }
+
+  get qmp(): QmpClient | undefined {
+    return this.#qmp;
+  }
+
+  /** Never throws: a failure is told, and tried again. */
+  async open(): Promise<void> {
+    const { record, log, disposed, hasEnded, isTaken, onConnected, onShutdown, onUnreachable } = this.#port;
+    clearTimeout(this.#reattach);
+    try {
+      const qmp = await QmpClient.connect(record.qmpPath, { timeoutMs: ATTACH_TIMEOUT_MS });
+      if (disposed.aborted || isTaken()) {
+        qmp.close();
+        return;
+      }
+      this.#qmp = qmp;
+      onConnected();
+      qmp.onEvent((event) => {
+        if (event.event === 'SHUTDOWN') {
+          const { guest, reason } = event.data;
+          onShutdown({ guest: guest === true, reason: String(reason ?? '') });
+        }
+        void this.refresh();
+      });
+      void qmp.closed.then(() => this.#lost(qmp));
+      await this.refresh();
+    } catch (error) {
+      if (hasEnded() || isTaken()) return;
+      log.warn({ vm: record.name, reason: explain(error) }, 'no QMP connection');
+      onUnreachable(explain(error));
+      this.#tryAgainLater();
+    }
+  }
+
+  close(): void {
+    clearTimeout(this.#reattach);
+    const qmp = this.#qmp;
+    this.#qmp = undefined;
+    qmp?.close();
+  }
+
+  /** Asks QEMU for its state, which is right whatever events were missed. */
+  async refresh(): Promise<void> {
+    const { record, log, hasEnded, onStatus } = this.#port;
+    const qmp = this.#qmp;
+    if (!qmp || hasEnded()) return;
+    try {
+      const { status } = await qmp.execute<{ status: string }>('query-status');
+      if (this.#qmp === qmp && !hasEnded()) onStatus(status);
+    } catch (error) {
+      // A connection that closed meanwhile is handled where it closes; QEMU's end where it ends.
+      log.debug({ vm: record.name, reason: explain(error) }, 'query-status failed');
+    }
+  }
+
+  #lost(qmp: QmpClient): void {
+    const { record, disposed, hasEnded } = this.#port;
+    if (this.#qmp !== qmp) return;
+    this.#qmp = undefined;
+    if (!disposed.aborted && !hasEnded() && isAlive(record)) this.#tryAgainLater();
+  }
+
+  #tryAgainLater(): void {
+    const { disposed, hasEnded, isTaken } = this.#port;
+    if (disposed.aborted) return;
+    clearTimeout(this.#reattach);
+    this.#reattach = setTimeout(() => {
+      if (!hasEnded() && !isTaken() && this.#qmp === undefined) void this.open();
+    }, REATTACH_DELAY_MS).unref();
+  }
+}

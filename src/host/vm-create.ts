@@ -1,0 +1,110 @@
+/**
+ * Starts the QEMU of a new VM.
+ *
+ * Must hold: what can be found wrong before QEMU starts is found before; when the start fails nothing is left, neither
+ * a process nor a file, and the error has QEMU's own words.
+ */
+import { randomBytes, randomUUID } from 'node:crypto';
+import { accessSync, constants, mkdirSync, rmSync } from 'node:fs';
+import { completeDisk, type VmSpecBody } from '../api/vm-schema.ts';
+import { GodwitError } from '../base/errors.ts';
+import { type VmRecord, vmPaths } from '../migration/vm-record.ts';
+import { resolveAccelerator } from '../qemu/accelerator.ts';
+import { buildCommandLine } from '../qemu/command-line.ts';
+import { findBinary, startQemu } from '../qemu/process.ts';
+import type { VmSpec } from '../qemu/spec.ts';
+import { lackOfRoom } from './memory-room.ts';
+
+export interface CreatedVm {
+  readonly record: VmRecord;
+  readonly spec: VmSpec;
+}
+
+export async function createVm(body: VmSpecBody, host: { name: string; stateDirectory: string }): Promise<CreatedVm> {
+  const spec = toSpec(body);
+  checkFiles(spec);
+  const lack = lackOfRoom(spec.memoryBytes, host.name);
+  if (lack) throw lack;
+  const paths = vmPaths(host.stateDirectory, spec.name, randomBytes(4).toString('hex'));
+  const uuid = randomUUID();
+  const { accel } = resolveAccelerator(spec.accel);
+  const args = buildCommandLine(
+    spec,
+    {
+      ramPath: paths.ram,
+      qmpPath: paths.qmp,
+      consoleSocketPath: paths.consoleSocket,
+      consoleLogPath: paths.consoleLog,
+    },
+    { uuid, accel },
+  );
+  const binary = findBinary(spec.qemu);
+  mkdirSync(paths.directory, { recursive: true, mode: 0o700 });
+  try {
+    const started = await startQemu({
+      binary,
+      args,
+      logPath: paths.qemuLog,
+      qmpPath: paths.qmp,
+      ramPaths: [paths.ram],
+    });
+    started.qmp.close();
+    const record: VmRecord = {
+      name: spec.name,
+      uuid,
+      epoch: 1,
+      pid: started.identity.pid,
+      startTicks: started.identity.startTicks,
+      binary,
+      args,
+      qmpPath: paths.qmp,
+      consoleLogPath: paths.consoleLog,
+      consoleSocketPath: paths.consoleSocket,
+      memoryBytes: spec.memoryBytes,
+      vcpus: spec.vcpus,
+      adopted: false,
+      createdAt: Date.now(),
+      arrivedFrom: null,
+    };
+    return { record, spec };
+  } catch (error) {
+    rmSync(paths.directory, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+function toSpec(body: VmSpecBody): VmSpec {
+  const { memory, boot, firmware, disks, ...rest } = body;
+  return {
+    ...rest,
+    memoryBytes: memory,
+    disks: disks.map((disk) => dropUndefined(completeDisk(disk))),
+    ...(boot === undefined ? {} : { boot: dropUndefined(boot) }),
+    ...(firmware === undefined ? {} : { firmware }),
+  } as VmSpec;
+}
+
+function dropUndefined<T extends object>(value: T): T {
+  return Object.fromEntries(Object.entries(value).filter(([, field]) => field !== undefined)) as T;
+}
+
+function checkFiles(spec: VmSpec): void {
+  const files: [string, string | undefined][] = [
+    ['boot.kernel', spec.boot?.kernel],
+    ['boot.initrd', spec.boot?.initrd],
+    ['firmware', spec.firmware],
+    ...spec.disks.map((disk, index): [string, string] => [`disks[${index}].path`, disk.path]),
+  ];
+  for (const [field, path] of files) {
+    if (path === undefined) continue;
+    try {
+      accessSync(path, constants.R_OK);
+    } catch {
+      throw new GodwitError('GW_INPUT_INVALID', {
+        field,
+        value: path,
+        fix: 'give a file that the host daemon can read',
+      });
+    }
+  }
+}

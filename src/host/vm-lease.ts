@@ -1,0 +1,63 @@
+/**
+ * Who has a VM besides its user: a migration, or a check of whether it could move.
+ *
+ * Owns: the lease. Must hold: one holder at a time; while it is exclusive QEMU is the engine's alone, later the migration
+ * only keeps others out.
+ */
+import { GodwitError } from '../base/errors.ts';
+
+interface Lease {
+  readonly id: string;
+  readonly purpose: 'migration' | 'check';
+  readonly exclusive: boolean;
+  readonly leaving: boolean;
+}
+
+export class VmLease {
+  readonly #vm: string;
+  #lease: Lease | null = null;
+
+  constructor(vm: string) {
+    this.#vm = vm;
+  }
+
+  /** The engine has QEMU. */
+  get isExclusive(): boolean {
+    return this.#lease?.exclusive === true;
+  }
+
+  /** The VM is on its way to another host. */
+  get isLeaving(): boolean {
+    return this.#lease?.leaving === true;
+  }
+
+  /** Id of the migration that has the VM. */
+  get migration(): string | null {
+    return this.#lease?.purpose === 'migration' ? this.#lease.id : null;
+  }
+
+  /** @throws GW_MIGRATION_BUSY, GW_CONFLICT when somebody has the VM */
+  take(id: string, purpose: Lease['purpose']): void {
+    if (this.#lease) throw this.#busy(this.#lease);
+    this.#lease = { id, purpose, exclusive: true, leaving: purpose === 'migration' };
+  }
+
+  /** Of a VM that has arrived but whose migration still goes on. */
+  keep(id: string): void {
+    this.#lease = { id, purpose: 'migration', exclusive: false, leaving: false };
+  }
+
+  end(): void {
+    this.#lease = null;
+  }
+
+  /** @throws GW_MIGRATION_BUSY, GW_CONFLICT while the engine has QEMU */
+  refuseExclusive(): void {
+    if (this.#lease?.exclusive === true) throw this.#busy(this.#lease);
+  }
+
+  #busy({ id, purpose }: Lease): GodwitError {
+    if (purpose === 'migration') return new GodwitError('GW_MIGRATION_BUSY', { vm: this.#vm, id });
+    return new GodwitError('GW_CONFLICT', { kind: 'VM', name: this.#vm, reason: 'it is being checked' });
+  }
+}

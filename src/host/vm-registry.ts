@@ -1,0 +1,239 @@
+/**
+ * The VMs of this host.
+ *
+ * Owns: which names are taken. Must hold: one name is one VM, or one migration that will bring it; a VM whose QEMU has
+ * ended keeps its entry (so that one can see how) but gives way to a new one of the same name.
+ */
+import type { AdoptBody, VmSpecBody, VmView } from '../api/vm-schema.ts';
+import { GodwitError } from '../base/errors.ts';
+import type { VmRecord } from '../migration/vm-record.ts';
+import type { Logger } from './logger.ts';
+import { Vm, type VmContext } from './vm.ts';
+import { adoptVm } from './vm-adopt.ts';
+import { createVm } from './vm-create.ts';
+import { type StoredVm, VmStore } from './vm-store.ts';
+
+/** A VM on its way to here, before it has arrived. */
+export interface ArrivingVm {
+  readonly name: string;
+  readonly uuid: string;
+  readonly epoch: number;
+  readonly memoryBytes: number;
+  readonly from: string;
+  readonly migration: string;
+}
+
+export interface RegistryOptions {
+  readonly hostName: string;
+  readonly stateDirectory: string;
+  readonly log: Logger;
+  changed(vm: VmView): void;
+  removed(name: string, reason: string): void;
+}
+
+export class VmRegistry {
+  readonly #options: RegistryOptions;
+  readonly #store: VmStore;
+  readonly #vms = new Map<string, Vm>();
+  /** Shown once its migration has begun (`announced`); until then a newer offer may take the name. */
+  readonly #arriving = new Map<string, ArrivingVm & { readonly announced: boolean }>();
+  /** Names whose QEMU is being started. */
+  readonly #starting = new Set<string>();
+  readonly #context: VmContext;
+
+  constructor(options: RegistryOptions) {
+    this.#options = options;
+    this.#store = new VmStore(options.stateDirectory);
+    this.#context = {
+      hostName: options.hostName,
+      log: options.log,
+      save: (vm) => this.#store.save(vm),
+      changed: (vm) => {
+        if (this.#vms.get(vm.name) === vm) options.changed(vm.view());
+      },
+    };
+  }
+
+  /** Finds the VMs of an earlier daemon again. Does not connect to them yet: see `attachAll`. */
+  restore(): void {
+    const { vms, damaged } = this.#store.loadAll();
+    for (const stored of vms) this.#vms.set(stored.record.name, new Vm(this.#context, stored));
+    for (const { path, reason } of damaged)
+      this.#options.log.error({ path, reason }, 'cannot read a VM record; left as it is');
+  }
+
+  /** @param except - names of VMs that a recovered migration has */
+  async attachAll(except: ReadonlySet<string>): Promise<void> {
+    await Promise.all([...this.#vms.values()].filter((vm) => !except.has(vm.name)).map((vm) => vm.attach()));
+  }
+
+  list(): VmView[] {
+    const views = [...this.#vms.values()].map((vm) => vm.view());
+    for (const vm of this.#arriving.values()) if (vm.announced) views.push(arrivingView(vm));
+    return views.sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  /** Throws GW_NOT_FOUND; GW_MIGRATION_BUSY for a VM that has not arrived yet. */
+  get(name: string): Vm {
+    const vm = this.#vms.get(name);
+    if (vm) return vm;
+    const arriving = this.#arriving.get(name);
+    if (arriving?.announced === true) throw new GodwitError('GW_MIGRATION_BUSY', { vm: name, id: arriving.migration });
+    throw new GodwitError('GW_NOT_FOUND', { kind: 'VM', name });
+  }
+
+  view(name: string): VmView {
+    const arriving = this.#vms.has(name) ? undefined : this.#arriving.get(name);
+    return arriving?.announced === true ? arrivingView(arriving) : this.get(name).view();
+  }
+
+  find(name: string): Vm | undefined {
+    return this.#vms.get(name);
+  }
+
+  async create(spec: VmSpecBody): Promise<VmView> {
+    return this.#start(spec.name, async () => {
+      const { record, spec: full } = await createVm(spec, {
+        name: this.#options.hostName,
+        stateDirectory: this.#options.stateDirectory,
+      });
+      return { record, spec: full, notes: [], ended: null };
+    });
+  }
+
+  async adopt(request: AdoptBody): Promise<VmView> {
+    for (const vm of this.#vms.values()) {
+      if (vm.record.pid !== request.pid || vm.hasEnded) continue;
+      throw new GodwitError('GW_CONFLICT', {
+        kind: 'VM',
+        name: vm.name,
+        reason: `process ${request.pid} is this VM already`,
+      });
+    }
+    return this.#start(request.name, async () => {
+      const adopted = await adoptVm(request);
+      return { record: adopted.record, spec: null, notes: adopted.notes, ended: null };
+    });
+  }
+
+  /** Forgets a VM that has ended. Throws GW_CONFLICT while its QEMU lives. */
+  remove(name: string): void {
+    const vm = this.get(name);
+    if (!vm.hasEnded) {
+      throw new GodwitError('GW_CONFLICT', { kind: 'VM', name, reason: 'its QEMU runs; stop or kill it first' });
+    }
+    this.#forget(vm, true);
+    this.#options.removed(name, 'removed');
+  }
+
+  /** Whether a VM of this name may come here now; the reason if not. */
+  refusalFor(name: string): string | undefined {
+    if (this.#arriving.get(name)?.announced === true || this.#starting.has(name))
+      return `a VM named ${name} is on its way to this host already`;
+    const vm = this.#vms.get(name);
+    return vm && !vm.hasEnded ? `this host already has a VM named ${name}` : undefined;
+  }
+
+  /** An earlier migration of the name to here is still under way, or being cleaned up after. */
+  isComing(name: string): boolean {
+    return this.#arriving.get(name)?.announced === true;
+  }
+
+  expect(vm: ArrivingVm): void {
+    this.#arriving.set(vm.name, { ...vm, announced: false });
+  }
+
+  /** The migration that was admitted has begun. */
+  announceArriving(name: string, migration: string): void {
+    const vm = this.#arriving.get(name);
+    if (vm?.migration !== migration) return;
+    this.#arriving.set(name, { ...vm, announced: true });
+    this.#options.changed(arrivingView(vm));
+  }
+
+  /** The VM has arrived and is this host's. */
+  async arrived(record: VmRecord, migration: string): Promise<void> {
+    this.#arriving.delete(record.name);
+    const old = this.#vms.get(record.name);
+    // A migration that a restart recovered may bring the very VM whose record is here already.
+    if (old?.record.qmpPath === record.qmpPath) old.dispose();
+    else if (old) this.#forget(old, false);
+    const stored: StoredVm = { record, spec: null, notes: [], ended: null };
+    this.#store.save(stored);
+    const vm = new Vm(this.#context, stored);
+    vm.keepLease(migration);
+    this.#vms.set(record.name, vm);
+    await vm.attach();
+    this.#options.changed(vm.view());
+  }
+
+  /** The VM did not come. */
+  notArrived(name: string, migration: string): void {
+    const vm = this.#arriving.get(name);
+    if (vm?.migration !== migration) return;
+    this.#arriving.delete(name);
+    if (vm.announced) this.#options.removed(name, 'the migration to here did not complete');
+  }
+
+  /** The VM belongs to another host now. Its files stay until `cleanUp`: its QEMU may still serve its memory. */
+  left(name: string, to: string): { cleanUp(): void } {
+    const vm = this.#vms.get(name);
+    if (!vm) return { cleanUp: () => undefined };
+    vm.dispose();
+    this.#vms.delete(name);
+    this.#store.remove(name, { everything: false });
+    this.#options.removed(name, `it is at ${to} now`);
+    return { cleanUp: () => this.#store.removeInstance(vm.record) };
+  }
+
+  /** Lets go of every VM; all go on. */
+  dispose(): void {
+    for (const vm of this.#vms.values()) vm.dispose();
+  }
+
+  async #start(name: string, start: () => Promise<StoredVm>): Promise<VmView> {
+    if (this.refusalFor(name) !== undefined) throw new GodwitError('GW_VM_EXISTS', { name });
+    this.#starting.add(name);
+    try {
+      const stored = await start();
+      const old = this.#vms.get(name);
+      if (old) this.#forget(old, false);
+      this.#store.save(stored);
+      const vm = new Vm(this.#context, stored);
+      this.#vms.set(name, vm);
+      await vm.attach();
+      this.#options.changed(vm.view());
+      return vm.view();
+    } finally {
+      this.#starting.delete(name);
+    }
+  }
+
+  #forget(vm: Vm, everything: boolean): void {
+    vm.dispose();
+    this.#vms.delete(vm.name);
+    this.#store.removeInstance(vm.record);
+    this.#store.remove(vm.name, { everything });
+  }
+}
+
+function arrivingView(vm: ArrivingVm): VmView {
+  return {
+    name: vm.name,
+    state: 'arriving',
+    owner: vm.from,
+    uuid: vm.uuid,
+    pid: null,
+    memoryBytes: vm.memoryBytes,
+    vcpus: 0,
+    epoch: vm.epoch,
+    adopted: false,
+    migration: vm.migration,
+    qmpPath: null,
+    consoleLogPath: null,
+    arrivedFrom: vm.from,
+    createdAtMs: 0,
+    ended: null,
+    notes: [],
+  };
+}

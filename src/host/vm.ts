@@ -1,0 +1,245 @@
+/**
+ * One VM on this host: its QEMU process, its state, and what a user can do with it.
+ *
+ * Owns: the VM's state and the watch on QEMU's end. Must hold: while a migration has the VM (vm-lease.ts) nothing here
+ * talks to QEMU or changes the record; every change is told through `changed`.
+ */
+import { dirname } from 'node:path';
+import type { VmEnd, VmState, VmView } from '../api/vm-schema.ts';
+import { explain, GodwitError } from '../base/errors.ts';
+import { isAlive, signalProcess, waitForExit } from '../linux/process.ts';
+import type { VmRecord } from '../migration/vm-record.ts';
+import type { Logger } from './logger.ts';
+import { VmConnection } from './vm-connection.ts';
+import { VmLease } from './vm-lease.ts';
+import { explainEnd, type Shutdown, stateOfEnd, stateOfStatus } from './vm-state.ts';
+import type { StoredVm } from './vm-store.ts';
+
+const QUIT_TIMEOUT_MS = 5000;
+
+/** What a VM needs from its surroundings. */
+export interface VmContext {
+  readonly hostName: string;
+  readonly log: Logger;
+  save(vm: StoredVm): void;
+  changed(vm: Vm): void;
+}
+
+export class Vm {
+  readonly #context: VmContext;
+  #stored: StoredVm;
+  #state: VmState = 'unknown';
+  #notes: string[] = [];
+  readonly #lease: VmLease;
+  readonly #connection: VmConnection;
+  /** What a user asked for that ends QEMU. */
+  #ending: 'stopped' | 'killed' | null = null;
+  /** The reason of QEMU's own SHUTDOWN event. */
+  #shutdown: Shutdown | null = null;
+  readonly #disposed = new AbortController();
+  #watching = false;
+
+  constructor(context: VmContext, stored: StoredVm) {
+    this.#context = context;
+    this.#stored = stored;
+    this.#lease = new VmLease(stored.record.name);
+    this.#connection = new VmConnection({
+      record: stored.record,
+      log: context.log,
+      disposed: this.#disposed.signal,
+      hasEnded: () => this.hasEnded,
+      isTaken: () => this.#lease.isExclusive,
+      onConnected: () => {
+        this.#notes = [];
+      },
+      onStatus: (status) => this.#setState(stateOfStatus(status)),
+      onShutdown: (shutdown) => {
+        this.#shutdown = shutdown;
+      },
+      onUnreachable: (reason) => {
+        this.#state = 'unknown';
+        this.#notes = [`QEMU does not answer on its QMP socket: ${reason}`];
+        context.changed(this);
+      },
+    });
+    if (stored.ended) this.#state = stateOfEnd(stored.ended);
+  }
+
+  get name(): string {
+    return this.#stored.record.name;
+  }
+  get record(): VmRecord {
+    return this.#stored.record;
+  }
+  get hasEnded(): boolean {
+    return this.#stored.ended !== null;
+  }
+
+  view(): VmView {
+    const { record, ended } = this.#stored;
+    return {
+      name: record.name,
+      state: this.#lease.isLeaving ? 'leaving' : this.#state,
+      owner: this.#context.hostName,
+      uuid: record.uuid,
+      pid: ended ? null : record.pid,
+      memoryBytes: record.memoryBytes,
+      vcpus: record.vcpus,
+      epoch: record.epoch,
+      adopted: record.adopted,
+      migration: this.#lease.migration,
+      qmpPath: ended ? null : record.qmpPath,
+      consoleLogPath: record.consoleLogPath,
+      arrivedFrom: record.arrivedFrom,
+      createdAtMs: record.createdAt,
+      ended,
+      notes: [...this.#stored.notes, ...this.#notes],
+    };
+  }
+
+  /** Connects to QEMU and starts watching it. Never throws: what goes wrong becomes state and note. */
+  async attach(): Promise<void> {
+    if (this.hasEnded) return;
+    if (!isAlive(this.record)) {
+      this.#end({ how: 'lost', reason: 'QEMU was gone when the daemon looked for it' });
+      return;
+    }
+    this.#watchExit();
+    await this.#connection.open();
+  }
+
+  /** Lets go of QEMU, which goes on. */
+  dispose(): void {
+    this.#disposed.abort();
+    this.#connection.close();
+  }
+
+  async pause(): Promise<void> {
+    this.#ready();
+    await this.#execute('stop');
+    await this.#connection.refresh();
+  }
+
+  async resume(): Promise<void> {
+    this.#ready();
+    await this.#execute('cont');
+    await this.#connection.refresh();
+  }
+
+  /** Asks the guest to power down; QEMU is told to quit when it has not after `timeoutMs`, or cannot hear. */
+  async stop(timeoutMs: number): Promise<void> {
+    this.#ready();
+    this.#ending = 'stopped';
+    try {
+      const asked = this.#state === 'running' && timeoutMs > 0;
+      if (asked) await this.#execute('system_powerdown');
+      if (asked && (await waitForExit(this.record, { timeoutMs }))) return await this.#ended();
+      await this.#quit();
+    } finally {
+      this.#ending = this.hasEnded ? this.#ending : null;
+    }
+  }
+
+  async kill(): Promise<void> {
+    this.#lease.refuseExclusive();
+    this.#notEnded();
+    this.#ending = 'killed';
+    signalProcess(this.record, 'SIGKILL');
+    if (!(await waitForExit(this.record, { timeoutMs: QUIT_TIMEOUT_MS }))) {
+      throw new GodwitError('GW_CONFLICT', { kind: 'VM', name: this.name, reason: 'QEMU does not end' });
+    }
+    await this.#ended();
+  }
+
+  /** Gives QEMU to a migration or a check. Throws when somebody has it or it has ended. */
+  takeLease(id: string, purpose: 'migration' | 'check'): void {
+    this.#ready();
+    this.#lease.take(id, purpose);
+    this.#connection.close();
+    this.#context.changed(this);
+  }
+
+  /** Keeps others from migrating a VM that has arrived but whose migration still goes on. */
+  keepLease(id: string): void {
+    this.#lease.keep(id);
+  }
+
+  /** The VM is the daemon's again. */
+  async endLease(): Promise<void> {
+    const wasExclusive = this.#lease.isExclusive;
+    this.#lease.end();
+    if (wasExclusive) await this.attach();
+    this.#context.changed(this);
+  }
+
+  #setState(state: VmState): void {
+    const before = this.#state;
+    this.#state = state;
+    if (before !== state) this.#context.changed(this);
+  }
+
+  #watchExit(): void {
+    if (this.#watching) return;
+    this.#watching = true;
+    void waitForExit(this.record, { signal: this.#disposed.signal }).then(async (exited) => {
+      this.#watching = false;
+      // While a migration has it, the migration says what became of the VM.
+      if (!exited || this.#disposed.signal.aborted || this.#lease.isExclusive) return;
+      await this.#ended();
+    });
+  }
+
+  async #ended(): Promise<void> {
+    if (this.hasEnded) return;
+    // What QEMU said last may still be on its way through the socket.
+    const { qmp } = this.#connection;
+    if (qmp) await Promise.race([qmp.closed, new Promise((resolve) => setTimeout(resolve, 500))]);
+    if (this.hasEnded) return;
+    this.#end(explainEnd(this.#ending, this.#shutdown, dirname(this.record.qmpPath)));
+  }
+
+  #end(end: Pick<VmEnd, 'how' | 'reason'>): void {
+    this.#connection.close();
+    this.#stored = { ...this.#stored, ended: { atMs: Date.now(), ...end } };
+    this.#state = stateOfEnd(end);
+    this.#notes = [];
+    this.#context.save(this.#stored);
+    this.#context.log.info({ vm: this.name, ...end }, 'QEMU has ended');
+    this.#context.changed(this);
+  }
+
+  async #quit(): Promise<void> {
+    try {
+      await this.#connection.qmp?.execute('quit', {}, { timeoutMs: QUIT_TIMEOUT_MS });
+    } catch (error) {
+      this.#context.log.debug({ vm: this.name, reason: explain(error) }, 'quit not answered');
+    }
+    if (!(await waitForExit(this.record, { timeoutMs: QUIT_TIMEOUT_MS }))) {
+      signalProcess(this.record, 'SIGKILL');
+      await waitForExit(this.record, { timeoutMs: QUIT_TIMEOUT_MS });
+    }
+    await this.#ended();
+  }
+
+  async #execute(command: string): Promise<void> {
+    const { qmp } = this.#connection;
+    if (!qmp) {
+      const reason = this.#notes[0] ?? 'QEMU does not answer';
+      throw new GodwitError('GW_CONFLICT', { kind: 'VM', name: this.name, reason });
+    }
+    await qmp.execute(command);
+  }
+
+  #ready(): void {
+    this.#lease.refuseExclusive();
+    this.#notEnded();
+    if (this.#ending === null) return;
+    throw new GodwitError('GW_CONFLICT', { kind: 'VM', name: this.name, reason: 'it is being stopped' });
+  }
+
+  #notEnded(): void {
+    if (!this.#stored.ended) return;
+    const reason = `its QEMU has ended (${this.#stored.ended.reason})`;
+    throw new GodwitError('GW_CONFLICT', { kind: 'VM', name: this.name, reason });
+  }
+}

@@ -1,0 +1,20 @@
+/**
+ * What the npm package `godwit` exports: the client of a host daemon and the types and errors that it speaks in.
+ *
+ * @example
+ * import { GodwitClient } from 'godwit';
+ * const client = new GodwitClient({ url: 'http://127.0.0.1:7700' });
+ * const ended = await client.migrateAndWait('web1', { to: '10.0.0.2:7710' });
+ * console.log(ended.report?.downtimeMs);
+ */
+export type { HostEvent, HostEventBody } from './api/event-schema.ts';
+export type { HostView } from './api/host-schema.ts';
+export type { MigrateBody, MigrationView, ReportView, TuneBody } from './api/migration-schema.ts';
+export { type AdoptBody, VM_STATES, type VmEnd, type VmSpecInput, type VmState, type VmView } from './api/vm-schema.ts';
+export { ERRORS, type ErrorBody, type ErrorCode, GodwitError, hasCode } from './base/errors.ts';
+export { GodwitClient, type VmAction } from './client/godwit-client.ts';
+export type { TransportOptions } from './client/transport.ts';
+export type { CheckResult } from './migration/handle.ts';
+export type { MigrationProgress } from './migration/progress.ts';
+export type { DowntimeParts, MigrationReport, PostCopyReport, RoundReport, VerifyReport } from './migration/report.ts';
+export { DEFAULT_MIGRATION_OPTIONS, type MigrationMode, type MigrationOptions } from './migration/request.ts';

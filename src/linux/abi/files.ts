@@ -1,0 +1,27 @@
+/**
+ * Numbers of open(2), lseek(2), fallocate(2), poll(2), eventfd(2) and clock_gettime(2) (asm-generic, x86-64 and arm64).
+ *
+ * Owns: data only.
+ */
+
+export const O_RDONLY = 0;
+export const O_RDWR = 2;
+export const O_NONBLOCK = 0o4000;
+export const O_CLOEXEC = 0o2000000;
+
+export const SEEK_DATA = 3;
+export const SEEK_HOLE = 4;
+
+export const FALLOC_FL_KEEP_SIZE = 1;
+export const FALLOC_FL_PUNCH_HOLE = 2;
+
+export const EFD_NONBLOCK: number = O_NONBLOCK;
+export const EFD_CLOEXEC: number = O_CLOEXEC;
+
+export const POLLIN = 1;
+export const POLLOUT = 4;
+export const POLLERR = 8;
+export const POLLHUP = 16;
+export const POLLNVAL = 32;
+/** struct pollfd {int fd; short events; short revents}, as 32-bit words. */
+export const POLLFD_WORDS = 2;

@@ -1,0 +1,31 @@
+/**
+ * Numbers of socket(2), send(2), tcp(7) and unix(7) (asm-generic/socket.h and linux/tcp.h, x86-64 and arm64).
+ *
+ * Owns: data only.
+ */
+
+export const AF_UNIX = 1;
+export const SOCK_DGRAM = 2;
+export const SOCK_CLOEXEC = 0o2000000;
+
+export const SOL_SOCKET = 1;
+export const SO_SNDBUF = 7;
+export const SO_RCVBUF = 8;
+export const IPPROTO_TCP = 6;
+export const TCP_NODELAY = 1;
+export const TCP_USER_TIMEOUT = 18;
+export const TCP_NOTSENT_LOWAT = 25;
+
+export const MSG_DONTWAIT = 0x40;
+export const MSG_NOSIGNAL = 0x4000;
+
+export const SHUT_RDWR = 2;
+
+export const F_SETFL = 4;
+export const F_DUPFD_CLOEXEC = 1030;
+
+/** sizeof(sun_path) in struct sockaddr_un, the zero byte at its end included. */
+export const UNIX_PATH_MAX = 108;
+
+/** linux/sockios.h: SIOCOUTQ = TIOCOUTQ. */
+export const SIOCOUTQ = 0x5411;

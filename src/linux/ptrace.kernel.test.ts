@@ -1,0 +1,159 @@
+import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
+import { readdirSync, readFileSync } from 'node:fs';
+import { setTimeout as pause } from 'node:timers/promises';
+import { Worker } from 'node:worker_threads';
+import { describe, expect, test } from 'vitest';
+import { lacks } from '../../test/support/capabilities.ts';
+import { CountingQemu } from '../../test/support/counting-qemu.ts';
+import { GuineaPig } from '../../test/support/guinea-pig.ts';
+import { Errno } from './errno.ts';
+import { withStoppedThread } from './ptrace.ts';
+import { Userfaultfd } from './userfaultfd.ts';
+
+const GETPID = 39;
+const CLOSE = 3;
+const PRCTL = 157;
+const PR_GET_DUMPABLE = 3;
+/** As glibc counts: queued, never merged. */
+const SIGRTMIN = 34;
+
+function statusField(pid: number, field: string): string {
+  return new RegExp(`^${field}:\\t(.*)$`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]!;
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  const deadline = performance.now() + 3000;
+  while (!condition()) {
+    if (performance.now() > deadline) throw new Error('The condition never came true');
+    await pause(1);
+  }
+}
+
+describe.skipIf(lacks('kernel', 'cc', 'x64'))('a process', () => {
+  test('runs system calls and returns their results and errors', async () => {
+    await using pig = await GuineaPig.start(1);
+    const results = withStoppedThread(pig.pid, (thread) => [
+      thread.systemCall(GETPID),
+      thread.systemCall(PRCTL, PR_GET_DUMPABLE),
+      thread.systemCall(CLOSE, 999),
+    ]);
+    expect(results).toEqual([BigInt(pig.pid), 1n, -BigInt(Errno.EBADF)]);
+    expect(await pig.read(0)).toBe(0);
+  });
+
+  test('is let go, its signal mask restored, when the callback throws', async () => {
+    await using pig = await GuineaPig.start(1);
+    const mask = statusField(pig.pid, 'SigBlk');
+    const failing = () =>
+      withStoppedThread(pig.pid, () => {
+        throw new RangeError('of the test');
+      });
+    expect(failing).toThrow(RangeError);
+    expect(statusField(pig.pid, 'TracerPid')).toBe('0');
+    expect(statusField(pig.pid, 'SigBlk')).toBe(mask);
+    expect(await pig.read(0)).toBe(0);
+  });
+
+  test('that is stopped by SIGSTOP runs system calls and stays stopped', async () => {
+    await using pig = await GuineaPig.start(1);
+    process.kill(pig.pid, 'SIGSTOP');
+    await until(() => statusField(pig.pid, 'State').startsWith('T'));
+    expect(withStoppedThread(pig.pid, (thread) => thread.systemCall(GETPID))).toBe(BigInt(pig.pid));
+    await until(() => statusField(pig.pid, 'State').startsWith('T'));
+    process.kill(pig.pid, 'SIGCONT');
+    expect(await pig.read(0)).toBe(0);
+  });
+
+  test('that is showered with signals handles each once', async () => {
+    await using pig = await GuineaPig.start(1);
+    for (let i = 0; i < 300; i++) {
+      process.kill(pig.pid, SIGRTMIN);
+      withStoppedThread(pig.pid, (thread) => {
+        process.kill(pig.pid, SIGRTMIN);
+        expect(thread.systemCall(GETPID)).toBe(BigInt(pig.pid));
+        process.kill(pig.pid, SIGRTMIN);
+        expect(thread.systemCall(GETPID)).toBe(BigInt(pig.pid));
+      });
+    }
+    pig.send('s');
+    expect(await pig.answer()).toBe('900');
+  });
+
+  test('that is no child of ours can be injected into from a worker thread', async () => {
+    const started = execFileSync('sh', ['-c', 'setsid sleep 60 >/dev/null 2>&1 & echo $!'], { encoding: 'utf8' });
+    const pid = Number(started);
+    const source = `
+      const { workerData, parentPort } = await import('node:worker_threads');
+      const { withStoppedThread } = await import(workerData.module);
+      let right = 0;
+      for (let i = 0; i < 100; i++) {
+        if (withStoppedThread(workerData.pid, (thread) => thread.systemCall(${GETPID})) === BigInt(workerData.pid)) right++;
+      }
+      parentPort.postMessage(right);
+    `;
+    const workerData = { pid, module: new URL('./ptrace.ts', import.meta.url).href };
+    const worker = new Worker(new URL(`data:text/javascript,${encodeURIComponent(source)}`), { workerData });
+    try {
+      expect(await once(worker, 'message')).toEqual([100]);
+      expect(statusField(pid, 'State')).toMatch(/^S/);
+    } finally {
+      process.kill(pid, 'SIGKILL');
+      await worker.terminate();
+    }
+  });
+
+  test('traced by somebody else is refused', async () => {
+    await using pig = await GuineaPig.start(1);
+    const nested = () => withStoppedThread(pig.pid, () => withStoppedThread(pig.pid, () => 0));
+    expect(nested).toThrow(expect.objectContaining({ code: 'GW_SYS_INJECT' }));
+    expect(await pig.read(0)).toBe(0);
+  });
+
+  test('that has no syscall instruction to borrow is refused and runs on', async () => {
+    await using pig = await GuineaPig.start(1);
+    pig.send('v');
+    expect(await pig.answer()).toBe('ok');
+    const refused = expect.objectContaining({ code: 'GW_SYS_INJECT', message: expect.stringContaining('vDSO') });
+    expect(() => withStoppedThread(pig.pid, () => 0)).toThrow(refused);
+    expect(statusField(pig.pid, 'TracerPid')).toBe('0');
+    expect(await pig.read(0)).toBe(0);
+  });
+
+  test('that has ended is said to be gone', async () => {
+    const pig = await GuineaPig.start(1);
+    await pig[Symbol.asyncDispose]();
+    const gone = expect.objectContaining({ code: 'GW_SYS_PROCESS_GONE' });
+    expect(() => withStoppedThread(pig.pid, () => 0)).toThrow(gone);
+  });
+
+  test('that is killed while it stands still is said to be gone', async () => {
+    await using pig = await GuineaPig.start(1);
+    const killed = () =>
+      withStoppedThread(pig.pid, (thread) => {
+        process.kill(pig.pid, 'SIGKILL');
+        for (let i = 0; i < 1000; i++) thread.systemCall(GETPID);
+      });
+    expect(killed).toThrow(expect.objectContaining({ code: 'GW_SYS_PROCESS_GONE' }));
+  });
+});
+
+describe.skipIf(lacks('kernel', 'qemu', 'x64'))('a running QEMU', () => {
+  test.each([
+    { sandbox: 'no sandbox', extra: [] },
+    {
+      sandbox: 'the sandbox of libvirt',
+      extra: ['-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny'],
+    },
+  ])('is unharmed by 300 injections with $sandbox', async ({ extra }) => {
+    await using qemu = await CountingQemu.start(16, ...extra);
+    const fds = readdirSync(`/proc/${qemu.pid}/fd`).length;
+    for (let i = 0; i < 300; i++)
+      Userfaultfd.openInside(qemu.pid, { features: 0n, keepInside: false })[Symbol.dispose]();
+    expect(await qemu.execute('query-status')).toMatchObject({ status: 'running' });
+    const before = qemu.count();
+    await until(() => qemu.count() !== before);
+    expect(readdirSync(`/proc/${qemu.pid}/fd`).length).toBe(fds);
+    expect(statusField(qemu.pid, 'TracerPid')).toBe('0');
+  });
+});

@@ -1,0 +1,88 @@
+/**
+ * Staging copies: pages read out of guest memory, so that what is looked at is what is sent.
+ *
+ * Owns: a few fixed buffers of one batch each, lent and taken back. Must hold: a buffer is lent to one user at a time;
+ * guest memory is read by pread, so that a hole stays a hole and a page that changes meanwhile is only torn, never a
+ * crash (the dirty tracker has it sent again).
+ */
+import { PAGE_SIZE, type PageRun, RunBuilder } from '../base/page.ts';
+import { isZeroPage } from '../base/zero-page.ts';
+import type { GuestMemory } from './guest-memory.ts';
+
+/** What a batch turned out to hold. Data pages lie in `parts` in the order of `dataRuns`. */
+export interface PageBatch {
+  readonly dataRuns: PageRun[];
+  readonly dataPages: number;
+  readonly zeroRuns: PageRun[];
+  readonly zeroPages: number;
+  /** Views of the staging buffer. */
+  readonly parts: Uint8Array[];
+}
+
+export class StagingBuffer {
+  readonly bytes: Uint8Array;
+  readonly #words: Int32Array;
+  readonly maxPages: number;
+
+  constructor(maxPages: number) {
+    const memory = new ArrayBuffer(maxPages * PAGE_SIZE);
+    this.maxPages = maxPages;
+    this.bytes = new Uint8Array(memory);
+    this.#words = new Int32Array(memory);
+  }
+
+  /** Reads the runs (at most `maxPages` pages in all) and tells zero pages from data. */
+  read(memory: GuestMemory, runs: readonly PageRun[]): PageBatch {
+    const dataRuns = new RunBuilder();
+    const zeroRuns = new RunBuilder();
+    const parts: Uint8Array[] = [];
+    let dataPages = 0;
+    let zeroPages = 0;
+    let at = 0;
+    for (const run of runs) {
+      memory.readPages(run, this.bytes.subarray(at * PAGE_SIZE, (at + run.count) * PAGE_SIZE));
+      let dataFrom = -1;
+      for (let i = 0; i < run.count; i++) {
+        if (isZeroPage(this.#words, at + i)) {
+          zeroRuns.add(run.first + i, 1);
+          zeroPages++;
+          if (dataFrom >= 0) parts.push(this.#slice(at + dataFrom, at + i));
+          dataFrom = -1;
+        } else {
+          dataRuns.add(run.first + i, 1);
+          dataPages++;
+          if (dataFrom < 0) dataFrom = i;
+        }
+      }
+      if (dataFrom >= 0) parts.push(this.#slice(at + dataFrom, at + run.count));
+      at += run.count;
+    }
+    return { dataRuns: dataRuns.finish(), dataPages, zeroRuns: zeroRuns.finish(), zeroPages, parts };
+  }
+
+  #slice(fromPage: number, toPage: number): Uint8Array {
+    return this.bytes.subarray(fromPage * PAGE_SIZE, toPage * PAGE_SIZE);
+  }
+}
+
+/** Lends staging buffers; who asks while all are lent waits. */
+export class StagingPool {
+  readonly #free: StagingBuffer[];
+  readonly #waiting: ((buffer: StagingBuffer) => void)[] = [];
+
+  constructor(buffers: number, maxPages: number) {
+    this.#free = Array.from({ length: buffers }, () => new StagingBuffer(maxPages));
+  }
+
+  lend(): Promise<StagingBuffer> {
+    const buffer = this.#free.pop();
+    if (buffer) return Promise.resolve(buffer);
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  giveBack(buffer: StagingBuffer): void {
+    const next = this.#waiting.shift();
+    if (next) next(buffer);
+    else this.#free.push(buffer);
+  }
+}

@@ -1,0 +1,95 @@
+/**
+ * What would block a migration, before any byte moves.
+ */
+import { randomUUID } from 'node:crypto';
+import { asGodwitError, GodwitError } from '../base/errors.ts';
+import type { Blocker } from '../qemu/blocker.ts';
+import { encodeControl } from '../wire/message-codec.ts';
+import { applyDirectIo } from './direct-io.ts';
+import type { CheckResult } from './handle.ts';
+import { HistoryFile } from './history-file.ts';
+import { openConnection, takeAnswer } from './opening.ts';
+import { DEFAULT_MIGRATION_OPTIONS } from './request.ts';
+import { SourceGuest } from './source-guest.ts';
+import { makeOffer, newSessionKey } from './source-offer.ts';
+import type { VmRecord } from './vm-record.ts';
+
+/** Never throws for a blocker; throws when the check itself cannot be made. */
+export async function checkMigration(options: {
+  readonly vm: VmRecord;
+  readonly to: string;
+  readonly hostName: string;
+}): Promise<CheckResult> {
+  const { vm, to, hostName } = options;
+  let guest: SourceGuest;
+  try {
+    guest = await SourceGuest.open(vm);
+  } catch (error) {
+    const known = asGodwitError(error);
+    const { blockers } = known.details;
+    return blocked(Array.isArray(blockers) ? (blockers as Blocker[]) : [toBlocker('source', known)]);
+  }
+  try {
+    const blockers = await guest.findBlockers();
+    const { note } = applyDirectIo(vm.name, guest.facts.disks, { ...DEFAULT_MIGRATION_OPTIONS, mode: 'auto' });
+    const there = await askDestination(guest, to, hostName);
+    return {
+      ok: blockers.length === 0 && there.blockers.length === 0,
+      blockers: [...blockers, ...there.blockers],
+      notes: note === null ? there.notes : [note, ...there.notes],
+      facts: {
+        qemuVersion: guest.facts.qemuVersion,
+        machineType: guest.facts.machineType,
+        accel: guest.facts.accel,
+        memoryBytes: guest.layout.bytes,
+      },
+    };
+  } finally {
+    guest.close();
+  }
+}
+
+async function askDestination(
+  guest: SourceGuest,
+  to: string,
+  hostName: string,
+): Promise<{ blockers: CheckResult['blockers']; notes: readonly string[] }> {
+  try {
+    const opened = await openConnection(to, hostName, new AbortController().signal);
+    try {
+      const offer = makeOffer(
+        {
+          id: randomUUID(),
+          vm: guest.vm,
+          sessionKey: newSessionKey(),
+          hostName,
+          mode: 'auto',
+          epoch: guest.vm.epoch + 1,
+          verify: null,
+          checkOnly: true,
+        },
+        guest,
+        new HistoryFile('/nonexistent'),
+      );
+      await opened.connection.send(encodeControl(offer));
+      const answer = await takeAnswer(opened.inbox, to);
+      if (answer.kind === 'ready') return { blockers: [], notes: answer.notes };
+      if (answer.kind === 'refused') {
+        return { blockers: [toBlocker('destination', GodwitError.fromBody(answer.error))], notes: [] };
+      }
+      throw new GodwitError('GW_WIRE_FRAME_INVALID', { frame: answer.kind, reason: 'it comes where ready must come' });
+    } finally {
+      opened.connection.close();
+    }
+  } catch (error) {
+    return { blockers: [toBlocker('destination', asGodwitError(error))], notes: [] };
+  }
+}
+
+function toBlocker(where: string, error: GodwitError): CheckResult['blockers'][number] {
+  return { id: error.code, what: where, reason: error.message, fix: String(error.details['fix'] ?? 'see the reason') };
+}
+
+function blocked(blockers: CheckResult['blockers']): CheckResult {
+  return { ok: false, blockers, notes: [], facts: {} };
+}

@@ -1,0 +1,157 @@
+/**
+ * Pre-copy at the source (V3, S1–S5): rounds until the rules say that the VM can be stopped.
+ *
+ * Owns: the loop of one round after another, and what it measures. What comes after a round is decided in
+ * convergence.ts. Must hold: dirty bits are collected before the pages are read, and the set of pages still to be sent
+ * is never lost: what `collect` cleared is in `remaining` until it was sent.
+ */
+import { type Clock, SYSTEM_CLOCK } from '../base/clock.ts';
+import { GodwitError } from '../base/errors.ts';
+import { countPages, type PageRun } from '../base/page.ts';
+import { uniteRuns } from '../base/page-bitmap.ts';
+import { decide } from './convergence.ts';
+import type { Decision } from './decision.ts';
+import type { DowntimeCosts, MeasuredRound } from './dirty-estimate.ts';
+import type { PageSender } from './page-sender.ts';
+import type { RoundReport } from './report.ts';
+import type { MigrationOptions } from './request.ts';
+import type { SourceGuest } from './source-guest.ts';
+
+/** How a round is cut short. `pause`: the VM is stopped and all that is left is sent (rule deadline). */
+export type Interruption = 'post-copy' | 'pause';
+
+export interface CopyRoundsPort {
+  readonly guest: SourceGuest;
+  readonly sender: PageSender;
+  readonly signal: AbortSignal;
+  /** Read before every decision: they can be tuned. */
+  options(): MigrationOptions;
+  readonly costs: DowntimeCosts;
+  readonly canPostCopy: boolean;
+  readonly startedMs: number;
+  readonly wasRunning: boolean;
+  /** Resolves when the destination has everything of this round. */
+  endRound(round: number): Promise<void>;
+  /** Slows the vCPUs by so many percent. */
+  slow(percent: number): void;
+  /** What must happen at once, in the middle of a round: `switch-postcopy` was asked for, or the time is up. */
+  interruption(): Interruption | null;
+  onRound(round: RoundReport, decision: Decision): void;
+  onProgress(state: { round: number; remainingPages: number; decision: Decision }): void;
+}
+
+export interface CopyResult {
+  readonly kind: 'finish' | 'postCopy';
+  /** Pages still to be sent, as far as known; more may have been written since. */
+  readonly remaining: readonly PageRun[];
+  readonly holePages: number;
+}
+
+/** A measurement of the link needs at least this much data to mean anything. */
+const MIN_RATE_SAMPLE_BYTES = 4 * 1024 * 1024;
+
+export async function copyRounds(port: CopyRoundsPort, clock: Clock = SYSTEM_CLOCK): Promise<CopyResult> {
+  const { guest, sender, signal } = port;
+  const rounds: MeasuredRound[] = [];
+  let linkBytesPerSecond = 0;
+  guest.track();
+  let remaining: readonly PageRun[] = guest.memory.dataRuns();
+  const holePages = guest.layout.pageCount - countPages(remaining);
+  for (let number = 1; ; number++) {
+    const remainingPages = countPages(remaining);
+    const interruption = port.interruption();
+    const decision = interruption ? forced(interruption, decideNow(remainingPages)) : decideNow(remainingPages);
+    const last = rounds.at(-1);
+    if (last) port.onRound(reportRound(last, guest.throttlePercent, decision), decision);
+    port.onProgress({ round: number, remainingPages, decision });
+    if (decision.kind === 'giveUp') throw new GodwitError(decision.code, giveUpDetails(decision, port.options()));
+    if (decision.kind !== 'nextRound') {
+      return { kind: decision.kind, remaining, holePages };
+    }
+    if (port.wasRunning) port.slow(decision.throttlePercent);
+    const round = await sendRound(number, remaining, decision);
+    rounds.push(round.measured);
+    remaining = round.remaining;
+  }
+
+  function decideNow(remainingPages: number): Decision {
+    return decide({
+      options: port.options(),
+      rounds,
+      remainingPages,
+      linkBytesPerSecond,
+      costs: port.costs,
+      throttlePercent: guest.throttlePercent,
+      canThrottle: port.wasRunning,
+      canPostCopy: port.canPostCopy,
+      elapsedMs: clock.nowMs() - port.startedMs,
+    });
+  }
+
+  async function sendRound(
+    number: number,
+    runs: readonly PageRun[],
+    decision: Decision,
+  ): Promise<{ measured: MeasuredRound; remaining: readonly PageRun[] }> {
+    const startedMs = clock.nowMs();
+    let handled = 0;
+    const counts = await sender.send(runs, {
+      signal,
+      enough: () => port.interruption() !== null,
+      skip: (batch) => {
+        handled += countPages(batch);
+        port.onProgress({ round: number, remainingPages: Math.max(0, countPages(runs) - handled), decision });
+        return batch.flatMap((run) => guest.tracker.peek(run));
+      },
+    });
+    await port.endRound(number);
+    const ms = clock.nowMs() - startedMs;
+    if (counts.bytes >= MIN_RATE_SAMPLE_BYTES || linkBytesPerSecond === 0) {
+      linkBytesPerSecond = ms > 0 ? (counts.bytes * 1000) / ms : 0;
+    }
+    // Skipped pages are written again, so they are among what is collected now.
+    const written = guest.tracker.collect();
+    const dirty = counts.unsent.length === 0 ? written : uniteRuns(written, counts.unsent, guest.layout.pageCount);
+    const measured = {
+      number,
+      sentPages: counts.pages,
+      sentBytes: counts.bytes,
+      skippedPages: counts.skippedPages,
+      ms,
+      dirtyPages: countPages(dirty),
+    };
+    return { measured, remaining: dirty };
+  }
+}
+
+/** The decision that an interruption makes out of any other. */
+function forced(interruption: Interruption, decision: Decision): Decision {
+  const { predictedDowntimeMs, etaMs } = decision;
+  const base = { throttlePercent: 0, rule: 'deadline', predictedDowntimeMs, etaMs } as const;
+  if (interruption === 'pause') {
+    return { ...base, kind: 'finish', verdict: { kind: 'finishing', text: 'Time is up: stopping the VM to finish' } };
+  }
+  return { ...base, kind: 'postCopy', verdict: { kind: 'switching', text: 'Switching to post-copy now' } };
+}
+
+function giveUpDetails(decision: Extract<Decision, { kind: 'giveUp' }>, options: MigrationOptions) {
+  return decision.code === 'GW_MIGRATION_TIMEOUT' ? { timeoutMs: options.timeoutMs } : { reason: decision.reason };
+}
+
+function reportRound(round: MeasuredRound, throttlePercent: number, decision: Decision): RoundReport {
+  const seconds = Math.max(round.ms, 0.001) / 1000;
+  const transmission = round.sentPages / seconds;
+  const modification = round.dirtyPages / seconds;
+  return {
+    number: round.number,
+    pages: round.sentPages,
+    bytes: round.sentBytes,
+    ms: round.ms,
+    transmissionPagesPerSecond: transmission,
+    modificationPagesPerSecond: modification,
+    // JSON has no infinity: a round in which nothing was modified has as many as were sent.
+    ratio: modification > 0 ? transmission / modification : Math.max(1, round.sentPages),
+    throttlePercent,
+    rule: decision.rule,
+  };
+}

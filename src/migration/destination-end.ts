@@ -1,0 +1,53 @@
+/**
+ * How a migration ends at the destination: where the VM is, and the report.
+ *
+ * Owns: that both are told, once. Must hold: the VM's QMP connection is closed before the daemon hears that it has
+ * arrived; the report waits for the fault service to end.
+ */
+import { asGodwitError, type ErrorBody } from '../base/errors.ts';
+import type { DestinationGuest } from './destination-guest.ts';
+import type { DestinationParts } from './destination-parts.ts';
+import { type HandoverOutcome, reportedOutcome } from './handover.ts';
+import { writeHistory } from './history-file.ts';
+
+export class DestinationEnd {
+  readonly #parts: DestinationParts;
+  #settled = false;
+  #finished = false;
+
+  constructor(parts: DestinationParts) {
+    this.#parts = parts;
+  }
+
+  /** The report is out, or waits for the fault service only. */
+  get isFinished(): boolean {
+    return this.#finished;
+  }
+
+  /** The VM is this host's and runs, or is paused as it was. */
+  settleArrived(guest: DestinationGuest, wasRunning: boolean): void {
+    if (this.#settled) return;
+    this.#settled = true;
+    const { facts, port, note } = this.#parts;
+    writeHistory(guest.paths.history, { samples: facts.offer.vm.facts['history'] ?? [] });
+    guest
+      .settleIn(wasRunning)
+      .catch((error: unknown) => note(asGodwitError(error).message))
+      .finally(() => {
+        guest.qmp.close();
+        port.settle({ kind: 'arrived', vm: guest.record });
+      });
+  }
+
+  async finish(outcome: HandoverOutcome, error: ErrorBody | null): Promise<void> {
+    if (this.#finished) return;
+    this.#finished = true;
+    const { port, receiver, report } = this.#parts;
+    await receiver.pager?.end();
+    if (!this.#settled) {
+      this.#settled = true;
+      port.settle({ kind: 'absent' });
+    }
+    port.emit({ kind: 'ended', report: report.make(reportedOutcome(outcome, error), error) });
+  }
+}

@@ -1,0 +1,29 @@
+/**
+ * What one migration at the destination is about, and whom it tells.
+ *
+ * Owns: the facts that the journal keeps beside the handover's records. Must hold: nothing in here changes during the
+ * migration.
+ */
+import { join } from 'node:path';
+import type { Message } from '../wire/messages.ts';
+import type { VmSettlement } from './handle.ts';
+import type { MigrationEvent } from './progress.ts';
+
+/** The daemon's main thread. */
+export interface DestinationPort {
+  emit(event: MigrationEvent): void;
+  settle(settlement: VmSettlement): void;
+}
+
+export interface DestinationFacts {
+  readonly offer: Message<'offer'>;
+  readonly peer: string;
+  readonly stateDirectory: string;
+  readonly hostName: string;
+  readonly startedAt: number;
+}
+
+/** The list of missing pages. */
+export function missingFilePath({ stateDirectory, offer }: DestinationFacts): string {
+  return join(stateDirectory, 'migrations', offer.migrationId, 'missing');
+}

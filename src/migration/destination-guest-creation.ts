@@ -1,0 +1,132 @@
+/**
+ * Creating the VM's QEMU at the destination from what the source offers (V2).
+ *
+ * Owns: everything until QEMU waits for its state: command line, process, memory, and whether the guest would see the
+ * same machine. Must hold: a VM that does not fit is refused with the reason, and then nothing of it stays here.
+ */
+import { mkdirSync, rmSync } from 'node:fs';
+import { GodwitError } from '../base/errors.ts';
+import { RamFile } from '../linux/ram-file.ts';
+import { GuestMemory } from '../memory/guest-memory.ts';
+import { RamLayout } from '../memory/layout.ts';
+import { deriveDestination } from '../qemu/derive.ts';
+import { inspectVm } from '../qemu/facts.ts';
+import { borrowMigrationSettings } from '../qemu/migration-settings.ts';
+import { killQemu, startQemu } from '../qemu/process.ts';
+import type { QmpClient } from '../qemu/qmp.ts';
+import { findGuestRam } from '../qemu/ram.ts';
+import type { OfferedVm } from '../wire/messages.ts';
+import { DestinationGuest } from './destination-guest.ts';
+import { chooseBinary } from './fit.ts';
+import { type VmRecord, vmPaths } from './vm-record.ts';
+
+export interface DestinationGuestOptions {
+  readonly vm: OfferedVm;
+  readonly uuid: string;
+  readonly epoch: number;
+  readonly stateDirectory: string;
+  /** Tells this instance of the VM from others on the same machine. */
+  readonly instance: string;
+  readonly hostName: string;
+  readonly from: string;
+  readonly signal: AbortSignal;
+}
+
+/** Creates QEMU and checks that the VM fits. @throws GW_MIGRATION_REFUSED, GW_QEMU_START, GW_SYS_NO_ROOM … */
+export async function createDestinationGuest(options: DestinationGuestOptions): Promise<DestinationGuest> {
+  const { vm, hostName } = options;
+  const paths = vmPaths(options.stateDirectory, vm.name, options.instance);
+  const endpoints = {
+    ramPath: paths.ram,
+    qmpPath: paths.qmp,
+    consoleSocketPath: paths.consoleSocket,
+    consoleLogPath: paths.consoleLog,
+  };
+  const accel = vm.accel === 'kvm' ? 'kvm' : 'tcg';
+  const derived = deriveDestination(vm.args, { machineType: vm.machineType, accel, endpoints });
+  if (derived.kind === 'blocked') {
+    const reason = derived.blockers.map(({ what, reason, fix }) => `${what}: ${reason}; ${fix}`).join('. ');
+    throw new GodwitError('GW_MIGRATION_REFUSED', { host: hostName, vm: vm.name, reason });
+  }
+  const binary = chooseBinary(vm);
+  mkdirSync(paths.directory, { recursive: true, mode: 0o700 });
+  let qemu: Awaited<ReturnType<typeof startQemu>> | undefined;
+  try {
+    qemu = await startQemu({
+      binary,
+      args: derived.args,
+      logPath: paths.qemuLog,
+      qmpPath: paths.qmp,
+      ramPaths: derived.ramFiles.map((file) => file.path),
+      signal: options.signal,
+    });
+    const { identity, qmp } = qemu;
+    const notes = [...derived.notes, ...(await compareFacts(vm, qmp, hostName))];
+    const restoreSettings = await borrowMigrationSettings(qmp, 'load');
+    const regions = await findGuestRam(qmp, identity.pid);
+    const layout = new RamLayout(regions);
+    const difference = RamLayout.fromJson(vm.memory).difference(layout);
+    if (difference !== undefined) {
+      throw new GodwitError('GW_MIGRATION_REFUSED', {
+        host: hostName,
+        vm: vm.name,
+        reason: `its memory: ${difference}`,
+      });
+    }
+    const memory = new GuestMemory(
+      layout,
+      regions.map((region) => RamFile.open(region.fdPath, region.bytes)),
+    );
+    // What QEMU itself may have written while it started must not show where the source sends nothing.
+    memory.punchAll();
+    const record: VmRecord = {
+      name: vm.name,
+      uuid: options.uuid,
+      epoch: options.epoch,
+      pid: identity.pid,
+      startTicks: identity.startTicks,
+      binary,
+      args: derived.args,
+      qmpPath: paths.qmp,
+      consoleLogPath: derived.hasConsole ? paths.consoleLog : null,
+      consoleSocketPath: derived.hasConsole ? paths.consoleSocket : null,
+      memoryBytes: layout.bytes,
+      vcpus: typeof vm.facts['vcpus'] === 'number' ? vm.facts['vcpus'] : 1,
+      adopted: false,
+      createdAt: typeof vm.facts['createdAt'] === 'number' ? vm.facts['createdAt'] : Date.now(),
+      arrivedFrom: options.from,
+    };
+    const starts = regions.map((region) => region.hostAddress);
+    return new DestinationGuest({
+      record,
+      paths,
+      identity,
+      qmp,
+      memory,
+      starts,
+      notes,
+      restoreSettings,
+      uffd: undefined,
+    });
+  } catch (error) {
+    qemu?.qmp.close();
+    if (qemu) await killQemu(qemu.identity);
+    rmSync(paths.directory, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+/** What the guest sees must be the same. Returns notes for what is worth knowing and no obstacle. */
+async function compareFacts(vm: OfferedVm, qmp: QmpClient, hostName: string): Promise<string[]> {
+  const facts = await inspectVm(qmp);
+  const ours = new Set(facts.cpuFeatures.map((word) => JSON.stringify(word)));
+  const lacking = vm.cpuFeatures.filter((word) => !ours.has(word));
+  const refuse = (reason: string) => new GodwitError('GW_MIGRATION_REFUSED', { host: hostName, vm: vm.name, reason });
+  if (lacking.length > 0 && ours.size > 0 && vm.cpuFeatures.length > 0) {
+    throw refuse(
+      `the CPU of this host differs in what the guest sees (${lacking.join(', ')}); give both hosts a common -cpu model`,
+    );
+  }
+  if (facts.machineType !== vm.machineType) throw refuse(`machine type ${vm.machineType} became ${facts.machineType}`);
+  return facts.qemuVersion === vm.qemuVersion ? [] : [`QEMU ${vm.qemuVersion} there, ${facts.qemuVersion} here`];
+}

@@ -1,0 +1,136 @@
+/**
+ * The VM at the destination: a QEMU of our own, paused and waiting for its state (V2).
+ *
+ * Owns: the QEMU process, its QMP connection, its RAM files, and its userfaultfd once pages are missing.
+ * Must hold: memory reads as zero wherever the source sends nothing; the userfaultfd stays open inside QEMU, so that
+ * missing pages stay missing if this process dies; `discard` leaves nothing behind.
+ */
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { GodwitError } from '../base/errors.ts';
+import type { PageRun } from '../base/page.ts';
+import { UFFD_FEATURE_MISSING_SHMEM, UFFD_FEATURE_THREAD_ID } from '../linux/abi/userfaultfd.ts';
+import type { ProcessIdentity } from '../linux/process.ts';
+import { Userfaultfd } from '../linux/userfaultfd.ts';
+import type { GuestMemory } from '../memory/guest-memory.ts';
+import { type DeviceStateLoad, loadDeviceState } from '../qemu/device-state-load.ts';
+import type { RestoreSettings } from '../qemu/migration-settings.ts';
+import { killQemu } from '../qemu/process.ts';
+import type { QmpClient } from '../qemu/qmp.ts';
+import { announce, contVm, queryRunState } from '../qemu/run-state.ts';
+import type { VmPaths, VmRecord } from './vm-record.ts';
+
+/** Made by destination-guest-creation.ts, or found again by destination-guest-reopening.ts. */
+export interface DestinationGuestParts {
+  readonly record: VmRecord;
+  readonly paths: VmPaths;
+  readonly identity: ProcessIdentity;
+  readonly qmp: QmpClient;
+  readonly memory: GuestMemory;
+  readonly starts: readonly bigint[];
+  readonly notes: readonly string[];
+  readonly restoreSettings: RestoreSettings;
+  /** What was watched when the process before this one ended. */
+  readonly uffd: Userfaultfd | undefined;
+}
+
+export class DestinationGuest {
+  readonly record: VmRecord;
+  readonly paths: VmPaths;
+  readonly identity: ProcessIdentity;
+  readonly qmp: QmpClient;
+  readonly memory: GuestMemory;
+  /** Where each region begins in QEMU. */
+  readonly starts: readonly bigint[];
+  readonly notes: readonly string[];
+  readonly #restoreSettings: RestoreSettings;
+  #uffd: Userfaultfd | undefined;
+  #load: DeviceStateLoad | undefined;
+
+  constructor(parts: DestinationGuestParts) {
+    this.record = parts.record;
+    this.paths = parts.paths;
+    this.identity = parts.identity;
+    this.qmp = parts.qmp;
+    this.memory = parts.memory;
+    this.starts = parts.starts;
+    this.notes = parts.notes;
+    this.#restoreSettings = parts.restoreSettings;
+    this.#uffd = parts.uffd;
+  }
+
+  /** Whether QEMU has its state: it waits for `cont`. */
+  async isLoaded(): Promise<boolean> {
+    return (await queryRunState(this.qmp)).status !== 'inmigrate';
+  }
+
+  /** From now on a page that is not there makes whoever touches it wait. Returns the descriptor's number in QEMU. */
+  watchMissing(): { readonly uffd: Userfaultfd; readonly insideFd: number } {
+    if (!this.#uffd) {
+      const features = UFFD_FEATURE_MISSING_SHMEM | UFFD_FEATURE_THREAD_ID;
+      const uffd = Userfaultfd.openInside(this.identity.pid, { features, keepInside: true });
+      for (const region of this.memory.layout.regions) {
+        uffd.register(this.starts[region.index]!, region.bytes, { missing: true });
+      }
+      this.#uffd = uffd;
+    }
+    return { uffd: this.#uffd, insideFd: this.#uffd.insideFd! };
+  }
+
+  /** The pages must be fetched again, whatever was received for them. */
+  forget(runs: readonly PageRun[]): void {
+    for (const run of runs) this.memory.punch(run);
+  }
+
+  /** Opens QEMU's ear for the device state; early, because it costs a round trip. */
+  async prepareToLoad(signal: AbortSignal): Promise<void> {
+    const socketPath = join(this.paths.directory, 'load.sock');
+    this.#load = loadDeviceState(this.qmp, socketPath, { logPath: this.paths.qemuLog, signal });
+    // Whoever waits for `loaded` hears of a failure; until then nobody does.
+    this.#load.loaded.catch(() => undefined);
+    await this.#load.ready;
+  }
+
+  async loadState(state: Uint8Array): Promise<void> {
+    const load = this.#load;
+    if (!load) throw new GodwitError('GW_INTERNAL', { reason: 'nothing waits for the device state' });
+    await load.write(state);
+    await load.end();
+    await load.loaded;
+  }
+
+  resume(): Promise<{ resumedAtMs: number }> {
+    return contVm(this.qmp);
+  }
+
+  /** Tells the network and puts QEMU's settings back: nothing of it may fail the VM, which runs. */
+  async settleIn(wasRunning: boolean): Promise<void> {
+    if (wasRunning) await announce(this.qmp);
+    await this.#restoreSettings();
+  }
+
+  /** Every page is there: the registration ends, and with it every cost. */
+  endWatching(): void {
+    const uffd = this.#uffd;
+    if (!uffd) return;
+    for (const region of this.memory.layout.regions) uffd.unregister(this.starts[region.index]!, region.bytes);
+    uffd.releaseInside();
+    uffd[Symbol.dispose]();
+    this.#uffd = undefined;
+  }
+
+  /** Lets go; QEMU runs on. */
+  close(): void {
+    this.qmp.close();
+    this.memory[Symbol.dispose]();
+    this.#uffd?.[Symbol.dispose]();
+  }
+
+  /** Ends QEMU and removes everything that was made for it. */
+  async discard(): Promise<void> {
+    this.qmp.close();
+    await killQemu(this.identity);
+    this.close();
+    rmSync(this.paths.directory, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,212 @@
+/**
+ * The way from an offer to a VM that runs here: QEMU is created, or found again after a restart, loaded and resumed.
+ *
+ * Owns: the VM's QEMU on this host, while the migration has it, and the watch on its end. Must hold: the device state is
+ * loaded only when everything that the source sent before it is in place, and faults on missing pages are answered;
+ * whatever comes of it is an event, never a decision about the VM.
+ */
+import { SYSTEM_CLOCK } from '../base/clock.ts';
+import { asGodwitError, GodwitError } from '../base/errors.ts';
+import { type PageRun, subtractRuns } from '../base/page.ts';
+import { waitForExit } from '../linux/process.ts';
+import { digestMemory } from '../memory/digest.ts';
+import { advanceGuestClock } from '../qemu/guest-clock.ts';
+import type { DestinationEnd } from './destination-end.ts';
+import { missingFilePath } from './destination-facts.ts';
+import type { DestinationGuest } from './destination-guest.ts';
+import { createDestinationGuest } from './destination-guest-creation.ts';
+import { discardLeftBehind, reopenDestinationGuest } from './destination-guest-reopening.ts';
+import type { DestinationParts } from './destination-parts.ts';
+import type { LoadingMeasurements } from './destination-words.ts';
+import type { DestinationRecovery } from './journal-facts.ts';
+import { readMissingFile } from './missing-file.ts';
+import { MissingPager } from './missing-pager.ts';
+import type { VmRecord } from './vm-record.ts';
+
+/** From the beginning of the load to the first instruction, typically: loading, two journals, a round trip, `cont`. */
+const EXPECTED_REST_MS = 8;
+
+export class DestinationLoading {
+  readonly #parts: DestinationParts;
+  readonly #end: DestinationEnd;
+  #guest: DestinationGuest | undefined;
+  /** The QEMU of an earlier process of this host, which may not answer any more. */
+  #leftBehind: VmRecord | undefined;
+  #digestMs = 0;
+  #loadMs = 0;
+  #commitHeardAtMs = 0;
+  #resumeMs = 0;
+
+  constructor(parts: DestinationParts, end: DestinationEnd) {
+    this.#parts = parts;
+    this.#end = end;
+  }
+
+  get guest(): DestinationGuest | undefined {
+    return this.#guest;
+  }
+
+  /** @throws GW_INTERNAL when QEMU is not there yet */
+  requireGuest(): DestinationGuest {
+    if (this.#guest) return this.#guest;
+    throw new GodwitError('GW_INTERNAL', { reason: 'the VM is not there yet' });
+  }
+
+  /** Creates QEMU. */
+  async prepare(): Promise<void> {
+    const { facts, journal, life, events } = this.#parts;
+    const { offer, stateDirectory, hostName, peer } = facts;
+    try {
+      const guest = await createDestinationGuest({
+        vm: offer.vm,
+        uuid: offer.vm.uuid ?? crypto.randomUUID(),
+        epoch: offer.epoch,
+        stateDirectory,
+        instance: offer.migrationId.slice(0, 8),
+        hostName,
+        from: offer.sourceHost || peer,
+        signal: life.signal,
+      });
+      if (this.#end.isFinished) {
+        await guest.discard();
+        return;
+      }
+      this.#use(guest);
+      journal.append({ side: 'facts', record: guest.record });
+      await guest.prepareToLoad(life.signal);
+      events.post({ kind: 'prepared' });
+    } catch (error) {
+      events.post({ kind: 'refused', error: asGodwitError(error).toBody() });
+    }
+  }
+
+  /** The QEMU that was left behind. Returns why it is of no use, if so. */
+  async reopen(recovery: DestinationRecovery, pagesMissing: boolean): Promise<GodwitError | undefined> {
+    if (!recovery.vm) return undefined;
+    this.#leftBehind = recovery.vm;
+    const { facts, receiver } = this.#parts;
+    const phase = this.#parts.phase();
+    try {
+      const guest = await reopenDestinationGuest(recovery.vm, facts.stateDirectory, recovery.insideFd);
+      this.#use(guest);
+      if (phase === 'loaded' && !(await guest.isLoaded())) {
+        return new GodwitError('GW_QEMU_STATE', { action: 'load', reason: 'the host daemon stopped meanwhile' });
+      }
+      const isPaging = pagesMissing && phase !== 'failed' && phase !== 'done';
+      const pager = isPaging ? this.openPager(guest, this.#stillMissing(guest)) : undefined;
+      await pager?.ready;
+      receiver.resume(pager);
+      return undefined;
+    } catch (cause) {
+      const reason = 'it cannot be reached any more';
+      return new GodwitError('GW_QEMU_GONE', { vm: recovery.vm.name, reason }, { cause });
+    }
+  }
+
+  /** What was missing at the switchover and is not in the RAM file: the kernel has a page exactly when it is there. */
+  #stillMissing(guest: DestinationGuest): PageRun[] {
+    const { memory } = guest;
+    const expected = readMissingFile(missingFilePath(this.#parts.facts), memory.layout.pageCount);
+    return subtractRuns(expected, memory.dataRuns());
+  }
+
+  /** Pages will be missing: whoever touches one waits from now on. */
+  openPager(guest: DestinationGuest, missing: readonly PageRun[] = []): MissingPager {
+    const { facts, journal, link, events } = this.#parts;
+    const { insideFd } = guest.watchMissing();
+    journal.append({ side: 'facts', insideFd });
+    return new MissingPager(
+      guest,
+      facts.offer.verify,
+      {
+        onLinkLost: (reason) => link.drop(reason),
+        onAllPresent: () => events.post({ kind: 'allPagesArrived' }),
+        onFailed: (error) => events.post({ kind: 'guestLost', error: error.toBody() }),
+      },
+      missing,
+    );
+  }
+
+  /** The source's urgent connection, which is the pager's from now on. */
+  pageOver(fd: number): void {
+    const { receiver } = this.#parts;
+    const pager = receiver.pager ?? this.openPager(this.requireGuest());
+    receiver.resume(pager);
+    pager.useLink(fd);
+  }
+
+  /** Loading reads guest memory, so it begins only when everything before `stateEnd` is in place. */
+  async load(pagesMissing: boolean): Promise<void> {
+    const { facts, receiver, report, events } = this.#parts;
+    const guest = this.requireGuest();
+    const { state, end } = await receiver.takeWholeState(pagesMissing);
+    const { pager } = receiver;
+    const { verify, vm } = facts.offer;
+    if (verify && end.digest) {
+      const startedMs = SYSTEM_CLOCK.nowMs();
+      const all = [{ first: 0, count: receiver.pageCount }];
+      report.digest = digestMemory(guest.memory, {
+        scheme: verify,
+        runs: pager ? subtractRuns(all, pager.expectedRuns()) : all,
+      });
+      this.#digestMs = SYSTEM_CLOCK.nowMs() - startedMs;
+    }
+    if (vm.accel === 'tcg' && end.stoppedAtMs !== null) {
+      const stoodStillMs = SYSTEM_CLOCK.wallMs() - end.clockOffsetMs - end.stoppedAtMs;
+      advanceGuestClock(state, stoodStillMs + EXPECTED_REST_MS);
+    }
+    const startedMs = SYSTEM_CLOCK.nowMs();
+    await guest.loadState(state);
+    this.#loadMs = SYSTEM_CLOCK.nowMs() - startedMs;
+    events.post({ kind: 'stateLoaded' });
+  }
+
+  /** The downtime's last part begins. */
+  commitHeard(): void {
+    this.#commitHeardAtMs ||= SYSTEM_CLOCK.wallMs();
+  }
+
+  /** Lets the VM run. Returns when it did, by QEMU's own event: its answer to `cont` comes later. */
+  async resume(): Promise<number> {
+    const { resumedAtMs } = await this.requireGuest().resume();
+    if (this.#commitHeardAtMs > 0) this.#resumeMs = Math.max(0, resumedAtMs - this.#commitHeardAtMs);
+    this.#parts.report.resumedAtMs = resumedAtMs;
+    return resumedAtMs;
+  }
+
+  /** What there is to tell the source so far. */
+  measure(): LoadingMeasurements {
+    const { receiver, report } = this.#parts;
+    return {
+      notes: this.#guest?.notes ?? [],
+      digest: report.digest,
+      digestMs: this.#digestMs,
+      loadMs: this.#loadMs,
+      resumeMs: this.#resumeMs,
+      pager: receiver.pager,
+    };
+  }
+
+  /** Nothing of the VM stays here. */
+  async discard(): Promise<void> {
+    const { life, receiver } = this.#parts;
+    life.abort();
+    receiver.pager?.stop();
+    if (this.#guest) await this.#guest.discard();
+    else if (this.#leftBehind) await discardLeftBehind(this.#leftBehind);
+    this.#guest = undefined;
+  }
+
+  #use(guest: DestinationGuest): void {
+    const { receiver, events, life, note } = this.#parts;
+    this.#guest = guest;
+    receiver.open(guest);
+    waitForExit(guest.identity, { signal: life.signal })
+      .then((ended) => {
+        if (!ended || this.#end.isFinished) return;
+        const error = new GodwitError('GW_QEMU_GONE', { vm: guest.record.name, reason: 'its process has ended' });
+        events.post({ kind: 'guestLost', error: error.toBody() });
+      })
+      .catch((error: unknown) => note(asGodwitError(error).message));
+  }
+}

@@ -1,0 +1,88 @@
+/**
+ * Between the handover's words and the messages on the wire, at the destination. Pure.
+ *
+ * Owns: which of the source's messages the handover hears, and what is measured that goes along with its own. Must
+ * hold: a message that no source may send to a destination ends the connection.
+ */
+import { GodwitError } from '../base/errors.ts';
+import { availableDigestSchemes, type MemoryDigest } from '../memory/digest.ts';
+import { toWireError } from '../wire/message-fields.ts';
+import type { ControlMessage } from '../wire/messages.ts';
+import type { DestinationMessage, SourceMessage } from './handover.ts';
+import type { MissingPager } from './missing-pager.ts';
+
+/** What was measured while the VM was loaded and resumed. */
+export interface LoadingMeasurements {
+  readonly notes: readonly string[];
+  readonly digest: MemoryDigest | null;
+  readonly digestMs: number;
+  readonly loadMs: number;
+  readonly resumeMs: number;
+  readonly pager: MissingPager | undefined;
+}
+
+/** What the handover does not know of its own messages. */
+export interface DestinationMeasurements extends LoadingMeasurements {
+  readonly hostName: string;
+  readonly epoch: number;
+}
+
+/**
+ * What the handover hears of a message; undefined when it is not meant for it.
+ * @throws GW_WIRE_FRAME_INVALID
+ */
+export function hearSource(message: ControlMessage): SourceMessage | undefined {
+  switch (message.kind) {
+    case 'switchover':
+    case 'commit':
+      return message;
+    case 'abort':
+    case 'failed':
+      return { ...message, error: GodwitError.fromBody(message.error).toBody() };
+    case 'release':
+    case 'offer':
+      return { kind: message.kind };
+    case 'roundEnd':
+    case 'stateEnd':
+    case 'pong':
+    case 'aborted':
+      return undefined;
+    default:
+      throw new GodwitError('GW_WIRE_FRAME_INVALID', { frame: message.kind, reason: 'a destination expects none' });
+  }
+}
+
+/** `unknown` is the listener's to say: a thread always knows its migration. */
+export function sayToSource(
+  message: Exclude<DestinationMessage, { kind: 'unknown' }>,
+  measured: DestinationMeasurements,
+): ControlMessage {
+  const { pager } = measured;
+  switch (message.kind) {
+    case 'ready': {
+      const { hostName, notes } = measured;
+      return { kind: 'ready', host: hostName, digestSchemes: availableDigestSchemes(), notes: [...notes] };
+    }
+    case 'loaded': {
+      const { digest, loadMs, digestMs } = measured;
+      return { kind: 'loaded', digest, loadMs, timings: { digest: digestMs } };
+    }
+    case 'resumed': {
+      const { epoch, resumeMs } = measured;
+      return { kind: 'resumed', epoch, resumedAtMs: message.resumedAtMs, timings: { resume: resumeMs } };
+    }
+    case 'allPresent':
+      return {
+        kind: 'allPresent',
+        pages: pager?.expectedPages ?? 0,
+        postCopy: pager?.statistics() ?? null,
+        digest: null,
+        timings: { reconnects: pager?.reconnects ?? 0 },
+      };
+    case 'refused':
+    case 'failed':
+      return { kind: message.kind, error: toWireError(GodwitError.fromBody(message.error)) };
+    default:
+      return message;
+  }
+}

@@ -1,0 +1,38 @@
+/**
+ * The thread of an incoming migration. The listener has read the opening message; its answer comes from here.
+ */
+import { asGodwitError } from '../base/errors.ts';
+import { StreamConnection } from '../transfer/stream-connection.ts';
+import { DestinationMigration } from './destination.ts';
+import type { DestinationFacts } from './destination-facts.ts';
+import { Journal, journalPath } from './journal.ts';
+import type { DestinationRecovery } from './journal-facts.ts';
+import { warmUp } from './warm-up.ts';
+import { obeyOrders, takeInput, WORKER_PORT } from './worker-port.ts';
+
+export interface DestinationWorkerInput {
+  readonly facts: DestinationFacts;
+  /** Descriptor of the main connection, this thread's from now on; null after a restart. */
+  readonly fd: number | null;
+  readonly recovery: DestinationRecovery | null;
+}
+
+warmUp();
+const { facts, fd, recovery } = await takeInput<DestinationWorkerInput>();
+const journal = Journal.open(journalPath(facts.stateDirectory, facts.offer.migrationId, 'incoming'));
+const migration = new DestinationMigration(facts, journal, WORKER_PORT);
+const stopObeying = obeyOrders({
+  command: (command) => migration.command(command),
+  connection(purpose, joinedFd, peer) {
+    const connection = StreamConnection.fromFd(joinedFd, { peer, peerRole: 'source', preface: 'seen' });
+    migration.standing.promise
+      .then(() => migration.join(purpose, connection, () => connection.detach()))
+      .catch((error: unknown) => connection.destroy(asGodwitError(error)));
+  },
+});
+try {
+  if (recovery) await migration.recover(recovery);
+  else await migration.run(StreamConnection.fromFd(fd!, { peer: facts.peer, peerRole: 'source', preface: 'seen' }));
+} finally {
+  stopObeying();
+}

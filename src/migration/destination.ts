@@ -1,0 +1,247 @@
+/**
+ * One migration at the destination: interprets the handover's steps with a real QEMU and a real connection.
+ *
+ * Owns: the order of events. Must hold: only `stepDestination` decides what happens to the VM; between `loaded` and
+ * commit or abort nothing but QEMU's end ends the waiting.
+ */
+import { asGodwitError, GodwitError } from '../base/errors.ts';
+import type { Connection } from '../transfer/connection.ts';
+import { encodeControl } from '../wire/message-codec.ts';
+import { toWireError } from '../wire/message-fields.ts';
+import type { ControlMessage } from '../wire/messages.ts';
+import { DestinationEnd } from './destination-end.ts';
+import type { DestinationFacts, DestinationPort } from './destination-facts.ts';
+import { DestinationLoading } from './destination-loading.ts';
+import { assembleDestination, type DestinationParts } from './destination-parts.ts';
+import { hearSource, sayToSource } from './destination-words.ts';
+import type { BinaryName } from './frame-router.ts';
+import type { DestinationEffect, DestinationMessage } from './handover.ts';
+import { startDestination, stepDestination } from './handover-destination.ts';
+import { recoverDestination } from './handover-destination-recovery.ts';
+import type { DestinationEvent, DestinationState } from './handover-destination-state.ts';
+import type { Journal } from './journal.ts';
+import type { DestinationRecovery } from './journal-facts.ts';
+import type { MigrationCommand } from './progress.ts';
+
+export class DestinationMigration {
+  /** Resolved when others may join: a fault service that does not know what is missing answers with zeros. */
+  readonly standing: PromiseWithResolvers<void> = Promise.withResolvers<void>();
+  readonly #parts: DestinationParts;
+  readonly #loading: DestinationLoading;
+  readonly #end: DestinationEnd;
+  #state!: DestinationState;
+  /** The source has come back: it waits for our list of missing pages. */
+  #rejoined = false;
+  #wasRunning: boolean;
+  /** A page could not be put in its place: the rest is of no use. */
+  #failing = false;
+  #released = false;
+
+  constructor(facts: DestinationFacts, journal: Journal, port: DestinationPort) {
+    this.#wasRunning = facts.offer.vm.wasRunning;
+    this.#parts = assembleDestination(facts, journal, port, {
+      phase: () => this.#state.phase,
+      control: (message) => this.#receive(message),
+      binary: (name, payload) => this.#take(name, payload),
+      openPager: (guest) => this.#loading.openPager(guest),
+    });
+    this.#end = new DestinationEnd(this.#parts);
+    this.#loading = new DestinationLoading(this.#parts, this.#end);
+  }
+
+  async run(connection: Connection): Promise<void> {
+    const { offer, peer } = this.#parts.facts;
+    this.#parts.journal.append({ side: 'facts', facts: this.#parts.facts });
+    const { migrationId: migration, epoch, vm } = offer;
+    const { state, effects } = startDestination({ migration, vm: vm.name, epoch, peer });
+    this.#state = state;
+    this.#parts.link.use(connection);
+    this.#parts.report.phaseChanged();
+    await this.#perform(effects);
+    this.#loading.prepare().catch((error: unknown) => this.#fail(error));
+    this.standing.resolve();
+    await this.#loop();
+  }
+
+  /** Goes on after a restart, where the journal ends. The source comes back by itself. */
+  async recover(recovery: DestinationRecovery): Promise<void> {
+    const found = recoverDestination(recovery.records);
+    if (!found) return;
+    this.#state = found.state;
+    this.#parts.report.phaseChanged();
+    const promised = recovery.records.findLast((record) => record.kind === 'prepared');
+    if (promised) this.#wasRunning = promised.wasRunning;
+    const lost = await this.#loading.reopen(recovery, promised?.pagesMissing ?? false);
+    if (lost && found.state.phase !== 'failed') {
+      await this.#handle({ kind: 'guestLost', error: lost.toBody() });
+    } else {
+      if (found.state.phase === 'pagingIn' || found.state.phase === 'done') this.#settleArrived();
+      await this.#perform(found.effects);
+    }
+    this.standing.resolve();
+    await this.#loop();
+  }
+
+  /** A further connection of this migration, which the listener has let in. */
+  join(purpose: 'urgent' | 'resume', connection: Connection, detach: () => number): void {
+    const { phase, epoch } = this.#state;
+    const { link, receiver } = this.#parts;
+    const joined = encodeControl({ kind: 'joined', phase, epoch });
+    if (purpose === 'urgent') {
+      connection
+        .send(joined)
+        .then(() => this.#loading.pageOver(detach()))
+        .catch((error: unknown) => connection.destroy(asGodwitError(error)));
+      return;
+    }
+    link.endReplaced();
+    this.#rejoined = true;
+    receiver.pager?.countReconnect();
+    link.use(connection);
+    connection.send(joined).catch(() => connection.destroy());
+  }
+
+  /** The destination only ever cancels by asking the source, which decides. */
+  async command(command: MigrationCommand): Promise<void> {
+    const { events, link } = this.#parts;
+    const { migrationId, vm } = this.#parts.facts.offer;
+    const refuse = (reason: string) => new GodwitError('GW_CONFLICT', { kind: 'Migration', name: migrationId, reason });
+    if (command.kind !== 'cancel') throw refuse('only the host that the VM comes from can change it');
+    if (['resuming', 'pagingIn', 'done'].includes(this.#state.phase)) {
+      throw new GodwitError('GW_MIGRATION_TOO_LATE', { vm: vm.name });
+    }
+    if (!link.isConnected) throw refuse('the source cannot be reached, and only it can decide');
+    const error = new GodwitError('GW_MIGRATION_CANCELLED');
+    if (this.#state.phase === 'loaded') link.send({ kind: 'failed', error: toWireError(error) });
+    else events.post({ kind: 'failed', error: error.toBody() });
+  }
+
+  // ---- events and effects
+
+  async #loop(): Promise<void> {
+    const { events, life, link } = this.#parts;
+    while (!this.#isOver()) await this.#handle(await events.take());
+    life.abort();
+    link.close();
+    this.#loading.guest?.close();
+    this.#parts.journal[Symbol.dispose]();
+  }
+
+  /** After `done` the thread stays for the source's release: a commit may be repeated. */
+  #isOver(): boolean {
+    return this.#end.isFinished && (this.#state.phase !== 'done' || this.#released);
+  }
+
+  async #handle(event: DestinationEvent): Promise<void> {
+    const before = this.#state.phase;
+    const isCommit = event.kind === 'received' && event.message.kind === 'commit';
+    if (isCommit) this.#loading.commitHeard();
+    const step = stepDestination(this.#state, event);
+    if (step.kind === 'refused') {
+      this.#parts.note(`Refused in phase ${step.phase}: ${step.event}`);
+      return;
+    }
+    this.#state = step.state;
+    if (step.state.phase !== before) this.#parts.report.phaseChanged();
+    try {
+      await this.#perform(step.effects);
+    } catch (error) {
+      await this.#handle({ kind: 'failed', error: asGodwitError(error).toBody() });
+      return;
+    }
+    if (event.kind === 'received' && event.message.kind === 'release') this.#released = true;
+    if (isCommit && this.#rejoined) this.#tellStillMissing();
+  }
+
+  async #perform(effects: readonly DestinationEffect[]): Promise<void> {
+    for (const effect of effects) await this.#performOne(effect);
+  }
+
+  async #performOne(effect: DestinationEffect): Promise<void> {
+    switch (effect.kind) {
+      case 'writeJournal':
+        this.#parts.journal.append(effect.record);
+        return;
+      case 'send':
+        this.#say(effect.message);
+        return;
+      case 'loadState':
+        this.#loading.load(effect.pagesMissing).catch((error: unknown) => this.#fail(error));
+        return;
+      case 'pageIn':
+        if (this.#parts.receiver.pager) this.#parts.receiver.pager.begin();
+        else this.#parts.events.post({ kind: 'allPagesArrived' });
+        return;
+      case 'resumeGuest': {
+        const resumedAtMs = await this.#loading.resume();
+        await this.#handle({ kind: 'guestResumed', resumedAtMs });
+        return;
+      }
+      case 'discardGuest':
+        await this.#loading.discard();
+        return;
+      case 'finish':
+        await this.#end.finish(effect.outcome, effect.error);
+        return;
+    }
+  }
+
+  // ---- messages and pages
+
+  #say(message: DestinationMessage): void {
+    if (message.kind === 'resumed') this.#settleArrived();
+    if (message.kind === 'unknown') return;
+    const { hostName } = this.#parts.facts;
+    const { epoch } = this.#state;
+    this.#parts.link.send(sayToSource(message, { hostName, epoch, ...this.#loading.measure() }));
+  }
+
+  #receive(message: ControlMessage): void {
+    const { receiver, report, events, note } = this.#parts;
+    const heard = hearSource(message);
+    if (message.kind === 'roundEnd') {
+      this.#acknowledge(message.round).catch((error: unknown) => note(asGodwitError(error).message));
+    } else if (message.kind === 'stateEnd') {
+      report.stateEnd = message;
+      receiver.takeStateEnd(message);
+    } else if (message.kind === 'switchover') {
+      this.#wasRunning = message.wasRunning;
+    }
+    if (heard) events.post({ kind: 'received', message: heard });
+  }
+
+  /** What breaks the protocol ends the connection; what cannot be put in its place is told before that. */
+  #take(name: BinaryName, payload: Uint8Array): void {
+    if (this.#failing) return;
+    try {
+      this.#parts.receiver.take(name, payload);
+    } catch (thrown) {
+      const error = asGodwitError(thrown);
+      if (error.code.startsWith('GW_WIRE_') || !['waiting', 'receiving'].includes(this.#state.phase)) throw error;
+      this.#failing = true;
+      this.#fail(error);
+    }
+  }
+
+  /** Everything before it is in place; once pages will be missing, their faults are answered too. */
+  async #acknowledge(round: number): Promise<void> {
+    const { link, receiver, report } = this.#parts;
+    await receiver.pager?.rehearsed;
+    link.send({ kind: 'roundAck', round });
+    report.tellSometimes();
+  }
+
+  /** The source's answer to a repeated commit begins with what is missing here. */
+  #tellStillMissing(): void {
+    const { link, receiver } = this.#parts;
+    if (receiver.pager && this.#state.phase === 'pagingIn') link.sendStillMissing(receiver.pager.missingRuns());
+  }
+
+  #settleArrived(): void {
+    this.#end.settleArrived(this.#loading.requireGuest(), this.#wasRunning);
+  }
+
+  #fail(error: unknown): void {
+    this.#parts.events.post({ kind: 'failed', error: asGodwitError(error).toBody() });
+  }
+}

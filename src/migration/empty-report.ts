@@ -1,0 +1,43 @@
+/** The report of a migration that ended before anything moved. */
+import type { ErrorBody } from '../base/errors.ts';
+import type { MigrationOutcome, MigrationReport } from './report.ts';
+import type { MigrationMode } from './request.ts';
+
+export interface EmptyReportFacts {
+  readonly input: {
+    readonly id: string;
+    readonly vm: { readonly name: string; readonly memoryBytes: number };
+    readonly to: string;
+    readonly hostName: string;
+    readonly options: { readonly mode: MigrationMode };
+  };
+  readonly startedAt: number;
+  readonly totalMs: number;
+  readonly outcome: MigrationOutcome;
+  readonly error: ErrorBody | null;
+}
+
+export function emptyReport({ input, startedAt, totalMs, outcome, error }: EmptyReportFacts): MigrationReport {
+  return {
+    id: input.id,
+    vm: input.vm.name,
+    from: input.hostName,
+    to: input.to,
+    mode: input.options.mode,
+    outcome,
+    error,
+    startedAt,
+    totalMs,
+    downtimeMs: null,
+    downtimeParts: null,
+    wireBytes: 0,
+    ramBytes: input.vm.memoryBytes,
+    pages: { total: Math.ceil(input.vm.memoryBytes / 4096), hole: 0, zero: 0, sent: 0, resent: 0 },
+    rounds: [],
+    throttle: { mechanism: 'none', maxPercent: 0, activeMs: 0 },
+    postCopy: null,
+    verify: null,
+    owner: input.hostName,
+    clockUncertaintyMs: 0,
+  };
+}

@@ -1,0 +1,82 @@
+/**
+ * The engine as the daemon uses it: start a migration, let others come, look at what a restart left.
+ *
+ * Owns: nothing but the composition: threads.ts starts the threads, listener.ts hears the peers.
+ */
+import { randomUUID } from 'node:crypto';
+import { GodwitError } from '../base/errors.ts';
+import { availableDigestSchemes } from '../memory/digest.ts';
+import { toWireError } from '../wire/message-fields.ts';
+import type { Message } from '../wire/messages.ts';
+import { findFit, memoryOf } from './fit.ts';
+import type { IncomingPolicy, MigrationHandle, MigrationListener, OutgoingInput } from './handle.ts';
+import { listen, type Screening } from './listener.ts';
+import { findSession } from './sessions.ts';
+import { keepSpareThread } from './spare-threads.ts';
+import { startDestinationThread, startSourceThread } from './threads.ts';
+
+const MIGRATION_THREADS: readonly string[] = ['source-worker', 'destination-worker'];
+
+export { checkMigration } from './check.ts';
+export { recoverMigrations } from './recovery.ts';
+
+export function startOutgoing(input: OutgoingInput): MigrationHandle {
+  return startSourceThread({ ...input, startedAt: Date.now(), recovery: null });
+}
+
+/** @throws GW_HOST_START when the port cannot be had */
+export async function listenForMigrations(options: {
+  readonly host: string;
+  readonly port: number;
+  readonly policy: IncomingPolicy;
+}): Promise<MigrationListener> {
+  const { policy } = options;
+  for (const module of MIGRATION_THREADS) keepSpareThread(module);
+  return await listen({
+    host: options.host,
+    port: options.port,
+    hostName: policy.hostName,
+    screen: (offer, peer) => screen(policy, offer, peer),
+    onOffer(offer, fd, peer) {
+      const { hostName, stateDirectory } = policy;
+      const facts = { offer, peer, stateDirectory, hostName, startedAt: Date.now() };
+      policy.onIncoming(startDestinationThread({ facts, fd, recovery: null }));
+    },
+    onJoin(join, takeFd, peer) {
+      const handle = findSession(join.sessionKey);
+      if (!handle || handle.isGone) return false;
+      handle.addConnection(join.purpose, takeFd(), peer);
+      return true;
+    },
+  });
+}
+
+/** Whether the VM of an offer may come: it must fit, and the daemon must let it in. Of a mere check nothing is left. */
+async function screen(policy: IncomingPolicy, offer: Message<'offer'>, peer: string): Promise<Screening> {
+  const { hostName } = policy;
+  const { vm, checkOnly } = offer;
+  const refuse = (reason: string): Screening => {
+    const error = new GodwitError('GW_MIGRATION_REFUSED', { host: hostName, vm: vm.name, reason });
+    return { kind: 'answer', message: { kind: 'refused', error: toWireError(error) } };
+  };
+  const fit = await findFit(vm);
+  if (fit.blockers.length > 0) {
+    return refuse(fit.blockers.map(({ what, reason, fix }) => `${what}: ${reason} (${fix})`).join('; '));
+  }
+  const admission = policy.admit({
+    migrationId: offer.migrationId,
+    vm: vm.name,
+    uuid: vm.uuid ?? randomUUID(),
+    epoch: offer.epoch,
+    memoryBytes: memoryOf(vm),
+    from: offer.sourceHost || peer,
+    checkOnly,
+  });
+  if (admission.kind === 'refused') return refuse(admission.reason);
+  if (admission.kind === 'notYet') {
+    return { kind: 'later', message: { kind: 'notReady', reason: admission.reason } };
+  }
+  if (!checkOnly) return { kind: 'goesOn' };
+  const notes = [...fit.notes, ...admission.notes];
+  return { kind: 'answer', message: { kind: 'ready', host: hostName, digestSchemes: availableDigestSchemes(), notes } };
+}

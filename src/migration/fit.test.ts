@@ -1,0 +1,55 @@
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { chooseBinary, findObjection } from './fit.ts';
+
+const FALLBACK = 'qemu-system-x86_64';
+const root = mkdtempSync(join(tmpdir(), 'godwit-fit-'));
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+
+function makeBinary(directory: string, name: string, modes = { directory: 0o755, file: 0o755 }): string {
+  const path = join(root, directory, name);
+  mkdirSync(join(root, directory), { recursive: true });
+  writeFileSync(path, '');
+  chmodSync(path, modes.file);
+  chmodSync(join(root, directory), modes.directory);
+  return path;
+}
+
+describe('a binary that a peer names', () => {
+  test.each(['qemu', 'qemu-system-x86_64', 'qemu-system-aarch64'])('is used: %s', (name) => {
+    const binary = makeBinary('good', name);
+    expect(chooseBinary({ binary })).toBe(binary);
+    expect(chooseBinary({ binary: name })).toBe(name);
+  });
+
+  test.each([
+    ['another program', () => makeBinary('good', 'evil.sh'), 'is not named like a QEMU'],
+    ['another program of PATH', () => 'sh', 'is not named like a QEMU'],
+    ['a name that goes on', () => makeBinary('good', 'qemu-system-x86_64.sh'), 'is not named like a QEMU'],
+    ['a relative path', () => './qemu', 'is a relative path'],
+    ['no file', () => join(root, 'qemu'), 'is not on this host'],
+    ['a directory', () => dirname(makeBinary('e/qemu', 'x')), 'is no file'],
+    ['a file that a group can write', () => makeBinary('a', 'qemu', { directory: 0o755, file: 0o775 }), 'can change'],
+    ['a directory that all can write', () => makeBinary('b', 'qemu', { directory: 0o1777, file: 0o755 }), 'can change'],
+  ])('is not used: %s', (_, make, objection) => {
+    const binary = make();
+    expect(chooseBinary({ binary })).toBe(FALLBACK);
+    expect(findObjection(binary)).toContain(objection);
+  });
+
+  test('is not used when a link leads to where others can write', () => {
+    const target = makeBinary('c', 'anything', { directory: 0o777, file: 0o755 });
+    mkdirSync(join(root, 'links'));
+    const binary = join(root, 'links', 'qemu');
+    symlinkSync(target, binary);
+    expect(chooseBinary({ binary })).toBe(FALLBACK);
+  });
+
+  test.skipIf(process.geteuid?.() !== 0)('is not used when it is owned by somebody else', () => {
+    const binary = makeBinary('d', 'qemu');
+    chownSync(binary, 65534, 65534);
+    expect(chooseBinary({ binary })).toBe(FALLBACK);
+  });
+});

@@ -1,0 +1,93 @@
+/**
+ * One migration as the host daemon sees it: a handle on a worker thread.
+ *
+ * Owns: the interface between the daemon's main thread and the engine. The engine has the VM's QMP connection while
+ * `busy`; the daemon gives it up before `startOutgoing` and takes it again at `vmSettled`.
+ */
+import type { JsonValue } from '../base/errors.ts';
+import type { MigrationCommand, MigrationEvent } from './progress.ts';
+import type { MigrationReport } from './report.ts';
+import type { MigrationOptions } from './request.ts';
+import type { VmRecord } from './vm-record.ts';
+
+/** Where the VM is, seen from this host, once the engine has let go of its QMP connection. */
+export type VmSettlement =
+  /** It runs (or is paused) here, as before. */
+  | { readonly kind: 'stays' }
+  /** It runs at the other host; QEMU here serves its memory until the migration has ended, then it is gone. */
+  | { readonly kind: 'left'; readonly to: string; readonly epoch: number }
+  /** It has arrived here and runs (or is paused, as it was). Pages may still be missing until `ended`. */
+  | { readonly kind: 'arrived'; readonly vm: VmRecord }
+  /** Nothing of it is here. */
+  | { readonly kind: 'absent' };
+
+export interface MigrationHandle {
+  readonly id: string;
+  readonly vm: string;
+  readonly direction: 'outgoing' | 'incoming';
+  /** Name or address of the other host. */
+  readonly peer: string;
+  readonly options: MigrationOptions;
+  onEvent(listener: (event: MigrationEvent) => void): () => void;
+  /** Throws GW_MIGRATION_TOO_LATE, GW_CONFLICT, GW_INPUT_INVALID … when the command cannot be carried out. */
+  command(command: MigrationCommand): Promise<void>;
+  /** Never rejects. */
+  readonly vmSettled: Promise<VmSettlement>;
+  /** Never rejects; every resource of the migration is free. */
+  readonly ended: Promise<MigrationReport>;
+}
+
+export interface OutgoingInput {
+  readonly id: string;
+  readonly vm: VmRecord;
+  /** HOST:PORT of the destination's migration port. */
+  readonly to: string;
+  readonly options: MigrationOptions;
+  readonly hostName: string;
+  readonly stateDirectory: string;
+}
+
+/** What the daemon answers when a peer offers a VM. */
+export type Admission =
+  | { readonly kind: 'admitted'; readonly notes: readonly string[] }
+  /** The source asks again after a second (V2). */
+  | { readonly kind: 'notYet'; readonly reason: string }
+  | { readonly kind: 'refused'; readonly reason: string };
+
+/** What the engine needs from the daemon of the destination. */
+export interface IncomingPolicy {
+  readonly hostName: string;
+  readonly stateDirectory: string;
+  /** Called before anything is created; also for a mere check. The name is free for this migration once admitted. */
+  admit(offer: {
+    readonly migrationId: string;
+    readonly vm: string;
+    readonly uuid: string;
+    readonly epoch: number;
+    readonly memoryBytes: number;
+    readonly from: string;
+    readonly checkOnly: boolean;
+  }): Admission;
+  /** A migration to here has begun. */
+  onIncoming(handle: MigrationHandle): void;
+}
+
+/** The listening migration port. */
+export interface MigrationListener {
+  readonly host: string;
+  readonly port: number;
+  close(): Promise<void>;
+}
+
+/** What would block a migration, from both hosts. */
+export interface CheckResult {
+  readonly ok: boolean;
+  readonly blockers: readonly {
+    readonly id: string;
+    readonly what: string;
+    readonly reason: string;
+    readonly fix: string;
+  }[];
+  readonly notes: readonly string[];
+  readonly facts: Readonly<Record<string, JsonValue>>;
+}

@@ -1,0 +1,68 @@
+/**
+ * How fast a VM has modified memory lately: the history behind rule S5.
+ *
+ * Owns: the samples' rules. A sample says how many pages a second were modified at full speed; one that was taken while
+ * the vCPUs were slowed is scaled up by whoever takes it. The host keeps the history in a file beside the VM and sends
+ * it along with the VM.
+ * Must hold: samples are ascending in time, none is older than an hour before the newest, and there are at most
+ * `MAX_SAMPLES`.
+ */
+
+export interface HistorySample {
+  /** Unix milliseconds. */
+  readonly atMs: number;
+  readonly pagesPerSecond: number;
+}
+
+export interface DirtyHistory {
+  readonly samples: readonly HistorySample[];
+}
+
+/** B1's default. */
+export const HISTORY_MS = 3_600_000;
+/** One sample in 5 s for an hour. */
+export const MAX_SAMPLES = 720;
+
+export const EMPTY_HISTORY: DirtyHistory = { samples: [] };
+
+export function addSample(history: DirtyHistory, sample: HistorySample): DirtyHistory {
+  return mergeHistories(history, { samples: [sample] });
+}
+
+/** Both histories as one; of two samples of one moment the higher stays. */
+export function mergeHistories(a: DirtyHistory, b: DirtyHistory): DirtyHistory {
+  const byTime = new Map<number, number>();
+  for (const { atMs, pagesPerSecond } of [...a.samples, ...b.samples]) {
+    byTime.set(atMs, Math.max(pagesPerSecond, byTime.get(atMs) ?? 0));
+  }
+  const samples = [...byTime]
+    .map(([atMs, pagesPerSecond]) => ({ atMs, pagesPerSecond }))
+    .sort((left, right) => left.atMs - right.atMs);
+  const newest = samples.at(-1)?.atMs ?? 0;
+  return { samples: samples.filter(({ atMs }) => atMs > newest - HISTORY_MS).slice(-MAX_SAMPLES) };
+}
+
+/** The highest rate of the last hour before `nowMs`; 0 without samples. */
+export function findPeak(history: DirtyHistory, nowMs: number): number {
+  let peak = 0;
+  for (const { atMs, pagesPerSecond } of history.samples) {
+    if (atMs > nowMs - HISTORY_MS) peak = Math.max(peak, pagesPerSecond);
+  }
+  return peak;
+}
+
+/** A history from a file or a peer; what is not a sample is left out, so a damaged history is only a shorter one. */
+export function parseHistory(value: unknown): DirtyHistory {
+  const samples = (value as { samples?: unknown } | null)?.samples;
+  if (!Array.isArray(samples)) return EMPTY_HISTORY;
+  return mergeHistories({ samples: samples.slice(-MAX_SAMPLES).filter(isSample) }, EMPTY_HISTORY);
+}
+
+function isSample(value: unknown): value is HistorySample {
+  const { atMs, pagesPerSecond } = (value ?? {}) as Partial<Record<keyof HistorySample, unknown>>;
+  return isNonNegative(atMs) && isNonNegative(pagesPerSecond);
+}
+
+function isNonNegative(value: unknown): boolean {
+  return typeof value === 'number' && Number.isFinite(value) && value >= 0;
+}

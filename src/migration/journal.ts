@@ -1,0 +1,127 @@
+/**
+ * The durable record of one migration on one side: a file of checksummed lines in `migrations/ID/`.
+ *
+ * Owns: the file. Must hold: `append` returns only when the record is on stable storage; a torn last line (a crash
+ * while writing) is dropped on reading, damage anywhere else is an error; records are never changed.
+ * Layout of a line: 8 hex digits CRC-32 of the rest, space, JSON, newline.
+ */
+import {
+  closeSync,
+  existsSync,
+  fdatasyncSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  truncateSync,
+  writeSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
+import { crc32 } from 'node:zlib';
+import { GodwitError } from '../base/errors.ts';
+import type { JournalRecord } from './handover.ts';
+
+/** Facts that a restarted daemon needs and that are no step of the handover. */
+export interface JournalFacts {
+  readonly side: 'facts';
+  readonly [key: string]: unknown;
+}
+
+export type JournalLine = JournalRecord | JournalFacts;
+
+export class Journal implements Disposable {
+  readonly path: string;
+  #fd: number;
+
+  private constructor(path: string, fd: number) {
+    this.path = path;
+    this.#fd = fd;
+  }
+
+  /** Opens the journal of a migration, made if it is not there; its directory entry is durable too. */
+  static open(path: string): Journal {
+    const directory = dirname(path);
+    const isNew = !existsSync(path);
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    // A torn last line is cut off: what is appended must not share its line.
+    if (!isNew) truncateSync(path, scan(path).wholeBytes);
+    const fd = openSync(path, 'a', 0o600);
+    fsyncSync(fd);
+    if (isNew) {
+      syncDirectory(directory);
+      syncDirectory(dirname(directory));
+    }
+    return new Journal(path, fd);
+  }
+
+  append(line: JournalLine): void {
+    const json = JSON.stringify(line);
+    writeSync(this.#fd, `${checksum(json)} ${json}\n`);
+    fdatasyncSync(this.#fd);
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#fd < 0) return;
+    closeSync(this.#fd);
+    this.#fd = -1;
+  }
+}
+
+/**
+ * All whole records of a journal, oldest first.
+ * @throws GW_JOURNAL_CORRUPT when a line that is not the last is damaged
+ */
+export function readJournal(path: string): JournalLine[] {
+  return scan(path).lines;
+}
+
+function scan(path: string): { lines: JournalLine[]; wholeBytes: number } {
+  const bytes = readFileSync(path);
+  const lines: JournalLine[] = [];
+  let offset = 0;
+  while (offset < bytes.length) {
+    const end = bytes.indexOf(0x0a, offset);
+    if (end < 0) break;
+    const line = bytes.toString('utf8', offset, end);
+    const json = line.slice(9);
+    if (line.slice(0, 8) !== checksum(json)) {
+      if (end === bytes.length - 1) break;
+      throw new GodwitError('GW_JOURNAL_CORRUPT', { path, offset, reason: 'a checksum does not match' });
+    }
+    lines.push(JSON.parse(json) as JournalLine);
+    offset = end + 1;
+  }
+  return { lines, wholeBytes: offset };
+}
+
+/** Where the journals of a host are; `incoming` and `outgoing` are apart, so one host can be both ends of one migration. */
+export function journalPath(stateDirectory: string, id: string, direction: 'outgoing' | 'incoming'): string {
+  return join(stateDirectory, 'migrations', id, `${direction}.journal`);
+}
+
+export interface FoundJournal {
+  readonly id: string;
+  readonly direction: 'outgoing' | 'incoming';
+  readonly path: string;
+}
+
+export function findJournals(stateDirectory: string): FoundJournal[] {
+  const root = join(stateDirectory, 'migrations');
+  if (!existsSync(root)) return [];
+  return readdirSync(root).flatMap((id) =>
+    (['outgoing', 'incoming'] as const)
+      .map((direction) => ({ id, direction, path: journalPath(stateDirectory, id, direction) }))
+      .filter((found) => existsSync(found.path)),
+  );
+}
+
+function checksum(json: string): string {
+  return crc32(json).toString(16).padStart(8, '0');
+}
+
+function syncDirectory(path: string): void {
+  const fd = openSync(path, 'r');
+  fsyncSync(fd);
+  closeSync(fd);
+}

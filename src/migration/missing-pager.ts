@@ -1,0 +1,219 @@
+/**
+ * The destination after the switchover: pages that are missing come by fault and by push (V5, V6).
+ *
+ * Owns: the set of missing pages, the fault service's thread, and installing what is pushed.
+ * Must hold: the fault service runs before QEMU loads its state, because loading touches pages; a page is installed
+ * once (page-installer.ts); everything is present only when both ways say so.
+ */
+import { Worker } from 'node:worker_threads';
+import { SYSTEM_CLOCK } from '../base/clock.ts';
+import { GodwitError } from '../base/errors.ts';
+import type { PageRun } from '../base/page.ts';
+import { PageBitmap } from '../base/page-bitmap.ts';
+import { EventFd } from '../linux/poll.ts';
+import type { DigestScheme } from '../memory/digest.ts';
+import { createMissingPages, PageInstaller } from '../memory/page-installer.ts';
+import type { DestinationGuest } from './destination-guest.ts';
+import type { FaultOrder, FaultReport, FaultStatistics, FaultWorkerInput } from './fault-worker-words.ts';
+import type { PostCopyReport } from './report.ts';
+import { workerModule } from './worker-module.ts';
+
+export interface MissingPagerPort {
+  onLinkLost(reason: GodwitError): void;
+  onAllPresent(): void;
+  onFailed(error: GodwitError): void;
+}
+
+const NO_FAULTS: FaultStatistics = { faults: 0, p50Microseconds: 0, p99Microseconds: 0, pages: 0, wireBytes: 0 };
+
+export class MissingPager {
+  readonly #guest: DestinationGuest;
+  readonly #port: MissingPagerPort;
+  readonly #pages: ReturnType<typeof createMissingPages>;
+  readonly #installer: PageInstaller;
+  readonly #expected: PageBitmap;
+  readonly #control = EventFd.create();
+  readonly #worker: Worker;
+  readonly #ready = Promise.withResolvers<void>();
+  readonly #rehearsed = Promise.withResolvers<void>();
+  readonly #stopped = Promise.withResolvers<FaultStatistics>();
+  #statistics: FaultStatistics = NO_FAULTS;
+  #begunMs = 0;
+  #residentMs = 0;
+  #pushedPages = 0;
+  #isAllPresent = false;
+  #isStopped = false;
+  #reconnects = 0;
+
+  /** @param missing - known before any fault is answered: a fault on another page is answered with zeros */
+  constructor(
+    guest: DestinationGuest,
+    verify: DigestScheme | null,
+    port: MissingPagerPort,
+    missing: readonly PageRun[] = [],
+  ) {
+    this.#guest = guest;
+    this.#port = port;
+    const { layout } = guest.memory;
+    this.#pages = createMissingPages(layout.pageCount);
+    this.#expected = new PageBitmap(layout.pageCount);
+    const { uffd, insideFd } = guest.watchMissing();
+    this.#installer = new PageInstaller(this.#pages, layout, guest.starts, uffd);
+    this.expect(missing);
+    const input: FaultWorkerInput = {
+      pid: guest.identity.pid,
+      insideFd,
+      layout: layout.toJSON(),
+      starts: guest.starts,
+      pages: this.#pages,
+      controlFd: this.#control.fd,
+      verify,
+    };
+    this.#worker = new Worker(workerModule('fault-worker'), { workerData: input, name: 'fault-service' });
+    this.#worker.on('message', (report: FaultReport) => this.#hear(report));
+    this.#worker.on('error', (cause) => {
+      this.#port.onFailed(new GodwitError('GW_INTERNAL', { reason: 'the fault service died' }, { cause }));
+    });
+    this.#worker.on('exit', () => {
+      this.#ready.resolve();
+      this.#rehearsed.resolve();
+      this.#stopped.resolve(this.#statistics);
+      this.#control[Symbol.dispose]();
+      this.#isStopped = true;
+    });
+  }
+
+  /** Resolves when faults are answered (or never will be: then `onFailed` has told). */
+  get ready(): Promise<void> {
+    return this.#ready.promise;
+  }
+
+  /** Resolves when faults are answered quickly: the VM may be stopped. */
+  get rehearsed(): Promise<void> {
+    return this.#rehearsed.promise;
+  }
+
+  get expectedPages(): number {
+    return this.#expected.count();
+  }
+
+  get remaining(): number {
+    return this.#installer.remaining;
+  }
+
+  get reconnects(): number {
+    return this.#reconnects;
+  }
+
+  get wireBytes(): number {
+    return this.#statistics.wireBytes;
+  }
+
+  expectedRuns(): PageRun[] {
+    return this.#expected.runs();
+  }
+
+  missingRuns(): PageRun[] {
+    return this.#installer.missing.runs();
+  }
+
+  /** Pages that the source has and we do not. */
+  expect(runs: readonly PageRun[]): void {
+    this.#expected.addRuns(runs);
+    this.#installer.expect(runs);
+  }
+
+  /** The VM is about to run. */
+  begin(): void {
+    this.#begunMs = SYSTEM_CLOCK.nowMs();
+    if (this.#installer.remaining === 0) this.#tellAllPresent();
+  }
+
+  /** A new urgent connection, which is the fault service's from now on. */
+  useLink(fd: number): void {
+    this.#order({ kind: 'link', fd });
+  }
+
+  countReconnect(): void {
+    this.#reconnects++;
+  }
+
+  /** Pages that were pushed; `null` for zero pages. */
+  install(runs: readonly PageRun[], data: Uint8Array | null): void {
+    this.#pushedPages += this.#installer.install(runs, data);
+    if (this.#installer.remaining === 0) this.#tellAllPresent();
+  }
+
+  /** What the source is told with `allPresent`. */
+  statistics(): Omit<PostCopyReport, 'missingPages' | 'reconnects'> {
+    const { faults, p50Microseconds, p99Microseconds } = this.#statistics;
+    return {
+      faults,
+      faultMicrosecondsP50: p50Microseconds,
+      faultMicrosecondsP99: p99Microseconds,
+      pushedPages: this.#pushedPages,
+      residentMs: this.#residentMs,
+    };
+  }
+
+  report(): PostCopyReport {
+    return { missingPages: this.expectedPages, ...this.statistics(), reconnects: this.#reconnects };
+  }
+
+  /** Ends the fault service once nothing is missing, after the registration has ended. */
+  async end(): Promise<void> {
+    this.stop();
+    this.#statistics = await this.#stopped.promise;
+  }
+
+  stop(): void {
+    if (!this.#isStopped) this.#order({ kind: 'stop' });
+  }
+
+  #order(order: FaultOrder): void {
+    this.#worker.postMessage(order);
+    this.#control.signal();
+  }
+
+  #hear(report: FaultReport): void {
+    switch (report.kind) {
+      case 'ready':
+        this.#ready.resolve();
+        return;
+      case 'rehearsed':
+        this.#rehearsed.resolve();
+        return;
+      case 'allPresent':
+        // It may be old: a list can have come since.
+        if (this.#installer.remaining === 0) this.#tellAllPresent();
+        return;
+      case 'linkLost':
+        this.#rehearsed.resolve();
+        this.#port.onLinkLost(new GodwitError('GW_WIRE_CLOSED', { peer: 'urgent', reason: report.reason }));
+        return;
+      case 'failed':
+        this.#port.onFailed(GodwitError.fromBody(report.error));
+        return;
+      case 'stopped':
+        this.#statistics = report.statistics;
+        return;
+    }
+  }
+
+  /**
+   * The fault service ends first: it may just be answering a fault on a page that was never missing, which it cannot
+   * once the registration is gone. Who faults in between is woken by the end of the registration.
+   */
+  #tellAllPresent(): void {
+    if (this.#isAllPresent || this.#begunMs === 0) return;
+    this.#isAllPresent = true;
+    this.#residentMs = SYSTEM_CLOCK.nowMs() - this.#begunMs;
+    this.stop();
+    this.#stopped.promise
+      .then(() => {
+        this.#guest.endWatching();
+        this.#port.onAllPresent();
+      })
+      .catch((cause: unknown) => this.#port.onFailed(new GodwitError('GW_INTERNAL', { reason: 'page-in' }, { cause })));
+  }
+}

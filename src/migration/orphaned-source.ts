@@ -1,0 +1,125 @@
+/**
+ * A migration at the source whose QEMU ended while no daemon was there: what is still owed to the destination.
+ *
+ * Owns: saying it. A destination that has promised waits for commit or abort, however long; only this host's journal
+ * knows which. Must hold: the handover's own steps decide, as if QEMU were there; there is no VM to touch.
+ */
+import { asGodwitError, type ErrorBody, GodwitError } from '../base/errors.ts';
+import { pagesFor } from '../base/page.ts';
+import { Mailbox } from '../transfer/mailbox.ts';
+import type { ControlMessage } from '../wire/messages.ts';
+import { emptyReport } from './empty-report.ts';
+import { type HandoverOutcome, reportedOutcome, type SourceEffect } from './handover.ts';
+import { stepSource } from './handover-source.ts';
+import { recoverSource } from './handover-source-recovery.ts';
+import type { SourceEvent, SourceState } from './handover-source-state.ts';
+import type { Journal } from './journal.ts';
+import type { SourceRecovery } from './journal-facts.ts';
+import { isGivenAway } from './phases.ts';
+import type { SourcePort } from './source-facts.ts';
+import { SourceLink } from './source-link.ts';
+import { hearDestination, sayToDestination } from './source-words.ts';
+
+export class OrphanedSource {
+  readonly #recovery: SourceRecovery;
+  readonly #journal: Journal;
+  readonly #port: SourcePort;
+  readonly #events = new Mailbox<SourceEvent>();
+  readonly #life = new AbortController();
+  readonly #link: SourceLink;
+  #state!: SourceState;
+  #finished = false;
+
+  constructor(recovery: SourceRecovery, journal: Journal, port: SourcePort) {
+    const { to, hostName, sessionKey, vm } = recovery.facts;
+    this.#recovery = recovery;
+    this.#journal = journal;
+    this.#port = port;
+    this.#link = new SourceLink({
+      to,
+      hostName,
+      sessionKey,
+      pageCount: pagesFor(vm.memoryBytes),
+      life: this.#life.signal,
+      onMessage: (message) => this.#hear(message),
+      // What the destination misses nobody has any more; `lost` is what it is told.
+      onStillMissing: () => undefined,
+      onLost: (reason) => this.#events.post({ kind: 'connectionLost', error: reason.toBody() }),
+      note: (text) => port.emit({ kind: 'noted', level: 'warn', text }),
+    });
+  }
+
+  /** Resolves when nothing is owed any more. */
+  async run(): Promise<void> {
+    const found = recoverSource(this.#recovery.records);
+    if (!found) return;
+    this.#state = found.state;
+    const { vm, destinationName } = this.#recovery.facts;
+    const { phase, epoch } = found.state;
+    const gone = new GodwitError('GW_QEMU_GONE', { vm: vm.name, reason: 'it ended while the host daemon was down' });
+    this.#port.settle(isGivenAway(phase) ? { kind: 'left', to: destinationName, epoch } : { kind: 'stays' });
+    this.#port.emit({ kind: 'phaseChanged', phase, atMs: Date.now() });
+    this.#perform(found.effects);
+    this.#events.post({ kind: 'guestLost', error: gone.toBody() });
+    while (!this.#isOver()) this.#step(await this.#events.take());
+    this.#life.abort();
+    this.#link.close();
+    this.#journal[Symbol.dispose]();
+  }
+
+  #isOver(): boolean {
+    const state = this.#state;
+    return this.#finished && (state.phase === 'released' || ('owed' in state && !state.owed));
+  }
+
+  #step(event: SourceEvent): void {
+    const step = stepSource(this.#state, event);
+    if (step.kind === 'refused') return;
+    this.#state = step.state;
+    this.#perform(step.effects);
+  }
+
+  #perform(effects: readonly SourceEffect[]): void {
+    for (const effect of effects) {
+      if (effect.kind === 'writeJournal') this.#journal.append(effect.record);
+      else if (effect.kind === 'send' && effect.message.kind !== 'offer')
+        this.#link.say(sayToDestination(effect.message));
+      else if (effect.kind === 'redial') this.#redial();
+      else if (effect.kind === 'finish') this.#finish(effect.outcome, effect.error);
+    }
+  }
+
+  #redial(): void {
+    this.#link
+      .redial(async () => undefined)
+      .then((found) => {
+        if (found === 'ended') return;
+        this.#events.post({ kind: 'connected' });
+        if (found === 'unknown') this.#events.post({ kind: 'received', message: { kind: 'unknown' } });
+      })
+      .catch((error: unknown) => {
+        this.#port.emit({ kind: 'noted', level: 'warn', text: asGodwitError(error).message });
+      });
+  }
+
+  #hear(message: ControlMessage): void {
+    const heard = hearDestination(message);
+    if (heard) this.#events.post({ kind: 'received', message: heard });
+  }
+
+  #finish(outcome: HandoverOutcome, error: ErrorBody | null): void {
+    if (this.#finished) return;
+    this.#finished = true;
+    const { facts } = this.#recovery;
+    const totalMs = Date.now() - facts.startedAt;
+    const report = emptyReport({
+      input: facts,
+      startedAt: facts.startedAt,
+      totalMs,
+      outcome: reportedOutcome(outcome, error),
+      error,
+    });
+    const owner = isGivenAway(this.#state.phase) ? facts.destinationName : facts.hostName;
+    this.#port.emit({ kind: 'ended', report: { ...report, owner } });
+  }
+}

@@ -1,0 +1,234 @@
+/**
+ * The source after the switchover: pages on demand and in the background (V5, V6).
+ *
+ * Owns: which pages the destination is still owed, the page server's thread, and the background pushing over the main
+ * connection, which goes on where the destination last asked. After a reconnect both start anew from the
+ * destination's own list of what it misses.
+ * Must hold: urgent pages never wait for pushed ones (another connection, and little is queued on this one).
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import { Worker } from 'node:worker_threads';
+import { SYSTEM_CLOCK } from '../base/clock.ts';
+import { GodwitError } from '../base/errors.ts';
+import { PAGE_SIZE, type PageRun } from '../base/page.ts';
+import { PageBitmap } from '../base/page-bitmap.ts';
+import { EventFd } from '../linux/poll.ts';
+import { createPageDigest, type DigestScheme } from '../memory/digest.ts';
+import type { GuestMemory } from '../memory/guest-memory.ts';
+import type { Connection } from '../transfer/connection.ts';
+import type { Pacer } from '../transfer/pacer.ts';
+import { MAX_PAGES_PER_FRAME } from '../wire/limits.ts';
+import { PageSender } from './page-sender.ts';
+import {
+  PAGE_SERVER_SHARED_BYTES,
+  type PageServerInput,
+  type PageServerReport,
+  PageServerShared,
+} from './page-server-words.ts';
+import { PushWindow } from './push-window.ts';
+import { workerModule } from './worker-module.ts';
+
+export interface PagePusherOptions {
+  readonly memory: GuestMemory;
+  /** Paths of the RAM files, for the page server's own descriptors. */
+  readonly files: readonly string[];
+  readonly pacer: Pacer;
+  readonly verify: DigestScheme | null;
+  readonly roundTripMs: number;
+  onLinkLost(reason: GodwitError): void;
+  onFailed(error: GodwitError): void;
+}
+
+/** 64 KiB: the neighbourhood that a fault brings while the link's rate is unknown or high. */
+const FULL_WINDOW_PAGES = 16;
+/** A neighbourhood may take the link this long: more would delay the next fault. */
+const WINDOW_TIME_US = 100;
+/** Steps that fill the window: fewer would overshoot it, more would cost time between them. */
+const STEPS_A_WINDOW = 4;
+const MIN_STEP_PAGES = 16;
+
+export class PagePusher {
+  readonly #options: PagePusherOptions;
+  readonly #owed: PageBitmap;
+  readonly #shared = new SharedArrayBuffer(PAGE_SERVER_SHARED_BYTES);
+  readonly #words = new Int32Array(this.#shared);
+  #server: { worker: Worker; control: EventFd } | undefined;
+  #abort: AbortController | undefined;
+  #pushedPages = 0;
+  #pushedBytes = 0;
+  #earlierUrgentBytes = 0;
+
+  constructor(options: PagePusherOptions) {
+    this.#options = options;
+    this.#owed = PageBitmap.shared(options.memory.layout.pageCount);
+    this.#words[PageServerShared.window] = FULL_WINDOW_PAGES;
+    this.#words[PageServerShared.pivot] = -1;
+  }
+
+  get owedPages(): number {
+    return this.#owed.count();
+  }
+
+  get pushedPages(): number {
+    return this.#pushedPages;
+  }
+
+  get urgentPages(): number {
+    return Atomics.load(this.#words, PageServerShared.pages);
+  }
+
+  /** Bytes of the urgent connections, both directions. */
+  get urgentBytes(): number {
+    return this.#earlierUrgentBytes + Atomics.load(this.#words, PageServerShared.wireBytes256) * 256;
+  }
+
+  get pushedBytes(): number {
+    return this.#pushedBytes;
+  }
+
+  /** Pages that the destination misses. */
+  owe(runs: readonly PageRun[]): void {
+    this.#owed.addRuns(runs);
+  }
+
+  /** The destination's word after a reconnect: only these are missing, whatever was sent before. */
+  oweOnly(runs: readonly PageRun[]): void {
+    this.#owed.clear();
+    this.#owed.addRuns(runs);
+  }
+
+  /**
+   * Answers requests that come over the descriptor, which is the page server's from now on.
+   * Resolves when it is listening: starting a thread takes longer than a VM may wait.
+   */
+  serve(urgentFd: number): Promise<void> {
+    this.#stopServer();
+    const control = EventFd.create();
+    const input: PageServerInput = {
+      fd: urgentFd,
+      controlFd: control.fd,
+      layout: this.#options.memory.layout.toJSON(),
+      files: this.#options.files,
+      owed: this.#owed.words.buffer as SharedArrayBuffer,
+      shared: this.#shared,
+      verify: this.#options.verify,
+    };
+    const worker = new Worker(workerModule('page-server'), { workerData: input, name: 'page-server' });
+    const server = { worker, control };
+    this.#server = server;
+    const ready = Promise.withResolvers<void>();
+    worker.on('message', (report: PageServerReport) => {
+      if (this.#server !== server) return;
+      if (report.kind === 'ready') ready.resolve();
+      else if (report.kind === 'failed') this.#options.onFailed(GodwitError.fromBody(report.error));
+      // With nothing owed the destination has closed it, or tells us by closing the main connection too.
+      else if (!this.#owed.isEmpty())
+        this.#options.onLinkLost(new GodwitError('GW_WIRE_CLOSED', { peer: 'urgent', reason: report.reason }));
+    });
+    worker.on('error', (cause) => {
+      this.#options.onFailed(new GodwitError('GW_INTERNAL', { reason: 'the page server died' }, { cause }));
+    });
+    worker.on('exit', () => {
+      if (this.#server === server) this.#forgetServer();
+      control[Symbol.dispose]();
+      ready.resolve();
+    });
+    return ready.promise;
+  }
+
+  /** Pushes until nothing is owed or the connection is lost; resolves then. */
+  async push(connection: Connection): Promise<void> {
+    this.#abort?.abort();
+    const abort = new AbortController();
+    this.#abort = abort;
+    const { memory, pacer, verify } = this.#options;
+    const sender = new PageSender(memory, connection, pacer, new PageBitmap(memory.layout.pageCount));
+    const digest = verify === null ? undefined : createPageDigest(verify);
+    let cursor = 0;
+    const startedMs = SYSTEM_CLOCK.nowMs();
+    let sentBytes = 0;
+    const window = new PushWindow(this.#options.roundTripMs);
+    const sentBefore = connection.bytesSent;
+    while (!abort.signal.aborted && !connection.isClosed) {
+      await waitForRoom(connection, window, sentBefore, abort.signal);
+      const pivot = Atomics.exchange(this.#words, PageServerShared.pivot, -1);
+      if (pivot >= 0) cursor = pivot;
+      const runs = this.#claimFrom(cursor, stepPages(window));
+      if (runs.length === 0) {
+        if (this.#owed.isEmpty()) return;
+        cursor = 0;
+        continue;
+      }
+      const last = runs.at(-1)!;
+      cursor = last.first + last.count;
+      const sent = await sender.send(runs, { signal: abort.signal, tellAllZeros: true, digest });
+      this.#pushedPages += sent.pages + sent.zeroPages;
+      this.#pushedBytes += sent.bytes;
+      sentBytes += sent.bytes;
+      this.#fitWindow(sentBytes, SYSTEM_CLOCK.nowMs() - startedMs);
+    }
+  }
+
+  /** Ends pushing and serving; what is owed stays owed. */
+  stop(): void {
+    this.#abort?.abort();
+    this.#stopServer();
+  }
+
+  /** Takes up to a step of owed pages at or after the cursor. */
+  #claimFrom(cursor: number, pages: number): PageRun[] {
+    const runs: PageRun[] = [];
+    let left = pages;
+    for (let page = this.#owed.next(cursor); page >= 0 && left > 0; page = this.#owed.next(page + 1)) {
+      if (!this.#owed.release(page)) continue;
+      left--;
+      const last = runs.at(-1);
+      if (last && last.first + last.count === page)
+        runs[runs.length - 1] = { first: last.first, count: last.count + 1 };
+      else runs.push({ first: page, count: 1 });
+    }
+    return runs;
+  }
+
+  #fitWindow(bytes: number, ms: number): void {
+    if (ms < 20) return;
+    const pages = (((bytes / ms) * WINDOW_TIME_US) / 1000 / PAGE_SIZE) | 0;
+    let window = 1;
+    while (window * 2 <= Math.min(pages, FULL_WINDOW_PAGES)) window *= 2;
+    Atomics.store(this.#words, PageServerShared.window, window);
+  }
+
+  #stopServer(): void {
+    const server = this.#server;
+    if (!server) return;
+    this.#forgetServer();
+    server.worker.postMessage('stop');
+    server.control.signal();
+  }
+
+  #forgetServer(): void {
+    this.#server = undefined;
+    this.#earlierUrgentBytes += Atomics.exchange(this.#words, PageServerShared.wireBytes256, 0) * 256;
+  }
+}
+
+function stepPages(window: PushWindow): number {
+  const pages = Math.floor(window.bytes / STEPS_A_WINDOW / PAGE_SIZE);
+  return Math.max(MIN_STEP_PAGES, Math.min(MAX_PAGES_PER_FRAME, pages));
+}
+
+/** Until little enough is on its way that a fault's answer would not wait behind it. */
+async function waitForRoom(
+  connection: Connection,
+  window: PushWindow,
+  sentBefore: number,
+  signal: AbortSignal,
+): Promise<void> {
+  for (;;) {
+    const waiting = connection.unacknowledgedBytes;
+    window.update(SYSTEM_CLOCK.nowMs(), connection.bytesSent - sentBefore - waiting);
+    if (waiting === 0) window.sawIdleLink();
+    if (waiting < window.bytes || connection.isClosed || signal.aborted) return;
+    await delay(1);
+  }
+}

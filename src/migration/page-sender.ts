@@ -1,0 +1,161 @@
+/**
+ * Sends pages of a VM over the main connection.
+ *
+ * Owns: reading into staging buffers, leaving out what costs nothing, framing, pacing and counting; which pages the
+ * destination has content of. Must hold: a staging buffer is not reused before the kernel has taken its bytes; a page
+ * that the destination holds and that is zero now is told to be zero, one that it never got is left out (its memory
+ * reads as zero).
+ */
+import { setImmediate } from 'node:timers/promises';
+import { batchRuns, countPages, type PageRun, RunBuilder, subtractRuns } from '../base/page.ts';
+import { PageBitmap } from '../base/page-bitmap.ts';
+import type { PageDigest } from '../memory/digest.ts';
+import type { GuestMemory } from '../memory/guest-memory.ts';
+import { StagingPool } from '../memory/staging.ts';
+import type { Connection } from '../transfer/connection.ts';
+import type { Pacer } from '../transfer/pacer.ts';
+import { encodeDigestedPagesHeader, encodePagesHeader, encodeZeroPages } from '../wire/encoder.ts';
+import { MAX_PAGES_PER_FRAME } from '../wire/limits.ts';
+
+/** Enough that reading the next batch overlaps with sending the ones before. */
+const STAGING_BUFFERS = 4;
+/** Under a bandwidth limit a frame takes at most about this long, so that a limit is kept smoothly. */
+const PACED_FRAME_MS = 4;
+
+const YIELD_BATCHES = 16;
+
+export interface SendCounts {
+  readonly pages: number;
+  readonly zeroPages: number;
+  readonly resentPages: number;
+  /** Left out because they were written again already: they belong to the next round. */
+  readonly skippedPages: number;
+  readonly bytes: number;
+  /** What was not looked at because `enough` ended the sending. */
+  readonly unsent: readonly PageRun[];
+}
+
+type Counters = { -readonly [K in keyof Omit<SendCounts, 'unsent'>]: number };
+
+export interface SendOptions {
+  readonly signal: AbortSignal;
+  /** The pages of a batch that are not worth sending now. */
+  readonly skip?: (batch: readonly PageRun[]) => readonly PageRun[];
+  /** True ends the sending between two batches. */
+  readonly enough?: () => boolean;
+  /** Tell of every zero page, also of those that the destination never got content for: it waits for them. */
+  readonly tellAllZeros?: boolean;
+  /** Sends a digest with every page, for who installs it to compare. */
+  readonly digest?: PageDigest | undefined;
+}
+
+export class PageSender {
+  /** The destination has content for these pages: it must be told when they become zero. */
+  readonly delivered: PageBitmap;
+  /** Over all calls of `send`. */
+  readonly totals = { pages: 0, zeroPages: 0, resentPages: 0 };
+  readonly #memory: GuestMemory;
+  readonly #connection: Connection;
+  readonly #pacer: Pacer;
+  readonly #pool = new StagingPool(STAGING_BUFFERS, MAX_PAGES_PER_FRAME);
+
+  constructor(memory: GuestMemory, connection: Connection, pacer: Pacer, delivered?: PageBitmap) {
+    this.#memory = memory;
+    this.#connection = connection;
+    this.#pacer = pacer;
+    this.delivered = delivered ?? new PageBitmap(memory.layout.pageCount);
+  }
+
+  /**
+   * Resolves when the kernel has taken the last byte.
+   * @throws the abort reason of the signal, or the error of the connection
+   */
+  async send(runs: Iterable<PageRun>, options: SendOptions): Promise<SendCounts> {
+    const counts = { pages: 0, zeroPages: 0, resentPages: 0, skippedPages: 0, bytes: 0 };
+    const unsent = new RunBuilder();
+    let isEnough = false;
+    const pending = new Set<Promise<void>>();
+    let failure: unknown;
+    let batches = 0;
+    for (const batch of batchRuns(runs, this.#batchPages())) {
+      options.signal.throwIfAborted();
+      if (failure) break;
+      isEnough ||= options.enough?.() ?? false;
+      if (isEnough) {
+        for (const run of batch) unsent.add(run.first, run.count);
+        continue;
+      }
+      // A kernel that takes everything at once would never let the event loop read or run timers.
+      if (++batches % YIELD_BATCHES === 0) await setImmediate();
+      const skipped = options.skip?.(batch) ?? [];
+      const wanted = skipped.length === 0 ? batch : subtractRuns(batch, skipped);
+      if (skipped.length > 0) counts.skippedPages += countPages(batch) - countPages(wanted);
+      if (wanted.length === 0) continue;
+      const buffer = await this.#pool.lend();
+      const sent = this.#sendBatch(buffer, wanted, counts, options);
+      const done = sent
+        .catch((error: unknown) => {
+          failure ??= error;
+        })
+        .finally(() => {
+          pending.delete(done);
+          this.#pool.giveBack(buffer);
+        });
+      pending.add(done);
+      // The next batch is read only when the pacer lets this one go, or its content would be old when it leaves.
+      if (this.#pacer.bytesPerSecond > 0) await done;
+    }
+    await Promise.all(pending);
+    if (failure) throw failure;
+    this.totals.pages += counts.pages;
+    this.totals.zeroPages += counts.zeroPages;
+    this.totals.resentPages += counts.resentPages;
+    return { ...counts, unsent: unsent.finish() };
+  }
+
+  async #sendBatch(
+    buffer: Awaited<ReturnType<StagingPool['lend']>>,
+    runs: readonly PageRun[],
+    counts: Counters,
+    options: SendOptions,
+  ): Promise<void> {
+    const { delivered } = this;
+    const batch = buffer.read(this.#memory, runs);
+    const zeroed = options.tellAllZeros ? batch.zeroRuns : batch.zeroRuns.filter((run) => anyDelivered(delivered, run));
+    counts.zeroPages += batch.zeroPages;
+    for (const run of batch.dataRuns) {
+      for (let page = run.first; page < run.first + run.count; page++) {
+        if (delivered.has(page)) counts.resentPages++;
+        else delivered.add(page);
+      }
+    }
+    const parts: Uint8Array[] = [];
+    if (zeroed.length > 0) {
+      for (const run of zeroed) delivered.deleteRun(run.first, run.count);
+      parts.push(encodeZeroPages(zeroed));
+    }
+    if (batch.dataPages > 0) {
+      counts.pages += batch.dataPages;
+      const digests = options.digest?.digestParts(batch.dataRuns, batch.parts);
+      parts.push(digests ? encodeDigestedPagesHeader(batch.dataRuns, digests) : encodePagesHeader(batch.dataRuns));
+      parts.push(...batch.parts);
+    }
+    if (parts.length === 0) return;
+    const bytes = parts.reduce((sum, part) => sum + part.length, 0);
+    counts.bytes += bytes;
+    await this.#pacer.take(bytes);
+    await this.#connection.send(...parts);
+  }
+
+  #batchPages(): number {
+    const limit = this.#pacer.bytesPerSecond;
+    if (limit === 0) return MAX_PAGES_PER_FRAME;
+    const pages = Math.floor((limit * PACED_FRAME_MS) / 1000 / 4096);
+    return Math.max(1, Math.min(MAX_PAGES_PER_FRAME, pages));
+  }
+}
+
+function anyDelivered(delivered: PageBitmap, run: PageRun): boolean {
+  const next = delivered.next(run.first);
+  return next >= 0 && next < run.first + run.count;
+}

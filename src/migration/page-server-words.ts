@@ -1,0 +1,41 @@
+/** What the page pusher and the page server's thread share. */
+import type { ErrorBody } from '../base/errors.ts';
+import type { DigestScheme } from '../memory/digest.ts';
+import type { RamLayoutJson } from '../memory/layout.ts';
+
+export interface PageServerInput {
+  readonly fd: number;
+  readonly controlFd: number;
+  readonly layout: RamLayoutJson;
+  /** Paths of the regions' RAM files. */
+  readonly files: readonly string[];
+  /** One bit a page: the destination misses it and nobody has sent it. */
+  readonly owed: SharedArrayBuffer;
+  /** See `PageServerShared`. */
+  readonly shared: SharedArrayBuffer;
+  readonly verify: DigestScheme | null;
+}
+
+/**
+ * A request with this bit in its sequence is a rehearsal: who asked drops the answer. The VM may run at the source, or
+ * at the destination after a reconnect, so the page stays owed, and no neighbourhood comes with it.
+ */
+export const REHEARSAL_SEQUENCE = 0x8000_0000;
+
+/** Words of `shared`. */
+export const PageServerShared = {
+  /** Pages of the neighbourhood that one request brings, a power of two; written by the pusher. */
+  window: 0,
+  /** The page after the last one asked for, where the pusher goes on; -1 when it has seen it. */
+  pivot: 1,
+  /** Pages sent by this thread. */
+  pages: 2,
+  /** Bytes sent and received by this thread, in units of 256 bytes. */
+  wireBytes256: 3,
+} as const;
+export const PAGE_SERVER_SHARED_BYTES = 16;
+
+export type PageServerReport =
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'linkLost'; readonly reason: string }
+  | { readonly kind: 'failed'; readonly error: ErrorBody };

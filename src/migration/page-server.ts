@@ -1,0 +1,149 @@
+/**
+ * The source's thread that answers the destination's page requests (V5, V6): blocking, on the urgent connection.
+ *
+ * Owns: one urgent connection. Answers the page asked for first, alone, and then its neighbourhood as far as nobody has
+ * sent it yet: the next faults are likely there.
+ * Must hold: the VM does not run here any more, so memory does not change; a page that was asked for is always sent,
+ * also when the background already sent it (it may still be queued behind a megabyte).
+ */
+import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import { SYSTEM_CLOCK } from '../base/clock.ts';
+import { asGodwitError, GodwitError } from '../base/errors.ts';
+import type { PageRun } from '../base/page.ts';
+import { PageBitmap } from '../base/page-bitmap.ts';
+import { EventFd, pollReadable } from '../linux/poll.ts';
+import { RamFile } from '../linux/ram-file.ts';
+import { createPageDigest } from '../memory/digest.ts';
+import { GuestMemory } from '../memory/guest-memory.ts';
+import { RamLayout } from '../memory/layout.ts';
+import { StagingBuffer } from '../memory/staging.ts';
+import { UrgentChannel } from '../transfer/urgent-channel.ts';
+import { encodePageReplyHeader } from '../wire/encoder.ts';
+import { FrameType } from '../wire/frame-types.ts';
+import { encodeControl } from '../wire/message-codec.ts';
+import { decodePageRequest, type ReplyRun } from '../wire/page-payloads.ts';
+import {
+  type PageServerInput,
+  type PageServerReport,
+  PageServerShared,
+  REHEARSAL_SEQUENCE,
+} from './page-server-words.ts';
+import { becomeUrgent } from './thread-priority.ts';
+
+const MAX_WINDOW = 64;
+
+class PageServer {
+  readonly #memory: GuestMemory;
+  readonly #layout: RamLayout;
+  readonly #owed: PageBitmap;
+  readonly #shared: Int32Array;
+  readonly #channel: UrgentChannel;
+  readonly #control: EventFd;
+  readonly #staging = new StagingBuffer(MAX_WINDOW);
+  readonly #pageDigest: ReturnType<typeof createPageDigest> | undefined;
+
+  constructor(input: PageServerInput) {
+    this.#layout = RamLayout.fromJson(input.layout);
+    this.#memory = new GuestMemory(
+      this.#layout,
+      this.#layout.regions.map((region, index) => RamFile.open(input.files[index]!, region.bytes)),
+    );
+    this.#owed = new PageBitmap(this.#layout.pageCount, input.owed);
+    this.#shared = new Int32Array(input.shared);
+    this.#channel = new UrgentChannel(input.fd, 'destination');
+    this.#control = EventFd.borrow(input.controlFd);
+    this.#pageDigest = input.verify === null ? undefined : createPageDigest(input.verify);
+  }
+
+  run(): void {
+    becomeUrgent();
+    report({ kind: 'ready' });
+    // The destination asks only now: before, another thread had this connection.
+    this.#channel.send(encodeControl({ kind: 'ping', token: 0, wallMs: SYSTEM_CLOCK.wallMs() }));
+    for (;;) {
+      const [asked, stopped] = pollReadable([this.#channel.fd, this.#control.fd], -1);
+      if (stopped) {
+        this.#control.drain();
+        if (receiveMessageOnPort(parentPort!)) break;
+      }
+      if (!asked) continue;
+      const read = this.#channel.read((frame) => {
+        if (frame.type !== FrameType.pageRequest) {
+          throw new GodwitError('GW_WIRE_FRAME_INVALID', {
+            frame: String(frame.type),
+            reason: 'only requests come here',
+          });
+        }
+        const request = decodePageRequest(frame.payload, this.#layout.pageCount);
+        this.#answer(request.sequence, request);
+      });
+      if (read.kind === 'lost') {
+        report({ kind: 'linkLost', reason: read.reason });
+        break;
+      }
+    }
+    this.#channel[Symbol.dispose]();
+    this.#memory[Symbol.dispose]();
+    this.#control[Symbol.dispose]();
+  }
+
+  #answer(sequence: number, asked: PageRun): void {
+    if (sequence >= REHEARSAL_SEQUENCE) {
+      this.#send(sequence, [asked]);
+      return;
+    }
+    for (let page = asked.first; page < asked.first + asked.count; page++) this.#owed.release(page);
+    this.#send(sequence, [asked]);
+    const neighbours = this.#neighbours(asked);
+    if (neighbours.length > 0) this.#send(sequence, neighbours);
+    Atomics.store(this.#shared, PageServerShared.pivot, asked.first + asked.count);
+    const moved = this.#channel.bytesSent + this.#channel.bytesReceived;
+    Atomics.store(this.#shared, PageServerShared.wireBytes256, Math.ceil(moved / 256));
+  }
+
+  /** The rest of the aligned window around the request that nobody has sent. */
+  #neighbours(asked: PageRun): PageRun[] {
+    const window = Math.min(MAX_WINDOW, Atomics.load(this.#shared, PageServerShared.window));
+    const first = asked.first - (asked.first % window);
+    const end = Math.min(first + window, this.#layout.pageCount);
+    const runs: PageRun[] = [];
+    for (let page = first; page < end; page++) {
+      if (!this.#owed.release(page)) continue;
+      const last = runs.at(-1);
+      if (last && last.first + last.count === page)
+        runs[runs.length - 1] = { first: last.first, count: last.count + 1 };
+      else runs.push({ first: page, count: 1 });
+    }
+    return runs;
+  }
+
+  #send(sequence: number, runs: readonly PageRun[]): void {
+    const batch = this.#staging.read(this.#memory, runs);
+    const replies: ReplyRun[] = [
+      ...batch.dataRuns.map((run) => ({ ...run, kind: 'data' as const })),
+      ...batch.zeroRuns.map((run) => ({ ...run, kind: 'zero' as const })),
+    ].sort((a, b) => a.first - b.first);
+    const digests = this.#pageDigest?.digestParts(batch.dataRuns, batch.parts);
+    const header = encodePageReplyHeader(sequence, replies, digests);
+    // One buffer and one send: two would be two packets and two wake-ups at the other side.
+    const frame = new Uint8Array(header.length + batch.parts.reduce((sum, part) => sum + part.length, 0));
+    frame.set(header);
+    let at = header.length;
+    for (const part of batch.parts) {
+      frame.set(part, at);
+      at += part.length;
+    }
+    this.#channel.send(frame);
+    Atomics.add(this.#shared, PageServerShared.pages, batch.dataPages + batch.zeroPages);
+  }
+}
+
+function report(message: PageServerReport): void {
+  parentPort!.postMessage(message);
+}
+
+try {
+  new PageServer(workerData as PageServerInput).run();
+} catch (error) {
+  report({ kind: 'failed', error: asGodwitError(error).toBody() });
+}

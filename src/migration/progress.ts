@@ -1,0 +1,64 @@
+/**
+ * What a running migration tells: phase changes and progress samples.
+ *
+ * Owns: the events that go from a migration worker to the host daemon and on to every watcher.
+ * Must hold: `percent` never goes down; numbers are measured, except `etaMs` and `predictedDowntimeMs`.
+ */
+import type { MigrationReport } from './report.ts';
+
+export type SourcePhase =
+  | 'preparing'
+  | 'copying'
+  | 'stopping'
+  | 'committed'
+  | 'serving'
+  | 'released'
+  | 'failed'
+  | 'cancelled'
+  | 'lost';
+export type DestinationPhase =
+  | 'preparing'
+  | 'waiting'
+  | 'receiving'
+  | 'loaded'
+  | 'resuming'
+  | 'pagingIn'
+  | 'done'
+  | 'failed'
+  | 'cancelled'
+  | 'lost';
+
+/** Which way it goes, in one word, and why in one sentence. */
+export interface Verdict {
+  readonly kind: 'starting' | 'converging' | 'throttling' | 'stalled' | 'switching' | 'paging' | 'finishing';
+  readonly text: string;
+}
+
+export interface MigrationProgress {
+  readonly phase: SourcePhase | DestinationPhase;
+  readonly round: number;
+  /** 0–100, phase-weighted, never falls. */
+  readonly percent: number;
+  readonly sentBytes: number;
+  readonly remainingBytes: number;
+  readonly ramBytes: number;
+  readonly bytesPerSecond: number;
+  readonly dirtyBytesPerSecond: number;
+  readonly throttlePercent: number;
+  readonly etaMs: number | null;
+  readonly predictedDowntimeMs: number | null;
+  /** What it waits for, when it waits: `connection`, or null. */
+  readonly waitingFor: string | null;
+  readonly verdict: Verdict;
+}
+
+export type MigrationEvent =
+  | { readonly kind: 'phaseChanged'; readonly phase: SourcePhase | DestinationPhase; readonly atMs: number }
+  | { readonly kind: 'progressed'; readonly progress: MigrationProgress }
+  | { readonly kind: 'noted'; readonly level: 'info' | 'warn'; readonly text: string }
+  | { readonly kind: 'ended'; readonly report: MigrationReport };
+
+export type MigrationCommand =
+  | { readonly kind: 'cancel' }
+  | { readonly kind: 'switchPostCopy' }
+  | { readonly kind: 'tune'; readonly bandwidthBytesPerSecond?: number; readonly maxDowntimeMs?: number };

@@ -1,0 +1,105 @@
+/**
+ * What a migration did, measured (V9, M4): the document that every migration ends in. Field by field in docs/report.md.
+ *
+ * Owns: the shape of the report. Must hold: every number was measured, never estimated; times are milliseconds.
+ */
+import type { ErrorBody } from '../base/errors.ts';
+import type { MigrationMode } from './request.ts';
+
+export type MigrationOutcome = 'completed' | 'failed' | 'cancelled' | 'refused';
+
+/** The downtime, split. The parts follow each other; their sum is `downtimeMs` up to clock resolution. */
+export interface DowntimeParts {
+  /** QMP `stop` until QEMU's STOP event. */
+  readonly stop: number;
+  /** Collecting and sending the last dirty pages (pre-copy) or the list of missing pages (post-copy). */
+  readonly lastRound: number;
+  /** QEMU saving its device state. */
+  readonly saveState: number;
+  /** Device state on its way, as far as it did not overlap with saving. */
+  readonly transferState: number;
+  /** The destination QEMU loading it. */
+  readonly loadState: number;
+  /** The handover: journals of both sides and one round trip. */
+  readonly commit: number;
+  /** `cont` until QEMU's RESUME event. */
+  readonly resume: number;
+  /** Digest of all memory on both sides; 0 without `--verify`. */
+  readonly verify: number;
+}
+
+export interface RoundReport {
+  readonly number: number;
+  readonly pages: number;
+  readonly bytes: number;
+  readonly ms: number;
+  readonly transmissionPagesPerSecond: number;
+  readonly modificationPagesPerSecond: number;
+  readonly ratio: number;
+  readonly throttlePercent: number;
+  /** The rule that decided what came after this round, such as `S3`, `V3-threshold`, `S7-stalled`. */
+  readonly rule: string;
+}
+
+export interface PostCopyReport {
+  /** Pages on the list of missing pages that the destination got at the switchover. */
+  readonly missingPages: number;
+  readonly faults: number;
+  readonly faultMicrosecondsP50: number;
+  readonly faultMicrosecondsP99: number;
+  /** Pages that came by background paging rather than by a fault. */
+  readonly pushedPages: number;
+  /** From resume until the last page was there: how long the VM depended on the source. */
+  readonly residentMs: number;
+  /** How often the connection was cut and re-established after the commit. */
+  readonly reconnects: number;
+}
+
+export interface VerifyReport {
+  readonly scheme: string;
+  readonly pages: number;
+  readonly equal: boolean;
+}
+
+export interface MigrationReport {
+  readonly id: string;
+  readonly vm: string;
+  readonly from: string;
+  readonly to: string;
+  readonly mode: MigrationMode;
+  readonly outcome: MigrationOutcome;
+  readonly error: ErrorBody | null;
+  /** Unix time, milliseconds. */
+  readonly startedAt: number;
+  readonly totalMs: number;
+  /** Last guest instruction at the source to the first at the destination; null if the VM never moved. */
+  readonly downtimeMs: number | null;
+  readonly downtimeParts: DowntimeParts | null;
+  /** Bytes in both directions on all connections of this migration. */
+  readonly wireBytes: number;
+  readonly ramBytes: number;
+  readonly pages: {
+    readonly total: number;
+    /** Never touched: not even looked at. */
+    readonly hole: number;
+    readonly zero: number;
+    readonly sent: number;
+    /** Sent more than once. */
+    readonly resent: number;
+  };
+  readonly rounds: readonly RoundReport[];
+  readonly throttle: {
+    readonly mechanism: string;
+    readonly maxPercent: number;
+    /** Milliseconds during which the vCPUs were slowed at all. */
+    readonly activeMs: number;
+  };
+  /** null when no page was missing at the switchover. */
+  readonly postCopy: PostCopyReport | null;
+  /** null without `--verify`. */
+  readonly verify: VerifyReport | null;
+  /** One of the two hosts of this VM that may run it now. */
+  readonly owner: string;
+  /** The downtime's uncertainty: half the round trip over which the two clocks were compared, milliseconds. */
+  readonly clockUncertaintyMs: number;
+}

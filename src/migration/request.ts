@@ -1,0 +1,59 @@
+/**
+ * What a migration is asked to do.
+ *
+ * Owns: the options of one migration, their defaults and the reason for each default. Everything in `Tunable` may be
+ * changed while the migration runs.
+ */
+
+/** `auto` starts with pre-copy, throttles, and goes to post-copy when pre-copy will not converge (V5, S7). */
+export type MigrationMode = 'auto' | 'pre-copy' | 'post-copy' | 'hybrid';
+
+export const MIGRATION_MODES: readonly MigrationMode[] = ['auto', 'pre-copy', 'post-copy', 'hybrid'];
+
+/** What happens when `timeoutMs` runs out before the commit. */
+export type TimeoutAction = 'post-copy' | 'cancel' | 'pause';
+
+export const TIMEOUT_ACTIONS: readonly TimeoutAction[] = ['post-copy', 'cancel', 'pause'];
+
+/** The constants of rules S3–S5; see `throttle.ts`. */
+export interface ThrottleOptions {
+  readonly enabled: boolean;
+  /** S3: slow down when transmission rate ÷ modification rate is at or below this. */
+  readonly minRatio: number;
+  /** S4: slow down when fewer pages a second than this are sent; 0 switches the rule off. */
+  readonly minPagesPerSecond: number;
+  /** S5: slow down from the start when the history shows more modified pages a second than this; 0 = off. */
+  readonly historyPagesPerSecond: number;
+  /** The strongest slowdown, in percent of the vCPUs' time. */
+  readonly maxPercent: number;
+}
+
+export interface Tunable {
+  /** Bytes a second on the wire; 0 = unlimited. */
+  readonly bandwidthBytesPerSecond: number;
+  /** The downtime that stop-and-finish may be predicted to take, milliseconds. */
+  readonly maxDowntimeMs: number;
+}
+
+export interface MigrationOptions extends Tunable {
+  readonly mode: MigrationMode;
+  /** Milliseconds from the start until `onTimeout` happens; 0 = never. */
+  readonly timeoutMs: number;
+  readonly onTimeout: TimeoutAction;
+  /** Compare digests of all guest memory on both sides (G6). */
+  readonly verify: boolean;
+  readonly throttle: ThrottleOptions;
+}
+
+export const DEFAULT_MIGRATION_OPTIONS: MigrationOptions = {
+  mode: 'auto',
+  bandwidthBytesPerSecond: 0,
+  // Short enough that an open TCP connection and a person notice nothing; QEMU's own default is 300 ms.
+  maxDowntimeMs: 50,
+  timeoutMs: 0,
+  onTimeout: 'post-copy',
+  verify: false,
+  // minRatio 5 is the design's own constant (S3): below it a round leaves more than a fifth of what it sent.
+  // maxPercent 99: a cgroup quota of 1 ms in 100 ms is the smallest that the kernel takes at that period.
+  throttle: { enabled: true, minRatio: 5, minPagesPerSecond: 0, historyPagesPerSecond: 20_000, maxPercent: 99 },
+};

@@ -1,0 +1,133 @@
+/**
+ * The source until the VM is stopped: console, clocks, throttle, rounds, and telling what will be missing.
+ *
+ * Owns: the copying activity of one migration and its result. Must hold: it ends at once when its signal is aborted,
+ * and leaves undoing to the caller.
+ */
+import { SYSTEM_CLOCK } from '../base/clock.ts';
+import { countPages, type PageRun } from '../base/page.ts';
+import type { Pacer } from '../transfer/pacer.ts';
+import type { ConsoleCarrier } from './console-carrier.ts';
+import { initialThrottle } from './convergence.ts';
+import { type CopyResult, copyRounds, type Interruption } from './copy-rounds.ts';
+import { PRIOR_COSTS } from './dirty-estimate.ts';
+import type { HistoryFile } from './history-file.ts';
+import { PageSender } from './page-sender.ts';
+import type { MigrationOptions } from './request.ts';
+import type { SourceGuest } from './source-guest.ts';
+import type { SourceLink } from './source-link.ts';
+import type { SourceProgress } from './source-progress.ts';
+import type { SourceReport } from './source-report.ts';
+import type { ThrottleClock } from './throttle-clock.ts';
+
+export interface SourceCopyingPort {
+  readonly guest: SourceGuest;
+  readonly link: SourceLink;
+  readonly pacer: Pacer;
+  readonly console: ConsoleCarrier;
+  readonly history: HistoryFile;
+  readonly report: SourceReport;
+  readonly progress: SourceProgress;
+  readonly throttleClock: ThrottleClock;
+  readonly signal: AbortSignal;
+  readonly startedMs: number;
+  options(): MigrationOptions;
+  /** Starts the threads that will serve missing pages: before the stop, because a thread takes long to start. */
+  prepareServing(): Promise<void>;
+}
+
+/** What the switchover needs. */
+export interface Copied {
+  readonly sender: PageSender;
+  readonly result: CopyResult;
+  /** Pages that the destination was told it will miss; null when none will be missing. */
+  readonly announced: readonly PageRun[] | null;
+  readonly tracked: boolean;
+  readonly wasRunning: boolean;
+}
+
+/** Told apart from the rounds of pre-copy, which count from 1. */
+const ANNOUNCEMENT_ROUND = 0;
+
+export class SourceCopying {
+  readonly #port: SourceCopyingPort;
+  #interruption: Interruption | null = null;
+
+  constructor(port: SourceCopyingPort) {
+    this.#port = port;
+  }
+
+  interrupt(how: Interruption): void {
+    this.#interruption = how;
+  }
+
+  /** The VM is to be stopped for as long as the rest takes. */
+  get isPaused(): boolean {
+    return this.#interruption === 'pause';
+  }
+
+  async run(): Promise<Copied> {
+    const { guest, link, pacer, report } = this.#port;
+    report.clock = await link.compareClocks();
+    await guest.prepareToSave();
+    const isRunning = await guest.isRunning();
+    if (isRunning) {
+      const peak = this.#port.history.peakPagesPerSecond(Date.now());
+      this.#slow(initialThrottle(peak, this.#port.options(), link.has('post-copy')));
+    }
+    const sender = new PageSender(guest.memory, link.connection, pacer);
+    await this.#port.console.sendRest(link.connection);
+    const tracked = this.#port.options().mode !== 'post-copy';
+    const result = tracked ? await this.#copyRounds(sender, isRunning) : this.#everything();
+    const announced = result.kind === 'postCopy' ? await this.#announce(result.remaining) : null;
+    return { sender, result, announced, tracked, wasRunning: await guest.isRunning() };
+  }
+
+  #copyRounds(sender: PageSender, isRunning: boolean): Promise<CopyResult> {
+    const { guest, link, signal, report, progress, history } = this.#port;
+    return copyRounds(
+      {
+        guest,
+        sender,
+        signal,
+        options: () => this.#port.options(),
+        costs: PRIOR_COSTS,
+        canPostCopy: link.has('post-copy'),
+        startedMs: this.#port.startedMs,
+        wasRunning: isRunning,
+        endRound: (round) => link.endRound(round, signal),
+        interruption: () => this.#interruption,
+        slow: (percent) => this.#slow(percent),
+        onRound: (round, decision) => {
+          report.rounds.push(round);
+          history.add(Date.now(), round);
+          progress.roundEnded(round, decision);
+        },
+        onProgress: ({ round, remainingPages, decision }) => progress.copying(round, remainingPages, decision.verdict),
+      },
+      SYSTEM_CLOCK,
+    );
+  }
+
+  /** Pure post-copy: every page with content is missing, so nothing needs to be tracked. */
+  #everything(): CopyResult {
+    const { memory, layout } = this.#port.guest;
+    const remaining = memory.dataRuns();
+    const holePages = layout.pageCount - countPages(remaining);
+    return { kind: 'postCopy', remaining, holePages };
+  }
+
+  /** While the VM still runs: the destination prepares for what it will miss outside the downtime. */
+  async #announce(runs: readonly PageRun[]): Promise<readonly PageRun[]> {
+    const { link, signal } = this.#port;
+    await this.#port.prepareServing();
+    await link.sendMissing(runs);
+    await link.endRound(ANNOUNCEMENT_ROUND, signal);
+    return runs;
+  }
+
+  #slow(percent: number): void {
+    this.#port.guest.slow(percent);
+    this.#port.throttleClock.set(percent);
+  }
+}

@@ -1,0 +1,70 @@
+/**
+ * How a migration ends at the source: where the VM is, and the report.
+ *
+ * Owns: that both are told, once. Must hold: the VM is settled before the report is out; once it is, nothing here talks
+ * to its QEMU unless it has left, because the daemon does.
+ */
+import { SYSTEM_CLOCK } from '../base/clock.ts';
+import { asGodwitError, type ErrorBody } from '../base/errors.ts';
+import type { VmSettlement } from './handle.ts';
+import { type HandoverOutcome, reportedOutcome } from './handover.ts';
+import { isGivenAway } from './phases.ts';
+import type { SourcePort } from './source-facts.ts';
+import type { SourceParts } from './source-parts.ts';
+
+export class SourceEnd {
+  readonly #parts: SourceParts;
+  readonly #port: SourcePort;
+  #settled = false;
+  #finished = false;
+
+  constructor(parts: SourceParts, port: SourcePort) {
+    this.#parts = parts;
+    this.#port = port;
+  }
+
+  /** The daemon knows where the VM is. */
+  get isSettled(): boolean {
+    return this.#settled;
+  }
+
+  /** The report is out; an abort may still be owed to the destination. */
+  get isFinished(): boolean {
+    return this.#finished;
+  }
+
+  /** The VM is the destination's. */
+  settleLeft(epoch: number): void {
+    this.#settle({ kind: 'left', to: this.#parts.facts.destinationName, epoch });
+  }
+
+  finish(outcome: HandoverOutcome, error: ErrorBody | null, wireBytes: number): void {
+    if (this.#finished) return;
+    this.#finished = true;
+    this.#settle({ kind: 'stays' });
+    const { facts, guest, history, phase, report, startedMs, throttleClock } = this.#parts;
+    try {
+      history.save();
+    } catch (thrown) {
+      // A history that is not kept changes nothing of what has happened.
+      this.#parts.note(asGodwitError(thrown).message);
+    }
+    const made = report.make({
+      outcome: reportedOutcome(outcome, error),
+      error,
+      totalMs: SYSTEM_CLOCK.nowMs() - startedMs,
+      wireBytes,
+      owner: isGivenAway(phase()) ? facts.destinationName : facts.hostName,
+      throttle: { mechanism: guest.throttleMechanism, ...throttleClock.read() },
+    });
+    this.#port.emit({ kind: 'ended', report: made });
+  }
+
+  #settle(settlement: VmSettlement): void {
+    if (this.#settled) return;
+    this.#settled = true;
+    // From now on the daemon may use the QMP connection, unless the VM has left.
+    if (settlement.kind === 'stays') this.#parts.guest.qmp.close();
+    this.#port.settle(settlement);
+  }
+}

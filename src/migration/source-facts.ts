@@ -1,0 +1,31 @@
+/**
+ * What one migration at the source is about, and whom it tells.
+ *
+ * Owns: the facts that the journal keeps beside the handover's records. Must hold: with both, a process that was
+ * restarted can go on; nothing in here changes during the migration.
+ */
+import type { VmSettlement } from './handle.ts';
+import type { MigrationEvent } from './progress.ts';
+import type { MigrationOptions } from './request.ts';
+import type { VmRecord } from './vm-record.ts';
+
+/** The daemon's main thread. */
+export interface SourcePort {
+  emit(event: MigrationEvent): void;
+  settle(settlement: VmSettlement): void;
+}
+
+/** Everything that a restarted daemon needs besides the handover's own records. */
+export interface SourceFacts {
+  readonly id: string;
+  readonly vm: VmRecord;
+  readonly to: string;
+  /** As the destination calls itself. */
+  readonly destinationName: string;
+  /** As they were asked for; some can be tuned meanwhile. */
+  readonly options: MigrationOptions;
+  readonly hostName: string;
+  readonly sessionKey: string;
+  readonly startedAt: number;
+  readonly historyPath: string;
+}

@@ -1,0 +1,214 @@
+/**
+ * The VM at the source: everything that the migration does to its QEMU.
+ *
+ * Owns: the QMP connection for the time of the migration, the RAM files, the dirty tracker and the throttle.
+ * Must hold: `restore` leaves QEMU as it was found, whatever was begun (S6); nothing here decides whether the VM runs.
+ */
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { GodwitError, hasCode } from '../base/errors.ts';
+import { openVcpuThrottle, type VcpuThrottle } from '../linux/cpu-bandwidth.ts';
+import { identifyProcess, listOpenFiles, ownerOf, type ProcessIdentity, readCommandLine } from '../linux/process.ts';
+import { RamFile } from '../linux/ram-file.ts';
+import { type DirtyTracker, KernelDirtyTracker } from '../memory/dirty-tracker.ts';
+import { GuestMemory } from '../memory/guest-memory.ts';
+import { RamLayout } from '../memory/layout.ts';
+import type { Blocker } from '../qemu/blocker.ts';
+import { findBlockers } from '../qemu/blockers.ts';
+import { type DeviceStateSave, saveDeviceState } from '../qemu/device-state-save.ts';
+import { inspectVm, type VmFacts } from '../qemu/facts.ts';
+import { borrowMigrationSettings, type RestoreSettings } from '../qemu/migration-settings.ts';
+import { QmpClient } from '../qemu/qmp.ts';
+import { findGuestRam, inspectRam } from '../qemu/ram.ts';
+import { contVm, queryRunState, quitQemu, stopVm } from '../qemu/run-state.ts';
+import { surveyVm } from '../qemu/survey.ts';
+import type { VmRecord } from './vm-record.ts';
+
+const QMP_TIMEOUT_MS = 5000;
+
+export class SourceGuest {
+  readonly vm: VmRecord;
+  readonly identity: ProcessIdentity;
+  readonly qmp: QmpClient;
+  readonly facts: VmFacts;
+  readonly memory: GuestMemory;
+  /** Paths of the RAM files, one a region. */
+  readonly files: readonly string[];
+  readonly #starts: readonly bigint[];
+  #tracker: DirtyTracker | undefined;
+  #throttle: VcpuThrottle | undefined;
+  #throttleMechanism = 'none';
+  #restoreSettings: RestoreSettings | undefined;
+  #saveDirectory: string | undefined;
+
+  private constructor(
+    vm: VmRecord,
+    qmp: QmpClient,
+    facts: VmFacts,
+    memory: GuestMemory,
+    files: readonly string[],
+    starts: readonly bigint[],
+  ) {
+    this.vm = vm;
+    this.identity = { pid: vm.pid, startTicks: vm.startTicks };
+    this.qmp = qmp;
+    this.facts = facts;
+    this.memory = memory;
+    this.files = files;
+    this.#starts = starts;
+  }
+
+  /** @throws GW_QEMU_GONE, GW_QMP_…, GW_MIGRATION_BLOCKED */
+  static async open(vm: VmRecord): Promise<SourceGuest> {
+    const found = identifyProcess(vm.pid);
+    if (found?.startTicks !== vm.startTicks) {
+      throw new GodwitError('GW_QEMU_GONE', { vm: vm.name, reason: `process ${vm.pid} is not there any more` });
+    }
+    const qmp = await QmpClient.connect(vm.qmpPath, { timeoutMs: QMP_TIMEOUT_MS });
+    try {
+      const regions = await findGuestRam(qmp, vm.pid);
+      const layout = new RamLayout(regions);
+      const files = regions.map((region) => region.fdPath);
+      const memory = new GuestMemory(
+        layout,
+        regions.map((region) => RamFile.open(region.fdPath, region.bytes)),
+      );
+      const starts = regions.map((region) => region.hostAddress);
+      return new SourceGuest(vm, qmp, await inspectVm(qmp), memory, files, starts);
+    } catch (error) {
+      // Told as every other blocker is: what it is, why, and the cure.
+      const blockers = hasCode(error, 'GW_MIGRATION_BLOCKED') ? (await surveyVm(qmp, vm.pid)).blockers : [];
+      qmp.close();
+      throw blockers.length > 0 ? blockedBy(vm.name, blockers) : error;
+    }
+  }
+
+  /** What stands in the way, as far as this host can see. */
+  async findBlockers(): Promise<Blocker[]> {
+    const { pid } = this.identity;
+    const openPaths = listOpenFiles(pid).map((file) => file.path);
+    return findBlockers(this.facts, readCommandLine(pid).slice(1), await inspectRam(this.qmp, pid), openPaths);
+  }
+
+  get layout(): RamLayout {
+    return this.memory.layout;
+  }
+
+  get tracker(): DirtyTracker {
+    if (!this.#tracker) throw new GodwitError('GW_INTERNAL', { reason: 'the dirty tracker was not started' });
+    return this.#tracker;
+  }
+
+  get throttlePercent(): number {
+    return this.#throttle?.percent ?? 0;
+  }
+
+  get throttleMechanism(): string {
+    return this.#throttleMechanism;
+  }
+
+  /** From now on every write is noticed. */
+  track(): void {
+    if (this.#tracker) return;
+    this.#tracker = KernelDirtyTracker.open(this.identity.pid, this.layout, this.#starts);
+    this.#tracker.start();
+  }
+
+  /** Prepares QEMU for giving its device state; outside the downtime. */
+  async prepareToSave(): Promise<void> {
+    this.#saveDirectory ??= makeSaveDirectory();
+    this.#restoreSettings ??= await borrowMigrationSettings(this.qmp, 'save');
+  }
+
+  /** @param percent - how much of the vCPUs' time is taken away; 0 = none */
+  slow(percent: number): void {
+    if (percent === 0 && !this.#throttle) return;
+    this.#throttle ??= openVcpuThrottle({
+      pid: this.identity.pid,
+      tids: this.facts.vcpuTids,
+      name: this.vm.name,
+    });
+    this.#throttleMechanism = this.#throttle.mechanism;
+    this.#throttle.set(percent);
+  }
+
+  /** Full speed at once, ready to be slowed again. */
+  unthrottle(): void {
+    this.#throttle?.set(0);
+  }
+
+  async isRunning(): Promise<boolean> {
+    return (await queryRunState(this.qmp)).running;
+  }
+
+  stop(): Promise<{ stoppedAtMs: number; wasRunning: boolean }> {
+    return stopVm(this.qmp);
+  }
+
+  saveState(signal: AbortSignal): DeviceStateSave {
+    this.#saveDirectory ??= makeSaveDirectory();
+    const owner = ownerOf(this.identity.pid);
+    return saveDeviceState(this.qmp, join(this.#saveDirectory, 'state.sock'), { signal, owner });
+  }
+
+  stopTracking(): void {
+    this.#tracker?.stop();
+    this.#tracker = undefined;
+  }
+
+  /** The VM as it was found; `resume` continues it. Every part is tried, whatever another part says. */
+  async restore(resume: boolean): Promise<void> {
+    this.#releaseThrottle();
+    this.stopTracking();
+    this.#removeSaveDirectory();
+    const problems: unknown[] = [];
+    if (resume) await contVm(this.qmp).catch((error: unknown) => problems.push(error));
+    await this.#restoreSettings?.().catch((error: unknown) => problems.push(error));
+    this.#restoreSettings = undefined;
+    if (problems.length > 0) throw problems[0];
+  }
+
+  /** Ends QEMU and removes its directory: the VM is another host's. */
+  async discard(): Promise<void> {
+    this.#releaseThrottle();
+    this.stopTracking();
+    this.#removeSaveDirectory();
+    await quitQemu(this.qmp, this.identity);
+    // The daemon that knew the VM may be gone. What godwit did not make it does not delete.
+    if (!this.vm.adopted) rmSync(dirname(this.vm.qmpPath), { recursive: true, force: true });
+  }
+
+  /** Lets go of everything; QEMU runs on. */
+  close(): void {
+    this.#releaseThrottle();
+    this.stopTracking();
+    this.#removeSaveDirectory();
+    this.qmp.close();
+    this.memory[Symbol.dispose]();
+  }
+
+  #removeSaveDirectory(): void {
+    if (this.#saveDirectory !== undefined) rmSync(this.#saveDirectory, { recursive: true, force: true });
+    this.#saveDirectory = undefined;
+  }
+
+  /** Moving the threads back takes some milliseconds, so it is not done while the guest waits. */
+  #releaseThrottle(): void {
+    this.#throttle?.release();
+    this.#throttle = undefined;
+  }
+}
+
+/** A directory of this migration alone: QEMU, as whatever user, can reach what it knows the name of. */
+function makeSaveDirectory(): string {
+  const directory = mkdtempSync(join(tmpdir(), 'godwit-save-'));
+  chmodSync(directory, 0o711);
+  return directory;
+}
+
+/** @returns GW_MIGRATION_BLOCKED, with the blockers themselves in its details */
+export function blockedBy(vm: string, blockers: readonly Blocker[]): GodwitError {
+  const reason = blockers.map((blocker) => `${blocker.what}: ${blocker.reason} (${blocker.fix})`).join('; ');
+  return new GodwitError('GW_MIGRATION_BLOCKED', { vm, reason, blockers: blockers.map((blocker) => ({ ...blocker })) });
+}

@@ -1,0 +1,189 @@
+/**
+ * The source's connections to the destination: the main one, the urgent one, and how they come back.
+ *
+ * Owns: the main connection and what is in flight on it (round acknowledgements, the list of still missing pages).
+ * Must hold: `redial` tries until it succeeds or the migration's life ends, because the destination may hold the VM; a
+ * connection that is lost is told once.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import { asGodwitError, GodwitError } from '../base/errors.ts';
+import type { PageRun } from '../base/page.ts';
+import type { StreamConnection } from '../transfer/stream-connection.ts';
+import { encodeRunList } from '../wire/encoder.ts';
+import type { ControlMessage } from '../wire/messages.ts';
+import { RunListCollector } from '../wire/run-list-collector.ts';
+import { routeFrames, sendControl } from './frame-router.ts';
+import { type ClockComparison, compareClocks, type OpenedConnection, openConnection, takeAnswer } from './opening.ts';
+import { encodeJoin } from './source-offer.ts';
+
+export interface SourceLinkPort {
+  readonly to: string;
+  readonly hostName: string;
+  readonly sessionKey: string;
+  readonly pageCount: number;
+  /** Aborted at the very end of the migration. */
+  readonly life: AbortSignal;
+  onMessage(message: ControlMessage): void;
+  /** The destination's list of what it misses, after it came back. */
+  onStillMissing(runs: readonly PageRun[]): void;
+  onLost(reason: GodwitError): void;
+  note(text: string): void;
+}
+
+const REDIAL_FIRST_MS = 50;
+const REDIAL_MAX_MS = 2000;
+/** Before a host that knows nothing of the migration is asked again: another host has its address, or lost its disk. */
+const UNKNOWN_PAUSE_MS = 1000;
+
+export class SourceLink {
+  readonly #port: SourceLinkPort;
+  #opened: OpenedConnection | undefined;
+  #connection: StreamConnection | undefined;
+  #earlierBytes = 0;
+  #stillMissing: RunListCollector | undefined;
+  #roundWaiter: { round: number; resolve: () => void } | undefined;
+
+  constructor(port: SourceLinkPort) {
+    this.#port = port;
+  }
+
+  get isConnected(): boolean {
+    return this.#connection !== undefined;
+  }
+
+  /** @throws GW_WIRE_CLOSED when there is none */
+  get connection(): StreamConnection {
+    if (this.#connection) return this.#connection;
+    throw new GodwitError('GW_WIRE_CLOSED', { peer: this.#port.to, reason: 'the connection is lost' });
+  }
+
+  /** Sent and received on all main connections so far. */
+  get bytes(): number {
+    const now = this.#connection ? this.#connection.bytesSent + this.#connection.bytesReceived : 0;
+    return this.#earlierBytes + now;
+  }
+
+  has(feature: string): boolean {
+    return this.#opened?.agreement.features.includes(feature) ?? false;
+  }
+
+  use(opened: OpenedConnection): void {
+    const { connection } = opened;
+    this.#opened = opened;
+    this.#connection = connection;
+    this.#stillMissing = undefined;
+    routeFrames(connection, {
+      control: (message) => this.#take(message, opened),
+      binary: (name, payload) => {
+        if (name !== 'stillMissing') {
+          throw new GodwitError('GW_WIRE_FRAME_INVALID', { frame: name, reason: 'a destination sends none here' });
+        }
+        this.#stillMissing ??= new RunListCollector('stillMissing', this.#port.pageCount);
+        if (!this.#stillMissing.add(payload)) return;
+        const { runs } = this.#stillMissing;
+        this.#stillMissing = undefined;
+        this.#port.onStillMissing(runs);
+      },
+    });
+    connection.closed
+      .then((reason) => {
+        this.#earlierBytes += connection.bytesSent + connection.bytesReceived;
+        opened.inbox.close(reason);
+        if (this.#connection !== connection) return;
+        this.#connection = undefined;
+        this.#port.onLost(reason);
+      })
+      .catch((error: unknown) => this.#port.note(asGodwitError(error).message));
+  }
+
+  /** Without a connection nothing happens: its loss was told. */
+  say(message: ControlMessage): void {
+    if (this.#connection) sendControl(this.#connection, message);
+  }
+
+  async sendMissing(runs: readonly PageRun[]): Promise<void> {
+    for (const frame of encodeRunList('missingRuns', runs)) await this.connection.send(frame);
+  }
+
+  compareClocks(): Promise<ClockComparison> {
+    return compareClocks(this.#opened!, this.#port.to);
+  }
+
+  /** Resolves when the destination has put everything sent so far in its place. */
+  endRound(round: number, signal: AbortSignal): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const aborted = () => reject(signal.reason);
+    if (signal.aborted) aborted();
+    signal.addEventListener('abort', aborted, { once: true });
+    this.#roundWaiter = { round, resolve };
+    this.say({ kind: 'roundEnd', round });
+    return promise.finally(() => signal.removeEventListener('abort', aborted));
+  }
+
+  /** A further connection for page requests; its descriptor is the caller's. */
+  async openUrgent(): Promise<number> {
+    const { to, hostName, life } = this.#port;
+    const opened = await openConnection(to, hostName, life);
+    const answer = await this.#join(opened, 'urgent');
+    if (answer.kind === 'joined') return opened.connection.detach();
+    opened.connection.destroy();
+    throw answer.kind === 'refused' || answer.kind === 'failed'
+      ? GodwitError.fromBody(answer.error)
+      : new GodwitError('GW_WIRE_FRAME_INVALID', { frame: answer.kind, reason: 'it comes where joined must come' });
+  }
+
+  /**
+   * Dials until the destination answers.
+   *
+   * @param rejoined - opens what else is needed; if it fails the connection is dropped and dialled again
+   * @returns whether the destination knows the migration
+   */
+  async redial(rejoined: () => Promise<void>): Promise<'joined' | 'unknown' | 'ended'> {
+    const { to, hostName, life } = this.#port;
+    let told = '';
+    for (let pauseMs = REDIAL_FIRST_MS; !life.aborted; pauseMs = Math.min(pauseMs * 2, REDIAL_MAX_MS)) {
+      try {
+        const opened = await openConnection(to, hostName, life);
+        const answer = await this.#join(opened, 'resume');
+        if (answer.kind === 'joined') {
+          this.use(opened);
+          await rejoined();
+          if (!opened.connection.isClosed) return 'joined';
+        }
+        opened.connection.destroy();
+        if (answer.kind === 'refused' && answer.error.code === 'GW_PEER_UNKNOWN_SESSION') {
+          await delay(UNKNOWN_PAUSE_MS, undefined, { signal: life });
+          return 'unknown';
+        }
+      } catch (error) {
+        // Whatever it was, the only way on is another try.
+        const text = asGodwitError(error).message;
+        if (text !== told && !life.aborted) this.#port.note(text);
+        told = text;
+        this.#connection?.destroy();
+      }
+      await delay(pauseMs, undefined, { signal: life }).catch(() => undefined);
+    }
+    return 'ended';
+  }
+
+  drop(reason: GodwitError): void {
+    this.#connection?.destroy(reason);
+  }
+
+  close(): void {
+    this.#connection?.close();
+  }
+
+  async #join(opened: OpenedConnection, purpose: 'urgent' | 'resume'): Promise<ControlMessage> {
+    await opened.connection.send(encodeJoin(this.#port.sessionKey, purpose));
+    return await takeAnswer(opened.inbox, this.#port.to);
+  }
+
+  #take(message: ControlMessage, opened: OpenedConnection): void {
+    if (message.kind === 'pong' || message.kind === 'joined') opened.inbox.post(message);
+    else if (message.kind === 'roundAck') {
+      if (this.#roundWaiter?.round === message.round) this.#roundWaiter.resolve();
+    } else this.#port.onMessage(message);
+  }
+}

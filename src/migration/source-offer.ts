@@ -1,0 +1,77 @@
+/**
+ * The offer: what the destination needs to know to create the VM's QEMU and to judge whether the VM can run there.
+ *
+ * Owns: how a running VM is described. Must hold: the description is of QEMU as it runs now, not of a specification
+ * that it was once started from.
+ */
+import { randomBytes } from 'node:crypto';
+import { readCommandLine } from '../linux/process.ts';
+import type { DigestScheme } from '../memory/digest.ts';
+import { encodeControl } from '../wire/message-codec.ts';
+import type { Message } from '../wire/messages.ts';
+import type { HistoryFile } from './history-file.ts';
+import type { MigrationMode } from './request.ts';
+import type { SourceGuest } from './source-guest.ts';
+import type { VmRecord } from './vm-record.ts';
+
+export interface OfferFacts {
+  readonly id: string;
+  readonly vm: VmRecord;
+  readonly sessionKey: string;
+  readonly hostName: string;
+  readonly mode: MigrationMode;
+  /** The epoch that the VM will have. */
+  readonly epoch: number;
+  readonly verify: DigestScheme | null;
+  readonly checkOnly: boolean;
+}
+
+/** As many samples of the history go along as an offer has room for. */
+const OFFERED_SAMPLES = 60;
+
+export function makeOffer(facts: OfferFacts, guest: SourceGuest, history: HistoryFile): Message<'offer'> {
+  const { vm } = facts;
+  const found = guest.facts;
+  const [binary = vm.binary, ...args] = readCommandLine(vm.pid);
+  return {
+    kind: 'offer',
+    migrationId: facts.id,
+    sessionKey: facts.sessionKey,
+    epoch: facts.epoch,
+    mode: facts.mode,
+    verify: facts.verify,
+    checkOnly: facts.checkOnly,
+    sourceHost: facts.hostName,
+    vm: {
+      name: vm.name,
+      uuid: vm.uuid,
+      wasRunning: found.running,
+      qemuVersion: found.qemuVersion,
+      machineType: found.machineType,
+      accel: found.accel,
+      cpuModel: found.cpuModel,
+      cpuFeatures: found.cpuFeatures.map((word) => JSON.stringify(word)),
+      binary,
+      args,
+      memory: guest.layout.toJSON(),
+      diskPaths: found.disks.map((disk) => disk.file),
+      consoleBytes: 0,
+      facts: {
+        vcpus: vm.vcpus,
+        createdAt: vm.createdAt,
+        history: history.history.samples
+          .slice(-OFFERED_SAMPLES)
+          .map(({ atMs, pagesPerSecond }) => ({ atMs, pagesPerSecond })),
+      },
+    },
+  };
+}
+
+/** What every further connection of the migration must show. */
+export function newSessionKey(): string {
+  return randomBytes(32).toString('hex');
+}
+
+export function encodeJoin(sessionKey: string, purpose: 'urgent' | 'resume'): Uint8Array {
+  return encodeControl({ kind: 'join', sessionKey, purpose });
+}

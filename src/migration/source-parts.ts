@@ -1,0 +1,132 @@
+/**
+ * What one migration at the source is put together from.
+ *
+ * Owns: the making of the parts and their ties. Must hold: nothing is sent, and nothing of the VM is touched, before
+ * the migration begins; what a part has to tell comes back through the hooks.
+ */
+import { SYSTEM_CLOCK } from '../base/clock.ts';
+import type { GodwitError } from '../base/errors.ts';
+import { countPages, type PageRun } from '../base/page.ts';
+import { availableDigestSchemes, type DigestScheme } from '../memory/digest.ts';
+import { Mailbox } from '../transfer/mailbox.ts';
+import { Pacer } from '../transfer/pacer.ts';
+import type { ControlMessage } from '../wire/messages.ts';
+import { ConsoleCarrier } from './console-carrier.ts';
+import type { SourceEvent } from './handover-source-state.ts';
+import { HistoryFile } from './history-file.ts';
+import type { MigrationEvent, SourcePhase } from './progress.ts';
+import type { MigrationOptions } from './request.ts';
+import { SourceCopying } from './source-copying.ts';
+import type { SourceFacts } from './source-facts.ts';
+import type { SourceGuest } from './source-guest.ts';
+import { SourceLink } from './source-link.ts';
+import { SourceProgress } from './source-progress.ts';
+import { SourceReport } from './source-report.ts';
+import { ThrottleClock } from './throttle-clock.ts';
+
+export interface SourceHooks {
+  emit(event: MigrationEvent): void;
+  phase(): SourcePhase;
+  /** As tuned by now. */
+  options(): MigrationOptions;
+  /** Of all connections of the migration. */
+  wireBytes(): number;
+  onMessage(message: ControlMessage): void;
+  onStillMissing(runs: readonly PageRun[]): void;
+  onLost(reason: GodwitError): void;
+  prepareServing(): Promise<void>;
+}
+
+export interface SourceParts {
+  readonly facts: SourceFacts;
+  readonly guest: SourceGuest;
+  /** What the handover has not looked at yet. */
+  readonly events: Mailbox<SourceEvent>;
+  /** Aborted when the migration goes back: every activity before the commit ends. */
+  readonly beforeCommit: AbortController;
+  /** Aborted at the very end. */
+  readonly life: AbortController;
+  readonly link: SourceLink;
+  readonly progress: SourceProgress;
+  readonly report: SourceReport;
+  readonly pacer: Pacer;
+  readonly console: ConsoleCarrier;
+  readonly history: HistoryFile;
+  readonly throttleClock: ThrottleClock;
+  readonly copying: SourceCopying;
+  readonly startedMs: number;
+  /** How pages are compared; null when they are not. */
+  readonly verify: DigestScheme | null;
+  phase(): SourcePhase;
+  /** Tells whoever watches what no report holds. */
+  note(text: string): void;
+}
+
+export function assembleSource(facts: SourceFacts, guest: SourceGuest, hooks: SourceHooks): SourceParts {
+  const { options } = facts;
+  const note = (text: string): void => hooks.emit({ kind: 'noted', level: 'warn', text });
+  const life = new AbortController();
+  const link = new SourceLink({
+    to: facts.to,
+    hostName: facts.hostName,
+    sessionKey: facts.sessionKey,
+    pageCount: guest.layout.pageCount,
+    life: life.signal,
+    onMessage: hooks.onMessage,
+    onStillMissing: hooks.onStillMissing,
+    onLost: hooks.onLost,
+    note,
+  });
+  const progress = new SourceProgress({
+    emit: hooks.emit,
+    ramBytes: guest.layout.bytes,
+    dataPages: countPages(guest.memory.dataRuns()),
+    phase: hooks.phase,
+    sentBytes: hooks.wireBytes,
+    throttlePercent: () => guest.throttlePercent,
+    connected: () => link.isConnected,
+  });
+  const shared = {
+    guest,
+    link,
+    progress,
+    report: createReport(facts, guest),
+    pacer: new Pacer(options.bandwidthBytesPerSecond),
+    console: new ConsoleCarrier(facts.vm.consoleLogPath),
+    history: new HistoryFile(facts.historyPath),
+    throttleClock: new ThrottleClock(),
+    // The clock of this thread at the moment of the request, which another thread took.
+    startedMs: SYSTEM_CLOCK.nowMs() - (Date.now() - facts.startedAt),
+  };
+  const beforeCommit = new AbortController();
+  const copying = new SourceCopying({
+    ...shared,
+    signal: beforeCommit.signal,
+    options: hooks.options,
+    prepareServing: hooks.prepareServing,
+  });
+  return {
+    ...shared,
+    facts,
+    events: new Mailbox<SourceEvent>(),
+    beforeCommit,
+    life,
+    copying,
+    verify: options.verify ? availableDigestSchemes()[0]! : null,
+    phase: hooks.phase,
+    note,
+  };
+}
+
+function createReport(facts: SourceFacts, guest: SourceGuest): SourceReport {
+  return new SourceReport({
+    id: facts.id,
+    vm: facts.vm.name,
+    from: facts.hostName,
+    to: facts.to,
+    mode: facts.options.mode,
+    startedAt: facts.startedAt,
+    ramBytes: guest.layout.bytes,
+    totalPages: guest.layout.pageCount,
+  });
+}

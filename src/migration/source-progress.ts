@@ -1,0 +1,125 @@
+/**
+ * What the source tells about how far it is.
+ *
+ * Owns: the latest numbers, and how often they are told. Must hold: `percent` never falls.
+ */
+import { SYSTEM_CLOCK } from '../base/clock.ts';
+import { PAGE_SIZE } from '../base/page.ts';
+import type { Decision } from './decision.ts';
+import { progressPercent } from './percent.ts';
+import type { MigrationEvent, SourcePhase, Verdict } from './progress.ts';
+import type { RoundReport } from './report.ts';
+
+/** Often enough for a rate that moves before one's eyes, seldom enough to cost nothing. */
+export const PROGRESS_EVERY_MS = 400;
+
+export interface SourceProgressPort {
+  emit(event: MigrationEvent): void;
+  readonly ramBytes: number;
+  /** Pages that hold data when the migration begins. */
+  readonly dataPages: number;
+  phase(): SourcePhase;
+  sentBytes(): number;
+  throttlePercent(): number;
+  connected(): boolean;
+}
+
+export class SourceProgress {
+  readonly #port: SourceProgressPort;
+  #percent = 0;
+  #verdict: Verdict = { kind: 'starting', text: 'Asking the destination' };
+  #isWaiting = false;
+  #round = 0;
+  #remainingPages: number;
+  #bytesPerSecond = 0;
+  #dirtyBytesPerSecond = 0;
+  #etaMs: number | null = null;
+  #predictedDowntimeMs: number | null = null;
+  #toldAtMs = Number.NEGATIVE_INFINITY;
+  #last = { atMs: 0, bytes: 0 };
+
+  constructor(port: SourceProgressPort) {
+    this.#port = port;
+    this.#remainingPages = port.dataPages;
+  }
+
+  /** The destination has said that it is not ready yet. */
+  get isWaiting(): boolean {
+    return this.#isWaiting;
+  }
+
+  phaseChanged(): void {
+    this.#port.emit({ kind: 'phaseChanged', phase: this.#port.phase(), atMs: Date.now() });
+    this.tell();
+  }
+
+  roundEnded(round: RoundReport, decision: Decision): void {
+    this.#dirtyBytesPerSecond = round.modificationPagesPerSecond * PAGE_SIZE;
+    this.#etaMs = decision.etaMs;
+    this.#predictedDowntimeMs = decision.predictedDowntimeMs;
+  }
+
+  copying(round: number, remainingPages: number, verdict: Verdict): void {
+    this.#round = round;
+    this.#remainingPages = remainingPages;
+    this.#verdict = verdict;
+    this.#tellSometimes();
+  }
+
+  paging(remainingPages: number): void {
+    this.#remainingPages = remainingPages;
+    this.tell();
+  }
+
+  say(verdict: Verdict): void {
+    this.#verdict = verdict;
+  }
+
+  /** The destination is not ready; it is asked again. */
+  waitFor(reason: string): void {
+    this.#isWaiting = true;
+    this.#verdict = { kind: 'starting', text: `Waiting for the destination: ${reason}` };
+    this.tell();
+  }
+
+  tell(): void {
+    const { ramBytes, dataPages } = this.#port;
+    const phase = this.#port.phase();
+    this.#toldAtMs = SYSTEM_CLOCK.nowMs();
+    this.#measureRate();
+    const remainingPages = this.#remainingPages;
+    this.#percent = progressPercent(this.#percent, { phase, remainingPages, totalPages: dataPages });
+    this.#port.emit({
+      kind: 'progressed',
+      progress: {
+        phase,
+        round: this.#round,
+        percent: this.#percent,
+        sentBytes: this.#port.sentBytes(),
+        remainingBytes: remainingPages * PAGE_SIZE,
+        ramBytes,
+        bytesPerSecond: this.#bytesPerSecond,
+        dirtyBytesPerSecond: this.#dirtyBytesPerSecond,
+        throttlePercent: this.#port.throttlePercent(),
+        etaMs: this.#etaMs,
+        predictedDowntimeMs: this.#predictedDowntimeMs,
+        waitingFor: this.#port.connected() ? null : 'connection',
+        verdict: this.#verdict,
+      },
+    });
+  }
+
+  #tellSometimes(): void {
+    if (SYSTEM_CLOCK.nowMs() - this.#toldAtMs >= PROGRESS_EVERY_MS) this.tell();
+  }
+
+  /** Over the time since the last measurement, if that is long enough to mean something. */
+  #measureRate(): void {
+    const atMs = SYSTEM_CLOCK.nowMs();
+    const bytes = this.#port.sentBytes();
+    const ms = atMs - this.#last.atMs;
+    if (ms < PROGRESS_EVERY_MS / 2) return;
+    if (this.#last.atMs > 0) this.#bytesPerSecond = (Math.max(0, bytes - this.#last.bytes) * 1000) / ms;
+    this.#last = { atMs, bytes };
+  }
+}

@@ -1,0 +1,174 @@
+/**
+ * Collects what the source measures and makes the report of it.
+ *
+ * Owns: the marks of the switchover and the counters; how the downtime is split.
+ * Must hold: the parts of the downtime add up to the downtime. Downtime is QEMU's RESUME event at the destination minus
+ * QEMU's STOP event at the source, the destination's clock corrected by what `compareClocks` measured.
+ */
+
+import { SYSTEM_CLOCK } from '../base/clock.ts';
+import type { ErrorBody } from '../base/errors.ts';
+import { type DigestScheme, differenceOfDigests, type MemoryDigest } from '../memory/digest.ts';
+import type { Message } from '../wire/messages.ts';
+import type { ClockComparison } from './opening.ts';
+import type {
+  DowntimeParts,
+  MigrationOutcome,
+  MigrationReport,
+  PostCopyReport,
+  RoundReport,
+  VerifyReport,
+} from './report.ts';
+import type { MigrationMode } from './request.ts';
+
+/** Wall-clock marks of the source and durations that the destination told, milliseconds. */
+export interface SwitchoverMarks {
+  stoppedAtMs: number | null;
+  stopReturnedAtMs: number;
+  lastPagesAtMs: number;
+  stateSavedAtMs: number;
+  stateSentAtMs: number;
+  /** Digest of all memory on the source. */
+  digestMs: number;
+  loadedHeardAtMs: number;
+  /** By the destination. */
+  loadMs: number;
+  destinationDigestMs: number;
+  resumeMs: number;
+  /** By the destination's clock. */
+  resumedAtMs: number | null;
+}
+
+export interface SourceReportFacts {
+  readonly id: string;
+  readonly vm: string;
+  readonly from: string;
+  readonly to: string;
+  readonly mode: MigrationMode;
+  readonly startedAt: number;
+  readonly ramBytes: number;
+  readonly totalPages: number;
+}
+
+export class SourceReport {
+  readonly #facts: SourceReportFacts;
+  readonly marks: SwitchoverMarks = {
+    stoppedAtMs: null,
+    stopReturnedAtMs: 0,
+    lastPagesAtMs: 0,
+    stateSavedAtMs: 0,
+    stateSentAtMs: 0,
+    digestMs: 0,
+    loadedHeardAtMs: 0,
+    loadMs: 0,
+    destinationDigestMs: 0,
+    resumeMs: 0,
+    resumedAtMs: null,
+  };
+  readonly rounds: RoundReport[] = [];
+  readonly pages = { hole: 0, zero: 0, sent: 0, resent: 0 };
+  clock: ClockComparison = { offsetMs: 0, uncertaintyMs: 0 };
+  postCopy: PostCopyReport | null = null;
+  verify: VerifyReport | null = null;
+
+  constructor(facts: SourceReportFacts) {
+    this.#facts = facts;
+  }
+
+  make(end: {
+    readonly outcome: MigrationOutcome;
+    readonly error: ErrorBody | null;
+    readonly totalMs: number;
+    readonly wireBytes: number;
+    readonly owner: string;
+    readonly throttle: MigrationReport['throttle'];
+  }): MigrationReport {
+    const { id, vm, from, to, mode, startedAt, ramBytes, totalPages } = this.#facts;
+    const downtimeMs = this.downtimeMs();
+    return {
+      id,
+      vm,
+      from,
+      to,
+      mode,
+      outcome: end.outcome,
+      error: end.error,
+      startedAt,
+      totalMs: end.totalMs,
+      downtimeMs,
+      downtimeParts: downtimeMs === null ? null : this.#parts(downtimeMs),
+      wireBytes: end.wireBytes,
+      ramBytes,
+      pages: { total: totalPages, ...this.pages },
+      rounds: this.rounds,
+      throttle: end.throttle,
+      postCopy: this.postCopy,
+      verify: this.verify,
+      owner: end.owner,
+      clockUncertaintyMs: this.clock.uncertaintyMs,
+    };
+  }
+
+  takeCopied(holePages: number, totals: { pages: number; zeroPages: number; resentPages: number }): void {
+    this.pages.hole = holePages;
+    this.pages.zero = totals.zeroPages;
+    this.pages.sent = totals.pages;
+    this.pages.resent = totals.resentPages;
+  }
+
+  /** @param digest - of the memory here. Returns how the destination's memory differs, if it was compared and does. */
+  takeLoaded(message: Message<'loaded'>, digest: MemoryDigest | null): string | undefined {
+    this.marks.loadedHeardAtMs = SYSTEM_CLOCK.wallMs();
+    this.marks.loadMs = message.loadMs;
+    this.marks.destinationDigestMs = message.timings['digest'] ?? 0;
+    if (!digest) return undefined;
+    const difference = message.digest ? differenceOfDigests(digest, message.digest) : 'there is no digest of it';
+    this.verify = { scheme: digest.scheme, pages: digest.pages, equal: difference === undefined };
+    return difference;
+  }
+
+  takeResumed(message: Message<'resumed'>): void {
+    this.marks.resumedAtMs = message.resumedAtMs;
+    this.marks.resumeMs = message.timings['resume'] ?? 0;
+  }
+
+  /** @param missingPages - as the source counted them; 0 after a restart, when only the destination knows */
+  takePostCopy(message: Message<'allPresent'>, missingPages: number, verify: DigestScheme | null): void {
+    if (!message.postCopy) return;
+    const missing = missingPages > 0 ? missingPages : message.pages;
+    const reconnects = message.timings['reconnects'] ?? 0;
+    this.postCopy = { missingPages: missing, ...message.postCopy, reconnects };
+    this.pages.sent += missing;
+    // Every page was compared with its digest when it was installed: a difference would have ended the paging.
+    if (verify) this.verify = { scheme: verify, pages: (this.verify?.pages ?? 0) + missing, equal: true };
+  }
+
+  /** null while the VM has not moved, and for a VM that was paused. */
+  downtimeMs(): number | null {
+    const { stoppedAtMs, resumedAtMs } = this.marks;
+    if (stoppedAtMs === null || resumedAtMs === null) return null;
+    return resumedAtMs - this.clock.offsetMs - stoppedAtMs;
+  }
+
+  #parts(downtimeMs: number): DowntimeParts {
+    const { marks } = this;
+    const stop = marks.stopReturnedAtMs - marks.stoppedAtMs!;
+    const lastRound = marks.lastPagesAtMs - marks.stopReturnedAtMs;
+    // Saving overlaps with sending the last pages: what is counted is what it added.
+    const saveState = Math.max(0, marks.stateSavedAtMs - marks.lastPagesAtMs);
+    const verify = marks.digestMs + marks.destinationDigestMs;
+    const sentAtMs = Math.max(marks.stateSavedAtMs, marks.lastPagesAtMs);
+    const transferState = marks.loadedHeardAtMs - sentAtMs - verify - marks.loadMs;
+    const parts = {
+      stop,
+      lastRound,
+      saveState,
+      transferState,
+      loadState: marks.loadMs,
+      resume: marks.resumeMs,
+      verify,
+    };
+    const rest = Object.values(parts).reduce((sum, part) => sum + part, 0);
+    return { ...parts, commit: downtimeMs - rest };
+  }
+}

@@ -1,0 +1,145 @@
+/**
+ * The switchover's second half at the source: the VM is stopped, everything that is left is sent (V4, V5).
+ *
+ * Owns: the order. Last pages and the device state go at the same time; what the device emulation wrote while it saved
+ * is collected once more and sent behind; `stateEnd` comes last, and only then does the destination load.
+ * Must hold: every page that the destination could have an outdated copy of is either sent here or on the list of
+ * missing pages that is complete before `stateEnd`.
+ */
+import { type Clock, SYSTEM_CLOCK } from '../base/clock.ts';
+import { countPages, type PageRun, subtractRuns } from '../base/page.ts';
+import { uniteRuns } from '../base/page-bitmap.ts';
+import { type DigestScheme, digestMemory, type MemoryDigest } from '../memory/digest.ts';
+import type { Connection } from '../transfer/connection.ts';
+import type { Pacer } from '../transfer/pacer.ts';
+import { encodeChunkHeader, encodeRunList } from '../wire/encoder.ts';
+import { MAX_STATE_CHUNK } from '../wire/limits.ts';
+import { encodeControl } from '../wire/message-codec.ts';
+import type { ConsoleCarrier } from './console-carrier.ts';
+import type { ClockComparison } from './opening.ts';
+import type { PageSender } from './page-sender.ts';
+import type { SourceGuest } from './source-guest.ts';
+import type { SwitchoverMarks } from './source-report.ts';
+
+export interface SwitchoverPort {
+  readonly guest: SourceGuest;
+  readonly connection: Connection;
+  readonly sender: PageSender;
+  readonly pacer: Pacer;
+  readonly signal: AbortSignal;
+  readonly console: ConsoleCarrier;
+  readonly marks: SwitchoverMarks;
+  readonly clockComparison: ClockComparison;
+  readonly verify: DigestScheme | null;
+  /** Pages known to be unsent when the rounds ended. */
+  readonly remaining: readonly PageRun[];
+  /** Pages that the destination was told before the stop that it will miss; null when none will be missing. */
+  readonly announced: readonly PageRun[] | null;
+  /** False: nothing tracks writes, because every page with content is missing (pure post-copy). */
+  readonly tracked: boolean;
+}
+
+export interface SwitchoverResult {
+  readonly stateBytes: number;
+  readonly lastPages: number;
+  /** Everything that the destination lacks. */
+  readonly missing: readonly PageRun[];
+  readonly digest: MemoryDigest | null;
+}
+
+export async function sendRest(port: SwitchoverPort, clock: Clock = SYSTEM_CLOCK): Promise<SwitchoverResult> {
+  const { marks } = port;
+  // The limit is for the guest's sake; while it stands still only speed helps it.
+  const limit = port.pacer.bytesPerSecond;
+  port.pacer.setLimit(0);
+  try {
+    const first = port.tracked ? unite(port, port.remaining, port.guest.tracker.collect()) : [];
+    const saving = sendState(port);
+    // While QEMU saves: this takes as long as the memory is fragmented.
+    const held = port.tracked ? null : readHeld(port);
+    // It is awaited below; if the last pages fail first, nobody else hears of it.
+    saving.catch(() => undefined);
+    const lastPages = port.announced ? 0 : await sendPages(port, first);
+    marks.lastPagesAtMs = clock.wallMs();
+    const stateBytes = await saving;
+    marks.stateSavedAtMs = clock.wallMs();
+    const late = port.tracked ? port.guest.tracker.collect() : [];
+    const latePages = port.announced ? 0 : await sendPages(port, late);
+    const missing = port.announced
+      ? await sendMissing(port, port.announced, held ? heldNow(port, held) : unite(port, first, late))
+      : [];
+    const digestFromMs = clock.nowMs();
+    const digest = port.verify ? digestOf(port, missing) : null;
+    marks.digestMs = digest ? clock.nowMs() - digestFromMs : 0;
+    await port.console.sendRest(port.connection);
+    await port.connection.send(
+      encodeControl({
+        kind: 'stateEnd',
+        bytes: stateBytes,
+        stoppedAtMs: marks.stoppedAtMs,
+        clockOffsetMs: port.clockComparison.offsetMs,
+        clockUncertaintyMs: port.clockComparison.uncertaintyMs,
+        lastPages: lastPages + latePages,
+        missingPages: countPages(missing),
+        digest,
+      }),
+    );
+    marks.stateSentAtMs = clock.wallMs();
+    return { stateBytes, lastPages: lastPages + latePages, missing, digest };
+  } finally {
+    port.pacer.setLimit(limit);
+  }
+}
+
+async function sendState(port: SwitchoverPort): Promise<number> {
+  const save = port.guest.saveState(port.signal);
+  for await (const chunk of save.chunks) {
+    for (let at = 0; at < chunk.length; at += MAX_STATE_CHUNK) {
+      const part = chunk.subarray(at, at + MAX_STATE_CHUNK);
+      await port.connection.send(encodeChunkHeader('stateChunk', part.length), part);
+    }
+  }
+  return (await save.done).bytes;
+}
+
+async function sendPages(port: SwitchoverPort, runs: readonly PageRun[]): Promise<number> {
+  const counts = await port.sender.send(runs, { signal: port.signal });
+  return counts.pages;
+}
+
+/** The pages that hold anything, and how much memory that was. */
+interface Held {
+  readonly bytes: number;
+  readonly runs: readonly PageRun[];
+}
+
+function readHeld({ guest: { memory } }: SwitchoverPort): Held {
+  return { bytes: memory.allocatedBytes(), runs: memory.dataRuns() };
+}
+
+/** With nothing tracked, a page that appeared since shows in the size of the RAM file. */
+function heldNow(port: SwitchoverPort, before: Held): readonly PageRun[] {
+  return port.guest.memory.allocatedBytes() === before.bytes ? before.runs : port.guest.memory.dataRuns();
+}
+
+/** Tells of the missing pages that were not announced. */
+async function sendMissing(
+  port: SwitchoverPort,
+  announced: readonly PageRun[],
+  outdated: readonly PageRun[],
+): Promise<readonly PageRun[]> {
+  const added = subtractRuns(outdated, announced);
+  for (const frame of encodeRunList('missingRuns', added)) await port.connection.send(frame);
+  return unite(port, announced, added);
+}
+
+/** Missing pages are compared one by one when they are installed; all others here. */
+function digestOf(port: SwitchoverPort, missing: readonly PageRun[]): MemoryDigest {
+  const { memory } = port.guest;
+  const runs = subtractRuns([{ first: 0, count: memory.layout.pageCount }], missing);
+  return digestMemory(memory, { scheme: port.verify!, runs });
+}
+
+function unite(port: SwitchoverPort, a: readonly PageRun[], b: readonly PageRun[]): readonly PageRun[] {
+  return uniteRuns(a, b, port.guest.layout.pageCount);
+}

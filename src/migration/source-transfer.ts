@@ -1,0 +1,171 @@
+/**
+ * What the source does for the handover beside its order of events: copying, the rest after the stop, serving pages
+ * that are missing, dialling again, and putting everything back.
+ *
+ * Owns: what was copied and announced so far, and the life of the page server. Must hold: whatever comes of an activity
+ * is an event, never a decision about the VM.
+ */
+import { SYSTEM_CLOCK } from '../base/clock.ts';
+import { asGodwitError, GodwitError } from '../base/errors.ts';
+import { countPages, type PageRun } from '../base/page.ts';
+import type { MemoryDigest } from '../memory/digest.ts';
+import type { ControlMessage } from '../wire/messages.ts';
+import type { SourceEvent } from './handover-source-state.ts';
+import type { Copied } from './source-copying.ts';
+import type { SourceParts } from './source-parts.ts';
+import { SourceServing } from './source-serving.ts';
+import { sendRest } from './source-switchover.ts';
+import { sourceFailure } from './source-watch.ts';
+
+/** What is being sent when copying is to end is 4 MiB at most, and a link that lives takes them in this time. */
+const COPYING_ENDS_MS = 1000;
+
+export class SourceTransfer {
+  readonly #parts: SourceParts;
+  #serving: SourceServing | undefined;
+  #copyEnded: Promise<void> | undefined;
+  #copied: Copied | undefined;
+  #digest: MemoryDigest | null = null;
+
+  constructor(parts: SourceParts) {
+    this.#parts = parts;
+  }
+
+  /** Sent and received on all connections so far. */
+  get wireBytes(): number {
+    return this.#parts.link.bytes + (this.#serving?.urgentBytes ?? 0);
+  }
+
+  startCopying(): void {
+    this.#copyEnded = this.#copy();
+  }
+
+  /** The VM is stopped: the last pages or the list of missing ones, and the device state. */
+  async sendRest(): Promise<void> {
+    const { guest, link, progress, report, pacer, console, beforeCommit, verify } = this.#parts;
+    const copied = this.#copied!;
+    progress.say({ kind: 'finishing', text: 'The VM is stopped; the rest is being sent' });
+    report.marks.stopReturnedAtMs = SYSTEM_CLOCK.wallMs();
+    const rest = await sendRest({
+      guest,
+      connection: link.connection,
+      sender: copied.sender,
+      pacer,
+      signal: beforeCommit.signal,
+      console,
+      marks: report.marks,
+      clockComparison: report.clock,
+      verify,
+      remaining: copied.result.remaining,
+      announced: copied.announced,
+      tracked: copied.tracked,
+    });
+    this.#digest = rest.digest;
+    this.#copied = { ...copied, announced: copied.announced && rest.missing };
+    report.takeCopied(copied.result.holePages, copied.sender.totals);
+  }
+
+  /** Takes the measurements of a message. Returns why the migration has failed, if the memory differs. */
+  measure(message: ControlMessage): GodwitError | undefined {
+    const { report, verify } = this.#parts;
+    if (message.kind === 'resumed') report.takeResumed(message);
+    if (message.kind === 'allPresent') report.takePostCopy(message, countPages(this.#announced), verify);
+    if (message.kind !== 'loaded') return undefined;
+    const difference = report.takeLoaded(message, this.#digest);
+    return difference === undefined ? undefined : new GodwitError('GW_MIGRATION_VERIFY', { reason: difference });
+  }
+
+  /** Starts the threads that answer page requests. */
+  prepareServing(): Promise<void> {
+    return this.#serve().openUrgent();
+  }
+
+  servePages(): void {
+    this.#serve().owe(this.#announced);
+  }
+
+  /** The VM runs at the destination. */
+  resumed(): void {
+    this.#serving?.resumed();
+  }
+
+  stillMissing(runs: readonly PageRun[]): void {
+    this.#serving?.stillMissing(runs);
+  }
+
+  stopServing(): void {
+    this.#serving?.stop();
+  }
+
+  async rollBack(resume: boolean): Promise<void> {
+    const { guest, throttleClock, beforeCommit, note } = this.#parts;
+    beforeCommit.abort(new GodwitError('GW_MIGRATION_CANCELLED'));
+    guest.unthrottle();
+    throttleClock.set(0);
+    await this.#endCopying();
+    this.stopServing();
+    try {
+      await guest.restore(resume);
+    } catch (error) {
+      note(`Not everything could be put back: ${asGodwitError(error).message}`);
+    }
+  }
+
+  /** Dials without end; tells the handover when the destination has answered. */
+  async redial(): Promise<void> {
+    const { link, progress, phase } = this.#parts;
+    progress.tell();
+    const found = await link.redial(async () => {
+      if (phase() === 'committed' || phase() === 'serving') await this.#serving?.rejoin();
+    });
+    if (found === 'ended') return;
+    this.#post({ kind: 'connected' });
+    if (found === 'unknown') this.#post({ kind: 'received', message: { kind: 'unknown' } });
+  }
+
+  async #copy(): Promise<void> {
+    const { copying, beforeCommit } = this.#parts;
+    try {
+      const copied = await copying.run();
+      this.#copied = copied;
+      const { wasRunning, announced } = copied;
+      this.#post({ kind: 'switchoverDecided', wasRunning, pagesMissing: announced !== null });
+    } catch (error) {
+      if (beforeCommit.signal.aborted) return;
+      this.#post(sourceFailure(this.#parts, error));
+    }
+  }
+
+  /** A send can hang in a link that has gone silent: the VM is not kept waiting for that. */
+  async #endCopying(): Promise<void> {
+    const { link, facts } = this.#parts;
+    const timeoutMs = COPYING_ENDS_MS;
+    const late = setTimeout(() => {
+      link.drop(new GodwitError('GW_WIRE_TIMEOUT', { peer: facts.to, timeoutMs }));
+    }, timeoutMs);
+    await this.#copyEnded;
+    clearTimeout(late);
+  }
+
+  #serve(): SourceServing {
+    const { guest, link, pacer, verify, progress, report } = this.#parts;
+    this.#serving ??= new SourceServing({
+      guest,
+      link,
+      pacer,
+      verify,
+      roundTripMs: 2 * report.clock.uncertaintyMs,
+      progress,
+      onFailed: (error) => this.#post({ kind: 'guestLost', error: error.toBody() }),
+    });
+    return this.#serving;
+  }
+
+  get #announced(): readonly PageRun[] {
+    return this.#copied?.announced ?? [];
+  }
+
+  #post(event: SourceEvent): void {
+    this.#parts.events.post(event);
+  }
+}

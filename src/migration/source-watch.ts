@@ -1,0 +1,89 @@
+/**
+ * What ends a migration at the source before its commit, other than the destination and the user.
+ *
+ * Owns: the time limit, the watch on QEMU's end, and what an error is to the handover. Must hold: after the commit
+ * nothing here speaks up, because the VM is the destination's and the open RAM file still has every page.
+ */
+import { SYSTEM_CLOCK } from '../base/clock.ts';
+import { asGodwitError, type ErrorCode, GodwitError } from '../base/errors.ts';
+import type { SourceEvent } from './handover-source-state.ts';
+import { isGivenAway } from './phases.ts';
+import type { MigrationOptions } from './request.ts';
+import type { SourceEnd } from './source-end.ts';
+import type { SourceParts } from './source-parts.ts';
+
+/** Errors that mean that the VM's QEMU has ended, whatever was being done with it. */
+const QEMU_ENDED: readonly ErrorCode[] = ['GW_QMP_CLOSED', 'GW_SYS_PROCESS_GONE'];
+
+/** What an error before the commit is to the handover. Whatever an abort made fail, its reason is the reason. */
+export function sourceFailure({ beforeCommit, facts }: SourceParts, thrown: unknown): SourceEvent {
+  const { aborted, reason } = beforeCommit.signal;
+  const error = asGodwitError(aborted ? reason : thrown);
+  if (error.code === 'GW_MIGRATION_CANCELLED') return { kind: 'cancelled' };
+  if (!QEMU_ENDED.includes(error.code)) return { kind: 'failed', error: error.toBody() };
+  return { kind: 'guestLost', error: qemuGone(facts.vm.name).toBody() };
+}
+
+export function watchQemu({ guest, beforeCommit, events, phase, note }: SourceParts, end: SourceEnd): void {
+  const { qmp, vm } = guest;
+  qmp.closed
+    .then(() => {
+      if (end.isSettled || isGivenAway(phase())) return;
+      const error = qemuGone(vm.name);
+      events.post({ kind: 'guestLost', error: error.toBody() });
+      beforeCommit.abort(error);
+    })
+    .catch((error: unknown) => note(asGodwitError(error).message));
+}
+
+/** A destination that fits creates its QEMU in seconds; one that says nothing for so long never will. */
+const PREPARING_LIMIT_MS = 60_000;
+
+/**
+ * `--timeout`: what was asked for happens at that moment, also in the middle of a round. And a destination that neither
+ * refuses nor gets ready is given up.
+ */
+export function watchTime(parts: SourceParts, options: MigrationOptions): void {
+  const { copying, phase, progress, startedMs } = parts;
+  const { timeoutMs, onTimeout, mode } = options;
+  setTimeout(() => {
+    if (phase() !== 'preparing' || progress.isWaiting) return;
+    giveUp(parts, new GodwitError('GW_WIRE_TIMEOUT', { peer: parts.facts.to, timeoutMs: PREPARING_LIMIT_MS }));
+  }, PREPARING_LIMIT_MS).unref();
+  if (timeoutMs <= 0) return;
+  const leftMs = Math.max(0, timeoutMs - (SYSTEM_CLOCK.nowMs() - startedMs));
+  setTimeout(() => {
+    const now = phase();
+    if (now !== 'preparing' && now !== 'copying') return;
+    // While the destination still prepares it takes effect as soon as copying begins.
+    if (onTimeout === 'pause') copying.interrupt('pause');
+    else if (onTimeout === 'post-copy' && mode !== 'pre-copy') copying.interrupt('post-copy');
+    else giveUp(parts, new GodwitError('GW_MIGRATION_TIMEOUT', { timeoutMs }));
+  }, leftMs).unref();
+}
+
+/** The guest stands still: longer than this and it is better off where it is. */
+const STANDSTILL_LIMIT_MS = 15_000;
+/** `--on-timeout pause` asks for a stop of whatever length it takes, within reason. */
+const PAUSED_LIMIT_MS = 600_000;
+/** Both sides hash all memory while the guest stands still; ten times slower than any machine does it. */
+const SLOWEST_DIGEST_BYTES_PER_MS = 100_000;
+
+/** From the stop until the destination has loaded the VM: before the commit the source is free to take it back. */
+export function watchStandstill(parts: SourceParts): void {
+  const { copying, guest, phase, verify } = parts;
+  const limitMs = copying.isPaused ? PAUSED_LIMIT_MS : STANDSTILL_LIMIT_MS;
+  const timeoutMs = limitMs + (verify ? guest.layout.bytes / SLOWEST_DIGEST_BYTES_PER_MS : 0);
+  setTimeout(() => {
+    if (phase() === 'stopping') giveUp(parts, new GodwitError('GW_MIGRATION_TIMEOUT', { timeoutMs }));
+  }, timeoutMs).unref();
+}
+
+function giveUp({ events, beforeCommit }: SourceParts, error: GodwitError): void {
+  events.post({ kind: 'failed', error: error.toBody() });
+  beforeCommit.abort(error);
+}
+
+function qemuGone(vm: string): GodwitError {
+  return new GodwitError('GW_QEMU_GONE', { vm, reason: 'its QMP connection was closed' });
+}

@@ -1,0 +1,40 @@
+/**
+ * Between the handover's words and the messages on the wire, at the source. Pure.
+ *
+ * Owns: which of the destination's messages the handover hears, and how errors cross the wire. Must hold: a message
+ * that no destination may send to a source ends the connection; what only carries measurements stays out of here.
+ */
+import { GodwitError } from '../base/errors.ts';
+import { toWireError } from '../wire/message-fields.ts';
+import type { ControlMessage } from '../wire/messages.ts';
+import type { DestinationMessage, SourceMessage } from './handover.ts';
+
+/**
+ * What the handover hears of a message; undefined when it is not meant for it.
+ * @throws GW_WIRE_FRAME_INVALID
+ */
+export function hearDestination(message: ControlMessage): DestinationMessage | undefined {
+  switch (message.kind) {
+    case 'refused':
+    case 'failed':
+      return { kind: message.kind, error: GodwitError.fromBody(message.error).toBody() };
+    case 'loaded':
+      return { kind: 'loaded' };
+    case 'ready':
+    case 'notReady':
+    case 'resumed':
+    case 'allPresent':
+    case 'aborted':
+      return message;
+    case 'released':
+      return undefined;
+    default:
+      throw new GodwitError('GW_WIRE_FRAME_INVALID', { frame: message.kind, reason: 'a source expects none' });
+  }
+}
+
+/** All but the offer, which describes the VM: see source-offer.ts. */
+export function sayToDestination(message: Exclude<SourceMessage, { kind: 'offer' }>): ControlMessage {
+  if (!('error' in message)) return message;
+  return { ...message, error: toWireError(GodwitError.fromBody(message.error)) };
+}

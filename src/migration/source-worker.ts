@@ -1,0 +1,135 @@
+/**
+ * The thread of an outgoing migration.
+ *
+ * Owns: what comes before the handover begins: opening QEMU, looking for what blocks, dialling. Must hold: whatever
+ * fails here leaves the VM untouched and ends in a report.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import { asGodwitError, GodwitError } from '../base/errors.ts';
+import { isAlive } from '../linux/process.ts';
+import { applyDirectIo } from './direct-io.ts';
+import { emptyReport } from './empty-report.ts';
+import type { OutgoingInput } from './handle.ts';
+import { Journal, journalPath } from './journal.ts';
+import type { SourceRecovery } from './journal-facts.ts';
+import { openConnection } from './opening.ts';
+import { OrphanedSource } from './orphaned-source.ts';
+import type { MigrationOutcome } from './report.ts';
+import { SourceMigration } from './source.ts';
+import type { SourceFacts } from './source-facts.ts';
+import { blockedBy, SourceGuest } from './source-guest.ts';
+import { newSessionKey } from './source-offer.ts';
+import { type VmRecord, vmPaths } from './vm-record.ts';
+import { warmUp } from './warm-up.ts';
+import { obeyOrders, takeInput, WORKER_PORT } from './worker-port.ts';
+
+export interface SourceWorkerInput extends OutgoingInput {
+  /** When the migration was asked for, Unix milliseconds. */
+  readonly startedAt: number;
+  /** After a restart or a crash of the thread: where the journal ended. */
+  readonly recovery: SourceRecovery | null;
+}
+
+/** Before a QEMU that lives and does not answer is asked again. */
+const REOPEN_PAUSE_MS = 1000;
+
+warmUp();
+const input = await takeInput<SourceWorkerInput>();
+const { startedAt } = input;
+const cancelled = new AbortController();
+let migration: SourceMigration | undefined;
+
+const stopObeying = obeyOrders({
+  async command(command) {
+    if (migration) return await migration.command(command);
+    if (command.kind === 'cancel') cancelled.abort(new GodwitError('GW_MIGRATION_CANCELLED'));
+    else throw new GodwitError('GW_CONFLICT', { kind: 'Migration', name: input.id, reason: 'it has not begun yet' });
+  },
+});
+
+WORKER_PORT.emit({ kind: 'phaseChanged', phase: 'preparing', atMs: startedAt });
+let guest: SourceGuest | undefined;
+try {
+  if (input.recovery) {
+    await recover(input.recovery);
+  } else {
+    guest = await SourceGuest.open(input.vm);
+    await start(guest);
+  }
+} catch (error) {
+  if (migration || input.recovery) throw error;
+  guest?.close();
+  refuse(error);
+} finally {
+  stopObeying();
+}
+
+/** What the journal says must happen, happens: there is no giving up because QEMU does not answer at once. */
+async function recover(recovery: SourceRecovery): Promise<void> {
+  const journal = Journal.open(journalPath(input.stateDirectory, input.id, 'outgoing'));
+  const found = await openWhileAlive(input.vm);
+  if (!found) {
+    await new OrphanedSource(recovery, journal, WORKER_PORT).run();
+    return;
+  }
+  migration = new SourceMigration(recovery.facts, found, journal, WORKER_PORT);
+  await migration.recover(recovery.records);
+}
+
+/** undefined: QEMU has ended. */
+async function openWhileAlive(vm: VmRecord): Promise<SourceGuest | undefined> {
+  const { pid, startTicks } = vm;
+  let told = '';
+  while (isAlive({ pid, startTicks })) {
+    try {
+      return await SourceGuest.open(vm);
+    } catch (error) {
+      const text = asGodwitError(error).message;
+      if (text !== told) WORKER_PORT.emit({ kind: 'noted', level: 'warn', text });
+      told = text;
+      await delay(REOPEN_PAUSE_MS);
+    }
+  }
+  return undefined;
+}
+
+async function start(opened: SourceGuest): Promise<void> {
+  const blockers = await opened.findBlockers();
+  if (blockers.length > 0) throw blockedBy(input.vm.name, blockers);
+  const rule = applyDirectIo(input.vm.name, opened.facts.disks, input.options);
+  if (rule.note) WORKER_PORT.emit({ kind: 'noted', level: 'warn', text: rule.note });
+  const connection = await openConnection(input.to, input.hostName, cancelled.signal);
+  const facts: SourceFacts = {
+    id: input.id,
+    vm: input.vm,
+    to: input.to,
+    destinationName: connection.agreement.host,
+    options: rule.options,
+    hostName: input.hostName,
+    sessionKey: newSessionKey(),
+    startedAt,
+    historyPath: vmPaths(input.stateDirectory, input.vm.name, '.').history,
+  };
+  const journal = Journal.open(journalPath(input.stateDirectory, input.id, 'outgoing'));
+  migration = new SourceMigration(facts, opened, journal, WORKER_PORT);
+  await migration.run(connection);
+}
+
+/** The VM was not touched. */
+function refuse(thrown: unknown): void {
+  const error = cancelled.signal.aborted ? asGodwitError(cancelled.signal.reason) : asGodwitError(thrown);
+  const outcome: MigrationOutcome =
+    error.code === 'GW_MIGRATION_CANCELLED'
+      ? 'cancelled'
+      : error.code === 'GW_MIGRATION_BLOCKED' || error.code === 'GW_MIGRATION_REFUSED'
+        ? 'refused'
+        : 'failed';
+  const phase = outcome === 'cancelled' ? 'cancelled' : 'failed';
+  WORKER_PORT.emit({ kind: 'phaseChanged', phase, atMs: Date.now() });
+  WORKER_PORT.settle({ kind: 'stays' });
+  const totalMs = Date.now() - startedAt;
+  WORKER_PORT.emit({
+    kind: 'ended',
+    report: emptyReport({ input, startedAt, totalMs, outcome, error: error.toBody() }),
+  });
+}

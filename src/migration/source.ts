@@ -1,0 +1,222 @@
+/**
+ * One migration at the source: interprets the handover's steps with a real QEMU and a real connection.
+ *
+ * Owns: the order of events (one queue; the next event is looked at when the effects of the last are done) and the
+ * activities that run beside it. Must hold: only `stepSource` decides what happens to the VM; a journal that cannot be
+ * written ends the thread, and the migration is recovered from what the journal holds.
+ */
+import { asGodwitError, GodwitError } from '../base/errors.ts';
+import type { ControlMessage } from '../wire/messages.ts';
+import type { SourceEffect, SourceMessage, SourceRecord } from './handover.ts';
+import { startSource, stepSource } from './handover-source.ts';
+import { recoverSource } from './handover-source-recovery.ts';
+import type { SourceEvent, SourceState } from './handover-source-state.ts';
+import type { Journal } from './journal.ts';
+import type { OpenedConnection } from './opening.ts';
+import { isGivenAway } from './phases.ts';
+import type { MigrationCommand } from './progress.ts';
+import type { MigrationOptions } from './request.ts';
+import { SourceEnd } from './source-end.ts';
+import type { SourceFacts, SourcePort } from './source-facts.ts';
+import type { SourceGuest } from './source-guest.ts';
+import { makeOffer } from './source-offer.ts';
+import { assembleSource, type SourceParts } from './source-parts.ts';
+import { SourceTransfer } from './source-transfer.ts';
+import { sourceFailure, watchQemu, watchStandstill, watchTime } from './source-watch.ts';
+import { hearDestination, sayToDestination } from './source-words.ts';
+
+const NOT_READY_PAUSE_MS = 1000;
+
+export class SourceMigration {
+  readonly #facts: SourceFacts;
+  readonly #guest: SourceGuest;
+  readonly #journal: Journal;
+  readonly #parts: SourceParts;
+  readonly #transfer: SourceTransfer;
+  readonly #end: SourceEnd;
+  #options: MigrationOptions;
+  #state!: SourceState;
+
+  constructor(facts: SourceFacts, guest: SourceGuest, journal: Journal, port: SourcePort) {
+    this.#facts = facts;
+    this.#guest = guest;
+    this.#journal = journal;
+    this.#options = facts.options;
+    this.#parts = assembleSource(facts, guest, {
+      emit: (event) => port.emit(event),
+      phase: () => this.#state.phase,
+      options: () => this.#options,
+      wireBytes: () => this.#transfer.wireBytes,
+      onMessage: (message) => this.#receive(message),
+      onStillMissing: (runs) => this.#transfer.stillMissing(runs),
+      onLost: (reason) => this.#loseConnection(reason),
+      prepareServing: () => this.#transfer.prepareServing(),
+    });
+    this.#transfer = new SourceTransfer(this.#parts);
+    this.#end = new SourceEnd(this.#parts, port);
+  }
+
+  /** A new migration over a connection that has agreed on the protocol. Resolves when nothing is left to do. */
+  async run(opened: OpenedConnection): Promise<void> {
+    const { id, vm, to } = this.#facts;
+    this.#journal.append({ side: 'facts', ...this.#facts });
+    this.#parts.link.use(opened);
+    const { state, effects } = startSource({ migration: id, vm: vm.name, epoch: vm.epoch + 1, peer: to });
+    await this.#begin(state, effects);
+  }
+
+  /** Goes on after a restart, where the journal ends. */
+  async recover(records: readonly SourceRecord[]): Promise<void> {
+    const found = recoverSource(records);
+    if (!found) return;
+    if (found.state.phase === 'committed') this.#end.settleLeft(found.state.epoch);
+    await this.#begin(found.state, found.effects);
+  }
+
+  /** @throws GW_MIGRATION_TOO_LATE, GW_CONFLICT */
+  async command(command: MigrationCommand): Promise<void> {
+    if (command.kind === 'tune') {
+      const { kind: _, ...tuned } = command;
+      this.#options = { ...this.#options, ...tuned };
+      this.#parts.pacer.setLimit(this.#options.bandwidthBytesPerSecond);
+      return;
+    }
+    const { phase } = this.#state;
+    if (isGivenAway(phase)) throw new GodwitError('GW_MIGRATION_TOO_LATE', { vm: this.#facts.vm.name });
+    if (command.kind === 'switchPostCopy') {
+      const { mode } = this.#options;
+      if (phase !== 'copying' || mode === 'pre-copy') {
+        const reason = mode === 'pre-copy' ? 'its mode is pre-copy' : `it is in phase ${phase}`;
+        throw new GodwitError('GW_CONFLICT', { kind: 'Migration', name: this.#facts.id, reason });
+      }
+      this.#parts.copying.interrupt('post-copy');
+      return;
+    }
+    this.#parts.events.post({ kind: 'cancelled' });
+    this.#parts.beforeCommit.abort(new GodwitError('GW_MIGRATION_CANCELLED'));
+  }
+
+  // ---- events and effects
+
+  async #begin(state: SourceState, effects: readonly SourceEffect[]): Promise<void> {
+    const { events, guest, life, link, progress } = this.#parts;
+    this.#state = state;
+    progress.phaseChanged();
+    watchQemu(this.#parts, this.#end);
+    watchTime(this.#parts, this.#options);
+    await this.#tryPerform(effects);
+    while (!this.#isOver()) await this.#handle(await events.take());
+    life.abort();
+    this.#transfer.stopServing();
+    link.close();
+    guest.close();
+    this.#journal[Symbol.dispose]();
+  }
+
+  #isOver(): boolean {
+    const state = this.#state;
+    if (!this.#end.isFinished) return false;
+    return state.phase === 'released' || ('owed' in state && !state.owed);
+  }
+
+  async #handle(event: SourceEvent): Promise<void> {
+    const before = this.#state.phase;
+    const step = stepSource(this.#state, event);
+    if (step.kind === 'refused') {
+      this.#parts.note(`Refused in phase ${step.phase}: ${step.event}`);
+      return;
+    }
+    this.#state = step.state;
+    if (step.state.phase !== before) this.#parts.progress.phaseChanged();
+    if (step.state.phase === 'copying' && before === 'preparing') this.#transfer.startCopying();
+    if (!(await this.#tryPerform(step.effects))) return;
+    if (step.state.phase === 'committed' && before === 'stopping') this.#end.settleLeft(step.state.epoch);
+    const resumed = event.kind === 'received' && event.message.kind === 'resumed';
+    if (resumed && step.state.phase === 'serving') this.#transfer.resumed();
+  }
+
+  /** False when an effect failed before the commit: the failure was handled. After it, it ends the thread. */
+  async #tryPerform(effects: readonly SourceEffect[]): Promise<boolean> {
+    try {
+      for (const effect of effects) await this.#perform(effect);
+      return true;
+    } catch (error) {
+      if (isGivenAway(this.#state.phase)) throw asGodwitError(error);
+      await this.#handle(sourceFailure(this.#parts, error));
+      return false;
+    }
+  }
+
+  async #perform(effect: SourceEffect): Promise<void> {
+    switch (effect.kind) {
+      case 'writeJournal':
+        this.#journal.append(effect.record);
+        return;
+      case 'send':
+        this.#say(effect.message);
+        return;
+      case 'offerLater':
+        setTimeout(() => this.#say({ kind: 'offer' }), NOT_READY_PAUSE_MS).unref();
+        return;
+      case 'unthrottle':
+        this.#parts.throttleClock.set(0);
+        this.#guest.unthrottle();
+        return;
+      case 'stopGuest':
+        watchStandstill(this.#parts);
+        this.#parts.report.marks.stoppedAtMs = (await this.#guest.stop()).stoppedAtMs;
+        return;
+      case 'sendRest':
+        await this.#transfer.sendRest();
+        return;
+      case 'servePages':
+        this.#transfer.servePages();
+        return;
+      case 'rollBack':
+        await this.#transfer.rollBack(effect.resume);
+        return;
+      case 'redial':
+        this.#transfer.redial().catch((error: unknown) => this.#parts.note(asGodwitError(error).message));
+        return;
+      case 'discardGuest':
+        this.#transfer.stopServing();
+        await this.#guest.discard();
+        return;
+      case 'finish':
+        this.#end.finish(effect.outcome, effect.error, this.#transfer.wireBytes);
+        return;
+    }
+  }
+
+  // ---- messages
+
+  #say(message: SourceMessage): void {
+    const { link } = this.#parts;
+    if (message.kind !== 'offer') {
+      link.say(sayToDestination(message));
+      return;
+    }
+    const { id, vm, sessionKey, hostName } = this.#facts;
+    const { history, verify } = this.#parts;
+    const { epoch } = this.#state;
+    const { mode } = this.#options;
+    const facts = { id, vm, sessionKey, hostName, mode, epoch, verify, checkOnly: false };
+    link.say(makeOffer(facts, this.#guest, history));
+  }
+
+  #receive(message: ControlMessage): void {
+    const { events } = this.#parts;
+    const heard = hearDestination(message);
+    if (!heard) return;
+    if (heard.kind === 'notReady') this.#parts.progress.waitFor(heard.reason);
+    const failure = this.#transfer.measure(message);
+    if (failure) events.post({ kind: 'failed', error: failure.toBody() });
+    else events.post({ kind: 'received', message: heard });
+  }
+
+  #loseConnection(reason: GodwitError): void {
+    const { events, beforeCommit } = this.#parts;
+    events.post({ kind: 'connectionLost', error: reason.toBody() });
+    if (!isGivenAway(this.#state.phase)) beforeCommit.abort(reason);
+  }
+}

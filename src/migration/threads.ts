@@ -1,0 +1,107 @@
+/**
+ * The threads of migrations: what each is given, and what follows when one dies without a word.
+ *
+ * Must hold: a thread that died is followed by one that recovers from the journal, once; when that dies as well the
+ * VM is left as it is and the report says so.
+ */
+import type { GodwitError } from '../base/errors.ts';
+import type { DestinationFacts } from './destination-facts.ts';
+import type { DestinationWorkerInput } from './destination-worker.ts';
+import { emptyReport } from './empty-report.ts';
+import type { VmSettlement } from './handle.ts';
+import { journalPath, readJournal } from './journal.ts';
+import { destinationRecovery, sourceRecovery } from './journal-facts.ts';
+import type { MigrationReport } from './report.ts';
+import { DEFAULT_MIGRATION_OPTIONS } from './request.ts';
+import { rememberSession } from './sessions.ts';
+import type { SourceWorkerInput } from './source-worker.ts';
+import { WorkerHandle } from './worker-handle.ts';
+
+type CrashResult = { readonly settlement: VmSettlement; readonly report: MigrationReport };
+
+export function startSourceThread(input: SourceWorkerInput): WorkerHandle {
+  const { startedAt } = input;
+  return new WorkerHandle({
+    id: input.id,
+    vm: input.vm.name,
+    direction: 'outgoing',
+    peer: input.to,
+    options: input.options,
+    module: 'source-worker',
+    input,
+    async afterCrash(error): Promise<CrashResult> {
+      const found = input.recovery ? undefined : recoverable(() => sourceRecovery(read(input, 'outgoing')));
+      if (found) return await resultOf(startSourceThread({ ...input, recovery: found }));
+      const totalMs = Date.now() - startedAt;
+      const report = emptyReport({ input, startedAt, totalMs, outcome: 'failed', error: error.toBody() });
+      return { settlement: sourceSettlement(input), report };
+    },
+  });
+}
+
+export function startDestinationThread(input: DestinationWorkerInput): WorkerHandle {
+  const { offer, peer } = input.facts;
+  const handle = new WorkerHandle({
+    id: offer.migrationId,
+    vm: offer.vm.name,
+    direction: 'incoming',
+    peer: offer.sourceHost || peer,
+    options: { ...DEFAULT_MIGRATION_OPTIONS, mode: offer.mode, verify: offer.verify !== null },
+    module: 'destination-worker',
+    input,
+    async afterCrash(error): Promise<CrashResult> {
+      const { facts } = input;
+      const at = { stateDirectory: facts.stateDirectory, id: offer.migrationId };
+      const found = input.recovery ? undefined : recoverable(() => destinationRecovery(read(at, 'incoming')));
+      if (found) return await resultOf(startDestinationThread({ facts, fd: null, recovery: found }));
+      return { settlement: destinationSettlement(at), report: failedReport(facts, error) };
+    },
+  });
+  rememberSession(offer.sessionKey, handle);
+  return handle;
+}
+
+/** Where the journal says that the VM is: a daemon must never take back what was given away. */
+function sourceSettlement(input: SourceWorkerInput): VmSettlement {
+  const recovery = recoverable(() => sourceRecovery(read(input, 'outgoing')));
+  const committed = recovery?.records.findLast((record) => record.kind === 'committed');
+  if (!recovery || !committed) return { kind: 'stays' };
+  return { kind: 'left', to: recovery.facts.destinationName, epoch: committed.epoch };
+}
+
+function destinationSettlement(at: { readonly stateDirectory: string; readonly id: string }): VmSettlement {
+  const recovery = recoverable(() => destinationRecovery(read(at, 'incoming')));
+  const isOwner = recovery?.records.some((record) => record.kind === 'owner') ?? false;
+  return recovery?.vm && isOwner ? { kind: 'arrived', vm: recovery.vm } : { kind: 'absent' };
+}
+
+function failedReport(facts: DestinationFacts, error: GodwitError): MigrationReport {
+  const { offer, hostName, startedAt } = facts;
+  const input = {
+    id: offer.migrationId,
+    vm: { name: offer.vm.name, memoryBytes: 0 },
+    to: hostName,
+    hostName: offer.sourceHost,
+    options: { mode: offer.mode },
+  };
+  const totalMs = Date.now() - startedAt;
+  return emptyReport({ input, startedAt, totalMs, outcome: 'failed', error: error.toBody() });
+}
+
+function read(at: { readonly stateDirectory: string; readonly id: string }, direction: 'outgoing' | 'incoming') {
+  return readJournal(journalPath(at.stateDirectory, at.id, direction));
+}
+
+/** A thread that died before its journal was begun left nothing to recover. */
+function recoverable<T>(find: () => T | undefined): T | undefined {
+  try {
+    return find();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+async function resultOf(handle: WorkerHandle): Promise<CrashResult> {
+  return { settlement: await handle.vmSettled, report: await handle.ended };
+}

@@ -1,0 +1,164 @@
+/**
+ * A migration's worker thread, seen from the daemon's main thread.
+ *
+ * Owns: the thread and the messages across it. Must hold: `vmSettled` and `ended` resolve whatever happens to the
+ * thread; a thread that dies without a word is reported as a failed migration, and what became of the VM is then
+ * found in the journal by `afterCrash`.
+ */
+import type { Worker } from 'node:worker_threads';
+import { asGodwitError, type ErrorBody, explain, GodwitError } from '../base/errors.ts';
+import type { MigrationHandle, VmSettlement } from './handle.ts';
+import type { MigrationCommand, MigrationEvent } from './progress.ts';
+import type { MigrationReport } from './report.ts';
+import type { MigrationOptions } from './request.ts';
+import { keepSpareThread, takeThread } from './spare-threads.ts';
+
+/** From the worker to the main thread. */
+export type WorkerReport =
+  | { readonly kind: 'event'; readonly event: MigrationEvent }
+  | { readonly kind: 'settled'; readonly settlement: VmSettlement }
+  | { readonly kind: 'answered'; readonly sequence: number; readonly error: ErrorBody | null };
+
+/** From the main thread to the worker. */
+export type WorkerOrder =
+  | { readonly kind: 'command'; readonly sequence: number; readonly command: MigrationCommand }
+  | { readonly kind: 'connection'; readonly purpose: 'urgent' | 'resume'; readonly fd: number; readonly peer: string };
+
+export interface WorkerHandleOptions {
+  readonly id: string;
+  readonly vm: string;
+  readonly direction: 'outgoing' | 'incoming';
+  readonly peer: string;
+  readonly options: MigrationOptions;
+  /** Basename of the worker's module in this folder, without its ending. */
+  readonly module: string;
+  readonly input: unknown;
+  /** What the journal says of the VM when the thread died without telling. */
+  afterCrash(error: GodwitError): Promise<{ settlement: VmSettlement; report: MigrationReport }>;
+}
+
+export class WorkerHandle implements MigrationHandle {
+  readonly id: string;
+  readonly vm: string;
+  readonly direction: 'outgoing' | 'incoming';
+  readonly peer: string;
+  readonly options: MigrationOptions;
+  readonly vmSettled: Promise<VmSettlement>;
+  readonly ended: Promise<MigrationReport>;
+  /** Never rejects. The thread has ended; an abort owed to the other host can outlive `ended`. */
+  readonly exited: Promise<void>;
+  readonly #worker: Worker;
+  readonly #listeners = new Set<(event: MigrationEvent) => void>();
+  readonly #answers = new Map<number, { resolve: () => void; reject: (error: GodwitError) => void }>();
+  #sequence = 0;
+  #settle!: (settlement: VmSettlement) => void;
+  #isSettled = false;
+  #isGone = false;
+  #end!: (report: MigrationReport) => void;
+  #report: MigrationReport | undefined;
+
+  constructor(options: WorkerHandleOptions) {
+    this.id = options.id;
+    this.vm = options.vm;
+    this.direction = options.direction;
+    this.peer = options.peer;
+    this.options = options.options;
+    this.vmSettled = new Promise((resolve) => {
+      this.#settle = resolve;
+    });
+    this.ended = new Promise((resolve) => {
+      this.#end = resolve;
+    });
+    this.#worker = takeThread(options.module);
+    this.#worker.postMessage(options.input);
+    const exited = Promise.withResolvers<void>();
+    this.exited = exited.promise;
+    let thrown: unknown;
+    this.#worker.on('message', (report: WorkerReport) => this.#handle(report));
+    this.#worker.on('error', (error) => {
+      thrown = error;
+    });
+    this.#worker.on('exit', () => {
+      this.#isGone = true;
+      exited.resolve();
+      keepSpareThread(options.module);
+      this.#finish(thrown, options).catch((error: unknown) => {
+        // afterCrash itself failed: nothing better is known than that.
+        const failure = asGodwitError(error);
+        this.#emit({ kind: 'noted', level: 'warn', text: failure.message });
+      });
+    });
+  }
+
+  get isGone(): boolean {
+    return this.#isGone;
+  }
+
+  onEvent(listener: (event: MigrationEvent) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  command(command: MigrationCommand): Promise<void> {
+    if (this.#report) {
+      return Promise.reject(
+        new GodwitError('GW_CONFLICT', { kind: 'Migration', name: this.id, reason: 'it has ended' }),
+      );
+    }
+    const sequence = ++this.#sequence;
+    return new Promise((resolve, reject) => {
+      this.#answers.set(sequence, { resolve, reject });
+      this.#order({ kind: 'command', sequence, command });
+    });
+  }
+
+  /** Hands a descriptor over: the worker owns and closes it from now on. */
+  addConnection(purpose: 'urgent' | 'resume', fd: number, peer: string): void {
+    this.#order({ kind: 'connection', purpose, fd, peer });
+  }
+
+  #order(order: WorkerOrder): void {
+    this.#worker.postMessage(order);
+  }
+
+  #handle(report: WorkerReport): void {
+    if (report.kind === 'event') {
+      if (report.event.kind === 'ended') this.#conclude(report.event.report);
+      else this.#emit(report.event);
+    } else if (report.kind === 'settled') {
+      this.#isSettled = true;
+      this.#settle(report.settlement);
+    } else {
+      const waiting = this.#answers.get(report.sequence);
+      this.#answers.delete(report.sequence);
+      if (report.error) waiting?.reject(GodwitError.fromBody(report.error));
+      else waiting?.resolve();
+    }
+  }
+
+  /** The thread has ended; normally it has told everything before. */
+  async #finish(thrown: unknown, options: WorkerHandleOptions): Promise<void> {
+    if (!this.#report || !this.#isSettled) {
+      const error = asGodwitError(thrown ?? new Error('the migration thread ended without a report'));
+      this.#emit({ kind: 'noted', level: 'warn', text: `The migration's thread died: ${explain(error)}` });
+      const found = await options.afterCrash(error);
+      if (!this.#isSettled) this.#settle(found.settlement);
+      this.#conclude(this.#report ?? found.report);
+    }
+    const over = new GodwitError('GW_CONFLICT', { kind: 'Migration', name: this.id, reason: 'it has ended' });
+    for (const waiting of this.#answers.values()) waiting.reject(over);
+    this.#answers.clear();
+  }
+
+  /** The result is known. The thread may go on: an abort can still be owed to the other host. */
+  #conclude(report: MigrationReport): void {
+    if (this.#report) return;
+    this.#report = report;
+    this.#emit({ kind: 'ended', report });
+    this.#end(report);
+  }
+
+  #emit(event: MigrationEvent): void {
+    for (const listener of this.#listeners) listener(event);
+  }
+}

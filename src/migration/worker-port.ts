@@ -1,0 +1,51 @@
+/**
+ * A migration's thread, seen from inside: reports go out, orders come in.
+ *
+ * Owns: the messages across the thread's border. Must hold: an order is answered, also when it cannot be carried out.
+ */
+import { once } from 'node:events';
+import { parentPort } from 'node:worker_threads';
+import { asGodwitError } from '../base/errors.ts';
+import type { VmSettlement } from './handle.ts';
+import type { MigrationCommand, MigrationEvent } from './progress.ts';
+import type { WorkerOrder, WorkerReport } from './worker-handle.ts';
+
+/** What this thread is for; it may have been started long before. */
+export async function takeInput<T>(): Promise<T> {
+  const [input] = (await once(parentPort!, 'message')) as [T];
+  return input;
+}
+
+export interface WorkerOrders {
+  command(command: MigrationCommand): Promise<void>;
+  connection?(purpose: 'urgent' | 'resume', fd: number, peer: string): void;
+}
+
+export const WORKER_PORT: { emit(event: MigrationEvent): void; settle(settlement: VmSettlement): void } = {
+  emit: (event) => report({ kind: 'event', event }),
+  settle: (settlement) => report({ kind: 'settled', settlement }),
+};
+
+/** From now on orders are obeyed; undo with the function returned, or the thread never ends. */
+export function obeyOrders(orders: WorkerOrders): () => void {
+  const obey = (order: WorkerOrder): void => {
+    if (order.kind === 'connection') {
+      orders.connection?.(order.purpose, order.fd, order.peer);
+      return;
+    }
+    const { sequence, command } = order;
+    orders.command(command).then(
+      () => report({ kind: 'answered', sequence, error: null }),
+      (error: unknown) => report({ kind: 'answered', sequence, error: asGodwitError(error).toBody() }),
+    );
+  };
+  parentPort!.on('message', obey);
+  return () => {
+    parentPort!.off('message', obey);
+    parentPort!.unref();
+  };
+}
+
+function report(message: WorkerReport): void {
+  parentPort!.postMessage(message);
+}

@@ -1,0 +1,110 @@
+/**
+ * The command line of a VM that is created here.
+ *
+ * Must hold: RAM is a shared file, so that godwit can read it and QEMU leaves it out of the device state
+ * (x-ignore-shared skips *named* shared files only, from QEMU 8.1 on); no device exists that was not asked for
+ * (-nodefaults); everything that names a path of this host comes from `endpoints`, so that a destination can have its
+ * own (see derive.ts). Must never: use -no-reboot or -no-shutdown; a guest may reboot at any time.
+ */
+import { basename } from 'node:path';
+import { GodwitError } from '../base/errors.ts';
+import { escapeComma } from './option-string.ts';
+import type { Accelerator, DiskSpec, VmSpec } from './spec.ts';
+
+/** What QEMU creates on this host for one VM; see `vmPaths`. Other sockets and logs go beside the QMP socket. */
+export interface Endpoints {
+  /** On tmpfs; created by QEMU and unlinked by `startQemu` once it is open. */
+  readonly ramPath: string;
+  readonly qmpPath: string;
+  readonly consoleSocketPath: string;
+  readonly consoleLogPath: string;
+}
+
+export const RAM_ID = 'ram0';
+export const QMP_CHARDEV_ID = 'godwit-qmp';
+export const CONSOLE_CHARDEV_ID = 'godwit-console';
+
+/** QEMU wants its RAM in whole pages of every size it may map; 1 MiB is the unit of -m as people write it. */
+const MEMORY_UNIT_BYTES = 2 ** 20;
+/** sun_path of sockaddr_un without its closing zero byte (unix(7)). */
+const MAX_SOCKET_PATH_BYTES = 107;
+
+/** `memoryBytes`, rounded up to what QEMU takes. */
+export function ramBytesOf(spec: VmSpec): number {
+  return Math.ceil(spec.memoryBytes / MEMORY_UNIT_BYTES) * MEMORY_UNIT_BYTES;
+}
+
+/** QEMU's arguments, without the binary. Throws GW_INPUT_INVALID when a path cannot be a socket. */
+export function buildCommandLine(
+  spec: VmSpec,
+  endpoints: Endpoints,
+  identity: { readonly uuid: string; readonly accel: Accelerator },
+): string[] {
+  const megabytes = ramBytesOf(spec) / MEMORY_UNIT_BYTES;
+  const args = [
+    ...['-name', `guest=${escapeComma(spec.name)},debug-threads=on`],
+    ...['-uuid', identity.uuid],
+    ...['-machine', `${spec.machine},memory-backend=${RAM_ID}`],
+    ...['-accel', identity.accel],
+    ...['-cpu', spec.cpu],
+    ...['-smp', String(spec.vcpus)],
+    ...['-m', `size=${megabytes}M`],
+    ...['-object', ramObject(RAM_ID, `${megabytes}M`, endpoints.ramPath)],
+    ...['-no-user-config', '-nodefaults', '-display', 'none', '-vga', 'none'],
+  ];
+  if (spec.firmware !== undefined) args.push('-bios', spec.firmware);
+  if (spec.boot) {
+    args.push('-kernel', spec.boot.kernel);
+    if (spec.boot.initrd !== undefined) args.push('-initrd', spec.boot.initrd);
+    if (spec.boot.cmdline !== undefined) args.push('-append', spec.boot.cmdline);
+  }
+  args.push('-chardev', consoleChardev(endpoints), '-serial', `chardev:${CONSOLE_CHARDEV_ID}`);
+  spec.disks.forEach((disk, index) => {
+    args.push(...diskArguments(disk, index));
+  });
+  return [...args, ...spec.qemuArgs, ...qmpArguments(endpoints)];
+}
+
+/** A RAM backend in a shared file. */
+export function ramObject(id: string, size: string, path: string): string {
+  return `memory-backend-file,id=${id},size=${size},mem-path=${escapeComma(path)},share=on`;
+}
+
+/** A socket to watch and type at, and a file that keeps all that the guest wrote. */
+export function consoleChardev(endpoints: Endpoints): string {
+  const path = escapeComma(checkSocketPath(endpoints.consoleSocketPath));
+  const log = escapeComma(endpoints.consoleLogPath);
+  return `socket,id=${CONSOLE_CHARDEV_ID},path=${path},server=on,wait=off,logfile=${log},logappend=on`;
+}
+
+export function qmpArguments(endpoints: Endpoints): string[] {
+  const path = escapeComma(checkSocketPath(endpoints.qmpPath));
+  return [
+    ...['-chardev', `socket,id=${QMP_CHARDEV_ID},path=${path},server=on,wait=off`],
+    ...['-mon', `chardev=${QMP_CHARDEV_ID},mode=control`],
+  ];
+}
+
+/** Throws GW_INPUT_INVALID when the kernel would refuse it as the address of a unix socket. */
+export function checkSocketPath(path: string): string {
+  if (Buffer.byteLength(path) <= MAX_SOCKET_PATH_BYTES) return path;
+  const fix = `${basename(path)} must be reachable by at most ${MAX_SOCKET_PATH_BYTES} bytes: use a shorter state directory`;
+  throw new GodwitError('GW_INPUT_INVALID', { field: 'socket path', value: path, fix });
+}
+
+function diskArguments(disk: DiskSpec, index: number): string[] {
+  const cache = disk.cache ?? 'writeback';
+  const readonly = disk.readonly ?? false;
+  const blockdev = {
+    driver: disk.format,
+    'node-name': `disk${index}`,
+    'read-only': readonly,
+    cache: { direct: cache === 'none' || cache === 'directsync', 'no-flush': cache === 'unsafe' },
+    file: { driver: disk.path.startsWith('/dev/') ? 'host_device' : 'file', filename: disk.path },
+  };
+  const writeCache = cache === 'writethrough' || cache === 'directsync' ? 'off' : 'on';
+  return [
+    ...['-blockdev', JSON.stringify(blockdev)],
+    ...['-device', `virtio-blk-pci,id=virtio-disk${index},drive=disk${index},write-cache=${writeCache}`],
+  ];
+}

@@ -1,0 +1,68 @@
+/**
+ * What the rules of derive.ts share while they go through one command line.
+ *
+ * Owns: the blockers, notes and RAM files that were found so far, and which chardev is the console.
+ */
+import { dirname, join } from 'node:path';
+import type { Blocker } from './blocker.ts';
+import { checkSocketPath, type Endpoints } from './command-line.ts';
+import type { Accelerator } from './spec.ts';
+
+export interface DeriveOptions {
+  /** The versioned type that the source runs, from `inspectVm`. */
+  readonly machineType: string;
+  /** What the source runs on; pins lists such as `accel=kvm:tcg`. */
+  readonly accel: Accelerator;
+  readonly endpoints: Endpoints;
+  /** The source QEMU's working directory (/proc/PID/cwd); needed when its command line has relative paths. */
+  readonly sourceDirectory?: string;
+}
+
+export interface RamFile {
+  /** Id of the memory backend. */
+  readonly id: string;
+  readonly path: string;
+}
+
+export class Derivation {
+  readonly options: DeriveOptions;
+  readonly blockers: Blocker[] = [];
+  readonly notes: string[] = [];
+  readonly ramFiles: RamFile[] = [];
+  /** Id of the chardev that becomes the console, or undefined when the first serial port has none of its own. */
+  readonly consoleId: string | undefined;
+  /** Chardevs that only monitors use: godwit brings its own monitor. */
+  readonly monitorIds: ReadonlySet<string>;
+  hasConsole = false;
+
+  constructor(options: DeriveOptions, consoleId: string | undefined, monitorIds: ReadonlySet<string>) {
+    this.options = options;
+    this.consoleId = consoleId;
+    this.monitorIds = monitorIds;
+  }
+
+  block(id: string, what: string, reason: string, fix: string): void {
+    this.blockers.push({ id, what, reason, fix });
+  }
+
+  note(text: string): void {
+    this.notes.push(text);
+  }
+
+  /** A file of the destination's own, beside its QMP socket. */
+  file(name: string): string {
+    return join(dirname(this.options.endpoints.qmpPath), name.replaceAll(/[^\w.-]/g, '_'));
+  }
+
+  socket(name: string): string {
+    return checkSocketPath(this.file(`${name}.sock`));
+  }
+
+  /** The first RAM file has the path that was given, further ones have the backend's id added. */
+  ramFile(id: string): string {
+    const { ramPath } = this.options.endpoints;
+    const path = this.ramFiles.length === 0 ? ramPath : `${ramPath}-${id.replaceAll(/[^\w.-]/g, '_')}`;
+    this.ramFiles.push({ id, path });
+    return path;
+  }
+}

@@ -1,0 +1,45 @@
+/**
+ * RAM at the destination: a shared file of its own for every backend, with the same id and size.
+ *
+ * Must hold: nothing is preallocated or locked (a page that is present can raise no fault, and post-copy waits for
+ * faults); a memfd becomes a named file, which every QEMU version leaves out of the device state.
+ */
+import { type Argument, readOptions } from './arguments.ts';
+import type { Derivation } from './derivation.ts';
+
+export const SHARED_RAM_FIX =
+  'start the VM with -object memory-backend-file,id=ram0,size=…,mem-path=/dev/shm/NAME,share=on and ' +
+  '-machine …,memory-backend=ram0 (libvirt: <memoryBacking><source type="file"/><access mode="shared"/></memoryBacking> ' +
+  'with memory_backing_dir = "/dev/shm" in qemu.conf)';
+
+/** `-object`: memory backends get files of their own, all else stays. */
+export function deriveObject(argument: Argument, derivation: Derivation): Argument {
+  const options = readOptions(argument);
+  const type = options.get('qom-type') ?? '';
+  if (!type.startsWith('memory-backend-')) return argument;
+  const id = options.get('id') ?? '';
+  const shareable = type === 'memory-backend-file' || type === 'memory-backend-memfd';
+  // share is on by default for memfd (backends/hostmem-memfd.c) and off for files.
+  if (!shareable || !options.isOn('share', type === 'memory-backend-memfd')) {
+    derivation.block('private-ram', id, 'this RAM is private to QEMU', SHARED_RAM_FIX);
+    return argument;
+  }
+  if (options.isOn('hugetlb') || /hugepages/.test(options.get('mem-path') ?? '')) {
+    derivation.block('huge-pages', id, 'RAM on hugetlbfs is not supported yet', SHARED_RAM_FIX);
+    return argument;
+  }
+  options.set('qom-type', 'memory-backend-file');
+  options.delete('hugetlb', 'hugetlbsize', 'seal', 'prealloc', 'prealloc-threads', 'prealloc-context', 'discard-data');
+  options.set('share', true);
+  options.set('mem-path', derivation.ramFile(id));
+  return { option: 'object', value: options.toString() };
+}
+
+/** `-overcommit`: locked memory is present memory. Undefined when nothing is left of it. */
+export function deriveOvercommit(argument: Argument, derivation: Derivation): Argument | undefined {
+  const options = readOptions(argument);
+  if (!options.isOn('mem-lock') && options.get('mem-lock') !== 'on-fault') return argument;
+  derivation.note('RAM is not locked at the destination (-overcommit mem-lock)');
+  options.delete('mem-lock');
+  return options.keys().length === 0 ? undefined : { option: 'overcommit', value: options.toString() };
+}

@@ -1,0 +1,166 @@
+/**
+ * Takes the state of CPUs and devices out of a paused QEMU, without RAM.
+ *
+ * Must hold: the chunks are handed on as they come (saving, sending and loading overlap); never more than
+ * MAX_DEVICE_STATE_BYTES are taken; whatever way it ends, QEMU has no migration under way afterwards and the VM can be
+ * resumed with `cont`. Must never: be called before `borrowMigrationSettings(qmp, 'save')`, or all RAM would come.
+ */
+import { chmodSync, chownSync } from 'node:fs';
+import { createServer, type Server, type Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import { asGodwitError, GodwitError } from '../base/errors.ts';
+import type { ProcessOwner } from '../linux/process.ts';
+import { isMigrating, MigrationStatus } from './migration-status.ts';
+import type { QmpClient } from './qmp.ts';
+
+/** A VM with the usual devices has 0.1–5 MiB; a large frame buffer adds 16–256 MiB. */
+export const MAX_DEVICE_STATE_BYTES: number = 2 ** 30;
+
+export interface DeviceStateSave {
+  /** In order; ends when QEMU has written all. Throws GW_QEMU_STATE with QEMU's own words, or the signal's reason. */
+  readonly chunks: AsyncIterable<Uint8Array>;
+  /** Settles with the end of `chunks`; never rejects unless they throw. */
+  readonly done: Promise<{ readonly bytes: number; readonly savedMs: number }>;
+}
+
+/** QEMU starts to send within a millisecond; without a sign of life for this long it never will. */
+const SAVE_TIMEOUT_MS = 60_000;
+const CANCEL_TIMEOUT_MS = 5_000;
+const CANCEL_POLL_MS = 10;
+
+export interface SaveOptions {
+  readonly signal?: AbortSignal;
+  readonly timeoutMs?: number;
+  /** Whose QEMU is: the socket becomes his, or QEMU could not connect. */
+  readonly owner?: ProcessOwner;
+}
+
+/**
+ * @param socketPath - made here and removed at the end; what has that name already stays and is an error
+ */
+export function saveDeviceState(qmp: QmpClient, socketPath: string, options: SaveOptions = {}): DeviceStateSave {
+  const { promise: done, resolve, reject } = Promise.withResolvers<{ bytes: number; savedMs: number }>();
+  done.catch(() => undefined);
+  const timeout = AbortSignal.timeout(options.timeoutMs ?? SAVE_TIMEOUT_MS);
+  const signal = options.signal ? AbortSignal.any([options.signal, timeout]) : timeout;
+  async function* read(): AsyncGenerator<Uint8Array> {
+    const startedMs = performance.now();
+    let bytes = 0;
+    let whole = false;
+    try {
+      for await (const chunk of receive(qmp, socketPath, signal, options.owner)) {
+        bytes += chunk.length;
+        if (bytes > MAX_DEVICE_STATE_BYTES) throw saveError(`more than ${MAX_DEVICE_STATE_BYTES} bytes came`);
+        yield chunk;
+      }
+      whole = true;
+      resolve({ bytes, savedMs: performance.now() - startedMs });
+    } catch (error) {
+      const failure = explainFailure(error, timeout, options.signal);
+      reject(failure);
+      throw failure;
+    } finally {
+      if (!whole) {
+        reject(saveError('the reader stopped before the end'));
+        await cancelMigration(qmp);
+      }
+    }
+  }
+  return { chunks: read(), done };
+}
+
+/** After this QEMU has no migration under way; a QEMU that has gone has none either. */
+export async function cancelMigration(qmp: QmpClient): Promise<void> {
+  const deadlineMs = performance.now() + CANCEL_TIMEOUT_MS;
+  try {
+    await qmp.execute('migrate_cancel');
+    while ((await isMigrating(qmp)) && performance.now() < deadlineMs) await delay(CANCEL_POLL_MS);
+  } catch (error) {
+    if (asGodwitError(error).code !== 'GW_QMP_CLOSED') throw error;
+  }
+}
+
+async function* receive(
+  qmp: QmpClient,
+  socketPath: string,
+  signal: AbortSignal,
+  owner: ProcessOwner | undefined,
+): AsyncGenerator<Uint8Array> {
+  const { server, connection } = await listen(socketPath);
+  using status = new MigrationStatus(qmp);
+  try {
+    admitOnly(owner, socketPath);
+    await qmp.execute('migrate', { uri: `unix:${socketPath}` }, { signal });
+    status.started();
+    const socket = await Promise.race([connection, failed(status), aborted(signal)]);
+    for await (const chunk of withSignal(socket, signal)) yield chunk;
+    const end = await Promise.race([status.ended, aborted(signal)]);
+    if (end.status !== 'completed') throw saveError(end.errorDescription ?? `QEMU says ${end.status}`);
+  } finally {
+    // This removes the socket, too.
+    server.close();
+  }
+}
+
+async function* withSignal(socket: Socket, signal: AbortSignal): AsyncGenerator<Buffer> {
+  const onAbort = (): void => {
+    socket.destroy(asError(signal.reason));
+  };
+  signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    for await (const chunk of socket) yield chunk as Buffer;
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+    socket.destroy();
+  }
+}
+
+function listen(socketPath: string): Promise<{ server: Server; connection: Promise<Socket> }> {
+  return new Promise((resolve, reject) => {
+    const server = createServer({ pauseOnConnect: true });
+    const connection = new Promise<Socket>((connected) => server.once('connection', connected));
+    server.once('error', (cause) =>
+      reject(new GodwitError('GW_QEMU_STATE', { action: 'save', reason: `no socket at ${socketPath}` }, { cause })),
+    );
+    server.listen(socketPath, () => resolve({ server, connection }));
+  });
+}
+
+function admitOnly(owner: ProcessOwner | undefined, socketPath: string): void {
+  chmodSync(socketPath, 0o600);
+  if (owner) chownSync(socketPath, owner.uid, owner.gid);
+}
+
+/**
+ * Settles only when QEMU failed. A small state fits into the socket's buffer, so that QEMU may have completed before
+ * the connection is accepted here; it is in the queue then and comes.
+ */
+async function failed(status: MigrationStatus): Promise<never> {
+  const end = await status.ended;
+  if (end.status !== 'completed') throw saveError(end.errorDescription ?? `QEMU says ${end.status} and sent nothing`);
+  return await new Promise<never>(() => undefined);
+}
+
+function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    if (signal.aborted) reject(signal.reason);
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+  });
+}
+
+function explainFailure(error: unknown, timeout: AbortSignal, cancelled: AbortSignal | undefined): unknown {
+  if (cancelled?.aborted) return cancelled.reason;
+  if (timeout.aborted) return saveError('it took too long');
+  const known = asGodwitError(error);
+  if (known.code === 'GW_QEMU_STATE') return known;
+  if (known.code === 'GW_QMP_CLOSED') return saveError('QEMU has ended', error);
+  return saveError(known.code === 'GW_QMP_ERROR' ? String(known.details['reason']) : known.message, error);
+}
+
+function saveError(reason: string, cause?: unknown): GodwitError {
+  return new GodwitError('GW_QEMU_STATE', { action: 'save', reason }, cause === undefined ? undefined : { cause });
+}
+
+function asError(reason: unknown): Error {
+  return reason instanceof Error ? reason : new Error(String(reason));
+}

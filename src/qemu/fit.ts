@@ -1,0 +1,125 @@
+/**
+ * Whether a VM can run on this host: before QEMU is started for it, and once its QEMU waits.
+ *
+ * Must hold: everything that can be seen in advance is said in advance, all of it at once, each with its cure; what the
+ * guest sees of the CPU is compared bit by bit and not by model names.
+ */
+import { accessSync, constants, readFileSync, statfsSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { formatSize } from '../base/units.ts';
+import { readKvmFacts } from './accelerator.ts';
+import { parseArguments } from './arguments.ts';
+import type { QemuBinary } from './binary.ts';
+import type { Blocker } from './blocker.ts';
+import { compareCpuFeatures } from './cpu-features.ts';
+import type { VmFacts } from './facts.ts';
+import { listFiles } from './file-references.ts';
+import type { Accelerator } from './spec.ts';
+
+export interface FitQuestion {
+  readonly binary: QemuBinary;
+  /** The derived command line. */
+  readonly args: readonly string[];
+  readonly machineType: string;
+  readonly accel: Accelerator;
+  readonly memoryBytes: number;
+  /** Where the RAM file will be: its file system must have room. */
+  readonly ramPath: string;
+}
+
+/** What QEMU needs besides the guest's RAM: its heap, page tables, video memory. */
+const QEMU_OVERHEAD_BYTES = 64 * 2 ** 20;
+
+export function findFitBlockers(question: FitQuestion): Blocker[] {
+  const { binary, machineType, accel } = question;
+  const found: Blocker[] = [];
+  if (!binary.machines.includes(machineType)) {
+    const reason = `QEMU ${binary.version} of this host has no such machine type`;
+    found.push({
+      id: 'machine-type',
+      what: machineType,
+      reason,
+      fix: 'install the QEMU version of the source or a newer one',
+    });
+  }
+  const accelError = explainAccelerator(accel, binary);
+  if (accelError !== undefined) {
+    found.push({ id: 'accelerator', what: accel, reason: accelError, fix: `choose a host with ${accel}` });
+  }
+  return [...found, ...findMissingFiles(question.args), ...findRoom(question)];
+}
+
+/** Compares the source VM with the destination's waiting QEMU. */
+export function compareVms(source: VmFacts, destination: VmFacts): Blocker[] {
+  const found: Blocker[] = compareCpuFeatures(source.cpuFeatures, destination.cpuFeatures).map((difference) => ({
+    id: 'cpu-features',
+    what: source.cpuModel,
+    reason: `the guest would see another CPU: this host ${difference}`,
+    fix: 'start the VM with a CPU model that both hosts have in full, such as qemu64 or a named one',
+  }));
+  const pairs: readonly [string, string, string][] = [
+    ['machine-type', source.machineType, destination.machineType],
+    ['accelerator', source.accel, destination.accel],
+    ['vcpus', String(source.vcpuTids.length), String(destination.vcpuTids.length)],
+    ['devices', describeDevices(source), describeDevices(destination)],
+  ];
+  for (const [id, ours, theirs] of pairs) {
+    if (ours === theirs) continue;
+    const reason = `it is ${ours || 'none'} at the source and ${theirs || 'none'} here`;
+    found.push({ id, what: id, reason, fix: 'restart the VM, so that its command line says all that it has' });
+  }
+  return found;
+}
+
+/** Names the same things in the same order, whatever the order in which they were plugged. */
+function describeDevices(facts: VmFacts): string {
+  return facts.devices
+    .map(({ id, type }) => (id === '' ? type : `${id} (${type})`))
+    .sort()
+    .join(', ');
+}
+
+function explainAccelerator(accel: Accelerator, binary: QemuBinary): string | undefined {
+  if (!binary.accels.includes(accel)) return `QEMU ${binary.version} of this host was built without ${accel}`;
+  if (accel === 'tcg') return undefined;
+  const { deviceError } = readKvmFacts();
+  return deviceError === undefined ? undefined : `/dev/kvm of this host does not open: ${deviceError}`;
+}
+
+function findMissingFiles(args: readonly string[]): Blocker[] {
+  return listFiles(parseArguments(args)).flatMap(({ path, where, writable }): Blocker[] => {
+    const error = accessError(path, writable ? constants.R_OK | constants.W_OK : constants.R_OK);
+    if (error === undefined) return [];
+    const fix = 'put the same file (for disks: on storage that both hosts share) at the same path on this host';
+    return [{ id: 'missing-file', what: path, reason: `${where}: ${error}`, fix }];
+  });
+}
+
+function findRoom({ memoryBytes, ramPath }: FitQuestion): Blocker[] {
+  const directory = dirname(ramPath);
+  const { bavail, bsize } = statfsSync(directory);
+  const places = [
+    { what: directory, needed: memoryBytes, available: bavail * bsize },
+    { what: 'memory', needed: memoryBytes + QEMU_OVERHEAD_BYTES, available: availableMemoryBytes() },
+  ];
+  return places.flatMap(({ what, needed, available }): Blocker[] => {
+    if (available >= needed) return [];
+    const reason = `${formatSize(needed)} needed, ${formatSize(available)} available on this host`;
+    return [{ id: 'no-room', what, reason, fix: 'free memory on this host or choose another one' }];
+  });
+}
+
+function availableMemoryBytes(): number {
+  const kilobytes = /^MemAvailable:\s+(\d+) kB$/m.exec(readFileSync('/proc/meminfo', 'utf8'))?.[1];
+  return kilobytes === undefined ? Number.POSITIVE_INFINITY : Number(kilobytes) * 1024;
+}
+
+function accessError(path: string, mode: number): string | undefined {
+  try {
+    accessSync(path, mode);
+    return undefined;
+  } catch (error) {
+    const { code = '' } = error as NodeJS.ErrnoException;
+    return code === 'ENOENT' ? 'no such file on this host' : `may not be opened on this host (${code})`;
+  }
+}

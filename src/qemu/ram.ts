@@ -1,0 +1,149 @@
+/**
+ * The guest's RAM as QEMU has it: which backends there are, where they lie in QEMU and through which descriptor this
+ * process can open the same file.
+ *
+ * Must hold: a region is matched to its mapping by its file, or by asking QEMU for the address of one of its bytes;
+ * never by guessing between two that fit.
+ */
+import { statfsSync } from 'node:fs';
+import { GodwitError } from '../base/errors.ts';
+import { PAGE_SIZE } from '../base/page.ts';
+import type { MemoryMapping, OpenFile } from '../linux/process.ts';
+import { listOpenFiles, readMappings } from '../linux/process.ts';
+import type { QmpClient } from './qmp.ts';
+import { askBackendAddress } from './ram-address.ts';
+
+/** RAM that godwit can move. */
+export interface RamRegion {
+  /** QEMU's id of the memory backend; the same on both hosts. */
+  readonly id: string;
+  readonly bytes: number;
+  /** Address of its first byte in QEMU. */
+  readonly hostAddress: bigint;
+  /** Opens the same file: `/proc/PID/fd/N`. */
+  readonly fdPath: string;
+  readonly shared: boolean;
+  /** A file with a name, in QEMU's eyes: what x-ignore-shared leaves out from QEMU 8.1 on. */
+  readonly named: boolean;
+  readonly pageSize: number;
+}
+
+/** Any memory backend, movable or not. */
+export interface RamBackend {
+  readonly id: string;
+  readonly bytes: number;
+  /** Such as `memory-backend-file`. */
+  readonly type: string;
+  readonly shared: boolean;
+  /** null when it is no shared mapping of a file. */
+  readonly place: RamPlace | null;
+}
+
+export interface RamPlace {
+  readonly hostAddress: bigint;
+  readonly fdPath: string;
+  readonly pageSize: number;
+  /** userfaultfd knows these two; a file on a disk cannot be tracked. */
+  readonly fileSystem: 'tmpfs' | 'hugetlbfs' | 'other';
+}
+
+/** A file that QEMU has mapped from its first byte on, neighbouring mappings joined. */
+interface MappedFile {
+  readonly start: bigint;
+  readonly end: bigint;
+  readonly device: string;
+  readonly inode: number;
+  readonly path: string;
+}
+
+/** statfs(2) */
+const TMPFS_MAGIC = 0x01021994;
+const HUGETLBFS_MAGIC = 0x958458f6;
+/** Backends that are files; memory-backend-ram may be shared but has no file that it can be found by. */
+const FILE_TYPES = new Set(['memory-backend-file', 'memory-backend-memfd']);
+
+/** Every RAM region. Throws GW_MIGRATION_BLOCKED when one is no shared file (see `findBlockers` for all reasons). */
+export async function findGuestRam(qmp: QmpClient, pid: number): Promise<RamRegion[]> {
+  const backends = await inspectRam(qmp, pid);
+  return backends.map(({ id, bytes, type, shared, place }) => {
+    if (place === null) {
+      throw new GodwitError('GW_MIGRATION_BLOCKED', { vm: String(pid), reason: `its RAM ${id} is no shared file` });
+    }
+    const { hostAddress, fdPath, pageSize } = place;
+    return { id, bytes, hostAddress, fdPath, shared, named: type === 'memory-backend-file', pageSize };
+  });
+}
+
+export async function inspectRam(qmp: QmpClient, pid: number): Promise<RamBackend[]> {
+  const devices = await qmp.execute<{ id?: string; size: number; share?: boolean }[]>('query-memdev');
+  const mapped = joinMappings(readMappings(pid));
+  const files = listOpenFiles(pid);
+  const backends: RamBackend[] = [];
+  // query-memdev lists the newest first; the order of creation is the same at the destination.
+  for (const { id = '', size, share } of devices.reverse()) {
+    const type = await readProperty(qmp, id, 'type');
+    const path = type === 'memory-backend-file' ? await readProperty(qmp, id, 'mem-path') : '';
+    const inFile = FILE_TYPES.has(type) && share !== false;
+    const file = inFile ? await findMappedFile(qmp, { id, bytes: size, path }, mapped) : undefined;
+    const place = file === undefined ? null : describePlace(pid, file, files);
+    backends.push({ id, bytes: size, type, shared: share ?? place !== null, place });
+  }
+  return backends;
+}
+
+/** Shared file mappings, neighbours of one file joined (userfaultfd and numa policies split them). */
+export function joinMappings(mappings: readonly MemoryMapping[]): MappedFile[] {
+  const files: MappedFile[] = [];
+  for (const mapping of mappings) {
+    if (!mapping.permissions.endsWith('s') || mapping.inode === 0) continue;
+    const last = files.at(-1);
+    const { start, end, device, inode, path } = mapping;
+    if (last?.end === start && last.inode === inode && last.device === device && mapping.offset > 0) {
+      files[files.length - 1] = { ...last, end };
+    } else if (mapping.offset === 0) {
+      files.push({ start, end, device, inode, path });
+    }
+  }
+  return files;
+}
+
+async function findMappedFile(
+  qmp: QmpClient,
+  backend: { readonly id: string; readonly bytes: number; readonly path: string },
+  mapped: readonly MappedFile[],
+): Promise<MappedFile | undefined> {
+  const fitting = mapped.filter((file) => Number(file.end - file.start) === backend.bytes);
+  const named = fitting.filter((file) => isBelow(file.path, backend.path));
+  if (named.length === 1) return named[0];
+  if (fitting.length <= 1) return fitting[0];
+  const address = await askBackendAddress(qmp, backend.id);
+  return fitting.find((file) => file.start === address);
+}
+
+/** QEMU given a directory makes a file in it; the name is gone once the file is open. */
+function isBelow(path: string, memPath: string): boolean {
+  const name = path.replace(/ \(deleted\)$/, '');
+  return memPath !== '' && (name === memPath || name.startsWith(`${memPath}/`));
+}
+
+function describePlace(pid: number, file: MappedFile, files: readonly OpenFile[]): RamPlace {
+  const open = files.find(
+    (candidate) => candidate.inode === file.inode && deviceName(candidate.device) === file.device,
+  );
+  const range = `${file.start.toString(16)}-${file.end.toString(16)}`;
+  const fdPath = open === undefined ? `/proc/${pid}/map_files/${range}` : `/proc/${pid}/fd/${open.fd}`;
+  const { type, bsize } = statfsSync(fdPath);
+  const fileSystem = type === TMPFS_MAGIC ? 'tmpfs' : type === HUGETLBFS_MAGIC ? 'hugetlbfs' : 'other';
+  return { hostAddress: file.start, fdPath, pageSize: fileSystem === 'hugetlbfs' ? bsize : PAGE_SIZE, fileSystem };
+}
+
+/** A device number as /proc/PID/maps prints it; the layout is that of makedev(3). */
+function deviceName(device: number): string {
+  const major = (device >>> 8) & 0xfff;
+  const minor = (device & 0xff) | ((device >>> 12) & 0xfff00);
+  return `${major.toString(16).padStart(2, '0')}:${minor.toString(16).padStart(2, '0')}`;
+}
+
+function readProperty(qmp: QmpClient, id: string, property: string): Promise<string> {
+  return qmp.execute<string>('qom-get', { path: `/objects/${id}`, property });
+}

@@ -1,0 +1,72 @@
+/**
+ * Pausing, resuming, announcing and ending a VM, with QEMU's own times.
+ *
+ * The STOP event is stamped when every vCPU has stopped and before the disks are drained (softmmu/cpus.c,
+ * do_vm_stop); RESUME just before the vCPUs are started (vm_start). So downtime is RESUME minus STOP, as near as QEMU
+ * lets us see.
+ */
+import type { ProcessIdentity } from '../linux/process.ts';
+import { signalProcess, waitForExit } from '../linux/process.ts';
+import type { QmpClient, QmpEvent, WaitOptions } from './qmp.ts';
+
+/** Time in which QEMU ends after `quit` before it is killed: it flushes its disks. */
+const QUIT_TIMEOUT_MS = 5_000;
+const TERMINATE_TIMEOUT_MS = 2_000;
+
+/** Pauses the vCPUs. A VM that is paused already stays so; `wasRunning` tells. */
+export async function stopVm(
+  qmp: QmpClient,
+  options: WaitOptions = {},
+): Promise<{ stoppedAtMs: number; wasRunning: boolean }> {
+  const atMs = await executeAndCatch(qmp, 'stop', 'STOP', options);
+  return { stoppedAtMs: atMs ?? Date.now(), wasRunning: atMs !== undefined };
+}
+
+/** Resumes the vCPUs. A VM that runs already goes on. */
+export async function contVm(qmp: QmpClient, options: WaitOptions = {}): Promise<{ resumedAtMs: number }> {
+  const atMs = await executeAndCatch(qmp, 'cont', 'RESUME', options);
+  return { resumedAtMs: atMs ?? Date.now() };
+}
+
+/** Tells the network where the VM is now: five packets for every network device, over about a second. */
+export async function announce(qmp: QmpClient): Promise<void> {
+  await qmp.execute('announce-self', { initial: 50, max: 550, rounds: 5, step: 100 });
+}
+
+export async function queryRunState(qmp: QmpClient): Promise<{ status: string; running: boolean }> {
+  return await qmp.execute<{ status: string; running: boolean }>('query-status');
+}
+
+/** Ends QEMU: asks, then SIGTERM, then SIGKILL. True when it is gone. */
+export async function quitQemu(qmp: QmpClient | undefined, identity: ProcessIdentity): Promise<boolean> {
+  // QEMU may close the connection before it answers; that it is gone is what counts, and that is looked at below.
+  const asked = await qmp?.execute('quit', undefined, { timeoutMs: QUIT_TIMEOUT_MS }).then(
+    () => true,
+    () => false,
+  );
+  qmp?.close();
+  if (asked && (await waitForExit(identity, { timeoutMs: QUIT_TIMEOUT_MS }))) return true;
+  signalProcess(identity, 'SIGTERM');
+  if (await waitForExit(identity, { timeoutMs: TERMINATE_TIMEOUT_MS })) return true;
+  signalProcess(identity, 'SIGKILL');
+  return await waitForExit(identity, { timeoutMs: QUIT_TIMEOUT_MS });
+}
+
+/** QEMU sends the event before the command's answer; undefined when there was nothing to change. */
+async function executeAndCatch(
+  qmp: QmpClient,
+  command: string,
+  event: string,
+  options: WaitOptions,
+): Promise<number | undefined> {
+  const seen: QmpEvent[] = [];
+  const remove = qmp.onEvent((received) => {
+    if (received.event === event) seen.push(received);
+  });
+  try {
+    await qmp.execute(command, undefined, options);
+    return seen.at(-1)?.timestampMs;
+  } finally {
+    remove();
+  }
+}

@@ -1,0 +1,43 @@
+/**
+ * What a VM is made from, checked and with every default filled in (docs/spec.md; the API validates it).
+ */
+
+export type AcceleratorChoice = 'auto' | 'kvm' | 'tcg';
+export type Accelerator = 'kvm' | 'tcg';
+
+export interface DiskSpec {
+  /** Image file or block device; the same contents at the same path on both hosts. */
+  readonly path: string;
+  readonly format: 'raw' | 'qcow2';
+  readonly readonly?: boolean;
+  /** Default `writeback`: QEMU flushes at the source and drops its cache at the destination, so it is safe to move. */
+  readonly cache?: 'none' | 'writeback' | 'writethrough' | 'directsync' | 'unsafe';
+}
+
+export interface VmSpec {
+  readonly name: string;
+  readonly memoryBytes: number;
+  readonly vcpus: number;
+  /** A machine type or an alias of one, such as `q35`. */
+  readonly machine: string;
+  readonly cpu: string;
+  readonly accel: AcceleratorChoice;
+  /** Binary: a path, or a name to look up in PATH. */
+  readonly qemu: string;
+  readonly boot?: { readonly kernel: string; readonly initrd?: string; readonly cmdline?: string };
+  /** BIOS image. */
+  readonly firmware?: string;
+  readonly disks: readonly DiskSpec[];
+  /** Further QEMU arguments, as they are. */
+  readonly qemuArgs: readonly string[];
+}
+
+/** Modern chipset with PCI Express; every QEMU since 2.4 has it, versioned, so it can be pinned. */
+export const DEFAULT_MACHINE = 'q35';
+
+/**
+ * The same features on every host, with KVM and with TCG, in every QEMU version (they belong to the machine type).
+ * `host` and `max` are not: they show what this CPU or this QEMU can do, and a guest that has seen a feature goes on
+ * using it where it is missing. Whoever has equal hosts may choose them; the fit check then compares what the guest sees.
+ */
+export const DEFAULT_CPU = 'qemu64';

@@ -1,0 +1,225 @@
+/**
+ * A connection over a Node socket: TCP now, and whatever else Node offers as a socket.
+ *
+ * Owns: the socket and its decoder. The socket reads straight into the decoder's buffer.
+ * Must hold: what `send` was given is written in one system call where the kernel has room; after the first error
+ * nothing is sent or handled any more.
+ */
+import { connect, Socket } from 'node:net';
+import { asGodwitError, GodwitError } from '../base/errors.ts';
+import { duplicateFd, setSocketOption, unacknowledgedBytes } from '../linux/socket.ts';
+import { FrameDecoder } from '../wire/decoder.ts';
+import type { PeerRole } from '../wire/frame-types.ts';
+import { type Connection, closedBy, type FrameHandler } from './connection.ts';
+
+/**
+ * Data that the other side has not acknowledged for this long means that the link or the host is gone: TCP itself
+ * would go on for a quarter of an hour.
+ */
+const UNACKNOWLEDGED_LIMIT_MS = 10_000;
+/** An idle connection is probed after this time, so that a host that is gone is noticed. */
+const KEEP_ALIVE_MS = 3000;
+/** How long a connection that was closed here waits for the other side to close it too. */
+const LINGER_MS = 1000;
+/** Where bytes go that come after the end. */
+const DISCARDED = new Uint8Array(64 * 1024);
+
+export interface StreamConnectionOptions {
+  readonly peer: string;
+  /** The role of the host at the other end. */
+  readonly peerRole: PeerRole;
+  /** `seen`: the opening was read by somebody else, as when a descriptor was handed over. */
+  readonly preface: 'expected' | 'seen';
+}
+
+export class StreamConnection implements Connection {
+  readonly peer: string;
+  readonly closed: Promise<GodwitError>;
+  #socket!: Socket;
+  #bytesSent = 0;
+  #bytesReceived = 0;
+  readonly #decoder: FrameDecoder;
+  #handler: FrameHandler | undefined;
+  #reason: GodwitError | undefined;
+  #resolveClosed!: (reason: GodwitError) => void;
+
+  private constructor(options: StreamConnectionOptions) {
+    this.peer = options.peer;
+    this.#decoder = new FrameDecoder(options.peerRole, options.preface);
+    this.closed = new Promise((resolve) => {
+      this.#resolveClosed = resolve;
+    });
+  }
+
+  /** Dials a host. @throws GW_PEER_UNREACHABLE */
+  static dial(
+    address: { host: string; port: number },
+    timeoutMs: number,
+    signal: AbortSignal,
+  ): Promise<StreamConnection> {
+    const peer = `${address.host}:${address.port}`;
+    const connection = new StreamConnection({ peer, peerRole: 'destination', preface: 'expected' });
+    return new Promise((resolve, reject) => {
+      const socket = connect({ ...address, noDelay: true, onread: connection.#onread() });
+      const fail = (reason: string, cause?: unknown) => {
+        clearTimeout(timer);
+        signal.removeEventListener('abort', aborted);
+        socket.destroy();
+        reject(new GodwitError('GW_PEER_UNREACHABLE', { peer, reason }, cause === undefined ? {} : { cause }));
+      };
+      const aborted = () => fail('the migration ended first', signal.reason);
+      const timer = setTimeout(() => fail(`no answer within ${timeoutMs} ms`), timeoutMs);
+      const failed = (error: Error) => fail(errorName(error));
+      signal.addEventListener('abort', aborted, { once: true });
+      socket.once('error', failed);
+      socket.once('connect', () => {
+        clearTimeout(timer);
+        signal.removeEventListener('abort', aborted);
+        socket.removeListener('error', failed);
+        connection.#attach(socket);
+        resolve(connection);
+      });
+      if (signal.aborted) aborted();
+    });
+  }
+
+  /** Takes over a connected TCP socket's descriptor. */
+  static fromFd(fd: number, options: StreamConnectionOptions): StreamConnection {
+    const connection = new StreamConnection(options);
+    // @types/node knows `onread` for connecting only; the constructor takes it as well (lib/net.js, Socket).
+    const init: ConstructorParameters<typeof Socket>[0] & { onread: unknown } = {
+      fd,
+      readable: true,
+      writable: true,
+      onread: connection.#onread(),
+    };
+    const socket = new Socket(init);
+    socket.setNoDelay(true);
+    connection.#attach(socket);
+    return connection;
+  }
+
+  get bytesSent(): number {
+    return this.#bytesSent;
+  }
+
+  get bytesReceived(): number {
+    return this.#bytesReceived;
+  }
+
+  get queuedBytes(): number {
+    return this.#socket.writableLength;
+  }
+
+  get unacknowledgedBytes(): number {
+    return this.#reason ? 0 : this.#socket.writableLength + unacknowledgedBytes(fdOf(this.#socket));
+  }
+
+  get isClosed(): boolean {
+    return this.#reason !== undefined;
+  }
+
+  send(...parts: readonly Uint8Array[]): Promise<void> {
+    if (this.#reason) return Promise.reject(this.#reason);
+    return new Promise((resolve, reject) => {
+      const socket = this.#socket;
+      const last = parts.length - 1;
+      if (last > 0) socket.cork();
+      for (let i = 0; i <= last; i++) {
+        this.#bytesSent += parts[i]!.length;
+        if (i < last) socket.write(parts[i]!);
+        else
+          socket.write(parts[i]!, (error) =>
+            error ? reject(this.#reason ?? closedBy(this.peer, errorName(error))) : resolve(),
+          );
+      }
+      if (last > 0) socket.uncork();
+    });
+  }
+
+  receive(handler: FrameHandler): void {
+    this.#handler = handler;
+    this.#drain();
+    if (!this.#reason) this.#socket.resume();
+  }
+
+  /** Stops reading and gives the descriptor away as a copy; this object is closed afterwards and the link stays up. */
+  detach(): number {
+    if (this.#reason) throw this.#reason;
+    const fd = duplicateFd(fdOf(this.#socket));
+    this.#fail(closedBy(this.peer, 'handed over'));
+    return fd;
+  }
+
+  close(): void {
+    if (this.#reason) return;
+    const reason = closedBy(this.peer, 'closed here');
+    this.#reason = reason;
+    // Closing with unread data would reset the connection, and the reset overtakes what was said last: what still
+    // comes is thrown away until the other side closes too.
+    this.#socket.resume();
+    this.#socket.end();
+    setTimeout(() => this.#socket.destroy(), LINGER_MS).unref();
+    this.#resolveClosed(reason);
+  }
+
+  destroy(reason: GodwitError = closedBy(this.peer, 'closed here')): void {
+    this.#fail(reason);
+  }
+
+  #onread(): { buffer: () => Uint8Array; callback: (bytes: number) => boolean } {
+    return {
+      buffer: () => (this.#reason ? DISCARDED : this.#decoder.writable()),
+      callback: (bytes) => {
+        this.#bytesReceived += bytes;
+        if (this.#reason) return true;
+        this.#decoder.commit(bytes);
+        this.#drain();
+        return this.#handler !== undefined;
+      },
+    };
+  }
+
+  #attach(socket: Socket): void {
+    this.#socket = socket;
+    const fd = fdOf(socket);
+    setSocketOption(fd, 'userTimeoutMs', UNACKNOWLEDGED_LIMIT_MS);
+    // With a user timeout the kernel gives up on an idle connection at its first unanswered probe after that time.
+    socket.setKeepAlive(true, KEEP_ALIVE_MS);
+    socket.on('error', (error) => this.#fail(closedBy(this.peer, errorName(error))));
+    socket.on('end', () => this.#fail(closedBy(this.peer, 'the other host closed it')));
+    socket.on('close', () => this.#fail(closedBy(this.peer, 'the other host closed it')));
+    if (!this.#handler) socket.pause();
+  }
+
+  #drain(): void {
+    while (this.#handler && !this.#reason) {
+      try {
+        const step = this.#decoder.next();
+        if (step.kind === 'needMore') return;
+        this.#handler(step);
+      } catch (error) {
+        this.#fail(asGodwitError(error));
+      }
+    }
+  }
+
+  #fail(reason: GodwitError): void {
+    if (this.#reason) {
+      this.#socket.destroy();
+      return;
+    }
+    this.#reason = reason;
+    this.#socket.destroy();
+    this.#resolveClosed(reason);
+  }
+}
+
+/** Node does not tell the descriptor of a socket in any public way; the handle has had it since Node 0.x. */
+function fdOf(socket: Socket): number {
+  return (socket as unknown as { _handle: { fd: number } })._handle.fd;
+}
+
+function errorName(error: Error): string {
+  return (error as NodeJS.ErrnoException).code ?? error.message;
+}

@@ -1,0 +1,56 @@
+/**
+ * Every bound on what a peer may send.
+ *
+ * Owns: the numbers. docs/protocol.md repeats them and a test compares.
+ * Must hold: no buffer, array or loop in godwit is sized by a number from the wire that has not been held against one
+ * of these first.
+ */
+
+export const PROTOCOL_VERSION = 1;
+/** Version N speaks N-1 as well, so a fleet can be updated one host at a time. There is nothing before 1. */
+export const MIN_PROTOCOL_VERSION = 1;
+
+export const FRAME_HEADER_BYTES = 8;
+export const RUN_BYTES = 12;
+export const REPLY_RUN_BYTES = 16;
+export const PAGE_DIGEST_BYTES = 16;
+
+/** No frame of any type is larger. Half of the decoder's buffer, so that a frame always fits behind another one. */
+export const MAX_FRAME_PAYLOAD = 2 * 1024 * 1024;
+export const DECODER_BUFFER_BYTES = 4 * 1024 * 1024;
+
+/** 1 MiB of page data a frame: the size of the staging copy; larger frames gained nothing on loopback. */
+export const MAX_PAGES_PER_FRAME = 256;
+/** A list of runs is cut into parts of this many: 768 KiB a part. */
+export const MAX_RUNS_PER_PART = 65_536;
+/** QEMU writes its device state, some 300 kB in all, in pieces of 32 KiB; a socket read is 64 KiB. */
+export const MAX_STATE_CHUNK = 1024 * 1024;
+export const MAX_CONSOLE_CHUNK = 256 * 1024;
+
+/** Control messages are small, but the offer carries QEMU's whole command line. */
+export const MAX_CONTROL_BYTES = 64 * 1024;
+export const MAX_OFFER_BYTES = 1024 * 1024;
+
+/** 8 TiB: page numbers and counts stay below 2^31, so bit operations on them are exact and a run's count fits a u32. */
+export const MAX_GUEST_PAGES: number = 2 ** 31;
+export const MAX_MEMORY_REGIONS = 64;
+
+/** The lengths of texts, counted in UTF-16 units, and of lists. */
+export const MAX_NAME_LENGTH = 63;
+export const MAX_WORD_LENGTH = 255;
+export const MAX_PATH_LENGTH = 4096;
+export const MAX_TEXT_LENGTH = 8192;
+/** Linux itself allows 128 KiB for one argument; a JSON `-device` or `-blockdev` is below 1 KiB. */
+export const MAX_ARGUMENT_LENGTH = 32 * 1024;
+export const MAX_ARGUMENTS = 4096;
+export const MAX_DISKS = 256;
+export const MAX_CPU_FEATURES = 1024;
+export const MAX_FEATURES = 64;
+export const MAX_NOTES = 64;
+export const MAX_TIMINGS = 32;
+/** One digest for every 64 MiB up to 64 GiB; a larger guest sends the total only. */
+export const MAX_DIGEST_CHUNKS = 1024;
+
+/** Free-form JSON (facts, error details): how deep and how many values in all. */
+export const MAX_JSON_DEPTH = 8;
+export const MAX_JSON_VALUES = 4096;

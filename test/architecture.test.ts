@@ -1,0 +1,137 @@
+/**
+ * The arrows of the design: which folder of src/ may import which, and who may touch the world outside.
+ */
+import { globSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { expect, test } from 'vitest';
+import { type Import, readImports } from './support/imports.ts';
+
+interface Arrows {
+  /** Folders of src/, or single files. */
+  readonly from: readonly string[];
+  /** These with `import type` only. */
+  readonly types?: readonly string[];
+}
+
+/** The words of a migration, pure: the API and its users speak in them. */
+const WORDS = 'migration/request.ts';
+
+/** The folder `.` is src/ itself. */
+const ARROWS: Readonly<Record<string, Arrows>> = {
+  base: { from: [] },
+  wire: { from: ['base'] },
+  linux: { from: ['base'] },
+  qemu: { from: ['base', 'linux'] },
+  memory: { from: ['base', 'linux'] },
+  transfer: { from: ['base', 'linux', 'wire', 'memory'] },
+  migration: { from: ['base', 'linux', 'qemu', 'wire', 'memory', 'transfer'] },
+  api: { from: ['base', WORDS], types: ['migration'] },
+  client: { from: ['base', 'api'], types: ['migration'] },
+  host: { from: ['base', 'linux', 'qemu', 'wire', 'memory', 'transfer', 'migration', 'api'] },
+  cli: { from: ['base', 'api', 'client', WORDS, 'host/run-host.ts', 'host/doctor.ts'], types: ['migration'] },
+  '.': { from: ['base', 'api', 'client', WORDS], types: ['migration'] },
+};
+
+/** Folders that import neither packages nor node's modules, but for those named. */
+const PURE: Readonly<Record<string, readonly string[]>> = { base: [], wire: ['zod'] };
+
+/** Who may use what reaches outside; what is not named here is free where the folder is not pure. */
+const RESERVED: Readonly<Record<string, readonly string[]>> = {
+  koffi: ['linux/raw.ts'],
+  'node:child_process': ['linux', 'qemu'],
+  'node:worker_threads': ['linux', 'migration'],
+  'node:net': ['api', 'qemu', 'transfer', 'migration'],
+  'node:http': ['api', 'client', 'host'],
+  fastify: ['api'],
+  'fastify-type-provider-zod': ['api'],
+  '@fastify/swagger': ['api'],
+  undici: ['client'],
+  pino: ['host'],
+  'prom-client': ['host'],
+  commander: ['cli'],
+  'cli-progress': ['cli'],
+};
+
+/** Far fewer than there are: a search that finds nothing must not pass. */
+const FEWEST_FILES = 100;
+const FEWEST_IMPORTS = 400;
+
+const source = fileURLToPath(new URL('../src/', import.meta.url));
+const files = globSync('**/*.ts', { cwd: source })
+  .filter((path) => !path.endsWith('.test.ts'))
+  .map((path) => ({ path, imports: readImports(path, readFileSync(source + path, 'utf8')) }));
+
+test('the search sees the tree', () => {
+  expect(files.length).toBeGreaterThan(FEWEST_FILES);
+  expect(files.flatMap(({ imports }) => imports).length).toBeGreaterThan(FEWEST_IMPORTS);
+  expect([...new Set(files.map(({ path }) => folderOf(path)))].sort()).toEqual(Object.keys(ARROWS).sort());
+});
+
+test('every import follows an arrow of the design', () => {
+  const astray = eachImport(({ path, target, relative, typeOnly }) => {
+    const { from, types = [] } = ARROWS[folderOf(path)] ?? { from: [] };
+    return !relative || folderOf(path) === folderOf(target) || isIn(typeOnly ? [...from, ...types] : from, target);
+  });
+  expect(astray).toEqual([]);
+});
+
+test('pure folders import nothing from outside', () => {
+  const impure = eachImport(({ path, target, relative }) => {
+    const allowed = PURE[folderOf(path)];
+    return relative || allowed === undefined || allowed.includes(target);
+  });
+  expect(impure).toEqual([]);
+});
+
+test('what reaches outside is used only where it may be', () => {
+  const trespassing = eachImport(({ path, target, relative }) => {
+    const allowed = relative ? undefined : RESERVED[target];
+    return allowed === undefined || isIn(allowed, path);
+  });
+  expect(trespassing).toEqual([]);
+});
+
+test('the reader finds every form of import, and no comment', () => {
+  const text = [
+    "import { a } from './a.ts';",
+    "import type { B } from '../wire/b.ts';",
+    'import {\n  c,\n  type D,\n} from "./never.ts";',
+    "import {\n  c,\n  type D,\n} from '../memory/c.ts';",
+    "export type { E } from './e.ts';",
+    "export * from './f.ts';",
+    "import './g.ts';",
+    "import * as fs from 'node:fs';",
+    "import undici, { type Pool } from 'undici/pool';",
+    "const h = await import('../api/h.ts');",
+    "// import { x } from './x.ts';",
+    " * import { y } from 'godwit';",
+    "/* import { z } from './z.ts'; */",
+    "export const name = 'value';",
+  ].join('\n');
+  expect(readImports('linux/file.ts', text).map(({ target, typeOnly }) => [target, typeOnly])).toEqual([
+    ['linux/a.ts', false],
+    ['wire/b.ts', true],
+    ['memory/c.ts', false],
+    ['linux/e.ts', true],
+    ['linux/f.ts', false],
+    ['linux/g.ts', false],
+    ['node:fs', false],
+    ['undici', false],
+    ['api/h.ts', false],
+  ]);
+});
+
+/** The imports for which the rule does not hold, as text. */
+function eachImport(isAllowed: (each: Import & { readonly path: string }) => boolean): string[] {
+  return files.flatMap(({ path, imports }) =>
+    imports.filter((each) => !isAllowed({ ...each, path })).map(({ target }) => `${path} → ${target}`),
+  );
+}
+
+function folderOf(path: string): string {
+  return path.includes('/') ? path.slice(0, path.indexOf('/')) : '.';
+}
+
+function isIn(places: readonly string[], path: string): boolean {
+  return places.includes(folderOf(path)) || places.includes(path);
+}

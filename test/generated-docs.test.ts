@@ -1,0 +1,85 @@
+import type { Command } from 'commander';
+import { expect, test } from 'vitest';
+import type { z } from 'zod';
+import { EventBodySchema } from '../src/api/event-schema.ts';
+import { HostSchema } from '../src/api/host-schema.ts';
+import {
+  CheckResultSchema,
+  MigrateSchema,
+  MigrationSchema,
+  ProgressSchema,
+  TuneSchema,
+} from '../src/api/migration-schema.ts';
+import { buildApiServer } from '../src/api/server.ts';
+import type { HostService } from '../src/api/service.ts';
+import { AdoptSchema, StopSchema, VmSchema, VmSpecSchema } from '../src/api/vm-schema.ts';
+import { CommandContext } from '../src/cli/command-context.ts';
+import { PROCESS_IO } from '../src/cli/io.ts';
+import { createProgram } from '../src/cli/main.ts';
+import { HostConfigSchema } from '../src/host/config.ts';
+import { comparePart, fieldTable } from './support/generated-docs.ts';
+
+test.each([
+  ['spec.md', 'VmSpec', VmSpecSchema, 'input'],
+  ['spec.md', 'HostConfig', HostConfigSchema, 'input'],
+  ['api.md', 'MigrateRequest', MigrateSchema, 'input'],
+  ['api.md', 'TuneRequest', TuneSchema, 'input'],
+  ['api.md', 'AdoptRequest', AdoptSchema, 'input'],
+  ['api.md', 'StopRequest', StopSchema, 'input'],
+  ['api.md', 'Vm', VmSchema, 'output'],
+  ['api.md', 'Migration', MigrationSchema.omit({ report: true, options: true, progress: true }), 'output'],
+  ['api.md', 'MigrationProgress', ProgressSchema, 'output'],
+  ['api.md', 'CheckResult', CheckResultSchema, 'output'],
+  ['api.md', 'Host', HostSchema, 'output'],
+] as const)('docs/%s: the fields of %s are those of the schema', (file, name, schema, io) => {
+  const { documented, generated } = comparePart(file, name, fieldTable(schema as z.ZodType, io));
+  expect(documented).toBe(generated);
+});
+
+test('docs/api.md: the routes are those of the server', async () => {
+  const app = await buildApiServer({
+    service: {} as HostService,
+    access: { token: null, needsToken: () => false },
+    version: '0.0.0',
+  });
+  const { paths } = app.swagger() as unknown as { paths: Record<string, Record<string, { summary: string }>> };
+  const routes = Object.entries(paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, { summary }]) => `| ${method.toUpperCase()} | \`${path}\` | ${summary} |`),
+  );
+  const table = ['| method | path | |', '|---|---|---|', ...routes].join('\n');
+  const { documented, generated } = comparePart('api.md', 'routes', table);
+  await app.close();
+  expect(documented).toBe(generated);
+});
+
+test('docs/api.md: the kinds of events are those of the schema', () => {
+  const rows = EventBodySchema.options.map((option) => {
+    const { kind, ...rest } = option.shape;
+    return `| \`${kind.value}\` | ${Object.keys(rest)
+      .map((field) => `\`${field}\``)
+      .join(' ')} |`;
+  });
+  const table = ['| kind | with |', '|---|---|', ...rows].join('\n');
+  const { documented, generated } = comparePart('api.md', 'events', table);
+  expect(documented).toBe(generated);
+});
+
+test('docs/cli.md: the options are those of the commands', () => {
+  const program = createProgram(new CommandContext(PROCESS_IO));
+  const texts = listCommands(program).map((command) => {
+    command.configureHelp({ showGlobalOptions: false, helpWidth: 110 });
+    return `### ${pathOf(command)}\n\n\`\`\`\n${command.helpInformation().trimEnd()}\n\`\`\``;
+  });
+  const { documented, generated } = comparePart('cli.md', 'commands', texts.join('\n\n'));
+  expect(documented).toBe(generated);
+});
+
+function listCommands(command: Command): Command[] {
+  const children = command.commands.filter((child) => child.name() !== 'help');
+  const own = children.length === 0 || command.parent === null ? [command] : [];
+  return [...own, ...children.flatMap(listCommands)];
+}
+
+function pathOf(command: Command): string {
+  return command.parent === null ? command.name() : `${pathOf(command.parent)} ${command.name()}`;
+}

@@ -1,0 +1,126 @@
+/**
+ * A process for kernel tests to experiment on: it maps a file of /dev/shm and touches pages on command.
+ *
+ * Owns: the process and the file. A thread of it may wait for ever for a page: the answer then never comes, `command`
+ * gives up after a while, and disposing kills the process.
+ */
+import { type ChildProcessWithoutNullStreams, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+
+const ANSWER_DEADLINE_MS = 5000;
+const PAGE_SIZE = 4096;
+
+export class GuineaPig implements AsyncDisposable {
+  readonly pid: number;
+  readonly path: string;
+  readonly pageCount: number;
+  /** Where the process has mapped the file. */
+  readonly start: bigint;
+  readonly #child: ChildProcessWithoutNullStreams;
+  readonly #directory: string;
+  readonly #lines: AsyncIterator<string>;
+  readonly #exit: Promise<unknown>;
+  readonly #mounted: boolean;
+
+  private constructor(
+    child: ChildProcessWithoutNullStreams,
+    directory: string,
+    pageCount: number,
+    start: bigint,
+    lines: AsyncIterator<string>,
+    mounted: boolean,
+  ) {
+    this.#mounted = mounted;
+    this.#child = child;
+    this.#directory = directory;
+    this.#lines = lines;
+    this.#exit = once(child, 'exit');
+    this.pid = child.pid!;
+    this.path = join(directory, 'ram');
+    this.pageCount = pageCount;
+    this.start = start;
+  }
+
+  /** @param roomPages - give it a file system of its own with room for so many pages (needs root) */
+  static async start(pageCount: number, roomPages?: number): Promise<GuineaPig> {
+    const directory = mkdtempSync('/dev/shm/godwit-test-');
+    if (roomPages !== undefined) {
+      execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${roomPages * 4}k`, 'godwit-test', directory]);
+    }
+    const path = join(directory, 'ram');
+    const file = openSync(path, 'w');
+    ftruncateSync(file, pageCount * PAGE_SIZE);
+    closeSync(file);
+    const child = spawn(compile(), [path], { stdio: ['pipe', 'pipe', 'pipe'] });
+    const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+    const first = await lines.next();
+    return new GuineaPig(child, directory, pageCount, BigInt(`0x${first.value}`), lines, roomPages !== undefined);
+  }
+
+  addressOf(page: number): bigint {
+    return this.start + BigInt(page * PAGE_SIZE);
+  }
+
+  async write(page: number, value: number): Promise<void> {
+    this.send(`w ${page} ${value}`);
+    await this.answer();
+  }
+
+  async writeEverySecond(): Promise<void> {
+    this.send('e');
+    await this.answer();
+  }
+
+  async read(page: number): Promise<number> {
+    this.send(`r ${page}`);
+    return Number(await this.answer());
+  }
+
+  /** Touches the page on another thread; its answer `PAGE=VALUE` comes when the page is there. */
+  async readOnThread(page: number): Promise<void> {
+    this.send(`t ${page}`);
+    await this.answer();
+  }
+
+  send(command: string): void {
+    this.#child.stdin.write(`${command}\n`);
+  }
+
+  async answer(): Promise<string> {
+    let timer: NodeJS.Timeout | undefined;
+    const deadline = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(new Error('The guinea pig does not answer')), ANSWER_DEADLINE_MS);
+    });
+    try {
+      return (await Promise.race([this.#lines.next(), deadline])).value;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async kill(): Promise<void> {
+    if (this.#child.exitCode === null && this.#child.signalCode === null) this.#child.kill('SIGKILL');
+    await this.#exit;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.kill();
+    if (this.#mounted) execFileSync('umount', [this.#directory]);
+    rmSync(this.#directory, { recursive: true, force: true });
+  }
+}
+
+let binary: string | undefined;
+
+function compile(): string {
+  if (binary !== undefined) return binary;
+  const directory = mkdtempSync(join(tmpdir(), 'godwit-guinea-pig-'));
+  process.once('exit', () => rmSync(directory, { recursive: true, force: true }));
+  binary = join(directory, 'guinea-pig');
+  execFileSync('cc', ['-O1', '-pthread', '-o', binary, new URL('guinea-pig.c', import.meta.url).pathname]);
+  return binary;
+}

@@ -1,0 +1,62 @@
+/**
+ * A host daemon in this process, with a scripted engine and a VM that is this process itself (nothing may kill it).
+ */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { GodwitClient } from '../../src/client/godwit-client.ts';
+import { type HostSettings, resolveConfig } from '../../src/host/config.ts';
+import { type Daemon, startDaemon } from '../../src/host/daemon.ts';
+import { openLogger } from '../../src/host/logger.ts';
+import { VmStore } from '../../src/host/vm-store.ts';
+import { identifyProcess } from '../../src/linux/process.ts';
+import type { VmRecord } from '../../src/migration/vm-record.ts';
+import { QuietQmp } from './quiet-qmp.ts';
+import { ScriptedEngine, sampleRecord } from './scripted-engine.ts';
+
+export interface TrialDaemon extends AsyncDisposable {
+  readonly daemon: Daemon;
+  readonly client: GodwitClient;
+  readonly engine: ScriptedEngine;
+  readonly qmp: QuietQmp;
+  readonly record: VmRecord;
+  readonly state: string;
+}
+
+export async function startTrialDaemon(
+  options: { settings?: HostSettings; token?: string; prepare?: (engine: ScriptedEngine, state: string) => void } = {},
+): Promise<TrialDaemon> {
+  const state = mkdtempSync(join(tmpdir(), 'godwit-trial-'));
+  const run = join(state, 'vms', 'web1', 'first');
+  mkdirSync(run, { recursive: true });
+  const qmp = await QuietQmp.open(join(run, 'qmp.sock'));
+  const self = identifyProcess(process.pid)!;
+  const consoleLogPath = join(run, 'console.log');
+  writeFileSync(consoleLogPath, 'hello from the guest\n');
+  const record = sampleRecord({ ...self, qmpPath: join(run, 'qmp.sock'), consoleLogPath });
+  new VmStore(state).save({ record, spec: null, notes: [], ended: null });
+  const engine = new ScriptedEngine();
+  options.prepare?.(engine, state);
+  const config = resolveConfig(
+    { name: 'a', listen: '127.0.0.1:0', migrationListen: '127.0.0.1:0', state, ...options.settings },
+    { terminal: false, ...(options.token === undefined ? {} : { token: options.token }) },
+  );
+  const log = openLogger({ level: 'silent', format: 'json', name: 'a' });
+  const daemon = await startDaemon(config, { engine, log, version: '0.0.0' });
+  const token = options.token === undefined ? {} : { token: options.token };
+  const client = new GodwitClient({ url: daemon.api[0]!, ...token });
+  return {
+    daemon,
+    client,
+    engine,
+    qmp,
+    record,
+    state,
+    async [Symbol.asyncDispose]() {
+      await client.close();
+      await daemon.close();
+      await qmp[Symbol.asyncDispose]();
+      rmSync(state, { recursive: true, force: true });
+    },
+  };
+}

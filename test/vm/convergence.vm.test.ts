@@ -1,0 +1,240 @@
+/** A VM that changes memory faster than it can be sent: throttling, giving up, deadlines, limits that change. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { FIRST_USABLE_PAGE } from '../../guest/tiny/layout.ts';
+import type { MigrateBody } from '../../src/api/migration-schema.ts';
+import { hasCode } from '../../src/base/errors.ts';
+import { PAGE_SIZE } from '../../src/base/page.ts';
+import { requireCapability } from '../support/capability.ts';
+import {
+  beginMigration,
+  completedReport,
+  createTinyVm,
+  HostPair,
+  isFree,
+  openTinyGuest,
+  type WatchedMigration,
+} from '../support/host-pair.ts';
+import { checkLeaks } from '../support/leak-check.ts';
+import { LinkProxy } from '../support/link-proxy.ts';
+import { measureWork, noMarks, nothingRemains } from '../support/traces.ts';
+
+checkLeaks();
+
+const VM = 'writer';
+const MIB = 2 ** 20;
+/** 16 MiB that are written again and again. */
+const WORKING_PAGES = 4096;
+/** Every page has contents, also those that the guest has not come to yet. */
+const FILL = { firstPage: FIRST_USABLE_PAGE, pageCount: WORKING_PAGES };
+/** A whole pass takes half a second. */
+const LIMIT_BYTES_PER_SECOND = 32 * MIB;
+const LIMIT_PAGES_PER_SECOND = LIMIT_BYTES_PER_SECOND / PAGE_SIZE;
+const MAX_DOWNTIME_MS = 100;
+/** The machine is shared: a predicted downtime is a prediction. */
+const DOWNTIME_TOLERANCE_MS = 150;
+
+let pair: HostPair;
+let link: LinkProxy;
+
+async function begin(request: Partial<MigrateBody>): Promise<WatchedMigration> {
+  const limits = { bandwidthBytesPerSecond: LIMIT_BYTES_PER_SECOND, maxDowntimeMs: MAX_DOWNTIME_MS };
+  return await beginMigration(pair.a, VM, { to: link.address, ...limits, ...request });
+}
+
+/** Makes the guest write about so many pages a second, whatever this machine can do now. */
+async function writeAbout(pagesPerSecond: number): Promise<void> {
+  using guest = await openTinyGuest(pair.a, VM);
+  const trialDelay = 50_000;
+  guest.change({ delay: trialDelay });
+  const trial = await measureWork(guest, 200);
+  guest.change({ delay: Math.round((trialDelay * trial) / pagesPerSecond) });
+}
+
+async function isIntactAtB(): Promise<void> {
+  const { pid, state } = await isFree(pair.b, VM);
+  expect(state).toBe('running');
+  using guest = await openTinyGuest(pair.b, VM);
+  await guest.pagesWritten(50);
+  await pair.b.client.actOnVm(VM, 'pause');
+  const invariant = guest.checkInvariant();
+  await pair.b.client.actOnVm(VM, 'resume');
+  expect(invariant).toEqual({ ok: true });
+  await noMarks(pid!);
+  await nothingRemains(pair.a, VM);
+}
+
+requireCapability('vm')('convergence', () => {
+  beforeAll(async () => {
+    pair = await HostPair.open();
+    link = await LinkProxy.open(pair.b.host.migration);
+    await createTinyVm(pair.a, {
+      name: VM,
+      guest: { firstPage: FIRST_USABLE_PAGE, pageCount: WORKING_PAGES, fill: FILL },
+    });
+  });
+  beforeEach(async () => {
+    await pair.bring(VM, pair.a);
+    link.shape({ bytesPerSecond: undefined });
+  });
+  afterAll(async () => {
+    await link?.[Symbol.asyncDispose]();
+    await pair?.[Symbol.asyncDispose]();
+  });
+
+  test('pre-copy slows a VM that writes at twice the rate of the link until it converges', async () => {
+    await writeAbout(2 * LIMIT_PAGES_PER_SECOND);
+    const report = completedReport(await (await begin({ mode: 'pre-copy' })).ended);
+    expect(report.postCopy).toBeNull();
+    expect(report.throttle.mechanism).not.toBe('none');
+    expect(report.throttle.maxPercent).toBeGreaterThan(30);
+    expect(report.rounds.map(({ rule }) => rule)).toContain('S3');
+    expect(report.rounds.at(-1)!.rule).toMatch(/^V3-(threshold|fixed-costs)$/);
+    expect(report.downtimeMs).toBeLessThan(MAX_DOWNTIME_MS + DOWNTIME_TOLERANCE_MS);
+    const [first, last] = [report.rounds[0]!, report.rounds.at(-1)!];
+    expect(last.modificationPagesPerSecond).toBeLessThan(first.modificationPagesPerSecond);
+    await isIntactAtB();
+  });
+
+  test('auto goes to post-copy where pre-copy would not converge', async () => {
+    await writeAbout(4 * LIMIT_PAGES_PER_SECOND);
+    const report = completedReport(await (await begin({ mode: 'auto' })).ended);
+    expect(report.postCopy).not.toBeNull();
+    expect(report.rounds.at(-1)!.rule).toMatch(/^S7-/);
+    expect(report.throttle.maxPercent).toBeLessThanOrEqual(50);
+    expect(report.downtimeMs).toBeLessThan(MAX_DOWNTIME_MS + DOWNTIME_TOLERANCE_MS);
+    await isIntactAtB();
+  });
+
+  test('auto stays with pre-copy for a VM that converges by itself', async () => {
+    await writeAbout(LIMIT_PAGES_PER_SECOND / 40);
+    const report = completedReport(await (await begin({ mode: 'auto' })).ended);
+    expect(report.postCopy).toBeNull();
+    expect(report.throttle.maxPercent).toBe(0);
+    expect(report.rounds.at(-1)!.rule).toMatch(/^V3-/);
+    await isIntactAtB();
+  });
+
+  // A machine that does not let the guest run for half a second makes it converge, and rightly so: then once more.
+  test('pre-copy without throttling gives up, and the VM stays', { retry: 2 }, async () => {
+    await writeAbout(4 * LIMIT_PAGES_PER_SECOND);
+    const request = { mode: 'pre-copy', throttle: { enabled: false } } as const;
+    const limits = { bandwidthBytesPerSecond: LIMIT_BYTES_PER_SECOND, maxDowntimeMs: 5 };
+    const migration = await beginMigration(pair.a, VM, { to: pair.b.host.migration, ...limits, ...request });
+    const { report } = await migration.ended;
+    expect(report).toMatchObject({ outcome: 'failed', owner: 'a', error: { code: 'GW_MIGRATION_NO_CONVERGENCE' } });
+    expect(report!.rounds.length).toBeGreaterThanOrEqual(30);
+    expect(report!.rounds.at(-1)!.rule).toBe('V3-no-progress');
+    expect(report!.throttle).toMatchObject({ maxPercent: 0, activeMs: 0 });
+    expect(await isFree(pair.a, VM)).toMatchObject({ state: 'running' });
+    await nothingRemains(pair.b, VM);
+  });
+
+  test('--timeout with --on-timeout cancel: the VM stays, in time', async () => {
+    await writeAbout(4 * LIMIT_PAGES_PER_SECOND);
+    // One pass alone would take four seconds.
+    const words = ['migrate', VM, '--to', link.address, '--mode', 'pre-copy', '--bandwidth', '4MiB/s', '--no-throttle'];
+    const limits = ['--timeout', '1500ms', '--on-timeout', 'cancel', '--json'];
+    const { status, json } = await pair.a.host.cli([...words, ...limits]);
+    expect(status).toBe(1);
+    expect(json).toMatchObject({ outcome: 'failed', owner: 'a', error: { code: 'GW_MIGRATION_TIMEOUT' } });
+    expect(json.totalMs).toBeGreaterThan(1400);
+    expect(json.totalMs).toBeLessThan(3000);
+    expect(await isFree(pair.a, VM)).toMatchObject({ state: 'running' });
+    await nothingRemains(pair.b, VM);
+  });
+
+  test('--on-timeout pause: the VM moves in time, in the middle of a round', async () => {
+    await writeAbout(LIMIT_PAGES_PER_SECOND / 10);
+    const request = { mode: 'pre-copy', throttle: { enabled: false }, timeoutMs: 1500, onTimeout: 'pause' } as const;
+    const report = completedReport(await (await begin({ ...request, bandwidthBytesPerSecond: 4 * MIB })).ended);
+    expect(report.rounds.at(-1)!.rule).toBe('deadline');
+    expect(report.postCopy).toBeNull();
+    // The first pass alone would have taken four seconds.
+    expect(report.totalMs).toBeLessThan(3500);
+    await isIntactAtB();
+  });
+
+  test('--on-timeout post-copy: what is left follows after the VM', async () => {
+    await writeAbout(LIMIT_PAGES_PER_SECOND);
+    link.shape({ bytesPerSecond: 8 * MIB });
+    // A hybrid's pass would take two seconds and what it leaves two more.
+    const request = { mode: 'hybrid', timeoutMs: 1000, onTimeout: 'post-copy', bandwidthBytesPerSecond: 0 } as const;
+    const migration = await begin(request);
+    const report = completedReport(await migration.ended);
+    expect(report.postCopy!.missingPages).toBeGreaterThan(0);
+    await isIntactAtB();
+  });
+
+  test('switch-postcopy takes effect in the middle of a round', async () => {
+    await writeAbout(100);
+    const migration = await begin({ mode: 'auto', bandwidthBytesPerSecond: MIB });
+    await migration.progresses('it has begun to send', ({ sentBytes }) => sentBytes > MIB / 2);
+    const atMs = performance.now();
+    await pair.a.host.json(['migration', 'switch-postcopy', migration.id]);
+    await migration.reaches('serving');
+    // The first pass alone would have taken 16 s.
+    expect(performance.now() - atMs).toBeLessThan(4000);
+    await pair.a.client.tuneMigration(migration.id, { bandwidthBytesPerSecond: 0 });
+    const report = completedReport(await migration.ended);
+    expect(report.postCopy!.missingPages).toBeGreaterThan(WORKING_PAGES / 2);
+    await isIntactAtB();
+  });
+
+  test('switch-postcopy is refused to a migration that must not', async () => {
+    await writeAbout(100);
+    const migration = await begin({ mode: 'pre-copy', bandwidthBytesPerSecond: 4 * MIB });
+    await migration.reaches('copying');
+    const conflict = (error: unknown): boolean => hasCode(error, 'GW_CONFLICT');
+    await expect(pair.a.client.switchToPostCopy(migration.id)).rejects.toSatisfy(conflict);
+    await migration.cancel();
+    await migration.ended;
+  });
+
+  test('a bandwidth limit is kept within a tenth, and a new one at once', async () => {
+    await writeAbout(100);
+    const migration = await begin({ mode: 'pre-copy', bandwidthBytesPerSecond: 4 * MIB });
+    await migration.reaches('copying');
+    await link.carries(MIB / 2, 'up');
+    const rateOver = async (ms: number): Promise<number> => {
+      const from = { bytes: link.bytes.up, atMs: performance.now() };
+      await delay(ms);
+      return ((link.bytes.up - from.bytes) * 1000) / (performance.now() - from.atMs);
+    };
+    const slow = await rateOver(1000);
+    expect(slow).toBeGreaterThan(4 * MIB * 0.8);
+    expect(slow).toBeLessThan(4 * MIB * 1.1);
+    await pair.a.host.json(['migration', 'tune', migration.id, '--bandwidth', '8MiB/s']);
+    const faster = await rateOver(500);
+    expect(faster).toBeGreaterThan(8 * MIB * 0.7);
+    expect(faster).toBeLessThan(8 * MIB * 1.1);
+    expect((await pair.a.client.showMigration(migration.id)).options).toMatchObject({
+      bandwidthBytesPerSecond: 8 * MIB,
+    });
+    await pair.a.client.tuneMigration(migration.id, { bandwidthBytesPerSecond: 0 });
+    completedReport(await migration.ended);
+    await isIntactAtB();
+  });
+
+  test('a higher downtime limit lets a migration finish that would go on', async () => {
+    await writeAbout(4 * LIMIT_PAGES_PER_SECOND);
+    const migration = await begin({ mode: 'pre-copy', throttle: { enabled: false } });
+    await migration.progresses('some rounds', ({ round }) => round > 3);
+    await pair.a.host.json(['migration', 'tune', migration.id, '--max-downtime', '5s']);
+    const report = completedReport(await migration.ended);
+    expect(report.rounds.at(-1)!.rule).toBe('V3-threshold');
+    await isIntactAtB();
+  });
+
+  test('progress never goes back, ends at 100, and the verdict says why', async () => {
+    await writeAbout(2 * LIMIT_PAGES_PER_SECOND);
+    const migration = await begin({ mode: 'pre-copy' });
+    completedReport(await migration.ended);
+    const percents = migration.progress.map(({ percent }) => percent);
+    expect(percents).toEqual(percents.toSorted((a, b) => a - b));
+    expect(percents.at(-1)).toBe(100);
+    const verdicts = new Set(migration.progress.map(({ verdict }) => verdict.kind));
+    expect([...verdicts]).toEqual(expect.arrayContaining(['throttling', 'finishing']));
+    expect([...new Set(migration.phases)]).toEqual(['preparing', 'copying', 'stopping', 'committed', 'released']);
+  });
+});

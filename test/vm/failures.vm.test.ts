@@ -1,0 +1,303 @@
+/**
+ * What goes wrong while a VM moves. Before the commit the VM runs on at the source, unslowed and untracked, and nothing
+ * is left at the destination; after it the VM goes on at the destination.
+ */
+import { randomBytes } from 'node:crypto';
+import { connect } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { FIRST_USABLE_PAGE } from '../../guest/tiny/layout.ts';
+import type { MigrateBody, ReportView } from '../../src/api/migration-schema.ts';
+import { identifyProcess, signalProcess } from '../../src/linux/process.ts';
+import { requireCapability } from '../support/capability.ts';
+import { freePort } from '../support/free-port.ts';
+import { runCli } from '../support/godwit-cli.ts';
+import {
+  beginMigration,
+  completedReport,
+  createTinyVm,
+  HostPair,
+  isFree,
+  openTinyGuest,
+  type WatchedMigration,
+} from '../support/host-pair.ts';
+import { checkLeaks } from '../support/leak-check.ts';
+import { LinkProxy } from '../support/link-proxy.ts';
+import { listQemus, noMarks, nothingRemains } from '../support/traces.ts';
+
+checkLeaks();
+
+const VM = 'unlucky';
+const MIB = 2 ** 20;
+/** Every page of the guest's working range has contents, also those that it has not come to yet: 16 MiB. */
+const FILL = { firstPage: FIRST_USABLE_PAGE, pageCount: 4096 };
+/** 18 MiB of data take over two seconds. */
+const SLOW: Partial<MigrateBody> = { bandwidthBytesPerSecond: 8 * MIB };
+/** Some thousand pages a second: rounds have something to send that was not written again already. */
+const CALM_DELAY = 200_000;
+const CUT_MS = 3000;
+
+let pair: HostPair;
+let link: LinkProxy;
+
+async function atSourceAsBefore(): Promise<void> {
+  const { pid, state } = await isFree(pair.a, VM);
+  expect(state).toBe('running');
+  await noMarks(pid!);
+  await nothingRemains(pair.b, VM);
+  await isIntact();
+}
+
+async function isIntact(): Promise<void> {
+  const { at } = await pair.locate(VM);
+  using guest = await openTinyGuest(at, VM);
+  await guest.pagesWritten(100);
+  await at.client.actOnVm(VM, 'pause');
+  const invariant = guest.checkInvariant();
+  await at.client.actOnVm(VM, 'resume');
+  expect(invariant).toEqual({ ok: true });
+}
+
+async function begin(request: Partial<MigrateBody>, to: string = link.address): Promise<WatchedMigration> {
+  return await beginMigration(pair.a, VM, { to, ...request });
+}
+
+async function failure(migration: WatchedMigration): Promise<ReportView> {
+  const { report } = await migration.ended;
+  expect(report).toMatchObject({ outcome: 'failed', owner: 'a', downtimeMs: null });
+  expect(report!.error).not.toBeNull();
+  return report!;
+}
+
+function killQemus(pids: readonly number[]): void {
+  expect(pids).not.toEqual([]);
+  for (const pid of pids) signalProcess(identifyProcess(pid)!, 'SIGKILL');
+}
+
+requireCapability('vm')('failures', () => {
+  beforeAll(async () => {
+    pair = await HostPair.open();
+    link = await LinkProxy.open(pair.b.host.migration);
+    await createTinyVm(pair.a, { name: VM, guest: { delay: CALM_DELAY, fill: FILL } });
+  });
+  beforeEach(() => pair.bring(VM, pair.a));
+  afterAll(async () => {
+    await link?.[Symbol.asyncDispose]();
+    await pair?.[Symbol.asyncDispose]();
+  });
+
+  test.each(['pre-copy', 'hybrid', 'auto'] as const)('the connection is cut in copying (%s)', async (mode) => {
+    const migration = await begin({ mode, ...SLOW });
+    await migration.reaches('copying');
+    await link.carries(2 * MIB, 'up');
+    link.cut();
+    try {
+      expect((await failure(migration)).error!.code).toBe('GW_WIRE_CLOSED');
+      await atSourceAsBefore();
+    } finally {
+      link.restore();
+    }
+  });
+
+  test('the connection is cut while the destination prepares', async () => {
+    const offer = link.carries(500, 'up');
+    const migration = await begin(SLOW);
+    await offer;
+    expect(migration.phases).not.toContain('copying');
+    link.cut();
+    link.restore();
+    await failure(migration);
+    await atSourceAsBefore();
+  });
+
+  test('the connection is cut in stopping: the VM is resumed, the abort is delivered later', async () => {
+    link.shape({ bytesPerSecond: 8 * MIB });
+    try {
+      const migration = await begin({ mode: 'pre-copy', maxDowntimeMs: 60_000 });
+      using guest = await openTinyGuest(pair.a, VM);
+      guest.change({ delay: 0 });
+      await migration.reaches('stopping');
+      link.cut();
+      await failure(migration);
+      await guest.pagesWritten(1000);
+      guest.change({ delay: CALM_DELAY });
+    } finally {
+      link.shape({ bytesPerSecond: undefined });
+      link.restore();
+    }
+    await atSourceAsBefore();
+  });
+
+  test.each([
+    'post-copy',
+    'hybrid',
+  ] as const)('the connection is cut for some seconds in %s after the commit', async (mode) => {
+    link.shape({ bytesPerSecond: 8 * MIB });
+    let report: ReportView;
+    try {
+      const migration = await begin({ mode, verify: true });
+      await migration.reaches('serving');
+      link.cut();
+      await migration.progresses('it says that it waits', ({ waitingFor }) => waitingFor === 'connection');
+      await delay(CUT_MS);
+      expect(migration.phases.at(-1)).not.toBe('released');
+      link.restore();
+      report = completedReport(await migration.ended);
+    } finally {
+      link.shape({ bytesPerSecond: undefined });
+      link.restore();
+    }
+    expect(report.postCopy!.reconnects).toBeGreaterThanOrEqual(1);
+    expect(report.verify).toMatchObject({ equal: true });
+    expect((await pair.locate(VM)).at).toBe(pair.b);
+    await isIntact();
+    await nothingRemains(pair.a, VM);
+  });
+
+  test('the destination QEMU dies in copying', async () => {
+    const migration = await begin(SLOW);
+    await migration.reaches('copying');
+    killQemus(listQemus(pair.b));
+    expect((await failure(migration)).error!.message).toMatch(/QEMU/);
+    await atSourceAsBefore();
+  });
+
+  test('the destination daemon dies in copying', async () => {
+    const migration = await begin(SLOW);
+    await migration.reaches('copying');
+    await pair.b.host.kill();
+    try {
+      await failure(migration);
+    } finally {
+      // Its QEMU outlives it, and is found and ended by the next daemon.
+      await pair.b.host.start();
+    }
+    await atSourceAsBefore();
+  });
+
+  test('the source QEMU dies in copying: the VM is lost by itself, not by the migration, and nothing is left', async () => {
+    await createTinyVm(pair.a, { name: 'mortal', guest: { delay: CALM_DELAY, fill: FILL } });
+    const migration = await beginMigration(pair.a, 'mortal', { to: link.address, ...SLOW });
+    await migration.reaches('copying');
+    const { pid } = await pair.a.client.showVm('mortal');
+    killQemus([pid!]);
+    const { report } = await migration.ended;
+    expect(report).toMatchObject({ outcome: 'failed', owner: 'a', error: { code: 'GW_QEMU_GONE' } });
+    await nothingRemains(pair.b, 'mortal');
+    await expect.poll(() => pair.a.client.showVm('mortal')).toMatchObject({ state: 'crashed', migration: null });
+    await pair.a.client.removeVm('mortal');
+  });
+
+  test('a link that goes silent in copying: the migration can be cancelled, and what the peer has goes later', async () => {
+    const migration = await begin(SLOW);
+    await migration.reaches('copying');
+    link.hold();
+    try {
+      await migration.cancel();
+      expect((await migration.ended).report).toMatchObject({ outcome: 'cancelled', owner: 'a' });
+      const { pid } = await isFree(pair.a, VM);
+      await noMarks(pid!);
+    } finally {
+      link.restore();
+    }
+    await atSourceAsBefore();
+  });
+
+  test('no peer answers', async () => {
+    const port = await freePort();
+    const result = await pair.a.host.cli(['migrate', VM, '--to', `127.0.0.1:${port}`, '--json']);
+    expect(result).toMatchObject({ status: 1, json: { outcome: 'failed', error: { code: 'GW_PEER_UNREACHABLE' } } });
+    await atSourceAsBefore();
+  });
+
+  test('a wrong host: something else listens there', async () => {
+    const api = pair.b.host.api.replace('http://', '');
+    const result = await pair.a.host.cli(['migrate', VM, '--to', api, '--json']);
+    expect(result.status).toBe(1);
+    expect(['GW_WIRE_BAD_MAGIC', 'GW_WIRE_CLOSED']).toContain(result.json.error.code);
+    await atSourceAsBefore();
+  });
+
+  test('to itself: refused', async () => {
+    const result = await pair.a.host.cli(['migrate', VM, '--to', pair.a.host.migration, '--json']);
+    expect(result).toMatchObject({ status: 3, json: { outcome: 'refused' } });
+    expect(result.json.error.message).toContain(VM);
+    await atSourceAsBefore();
+  });
+
+  test('the name is taken at the destination', async () => {
+    await createTinyVm(pair.a, { name: 'twin' });
+    await createTinyVm(pair.b, { name: 'twin' });
+    const before = await pair.b.client.showVm('twin');
+    const result = await pair.a.host.cli(['migrate', 'twin', '--to', pair.b.host.migration, '--json']);
+    expect(result).toMatchObject({ status: 3, json: { outcome: 'refused', error: { code: 'GW_MIGRATION_REFUSED' } } });
+    expect(result.json.error.message).toContain('already has a VM named twin');
+    expect(await pair.b.client.showVm('twin')).toEqual(before);
+    expect(await isFree(pair.a, 'twin')).toMatchObject({ state: 'running' });
+    for (const { client } of [pair.a, pair.b]) {
+      await client.actOnVm('twin', 'kill');
+      await client.removeVm('twin');
+    }
+  });
+
+  test('a VM that is being migrated is busy', async () => {
+    const migration = await begin(SLOW);
+    await migration.reaches('copying');
+    const busy = { code: 'GW_MIGRATION_BUSY' };
+    await expect(pair.a.client.migrate(VM, { to: pair.b.host.migration })).rejects.toMatchObject(busy);
+    await expect(pair.a.client.actOnVm(VM, 'pause')).rejects.toMatchObject(busy);
+    await expect(pair.a.client.actOnVm(VM, 'kill')).rejects.toMatchObject(busy);
+    await expect(pair.b.client.actOnVm(VM, 'kill')).rejects.toMatchObject(busy);
+    expect(await pair.a.client.showVm(VM)).toMatchObject({ state: 'leaving', migration: migration.id, owner: 'a' });
+    expect(await pair.b.client.listVms()).toMatchObject([{ name: VM, state: 'arriving', migration: migration.id }]);
+    await migration.cancel();
+    await migration.ended;
+    await atSourceAsBefore();
+  });
+
+  test('two VMs move at once, in opposite directions', async () => {
+    await createTinyVm(pair.b, { name: 'other', guest: { delay: CALM_DELAY } });
+    const there = await begin({ mode: 'auto', verify: true }, pair.b.host.migration);
+    const back = await beginMigration(pair.b, 'other', { to: pair.a.host.migration, mode: 'hybrid', verify: true });
+    for (const view of await Promise.all([there.ended, back.ended])) completedReport(view);
+    await isIntact();
+    expect(await isFree(pair.a, 'other')).toMatchObject({ state: 'running', arrivedFrom: 'b' });
+    await pair.a.client.actOnVm('other', 'kill');
+    await pair.a.client.removeVm('other');
+  });
+
+  test('strangers on the migration port harm nothing', async () => {
+    const [host, port] = pair.b.host.migration.split(':') as [string, string];
+    const strangers = [
+      randomBytes(100_000),
+      Buffer.from('GET / HTTP/1.1\r\nHost: x\r\n\r\n'),
+      Buffer.alloc(0),
+      Buffer.alloc(64, 0xff),
+    ].map(async (bytes) => {
+      const socket = connect(Number(port), host);
+      socket.on('error', () => undefined);
+      socket.end(bytes);
+      socket.resume();
+      await new Promise((resolve) => socket.once('close', resolve));
+    });
+    // One that says nothing and stays.
+    const silent = connect(Number(port), host);
+    try {
+      const migration = await begin({ mode: 'auto', verify: true }, pair.b.host.migration);
+      completedReport(await migration.ended);
+      await Promise.all(strangers);
+    } finally {
+      silent.destroy();
+    }
+    await isIntact();
+  });
+
+  test('the migration port is taken: the daemon says so and does not start', async () => {
+    const result = await runCli([
+      ...['host', '--json', '--name', 'c', '--state', pair.a.host.directory.join('c')],
+      ...['--listen', '127.0.0.1:0', '--migration-listen', pair.b.host.migration],
+    ]);
+    expect(result.status).toBe(1);
+    expect(result.stdout + result.stderr).toMatch(/port.*taken/);
+  });
+});
