@@ -9,22 +9,8 @@ import type {
   MigrationHandle,
   MigrationListener,
   OutgoingInput,
-  VmSettlement,
 } from '../migration/handle.ts';
-import type { MigrationReport } from '../migration/report.ts';
 import type { VmRecord } from '../migration/vm-record.ts';
-
-/** What a restart found in the journals. */
-export interface Recovery {
-  /** Migrations that go on. */
-  readonly handles: readonly MigrationHandle[];
-  /** Migrations that are over, with what the daemon has to do about their VMs. */
-  readonly settled: readonly {
-    readonly vm: string;
-    readonly settlement: VmSettlement;
-    readonly report: MigrationReport;
-  }[];
-}
 
 export interface Engine {
   startOutgoing(input: OutgoingInput): MigrationHandle;
@@ -38,9 +24,10 @@ export interface Engine {
     readonly to: string;
     readonly hostName: string;
   }): Promise<CheckResult>;
+  /** Those that a restart found unfinished; they go on. */
   recoverMigrations(options: {
     readonly stateDirectory: string;
     readonly hostName: string;
     readonly policy: IncomingPolicy;
-  }): Promise<Recovery>;
+  }): Promise<readonly MigrationHandle[]>;
 }

@@ -19,7 +19,7 @@ import type { MigrationStore } from './migration-store.ts';
 import { definedOnly, mergeOptions, viewOfHandle, viewOfReport } from './migration-view.ts';
 import { resolvePeer } from './peers.ts';
 import { type RunningMigration, takeEvent } from './running-migration.ts';
-import { applyRecovered, applySettlement } from './settlement.ts';
+import { applySettlement } from './settlement.ts';
 import type { VmRegistry } from './vm-registry.ts';
 
 export interface MigrationsOptions {
@@ -87,22 +87,18 @@ export class Migrations {
 
   /** Goes on with, or cleans up after, what an earlier daemon had begun. Returns the names of VMs that migrations have. */
   async recover(): Promise<ReadonlySet<string>> {
-    const { engine, registry, store, stateDirectory, hostName, log } = this.#options;
-    const found = await engine.recoverMigrations({ stateDirectory, hostName, policy: this.policy });
-    for (const { vm, settlement, report } of found.settled) {
-      log.warn({ vm, migration: report.id, settlement: settlement.kind }, 'recovered a migration that was cut off');
-      await applyRecovered(registry, vm, settlement, report.id);
-      store.save(report);
-    }
+    const { engine, registry, store, stateDirectory, hostName } = this.#options;
+    const handles = await engine.recoverMigrations({ stateDirectory, hostName, policy: this.policy });
     const taken = new Set<string>();
-    for (const handle of found.handles) {
-      // `onIncoming` may have brought it already.
-      if (this.#running.has(handle.id)) continue;
-      if (handle.direction === 'outgoing') {
-        registry.find(handle.vm)?.takeLease(handle.id, 'migration');
+    for (const handle of handles) {
+      if (handle.hasVm) {
+        if (handle.direction === 'outgoing') registry.find(handle.vm)?.takeLease(handle.id, 'migration');
+        // Also of a VM that had arrived already: the migration has its QMP connection until it settles.
+        taken.add(handle.vm);
+      } else if (store.get(handle.id)) {
+        // Its users were told how it ended; what it still owes the other host is no concern of theirs.
+        continue;
       }
-      // Also of a VM that had arrived already: the migration has its QMP connection until it settles.
-      taken.add(handle.vm);
       this.track(handle);
     }
     return taken;

@@ -2,7 +2,8 @@
  * What a settlement means for the VMs of this host: who has the VM once its migration has let go of it.
  *
  * Must hold: a VM that has left is forgotten at once, but its files stay until the migration has ended, because its QEMU
- * may still serve its memory; one that has arrived is kept from others until then.
+ * may still serve its memory; one that has arrived is kept from others until then; a migration that only owes the other
+ * host a word changes nothing here.
  */
 import type { MigrationHandle, VmSettlement } from '../migration/handle.ts';
 import type { VmRegistry } from './vm-registry.ts';
@@ -14,6 +15,7 @@ export async function applySettlement(
   settlement: VmSettlement,
 ): Promise<() => Promise<void>> {
   const nothing = async (): Promise<void> => undefined;
+  if (!handle.hasVm) return nothing;
   if (settlement.kind === 'arrived') {
     await registry.arrived(settlement.vm, handle.id);
     return async () => registry.find(settlement.vm.name)?.endLease();
@@ -28,18 +30,4 @@ export async function applySettlement(
   }
   const left = registry.left(handle.vm, settlement.kind === 'left' ? settlement.to : handle.peer);
   return async () => left.cleanUp();
-}
-
-/** Of a migration that was over when an earlier daemon's journals were read. */
-export async function applyRecovered(
-  registry: VmRegistry,
-  vm: string,
-  settlement: VmSettlement,
-  migration: string,
-): Promise<void> {
-  if (settlement.kind === 'left') registry.left(vm, settlement.to).cleanUp();
-  if (settlement.kind === 'arrived') {
-    await registry.arrived(settlement.vm, migration);
-    await registry.find(vm)?.endLease();
-  }
 }

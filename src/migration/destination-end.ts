@@ -19,6 +19,11 @@ export class DestinationEnd {
     this.#parts = parts;
   }
 
+  /** The daemon knows where the VM is. */
+  get isSettled(): boolean {
+    return this.#settled;
+  }
+
   /** The report is out, or waits for the fault service only. */
   get isFinished(): boolean {
     return this.#finished;

@@ -82,7 +82,7 @@ export class DestinationLoading {
 
   /** The QEMU that was left behind. Returns why it is of no use, if so. */
   async reopen(recovery: DestinationRecovery, pagesMissing: boolean): Promise<GodwitError | undefined> {
-    if (!recovery.vm) return undefined;
+    if (!recovery.vm || !recovery.hasVm) return undefined;
     this.#leftBehind = recovery.vm;
     const { facts, receiver } = this.#parts;
     const phase = this.#parts.phase();

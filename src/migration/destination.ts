@@ -75,7 +75,8 @@ export class DestinationMigration {
     if (lost && found.state.phase !== 'failed') {
       await this.#handle({ kind: 'guestLost', error: lost.toBody() });
     } else {
-      if (found.state.phase === 'pagingIn' || found.state.phase === 'done') this.#settleArrived();
+      const arrived = found.state.phase === 'pagingIn' || found.state.phase === 'done';
+      if (arrived && recovery.hasVm) this.#settleArrived();
       await this.#perform(found.effects);
     }
     this.standing.resolve();
@@ -238,7 +239,7 @@ export class DestinationMigration {
   }
 
   #settleArrived(): void {
-    this.#end.settleArrived(this.#loading.requireGuest(), this.#wasRunning);
+    if (!this.#end.isSettled) this.#end.settleArrived(this.#loading.requireGuest(), this.#wasRunning);
   }
 
   #fail(error: unknown): void {

@@ -28,6 +28,11 @@ export interface MigrationHandle {
   /** Name or address of the other host. */
   readonly peer: string;
   readonly options: MigrationOptions;
+  /**
+   * False for a migration that a restart found and that only owes the other host a last word: the VM of that name at
+   * this host, if there is one, is not its to settle.
+   */
+  readonly hasVm: boolean;
   onEvent(listener: (event: MigrationEvent) => void): () => void;
   /** Throws GW_MIGRATION_TOO_LATE, GW_CONFLICT, GW_INPUT_INVALID … when the command cannot be carried out. */
   command(command: MigrationCommand): Promise<void>;

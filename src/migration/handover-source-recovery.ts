@@ -47,7 +47,10 @@ export function recoverSource(
       };
     case 'rolledBack': {
       const phase = last.cancelled ? 'cancelled' : 'failed';
-      return { state: { ...base, phase, owed: true, error: last.error }, effects: [{ kind: 'redial' }] };
+      return {
+        state: { ...base, phase, owed: true, error: last.error },
+        effects: [{ kind: 'redial' }, finish(phase, last.error)],
+      };
     }
     case 'lost':
       return { state: { ...base, phase: 'lost', owed: true, error: last.error }, effects: [{ kind: 'redial' }] };

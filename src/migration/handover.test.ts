@@ -207,7 +207,7 @@ describe('recovery', () => {
       'rolledBack',
       [offered, stopping, { side: 'source', kind: 'rolledBack', cancelled: true, error: ERROR }],
       'cancelled',
-      ['redial'],
+      ['redial', 'finish'],
     ],
     ['lost', [offered, stopping, committed, { side: 'source', kind: 'lost', error: ERROR }], 'lost', ['redial']],
   ])('source after %s', (_, records, phase, effects) => {

@@ -1,5 +1,8 @@
 /**
  * What a journal holds besides the handover's records, and how a migration is found again from both.
+ *
+ * Must hold: a migration that only owes the other host a word has no say over the VM any more: the VM is its user's, or
+ * another migration's, whose QEMU it must not touch.
  */
 import type { DestinationFacts } from './destination-facts.ts';
 import type { DestinationRecord, SourceRecord } from './handover.ts';
@@ -9,12 +12,16 @@ import type { VmRecord } from './vm-record.ts';
 
 export interface SourceRecovery {
   readonly facts: SourceFacts;
+  /** See `MigrationHandle.hasVm`. */
+  readonly hasVm: boolean;
   readonly records: readonly SourceRecord[];
 }
 
 /** What the destination made before the crash. */
 export interface DestinationRecovery {
   readonly facts: DestinationFacts;
+  /** See `MigrationHandle.hasVm`. */
+  readonly hasVm: boolean;
   readonly records: readonly DestinationRecord[];
   /** null: QEMU was not there yet. */
   readonly vm: VmRecord | null;
@@ -22,25 +29,66 @@ export interface DestinationRecovery {
   readonly insideFd: number | null;
 }
 
-/** undefined: nothing is open. */
-export function sourceRecovery(lines: readonly JournalLine[]): SourceRecovery | undefined {
+/**
+ * undefined: nothing is open.
+ * @param others - what this host's other journals say of its VMs
+ */
+export function sourceRecovery(
+  lines: readonly JournalLine[],
+  others: readonly VmStay[] = [],
+): SourceRecovery | undefined {
   const records = lines.filter((line): line is SourceRecord => line.side === 'source');
   const facts = lines.find((line) => line.side === 'facts') as (SourceFacts & { side: 'facts' }) | undefined;
   if (!facts || records.length === 0 || records.at(-1)!.kind === 'ended') return undefined;
-  return { facts, records };
+  const { uuid, epoch } = facts.vm;
+  const cameBack = others.some((stay) => stay.uuid === uuid && stay.epoch > epoch);
+  return { facts, records, hasVm: !cameBack && !isTakenBack({ records }) };
 }
 
-/** undefined: nothing is open. */
-export function destinationRecovery(lines: readonly JournalLine[]): DestinationRecovery | undefined {
+/** The VM runs at the source again, whether or not the destination has heard of it. */
+export function isTakenBack({ records }: Pick<SourceRecovery, 'records'>): boolean {
+  return records.at(-1)?.kind === 'rolledBack';
+}
+
+/**
+ * undefined: nothing is open.
+ * @param others - what this host's other journals say of its VMs
+ */
+export function destinationRecovery(
+  lines: readonly JournalLine[],
+  others: readonly VmStay[] = [],
+): DestinationRecovery | undefined {
   const records = lines.filter((line): line is DestinationRecord => line.side === 'destination');
   if (records.length === 0 || records.at(-1)!.kind === 'ended') return undefined;
   const known: Record<string, unknown> = Object.assign({}, ...lines.filter((line) => line.side === 'facts'));
   const facts = known['facts'] as DestinationFacts | undefined;
   if (!facts) return undefined;
+  const vm = known['record'] as VmRecord | undefined;
+  // Once every page is here the VM may be moved on, whether or not the source has answered.
+  const movedOn = others.some((stay) => stay.uuid === vm?.uuid && stay.epoch >= vm.epoch && stay.movesOn);
   return {
     facts,
     records,
-    vm: (known['record'] as VmRecord | undefined) ?? null,
+    hasVm: !movedOn,
+    vm: vm ?? null,
     insideFd: (known['insideFd'] as number | undefined) ?? null,
   };
+}
+
+/** A VM that is or was at this host, as one of its migrations knew it. */
+export interface VmStay {
+  readonly uuid: string;
+  readonly epoch: number;
+  /** A migration away from here began. */
+  readonly movesOn: boolean;
+}
+
+/** What a journal says of the VM's being here; undefined when it never was. */
+export function stayOf(lines: readonly JournalLine[]): VmStay | undefined {
+  const known: Record<string, unknown> = Object.assign({}, ...lines.filter((line) => line.side === 'facts'));
+  const moving = known['vm'] as VmRecord | undefined;
+  if (moving) return { uuid: moving.uuid, epoch: moving.epoch, movesOn: true };
+  const arrived = known['record'] as VmRecord | undefined;
+  if (!arrived || !lines.some((line) => line.side === 'destination' && line.kind === 'owner')) return undefined;
+  return { uuid: arrived.uuid, epoch: arrived.epoch, movesOn: false };
 }

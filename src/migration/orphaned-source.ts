@@ -1,8 +1,9 @@
 /**
- * A migration at the source whose QEMU ended while no daemon was there: what is still owed to the destination.
+ * A migration at the source that a restart found without a VM: what is still owed to the destination.
  *
  * Owns: saying it. A destination that has promised waits for commit or abort, however long; only this host's journal
- * knows which. Must hold: the handover's own steps decide, as if QEMU were there; there is no VM to touch.
+ * knows which. Must hold: the handover's own steps decide; QEMU is not touched: it ended while no daemon was there, or
+ * the VM was taken back already and is its user's, or a later migration's.
  */
 import { asGodwitError, type ErrorBody, GodwitError } from '../base/errors.ts';
 import { pagesFor } from '../base/page.ts';
@@ -14,7 +15,7 @@ import { stepSource } from './handover-source.ts';
 import { recoverSource } from './handover-source-recovery.ts';
 import type { SourceEvent, SourceState } from './handover-source-state.ts';
 import type { Journal } from './journal.ts';
-import type { SourceRecovery } from './journal-facts.ts';
+import { isTakenBack, type SourceRecovery } from './journal-facts.ts';
 import { isGivenAway } from './phases.ts';
 import type { SourcePort } from './source-facts.ts';
 import { SourceLink } from './source-link.ts';
@@ -56,11 +57,13 @@ export class OrphanedSource {
     this.#state = found.state;
     const { vm, destinationName } = this.#recovery.facts;
     const { phase, epoch } = found.state;
-    const gone = new GodwitError('GW_QEMU_GONE', { vm: vm.name, reason: 'it ended while the host daemon was down' });
     this.#port.settle(isGivenAway(phase) ? { kind: 'left', to: destinationName, epoch } : { kind: 'stays' });
     this.#port.emit({ kind: 'phaseChanged', phase, atMs: Date.now() });
     this.#perform(found.effects);
-    this.#events.post({ kind: 'guestLost', error: gone.toBody() });
+    if (!isTakenBack(this.#recovery)) {
+      const gone = new GodwitError('GW_QEMU_GONE', { vm: vm.name, reason: 'it ended while the host daemon was down' });
+      this.#events.post({ kind: 'guestLost', error: gone.toBody() });
+    }
     while (!this.#isOver()) this.#step(await this.#events.take());
     this.#life.abort();
     this.#link.close();

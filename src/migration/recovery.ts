@@ -3,36 +3,32 @@
  * journal ends. Before the commit that means back to the source; after it, forward.
  *
  * Must hold: called before the migration port is opened, or a source that comes back would be told that nobody knows
- * its migration.
+ * its migration; of several migrations of one VM at most one has it.
  */
-import type { MigrationHandle, VmSettlement } from './handle.ts';
+import type { MigrationHandle } from './handle.ts';
 import { findJournals, readJournal } from './journal.ts';
-import { destinationRecovery, type SourceRecovery, sourceRecovery } from './journal-facts.ts';
-import type { MigrationReport } from './report.ts';
+import { destinationRecovery, type SourceRecovery, sourceRecovery, stayOf } from './journal-facts.ts';
 import { startDestinationThread, startSourceThread } from './threads.ts';
 
-export interface RecoveredMigrations {
-  readonly handles: readonly MigrationHandle[];
-  readonly settled: readonly {
-    readonly vm: string;
-    readonly settlement: VmSettlement;
-    readonly report: MigrationReport;
-  }[];
-}
-
-export async function recoverMigrations(options: { readonly stateDirectory: string }): Promise<RecoveredMigrations> {
-  const handles: MigrationHandle[] = [];
-  for (const found of findJournals(options.stateDirectory)) {
+export async function recoverMigrations(options: {
+  readonly stateDirectory: string;
+}): Promise<readonly MigrationHandle[]> {
+  const journals = findJournals(options.stateDirectory).map((found) => {
     const lines = readJournal(found.path);
-    if (found.direction === 'incoming') {
-      const recovery = destinationRecovery(lines);
+    return { direction: found.direction, lines, stay: stayOf(lines) };
+  });
+  const handles: MigrationHandle[] = [];
+  for (const { direction, lines, stay } of journals) {
+    const others = journals.flatMap((other) => (other.stay && other.stay !== stay ? [other.stay] : []));
+    if (direction === 'incoming') {
+      const recovery = destinationRecovery(lines, others);
       if (recovery) handles.push(startDestinationThread({ facts: recovery.facts, fd: null, recovery }));
       continue;
     }
-    const recovery = sourceRecovery(lines);
+    const recovery = sourceRecovery(lines, others);
     if (recovery) handles.push(resumeSource(options.stateDirectory, recovery));
   }
-  return { handles, settled: [] };
+  return handles;
 }
 
 function resumeSource(stateDirectory: string, recovery: SourceRecovery): MigrationHandle {

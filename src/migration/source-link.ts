@@ -41,6 +41,8 @@ export class SourceLink {
   #connection: StreamConnection | undefined;
   #earlierBytes = 0;
   #stillMissing: RunListCollector | undefined;
+  /** What the destination said of the migration when it was dialled last. */
+  #isUnknown = false;
   #roundWaiter: { round: number; resolve: () => void } | undefined;
 
   constructor(port: SourceLinkPort) {
@@ -141,6 +143,7 @@ export class SourceLink {
   async redial(rejoined: () => Promise<void>): Promise<'joined' | 'unknown' | 'ended'> {
     const { to, hostName, life } = this.#port;
     let told = '';
+    if (this.#isUnknown) await delay(UNKNOWN_PAUSE_MS, undefined, { signal: life }).catch(() => undefined);
     for (let pauseMs = REDIAL_FIRST_MS; !life.aborted; pauseMs = Math.min(pauseMs * 2, REDIAL_MAX_MS)) {
       try {
         const opened = await openConnection(to, hostName, life);
@@ -152,7 +155,7 @@ export class SourceLink {
         }
         opened.connection.destroy();
         if (answer.kind === 'refused' && answer.error.code === 'GW_PEER_UNKNOWN_SESSION') {
-          await delay(UNKNOWN_PAUSE_MS, undefined, { signal: life });
+          this.#isUnknown = true;
           return 'unknown';
         }
       } catch (error) {

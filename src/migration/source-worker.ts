@@ -11,7 +11,7 @@ import { applyDirectIo } from './direct-io.ts';
 import { emptyReport } from './empty-report.ts';
 import type { OutgoingInput } from './handle.ts';
 import { Journal, journalPath } from './journal.ts';
-import type { SourceRecovery } from './journal-facts.ts';
+import { isTakenBack, type SourceRecovery } from './journal-facts.ts';
 import { openConnection } from './opening.ts';
 import { OrphanedSource } from './orphaned-source.ts';
 import type { MigrationOutcome } from './report.ts';
@@ -67,7 +67,7 @@ try {
 /** What the journal says must happen, happens: there is no giving up because QEMU does not answer at once. */
 async function recover(recovery: SourceRecovery): Promise<void> {
   const journal = Journal.open(journalPath(input.stateDirectory, input.id, 'outgoing'));
-  const found = await openWhileAlive(input.vm);
+  const found = isTakenBack(recovery) ? undefined : await openWhileAlive(input.vm);
   if (!found) {
     await new OrphanedSource(recovery, journal, WORKER_PORT).run();
     return;

@@ -27,6 +27,7 @@ export function startSourceThread(input: SourceWorkerInput): WorkerHandle {
     direction: 'outgoing',
     peer: input.to,
     options: input.options,
+    hasVm: input.recovery?.hasVm ?? true,
     module: 'source-worker',
     input,
     async afterCrash(error): Promise<CrashResult> {
@@ -47,6 +48,7 @@ export function startDestinationThread(input: DestinationWorkerInput): WorkerHan
     direction: 'incoming',
     peer: offer.sourceHost || peer,
     options: { ...DEFAULT_MIGRATION_OPTIONS, mode: offer.mode, verify: offer.verify !== null },
+    hasVm: input.recovery?.hasVm ?? true,
     module: 'destination-worker',
     input,
     async afterCrash(error): Promise<CrashResult> {

@@ -30,6 +30,7 @@ export interface WorkerHandleOptions {
   readonly direction: 'outgoing' | 'incoming';
   readonly peer: string;
   readonly options: MigrationOptions;
+  readonly hasVm: boolean;
   /** Basename of the worker's module in this folder, without its ending. */
   readonly module: string;
   readonly input: unknown;
@@ -43,6 +44,7 @@ export class WorkerHandle implements MigrationHandle {
   readonly direction: 'outgoing' | 'incoming';
   readonly peer: string;
   readonly options: MigrationOptions;
+  readonly hasVm: boolean;
   readonly vmSettled: Promise<VmSettlement>;
   readonly ended: Promise<MigrationReport>;
   /** Never rejects. The thread has ended; an abort owed to the other host can outlive `ended`. */
@@ -63,6 +65,7 @@ export class WorkerHandle implements MigrationHandle {
     this.direction = options.direction;
     this.peer = options.peer;
     this.options = options.options;
+    this.hasVm = options.hasVm;
     this.vmSettled = new Promise((resolve) => {
       this.#settle = resolve;
     });

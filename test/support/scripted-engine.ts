@@ -15,14 +15,13 @@ import type { MigrationReport } from '../../src/migration/report.ts';
 import { DEFAULT_MIGRATION_OPTIONS, type MigrationOptions } from '../../src/migration/request.ts';
 import type { VmRecord } from '../../src/migration/vm-record.ts';
 
-type RecoveredVm = { vm: string; settlement: VmSettlement; report: MigrationReport };
-
 export class ScriptedHandle implements MigrationHandle {
   readonly id: string;
   readonly vm: string;
   readonly direction: 'outgoing' | 'incoming';
   readonly peer: string;
   readonly options: MigrationOptions;
+  readonly hasVm: boolean;
   readonly commands: MigrationCommand[] = [];
   /** What `command` throws next. */
   refusal: Error | undefined;
@@ -36,12 +35,14 @@ export class ScriptedHandle implements MigrationHandle {
     direction: 'outgoing' | 'incoming';
     peer: string;
     options?: MigrationOptions;
+    hasVm?: boolean;
   }) {
     this.id = facts.id;
     this.vm = facts.vm;
     this.direction = facts.direction;
     this.peer = facts.peer;
     this.options = facts.options ?? DEFAULT_MIGRATION_OPTIONS;
+    this.hasVm = facts.hasVm ?? true;
   }
 
   get vmSettled(): Promise<VmSettlement> {
@@ -82,7 +83,6 @@ export class ScriptedEngine {
   readonly inputs: OutgoingInput[] = [];
   policy: IncomingPolicy | undefined;
   checkResult: CheckResult = { ok: true, blockers: [], notes: [], facts: {} };
-  settledAtStart: RecoveredVm[] = [];
   handlesAtStart: ScriptedHandle[] = [];
 
   readonly startOutgoing = (input: OutgoingInput): MigrationHandle => {
@@ -109,10 +109,7 @@ export class ScriptedEngine {
 
   readonly checkMigration = async (): Promise<CheckResult> => this.checkResult;
 
-  readonly recoverMigrations = async (): Promise<{ handles: MigrationHandle[]; settled: RecoveredVm[] }> => ({
-    handles: this.handlesAtStart,
-    settled: this.settledAtStart,
-  });
+  readonly recoverMigrations = async (): Promise<readonly MigrationHandle[]> => this.handlesAtStart;
 
   incoming(facts: { id: string; vm: string; peer: string }): void {
     const handle = new ScriptedHandle({ ...facts, direction: 'incoming' });

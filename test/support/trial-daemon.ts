@@ -4,6 +4,9 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { expect } from 'vitest';
+import { hasCode } from '../../src/base/errors.ts';
 import { GodwitClient } from '../../src/client/godwit-client.ts';
 import { type HostSettings, resolveConfig } from '../../src/host/config.ts';
 import { type Daemon, startDaemon } from '../../src/host/daemon.ts';
@@ -59,4 +62,14 @@ export async function startTrialDaemon(
       rmSync(state, { recursive: true, force: true });
     },
   };
+}
+
+/** What `rejects.toThrow` takes for an error with this code. */
+export function refusedWith(code: string): unknown {
+  return expect.toSatisfy((error) => hasCode(error, code as never));
+}
+
+/** Lets everything happen that only waits for the event loop. */
+export async function settleEvents(): Promise<void> {
+  for (let turn = 0; turn < 20; turn++) await nextTurn();
 }

@@ -128,6 +128,28 @@ requireCapability('vm')('recovery', () => {
     await isIntactAt(pair.b);
   });
 
+  test('a migration that owes an abort leaves the VM to the next one, also after a restart', async () => {
+    link.shape(SLOW_LINK);
+    await change(pair.a, 0);
+    const first = await begin({ mode: 'pre-copy', maxDowntimeMs: 60_000 });
+    await first.reaches('stopping');
+    link.cut();
+    expect((await first.ended).report).toMatchObject({ outcome: 'failed', owner: 'a' });
+    const firstReport = (await pair.a.client.showMigration(first.id)).report;
+    await change(pair.a, CALM_DELAY);
+    const request = { mode: 'post-copy', bandwidthBytesPerSecond: 8 * MIB } as const;
+    const second = await beginMigration(pair.a, VM, { to: pair.b.host.migration, ...request });
+    await second.reaches('serving');
+    await restart(pair.a);
+    expect(await endAt(pair.a, second.id)).toMatchObject({ state: 'completed', notes: [] });
+    expect((await pair.a.client.showMigration(first.id)).report).toEqual(firstReport);
+    await isIntactAt(pair.b);
+    // What the first one owed is heard by now; the daemon that is started next has nothing to do.
+    link.restore();
+    await restart(pair.b);
+    await isIntactAt(pair.b);
+  });
+
   test('destination daemon killed in pagingIn: the next one fetches the rest', async () => {
     link.shape(SLOW_LINK);
     const migration = await begin({ mode: 'hybrid' });

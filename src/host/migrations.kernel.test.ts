@@ -1,0 +1,136 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { sampleProgress } from '../../test/support/scripted-engine.ts';
+import { refusedWith, settleEvents, startTrialDaemon, type TrialDaemon } from '../../test/support/trial-daemon.ts';
+import { GodwitError } from '../base/errors.ts';
+import { DEFAULT_MIGRATION_OPTIONS } from '../migration/request.ts';
+
+describe('outgoing migration', () => {
+  async function migrating(trial: TrialDaemon): Promise<string> {
+    return (await trial.client.migrate('web1', { to: '127.0.0.1:9' })).id;
+  }
+
+  test('gives QMP away, keeps everybody else from the VM and takes it back when it stays', async () => {
+    await using trial = await startTrialDaemon();
+    const id = await migrating(trial);
+    await settleEvents();
+    expect(trial.qmp.connections).toBe(0);
+    expect(await trial.client.showVm('web1')).toMatchObject({ state: 'leaving', migration: id, owner: 'a' });
+    for (const action of ['pause', 'resume', 'kill'] as const) {
+      await expect(trial.client.actOnVm('web1', action)).rejects.toThrow(refusedWith('GW_MIGRATION_BUSY') as Error);
+    }
+    await expect(trial.client.stopVm('web1')).rejects.toThrow(refusedWith('GW_MIGRATION_BUSY') as Error);
+    await expect(migrating(trial)).rejects.toThrow(refusedWith('GW_MIGRATION_BUSY') as Error);
+    trial.engine.outgoing[0]!.finish({ kind: 'stays' }, { outcome: 'failed' });
+    await settleEvents();
+    expect(await trial.client.showVm('web1')).toMatchObject({ state: 'running', migration: null });
+    expect(await trial.client.actOnVm('web1', 'pause')).toMatchObject({ state: 'paused' });
+  });
+
+  test('a VM that has left is in the list no more; its files go when the migration ends', async () => {
+    await using trial = await startTrialDaemon();
+    const id = await migrating(trial);
+    const handle = trial.engine.outgoing[0]!;
+    handle.settle({ kind: 'left', to: 'b', epoch: 2 });
+    await settleEvents();
+    expect(await trial.client.listVms()).toEqual([]);
+    expect(existsSync(trial.record.qmpPath)).toBe(true);
+    handle.finish({ kind: 'left', to: 'b', epoch: 2 });
+    await settleEvents();
+    expect(existsSync(trial.record.qmpPath)).toBe(false);
+    expect(await trial.client.showMigration(id)).toMatchObject({
+      state: 'completed',
+      report: { id, outcome: 'completed' },
+    });
+    expect(existsSync(join(trial.state, 'vms', 'web1', 'vm.json'))).toBe(false);
+  });
+
+  test('options not given have their defaults; peers go by name', async () => {
+    await using trial = await startTrialDaemon({ settings: { peers: { b: '10.0.0.2:7710' } } });
+    await trial.client.migrate('web1', { to: 'b', throttle: { maxPercent: 50 }, verify: true });
+    expect(trial.engine.inputs[0]).toMatchObject({
+      to: '10.0.0.2:7710',
+      hostName: 'a',
+      stateDirectory: trial.state,
+      options: {
+        ...DEFAULT_MIGRATION_OPTIONS,
+        verify: true,
+        throttle: { ...DEFAULT_MIGRATION_OPTIONS.throttle, maxPercent: 50 },
+      },
+    });
+  });
+
+  test('progress, notes and new limits are shown, and the end comes after the settlement', async () => {
+    await using trial = await startTrialDaemon();
+    const kinds: string[] = [];
+    const id = await migrating(trial);
+    const watching = (async () => {
+      for await (const event of trial.client.watchMigration(id)) kinds.push(event.kind);
+    })();
+    await expect.poll(() => kinds).toEqual(['migrationStarted']);
+    const handle = trial.engine.outgoing[0]!;
+    handle.emit({ kind: 'phaseChanged', phase: 'copying', atMs: Date.now() });
+    handle.emit({ kind: 'progressed', progress: sampleProgress() });
+    handle.emit({ kind: 'noted', level: 'warn', text: 'a note' });
+    expect(await trial.client.tuneMigration(id, { maxDowntimeMs: 20 })).toMatchObject({
+      phase: 'copying',
+      progress: { percent: 62 },
+      notes: [{ level: 'warn', text: 'a note' }],
+      options: { maxDowntimeMs: 20, mode: 'auto' },
+    });
+    expect(handle.commands).toEqual([{ kind: 'tune', maxDowntimeMs: 20 }]);
+    handle.finish({ kind: 'left', to: 'b', epoch: 2 });
+    await watching;
+    expect(kinds).toEqual([
+      'migrationStarted',
+      'migrationPhaseChanged',
+      'migrationProgressed',
+      'migrationNoted',
+      'migrationTuned',
+      'migrationEnded',
+    ]);
+  });
+
+  test('the engine’s refusal of a command reaches the caller', async () => {
+    await using trial = await startTrialDaemon();
+    const id = await migrating(trial);
+    const handle = trial.engine.outgoing[0]!;
+    handle.refusal = new GodwitError('GW_MIGRATION_TOO_LATE', { vm: 'web1' });
+    await expect(trial.client.cancelMigration(id)).rejects.toThrow(refusedWith('GW_MIGRATION_TOO_LATE') as Error);
+    handle.finish({ kind: 'left', to: 'b', epoch: 2 });
+    await settleEvents();
+    await expect(trial.client.cancelMigration(id)).rejects.toThrow(refusedWith('GW_CONFLICT') as Error);
+  });
+
+  test('?wait answers at the end', async () => {
+    await using trial = await startTrialDaemon();
+    const waiting = trial.client.migrateAndWait('web1', { to: '127.0.0.1:9' });
+    await expect.poll(() => trial.engine.outgoing.length).toBe(1);
+    trial.engine.outgoing[0]!.finish({ kind: 'stays' }, { outcome: 'refused' });
+    expect(await waiting).toMatchObject({ state: 'refused', report: { outcome: 'refused' } });
+  });
+
+  test('stopping the daemon cancels it, so that the VM goes on here', async () => {
+    const trial = await startTrialDaemon();
+    await migrating(trial);
+    expect(await trial.daemon.close()).toBe(0);
+    expect(trial.engine.outgoing[0]!.commands).toEqual([{ kind: 'cancel' }]);
+    await trial[Symbol.asyncDispose]();
+  });
+
+  test('a wrong address and an unknown VM are refused before the engine is asked', async () => {
+    await using trial = await startTrialDaemon();
+    await expect(trial.client.migrate('web1', { to: 'nowhere' })).rejects.toThrow(/to: nowhere is not valid/);
+    await expect(trial.client.migrate('web9', { to: '127.0.0.1:9' })).rejects.toThrow(
+      refusedWith('GW_NOT_FOUND') as Error,
+    );
+    expect(trial.engine.outgoing).toEqual([]);
+  });
+
+  test('a check gives QMP away and takes it back', async () => {
+    await using trial = await startTrialDaemon();
+    expect(await trial.client.check('web1', '127.0.0.1:9')).toMatchObject({ ok: true });
+    expect(await trial.client.actOnVm('web1', 'pause')).toMatchObject({ state: 'paused' });
+  });
+});
