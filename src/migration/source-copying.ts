@@ -6,6 +6,7 @@
  */
 import { SYSTEM_CLOCK } from '../base/clock.ts';
 import { countPages, type PageRun } from '../base/page.ts';
+import { type HeldPages, readHeldPages } from '../memory/held-pages.ts';
 import type { Pacer } from '../transfer/pacer.ts';
 import type { ConsoleCarrier } from './console-carrier.ts';
 import { initialThrottle } from './convergence.ts';
@@ -42,7 +43,8 @@ export interface Copied {
   readonly result: CopyResult;
   /** Pages that the destination was told it will miss; null when none will be missing. */
   readonly announced: readonly PageRun[] | null;
-  readonly tracked: boolean;
+  /** The pages that there were when nothing was tracked (pure post-copy). */
+  readonly held: HeldPages | null;
   readonly wasRunning: boolean;
 }
 
@@ -77,10 +79,10 @@ export class SourceCopying {
     }
     const sender = new PageSender(guest.memory, link.connection, pacer);
     await this.#port.console.sendRest(link.connection);
-    const tracked = this.#port.options().mode !== 'post-copy';
-    const result = tracked ? await this.#copyRounds(sender, isRunning) : this.#everything();
+    const held = this.#port.options().mode === 'post-copy' ? await readHeldPages(guest.memory) : null;
+    const result = held ? this.#everything(held) : await this.#copyRounds(sender, isRunning);
     const announced = result.kind === 'postCopy' ? await this.#announce(result.remaining) : null;
-    return { sender, result, announced, tracked, wasRunning: await guest.isRunning() };
+    return { sender, result, announced, held, wasRunning: await guest.isRunning() };
   }
 
   #copyRounds(sender: PageSender, isRunning: boolean): Promise<CopyResult> {
@@ -110,9 +112,8 @@ export class SourceCopying {
   }
 
   /** Pure post-copy: every page with content is missing, so nothing needs to be tracked. */
-  #everything(): CopyResult {
-    const { memory, layout } = this.#port.guest;
-    const remaining = memory.dataRuns();
+  #everything({ runs: remaining }: HeldPages): CopyResult {
+    const { layout } = this.#port.guest;
     const holePages = layout.pageCount - countPages(remaining);
     return { kind: 'postCopy', remaining, holePages };
   }

@@ -17,11 +17,12 @@ import { RamLayout } from '../memory/layout.ts';
 import type { Blocker } from '../qemu/blocker.ts';
 import { findBlockers } from '../qemu/blockers.ts';
 import { type DeviceStateSave, saveDeviceState } from '../qemu/device-state-save.ts';
-import { inspectVm, type VmFacts } from '../qemu/facts.ts';
+import { canReturnMemory, inspectVm, type VmFacts } from '../qemu/facts.ts';
 import { borrowMigrationSettings, type RestoreSettings } from '../qemu/migration-settings.ts';
 import { QmpClient } from '../qemu/qmp.ts';
 import { findGuestRam, inspectRam } from '../qemu/ram.ts';
 import { contVm, queryRunState, quitQemu, stopVm } from '../qemu/run-state.ts';
+import { StateOutlet } from '../qemu/state-outlet.ts';
 import { surveyVm } from '../qemu/survey.ts';
 import type { VmRecord } from './vm-record.ts';
 
@@ -41,6 +42,7 @@ export class SourceGuest {
   #throttleMechanism = 'none';
   #restoreSettings: RestoreSettings | undefined;
   #saveDirectory: string | undefined;
+  #outlet: StateOutlet | undefined;
 
   private constructor(
     vm: VmRecord,
@@ -100,6 +102,11 @@ export class SourceGuest {
     return this.#tracker;
   }
 
+  /** Its memory can shrink while it runs. */
+  get canReturnMemory(): boolean {
+    return canReturnMemory(this.facts);
+  }
+
   get throttlePercent(): number {
     return this.#throttle?.percent ?? 0;
   }
@@ -118,6 +125,7 @@ export class SourceGuest {
   /** Prepares QEMU for giving its device state; outside the downtime. */
   async prepareToSave(): Promise<void> {
     this.#saveDirectory ??= makeSaveDirectory();
+    this.#outlet ??= await StateOutlet.open(join(this.#saveDirectory, 'state.sock'), ownerOf(this.identity.pid));
     this.#restoreSettings ??= await borrowMigrationSettings(this.qmp, 'save');
   }
 
@@ -146,10 +154,10 @@ export class SourceGuest {
     return stopVm(this.qmp);
   }
 
+  /** Once, after `prepareToSave`. */
   saveState(signal: AbortSignal): DeviceStateSave {
-    this.#saveDirectory ??= makeSaveDirectory();
-    const owner = ownerOf(this.identity.pid);
-    return saveDeviceState(this.qmp, join(this.#saveDirectory, 'state.sock'), { signal, owner });
+    if (!this.#outlet) throw new GodwitError('GW_INTERNAL', { reason: 'nothing waits for the device state' });
+    return saveDeviceState(this.qmp, this.#outlet, { signal });
   }
 
   stopTracking(): void {
@@ -189,6 +197,8 @@ export class SourceGuest {
   }
 
   #removeSaveDirectory(): void {
+    this.#outlet?.[Symbol.dispose]();
+    this.#outlet = undefined;
     if (this.#saveDirectory !== undefined) rmSync(this.#saveDirectory, { recursive: true, force: true });
     this.#saveDirectory = undefined;
   }

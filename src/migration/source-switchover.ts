@@ -10,6 +10,7 @@ import { type Clock, SYSTEM_CLOCK } from '../base/clock.ts';
 import { countPages, type PageRun, subtractRuns } from '../base/page.ts';
 import { uniteRuns } from '../base/page-bitmap.ts';
 import { type DigestScheme, digestMemory, type MemoryDigest } from '../memory/digest.ts';
+import { type HeldPages, holdsTheSame, readHeldPages } from '../memory/held-pages.ts';
 import type { Connection } from '../transfer/connection.ts';
 import type { Pacer } from '../transfer/pacer.ts';
 import { encodeChunkHeader, encodeRunList } from '../wire/encoder.ts';
@@ -35,8 +36,8 @@ export interface SwitchoverPort {
   readonly remaining: readonly PageRun[];
   /** Pages that the destination was told before the stop that it will miss; null when none will be missing. */
   readonly announced: readonly PageRun[] | null;
-  /** False: nothing tracks writes, because every page with content is missing (pure post-copy). */
-  readonly tracked: boolean;
+  /** Nothing tracks writes, because every page with content is missing (pure post-copy): these. */
+  readonly held: HeldPages | null;
 }
 
 export interface SwitchoverResult {
@@ -53,20 +54,19 @@ export async function sendRest(port: SwitchoverPort, clock: Clock = SYSTEM_CLOCK
   const limit = port.pacer.bytesPerSecond;
   port.pacer.setLimit(0);
   try {
-    const first = port.tracked ? unite(port, port.remaining, port.guest.tracker.collect()) : [];
+    const first = port.held ? [] : unite(port, port.remaining, port.guest.tracker.collect());
     const saving = sendState(port);
-    // While QEMU saves: this takes as long as the memory is fragmented.
-    const held = port.tracked ? null : readHeld(port);
-    // It is awaited below; if the last pages fail first, nobody else hears of it.
+    // It is awaited below; if something else fails first, nobody hears of it.
     saving.catch(() => undefined);
+    const held = port.held && (await heldNow(port, port.held));
     const lastPages = port.announced ? 0 : await sendPages(port, first);
     marks.lastPagesAtMs = clock.wallMs();
     const stateBytes = await saving;
     marks.stateSavedAtMs = clock.wallMs();
-    const late = port.tracked ? port.guest.tracker.collect() : [];
+    const late = port.held ? [] : port.guest.tracker.collect();
     const latePages = port.announced ? 0 : await sendPages(port, late);
     const missing = port.announced
-      ? await sendMissing(port, port.announced, held ? heldNow(port, held) : unite(port, first, late))
+      ? await sendMissing(port, port.announced, held ? heldAfterSave(port, held) : unite(port, first, late))
       : [];
     const digestFromMs = clock.nowMs();
     const digest = port.verify ? digestOf(port, missing) : null;
@@ -107,19 +107,18 @@ async function sendPages(port: SwitchoverPort, runs: readonly PageRun[]): Promis
   return counts.pages;
 }
 
-/** The pages that hold anything, and how much memory that was. */
-interface Held {
-  readonly bytes: number;
-  readonly runs: readonly PageRun[];
+/**
+ * The pages that hold anything, now that the VM stands still: as announced, if none has appeared since. If it could give
+ * memory back meanwhile its size says nothing, and all of it is looked through, while QEMU saves.
+ */
+async function heldNow({ guest }: SwitchoverPort, announced: HeldPages): Promise<HeldPages> {
+  if (!guest.canReturnMemory && holdsTheSame(guest.memory, announced)) return announced;
+  return await readHeldPages(guest.memory);
 }
 
-function readHeld({ guest: { memory } }: SwitchoverPort): Held {
-  return { bytes: memory.allocatedBytes(), runs: memory.dataRuns() };
-}
-
-/** With nothing tracked, a page that appeared since shows in the size of the RAM file. */
-function heldNow(port: SwitchoverPort, before: Held): readonly PageRun[] {
-  return port.guest.memory.allocatedBytes() === before.bytes ? before.runs : port.guest.memory.dataRuns();
+/** What the device emulation touched while it saved is missing, too. */
+function heldAfterSave({ guest: { memory } }: SwitchoverPort, held: HeldPages): readonly PageRun[] {
+  return holdsTheSame(memory, held) ? held.runs : memory.dataRuns();
 }
 
 /** Tells of the missing pages that were not announced. */

@@ -58,7 +58,7 @@ export class SourceTransfer {
       verify,
       remaining: copied.result.remaining,
       announced: copied.announced,
-      tracked: copied.tracked,
+      held: copied.held,
     });
     this.#digest = rest.digest;
     this.#copied = { ...copied, announced: copied.announced && rest.missing };

@@ -5,13 +5,12 @@
  * MAX_DEVICE_STATE_BYTES are taken; whatever way it ends, QEMU has no migration under way afterwards and the VM can be
  * resumed with `cont`. Must never: be called before `borrowMigrationSettings(qmp, 'save')`, or all RAM would come.
  */
-import { chmodSync, chownSync } from 'node:fs';
-import { createServer, type Server, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { asGodwitError, GodwitError } from '../base/errors.ts';
-import type { ProcessOwner } from '../linux/process.ts';
 import { isMigrating, MigrationStatus } from './migration-status.ts';
 import type { QmpClient } from './qmp.ts';
+import type { StateOutlet } from './state-outlet.ts';
 
 /** A VM with the usual devices has 0.1–5 MiB; a large frame buffer adds 16–256 MiB. */
 export const MAX_DEVICE_STATE_BYTES: number = 2 ** 30;
@@ -31,24 +30,27 @@ const CANCEL_POLL_MS = 10;
 export interface SaveOptions {
   readonly signal?: AbortSignal;
   readonly timeoutMs?: number;
-  /** Whose QEMU is: the socket becomes his, or QEMU could not connect. */
-  readonly owner?: ProcessOwner;
 }
 
 /**
- * @param socketPath - made here and removed at the end; what has that name already stays and is an error
+ * QEMU is asked at once and begins; `chunks` must be read in any case, because their reader cleans up.
+ *
+ * @param outlet - closed at the end
  */
-export function saveDeviceState(qmp: QmpClient, socketPath: string, options: SaveOptions = {}): DeviceStateSave {
+export function saveDeviceState(qmp: QmpClient, outlet: StateOutlet, options: SaveOptions = {}): DeviceStateSave {
   const { promise: done, resolve, reject } = Promise.withResolvers<{ bytes: number; savedMs: number }>();
   done.catch(() => undefined);
   const timeout = AbortSignal.timeout(options.timeoutMs ?? SAVE_TIMEOUT_MS);
   const signal = options.signal ? AbortSignal.any([options.signal, timeout]) : timeout;
+  const startedMs = performance.now();
+  const status = new MigrationStatus(qmp);
+  const asked = qmp.execute('migrate', { uri: `unix:${outlet.path}` }, { signal });
+  asked.catch(() => undefined);
   async function* read(): AsyncGenerator<Uint8Array> {
-    const startedMs = performance.now();
     let bytes = 0;
     let whole = false;
     try {
-      for await (const chunk of receive(qmp, socketPath, signal, options.owner)) {
+      for await (const chunk of receive(asked, status, outlet, signal)) {
         bytes += chunk.length;
         if (bytes > MAX_DEVICE_STATE_BYTES) throw saveError(`more than ${MAX_DEVICE_STATE_BYTES} bytes came`);
         yield chunk;
@@ -81,24 +83,21 @@ export async function cancelMigration(qmp: QmpClient): Promise<void> {
 }
 
 async function* receive(
-  qmp: QmpClient,
-  socketPath: string,
+  asked: Promise<unknown>,
+  status: MigrationStatus,
+  outlet: StateOutlet,
   signal: AbortSignal,
-  owner: ProcessOwner | undefined,
 ): AsyncGenerator<Uint8Array> {
-  const { server, connection } = await listen(socketPath);
-  using status = new MigrationStatus(qmp);
   try {
-    admitOnly(owner, socketPath);
-    await qmp.execute('migrate', { uri: `unix:${socketPath}` }, { signal });
+    await asked;
     status.started();
-    const socket = await Promise.race([connection, failed(status), aborted(signal)]);
+    const socket = await Promise.race([outlet.connection, failed(status), aborted(signal)]);
     for await (const chunk of withSignal(socket, signal)) yield chunk;
     const end = await Promise.race([status.ended, aborted(signal)]);
     if (end.status !== 'completed') throw saveError(end.errorDescription ?? `QEMU says ${end.status}`);
   } finally {
-    // This removes the socket, too.
-    server.close();
+    status[Symbol.dispose]();
+    outlet[Symbol.dispose]();
   }
 }
 
@@ -113,22 +112,6 @@ async function* withSignal(socket: Socket, signal: AbortSignal): AsyncGenerator<
     signal.removeEventListener('abort', onAbort);
     socket.destroy();
   }
-}
-
-function listen(socketPath: string): Promise<{ server: Server; connection: Promise<Socket> }> {
-  return new Promise((resolve, reject) => {
-    const server = createServer({ pauseOnConnect: true });
-    const connection = new Promise<Socket>((connected) => server.once('connection', connected));
-    server.once('error', (cause) =>
-      reject(new GodwitError('GW_QEMU_STATE', { action: 'save', reason: `no socket at ${socketPath}` }, { cause })),
-    );
-    server.listen(socketPath, () => resolve({ server, connection }));
-  });
-}
-
-function admitOnly(owner: ProcessOwner | undefined, socketPath: string): void {
-  chmodSync(socketPath, 0o600);
-  if (owner) chownSync(socketPath, owner.uid, owner.gid);
 }
 
 /**

@@ -13,6 +13,7 @@ import { borrowMigrationSettings } from './migration-settings.ts';
 import { isMigrating } from './migration-status.ts';
 import { killQemu } from './process.ts';
 import { contVm, queryRunState, stopVm } from './run-state.ts';
+import { StateOutlet } from './state-outlet.ts';
 
 const describe = requireCapability('vm');
 const MACHINE = 'pc-q35-7.2';
@@ -28,7 +29,8 @@ async function prepareLoad(incoming: IncomingQemu): Promise<DeviceStateLoad> {
 
 async function collect(vm: TinyVm): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
-  for await (const chunk of saveDeviceState(vm.qmp, vm.directory.join('out')).chunks) chunks.push(chunk);
+  for await (const chunk of saveDeviceState(vm.qmp, await StateOutlet.open(vm.directory.join('out'))).chunks)
+    chunks.push(chunk);
   return Buffer.concat(chunks);
 }
 
@@ -43,7 +45,7 @@ describe('the device state', () => {
     const load = await prepareLoad(there);
     await stopVm(vm.qmp);
     await there.copyRam(vm.qmp, vm.pid);
-    const save = saveDeviceState(vm.qmp, vm.directory.join('out'));
+    const save = saveDeviceState(vm.qmp, await StateOutlet.open(vm.directory.join('out')));
     for await (const chunk of save.chunks) await load.write(chunk);
     await load.end();
     await load.loaded;
@@ -64,7 +66,7 @@ describe('the device state', () => {
     await borrowMigrationSettings(there.qmp, 'save');
     const loadBack = await prepareLoad(back);
     await back.copyRam(there.qmp, there.identity.pid);
-    for await (const chunk of saveDeviceState(there.qmp, there.directory.join('out')).chunks)
+    for await (const chunk of saveDeviceState(there.qmp, await StateOutlet.open(there.directory.join('out'))).chunks)
       await loadBack.write(chunk);
     await loadBack.loaded;
     using returned = new TinyGuestView(back.identity.pid, vm.ramBytes);
@@ -90,7 +92,7 @@ describe('the device state', () => {
     await using vm = await startTinyVm();
     await borrowMigrationSettings(vm.qmp, 'save');
     await stopVm(vm.qmp);
-    const save = saveDeviceState(vm.qmp, vm.directory.join('out'));
+    const save = saveDeviceState(vm.qmp, await StateOutlet.open(vm.directory.join('out')));
     for await (const _ of save.chunks) break;
     await expect(save.done).rejects.toMatchObject({ code: 'GW_QEMU_STATE' });
     expect(await isMigrating(vm.qmp)).toBe(false);
@@ -106,7 +108,9 @@ describe('the device state', () => {
     await stopVm(vm.qmp);
     const reason = new Error('cancelled');
     const controller = new AbortController();
-    const save = saveDeviceState(vm.qmp, vm.directory.join('out'), { signal: controller.signal });
+    const save = saveDeviceState(vm.qmp, await StateOutlet.open(vm.directory.join('out')), {
+      signal: controller.signal,
+    });
     const reading = (async () => {
       for await (const _ of save.chunks) controller.abort(reason);
     })();

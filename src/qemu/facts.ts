@@ -56,6 +56,11 @@ interface QomEntry {
 
 const NO_UUID = '00000000-0000-0000-0000-000000000000';
 
+/** Whether the guest can give memory back to the host: a balloon, free page reporting (part of it), virtio-mem. */
+export function canReturnMemory(facts: Pick<VmFacts, 'devices'>): boolean {
+  return facts.devices.some(({ type }) => /^virtio-(balloon|mem)(-|$)/.test(type));
+}
+
 export async function inspectVm(qmp: QmpClient): Promise<VmFacts> {
   const [machine, kvm, status, name, uuid, cpus, blocks, jobs, migration, named, anonymous, sev] = await Promise.all([
     qmp.execute<string>('qom-get', { path: '/machine', property: 'type' }),

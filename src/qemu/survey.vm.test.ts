@@ -17,6 +17,7 @@ import { compareVms, findFitBlockers } from './fit.ts';
 import { borrowMigrationSettings } from './migration-settings.ts';
 import { findBinary, killQemu, type StartedQemu, startQemu } from './process.ts';
 import { contVm, stopVm } from './run-state.ts';
+import { StateOutlet } from './state-outlet.ts';
 import { surveyVm } from './survey.ts';
 
 const describe = requireCapability('vm');
@@ -173,7 +174,8 @@ describe("somebody else's VM", () => {
     await load.ready;
     await stopVm(qmp);
     await there.copyRam(qmp, identity.pid);
-    for await (const chunk of saveDeviceState(qmp, vm.directory.join('out')).chunks) await load.write(chunk);
+    for await (const chunk of saveDeviceState(qmp, await StateOutlet.open(vm.directory.join('out'))).chunks)
+      await load.write(chunk);
     await load.loaded;
     await contVm(there.qmp);
     using arrived = new TinyGuestView(there.identity.pid, RAM_BYTES);
