@@ -1,7 +1,7 @@
 import { existsSync, readdirSync } from 'node:fs';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test } from 'vitest';
 import { BusyProcess } from '../../test/support/busy-process.ts';
-import { lacks } from '../../test/support/capabilities.ts';
+import { requireCapability } from '../../test/support/capability.ts';
 import { openVcpuThrottle, releaseStaleThrottle, type VcpuThrottle } from './cpu-bandwidth.ts';
 import { identifyProcess, waitForExit } from './process.ts';
 
@@ -24,7 +24,7 @@ async function expectShare(tid: number, percent: number): Promise<void> {
   expect(allowed).toBeGreaterThanOrEqual(percent - 10);
 }
 
-describe.skipIf(lacks('kernel', 'root', 'cgroupV1'))('with one busy thread', () => {
+requireCapability('kernel', 'cgroupV1')('with one busy thread', () => {
   beforeEach(async () => {
     busy = await BusyProcess.start();
   });
@@ -127,7 +127,7 @@ describe.skipIf(lacks('kernel', 'root', 'cgroupV1'))('with one busy thread', () 
   });
 });
 
-describe.skipIf(lacks('kernel', 'root', 'cgroupV1'))('with two vCPU threads', () => {
+requireCapability('kernel', 'cgroupV1')('with two vCPU threads', () => {
   beforeEach(async () => {
     busy = await BusyProcess.start(2);
   });

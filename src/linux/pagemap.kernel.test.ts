@@ -1,5 +1,5 @@
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { lacks } from '../../test/support/capabilities.ts';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { requireCapability } from '../../test/support/capability.ts';
 import { GuineaPig } from '../../test/support/guinea-pig.ts';
 import { PAGE_SIZE, type PageRun } from '../base/page.ts';
 import { PageBitmap } from '../base/page-bitmap.ts';
@@ -10,7 +10,7 @@ import { Userfaultfd } from './userfaultfd.ts';
 // More than the 65536 regions of one scan can result when every other page is dirty.
 const PAGES = 160_000;
 
-describe.skipIf(lacks('kernel', 'cc', 'x64'))('a dirty scanner', () => {
+requireCapability('kernel', 'cc')('a dirty scanner', () => {
   let pig: GuineaPig;
   let uffd: Userfaultfd;
   let scanner: DirtyScanner;

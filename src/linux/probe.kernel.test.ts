@@ -1,6 +1,6 @@
 import { readdirSync } from 'node:fs';
 import { beforeAll, expect, test } from 'vitest';
-import { lacks } from '../../test/support/capabilities.ts';
+import { requireCapability } from '../../test/support/capability.ts';
 import { type Probe, runProbes } from './probe.ts';
 
 let probes: Probe[];
@@ -34,13 +34,12 @@ test('each QEMU binary is asked', () => {
   expect(find('qemu:bad-qemu')).toMatchObject({ ok: false, reason: 'not found' });
 });
 
-test.skipIf(lacks('kernel', 'root', 'x64', 'cgroupV1'))(
-  'everything that a migration needs is found on this machine',
-  () => {
+requireCapability('kernel', 'cgroupV1')('this machine', () => {
+  test('has everything that a migration needs', () => {
     const needed = probes.filter((probe) => ['always', 'post-copy', 'throttle'].includes(probe.needed));
     expect(needed.filter((probe) => !probe.ok).map((probe) => probe.id)).toEqual(['qemu:bad-qemu']);
     expect(find('throttle')?.value).toBe('cgroup-v1');
     // The probe of version 2 is a real attempt, which must not leave anything behind either.
     expect(readdirSync('/sys/fs/cgroup/cpu').filter((name) => name.startsWith('godwit@doctor@'))).toEqual([]);
-  },
-);
+  });
+});

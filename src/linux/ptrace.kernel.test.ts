@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
-import { describe, expect, test } from 'vitest';
-import { lacks } from '../../test/support/capabilities.ts';
+import { expect, test } from 'vitest';
+import { requireCapability } from '../../test/support/capability.ts';
 import { CountingQemu } from '../../test/support/counting-qemu.ts';
 import { GuineaPig } from '../../test/support/guinea-pig.ts';
 import { Errno } from './errno.ts';
@@ -30,7 +30,7 @@ async function until(condition: () => boolean): Promise<void> {
   }
 }
 
-describe.skipIf(lacks('kernel', 'cc', 'x64'))('a process', () => {
+requireCapability('kernel', 'cc')('a process', () => {
   test('runs system calls and returns their results and errors', async () => {
     await using pig = await GuineaPig.start(1);
     const results = withStoppedThread(pig.pid, (thread) => [
@@ -138,7 +138,7 @@ describe.skipIf(lacks('kernel', 'cc', 'x64'))('a process', () => {
   });
 });
 
-describe.skipIf(lacks('kernel', 'qemu', 'x64'))('a running QEMU', () => {
+requireCapability('vm')('a running QEMU', () => {
   test.each([
     { sandbox: 'no sandbox', extra: [] },
     {

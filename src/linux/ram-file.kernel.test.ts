@@ -1,8 +1,8 @@
 import { execFileSync } from 'node:child_process';
 import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { lacks } from '../../test/support/capabilities.ts';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { requireCapability } from '../../test/support/capability.ts';
 import { PAGE_SIZE } from '../base/page.ts';
 import { RamFile } from './ram-file.ts';
 
@@ -110,7 +110,7 @@ test('a file that was truncated behind our back is an error, not a crash', () =>
   expect(() => file.read(0, new Uint8Array(2 * PAGE_SIZE))).toThrow(expect.objectContaining({ code: 'GW_SYS_CALL' }));
 });
 
-describe.skipIf(lacks('kernel', 'root'))('on a full file system', () => {
+requireCapability('kernel')('on a full file system', () => {
   beforeEach(() => {
     execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'godwit-test', directory]);
   });

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { BusyProcess } from '../../test/support/busy-process.ts';
-import { lacks } from '../../test/support/capabilities.ts';
+import { requireCapability } from '../../test/support/capability.ts';
 import { releaseStaleThrottle, type ThrottleMechanism } from './cpu-bandwidth.ts';
 
 const CPU_ROOT = '/sys/fs/cgroup/cpu';
@@ -13,15 +13,6 @@ const OWNER = fileURLToPath(new URL('../../test/support/throttle-owner.ts', impo
 const NAME = 'leased';
 let busy: BusyProcess;
 let owner: ChildProcess;
-
-beforeEach(async () => {
-  busy = await BusyProcess.start();
-});
-
-afterEach(() => {
-  owner.kill('SIGKILL');
-  busy[Symbol.dispose]();
-});
 
 async function startOwner(mechanism: ThrottleMechanism): Promise<void> {
   const words = [OWNER, String(busy.pid), String(busy.tids[0]), NAME, mechanism, '90'];
@@ -47,48 +38,56 @@ async function expectFullSpeedSoon(): Promise<void> {
   await expect.poll(leftovers, { timeout: 1000 }).toEqual([]);
 }
 
-describe.skipIf(lacks('kernel', 'root', 'cgroupV1')).each(['cgroup-v1', 'ptrace'] as const)('%s', (mechanism) => {
+requireCapability('kernel', 'cgroupV1')('the lease', () => {
   beforeEach(async () => {
-    await startOwner(mechanism);
-    await expect
-      .poll(async () => (await busy.watch(busy.tids[0]!, 300)).ran, { timeout: 5000, interval: 1 })
-      .toBeLessThan(25);
+    busy = await BusyProcess.start();
   });
 
-  test('holds for longer than a lease while the owner lives', async () => {
-    await busy.watch(busy.tids[0]!, 2500);
-    expect((await busy.watch(busy.tids[0]!, 500)).ran).toBeLessThan(25);
-  });
-
-  test('ends when the owner is killed', async () => {
+  afterEach(() => {
     owner.kill('SIGKILL');
-    await expectFullSpeedSoon();
+    busy[Symbol.dispose]();
   });
 
-  test('ends when the owner ends by SIGTERM', async () => {
-    owner.kill('SIGTERM');
-    await expectFullSpeedSoon();
+  describe.each(['cgroup-v1', 'ptrace'] as const)('of %s', (mechanism) => {
+    beforeEach(async () => {
+      await startOwner(mechanism);
+      await expect
+        .poll(async () => (await busy.watch(busy.tids[0]!, 300)).ran, { timeout: 5000, interval: 1 })
+        .toBeLessThan(25);
+    });
+
+    test('holds for longer than a lease while the owner lives', async () => {
+      await busy.watch(busy.tids[0]!, 2500);
+      expect((await busy.watch(busy.tids[0]!, 500)).ran).toBeLessThan(25);
+    });
+
+    test('ends when the owner is killed', async () => {
+      owner.kill('SIGKILL');
+      await expectFullSpeedSoon();
+    });
+
+    test('ends when the owner ends by SIGTERM', async () => {
+      owner.kill('SIGTERM');
+      await expectFullSpeedSoon();
+    });
+
+    test('ends when the owner is stopped', async () => {
+      owner.kill('SIGSTOP');
+      await expectFullSpeedSoon();
+    });
+
+    test("ends when the owner's event loop hangs", async () => {
+      owner.stdin!.write('hang\n');
+      await expectFullSpeedSoon();
+    });
+
+    test('ends when the helper of the owner is killed', async () => {
+      for (const pid of childrenOfOwner()) process.kill(pid, 'SIGKILL');
+      await expectFullSpeedSoon();
+    });
   });
 
-  test('ends when the owner is stopped', async () => {
-    owner.kill('SIGSTOP');
-    await expectFullSpeedSoon();
-  });
-
-  test("ends when the owner's event loop hangs", async () => {
-    owner.stdin!.write('hang\n');
-    await expectFullSpeedSoon();
-  });
-
-  test('ends when the helper of the owner is killed', async () => {
-    for (const pid of childrenOfOwner()) process.kill(pid, 'SIGKILL');
-    await expectFullSpeedSoon();
-  });
-});
-
-test.skipIf(lacks('kernel', 'root', 'cgroupV1'))(
-  'releaseStaleThrottle cleans up when owner and watchdog were killed together',
-  async () => {
+  test('releaseStaleThrottle cleans up when owner and watchdog were killed together', async () => {
     await startOwner('cgroup-v1');
     const [watchdog] = childrenOfOwner();
     owner.kill('SIGSTOP');
@@ -103,5 +102,5 @@ test.skipIf(lacks('kernel', 'root', 'cgroupV1'))(
     releaseStaleThrottle(NAME);
     await expectFullSpeedSoon();
     expect(busy.cpuGroup(busy.tids[0]!)).toBe(busy.cpuGroup(busy.pid));
-  },
-);
+  });
+});

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { lacks } from '../../test/support/capabilities.ts';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { requireCapability } from '../../test/support/capability.ts';
 import { GuineaPig } from '../../test/support/guinea-pig.ts';
 import { PAGE_SIZE } from '../base/page.ts';
 import { UFFD_FEATURE_MISSING_SHMEM } from './abi/userfaultfd.ts';
@@ -24,7 +24,7 @@ function openFds(pid: number): string[] {
   return readdirSync(`/proc/${pid}/fd`).map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`));
 }
 
-describe.skipIf(lacks('kernel', 'cc', 'x64'))('a userfaultfd of another process', () => {
+requireCapability('kernel', 'cc')('a userfaultfd of another process', () => {
   let pig: GuineaPig;
 
   beforeEach(async () => {
@@ -123,22 +123,19 @@ describe.skipIf(lacks('kernel', 'cc', 'x64'))('a userfaultfd of another process'
     expect(await pig.read(12)).toBe(1);
   });
 
-  test.skipIf(lacks('kernel', 'root'))(
-    'a full host is an outcome, and the rest can be installed once there is room',
-    async () => {
-      await using poor = await GuineaPig.start(PAGES, 8);
-      using uffd = Userfaultfd.openInside(poor.pid, { features: FEATURES, keepInside: false });
-      uffd.register(poor.start, PAGES * PAGE_SIZE, { missing: true });
-      const contents = pagesOf(...Array.from({ length: 12 }, (_, page) => page + 1));
-      expect(uffd.copy(poor.start, contents)).toEqual({ kind: 'noMemory', bytes: 8 * PAGE_SIZE });
-      expect(uffd.zero(poor.addressOf(8), PAGE_SIZE)).toEqual({ kind: 'noMemory', bytes: 0 });
-      using file = RamFile.open(poor.path, PAGES * PAGE_SIZE);
-      file.punch(0, 4 * PAGE_SIZE);
-      const rest = contents.subarray(8 * PAGE_SIZE);
-      expect(uffd.copy(poor.addressOf(8), rest)).toEqual({ kind: 'copied', bytes: 4 * PAGE_SIZE });
-      expect(await poor.read(11)).toBe(12);
-    },
-  );
+  test('a full host is an outcome, and the rest can be installed once there is room', async () => {
+    await using poor = await GuineaPig.start(PAGES, 8);
+    using uffd = Userfaultfd.openInside(poor.pid, { features: FEATURES, keepInside: false });
+    uffd.register(poor.start, PAGES * PAGE_SIZE, { missing: true });
+    const contents = pagesOf(...Array.from({ length: 12 }, (_, page) => page + 1));
+    expect(uffd.copy(poor.start, contents)).toEqual({ kind: 'noMemory', bytes: 8 * PAGE_SIZE });
+    expect(uffd.zero(poor.addressOf(8), PAGE_SIZE)).toEqual({ kind: 'noMemory', bytes: 0 });
+    using file = RamFile.open(poor.path, PAGES * PAGE_SIZE);
+    file.punch(0, 4 * PAGE_SIZE);
+    const rest = contents.subarray(8 * PAGE_SIZE);
+    expect(uffd.copy(poor.addressOf(8), rest)).toEqual({ kind: 'copied', bytes: 4 * PAGE_SIZE });
+    expect(await poor.read(11)).toBe(12);
+  });
 
   test('a copy of the descriptor outlives its maker: the fault waits and is served through fetch', async () => {
     const maker = openMissing();

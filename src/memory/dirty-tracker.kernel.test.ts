@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { lacks } from '../../test/support/capabilities.ts';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { requireCapability } from '../../test/support/capability.ts';
 import { CountingQemu } from '../../test/support/counting-qemu.ts';
 import { GuineaPig } from '../../test/support/guinea-pig.ts';
 import { countPages, PAGE_SIZE } from '../base/page.ts';
@@ -14,7 +14,7 @@ const PAGES = 1000;
 const FIRST = { from: 100, pages: 300 };
 const SECOND = { from: 600, pages: 400 };
 
-describe.skipIf(lacks('kernel', 'cc', 'x64'))('the tracker of a process', () => {
+requireCapability('kernel', 'cc')('the tracker of a process', () => {
   let pig: GuineaPig;
   let tracker: KernelDirtyTracker;
 
@@ -133,7 +133,7 @@ describe.skipIf(lacks('kernel', 'cc', 'x64'))('the tracker of a process', () => 
   });
 });
 
-describe.skipIf(lacks('kernel', 'qemu', 'x64'))('the tracker of a QEMU', () => {
+requireCapability('vm')('the tracker of a QEMU', () => {
   test('sees the page that the guest writes, and leaves QEMU running', async () => {
     await using qemu = await CountingQemu.start(64);
     const layout = new RamLayout([{ id: 'ram', bytes: qemu.bytes }]);

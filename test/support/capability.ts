@@ -1,21 +1,48 @@
 /**
  * Tests that need more than a computer: skipped with the reason where it is missing, failing where it must be there.
  *
- * Must hold: with GODWIT_REQUIRE=kernel,vm (any of them) a missing capability fails the tests, so that nothing turns
- * green by skipping.
+ * Must hold: with GODWIT_REQUIRE=kernel,vm,kvm (any of them) a missing capability fails the tests, so that nothing turns
+ * green by skipping. `npm test` requires the first two, and kvm as well in CI.
  */
-import { closeSync, openSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { accessSync, closeSync, openSync } from 'node:fs';
 import { describe, test } from 'vitest';
 import { explain } from '../../src/base/errors.ts';
+import { available as hasXxhash } from '../../src/linux/xxhash.ts';
 import { findBinary } from '../../src/qemu/process.ts';
 
-/** `kernel`: system calls that need root; `vm`: a QEMU to run, as root; `kvm`: /dev/kvm. */
-export type Capability = 'kernel' | 'vm' | 'kvm';
+/**
+ * `kernel`: system calls that need root; `cc`: a C compiler; `cgroupV1`: the cpu controller of version 1; `xxhash`: the
+ * library; `vm`: a QEMU to run, as root; `kvm`: /dev/kvm.
+ */
+export type Capability = 'kernel' | 'cc' | 'cgroupV1' | 'xxhash' | 'vm' | 'kvm';
 
 export type Describe = (name: string, body: () => void) => void;
 
+interface Need {
+  /** The word of GODWIT_REQUIRE that makes it a must. */
+  readonly requiredBy: 'kernel' | 'vm' | 'kvm';
+  /** Throws where the machine lacks it. */
+  readonly attempt: () => unknown;
+}
+
 /** The QEMU that tests run, unless they name another. */
 export const TEST_QEMU: string = process.env['GODWIT_TEST_QEMU'] ?? 'qemu-system-x86_64';
+
+const NEEDS: Readonly<Record<Capability, Need>> = {
+  kernel: { requiredBy: 'kernel', attempt: needRoot },
+  cc: { requiredBy: 'kernel', attempt: () => execFileSync('cc', ['--version'], { stdio: 'ignore' }) },
+  cgroupV1: { requiredBy: 'kernel', attempt: () => accessSync('/sys/fs/cgroup/cpu/cpu.cfs_quota_us') },
+  xxhash: { requiredBy: 'kernel', attempt: () => insist(hasXxhash(), 'libxxhash.so.0 is not installed') },
+  vm: {
+    requiredBy: 'vm',
+    attempt() {
+      needRoot();
+      findBinary(TEST_QEMU);
+    },
+  },
+  kvm: { requiredBy: 'kvm', attempt: () => closeSync(openSync('/dev/kvm', 'r+')) },
+};
 
 /**
  * A `describe` for tests that need all of these: `const describe = requireCapability('vm', 'kvm')`.
@@ -26,11 +53,12 @@ export function requireCapability(...needed: readonly Capability[]): Describe {
     .find(({ reason }) => reason !== undefined);
   if (missing === undefined) return (name, body) => void describe(name, body);
   const { capability, reason } = missing;
-  if (isRequired(capability)) {
+  const { requiredBy } = NEEDS[capability];
+  if ((process.env['GODWIT_REQUIRE'] ?? '').split(',').includes(requiredBy)) {
     return (name) =>
       describe(name, () => {
         test(`has ${capability}`, () => {
-          throw new Error(`GODWIT_REQUIRE names ${capability}, but this machine lacks it: ${reason}`);
+          throw new Error(`GODWIT_REQUIRE names ${requiredBy}, but this machine lacks ${capability}: ${reason}`);
         });
       });
   }
@@ -38,22 +66,20 @@ export function requireCapability(...needed: readonly Capability[]): Describe {
 }
 
 /** Why this machine cannot; undefined when it can. */
-export function missingReason(capability: Capability): string | undefined {
-  if (process.platform !== 'linux' || process.arch !== 'x64') return 'Linux on x86-64 is needed';
-  if (process.geteuid?.() !== 0) return 'root is needed (ptrace, userfaultfd, control groups)';
-  if (capability === 'kernel') return undefined;
-  return reasonOf(() => (capability === 'vm' ? findBinary(TEST_QEMU) : closeSync(openSync('/dev/kvm', 'r+'))));
-}
-
-function isRequired(capability: Capability): boolean {
-  return (process.env['GODWIT_REQUIRE'] ?? '').split(',').includes(capability);
-}
-
-function reasonOf(attempt: () => unknown): string | undefined {
+function missingReason(capability: Capability): string | undefined {
   try {
-    attempt();
+    insist(process.platform === 'linux' && process.arch === 'x64', 'Linux on x86-64 is needed');
+    NEEDS[capability].attempt();
     return undefined;
   } catch (error) {
     return explain(error);
   }
+}
+
+function needRoot(): void {
+  insist(process.geteuid?.() === 0, 'root is needed (ptrace, userfaultfd, control groups)');
+}
+
+function insist(condition: boolean, reason: string): void {
+  if (!condition) throw new Error(reason);
 }

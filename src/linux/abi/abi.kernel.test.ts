@@ -3,8 +3,8 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { beforeAll, describe, expect, test } from 'vitest';
-import { lacks } from '../../../test/support/capabilities.ts';
+import { beforeAll, expect, test } from 'vitest';
+import { requireCapability } from '../../../test/support/capability.ts';
 import { ERRNO_NAMES, Errno } from '../errno.ts';
 import * as files from './files.ts';
 import * as pagemap from './pagemap.ts';
@@ -115,7 +115,7 @@ const ROWS: [expression: string, ours: bigint][] = [
   ...ERRNO_NAMES.flatMap((name, value): [string, bigint][] => (name ? [[name, BigInt(value)]] : [])),
 ];
 
-describe.skipIf(lacks('kernel', 'cc', 'x64'))('the C compiler agrees with', () => {
+requireCapability('cc')('the C compiler agrees with', () => {
   let compiled: bigint[];
 
   beforeAll(() => {
