@@ -43,6 +43,12 @@ export interface CpuController {
   writeWeight(group: string, threads: number): void;
 }
 
+/** In microseconds. */
+export interface Quota {
+  readonly quota: number;
+  readonly period: number;
+}
+
 interface Mount {
   readonly point: string;
   /** Which part of the hierarchy is mounted: `/` but in containers. */
@@ -73,7 +79,7 @@ export function effectiveLimit(controller: CpuController, group: string): number
 }
 
 /** Quota and period that give a thread or group so many CPUs: the period grows until the quota is allowed. */
-export function computeQuota(cpus: number): { readonly quota: number; readonly period: number } {
+export function computeQuota(cpus: number): Quota {
   const wanted = Math.ceil(MIN_QUOTA_MICROSECONDS / cpus);
   const period = Math.min(Math.max(PERIOD_MICROSECONDS, wanted), MAX_PERIOD_MICROSECONDS);
   return { quota: Math.max(MIN_QUOTA_MICROSECONDS, Math.round(cpus * period)), period };
@@ -88,23 +94,38 @@ export function writeControl(path: string, text: string): void {
   }
 }
 
-class CpuV1 implements CpuController {
+/** What both versions do alike. */
+abstract class CpuHierarchy {
+  abstract readonly limitFile: string;
+  abstract readonly unlimited: string;
+  readonly mountPoint: string;
+  readonly #root: string;
+
+  constructor({ point, root }: Mount) {
+    this.mountPoint = point;
+    this.#root = root;
+  }
+
+  groupOf(pid: number, tid: number): string | undefined {
+    const path = cgroupPath(pid, tid, (controllers) => this.isListedAs(controllers));
+    return belowMount(this.mountPoint, this.#root, path);
+  }
+
+  writeLimit(group: string, cpus: number | undefined): void {
+    if (cpus === undefined) writeControl(join(group, this.limitFile), this.unlimited);
+    else this.writeQuota(group, computeQuota(cpus));
+  }
+
+  /** Whether the line of /proc/PID/cgroup with these controllers is that of this hierarchy. */
+  protected abstract isListedAs(controllers: string): boolean;
+  protected abstract writeQuota(group: string, quota: Quota): void;
+}
+
+class CpuV1 extends CpuHierarchy implements CpuController {
   readonly mechanism = 'cgroup-v1';
   readonly threadsFile = 'tasks';
   readonly limitFile = 'cpu.cfs_quota_us';
   readonly unlimited = '-1';
-  readonly mountPoint: string;
-  readonly #root: string;
-
-  constructor(mount: Mount) {
-    this.mountPoint = mount.point;
-    this.#root = mount.root;
-  }
-
-  groupOf(pid: number, tid: number): string | undefined {
-    const path = cgroupPath(pid, tid, (controllers) => controllers.split(',').includes('cpu'));
-    return belowMount(this.mountPoint, this.#root, path);
-  }
 
   createGroup(directory: string): void {
     makeGroup(directory);
@@ -116,12 +137,15 @@ class CpuV1 implements CpuController {
     return quota < 0 ? undefined : quota / Number(readControl(join(group, 'cpu.cfs_period_us')));
   }
 
-  writeLimit(group: string, cpus: number | undefined): void {
-    if (cpus === undefined) {
-      writeControl(join(group, this.limitFile), this.unlimited);
-      return;
-    }
-    const { quota, period } = computeQuota(cpus);
+  writeWeight(group: string, threads: number): void {
+    writeControl(join(group, 'cpu.shares'), String(threads * V1_THREAD_SHARES));
+  }
+
+  protected isListedAs(controllers: string): boolean {
+    return controllers.split(',').includes('cpu');
+  }
+
+  protected writeQuota(group: string, { quota, period }: Quota): void {
     const periodFile = join(group, 'cpu.cfs_period_us');
     if (Number(readControl(periodFile)) !== period) {
       // Each write alone is checked against the group above, so no old quota may meet a new period.
@@ -130,29 +154,13 @@ class CpuV1 implements CpuController {
     }
     writeControl(join(group, this.limitFile), String(quota));
   }
-
-  writeWeight(group: string, threads: number): void {
-    writeControl(join(group, 'cpu.shares'), String(threads * V1_THREAD_SHARES));
-  }
 }
 
-class CpuV2 implements CpuController {
+class CpuV2 extends CpuHierarchy implements CpuController {
   readonly mechanism = 'cgroup-v2';
   readonly threadsFile = 'cgroup.threads';
   readonly limitFile = 'cpu.max';
   readonly unlimited = 'max';
-  readonly mountPoint: string;
-  readonly #root: string;
-
-  constructor(mount: Mount) {
-    this.mountPoint = mount.point;
-    this.#root = mount.root;
-  }
-
-  groupOf(pid: number, tid: number): string | undefined {
-    const path = cgroupPath(pid, tid, (controllers) => controllers === '');
-    return belowMount(this.mountPoint, this.#root, path);
-  }
 
   createGroup(directory: string): void {
     const parent = dirname(directory);
@@ -174,17 +182,16 @@ class CpuV2 implements CpuController {
     return quota === 'max' ? undefined : Number(quota) / Number(period);
   }
 
-  writeLimit(group: string, cpus: number | undefined): void {
-    if (cpus === undefined) {
-      writeControl(join(group, this.limitFile), this.unlimited);
-      return;
-    }
-    const { quota, period } = computeQuota(cpus);
-    writeControl(join(group, this.limitFile), `${quota} ${period}`);
-  }
-
   writeWeight(group: string, threads: number): void {
     writeControl(join(group, 'cpu.weight'), String(Math.min(threads * V2_THREAD_WEIGHT, V2_MAX_WEIGHT)));
+  }
+
+  protected isListedAs(controllers: string): boolean {
+    return controllers === '';
+  }
+
+  protected writeQuota(group: string, { quota, period }: Quota): void {
+    writeControl(join(group, this.limitFile), `${quota} ${period}`);
   }
 }
 
