@@ -1,8 +1,8 @@
 /**
- * Two host daemons and the VMs that move between them, driven through the API's client.
+ * Two host daemons, the link between them and the VMs that move there, driven through the API's client.
  *
- * Owns: both daemons with all that they run. A migration that was begun here is watched from its first event, so that a
- * test can wait for a phase without asking again and again.
+ * Owns: both daemons with all that they run, and the link. A migration that was begun here is watched from its first
+ * event, so that a test can wait for a phase without asking again and again.
  */
 import type { HostEvent } from '../../src/api/event-schema.ts';
 import type { MigrateBody, MigrationView, ReportView } from '../../src/api/migration-schema.ts';
@@ -10,6 +10,7 @@ import type { VmSpecInput, VmView } from '../../src/api/vm-schema.ts';
 import { GodwitClient } from '../../src/client/godwit-client.ts';
 import type { MigrationProgress } from '../../src/migration/progress.ts';
 import { type HostOptions, startHost, type TestHost } from './godwit-host.ts';
+import { LinkProxy } from './link-proxy.ts';
 import { TinyGuestView } from './tiny-guest-view.ts';
 import { type TinyVmOptions, tinyVmSpec } from './tiny-vm.ts';
 import { waitUntil, within } from './wait-until.ts';
@@ -25,10 +26,13 @@ export interface ReachedHost {
 export class HostPair implements AsyncDisposable {
   readonly a: ReachedHost;
   readonly b: ReachedHost;
+  /** Leads to the second host: for migrations to `link.address` that need a slow or a broken one. */
+  readonly link: LinkProxy;
 
-  private constructor(a: TestHost, b: TestHost) {
+  private constructor(a: TestHost, b: TestHost, link: LinkProxy) {
     this.a = { host: a, client: new GodwitClient({ url: a.api }) };
     this.b = { host: b, client: new GodwitClient({ url: b.api }) };
+    this.link = link;
   }
 
   /** @param atB - for the second host, if it is not to be like the first */
@@ -38,7 +42,7 @@ export class HostPair implements AsyncDisposable {
   ): Promise<HostPair> {
     const started = await Promise.allSettled([startHost({ ...options, name: 'a' }), startHost({ ...atB, name: 'b' })]);
     const [a, b] = started.map((result) => (result.status === 'fulfilled' ? result.value : undefined));
-    if (a && b) return new HostPair(a, b);
+    if (a && b) return new HostPair(a, b, await LinkProxy.open(b.migration));
     await a?.[Symbol.asyncDispose]();
     await b?.[Symbol.asyncDispose]();
     throw new AggregateError(
@@ -76,7 +80,7 @@ export class HostPair implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all([this.a.client.close(), this.b.client.close()]);
+    await Promise.all([this.a.client.close(), this.b.client.close(), this.link[Symbol.asyncDispose]()]);
     await Promise.all([this.a.host[Symbol.asyncDispose](), this.b.host[Symbol.asyncDispose]()]);
   }
 }

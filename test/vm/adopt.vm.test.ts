@@ -7,7 +7,8 @@ import { buildTinyGuest } from '../../guest/tiny/image.ts';
 import { FIRST_USABLE_PAGE } from '../../guest/tiny/layout.ts';
 import { identifyProcess, signalProcess, waitForExit } from '../../src/linux/process.ts';
 import { requireCapability, TEST_QEMU } from '../support/capability.ts';
-import { completedReport, HostPair, isFree, openTinyGuest } from '../support/host-pair.ts';
+import { completedReport, HostPair, isFree } from '../support/host-pair.ts';
+import { worksIntact } from '../support/intact-vm.ts';
 import { checkLeaks, markChildren } from '../support/leak-check.ts';
 import { TempDirectory } from '../support/temp-directory.ts';
 import { listMarks, nothingRemains } from '../support/traces.ts';
@@ -99,13 +100,8 @@ requireCapability('vm')('adopting', () => {
       const { pid, adopted: stillAdopted } = await isFree(other, name);
       // What runs there is godwit's own.
       expect(stillAdopted).toBe(false);
-      using guest = await openTinyGuest(other, name);
-      await guest.pagesWritten(100);
-      await other.client.actOnVm(name, 'pause');
-      const invariant = guest.checkInvariant();
-      await other.client.actOnVm(name, 'resume');
-      expect(invariant).toEqual({ ok: true });
       expect(listMarks(pid!)).toEqual([]);
+      await worksIntact(other, name);
     }
     // The one that was adopted has ended, and what its owner made for it is still there.
     expect(identifyProcess(qemu.pid)).toBeUndefined();
@@ -153,10 +149,7 @@ requireCapability('vm')('adopting', () => {
       expect(report.verify).toMatchObject({ equal: true });
     }
     const { at } = await pair.locate(name);
-    using guest = await openTinyGuest(at, name);
-    await guest.pagesWritten(100);
-    await at.client.actOnVm(name, 'pause');
-    expect(guest.checkInvariant()).toEqual({ ok: true });
+    await worksIntact(at, name);
     await at.client.actOnVm(name, 'kill');
     await at.client.removeVm(name);
   });

@@ -15,9 +15,9 @@ import {
   openTinyGuest,
   type WatchedMigration,
 } from '../support/host-pair.ts';
+import { runsIntact } from '../support/intact-vm.ts';
 import { checkLeaks } from '../support/leak-check.ts';
-import { LinkProxy } from '../support/link-proxy.ts';
-import { measureWork, noMarks, nothingRemains } from '../support/traces.ts';
+import { measureWork, nothingRemains } from '../support/traces.ts';
 
 checkLeaks();
 
@@ -35,11 +35,10 @@ const MAX_DOWNTIME_MS = 100;
 const DOWNTIME_TOLERANCE_MS = 150;
 
 let pair: HostPair;
-let link: LinkProxy;
 
 async function begin(request: Partial<MigrateBody>): Promise<WatchedMigration> {
   const limits = { bandwidthBytesPerSecond: LIMIT_BYTES_PER_SECOND, maxDowntimeMs: MAX_DOWNTIME_MS };
-  return await beginMigration(pair.a, VM, { to: link.address, ...limits, ...request });
+  return await beginMigration(pair.a, VM, { to: pair.link.address, ...limits, ...request });
 }
 
 /** Makes the guest write about so many pages a second, whatever this machine can do now. */
@@ -51,23 +50,9 @@ async function writeAbout(pagesPerSecond: number): Promise<void> {
   guest.change({ delay: Math.round((trialDelay * trial) / pagesPerSecond) });
 }
 
-async function isIntactAtB(): Promise<void> {
-  const { pid, state } = await isFree(pair.b, VM);
-  expect(state).toBe('running');
-  using guest = await openTinyGuest(pair.b, VM);
-  await guest.pagesWritten(50);
-  await pair.b.client.actOnVm(VM, 'pause');
-  const invariant = guest.checkInvariant();
-  await pair.b.client.actOnVm(VM, 'resume');
-  expect(invariant).toEqual({ ok: true });
-  await noMarks(pid!);
-  await nothingRemains(pair.a, VM);
-}
-
 requireCapability('vm')('convergence', () => {
   beforeAll(async () => {
     pair = await HostPair.open();
-    link = await LinkProxy.open(pair.b.host.migration);
     await createTinyVm(pair.a, {
       name: VM,
       guest: { firstPage: FIRST_USABLE_PAGE, pageCount: WORKING_PAGES, fill: FILL },
@@ -75,12 +60,9 @@ requireCapability('vm')('convergence', () => {
   });
   beforeEach(async () => {
     await pair.bring(VM, pair.a);
-    link.shape({ bytesPerSecond: undefined });
+    pair.link.shape({ bytesPerSecond: undefined });
   });
-  afterAll(async () => {
-    await link?.[Symbol.asyncDispose]();
-    await pair?.[Symbol.asyncDispose]();
-  });
+  afterAll(() => pair?.[Symbol.asyncDispose]());
 
   test('pre-copy slows a VM that writes at twice the rate of the link until it converges', async () => {
     await writeAbout(2 * LIMIT_PAGES_PER_SECOND);
@@ -93,7 +75,7 @@ requireCapability('vm')('convergence', () => {
     expect(report.downtimeMs).toBeLessThan(MAX_DOWNTIME_MS + DOWNTIME_TOLERANCE_MS);
     const [first, last] = [report.rounds[0]!, report.rounds.at(-1)!];
     expect(last.modificationPagesPerSecond).toBeLessThan(first.modificationPagesPerSecond);
-    await isIntactAtB();
+    await runsIntact(pair, VM, pair.b);
   });
 
   test('auto goes to post-copy where pre-copy would not converge', async () => {
@@ -103,7 +85,7 @@ requireCapability('vm')('convergence', () => {
     expect(report.rounds.at(-1)!.rule).toMatch(/^S7-/);
     expect(report.throttle.maxPercent).toBeLessThanOrEqual(50);
     expect(report.downtimeMs).toBeLessThan(MAX_DOWNTIME_MS + DOWNTIME_TOLERANCE_MS);
-    await isIntactAtB();
+    await runsIntact(pair, VM, pair.b);
   });
 
   test('auto stays with pre-copy for a VM that converges by itself', async () => {
@@ -112,7 +94,7 @@ requireCapability('vm')('convergence', () => {
     expect(report.postCopy).toBeNull();
     expect(report.throttle.maxPercent).toBe(0);
     expect(report.rounds.at(-1)!.rule).toMatch(/^V3-/);
-    await isIntactAtB();
+    await runsIntact(pair, VM, pair.b);
   });
 
   // A machine that does not let the guest run for half a second makes it converge, and rightly so: then once more.
@@ -133,8 +115,8 @@ requireCapability('vm')('convergence', () => {
   test('--timeout with --on-timeout cancel: the VM stays, in time', async () => {
     await writeAbout(4 * LIMIT_PAGES_PER_SECOND);
     // One pass alone would take four seconds.
-    const words = ['migrate', VM, '--to', link.address, '--mode', 'pre-copy', '--bandwidth', '4MiB/s', '--no-throttle'];
-    const limits = ['--timeout', '1500ms', '--on-timeout', 'cancel', '--json'];
+    const words = ['migrate', VM, '--to', pair.link.address, '--mode', 'pre-copy', '--bandwidth', '4MiB/s'];
+    const limits = ['--no-throttle', '--timeout', '1500ms', '--on-timeout', 'cancel', '--json'];
     const { status, json } = await pair.a.host.cli([...words, ...limits]);
     expect(status).toBe(1);
     expect(json).toMatchObject({ outcome: 'failed', owner: 'a', error: { code: 'GW_MIGRATION_TIMEOUT' } });
@@ -152,18 +134,18 @@ requireCapability('vm')('convergence', () => {
     expect(report.postCopy).toBeNull();
     // The first pass alone would have taken four seconds.
     expect(report.totalMs).toBeLessThan(3500);
-    await isIntactAtB();
+    await runsIntact(pair, VM, pair.b);
   });
 
   test('--on-timeout post-copy: what is left follows after the VM', async () => {
     await writeAbout(LIMIT_PAGES_PER_SECOND);
-    link.shape({ bytesPerSecond: 8 * MIB });
+    pair.link.shape({ bytesPerSecond: 8 * MIB });
     // A hybrid's pass would take two seconds and what it leaves two more.
     const request = { mode: 'hybrid', timeoutMs: 1000, onTimeout: 'post-copy', bandwidthBytesPerSecond: 0 } as const;
     const migration = await begin(request);
     const report = completedReport(await migration.ended);
     expect(report.postCopy!.missingPages).toBeGreaterThan(0);
-    await isIntactAtB();
+    await runsIntact(pair, VM, pair.b);
   });
 
   test('switch-postcopy takes effect in the middle of a round', async () => {
@@ -178,7 +160,7 @@ requireCapability('vm')('convergence', () => {
     await pair.a.client.tuneMigration(migration.id, { bandwidthBytesPerSecond: 0 });
     const report = completedReport(await migration.ended);
     expect(report.postCopy!.missingPages).toBeGreaterThan(WORKING_PAGES / 2);
-    await isIntactAtB();
+    await runsIntact(pair, VM, pair.b);
   });
 
   test('switch-postcopy is refused to a migration that must not', async () => {
@@ -195,11 +177,11 @@ requireCapability('vm')('convergence', () => {
     await writeAbout(100);
     const migration = await begin({ mode: 'pre-copy', bandwidthBytesPerSecond: 4 * MIB });
     await migration.reaches('copying');
-    await link.carries(MIB / 2, 'up');
+    await pair.link.carries(MIB / 2, 'up');
     const rateOver = async (ms: number): Promise<number> => {
-      const from = { bytes: link.bytes.up, atMs: performance.now() };
+      const from = { bytes: pair.link.bytes.up, atMs: performance.now() };
       await delay(ms);
-      return ((link.bytes.up - from.bytes) * 1000) / (performance.now() - from.atMs);
+      return ((pair.link.bytes.up - from.bytes) * 1000) / (performance.now() - from.atMs);
     };
     const slow = await rateOver(1000);
     expect(slow).toBeGreaterThan(4 * MIB * 0.8);
@@ -213,7 +195,7 @@ requireCapability('vm')('convergence', () => {
     });
     await pair.a.client.tuneMigration(migration.id, { bandwidthBytesPerSecond: 0 });
     completedReport(await migration.ended);
-    await isIntactAtB();
+    await runsIntact(pair, VM, pair.b);
   });
 
   test('a higher downtime limit lets a migration finish that would go on', async () => {
@@ -223,7 +205,7 @@ requireCapability('vm')('convergence', () => {
     await pair.a.host.json(['migration', 'tune', migration.id, '--max-downtime', '5s']);
     const report = completedReport(await migration.ended);
     expect(report.rounds.at(-1)!.rule).toBe('V3-threshold');
-    await isIntactAtB();
+    await runsIntact(pair, VM, pair.b);
   });
 
   test('progress never goes back, ends at 100, and the verdict says why', async () => {

@@ -21,8 +21,8 @@ import {
   openTinyGuest,
   type WatchedMigration,
 } from '../support/host-pair.ts';
+import { runsIntact, worksIntact } from '../support/intact-vm.ts';
 import { checkLeaks } from '../support/leak-check.ts';
-import { LinkProxy } from '../support/link-proxy.ts';
 import { listQemus, noMarks, nothingRemains } from '../support/traces.ts';
 
 checkLeaks();
@@ -38,27 +38,12 @@ const CALM_DELAY = 200_000;
 const CUT_MS = 3000;
 
 let pair: HostPair;
-let link: LinkProxy;
 
 async function atSourceAsBefore(): Promise<void> {
-  const { pid, state } = await isFree(pair.a, VM);
-  expect(state).toBe('running');
-  await noMarks(pid!);
-  await nothingRemains(pair.b, VM);
-  await isIntact();
+  await runsIntact(pair, VM, pair.a);
 }
 
-async function isIntact(): Promise<void> {
-  const { at } = await pair.locate(VM);
-  using guest = await openTinyGuest(at, VM);
-  await guest.pagesWritten(100);
-  await at.client.actOnVm(VM, 'pause');
-  const invariant = guest.checkInvariant();
-  await at.client.actOnVm(VM, 'resume');
-  expect(invariant).toEqual({ ok: true });
-}
-
-async function begin(request: Partial<MigrateBody>, to: string = link.address): Promise<WatchedMigration> {
+async function begin(request: Partial<MigrateBody>, to: string = pair.link.address): Promise<WatchedMigration> {
   return await beginMigration(pair.a, VM, { to, ...request });
 }
 
@@ -77,53 +62,49 @@ function killQemus(pids: readonly number[]): void {
 requireCapability('vm')('failures', () => {
   beforeAll(async () => {
     pair = await HostPair.open();
-    link = await LinkProxy.open(pair.b.host.migration);
     await createTinyVm(pair.a, { name: VM, guest: { delay: CALM_DELAY, fill: FILL } });
   });
   beforeEach(() => pair.bring(VM, pair.a));
-  afterAll(async () => {
-    await link?.[Symbol.asyncDispose]();
-    await pair?.[Symbol.asyncDispose]();
-  });
+  afterAll(() => pair?.[Symbol.asyncDispose]());
 
   test.each(['pre-copy', 'hybrid', 'auto'] as const)('the connection is cut in copying (%s)', async (mode) => {
     const migration = await begin({ mode, ...SLOW });
     await migration.reaches('copying');
-    await link.carries(2 * MIB, 'up');
-    link.cut();
+    await pair.link.carries(2 * MIB, 'up');
+    pair.link.cut();
     try {
       expect((await failure(migration)).error!.code).toBe('GW_WIRE_CLOSED');
       await atSourceAsBefore();
     } finally {
-      link.restore();
+      pair.link.restore();
     }
   });
 
   test('the connection is cut while the destination prepares', async () => {
-    const offer = link.carries(500, 'up');
+    const offer = pair.link.carries(500, 'up');
     const migration = await begin(SLOW);
     await offer;
     expect(migration.phases).not.toContain('copying');
-    link.cut();
-    link.restore();
+    pair.link.cut();
+    pair.link.restore();
     await failure(migration);
     await atSourceAsBefore();
   });
 
   test('the connection is cut in stopping: the VM is resumed, the abort is delivered later', async () => {
-    link.shape({ bytesPerSecond: 8 * MIB });
+    pair.link.shape({ bytesPerSecond: 8 * MIB });
     try {
       const migration = await begin({ mode: 'pre-copy', maxDowntimeMs: 60_000 });
       using guest = await openTinyGuest(pair.a, VM);
       guest.change({ delay: 0 });
       await migration.reaches('stopping');
-      link.cut();
+      pair.link.cut();
       await failure(migration);
       await guest.pagesWritten(1000);
       guest.change({ delay: CALM_DELAY });
     } finally {
-      link.shape({ bytesPerSecond: undefined });
-      link.restore();
+      pair.link.shape({ bytesPerSecond: undefined });
+      pair.link.restore();
     }
     await atSourceAsBefore();
   });
@@ -132,26 +113,24 @@ requireCapability('vm')('failures', () => {
     'post-copy',
     'hybrid',
   ] as const)('the connection is cut for some seconds in %s after the commit', async (mode) => {
-    link.shape({ bytesPerSecond: 8 * MIB });
+    pair.link.shape({ bytesPerSecond: 8 * MIB });
     let report: ReportView;
     try {
       const migration = await begin({ mode, verify: true });
       await migration.reaches('serving');
-      link.cut();
+      pair.link.cut();
       await migration.progresses('it says that it waits', ({ waitingFor }) => waitingFor === 'connection');
       await delay(CUT_MS);
       expect(migration.phases.at(-1)).not.toBe('released');
-      link.restore();
+      pair.link.restore();
       report = completedReport(await migration.ended);
     } finally {
-      link.shape({ bytesPerSecond: undefined });
-      link.restore();
+      pair.link.shape({ bytesPerSecond: undefined });
+      pair.link.restore();
     }
     expect(report.postCopy!.reconnects).toBeGreaterThanOrEqual(1);
     expect(report.verify).toMatchObject({ equal: true });
-    expect((await pair.locate(VM)).at).toBe(pair.b);
-    await isIntact();
-    await nothingRemains(pair.a, VM);
+    await runsIntact(pair, VM, pair.b);
   });
 
   test('the destination QEMU dies in copying', async () => {
@@ -177,7 +156,7 @@ requireCapability('vm')('failures', () => {
 
   test('the source QEMU dies in copying: the VM is lost by itself, not by the migration, and nothing is left', async () => {
     await createTinyVm(pair.a, { name: 'mortal', guest: { delay: CALM_DELAY, fill: FILL } });
-    const migration = await beginMigration(pair.a, 'mortal', { to: link.address, ...SLOW });
+    const migration = await beginMigration(pair.a, 'mortal', { to: pair.link.address, ...SLOW });
     await migration.reaches('copying');
     const { pid } = await pair.a.client.showVm('mortal');
     killQemus([pid!]);
@@ -191,14 +170,14 @@ requireCapability('vm')('failures', () => {
   test('a link that goes silent in copying: the migration can be cancelled, and what the peer has goes later', async () => {
     const migration = await begin(SLOW);
     await migration.reaches('copying');
-    link.hold();
+    pair.link.hold();
     try {
       await migration.cancel();
       expect((await migration.ended).report).toMatchObject({ outcome: 'cancelled', owner: 'a' });
       const { pid } = await isFree(pair.a, VM);
       await noMarks(pid!);
     } finally {
-      link.restore();
+      pair.link.restore();
     }
     await atSourceAsBefore();
   });
@@ -260,7 +239,7 @@ requireCapability('vm')('failures', () => {
     const there = await begin({ mode: 'auto', verify: true }, pair.b.host.migration);
     const back = await beginMigration(pair.b, 'other', { to: pair.a.host.migration, mode: 'hybrid', verify: true });
     for (const view of await Promise.all([there.ended, back.ended])) completedReport(view);
-    await isIntact();
+    await worksIntact(pair.b, VM);
     expect(await isFree(pair.a, 'other')).toMatchObject({ state: 'running', arrivedFrom: 'b' });
     await pair.a.client.actOnVm('other', 'kill');
     await pair.a.client.removeVm('other');
@@ -289,7 +268,7 @@ requireCapability('vm')('failures', () => {
     } finally {
       silent.destroy();
     }
-    await isIntact();
+    await runsIntact(pair, VM, pair.b);
   });
 
   test('the migration port is taken: the daemon says so and does not start', async () => {

@@ -5,10 +5,10 @@ import { expect, test } from 'vitest';
 import { FIRST_USABLE_PAGE } from '../../guest/tiny/layout.ts';
 import { findBinary } from '../../src/qemu/process.ts';
 import { requireCapability, TEST_QEMU } from '../support/capability.ts';
-import { beginMigration, createTinyVm, HostPair, isFree, openTinyGuest } from '../support/host-pair.ts';
+import { beginMigration, createTinyVm, HostPair } from '../support/host-pair.ts';
+import { runsIntact } from '../support/intact-vm.ts';
 import { checkLeaks } from '../support/leak-check.ts';
 import { TempDirectory } from '../support/temp-directory.ts';
-import { noMarks, nothingRemains } from '../support/traces.ts';
 
 checkLeaks();
 
@@ -21,17 +21,6 @@ const FILL = { firstPage: FIRST_USABLE_PAGE, pageCount: 4096 };
 function withSharedMemory(mebibytes: number): { launcher: string[] } {
   const mount = `mount -t tmpfs -o size=${mebibytes}m tmpfs /dev/shm && exec "$0" "$@"`;
   return { launcher: ['unshare', '--mount', 'sh', '-c', mount] };
-}
-
-async function runsOnAtSource(pair: HostPair): Promise<void> {
-  const { pid, state } = await isFree(pair.a, VM);
-  expect(state).toBe('running');
-  await noMarks(pid!);
-  await nothingRemains(pair.b, VM);
-  using guest = await openTinyGuest(pair.a, VM);
-  await guest.pagesWritten(100);
-  await pair.a.client.actOnVm(VM, 'pause');
-  expect(guest.checkInvariant()).toEqual({ ok: true });
 }
 
 requireCapability('vm')('refusals', () => {
@@ -48,7 +37,7 @@ requireCapability('vm')('refusals', () => {
       json: { outcome: 'refused', owner: 'a', wireBytes: expect.any(Number) },
     });
     expect(result.json.error.message).toMatch(/Host b refused.*\/dev\/shm: 64.0 MiB needed, 48.0 MiB available/);
-    await runsOnAtSource(pair);
+    await runsIntact(pair, VM, pair.a);
   });
 
   test('room that somebody else takes while the pages arrive', async () => {
@@ -61,7 +50,7 @@ requireCapability('vm')('refusals', () => {
     execFileSync('nsenter', ['--target', String(pair.b.host.pid), '--mount', 'sh', '-c', fill]);
     const { report } = await migration.ended;
     expect(report).toMatchObject({ outcome: 'failed', owner: 'a', error: { code: 'GW_SYS_NO_ROOM' } });
-    await runsOnAtSource(pair);
+    await runsIntact(pair, VM, pair.a);
   });
 
   test("no QEMU: neither the source's nor one of the usual name", async () => {
@@ -79,7 +68,7 @@ requireCapability('vm')('refusals', () => {
       owner: 'a',
       error: { message: expect.stringContaining('qemu-system-x86_64') },
     });
-    await runsOnAtSource(pair);
+    await runsIntact(pair, VM, pair.a);
   });
 
   test("files of the VM that the destination has not: QEMU's own words", async () => {
@@ -89,6 +78,6 @@ requireCapability('vm')('refusals', () => {
     const result = await pair.a.host.cli(['migrate', VM, '--to', pair.b.host.migration, '--json']);
     expect(result.status).not.toBe(0);
     expect(result.json).toMatchObject({ owner: 'a', error: { message: expect.stringContaining('tiny.bin') } });
-    await runsOnAtSource(pair);
+    await runsIntact(pair, VM, pair.a);
   });
 });
