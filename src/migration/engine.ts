@@ -8,10 +8,11 @@ import { GodwitError } from '../base/errors.ts';
 import { availableDigestSchemes } from '../memory/digest.ts';
 import { toWireError } from '../wire/message-fields.ts';
 import type { Message } from '../wire/messages.ts';
+import { EndedDestinations } from './ended-destination.ts';
 import { findFit, memoryOf } from './fit.ts';
 import type { IncomingPolicy, MigrationHandle, MigrationListener, OutgoingInput } from './handle.ts';
 import { listen, type Screening } from './listener.ts';
-import { findSession } from './sessions.ts';
+import { findJournalOf, findThread } from './sessions.ts';
 import { keepSpareThread } from './spare-threads.ts';
 import { startDestinationThread, startSourceThread } from './threads.ts';
 
@@ -31,6 +32,7 @@ export async function listenForMigrations(options: {
   readonly policy: IncomingPolicy;
 }): Promise<MigrationListener> {
   const { policy } = options;
+  const ended = new EndedDestinations(policy.hostName);
   for (const module of MIGRATION_THREADS) keepSpareThread(module);
   return await listen({
     host: options.host,
@@ -43,10 +45,14 @@ export async function listenForMigrations(options: {
       policy.onIncoming(startDestinationThread({ facts, fd, recovery: null }));
     },
     onJoin(join, takeFd, peer) {
-      const handle = findSession(join.sessionKey);
-      if (!handle || handle.isGone) return false;
-      handle.addConnection(join.purpose, takeFd(), peer);
-      return true;
+      const { sessionKey, purpose } = join;
+      const thread = findThread(sessionKey);
+      if (thread) {
+        thread.addConnection(purpose, takeFd(), peer);
+        return 'taken';
+      }
+      const journal = findJournalOf(sessionKey);
+      return journal === undefined ? 'unknown' : ended.join(journal, purpose, takeFd, peer);
     },
   });
 }

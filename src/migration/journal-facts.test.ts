@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { DestinationFacts } from './destination-facts.ts';
 import type { JournalLine } from './journal.ts';
-import { destinationRecovery, sourceRecovery, stayOf } from './journal-facts.ts';
+import { destinationRecovery, lastDestinationState, sourceRecovery, stayOf } from './journal-facts.ts';
 
 const UUID = '7b3e6d0a-0000-4000-8000-000000000001';
 const ERROR = { code: 'GW_INTERNAL', message: 'it broke', details: {} } as const;
@@ -63,6 +63,12 @@ describe('an incoming migration that a restart finds', () => {
     expect(destinationRecovery(lines, stays(outgoing(1, STOPPING, COMMITTED)))?.hasVm).toBe(true);
     expect(destinationRecovery(lines, stays(outgoing(2)))?.hasVm).toBe(false);
   });
+});
+
+test('an incoming migration tells how it has ended, once it has', () => {
+  expect(lastDestinationState(incoming(2, OWNER, COMPLETE))).toBeUndefined();
+  const lost = { side: 'destination', kind: 'ended', outcome: 'lost', error: ERROR } as const;
+  expect(lastDestinationState(incoming(2, OWNER, lost))).toMatchObject({ phase: 'lost', epoch: 2, error: ERROR });
 });
 
 test('a migration that has ended is nothing to go on with', () => {

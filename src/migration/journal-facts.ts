@@ -6,6 +6,8 @@
  */
 import type { DestinationFacts } from './destination-facts.ts';
 import type { DestinationRecord, SourceRecord } from './handover.ts';
+import { recoverDestination } from './handover-destination-recovery.ts';
+import type { DestinationState } from './handover-destination-state.ts';
 import type { JournalLine } from './journal.ts';
 import type { SourceFacts } from './source-facts.ts';
 import type { VmRecord } from './vm-record.ts';
@@ -58,11 +60,10 @@ export function destinationRecovery(
   lines: readonly JournalLine[],
   others: readonly VmStay[] = [],
 ): DestinationRecovery | undefined {
-  const records = lines.filter((line): line is DestinationRecord => line.side === 'destination');
-  if (records.length === 0 || records.at(-1)!.kind === 'ended') return undefined;
-  const known: Record<string, unknown> = Object.assign({}, ...lines.filter((line) => line.side === 'facts'));
-  const facts = known['facts'] as DestinationFacts | undefined;
-  if (!facts) return undefined;
+  const records = destinationRecords(lines);
+  const known = knownFacts(lines);
+  const facts = destinationFacts(lines);
+  if (!facts || records.length === 0 || records.at(-1)!.kind === 'ended') return undefined;
   const vm = known['record'] as VmRecord | undefined;
   // Once every page is here the VM may be moved on, whether or not the source has answered.
   const movedOn = others.some((stay) => stay.uuid === vm?.uuid && stay.epoch >= vm.epoch && stay.movesOn);
@@ -75,6 +76,17 @@ export function destinationRecovery(
   };
 }
 
+/** How an incoming migration has ended; undefined while it is open. */
+export function lastDestinationState(lines: readonly JournalLine[]): DestinationState | undefined {
+  const records = destinationRecords(lines);
+  return records.at(-1)?.kind === 'ended' ? recoverDestination(records)?.state : undefined;
+}
+
+/** What an incoming migration is about; undefined when its journal was hardly begun. */
+export function destinationFacts(lines: readonly JournalLine[]): DestinationFacts | undefined {
+  return knownFacts(lines)['facts'] as DestinationFacts | undefined;
+}
+
 /** A VM that is or was at this host, as one of its migrations knew it. */
 export interface VmStay {
   readonly uuid: string;
@@ -85,10 +97,19 @@ export interface VmStay {
 
 /** What a journal says of the VM's being here; undefined when it never was. */
 export function stayOf(lines: readonly JournalLine[]): VmStay | undefined {
-  const known: Record<string, unknown> = Object.assign({}, ...lines.filter((line) => line.side === 'facts'));
+  const known = knownFacts(lines);
   const moving = known['vm'] as VmRecord | undefined;
   if (moving) return { uuid: moving.uuid, epoch: moving.epoch, movesOn: true };
   const arrived = known['record'] as VmRecord | undefined;
   if (!arrived || !lines.some((line) => line.side === 'destination' && line.kind === 'owner')) return undefined;
   return { uuid: arrived.uuid, epoch: arrived.epoch, movesOn: false };
+}
+
+function destinationRecords(lines: readonly JournalLine[]): DestinationRecord[] {
+  return lines.filter((line): line is DestinationRecord => line.side === 'destination');
+}
+
+/** All facts together; of what was written twice the last. */
+function knownFacts(lines: readonly JournalLine[]): Readonly<Record<string, unknown>> {
+  return Object.assign({}, ...lines.filter((line) => line.side === 'facts'));
 }

@@ -27,6 +27,12 @@ export type Screening =
   /** The source may offer again on this connection. */
   | { readonly kind: 'later'; readonly message: Message<'notReady'> };
 
+/**
+ * `taken`: the descriptor is the callee's. `unknown`: no migration has this session key. `notNow`: one has, and nobody
+ * can answer for it at this moment; whoever is told nothing dials again.
+ */
+export type JoinAnswer = 'taken' | 'unknown' | 'notNow';
+
 export interface ListenOptions {
   readonly host: string;
   readonly port: number;
@@ -35,8 +41,7 @@ export interface ListenOptions {
   onOffer(offer: Message<'offer'>, fd: number, peer: string): void;
   /** Whether the offer goes on to `onOffer`. Never rejects. */
   screen(offer: Message<'offer'>, peer: string): Promise<Screening>;
-  /** False: no migration has this session key. */
-  onJoin(join: Message<'join'>, fd: () => number, peer: string): boolean;
+  onJoin(join: Message<'join'>, fd: () => number, peer: string): JoinAnswer;
 }
 
 export interface OpenListener {
@@ -136,12 +141,21 @@ class Opening {
       return;
     }
     if (message.kind === 'join') {
-      if (this.#options.onJoin(message, () => this.#handOver(), this.#peer)) return;
-      const error = new GodwitError('GW_PEER_UNKNOWN_SESSION');
-      this.#answerAndClose({ kind: 'refused', error: toWireError(error) });
+      this.#join(message);
       return;
     }
     throw unexpected(message.kind, 'it comes where offer or join must come');
+  }
+
+  #join(message: Message<'join'>): void {
+    const answer = this.#options.onJoin(message, () => this.#handOver(), this.#peer);
+    if (answer === 'unknown') {
+      const error = new GodwitError('GW_PEER_UNKNOWN_SESSION');
+      this.#answerAndClose({ kind: 'refused', error: toWireError(error) });
+    } else if (answer === 'notNow') {
+      this.#end();
+      this.#socket.destroy();
+    }
   }
 
   async #screen(offer: Message<'offer'>): Promise<void> {

@@ -3,11 +3,12 @@
  * journal ends. Before the commit that means back to the source; after it, forward.
  *
  * Must hold: called before the migration port is opened, or a source that comes back would be told that nobody knows
- * its migration; of several migrations of one VM at most one has it.
+ * its migration, be it open or ended; of several migrations of one VM at most one has it.
  */
 import type { MigrationHandle } from './handle.ts';
 import { findJournals, readJournal } from './journal.ts';
-import { destinationRecovery, type SourceRecovery, sourceRecovery, stayOf } from './journal-facts.ts';
+import { destinationFacts, destinationRecovery, type SourceRecovery, sourceRecovery, stayOf } from './journal-facts.ts';
+import { rememberJournal } from './sessions.ts';
 import { startDestinationThread, startSourceThread } from './threads.ts';
 
 export async function recoverMigrations(options: {
@@ -15,12 +16,14 @@ export async function recoverMigrations(options: {
 }): Promise<readonly MigrationHandle[]> {
   const journals = findJournals(options.stateDirectory).map((found) => {
     const lines = readJournal(found.path);
-    return { direction: found.direction, lines, stay: stayOf(lines) };
+    return { ...found, lines, stay: stayOf(lines) };
   });
   const handles: MigrationHandle[] = [];
-  for (const { direction, lines, stay } of journals) {
+  for (const { direction, path, lines, stay } of journals) {
     const others = journals.flatMap((other) => (other.stay && other.stay !== stay ? [other.stay] : []));
     if (direction === 'incoming') {
+      const facts = destinationFacts(lines);
+      if (facts) rememberJournal(facts.offer.sessionKey, path);
       const recovery = destinationRecovery(lines, others);
       if (recovery) handles.push(startDestinationThread({ facts: recovery.facts, fd: null, recovery }));
       continue;

@@ -13,7 +13,7 @@ import { journalPath, readJournal } from './journal.ts';
 import { destinationRecovery, sourceRecovery } from './journal-facts.ts';
 import type { MigrationReport } from './report.ts';
 import { DEFAULT_MIGRATION_OPTIONS } from './request.ts';
-import { rememberSession } from './sessions.ts';
+import { rememberJournal, rememberThread } from './sessions.ts';
 import type { SourceWorkerInput } from './source-worker.ts';
 import { WorkerHandle } from './worker-handle.ts';
 
@@ -59,7 +59,8 @@ export function startDestinationThread(input: DestinationWorkerInput): WorkerHan
       return { settlement: destinationSettlement(at), report: failedReport(facts, error) };
     },
   });
-  rememberSession(offer.sessionKey, handle);
+  rememberThread(offer.sessionKey, handle);
+  rememberJournal(offer.sessionKey, journalPath(input.facts.stateDirectory, offer.migrationId, 'incoming'));
   return handle;
 }
 
