@@ -91,6 +91,12 @@ export class DestinationGuest {
     await this.#load.ready;
   }
 
+  /** A part that can be loaded before guest memory is in place. What goes wrong is told by `loadState`. */
+  feedState(part: Uint8Array): void {
+    this.#load?.write(part).catch(() => undefined);
+  }
+
+  /** The rest. */
   async loadState(state: Uint8Array): Promise<void> {
     const load = this.#load;
     if (!load) throw new GodwitError('GW_INTERNAL', { reason: 'nothing waits for the device state' });

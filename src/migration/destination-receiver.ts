@@ -33,6 +33,7 @@ const MAX_HELD_STATE_BYTES = 2 ** 30;
 
 export class DestinationReceiver {
   readonly #port: DestinationReceiverPort;
+  #hasStopped = false;
   readonly #stateEnd = Promise.withResolvers<Message<'stateEnd'>>();
   readonly #digest: PageDigest | undefined;
   #guest: DestinationGuest | undefined;
@@ -94,7 +95,7 @@ export class DestinationReceiver {
         this.#takeMissing(guest, payload);
         return;
       case 'stateChunk':
-        this.#takeState(payload);
+        this.#takeState(guest, payload);
         return;
       case 'consoleChunk':
         if (guest.record.consoleLogPath) appendFileSync(guest.record.consoleLogPath, payload);
@@ -104,11 +105,16 @@ export class DestinationReceiver {
     }
   }
 
+  /** The rest of the device state reads guest memory while it is loaded. */
+  takeStopped(): void {
+    this.#hasStopped = true;
+  }
+
   takeStateEnd(message: Message<'stateEnd'>): void {
     this.#stateEnd.resolve(message);
   }
 
-  /** The device state and what the source said of it, when all of it is here. @throws GW_WIRE_FRAME_INVALID */
+  /** The device state since the stop and what the source said of it, when all of it is here. @throws GW_WIRE_FRAME_INVALID */
   async takeWholeState(pagesMissing: boolean): Promise<{ state: Buffer; end: Message<'stateEnd'> }> {
     const end = await this.#stateEnd.promise;
     const invalid = (reason: string) => new GodwitError('GW_WIRE_FRAME_INVALID', { frame: 'stateEnd', reason });
@@ -170,12 +176,13 @@ export class DestinationReceiver {
     }
   }
 
-  #takeState(payload: Uint8Array): void {
+  #takeState(guest: DestinationGuest, payload: Uint8Array): void {
     this.#stateBytes += payload.length;
     if (this.#stateBytes > MAX_HELD_STATE_BYTES) {
       throw new GodwitError('GW_WIRE_FRAME_INVALID', { frame: 'stateChunk', reason: 'the device state is too large' });
     }
-    this.#stateChunks.push(payload.slice());
+    if (this.#hasStopped) this.#stateChunks.push(payload.slice());
+    else guest.feedState(payload.slice());
   }
 
   #begin(): void {

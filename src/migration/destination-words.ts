@@ -43,6 +43,7 @@ export function hearSource(message: ControlMessage): SourceMessage | undefined {
     case 'offer':
       return { kind: message.kind };
     case 'roundEnd':
+    case 'stopped':
     case 'stateEnd':
     case 'pong':
     case 'aborted':

@@ -202,6 +202,8 @@ export class DestinationMigration {
     const heard = hearSource(message);
     if (message.kind === 'roundEnd') {
       this.#acknowledge(message.round).catch((error: unknown) => note(asGodwitError(error).message));
+    } else if (message.kind === 'stopped') {
+      receiver.takeStopped();
     } else if (message.kind === 'stateEnd') {
       report.stateEnd = message;
       receiver.takeStateEnd(message);

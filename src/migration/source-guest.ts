@@ -16,12 +16,12 @@ import { GuestMemory } from '../memory/guest-memory.ts';
 import { RamLayout } from '../memory/layout.ts';
 import type { Blocker } from '../qemu/blocker.ts';
 import { findBlockers } from '../qemu/blockers.ts';
-import { type DeviceStateSave, saveDeviceState } from '../qemu/device-state-save.ts';
+import { cancelMigration, type DeviceStateSave, saveDeviceState } from '../qemu/device-state-save.ts';
 import { canReturnMemory, inspectVm, type VmFacts } from '../qemu/facts.ts';
 import { borrowMigrationSettings, type RestoreSettings } from '../qemu/migration-settings.ts';
 import { QmpClient } from '../qemu/qmp.ts';
 import { findGuestRam, inspectRam } from '../qemu/ram.ts';
-import { contVm, queryRunState, quitQemu, stopVm } from '../qemu/run-state.ts';
+import { contVm, queryRunState, quitQemu } from '../qemu/run-state.ts';
 import { StateOutlet } from '../qemu/state-outlet.ts';
 import { surveyVm } from '../qemu/survey.ts';
 import type { VmRecord } from './vm-record.ts';
@@ -150,11 +150,7 @@ export class SourceGuest {
     return (await queryRunState(this.qmp)).running;
   }
 
-  stop(): Promise<{ stoppedAtMs: number; wasRunning: boolean }> {
-    return stopVm(this.qmp);
-  }
-
-  /** Once, after `prepareToSave`. */
+  /** Once, after `prepareToSave`: stops the VM and saves its devices. */
   saveState(signal: AbortSignal): DeviceStateSave {
     if (!this.#outlet) throw new GodwitError('GW_INTERNAL', { reason: 'nothing waits for the device state' });
     return saveDeviceState(this.qmp, this.#outlet, { signal });
@@ -171,6 +167,8 @@ export class SourceGuest {
     this.stopTracking();
     this.#removeSaveDirectory();
     const problems: unknown[] = [];
+    // A save of an earlier process of this host may hold the VM.
+    await cancelMigration(this.qmp).catch((error: unknown) => problems.push(error));
     if (resume) await contVm(this.qmp).catch((error: unknown) => problems.push(error));
     await this.#restoreSettings?.().catch((error: unknown) => problems.push(error));
     this.#restoreSettings = undefined;

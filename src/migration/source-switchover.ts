@@ -9,23 +9,30 @@
 import { type Clock, SYSTEM_CLOCK } from '../base/clock.ts';
 import { countPages, type PageRun, subtractRuns } from '../base/page.ts';
 import { uniteRuns } from '../base/page-bitmap.ts';
-import { type DigestScheme, digestMemory, type MemoryDigest } from '../memory/digest.ts';
+import { createPageDigest, type DigestScheme, digestMemory, type MemoryDigest } from '../memory/digest.ts';
 import { type HeldPages, holdsTheSame, readHeldPages } from '../memory/held-pages.ts';
 import type { Connection } from '../transfer/connection.ts';
 import type { Pacer } from '../transfer/pacer.ts';
-import { encodeChunkHeader, encodeRunList } from '../wire/encoder.ts';
-import { MAX_STATE_CHUNK } from '../wire/limits.ts';
+import { encodeRunList } from '../wire/encoder.ts';
 import { encodeControl } from '../wire/message-codec.ts';
 import type { ConsoleCarrier } from './console-carrier.ts';
 import type { ClockComparison } from './opening.ts';
 import type { PageSender } from './page-sender.ts';
 import type { SourceGuest } from './source-guest.ts';
 import type { SwitchoverMarks } from './source-report.ts';
+import type { StateSender } from './state-sender.ts';
+
+/**
+ * Pages that QEMU reads while it loads: the beginning of the option ROMs at 0xC0000, where its interrupt controller
+ * looks. Asked for one by one they would cost a round trip each while the VM stands still.
+ */
+const READ_WHILE_LOADING: readonly number[] = [0xc0, 0xc1];
 
 export interface SwitchoverPort {
   readonly guest: SourceGuest;
   readonly connection: Connection;
   readonly sender: PageSender;
+  readonly state: StateSender;
   readonly pacer: Pacer;
   readonly signal: AbortSignal;
   readonly console: ConsoleCarrier;
@@ -54,20 +61,22 @@ export async function sendRest(port: SwitchoverPort, clock: Clock = SYSTEM_CLOCK
   const limit = port.pacer.bytesPerSecond;
   port.pacer.setLimit(0);
   try {
-    const first = port.held ? [] : unite(port, port.remaining, port.guest.tracker.collect());
-    const saving = sendState(port);
+    const proceeding = port.state.proceed();
     // It is awaited below; if something else fails first, nobody hears of it.
-    saving.catch(() => undefined);
+    proceeding.catch(() => undefined);
+    const first = port.held ? [] : unite(port, port.remaining, port.guest.tracker.collect());
     const held = port.held && (await heldNow(port, port.held));
     const lastPages = port.announced ? 0 : await sendPages(port, first);
     marks.lastPagesAtMs = clock.wallMs();
-    const stateBytes = await saving;
+    await proceeding;
+    const stateBytes = await port.state.sent;
     marks.stateSavedAtMs = clock.wallMs();
     const late = port.held ? [] : port.guest.tracker.collect();
     const latePages = port.announced ? 0 : await sendPages(port, late);
     const missing = port.announced
       ? await sendMissing(port, port.announced, held ? heldAfterSave(port, held) : unite(port, first, late))
       : [];
+    await sendReadWhileLoading(port, missing);
     const digestFromMs = clock.nowMs();
     const digest = port.verify ? digestOf(port, missing) : null;
     marks.digestMs = digest ? clock.nowMs() - digestFromMs : 0;
@@ -91,17 +100,6 @@ export async function sendRest(port: SwitchoverPort, clock: Clock = SYSTEM_CLOCK
   }
 }
 
-async function sendState(port: SwitchoverPort): Promise<number> {
-  const save = port.guest.saveState(port.signal);
-  for await (const chunk of save.chunks) {
-    for (let at = 0; at < chunk.length; at += MAX_STATE_CHUNK) {
-      const part = chunk.subarray(at, at + MAX_STATE_CHUNK);
-      await port.connection.send(encodeChunkHeader('stateChunk', part.length), part);
-    }
-  }
-  return (await save.done).bytes;
-}
-
 async function sendPages(port: SwitchoverPort, runs: readonly PageRun[]): Promise<number> {
   const counts = await port.sender.send(runs, { signal: port.signal });
   return counts.pages;
@@ -121,12 +119,22 @@ function heldAfterSave({ guest: { memory } }: SwitchoverPort, held: HeldPages): 
   return holdsTheSame(memory, held) ? held.runs : memory.dataRuns();
 }
 
+/** They stay on the list of missing pages, and come once more with the others. */
+async function sendReadWhileLoading(port: SwitchoverPort, missing: readonly PageRun[]): Promise<void> {
+  const isMissing = (page: number): boolean =>
+    missing.some(({ first, count }) => page >= first && page < first + count);
+  const runs = READ_WHILE_LOADING.filter(isMissing).map((first) => ({ first, count: 1 }));
+  const digest = port.verify ? createPageDigest(port.verify) : undefined;
+  await port.sender.send(runs, { signal: port.signal, tellAllZeros: true, digest });
+}
+
 /** Tells of the missing pages that were not announced. */
 async function sendMissing(
   port: SwitchoverPort,
   announced: readonly PageRun[],
   outdated: readonly PageRun[],
 ): Promise<readonly PageRun[]> {
+  if (outdated === announced) return announced;
   const added = subtractRuns(outdated, announced);
   for (const frame of encodeRunList('missingRuns', added)) await port.connection.send(frame);
   return unite(port, announced, added);

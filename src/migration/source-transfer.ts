@@ -16,6 +16,7 @@ import type { SourceParts } from './source-parts.ts';
 import { SourceServing } from './source-serving.ts';
 import { sendRest } from './source-switchover.ts';
 import { sourceFailure } from './source-watch.ts';
+import { StateSender } from './state-sender.ts';
 
 /** What is being sent when copying is to end is 4 MiB at most, and a link that lives takes them in this time. */
 const COPYING_ENDS_MS = 1000;
@@ -25,6 +26,7 @@ export class SourceTransfer {
   #serving: SourceServing | undefined;
   #copyEnded: Promise<void> | undefined;
   #copied: Copied | undefined;
+  #state: StateSender | undefined;
   #digest: MemoryDigest | null = null;
 
   constructor(parts: SourceParts) {
@@ -40,16 +42,25 @@ export class SourceTransfer {
     this.#copyEnded = this.#copy();
   }
 
+  /** QEMU stops the VM when it has sent what can be sent before. */
+  async stopGuest(): Promise<void> {
+    const stoppedAtMs = await this.#saveState().stopped();
+    this.#parts.report.marks.stoppedAtMs = stoppedAtMs ?? SYSTEM_CLOCK.wallMs();
+  }
+
   /** The VM is stopped: the last pages or the list of missing ones, and the device state. */
   async sendRest(): Promise<void> {
     const { guest, link, progress, report, pacer, console, beforeCommit, verify } = this.#parts;
     const copied = this.#copied!;
     progress.say({ kind: 'finishing', text: 'The VM is stopped; the rest is being sent' });
     report.marks.stopReturnedAtMs = SYSTEM_CLOCK.wallMs();
+    const state = this.#saveState();
+    await state.stopped();
     const rest = await sendRest({
       guest,
       connection: link.connection,
       sender: copied.sender,
+      state,
       pacer,
       signal: beforeCommit.signal,
       console,
@@ -145,6 +156,12 @@ export class SourceTransfer {
     }, timeoutMs);
     await this.#copyEnded;
     clearTimeout(late);
+  }
+
+  #saveState(): StateSender {
+    const { guest, link, beforeCommit } = this.#parts;
+    this.#state ??= new StateSender(guest.saveState(beforeCommit.signal), link.connection);
+    return this.#state;
   }
 
   #serve(): SourceServing {

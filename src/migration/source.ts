@@ -164,7 +164,7 @@ export class SourceMigration {
         return;
       case 'stopGuest':
         watchStandstill(this.#parts);
-        this.#parts.report.marks.stoppedAtMs = (await this.#guest.stop()).stoppedAtMs;
+        await this.#transfer.stopGuest();
         return;
       case 'sendRest':
         await this.#transfer.sendRest();

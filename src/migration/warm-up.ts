@@ -14,6 +14,7 @@ const REHEARSED: readonly ControlMessage[] = [
   { kind: 'roundEnd', round: 1 },
   { kind: 'roundAck', round: 1 },
   { kind: 'switchover', wasRunning: true, pagesMissing: true },
+  { kind: 'stopped' },
   {
     kind: 'stateEnd',
     bytes: 1,

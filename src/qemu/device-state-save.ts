@@ -1,9 +1,11 @@
 /**
- * Takes the state of CPUs and devices out of a paused QEMU, without RAM.
+ * Stops a VM and takes the state of its CPUs and devices out of QEMU, without RAM.
  *
- * Must hold: the chunks are handed on as they come (saving, sending and loading overlap); never more than
+ * QEMU writes in two parts (capability pause-before-switchover): while the VM still runs, what lies outside of guest RAM
+ * (firmware, frame buffer); then it stops the VM, waits, and writes the devices' state when it is told to.
+ * Must hold: the chunks are handed on as they come (saving and sending overlap); never more than
  * MAX_DEVICE_STATE_BYTES are taken; whatever way it ends, QEMU has no migration under way afterwards and the VM can be
- * resumed with `cont`. Must never: be called before `borrowMigrationSettings(qmp, 'save')`, or all RAM would come.
+ * resumed with `cont`; a VM whose save fails or is cancelled is resumed by QEMU itself, if it ran. Must never: be called before `borrowMigrationSettings(qmp, 'save')`, or all RAM would come.
  */
 import type { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -16,6 +18,13 @@ import type { StateOutlet } from './state-outlet.ts';
 export const MAX_DEVICE_STATE_BYTES: number = 2 ** 30;
 
 export interface DeviceStateSave {
+  /**
+   * The VM stands still, and no device's state is written yet. By QEMU's STOP event, Unix milliseconds; undefined for a
+   * VM that did not run. Rejects as `done` does.
+   */
+  readonly stopped: Promise<{ readonly stoppedAtMs: number | undefined }>;
+  /** QEMU goes on to the devices; after `stopped`. */
+  proceed(): Promise<void>;
   /** In order; ends when QEMU has written all. Throws GW_QEMU_STATE with QEMU's own words, or the signal's reason. */
   readonly chunks: AsyncIterable<Uint8Array>;
   /** Settles with the end of `chunks`; never rejects unless they throw. */
@@ -45,7 +54,8 @@ export function saveDeviceState(qmp: QmpClient, outlet: StateOutlet, options: Sa
   const startedMs = performance.now();
   const status = new MigrationStatus(qmp);
   const asked = qmp.execute('migrate', { uri: `unix:${outlet.path}` }, { signal });
-  asked.catch(() => undefined);
+  const stopped = waitForStop(qmp, asked, status, signal);
+  stopped.catch(() => undefined);
   async function* read(): AsyncGenerator<Uint8Array> {
     let bytes = 0;
     let whole = false;
@@ -68,7 +78,34 @@ export function saveDeviceState(qmp: QmpClient, outlet: StateOutlet, options: Sa
       }
     }
   }
-  return { chunks: read(), done };
+  return {
+    stopped,
+    proceed: async () => {
+      await qmp.execute('migrate-continue', { state: 'pre-switchover' }, { signal });
+    },
+    chunks: read(),
+    done,
+  };
+}
+
+async function waitForStop(
+  qmp: QmpClient,
+  asked: Promise<unknown>,
+  status: MigrationStatus,
+  signal: AbortSignal,
+): Promise<{ stoppedAtMs: number | undefined }> {
+  let stoppedAtMs: number | undefined;
+  const removeListener = qmp.onEvent((event) => {
+    if (event.event === 'STOP') stoppedAtMs = event.timestampMs;
+  });
+  try {
+    await asked;
+    status.started();
+    await Promise.race([status.preSwitchover, failed(status), aborted(signal)]);
+    return { stoppedAtMs };
+  } finally {
+    removeListener();
+  }
 }
 
 /** After this QEMU has no migration under way; a QEMU that has gone has none either. */
@@ -90,7 +127,6 @@ async function* receive(
 ): AsyncGenerator<Uint8Array> {
   try {
     await asked;
-    status.started();
     const socket = await Promise.race([outlet.connection, failed(status), aborted(signal)]);
     for await (const chunk of withSignal(socket, signal)) yield chunk;
     const end = await Promise.race([status.ended, aborted(signal)]);

@@ -3,6 +3,7 @@ import { expect, test } from 'vitest';
 import { requireCapability } from '../../test/support/capability.ts';
 import { IncomingQemu } from '../../test/support/incoming-qemu.ts';
 import { checkLeaks } from '../../test/support/leak-check.ts';
+import { savedState } from '../../test/support/saved-state.ts';
 import { TinyGuestView } from '../../test/support/tiny-guest-view.ts';
 import { startTinyVm, type TinyVm } from '../../test/support/tiny-vm.ts';
 import { type DeviceStateLoad, loadDeviceState } from './device-state-load.ts';
@@ -29,8 +30,7 @@ async function prepareLoad(incoming: IncomingQemu): Promise<DeviceStateLoad> {
 
 async function collect(vm: TinyVm): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
-  for await (const chunk of saveDeviceState(vm.qmp, await StateOutlet.open(vm.directory.join('out'))).chunks)
-    chunks.push(chunk);
+  for await (const chunk of savedState(vm.qmp, vm.directory.join('out'))) chunks.push(chunk);
   return Buffer.concat(chunks);
 }
 
@@ -45,11 +45,14 @@ describe('the device state', () => {
     const load = await prepareLoad(there);
     await stopVm(vm.qmp);
     await there.copyRam(vm.qmp, vm.pid);
-    const save = saveDeviceState(vm.qmp, await StateOutlet.open(vm.directory.join('out')));
-    for await (const chunk of save.chunks) await load.write(chunk);
+    let bytes = 0;
+    for await (const chunk of savedState(vm.qmp, vm.directory.join('out'))) {
+      bytes += chunk.length;
+      await load.write(chunk);
+    }
     await load.end();
     await load.loaded;
-    expect((await save.done).bytes).toBeLessThan(MOST_STATE_BYTES);
+    expect(bytes).toBeLessThan(MOST_STATE_BYTES);
     expect(await queryRunState(there.qmp)).toMatchObject({ status: 'paused', running: false });
     expect(existsSync(vm.directory.join('out'))).toBe(false);
 
@@ -66,8 +69,7 @@ describe('the device state', () => {
     await borrowMigrationSettings(there.qmp, 'save');
     const loadBack = await prepareLoad(back);
     await back.copyRam(there.qmp, there.identity.pid);
-    for await (const chunk of saveDeviceState(there.qmp, await StateOutlet.open(there.directory.join('out'))).chunks)
-      await loadBack.write(chunk);
+    for await (const chunk of savedState(there.qmp, there.directory.join('out'))) await loadBack.write(chunk);
     await loadBack.loaded;
     using returned = new TinyGuestView(back.identity.pid, vm.ramBytes);
     await contVm(back.qmp);
@@ -86,6 +88,45 @@ describe('the device state', () => {
     await vm.guest.passes(2);
     await stopVm(vm.qmp);
     expect(vm.guest.checkInvariant()).toEqual({ ok: true });
+  });
+
+  test('comes in two parts: before QEMU has stopped the VM, and after', async () => {
+    await using vm = await startTinyVm();
+    await borrowMigrationSettings(vm.qmp, 'save');
+    const before = Date.now();
+    const save = saveDeviceState(vm.qmp, await StateOutlet.open(vm.directory.join('out')));
+    let bytes = 0;
+    const reading = (async () => {
+      for await (const chunk of save.chunks) bytes += chunk.length;
+    })();
+    const { stoppedAtMs } = await save.stopped;
+    expect(stoppedAtMs).toBeGreaterThanOrEqual(before - 1);
+    expect(await queryRunState(vm.qmp)).toMatchObject({ running: false });
+    const { pagesWritten } = vm.guest.counters;
+    const early = bytes;
+    await save.proceed();
+    await reading;
+    expect(bytes).toBeGreaterThan(early + 10_000);
+    expect(vm.guest.counters.pagesWritten).toBe(pagesWritten);
+    await contVm(vm.qmp);
+    await vm.guest.passes(1);
+  });
+
+  test('that is cancelled at the stop lets QEMU resume the VM', async () => {
+    await using vm = await startTinyVm();
+    await borrowMigrationSettings(vm.qmp, 'save');
+    const controller = new AbortController();
+    const save = saveDeviceState(vm.qmp, await StateOutlet.open(vm.directory.join('out')), {
+      signal: controller.signal,
+    });
+    const reading = (async () => {
+      for await (const _ of save.chunks);
+    })();
+    await save.stopped;
+    controller.abort(new Error('cancelled'));
+    await expect(reading).rejects.toThrow('cancelled');
+    expect(await queryRunState(vm.qmp)).toMatchObject({ running: true });
+    await vm.guest.passes(1);
   });
 
   test('can be saved again after a save that was broken off', async () => {

@@ -16,11 +16,12 @@ type Capabilities = { capability: string; state: boolean }[];
 
 /**
  * Wanted capabilities; everything else that is on is switched off (multifd, compression … change the stream).
+ * pause-before-switchover: QEMU sends what is no device's state while the VM runs, stops it, and waits.
  * late-block-activate: the destination takes the disks' locks at `cont` and not before, so that the source can still
  * have them back.
  */
 const WANTED: Readonly<Record<MigrationRole, ReadonlySet<string>>> = {
-  save: new Set(['x-ignore-shared', 'events']),
+  save: new Set(['x-ignore-shared', 'events', 'pause-before-switchover']),
   load: new Set(['x-ignore-shared', 'events', 'late-block-activate']),
 };
 /** Left as found: they belong to the VM's disks and change nothing in a stream without dirty bitmaps. */

@@ -25,15 +25,21 @@ const POLL_MS = 100;
 export class MigrationStatus implements Disposable {
   /** Rejects when the QMP connection closes. */
   readonly ended: Promise<MigrationEnd>;
+  /** QEMU has stopped the VM and waits for `migrate-continue` (capability pause-before-switchover). */
+  readonly preSwitchover: Promise<void>;
   readonly #qmp: Pick<QmpClient, 'execute' | 'onEvent'>;
   readonly #resolve: (end: MigrationEnd) => void;
   readonly #reject: (error: unknown) => void;
+  readonly #reachPreSwitchover: () => void;
   readonly #removeListener: () => void;
   #timer: NodeJS.Timeout | undefined;
   #disposed = false;
 
   constructor(qmp: Pick<QmpClient, 'execute' | 'onEvent'>) {
     this.#qmp = qmp;
+    const reached = Promise.withResolvers<void>();
+    this.preSwitchover = reached.promise;
+    this.#reachPreSwitchover = reached.resolve;
     const { promise, resolve, reject } = Promise.withResolvers<MigrationEnd>();
     this.ended = promise;
     this.#resolve = resolve;
@@ -57,6 +63,7 @@ export class MigrationStatus implements Disposable {
   }
 
   #ask(eventStatus: string | undefined): void {
+    if (eventStatus === 'pre-switchover') this.#reachPreSwitchover();
     if (this.#disposed || (eventStatus !== undefined && !isEnd(eventStatus))) return;
     // Success needs no further question: this is on the path of the downtime.
     if (eventStatus === 'completed') {
@@ -64,6 +71,7 @@ export class MigrationStatus implements Disposable {
       return;
     }
     this.#qmp.execute<MigrationInfo>('query-migrate').then((info) => {
+      if (info.status === 'pre-switchover') this.#reachPreSwitchover();
       const status = isEnd(info.status) ? info.status : eventStatus;
       if (isEnd(status)) this.#resolve({ status, errorDescription: info['error-desc'] });
       else if (!this.#disposed) this.started();

@@ -5,6 +5,7 @@ import { buildTinyGuest } from '../../guest/tiny/image.ts';
 import { requireCapability, TEST_QEMU } from '../../test/support/capability.ts';
 import { IncomingQemu } from '../../test/support/incoming-qemu.ts';
 import { checkLeaks } from '../../test/support/leak-check.ts';
+import { savedState } from '../../test/support/saved-state.ts';
 import { TempDirectory } from '../../test/support/temp-directory.ts';
 import { TinyGuestView } from '../../test/support/tiny-guest-view.ts';
 import { startTinyVm } from '../../test/support/tiny-vm.ts';
@@ -12,12 +13,10 @@ import { hasCode } from '../base/errors.ts';
 import { listThreads } from '../linux/process.ts';
 import { probeQemuBinary } from './binary.ts';
 import { loadDeviceState } from './device-state-load.ts';
-import { saveDeviceState } from './device-state-save.ts';
 import { compareVms, findFitBlockers } from './fit.ts';
 import { borrowMigrationSettings } from './migration-settings.ts';
 import { findBinary, killQemu, type StartedQemu, startQemu } from './process.ts';
 import { contVm, stopVm } from './run-state.ts';
-import { StateOutlet } from './state-outlet.ts';
 import { surveyVm } from './survey.ts';
 
 const describe = requireCapability('vm');
@@ -174,8 +173,7 @@ describe("somebody else's VM", () => {
     await load.ready;
     await stopVm(qmp);
     await there.copyRam(qmp, identity.pid);
-    for await (const chunk of saveDeviceState(qmp, await StateOutlet.open(vm.directory.join('out'))).chunks)
-      await load.write(chunk);
+    for await (const chunk of savedState(qmp, vm.directory.join('out'))) await load.write(chunk);
     await load.loaded;
     await contVm(there.qmp);
     using arrived = new TinyGuestView(there.identity.pid, RAM_BYTES);

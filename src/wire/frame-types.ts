@@ -56,6 +56,7 @@ export const FRAMES = {
   allPresent: json(23, 'destination'),
   release: json(24, 'source'),
   released: json(25, 'destination'),
+  stopped: json(26, 'source'),
   abort: json(32, 'both'),
   aborted: json(33, 'both'),
   failed: json(34, 'both'),

@@ -143,6 +143,8 @@ export const MESSAGES = {
   roundAck: z.strictObject({ round }),
   /** Sent before the VM is stopped; what follows on this connection belongs to the switchover. */
   switchover: z.strictObject({ wasRunning: z.boolean(), pagesMissing: z.boolean() }),
+  /** The VM stands still; the stateChunk frames before this hold nothing that depends on guest memory. */
+  stopped: nothing,
   stateEnd: z.strictObject({
     /** Of all stateChunk frames together. */
     bytes: count,

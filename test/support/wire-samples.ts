@@ -67,6 +67,7 @@ export const MESSAGE_SAMPLES: { readonly [N in ControlName]: Message<N> } = {
   roundEnd: { kind: 'roundEnd', round: 1 },
   roundAck: { kind: 'roundAck', round: 1 },
   switchover: { kind: 'switchover', wasRunning: true, pagesMissing: true },
+  stopped: { kind: 'stopped' },
   stateEnd: {
     kind: 'stateEnd',
     bytes: 290_000,

@@ -1,0 +1,48 @@
+/**
+ * The device state on its way from QEMU to the destination (V4).
+ *
+ * Owns: one save, by which the VM is stopped. Must hold: `stopped` is said before QEMU writes any device's state. What the
+ * destination gets before that word it may load at once, because loading it reads no guest memory.
+ */
+import type { DeviceStateSave } from '../qemu/device-state-save.ts';
+import type { Connection } from '../transfer/connection.ts';
+import { encodeChunkHeader } from '../wire/encoder.ts';
+import { MAX_STATE_CHUNK } from '../wire/limits.ts';
+import { encodeControl } from '../wire/message-codec.ts';
+
+export class StateSender {
+  /** All of it was handed to the connection; how much it was, in bytes. */
+  readonly sent: Promise<number>;
+  readonly #save: DeviceStateSave;
+  readonly #connection: Connection;
+
+  /** QEMU begins at once. */
+  constructor(save: DeviceStateSave, connection: Connection) {
+    this.#save = save;
+    this.#connection = connection;
+    this.sent = this.#send();
+    // If something else fails first, nobody hears of it.
+    this.sent.catch(() => undefined);
+  }
+
+  /** When the VM stopped, by QEMU's own event; undefined for one that did not run. */
+  async stopped(): Promise<number | undefined> {
+    return (await this.#save.stopped).stoppedAtMs;
+  }
+
+  /** The state of the devices follows. */
+  async proceed(): Promise<void> {
+    const told = this.#connection.send(encodeControl({ kind: 'stopped' }));
+    await Promise.all([told, this.#save.proceed()]);
+  }
+
+  async #send(): Promise<number> {
+    for await (const chunk of this.#save.chunks) {
+      for (let at = 0; at < chunk.length; at += MAX_STATE_CHUNK) {
+        const part = chunk.subarray(at, at + MAX_STATE_CHUNK);
+        await this.#connection.send(encodeChunkHeader('stateChunk', part.length), part);
+      }
+    }
+    return (await this.#save.done).bytes;
+  }
+}
