@@ -27,7 +27,7 @@ export const CONSOLE_CHARDEV_ID = 'godwit-console';
 /** QEMU wants its RAM in whole pages of every size it may map; 1 MiB is the unit of -m as people write it. */
 const MEMORY_UNIT_BYTES = 2 ** 20;
 /** sun_path of sockaddr_un without its closing zero byte (unix(7)). */
-const MAX_SOCKET_PATH_BYTES = 107;
+export const MAX_SOCKET_PATH_BYTES = 107;
 
 /** `memoryBytes`, rounded up to what QEMU takes. */
 export function ramBytesOf(spec: VmSpec): number {
@@ -86,7 +86,7 @@ export function qmpArguments(endpoints: Endpoints): string[] {
 }
 
 /** Throws GW_INPUT_INVALID when the kernel would refuse it as the address of a unix socket. */
-export function checkSocketPath(path: string): string {
+function checkSocketPath(path: string): string {
   if (Buffer.byteLength(path) <= MAX_SOCKET_PATH_BYTES) return path;
   const fix = `${basename(path)} must be reachable by at most ${MAX_SOCKET_PATH_BYTES} bytes: use a shorter state directory`;
   throw new GodwitError('GW_INPUT_INVALID', { field: 'socket path', value: path, fix });

@@ -5,7 +5,7 @@
  */
 import { dirname, join } from 'node:path';
 import type { Blocker } from './blocker.ts';
-import { checkSocketPath, type Endpoints } from './command-line.ts';
+import { type Endpoints, MAX_SOCKET_PATH_BYTES } from './command-line.ts';
 import type { Accelerator } from './spec.ts';
 
 export interface DeriveOptions {
@@ -16,6 +16,8 @@ export interface DeriveOptions {
   readonly endpoints: Endpoints;
   /** The source QEMU's working directory (/proc/PID/cwd); needed when its command line has relative paths. */
   readonly sourceDirectory?: string;
+  /** Absolute paths of the programs that a network interface may have as its script here. */
+  readonly allowedNetworkScripts?: readonly string[];
 }
 
 export interface RamFile {
@@ -54,8 +56,24 @@ export class Derivation {
     return join(dirname(this.options.endpoints.qmpPath), name.replaceAll(/[^\w.-]/g, '_'));
   }
 
+  /** A socket of the destination's own, beside its QMP socket. */
   socket(name: string): string {
-    return checkSocketPath(this.file(`${name}.sock`));
+    const path = this.file(`${name}.sock`);
+    this.checkSocket(path);
+    return path;
+  }
+
+  /** Blocks, once, when the kernel would not take the path as the address of a unix socket. */
+  checkSocket(path: string): void {
+    const bytes = Buffer.byteLength(path);
+    if (bytes <= MAX_SOCKET_PATH_BYTES || this.blockers.some(({ what }) => what === path)) return;
+    const reason = `the path of this socket has ${bytes} bytes, and the longest allowed has ${MAX_SOCKET_PATH_BYTES}`;
+    this.block(
+      'socket-path',
+      path,
+      reason,
+      'start the host daemon of the destination with a shorter --state directory',
+    );
   }
 
   /** The first RAM file has the path that was given, further ones have the backend's id added. */

@@ -2,10 +2,12 @@
  * Network interfaces at the destination.
  *
  * Must never: let a command line of another host choose a program that runs here as root. The tap scripts that QEMU runs
- * when none is named (/etc/qemu-ifup, qemu-bridge-helper) are this host's own.
+ * when none is named (/etc/qemu-ifup, qemu-bridge-helper) are this host's own; others run only if this host's
+ * configuration names them. A helper never does: QEMU gives one with a space in its path to a shell (net/tap.c).
  */
 import { type Argument, readOptions } from './arguments.ts';
 import type { Derivation } from './derivation.ts';
+import type { OptionString } from './option-string.ts';
 
 export function deriveNetwork(argument: Argument, derivation: Derivation): Argument[] {
   const options = readOptions(argument);
@@ -18,13 +20,24 @@ export function deriveNetwork(argument: Argument, derivation: Derivation): Argum
       'start the VM with a named interface (-netdev tap,ifname=…,script=no,downscript=no), or without it and hot-plug it',
     );
   }
-  const key = ['helper', 'script', 'downscript'].find((name) => namesProgram(name, options.get(name)));
-  if (key !== undefined) {
+  const helper = options.get('helper') ?? '';
+  if (helper !== '') {
     derivation.block(
       'network-program',
       what,
-      `${key}=${options.get(key)} is a program that the destination would run as root`,
-      'start the VM with script=no,downscript=no and without helper=, and set the interface up outside QEMU',
+      `helper=${helper} is a program that the destination would run as root`,
+      "start the VM without helper=, so that each host takes QEMU's own",
+    );
+  }
+  const scripts = findRefusedScripts(options, derivation.options.allowedNetworkScripts ?? []);
+  if (scripts.length > 0) {
+    const paths = [...new Set(scripts.map(({ path }) => path))].join(' and ');
+    derivation.block(
+      'network-program',
+      what,
+      `the destination would run ${scripts.map(({ key, path }) => `${key}=${path}`).join(' and ')} as root`,
+      `put ${paths} into allowedNetworkScripts of the destination's configuration, or start the VM with ` +
+        'script=no,downscript=no and set the interface up outside QEMU',
     );
   }
   return [argument];
@@ -43,6 +56,8 @@ export function deriveSet(argument: Argument, derivation: Derivation): Argument[
   return [argument];
 }
 
-function namesProgram(key: string, value: string | undefined): boolean {
-  return value !== undefined && value !== '' && (key === 'helper' || value !== 'no');
+function findRefusedScripts(options: OptionString, allowed: readonly string[]): { key: string; path: string }[] {
+  return ['script', 'downscript']
+    .map((key) => ({ key, path: options.get(key) ?? '' }))
+    .filter(({ path }) => path !== '' && path !== 'no' && !allowed.includes(path));
 }

@@ -120,6 +120,9 @@ const SERIAL_DEVICES = new Set(['isa-serial', 'pci-serial', 'usb-serial', 'virti
 export function deriveDestination(sourceArgs: readonly string[], options: DeriveOptions): Derived {
   const source = parseArguments(sourceArgs);
   const derivation = new Derivation(options, findConsole(source), findMonitorChardevs(source));
+  // The console's is the longest of godwit's own. Without them there is nothing to derive.
+  derivation.checkSocket(options.endpoints.consoleSocketPath);
+  if (derivation.blockers.length > 0) return { kind: 'blocked', blockers: derivation.blockers };
   const counts = new Map<string, number>();
   const args = absolute(source, derivation).flatMap((argument) => {
     const index = counts.get(argument.option) ?? 0;
