@@ -12,8 +12,9 @@ import { type ApiListener, formatHostPort, isLoopback, openApiListener } from '.
 import { buildApiServer } from '../api/server.ts';
 import type { VmState } from '../api/vm-schema.ts';
 import { SYSTEM_CLOCK } from '../base/clock.ts';
-import { GodwitError } from '../base/errors.ts';
+import { explain, GodwitError } from '../base/errors.ts';
 import type { MigrationListener } from '../migration/handle.ts';
+import { removeLeftSaveDirectories } from '../migration/save-directory.ts';
 import type { HostConfig } from './config.ts';
 import type { Engine } from './engine-port.ts';
 import { DaemonService } from './host-service.ts';
@@ -45,6 +46,7 @@ export async function startDaemon(
   await using starting = new AsyncDisposableStack();
   prepareStateDirectory(config.stateDirectory);
   starting.use(lockStateDirectory(config.stateDirectory));
+  tidyUp(log);
 
   const startedAtMs = Date.now();
   const events = new EventHub(SYSTEM_CLOCK);
@@ -132,6 +134,15 @@ function prepareStateDirectory(path: string): void {
     const code = (error as NodeJS.ErrnoException).code ?? String(error);
     const reason = `the state directory ${path} cannot be written (${code}): run as root or give --state DIR`;
     throw new GodwitError('GW_HOST_START', { reason }, { cause: error });
+  }
+}
+
+/** After daemons that were killed. What cannot be removed does no harm. */
+function tidyUp(log: Logger): void {
+  try {
+    for (const path of removeLeftSaveDirectories()) log.info({ path }, 'removed what a dead daemon had left');
+  } catch (error) {
+    log.warn({ reason: explain(error) }, 'cannot remove what dead daemons have left');
   }
 }
 

@@ -4,9 +4,8 @@
  * Owns: the QMP connection for the time of the migration, the RAM files, the dirty tracker and the throttle.
  * Must hold: `restore` leaves QEMU as it was found, whatever was begun (S6); nothing here decides whether the VM runs.
  */
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { rmSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { GodwitError, hasCode } from '../base/errors.ts';
 import { openVcpuThrottle, type VcpuThrottle } from '../linux/cpu-bandwidth.ts';
 import { identifyProcess, listOpenFiles, ownerOf, type ProcessIdentity, readCommandLine } from '../linux/process.ts';
@@ -24,6 +23,7 @@ import { findGuestRam, inspectRam } from '../qemu/ram.ts';
 import { contVm, queryRunState, quitQemu } from '../qemu/run-state.ts';
 import { StateOutlet } from '../qemu/state-outlet.ts';
 import { surveyVm } from '../qemu/survey.ts';
+import { makeSaveDirectory, stateSocketPath } from './save-directory.ts';
 import type { VmRecord } from './vm-record.ts';
 
 const QMP_TIMEOUT_MS = 5000;
@@ -125,7 +125,7 @@ export class SourceGuest {
   /** Prepares QEMU for giving its device state; outside the downtime. */
   async prepareToSave(): Promise<void> {
     this.#saveDirectory ??= makeSaveDirectory();
-    this.#outlet ??= await StateOutlet.open(join(this.#saveDirectory, 'state.sock'), ownerOf(this.identity.pid));
+    this.#outlet ??= await StateOutlet.open(stateSocketPath(this.#saveDirectory), ownerOf(this.identity.pid));
     this.#restoreSettings ??= await borrowMigrationSettings(this.qmp, 'save');
   }
 
@@ -206,13 +206,6 @@ export class SourceGuest {
     this.#throttle?.release();
     this.#throttle = undefined;
   }
-}
-
-/** A directory of this migration alone: QEMU, as whatever user, can reach what it knows the name of. */
-function makeSaveDirectory(): string {
-  const directory = mkdtempSync(join(tmpdir(), 'godwit-save-'));
-  chmodSync(directory, 0o711);
-  return directory;
 }
 
 /** @returns GW_MIGRATION_BLOCKED, with the blockers themselves in its details */
