@@ -4,7 +4,8 @@
  * Owns: which pages the destination is still owed, the page server's thread, and the background pushing over the main
  * connection, which goes on where the destination last asked. After a reconnect both start anew from the
  * destination's own list of what it misses.
- * Must hold: urgent pages never wait for pushed ones (another connection, and little is queued on this one).
+ * Must hold: urgent pages never wait for pushed ones (another connection, and little is queued on this one); what
+ * served a connection that is lost takes no page of the list that came after it.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
@@ -49,41 +50,25 @@ const MIN_STEP_PAGES = 16;
 
 export class PagePusher {
   readonly #options: PagePusherOptions;
-  readonly #owed: PageBitmap;
-  readonly #shared = new SharedArrayBuffer(PAGE_SERVER_SHARED_BYTES);
-  readonly #words = new Int32Array(this.#shared);
+  /** Shared with the page server, as the words are. */
+  #owed: PageBitmap;
+  #words = sharedWords(FULL_WINDOW_PAGES);
   #server: { worker: Worker; control: EventFd } | undefined;
-  #abort: AbortController | undefined;
-  #pushedPages = 0;
-  #pushedBytes = 0;
+  #pushing: { readonly connection: Connection; readonly abort: AbortController } | undefined;
   #earlierUrgentBytes = 0;
 
   constructor(options: PagePusherOptions) {
     this.#options = options;
     this.#owed = PageBitmap.shared(options.memory.layout.pageCount);
-    this.#words[PageServerShared.window] = FULL_WINDOW_PAGES;
-    this.#words[PageServerShared.pivot] = -1;
   }
 
   get owedPages(): number {
     return this.#owed.count();
   }
 
-  get pushedPages(): number {
-    return this.#pushedPages;
-  }
-
-  get urgentPages(): number {
-    return Atomics.load(this.#words, PageServerShared.pages);
-  }
-
   /** Bytes of the urgent connections, both directions. */
   get urgentBytes(): number {
     return this.#earlierUrgentBytes + Atomics.load(this.#words, PageServerShared.wireBytes256) * 256;
-  }
-
-  get pushedBytes(): number {
-    return this.#pushedBytes;
   }
 
   /** Pages that the destination misses. */
@@ -103,6 +88,7 @@ export class PagePusher {
    */
   serve(urgentFd: number): Promise<void> {
     this.#stopServer();
+    this.#renewShared();
     const control = EventFd.create();
     const input: PageServerInput = {
       fd: urgentFd,
@@ -110,7 +96,7 @@ export class PagePusher {
       layout: this.#options.memory.layout.toJSON(),
       files: this.#options.files,
       owed: this.#owed.words.buffer as SharedArrayBuffer,
-      shared: this.#shared,
+      shared: this.#words.buffer,
       verify: this.#options.verify,
     };
     const worker = new Worker(workerModule('page-server'), { workerData: input, name: 'page-server' });
@@ -136,21 +122,42 @@ export class PagePusher {
     return ready.promise;
   }
 
-  /** Pushes until nothing is owed or the connection is lost; resolves then. */
+  /** Pushes until nothing is owed, the connection is lost or `stop` is called; resolves then. */
   async push(connection: Connection): Promise<void> {
-    this.#abort?.abort();
-    const abort = new AbortController();
-    this.#abort = abort;
+    // The destination says again that the VM runs when it is asked again: the pushing goes on as it is.
+    if (this.#pushing?.connection === connection) return;
+    this.#pushing?.abort.abort();
+    const pushing = { connection, abort: new AbortController() };
+    this.#pushing = pushing;
+    try {
+      await this.#pushAll(connection, pushing.abort.signal);
+    } catch (error) {
+      if (!pushing.abort.signal.aborted) throw error;
+    } finally {
+      if (this.#pushing === pushing) this.#pushing = undefined;
+    }
+  }
+
+  /** Ends pushing and serving; what is owed stays owed. */
+  stop(): void {
+    this.#pushing?.abort.abort();
+    this.#pushing = undefined;
+    this.#stopServer();
+  }
+
+  async #pushAll(connection: Connection, signal: AbortSignal): Promise<void> {
     const { memory, pacer, verify } = this.#options;
-    const sender = new PageSender(memory, connection, pacer, new PageBitmap(memory.layout.pageCount));
+    const sender = new PageSender(memory, connection, pacer);
     const digest = verify === null ? undefined : createPageDigest(verify);
     let cursor = 0;
     const startedMs = SYSTEM_CLOCK.nowMs();
     let sentBytes = 0;
     const window = new PushWindow(this.#options.roundTripMs);
     const sentBefore = connection.bytesSent;
-    while (!abort.signal.aborted && !connection.isClosed) {
-      await waitForRoom(connection, window, sentBefore, abort.signal);
+    for (;;) {
+      await waitForRoom(connection, window, sentBefore, signal);
+      // Right before the claim: what is claimed here now would be missing on the connection that came instead.
+      if (signal.aborted || connection.isClosed) return;
       const pivot = Atomics.exchange(this.#words, PageServerShared.pivot, -1);
       if (pivot >= 0) cursor = pivot;
       const runs = this.#claimFrom(cursor, stepPages(window));
@@ -161,18 +168,10 @@ export class PagePusher {
       }
       const last = runs.at(-1)!;
       cursor = last.first + last.count;
-      const sent = await sender.send(runs, { signal: abort.signal, tellAllZeros: true, digest });
-      this.#pushedPages += sent.pages + sent.zeroPages;
-      this.#pushedBytes += sent.bytes;
+      const sent = await sender.send(runs, { signal, tellAllZeros: true, digest });
       sentBytes += sent.bytes;
       this.#fitWindow(sentBytes, SYSTEM_CLOCK.nowMs() - startedMs);
     }
-  }
-
-  /** Ends pushing and serving; what is owed stays owed. */
-  stop(): void {
-    this.#abort?.abort();
-    this.#stopServer();
   }
 
   /** Takes up to a step of owed pages at or after the cursor. */
@@ -198,6 +197,14 @@ export class PagePusher {
     Atomics.store(this.#words, PageServerShared.window, window);
   }
 
+  /** A server that was told to stop may be in the middle of an answer: it ends with what it has, not with this. */
+  #renewShared(): void {
+    const owed = PageBitmap.shared(this.#owed.pageCount);
+    owed.words.set(this.#owed.words);
+    this.#owed = owed;
+    this.#words = sharedWords(this.#words[PageServerShared.window]!);
+  }
+
   #stopServer(): void {
     const server = this.#server;
     if (!server) return;
@@ -210,6 +217,13 @@ export class PagePusher {
     this.#server = undefined;
     this.#earlierUrgentBytes += Atomics.exchange(this.#words, PageServerShared.wireBytes256, 0) * 256;
   }
+}
+
+function sharedWords(windowPages: number): Int32Array<SharedArrayBuffer> {
+  const words = new Int32Array(new SharedArrayBuffer(PAGE_SERVER_SHARED_BYTES));
+  words[PageServerShared.window] = windowPages;
+  words[PageServerShared.pivot] = -1;
+  return words;
 }
 
 function stepPages(window: PushWindow): number {

@@ -28,12 +28,10 @@ export const PageServerShared = {
   window: 0,
   /** The page after the last one asked for, where the pusher goes on; -1 when it has seen it. */
   pivot: 1,
-  /** Pages sent by this thread. */
-  pages: 2,
   /** Bytes sent and received by this thread, in units of 256 bytes. */
-  wireBytes256: 3,
+  wireBytes256: 2,
 } as const;
-export const PAGE_SERVER_SHARED_BYTES = 16;
+export const PAGE_SERVER_SHARED_BYTES = 12;
 
 export type PageServerReport =
   | { readonly kind: 'ready' }

@@ -4,7 +4,8 @@
  * Owns: one urgent connection. Answers the page asked for first, alone, and then its neighbourhood as far as nobody has
  * sent it yet: the next faults are likely there.
  * Must hold: the VM does not run here any more, so memory does not change; a page that was asked for is always sent,
- * also when the background already sent it (it may still be queued behind a megabyte).
+ * also when the background already sent it (it may still be queued behind a megabyte); after an answer that could not be
+ * sent nothing more is answered, and the connection is closed, so that the destination asks anew on another one.
  */
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { SYSTEM_CLOCK } from '../base/clock.ts';
@@ -18,8 +19,10 @@ import { GuestMemory } from '../memory/guest-memory.ts';
 import { RamLayout } from '../memory/layout.ts';
 import { StagingBuffer } from '../memory/staging.ts';
 import { UrgentChannel } from '../transfer/urgent-channel.ts';
+import type { DecodedFrame } from '../wire/decoder.ts';
 import { encodePageReplyHeader } from '../wire/encoder.ts';
 import { FrameType } from '../wire/frame-types.ts';
+import { MAX_PAGES_PER_FRAME } from '../wire/limits.ts';
 import { encodeControl } from '../wire/message-codec.ts';
 import { decodePageRequest, type ReplyRun } from '../wire/page-payloads.ts';
 import {
@@ -32,15 +35,17 @@ import { becomeUrgent } from './thread-priority.ts';
 
 const MAX_WINDOW = 64;
 
-class PageServer {
+class PageServer implements Disposable {
   readonly #memory: GuestMemory;
   readonly #layout: RamLayout;
   readonly #owed: PageBitmap;
   readonly #shared: Int32Array;
   readonly #channel: UrgentChannel;
   readonly #control: EventFd;
-  readonly #staging = new StagingBuffer(MAX_WINDOW);
+  readonly #staging = new StagingBuffer(MAX_PAGES_PER_FRAME);
   readonly #pageDigest: ReturnType<typeof createPageDigest> | undefined;
+  /** Why the connection is of no use any more. */
+  #lost: string | undefined;
 
   constructor(input: PageServerInput) {
     this.#layout = RamLayout.fromJson(input.layout);
@@ -55,36 +60,41 @@ class PageServer {
     this.#pageDigest = input.verify === null ? undefined : createPageDigest(input.verify);
   }
 
+  /** Until it is told to stop or the connection is lost, which it tells. */
   run(): void {
     becomeUrgent();
     report({ kind: 'ready' });
     // The destination asks only now: before, another thread had this connection.
-    this.#channel.send(encodeControl({ kind: 'ping', token: 0, wallMs: SYSTEM_CLOCK.wallMs() }));
-    for (;;) {
+    this.#say(encodeControl({ kind: 'ping', token: 0, wallMs: SYSTEM_CLOCK.wallMs() }));
+    while (this.#lost === undefined) {
       const [asked, stopped] = pollReadable([this.#channel.fd, this.#control.fd], -1);
       if (stopped) {
         this.#control.drain();
-        if (receiveMessageOnPort(parentPort!)) break;
+        if (receiveMessageOnPort(parentPort!)) return;
       }
       if (!asked) continue;
-      const read = this.#channel.read((frame) => {
-        if (frame.type !== FrameType.pageRequest) {
-          throw new GodwitError('GW_WIRE_FRAME_INVALID', {
-            frame: String(frame.type),
-            reason: 'only requests come here',
-          });
-        }
-        const request = decodePageRequest(frame.payload, this.#layout.pageCount);
-        this.#answer(request.sequence, request);
-      });
-      if (read.kind === 'lost') {
-        report({ kind: 'linkLost', reason: read.reason });
-        break;
-      }
+      const read = this.#channel.read((frame) => this.#take(frame));
+      if (read.kind === 'lost') this.#lost ??= read.reason;
     }
+    report({ kind: 'linkLost', reason: this.#lost });
+  }
+
+  [Symbol.dispose](): void {
     this.#channel[Symbol.dispose]();
     this.#memory[Symbol.dispose]();
     this.#control[Symbol.dispose]();
+  }
+
+  #take(frame: DecodedFrame): void {
+    if (this.#lost !== undefined) return;
+    if (frame.type !== FrameType.pageRequest) {
+      throw new GodwitError('GW_WIRE_FRAME_INVALID', {
+        frame: String(frame.type),
+        reason: 'only requests come here',
+      });
+    }
+    const request = decodePageRequest(frame.payload, this.#layout.pageCount);
+    this.#answer(request.sequence, request);
   }
 
   #answer(sequence: number, asked: PageRun): void {
@@ -94,11 +104,10 @@ class PageServer {
     }
     for (let page = asked.first; page < asked.first + asked.count; page++) this.#owed.release(page);
     this.#send(sequence, [asked]);
+    if (this.#lost !== undefined) return;
     const neighbours = this.#neighbours(asked);
     if (neighbours.length > 0) this.#send(sequence, neighbours);
     Atomics.store(this.#shared, PageServerShared.pivot, asked.first + asked.count);
-    const moved = this.#channel.bytesSent + this.#channel.bytesReceived;
-    Atomics.store(this.#shared, PageServerShared.wireBytes256, Math.ceil(moved / 256));
   }
 
   /** The rest of the aligned window around the request that nobody has sent. */
@@ -133,8 +142,13 @@ class PageServer {
       frame.set(part, at);
       at += part.length;
     }
-    this.#channel.send(frame);
-    Atomics.add(this.#shared, PageServerShared.pages, batch.dataPages + batch.zeroPages);
+    this.#say(frame);
+  }
+
+  #say(frame: Uint8Array): void {
+    if (!this.#channel.send(frame)) this.#lost = 'the other host does not take what it is sent';
+    const moved = this.#channel.bytesSent + this.#channel.bytesReceived;
+    Atomics.store(this.#shared, PageServerShared.wireBytes256, Math.ceil(moved / 256));
   }
 }
 
@@ -143,7 +157,8 @@ function report(message: PageServerReport): void {
 }
 
 try {
-  new PageServer(workerData as PageServerInput).run();
+  using server = new PageServer(workerData as PageServerInput);
+  server.run();
 } catch (error) {
   report({ kind: 'failed', error: asGodwitError(error).toBody() });
 }

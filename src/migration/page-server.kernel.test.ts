@@ -1,0 +1,134 @@
+import { Worker } from 'node:worker_threads';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { ScratchMemory } from '../../test/support/scratch-memory.ts';
+import { SocketPair } from '../../test/support/socket-pair.ts';
+import { within } from '../../test/support/wait-until.ts';
+import { PageBitmap } from '../base/page-bitmap.ts';
+import { EventFd } from '../linux/poll.ts';
+import { FrameDecoder } from '../wire/decoder.ts';
+import { encodePageRequest } from '../wire/encoder.ts';
+import { FrameType } from '../wire/frame-types.ts';
+import { MAX_PAGES_PER_FRAME } from '../wire/limits.ts';
+import { decodePageReply, type ReplyRun } from '../wire/page-payloads.ts';
+import {
+  PAGE_SERVER_SHARED_BYTES,
+  type PageServerInput,
+  type PageServerReport,
+  PageServerShared,
+} from './page-server-words.ts';
+import { workerModule } from './worker-module.ts';
+
+const PAGES = 1024;
+const WINDOW = 16;
+const ALL = [{ first: 0, count: PAGES }];
+
+let scratch: ScratchMemory;
+let sockets: SocketPair;
+let control: EventFd;
+let owed: PageBitmap;
+let server: Worker;
+/** What the server's thread tells, and what the other host hears. */
+let reports: PageServerReport[];
+let replies: (readonly ReplyRun[])[];
+let mayAsk: PromiseWithResolvers<void>;
+let ended: Promise<unknown>;
+
+function serve(): void {
+  const words = new Int32Array(new SharedArrayBuffer(PAGE_SERVER_SHARED_BYTES));
+  words[PageServerShared.window] = WINDOW;
+  const input: PageServerInput = {
+    fd: sockets.take('near'),
+    controlFd: control.fd,
+    layout: scratch.memory.layout.toJSON(),
+    files: scratch.memory.ownPaths(),
+    owed: owed.words.buffer as SharedArrayBuffer,
+    shared: words.buffer,
+    verify: null,
+  };
+  server = new Worker(workerModule('page-server'), { workerData: input });
+  server.on('message', (report: PageServerReport) => reports.push(report));
+  ended = new Promise((resolve) => server.once('exit', resolve));
+}
+
+function hear(): void {
+  const decoder = new FrameDecoder('source', 'seen');
+  sockets.far.on('data', (chunk: Buffer) => {
+    decoder.push(chunk);
+    for (let step = decoder.next(); step.kind === 'frame'; step = decoder.next()) {
+      if (step.type === FrameType.pageReply) replies.push(decodePageReply(step.payload, PAGES).runs);
+      else mayAsk.resolve();
+    }
+  });
+  sockets.far.resume();
+}
+
+beforeEach(async () => {
+  scratch = new ScratchMemory(PAGES);
+  scratch.fill(0, ...Array.from({ length: PAGES }, (_, page) => 1 + (page % 255)));
+  sockets = await SocketPair.open();
+  control = EventFd.create();
+  owed = PageBitmap.shared(PAGES);
+  owed.addRuns(ALL);
+  reports = [];
+  replies = [];
+  mayAsk = Promise.withResolvers();
+});
+
+afterEach(async () => {
+  server.postMessage('stop');
+  control.signal();
+  await ended;
+  control[Symbol.dispose]();
+  sockets[Symbol.dispose]();
+  scratch[Symbol.dispose]();
+});
+
+test('the page asked for comes alone, then its neighbourhood as far as it is owed', async () => {
+  owed.deleteRun(20, 4);
+  hear();
+  serve();
+  await within('it listens', mayAsk.promise);
+  sockets.far.write(encodePageRequest(1, { first: 18, count: 1 }));
+  await expect.poll(() => replies.length).toBe(2);
+  expect(replies).toEqual([
+    [{ first: 18, count: 1, kind: 'data' }],
+    [
+      { first: 16, count: 2, kind: 'data' },
+      { first: 19, count: 1, kind: 'data' },
+      { first: 24, count: 8, kind: 'data' },
+    ],
+  ]);
+  expect(owed.count()).toBe(PAGES - WINDOW);
+});
+
+test('as many pages as a frame may hold can be asked for', async () => {
+  hear();
+  serve();
+  await within('it listens', mayAsk.promise);
+  sockets.far.write(encodePageRequest(1, { first: 0, count: MAX_PAGES_PER_FRAME }));
+  await expect.poll(() => replies[0]).toEqual([{ first: 0, count: MAX_PAGES_PER_FRAME, kind: 'data' }]);
+});
+
+test('after an answer that could not be sent it answers no more, closes and says that the link is lost', async () => {
+  hear();
+  serve();
+  await within('it listens', mayAsk.promise);
+  // Requests still come, but nothing can be sent any more.
+  await new Promise<void>((resolve) => sockets.near.end(resolve));
+  for (const first of [100, 200, 300]) sockets.far.write(encodePageRequest(first, { first, count: 1 }));
+  await within('the page server ends', ended, 5000);
+  expect(reports).toEqual([{ kind: 'ready' }, { kind: 'linkLost', reason: expect.any(String) }]);
+  expect(owed.runs()).toEqual([
+    { first: 0, count: 100 },
+    { first: 101, count: PAGES - 101 },
+  ]);
+});
+
+test('requests on a connection that is gone already take no page', async () => {
+  for (const first of [100, 200, 300]) sockets.far.write(encodePageRequest(first, { first, count: 1 }));
+  await new Promise<void>((resolve) => sockets.near.end(resolve));
+  serve();
+  await within('the page server ends', ended, 5000);
+  expect(reports.map(({ kind }) => kind)).toEqual(['ready', 'linkLost']);
+  expect(owed.count()).toBe(PAGES);
+});
