@@ -36,6 +36,8 @@ export interface CopyRoundsPort {
   slow(percent: number): void;
   /** What must happen at once, in the middle of a round: `switch-postcopy` was asked for, or the time is up. */
   interruption(): Interruption | null;
+  /** Copying begins; so many pages were never touched. */
+  onBegin(holePages: number): void;
   onRound(round: RoundReport, decision: Decision): void;
   onProgress(state: { round: number; remainingPages: number; decision: Decision }): void;
 }
@@ -44,7 +46,6 @@ export interface CopyResult {
   readonly kind: 'finish' | 'postCopy';
   /** Pages still to be sent, as far as known; more may have been written since. */
   readonly remaining: readonly PageRun[];
-  readonly holePages: number;
 }
 
 /** A measurement of the link needs at least this much data to mean anything. */
@@ -56,7 +57,7 @@ export async function copyRounds(port: CopyRoundsPort, clock: Clock = SYSTEM_CLO
   let linkBytesPerSecond = 0;
   guest.track();
   let remaining: readonly PageRun[] = guest.memory.dataRuns();
-  const holePages = guest.layout.pageCount - countPages(remaining);
+  port.onBegin(guest.layout.pageCount - countPages(remaining));
   for (let number = 1; ; number++) {
     const remainingPages = countPages(remaining);
     const interruption = port.interruption();
@@ -66,7 +67,7 @@ export async function copyRounds(port: CopyRoundsPort, clock: Clock = SYSTEM_CLO
     port.onProgress({ round: number, remainingPages, decision });
     if (decision.kind === 'giveUp') throw new GodwitError(decision.code, giveUpDetails(decision, port.options()));
     if (decision.kind !== 'nextRound') {
-      return { kind: decision.kind, remaining, holePages };
+      return { kind: decision.kind, remaining };
     }
     if (port.wasRunning) port.slow(decision.throttlePercent);
     const round = await sendRound(number, remaining, decision);

@@ -24,10 +24,18 @@ const PACED_FRAME_MS = 4;
 
 const YIELD_BATCHES = 16;
 
+/** Over all calls of `send`; counts on while one runs, and what a failed one has sent is in it. */
+export interface PageTotals {
+  /** With content, taken by the kernel. */
+  readonly pages: number;
+  /** Read and found zero. */
+  readonly zeroPages: number;
+  /** Of `pages`, sent after an earlier time. */
+  readonly resentPages: number;
+}
+
 export interface SendCounts {
   readonly pages: number;
-  readonly zeroPages: number;
-  readonly resentPages: number;
   /** Left out because they were written again already: they belong to the next round. */
   readonly skippedPages: number;
   readonly bytes: number;
@@ -51,19 +59,22 @@ export interface SendOptions {
 
 export class PageSender {
   /** The destination has content for these pages: it must be told when they become zero. */
-  readonly delivered: PageBitmap;
-  /** Over all calls of `send`. */
-  readonly totals = { pages: 0, zeroPages: 0, resentPages: 0 };
+  readonly #delivered: PageBitmap;
+  readonly #totals = { pages: 0, zeroPages: 0, resentPages: 0 };
   readonly #memory: GuestMemory;
   readonly #connection: Connection;
   readonly #pacer: Pacer;
   readonly #pool = new StagingPool(STAGING_BUFFERS, MAX_PAGES_PER_FRAME);
 
-  constructor(memory: GuestMemory, connection: Connection, pacer: Pacer, delivered?: PageBitmap) {
+  constructor(memory: GuestMemory, connection: Connection, pacer: Pacer) {
     this.#memory = memory;
     this.#connection = connection;
     this.#pacer = pacer;
-    this.delivered = delivered ?? new PageBitmap(memory.layout.pageCount);
+    this.#delivered = new PageBitmap(memory.layout.pageCount);
+  }
+
+  get totals(): PageTotals {
+    return this.#totals;
   }
 
   /**
@@ -71,7 +82,7 @@ export class PageSender {
    * @throws the abort reason of the signal, or the error of the connection
    */
   async send(runs: Iterable<PageRun>, options: SendOptions): Promise<SendCounts> {
-    const counts = { pages: 0, zeroPages: 0, resentPages: 0, skippedPages: 0, bytes: 0 };
+    const counts = { pages: 0, skippedPages: 0, bytes: 0 };
     const unsent = new RunBuilder();
     let isEnough = false;
     const pending = new Set<Promise<void>>();
@@ -107,9 +118,6 @@ export class PageSender {
     }
     await Promise.all(pending);
     if (failure) throw failure;
-    this.totals.pages += counts.pages;
-    this.totals.zeroPages += counts.zeroPages;
-    this.totals.resentPages += counts.resentPages;
     return { ...counts, unsent: unsent.finish() };
   }
 
@@ -119,13 +127,14 @@ export class PageSender {
     counts: Counters,
     options: SendOptions,
   ): Promise<void> {
-    const { delivered } = this;
+    const delivered = this.#delivered;
     const batch = buffer.read(this.#memory, runs);
     const zeroed = options.tellAllZeros ? batch.zeroRuns : batch.zeroRuns.filter((run) => anyDelivered(delivered, run));
-    counts.zeroPages += batch.zeroPages;
+    this.#totals.zeroPages += batch.zeroPages;
+    let resentPages = 0;
     for (const run of batch.dataRuns) {
       for (let page = run.first; page < run.first + run.count; page++) {
-        if (delivered.has(page)) counts.resentPages++;
+        if (delivered.has(page)) resentPages++;
         else delivered.add(page);
       }
     }
@@ -135,16 +144,18 @@ export class PageSender {
       parts.push(encodeZeroPages(zeroed));
     }
     if (batch.dataPages > 0) {
-      counts.pages += batch.dataPages;
       const digests = options.digest?.digestParts(batch.dataRuns, batch.parts);
       parts.push(digests ? encodeDigestedPagesHeader(batch.dataRuns, digests) : encodePagesHeader(batch.dataRuns));
       parts.push(...batch.parts);
     }
     if (parts.length === 0) return;
     const bytes = parts.reduce((sum, part) => sum + part.length, 0);
-    counts.bytes += bytes;
     await this.#pacer.take(bytes);
     await this.#connection.send(...parts);
+    counts.bytes += bytes;
+    counts.pages += batch.dataPages;
+    this.#totals.pages += batch.dataPages;
+    this.#totals.resentPages += resentPages;
   }
 
   #batchPages(): number {

@@ -80,7 +80,7 @@ export class SourceCopying {
     const sender = new PageSender(guest.memory, link.connection, pacer);
     await this.#port.console.sendRest(link.connection);
     const held = this.#port.options().mode === 'post-copy' ? await readHeldPages(guest.memory) : null;
-    const result = held ? this.#everything(held) : await this.#copyRounds(sender, isRunning);
+    const result = held ? this.#everything(sender, held) : await this.#copyRounds(sender, isRunning);
     const announced = result.kind === 'postCopy' ? await this.#announce(result.remaining) : null;
     return { sender, result, announced, held, wasRunning: await guest.isRunning() };
   }
@@ -100,6 +100,7 @@ export class SourceCopying {
         endRound: (round) => link.endRound(round, signal),
         interruption: () => this.#interruption,
         slow: (percent) => this.#slow(percent),
+        onBegin: (holePages) => report.watchCopying(holePages, sender.totals),
         onRound: (round, decision) => {
           report.rounds.push(round);
           history.add(Date.now(), round);
@@ -112,10 +113,10 @@ export class SourceCopying {
   }
 
   /** Pure post-copy: every page with content is missing, so nothing needs to be tracked. */
-  #everything({ runs: remaining }: HeldPages): CopyResult {
-    const { layout } = this.#port.guest;
-    const holePages = layout.pageCount - countPages(remaining);
-    return { kind: 'postCopy', remaining, holePages };
+  #everything(sender: PageSender, { runs: remaining }: HeldPages): CopyResult {
+    const { guest, report } = this.#port;
+    report.watchCopying(guest.layout.pageCount - countPages(remaining), sender.totals);
+    return { kind: 'postCopy', remaining };
   }
 
   /** While the VM still runs: the destination prepares for what it will miss outside the downtime. */

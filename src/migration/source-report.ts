@@ -11,6 +11,7 @@ import type { ErrorBody } from '../base/errors.ts';
 import { type DigestScheme, differenceOfDigests, type MemoryDigest } from '../memory/digest.ts';
 import type { Message } from '../wire/messages.ts';
 import type { ClockComparison } from './opening.ts';
+import type { PageTotals } from './page-sender.ts';
 import type {
   DowntimeParts,
   MigrationOutcome,
@@ -52,6 +53,9 @@ export interface SourceReportFacts {
 
 export class SourceReport {
   readonly #facts: SourceReportFacts;
+  #holePages = 0;
+  #copied: PageTotals = { pages: 0, zeroPages: 0, resentPages: 0 };
+  #pagedPages = 0;
   readonly marks: SwitchoverMarks = {
     stoppedAtMs: null,
     stopReturnedAtMs: 0,
@@ -66,7 +70,6 @@ export class SourceReport {
     resumedAtMs: null,
   };
   readonly rounds: RoundReport[] = [];
-  readonly pages = { hole: 0, zero: 0, sent: 0, resent: 0 };
   clock: ClockComparison = { offsetMs: 0, uncertaintyMs: 0 };
   postCopy: PostCopyReport | null = null;
   verify: VerifyReport | null = null;
@@ -99,7 +102,7 @@ export class SourceReport {
       downtimeParts: downtimeMs === null ? null : this.#parts(downtimeMs),
       wireBytes: end.wireBytes,
       ramBytes,
-      pages: { total: totalPages, ...this.pages },
+      pages: this.#pages(totalPages),
       rounds: this.rounds,
       throttle: end.throttle,
       postCopy: this.postCopy,
@@ -109,11 +112,10 @@ export class SourceReport {
     };
   }
 
-  takeCopied(holePages: number, totals: { pages: number; zeroPages: number; resentPages: number }): void {
-    this.pages.hole = holePages;
-    this.pages.zero = totals.zeroPages;
-    this.pages.sent = totals.pages;
-    this.pages.resent = totals.resentPages;
+  /** Copying begins. The totals count on: whatever ends the migration, the report has what was sent until then. */
+  watchCopying(holePages: number, copied: PageTotals): void {
+    this.#holePages = holePages;
+    this.#copied = copied;
   }
 
   /** @param digest - of the memory here. Returns how the destination's memory differs, if it was compared and does. */
@@ -138,7 +140,7 @@ export class SourceReport {
     const missing = missingPages > 0 ? missingPages : message.pages;
     const reconnects = message.timings['reconnects'] ?? 0;
     this.postCopy = { missingPages: missing, ...message.postCopy, reconnects };
-    this.pages.sent += missing;
+    this.#pagedPages = missing;
     // Every page was compared with its digest when it was installed: a difference would have ended the paging.
     if (verify) this.verify = { scheme: verify, pages: (this.verify?.pages ?? 0) + missing, equal: true };
   }
@@ -148,6 +150,11 @@ export class SourceReport {
     const { stoppedAtMs, resumedAtMs } = this.marks;
     if (stoppedAtMs === null || resumedAtMs === null) return null;
     return resumedAtMs - this.clock.offsetMs - stoppedAtMs;
+  }
+
+  #pages(total: number): MigrationReport['pages'] {
+    const { pages, zeroPages, resentPages } = this.#copied;
+    return { total, hole: this.#holePages, zero: zeroPages, sent: pages + this.#pagedPages, resent: resentPages };
   }
 
   #parts(downtimeMs: number): DowntimeParts {

@@ -73,7 +73,6 @@ export class SourceTransfer {
     });
     this.#digest = rest.digest;
     this.#copied = { ...copied, announced: copied.announced && rest.missing };
-    report.takeCopied(copied.result.holePages, copied.sender.totals);
   }
 
   /** Takes the measurements of a message. Returns why the migration has failed, if the memory differs. */

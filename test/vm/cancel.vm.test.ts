@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { FIRST_USABLE_PAGE } from '../../guest/tiny/layout.ts';
 import { hasCode } from '../../src/base/errors.ts';
+import { PAGE_SIZE } from '../../src/base/page.ts';
 import { identifyProcess } from '../../src/linux/process.ts';
 import { requireCapability } from '../support/capability.ts';
 import { runCli } from '../support/godwit-cli.ts';
@@ -112,6 +113,10 @@ requireCapability('vm')('cancel', () => {
     await migration.cancel();
     const { report } = await migration.ended;
     expect(report).toMatchObject({ outcome: 'cancelled', owner: 'a', downtimeMs: null });
+    const { pages, wireBytes } = report!;
+    expect(pages.sent).toBeGreaterThan(0);
+    expect(pages.hole).toBeGreaterThan(0);
+    expect(wireBytes).toBeGreaterThan(pages.sent * PAGE_SIZE);
     if (mode === 'pre-copy') expect(report!.throttle.maxPercent).toBeGreaterThan(50);
     await atSourceAsBefore();
     expect(await measureWork(guest, WORK_SAMPLE_MS)).toBeGreaterThan(speed * WORK_PART);
