@@ -7,21 +7,32 @@
  */
 import { type Clock, SYSTEM_CLOCK } from '../base/clock.ts';
 import { GodwitError } from '../base/errors.ts';
-import { countPages, type PageRun } from '../base/page.ts';
+import { batchRuns, countPages, type PageRun } from '../base/page.ts';
 import { uniteRuns } from '../base/page-bitmap.ts';
+import type { DirtyTracker } from '../memory/dirty-tracker.ts';
+import type { GuestMemory } from '../memory/guest-memory.ts';
+import type { RamLayout } from '../memory/layout.ts';
 import { decide } from './convergence.ts';
 import type { Decision } from './decision.ts';
 import type { DowntimeCosts, MeasuredRound } from './dirty-estimate.ts';
 import type { PageSender } from './page-sender.ts';
 import type { RoundReport } from './report.ts';
 import type { MigrationOptions } from './request.ts';
-import type { SourceGuest } from './source-guest.ts';
 
 /** How a round is cut short. `pause`: the VM is stopped and all that is left is sent (rule deadline). */
 export type Interruption = 'post-copy' | 'pause';
 
+/** What the rounds need of the VM. */
+export interface RoundsGuest {
+  readonly memory: Pick<GuestMemory, 'dataRuns'>;
+  readonly layout: Pick<RamLayout, 'pageCount'>;
+  readonly tracker: Pick<DirtyTracker, 'collect' | 'peek'>;
+  readonly throttlePercent: number;
+  track(): void;
+}
+
 export interface CopyRoundsPort {
-  readonly guest: SourceGuest;
+  readonly guest: RoundsGuest;
   readonly sender: PageSender;
   readonly signal: AbortSignal;
   /** Read before every decision: they can be tuned. */
@@ -50,6 +61,13 @@ export interface CopyResult {
 
 /** A measurement of the link needs at least this much data to mean anything. */
 const MIN_RATE_SAMPLE_BYTES = 4 * 1024 * 1024;
+/**
+ * No more than this part of a round is skipped. A guest that rewrites all of its pages in one burst, as it can even at the
+ * strongest slowdown, would else have rounds that send nothing: they tell nothing of the link, on whose rate every
+ * prediction stands, take no time, and so follow each other by the hundred a second until the time is up. The rest is
+ * sent for nothing, so it is little.
+ */
+const MAX_SKIPPED_PART = 15 / 16;
 
 export async function copyRounds(port: CopyRoundsPort, clock: Clock = SYSTEM_CLOCK): Promise<CopyResult> {
   const { guest, sender, signal } = port;
@@ -95,14 +113,19 @@ export async function copyRounds(port: CopyRoundsPort, clock: Clock = SYSTEM_CLO
     decision: Decision,
   ): Promise<{ measured: MeasuredRound; remaining: readonly PageRun[] }> {
     const startedMs = clock.nowMs();
-    let handled = 0;
+    let pagesAhead = countPages(runs);
+    let maySkipPages = Math.floor(pagesAhead * MAX_SKIPPED_PART);
     const counts = await sender.send(runs, {
       signal,
       enough: () => port.interruption() !== null,
       skip: (batch) => {
-        handled += countPages(batch);
-        port.onProgress({ round: number, remainingPages: Math.max(0, countPages(runs) - handled), decision });
-        return batch.flatMap((run) => guest.tracker.peek(run));
+        pagesAhead -= countPages(batch);
+        port.onProgress({ round: number, remainingPages: pagesAhead, decision });
+        if (maySkipPages === 0) return [];
+        const rewritten = batch.flatMap((run) => guest.tracker.peek(run));
+        const [skipped = []] = batchRuns(rewritten, maySkipPages);
+        maySkipPages -= countPages(skipped);
+        return skipped;
       },
     });
     await port.endRound(number);

@@ -1,0 +1,83 @@
+import { describe, expect, test } from 'vitest';
+import { SinkConnection } from '../../test/support/sink-connection.ts';
+import { intersectRuns, type PageRun } from '../base/page.ts';
+import type { GuestMemory } from '../memory/guest-memory.ts';
+import { Pacer } from '../transfer/pacer.ts';
+import { type CopyRoundsPort, copyRounds } from './copy-rounds.ts';
+import { PRIOR_COSTS } from './dirty-estimate.ts';
+import { PageSender } from './page-sender.ts';
+import type { RoundReport } from './report.ts';
+import { DEFAULT_MIGRATION_OPTIONS } from './request.ts';
+
+const PAGES = 8192;
+const HOLES = 100;
+const ROUNDS = 2;
+
+interface Copied {
+  readonly rounds: readonly RoundReport[];
+  readonly holePages: number | undefined;
+  /** As told while the first round went on. */
+  readonly remaining: readonly number[];
+}
+
+/** Two rounds of a VM that rewrites the same pages whenever one looks. */
+async function copy(rewritten: readonly PageRun[]): Promise<Copied> {
+  const rounds: RoundReport[] = [];
+  const remaining: number[] = [];
+  let holePages: number | undefined;
+  let ended = 0;
+  const memory = {
+    layout: { pageCount: PAGES + HOLES },
+    dataRuns: () => [{ first: 0, count: PAGES }],
+    readPages: (_: PageRun, into: Uint8Array) => into.fill(1),
+  } as unknown as GuestMemory;
+  const port: CopyRoundsPort = {
+    guest: {
+      memory,
+      layout: memory.layout,
+      tracker: { collect: () => [...rewritten], peek: (run) => intersectRuns([run], rewritten) },
+      throttlePercent: 99,
+      track: () => undefined,
+    },
+    sender: new PageSender(memory, new SinkConnection(), new Pacer(0)),
+    signal: new AbortController().signal,
+    options: () => ({ ...DEFAULT_MIGRATION_OPTIONS, mode: 'pre-copy', maxDowntimeMs: 1 }),
+    costs: PRIOR_COSTS,
+    canPostCopy: false,
+    startedMs: 0,
+    wasRunning: true,
+    endRound: async (round) => {
+      ended = round;
+    },
+    slow: () => undefined,
+    interruption: () => (ended < ROUNDS ? null : 'pause'),
+    onBegin: (pages) => {
+      holePages = pages;
+    },
+    onRound: (round) => rounds.push(round),
+    onProgress: (state) => {
+      if (state.round === 1) remaining.push(state.remainingPages);
+    },
+  };
+  await copyRounds(port);
+  return { rounds, holePages, remaining };
+}
+
+describe('copy rounds', () => {
+  test('a VM that rewrites everything at once still has a part of every round sent', async () => {
+    const { rounds } = await copy([{ first: 0, count: PAGES }]);
+    expect(rounds.map(({ pages }) => pages)).toEqual([PAGES / 16, PAGES / 16]);
+  });
+
+  test('pages that are rewritten at once are never sent while they are no more than that part', async () => {
+    const hot = { first: 1000, count: PAGES / 2 };
+    const { rounds } = await copy([hot]);
+    expect(rounds[0]!.pages).toBe(PAGES - hot.count);
+  });
+
+  test('what is left of a round is told as it goes, and the holes before it', async () => {
+    const { remaining, holePages } = await copy([]);
+    expect(remaining).toEqual([PAGES, ...Array.from({ length: 32 }, (_, i) => PAGES - (i + 1) * 256)]);
+    expect(holePages).toBe(HOLES);
+  });
+});
