@@ -40,6 +40,8 @@ migrationListen: 0.0.0.0:7710
 insecureMigration: true
 state: /srv/godwit
 peers: {b: 10.0.0.2:7710}
+maxIncomingMigrations: 3
+allowedNetworkScripts: [/etc/up, /etc/down]
 keepReports: 7
 logLevel: debug
 logFormat: json
@@ -56,6 +58,8 @@ tokenFile: ${file('token', 'a-token-that-is-long-enough\n')}
       stateDirectory: '/srv/godwit',
       token: 'a-token-that-is-long-enough',
       peers: { b: '10.0.0.2:7710' },
+      maxIncomingMigrations: 3,
+      allowedNetworkScripts: ['/etc/up', '/etc/down'],
       keepReports: 7,
       logLevel: 'debug',
       logFormat: 'json',
@@ -70,6 +74,8 @@ tokenFile: ${file('token', 'a-token-that-is-long-enough\n')}
       stateDirectory: '/var/lib/godwit',
       token: null,
       peers: {},
+      maxIncomingMigrations: 8,
+      allowedNetworkScripts: [],
       keepReports: 500,
       logLevel: 'info',
       logFormat: 'json',
@@ -85,6 +91,9 @@ tokenFile: ${file('token', 'a-token-that-is-long-enough\n')}
     ['tokenFile: 7', 'tokenFile', '7'],
     ['peers: [b]', 'peers', '["b"]'],
     ['peers: {b: 7}', 'peers.b', '7'],
+    ['maxIncomingMigrations: 0', 'maxIncomingMigrations', '0'],
+    ['allowedNetworkScripts: /etc/up', 'allowedNetworkScripts', '"/etc/up"'],
+    ['allowedNetworkScripts: [up]', 'allowedNetworkScripts[0]', '"up"'],
     ['keepReports: 0', 'keepReports', '0'],
     ['logLevel: loud', 'logLevel', '"loud"'],
     ['logFormat: xml', 'logFormat', '"xml"'],

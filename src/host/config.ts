@@ -9,14 +9,18 @@ import { hostname } from 'node:os';
 import { resolve } from 'node:path';
 import { parse } from 'yaml';
 import { z } from 'zod';
-import { choice, flag, integer, strictObject, text } from '../api/field.ts';
+import { choice, flag, integer, list, strictObject, text } from '../api/field.ts';
 import { parseInput } from '../api/input-error.ts';
 import { isLoopback, type ListenAddress, parseHostPort, parseListenAddress } from '../api/listen.ts';
 import { NameSchema } from '../api/vm-schema.ts';
 import { GodwitError } from '../base/errors.ts';
 
 const ADDRESS_FIX = 'give HOST:PORT such as 127.0.0.1:7700, or unix:/path';
+const SCRIPT_FIX = 'give the absolute path of a program on this host';
 const PEERS_FIX = 'give names with HOST:PORT, such as {b: 10.0.0.2:7710}';
+
+// Each has threads and buffers of its own, and all share one link: beyond a few they only make each other later.
+const DEFAULT_MAX_INCOMING = 8;
 
 export const HostConfigSchema = strictObject({
   name: NameSchema.optional().describe(
@@ -42,6 +46,18 @@ export const HostConfigSchema = strictObject({
     .record(NameSchema, text(PEERS_FIX), { error: PEERS_FIX })
     .optional()
     .describe('Other hosts by name: migration addresses HOST:PORT for `godwit migrate --to NAME`.'),
+  maxIncomingMigrations: integer(1, 1000, 'give a whole number from 1 to 1000')
+    .optional()
+    .describe('How many VMs may be on their way here at once; further ones wait at their hosts. Default: 8.'),
+  allowedNetworkScripts: list(
+    text(SCRIPT_FIX).regex(/^\/[^\0]*$/, { error: SCRIPT_FIX }),
+    'give a list of absolute paths of programs on this host',
+  )
+    .optional()
+    .describe(
+      'Absolute paths of the programs that VMs from other hosts may name as `script` and `downscript` of a network ' +
+        'interface; they are run as root. Default: none.',
+    ),
   keepReports: integer(1, 100_000, 'give a whole number from 1 to 100000')
     .optional()
     .describe('How many migration reports are kept. Default: 500.'),
@@ -58,6 +74,8 @@ export interface HostConfig {
   readonly stateDirectory: string;
   readonly token: string | null;
   readonly peers: Readonly<Record<string, string>>;
+  readonly maxIncomingMigrations: number;
+  readonly allowedNetworkScripts: readonly string[];
   readonly keepReports: number;
   readonly logLevel: string;
   readonly logFormat: 'pretty' | 'json';
@@ -104,6 +122,8 @@ export function resolveConfig(settings: HostSettings, environment: { token?: str
     stateDirectory: resolve(settings.state ?? '/var/lib/godwit'),
     token,
     peers: settings.peers ?? {},
+    maxIncomingMigrations: settings.maxIncomingMigrations ?? DEFAULT_MAX_INCOMING,
+    allowedNetworkScripts: settings.allowedNetworkScripts ?? [],
     keepReports: settings.keepReports ?? 500,
     logLevel: settings.logLevel ?? 'info',
     logFormat: settings.logFormat ?? (environment.terminal ? 'pretty' : 'json'),

@@ -18,6 +18,7 @@ import { removeLeftSaveDirectories } from '../migration/save-directory.ts';
 import type { HostConfig } from './config.ts';
 import type { Engine } from './engine-port.ts';
 import { DaemonService } from './host-service.ts';
+import { IncomingPromises } from './incoming-promises.ts';
 import type { Logger } from './logger.ts';
 import { HostMetrics } from './metrics.ts';
 import { MigrationStore } from './migration-store.ts';
@@ -50,9 +51,11 @@ export async function startDaemon(
 
   const startedAtMs = Date.now();
   const events = new EventHub(SYSTEM_CLOCK);
+  const promises = new IncomingPromises(SYSTEM_CLOCK);
   const registry = new VmRegistry({
     hostName: config.name,
     stateDirectory: config.stateDirectory,
+    promises,
     log,
     changed: (vm) => events.emit({ kind: 'vmChanged', vm }),
     removed: (name, reason) => events.emit({ kind: 'vmRemoved', name, reason }),
@@ -65,8 +68,11 @@ export async function startDaemon(
     hostName: config.name,
     stateDirectory: config.stateDirectory,
     peers: config.peers,
+    maxIncomingMigrations: config.maxIncomingMigrations,
+    allowedNetworkScripts: config.allowedNetworkScripts,
     engine,
     registry,
+    promises,
     store,
     events,
     metrics,

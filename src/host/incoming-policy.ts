@@ -1,11 +1,14 @@
 /**
  * What this host says when another one offers it a VM.
  *
- * Must hold: a VM is admitted only when its name is free and its memory fits now; a mere check reserves nothing.
+ * Must hold: a VM is admitted only when its name is free and its memory fits beside that of the VMs on their way here; a
+ * mere check takes neither. What only another migration stands in the way of is not refused: the source asks again.
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Admission, IncomingPolicy, MigrationHandle } from '../migration/handle.ts';
+import { vmPaths } from '../migration/vm-record.ts';
+import type { IncomingPromises } from './incoming-promises.ts';
 import { lackOfRoom } from './memory-room.ts';
 import type { VmRegistry } from './vm-registry.ts';
 
@@ -13,6 +16,10 @@ export interface IncomingHost {
   readonly hostName: string;
   readonly stateDirectory: string;
   readonly registry: VmRegistry;
+  readonly promises: IncomingPromises;
+  /** How many migrations may come here at once. */
+  readonly maxIncomingMigrations: number;
+  readonly allowedNetworkScripts: readonly string[];
 }
 
 export interface MigrationsHere {
@@ -22,33 +29,55 @@ export interface MigrationsHere {
   track(handle: MigrationHandle): void;
 }
 
+type Offer = Parameters<IncomingPolicy['admit']>[0];
+
 export function createPolicy(host: IncomingHost, migrations: MigrationsHere): IncomingPolicy {
-  const { hostName, stateDirectory, registry } = host;
+  const { hostName, stateDirectory, registry, promises, allowedNetworkScripts } = host;
   // A peer chooses the id: one that is known must not get a second journal or replace a migration that runs.
-  const admitted = new Set<string>();
   const isKnown = (id: string) =>
-    admitted.has(id) || migrations.isRunning(id) || existsSync(join(stateDirectory, 'migrations', id));
+    promises.has(id) || migrations.isRunning(id) || existsSync(join(stateDirectory, 'migrations', id));
   return {
     hostName,
     stateDirectory,
+    allowedNetworkScripts,
     admit: (offer): Admission => {
       if (isKnown(offer.migrationId))
         return { kind: 'refused', reason: 'a migration with this id is known here already' };
       if (!offer.checkOnly && registry.isComing(offer.vm)) {
         return { kind: 'notYet', reason: `an earlier migration of ${offer.vm} to here has not ended yet` };
       }
-      const reason = registry.refusalFor(offer.vm) ?? lackOfRoom(offer.memoryBytes, hostName)?.message;
+      const reason = registry.refusalFor(offer.vm) ?? findLack(host, offer, 0);
       if (reason !== undefined) return { kind: 'refused', reason };
-      if (!offer.checkOnly) {
-        const { vm: name, uuid, epoch, memoryBytes, from, migrationId: migration } = offer;
-        admitted.add(migration);
-        registry.expect({ name, uuid, epoch, memoryBytes, from, migration });
+      const hindrance = findHindrance(host, offer);
+      if (offer.checkOnly) {
+        return { kind: 'admitted', notes: hindrance === undefined ? [] : [`it would have to wait: ${hindrance}`] };
       }
+      if (hindrance !== undefined) return { kind: 'notYet', reason: hindrance };
+      const { vm: name, uuid, epoch, memoryBytes, from, migrationId: migration } = offer;
+      registry.expect({ name, uuid, epoch, memoryBytes, from, migration });
+      promises.make(migration, memoryBytes, () => registry.notArrived(name, migration));
       return { kind: 'admitted', notes: [] };
     },
     onIncoming: (handle) => {
+      promises.keep(handle);
       migrations.track(handle);
       registry.announceArriving(handle.vm, handle.id);
     },
   };
+}
+
+/** What stands in the way only as long as other VMs are on their way here. */
+function findHindrance(host: IncomingHost, offer: Offer): string | undefined {
+  const { promises, maxIncomingMigrations } = host;
+  if (promises.count >= maxIncomingMigrations) {
+    return `as many VMs are on their way here as maxIncomingMigrations allows (${maxIncomingMigrations})`;
+  }
+  // Part of what was promised is taken by now, so that this may wait for room that is there; it is known for certain
+  // when the others have come.
+  return findLack(host, offer, promises.ramBytes);
+}
+
+function findLack(host: IncomingHost, { vm, memoryBytes }: Offer, promisedBytes: number): string | undefined {
+  const { ram: ramPath } = vmPaths(host.stateDirectory, vm, '');
+  return lackOfRoom({ ramBytes: memoryBytes, ramPath, promisedBytes }, host.hostName)?.message;
 }

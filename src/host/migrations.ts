@@ -12,7 +12,7 @@ import { explain, GodwitError } from '../base/errors.ts';
 import type { CheckResult, IncomingPolicy, MigrationHandle } from '../migration/handle.ts';
 import type { DestinationPhase, MigrationCommand } from '../migration/progress.ts';
 import type { Engine } from './engine-port.ts';
-import { createPolicy } from './incoming-policy.ts';
+import { createPolicy, type IncomingHost } from './incoming-policy.ts';
 import type { Logger } from './logger.ts';
 import type { HostMetrics } from './metrics.ts';
 import type { MigrationStore } from './migration-store.ts';
@@ -20,14 +20,10 @@ import { definedOnly, mergeOptions, viewOfHandle, viewOfReport } from './migrati
 import { resolvePeer } from './peers.ts';
 import { type RunningMigration, takeEvent } from './running-migration.ts';
 import { applySettlement } from './settlement.ts';
-import type { VmRegistry } from './vm-registry.ts';
 
-export interface MigrationsOptions {
-  readonly hostName: string;
-  readonly stateDirectory: string;
+export interface MigrationsOptions extends IncomingHost {
   readonly peers: Readonly<Record<string, string>>;
   readonly engine: Engine;
-  readonly registry: VmRegistry;
   readonly store: MigrationStore;
   readonly events: EventHub;
   readonly metrics: HostMetrics;
@@ -87,12 +83,13 @@ export class Migrations {
 
   /** Goes on with, or cleans up after, what an earlier daemon had begun. Returns the names of VMs that migrations have. */
   async recover(): Promise<ReadonlySet<string>> {
-    const { engine, registry, store, stateDirectory, hostName } = this.#options;
+    const { engine, registry, promises, store, stateDirectory, hostName } = this.#options;
     const handles = await engine.recoverMigrations({ stateDirectory, hostName, policy: this.policy });
     const taken = new Set<string>();
     for (const handle of handles) {
       if (handle.hasVm) {
         if (handle.direction === 'outgoing') registry.find(handle.vm)?.takeLease(handle.id, 'migration');
+        else promises.keep(handle);
         // Also of a VM that had arrived already: the migration has its QMP connection until it settles.
         taken.add(handle.vm);
       } else if (store.get(handle.id)) {

@@ -8,9 +8,9 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { accessSync, constants, mkdirSync, rmSync } from 'node:fs';
 import { completeDisk, type VmSpecBody } from '../api/vm-schema.ts';
 import { GodwitError } from '../base/errors.ts';
-import { type VmRecord, vmPaths } from '../migration/vm-record.ts';
+import { type VmPaths, type VmRecord, vmPaths } from '../migration/vm-record.ts';
 import { resolveAccelerator } from '../qemu/accelerator.ts';
-import { buildCommandLine } from '../qemu/command-line.ts';
+import { buildCommandLine, MAX_SOCKET_PATH_BYTES, ramBytesOf } from '../qemu/command-line.ts';
 import { findBinary, startQemu } from '../qemu/process.ts';
 import type { VmSpec } from '../qemu/spec.ts';
 import { lackOfRoom } from './memory-room.ts';
@@ -20,12 +20,21 @@ export interface CreatedVm {
   readonly spec: VmSpec;
 }
 
-export async function createVm(body: VmSpecBody, host: { name: string; stateDirectory: string }): Promise<CreatedVm> {
+export interface CreatingHost {
+  readonly name: string;
+  readonly stateDirectory: string;
+  /** RAM of VMs on their way here. */
+  readonly promisedBytes: number;
+}
+
+export async function createVm(body: VmSpecBody, host: CreatingHost): Promise<CreatedVm> {
   const spec = toSpec(body);
-  checkFiles(spec);
-  const lack = lackOfRoom(spec.memoryBytes, host.name);
-  if (lack) throw lack;
   const paths = vmPaths(host.stateDirectory, spec.name, randomBytes(4).toString('hex'));
+  checkName(spec.name, paths);
+  checkFiles(spec);
+  const { promisedBytes } = host;
+  const lack = lackOfRoom({ ramBytes: ramBytesOf(spec), ramPath: paths.ram, promisedBytes }, host.name);
+  if (lack) throw lack;
   const uuid = randomUUID();
   const { accel } = resolveAccelerator(spec.accel);
   const args = buildCommandLine(
@@ -86,6 +95,16 @@ function toSpec(body: VmSpecBody): VmSpec {
 
 function dropUndefined<T extends object>(value: T): T {
   return Object.fromEntries(Object.entries(value).filter(([, field]) => field !== undefined)) as T;
+}
+
+/** The name is part of the paths of sockets, which the kernel bounds. The console's is the longest of them. */
+function checkName(name: string, paths: VmPaths): void {
+  const excessBytes = Buffer.byteLength(paths.consoleSocket) - MAX_SOCKET_PATH_BYTES;
+  if (excessBytes <= 0) return;
+  const longest = name.length - excessBytes;
+  const shorter = longest > 0 ? `give at most ${longest} characters, or ` : '';
+  const fix = `${shorter}start the host daemon with a shorter --state, which is part of the paths of the VM's sockets`;
+  throw new GodwitError('GW_INPUT_INVALID', { field: 'name', value: name, fix });
 }
 
 function checkFiles(spec: VmSpec): void {

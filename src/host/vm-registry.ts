@@ -7,6 +7,7 @@
 import type { AdoptBody, VmSpecBody, VmView } from '../api/vm-schema.ts';
 import { GodwitError } from '../base/errors.ts';
 import type { VmRecord } from '../migration/vm-record.ts';
+import type { IncomingPromises } from './incoming-promises.ts';
 import type { Logger } from './logger.ts';
 import { Vm, type VmContext } from './vm.ts';
 import { adoptVm } from './vm-adopt.ts';
@@ -26,6 +27,7 @@ export interface ArrivingVm {
 export interface RegistryOptions {
   readonly hostName: string;
   readonly stateDirectory: string;
+  readonly promises: IncomingPromises;
   readonly log: Logger;
   changed(vm: VmView): void;
   removed(name: string, reason: string): void;
@@ -92,11 +94,10 @@ export class VmRegistry {
   }
 
   async create(spec: VmSpecBody): Promise<VmView> {
+    const { hostName, stateDirectory, promises } = this.#options;
     return this.#start(spec.name, async () => {
-      const { record, spec: full } = await createVm(spec, {
-        name: this.#options.hostName,
-        stateDirectory: this.#options.stateDirectory,
-      });
+      const host = { name: hostName, stateDirectory, promisedBytes: promises.ramBytes };
+      const { record, spec: full } = await createVm(spec, host);
       return { record, spec: full, notes: [], ended: null };
     });
   }

@@ -19,6 +19,7 @@ export interface DestinationFacts {
   readonly offer: Message<'offer'>;
   readonly peer: string;
   readonly stateDirectory: string;
+  readonly allowedNetworkScripts: readonly string[];
   readonly hostName: string;
   readonly startedAt: number;
 }

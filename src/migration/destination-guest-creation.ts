@@ -9,7 +9,6 @@ import { GodwitError } from '../base/errors.ts';
 import { RamFile } from '../linux/ram-file.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
 import { RamLayout } from '../memory/layout.ts';
-import { deriveDestination } from '../qemu/derive.ts';
 import { inspectVm } from '../qemu/facts.ts';
 import { borrowMigrationSettings } from '../qemu/migration-settings.ts';
 import { killQemu, startQemu } from '../qemu/process.ts';
@@ -17,16 +16,13 @@ import type { QmpClient } from '../qemu/qmp.ts';
 import { findGuestRam } from '../qemu/ram.ts';
 import type { OfferedVm } from '../wire/messages.ts';
 import { DestinationGuest } from './destination-guest.ts';
-import { chooseBinary } from './fit.ts';
+import { chooseBinary, type DestinationPlace, deriveOffered, explainBlockers } from './fit.ts';
 import { type VmRecord, vmPaths } from './vm-record.ts';
 
-export interface DestinationGuestOptions {
+export interface DestinationGuestOptions extends DestinationPlace {
   readonly vm: OfferedVm;
   readonly uuid: string;
   readonly epoch: number;
-  readonly stateDirectory: string;
-  /** Tells this instance of the VM from others on the same machine. */
-  readonly instance: string;
   readonly hostName: string;
   readonly from: string;
   readonly signal: AbortSignal;
@@ -36,16 +32,9 @@ export interface DestinationGuestOptions {
 export async function createDestinationGuest(options: DestinationGuestOptions): Promise<DestinationGuest> {
   const { vm, hostName } = options;
   const paths = vmPaths(options.stateDirectory, vm.name, options.instance);
-  const endpoints = {
-    ramPath: paths.ram,
-    qmpPath: paths.qmp,
-    consoleSocketPath: paths.consoleSocket,
-    consoleLogPath: paths.consoleLog,
-  };
-  const accel = vm.accel === 'kvm' ? 'kvm' : 'tcg';
-  const derived = deriveDestination(vm.args, { machineType: vm.machineType, accel, endpoints });
+  const derived = deriveOffered(vm, options);
   if (derived.kind === 'blocked') {
-    const reason = derived.blockers.map(({ what, reason, fix }) => `${what}: ${reason}; ${fix}`).join('. ');
+    const reason = explainBlockers(derived.blockers);
     throw new GodwitError('GW_MIGRATION_REFUSED', { host: hostName, vm: vm.name, reason });
   }
   const binary = chooseBinary(vm);

@@ -18,6 +18,7 @@ import { createDestinationGuest } from './destination-guest-creation.ts';
 import { discardLeftBehind, reopenDestinationGuest } from './destination-guest-reopening.ts';
 import type { DestinationParts } from './destination-parts.ts';
 import type { LoadingMeasurements } from './destination-words.ts';
+import { placeOf } from './fit.ts';
 import type { DestinationRecovery } from './journal-facts.ts';
 import { readMissingFile } from './missing-file.ts';
 import { MissingPager } from './missing-pager.ts';
@@ -55,14 +56,13 @@ export class DestinationLoading {
   /** Creates QEMU. */
   async prepare(): Promise<void> {
     const { facts, journal, life, events } = this.#parts;
-    const { offer, stateDirectory, hostName, peer } = facts;
+    const { offer, hostName, peer } = facts;
     try {
       const guest = await createDestinationGuest({
         vm: offer.vm,
         uuid: offer.vm.uuid ?? crypto.randomUUID(),
         epoch: offer.epoch,
-        stateDirectory,
-        instance: offer.migrationId.slice(0, 8),
+        ...placeOf(offer, facts),
         hostName,
         from: offer.sourceHost || peer,
         signal: life.signal,

@@ -88,6 +88,7 @@ describe('a source that comes back after the migration has ended here', () => {
       policy: {
         hostName: 'b',
         stateDirectory: directory.path,
+        allowedNetworkScripts: [],
         admit: () => ({ kind: 'refused', reason: 'a test' }),
         onIncoming: () => undefined,
       },

@@ -9,7 +9,7 @@ import { availableDigestSchemes } from '../memory/digest.ts';
 import { toWireError } from '../wire/message-fields.ts';
 import type { Message } from '../wire/messages.ts';
 import { EndedDestinations } from './ended-destination.ts';
-import { findFit, memoryOf } from './fit.ts';
+import { explainBlockers, findFit, memoryOf, placeOf } from './fit.ts';
 import type { IncomingPolicy, MigrationHandle, MigrationListener, OutgoingInput } from './handle.ts';
 import { listen, type Screening } from './listener.ts';
 import { findJournalOf, findThread } from './sessions.ts';
@@ -40,8 +40,8 @@ export async function listenForMigrations(options: {
     hostName: policy.hostName,
     screen: (offer, peer) => screen(policy, offer, peer),
     onOffer(offer, fd, peer) {
-      const { hostName, stateDirectory } = policy;
-      const facts = { offer, peer, stateDirectory, hostName, startedAt: Date.now() };
+      const { hostName, stateDirectory, allowedNetworkScripts } = policy;
+      const facts = { offer, peer, stateDirectory, allowedNetworkScripts, hostName, startedAt: Date.now() };
       policy.onIncoming(startDestinationThread({ facts, fd, recovery: null }));
     },
     onJoin(join, takeFd, peer) {
@@ -65,10 +65,8 @@ async function screen(policy: IncomingPolicy, offer: Message<'offer'>, peer: str
     const error = new GodwitError('GW_MIGRATION_REFUSED', { host: hostName, vm: vm.name, reason });
     return { kind: 'answer', message: { kind: 'refused', error: toWireError(error) } };
   };
-  const fit = await findFit(vm);
-  if (fit.blockers.length > 0) {
-    return refuse(fit.blockers.map(({ what, reason, fix }) => `${what}: ${reason} (${fix})`).join('; '));
-  }
+  const fit = await findFit(vm, placeOf(offer, policy));
+  if (fit.blockers.length > 0) return refuse(explainBlockers(fit.blockers));
   const admission = policy.admit({
     migrationId: offer.migrationId,
     vm: vm.name,

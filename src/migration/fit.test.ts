@@ -2,7 +2,8 @@ import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writ
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { chooseBinary, findObjection } from './fit.ts';
+import { MESSAGE_SAMPLES } from '../../test/support/wire-samples.ts';
+import { chooseBinary, deriveOffered, explainBlockers, findObjection, placeOf } from './fit.ts';
 
 const FALLBACK = 'qemu-system-x86_64';
 const root = mkdtempSync(join(tmpdir(), 'godwit-fit-'));
@@ -51,5 +52,43 @@ describe('a binary that a peer names', () => {
     const binary = makeBinary('d', 'qemu');
     chownSync(binary, 65534, 65534);
     expect(chooseBinary({ binary })).toBe(FALLBACK);
+  });
+});
+
+describe('the command line that an offered VM will have here', () => {
+  const HOST = { stateDirectory: '/state', allowedNetworkScripts: ['/etc/up'] };
+  const RAM = '-object memory-backend-file,id=ram0,size=16M,mem-path=/dev/shm/x,share=on';
+
+  function offered(line: string, host = HOST): ReturnType<typeof deriveOffered> {
+    const args = `-machine q35,memory-backend=ram0 ${RAM} -nodefaults ${line}`.split(' ');
+    return deriveOffered({ ...MESSAGE_SAMPLES.offer.vm, args }, placeOf(MESSAGE_SAMPLES.offer, host));
+  }
+
+  test('names files of this host and of this migration', () => {
+    expect(offered('-serial stdio')).toMatchObject({
+      kind: 'derived',
+      args: expect.arrayContaining([expect.stringContaining('path=/state/vms/web1/01234567/console.sock')]),
+      ramFiles: [{ path: '/dev/shm/godwit-web1-01234567' }],
+    });
+  });
+
+  test('may name the network scripts that this host allows', () => {
+    expect(offered('-netdev tap,id=n0,script=/etc/up,downscript=no')).toMatchObject({ kind: 'derived' });
+    expect(offered('-netdev tap,id=n0,script=/etc/down')).toMatchObject({ kind: 'blocked' });
+  });
+
+  test('is blocked in words: what, why, and the cure', () => {
+    const blocked = offered('-drive file=d.img -snapshot');
+    expect(blocked.kind === 'blocked' && explainBlockers(blocked.blockers)).toBe(
+      'd.img: -drive file is a relative path (start the VM with absolute paths); ' +
+        '-snapshot: writes go to a temporary file that only the source has (start the VM without -snapshot)',
+    );
+  });
+
+  test('is blocked where its sockets would have too long a path', () => {
+    expect(offered('', { ...HOST, stateDirectory: `/${'d'.repeat(90)}` })).toMatchObject({
+      kind: 'blocked',
+      blockers: [{ id: 'socket-path' }],
+    });
   });
 });

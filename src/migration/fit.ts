@@ -1,25 +1,35 @@
 /**
  * Does an offered VM fit this host? Looked at before its QEMU is created (V2).
  *
- * Owns: choosing the QEMU binary, and asking qemu/fit.ts about memory, files, machine type and accelerator. What only a
- * running QEMU knows (the CPU as the guest sees it) is compared when it waits.
+ * Owns: choosing the QEMU binary and deriving the command line, and asking qemu/fit.ts about memory, files, machine type
+ * and accelerator. What only a running QEMU knows (the CPU as the guest sees it) is compared when it waits.
  * Must never: run a program because a peer names it; only what this host's administrator has put there as a QEMU.
  */
 import { realpathSync, type Stats, statSync } from 'node:fs';
 import { basename, dirname, isAbsolute } from 'node:path';
 import { probeQemuBinary } from '../qemu/binary.ts';
 import type { Blocker } from '../qemu/blocker.ts';
+import { type Derived, deriveDestination } from '../qemu/derive.ts';
 import { findFitBlockers } from '../qemu/fit.ts';
-import type { OfferedVm } from '../wire/messages.ts';
+import type { Accelerator } from '../qemu/spec.ts';
+import type { Message, OfferedVm } from '../wire/messages.ts';
+import { vmPaths } from './vm-record.ts';
 
 export interface Fit {
   readonly blockers: readonly Blocker[];
   readonly notes: readonly string[];
 }
 
+/** Where on this host the VM's files will be, and what its command line may name. */
+export interface DestinationPlace {
+  readonly stateDirectory: string;
+  /** Tells this instance of the VM from others on the same machine. */
+  readonly instance: string;
+  readonly allowedNetworkScripts: readonly string[];
+}
+
 /** When the source's binary is not at the same path here, or is nothing that this host would run. */
 const FALLBACK_BINARY = 'qemu-system-x86_64';
-const RAM_DIRECTORY_FILE = '/dev/shm/godwit';
 
 const QEMU_NAME = /^qemu(-system-[a-z0-9_]+)?$/;
 const WRITABLE_BY_OTHERS = 0o022;
@@ -51,21 +61,56 @@ export function memoryOf(vm: OfferedVm): number {
   return vm.memory.regions.reduce((sum, region) => sum + region.bytes, 0);
 }
 
+export function placeOf(
+  { migrationId }: Pick<Message<'offer'>, 'migrationId'>,
+  { stateDirectory, allowedNetworkScripts }: Omit<DestinationPlace, 'instance'>,
+): DestinationPlace {
+  return { stateDirectory, allowedNetworkScripts, instance: migrationId.slice(0, 8) };
+}
+
+/** The command line that the VM will have here, or why it can have none. */
+export function deriveOffered(vm: OfferedVm, place: DestinationPlace): Derived {
+  const paths = vmPaths(place.stateDirectory, vm.name, place.instance);
+  const endpoints = {
+    ramPath: paths.ram,
+    qmpPath: paths.qmp,
+    consoleSocketPath: paths.consoleSocket,
+    consoleLogPath: paths.consoleLog,
+  };
+  const { allowedNetworkScripts } = place;
+  return deriveDestination(vm.args, {
+    machineType: vm.machineType,
+    accel: acceleratorOf(vm),
+    endpoints,
+    allowedNetworkScripts,
+  });
+}
+
 /** @throws GW_QEMU_START when there is no usable QEMU */
-export async function findFit(vm: OfferedVm): Promise<Fit> {
+export async function findFit(vm: OfferedVm, place: DestinationPlace): Promise<Fit> {
   const name = chooseBinary(vm);
   const binary = await probeQemuBinary(name);
-  const blockers = findFitBlockers({
+  const derived = deriveOffered(vm, place);
+  const unfit = findFitBlockers({
     binary,
-    args: vm.args,
+    args: derived.kind === 'derived' ? derived.args : vm.args,
     machineType: vm.machineType,
-    accel: vm.accel === 'kvm' ? 'kvm' : 'tcg',
+    accel: acceleratorOf(vm),
     memoryBytes: memoryOf(vm),
-    ramPath: RAM_DIRECTORY_FILE,
+    ramPath: vmPaths(place.stateDirectory, vm.name, place.instance).ram,
   });
+  const blockers = derived.kind === 'derived' ? unfit : [...derived.blockers, ...unfit];
   const notes: string[] = [];
   const objection = findObjection(vm.binary);
   if (objection !== undefined) notes.push(`${objection}; using ${binary.path}`);
   if (binary.version !== vm.qemuVersion) notes.push(`QEMU ${vm.qemuVersion} there, ${binary.version} here`);
   return { blockers, notes };
+}
+
+export function explainBlockers(blockers: readonly Blocker[]): string {
+  return blockers.map(({ what, reason, fix }) => `${what}: ${reason} (${fix})`).join('; ');
+}
+
+function acceleratorOf(vm: OfferedVm): Accelerator {
+  return vm.accel === 'kvm' ? 'kvm' : 'tcg';
 }

@@ -28,6 +28,8 @@ export interface MigrationHandle {
   /** Name or address of the other host. */
   readonly peer: string;
   readonly options: MigrationOptions;
+  /** The VM's guest memory. */
+  readonly ramBytes: number;
   /**
    * False for a migration that a restart found and that only owes the other host a last word: the VM of that name at
    * this host, if there is one, is not its to settle.
@@ -63,7 +65,12 @@ export type Admission =
 export interface IncomingPolicy {
   readonly hostName: string;
   readonly stateDirectory: string;
-  /** Called before anything is created; also for a mere check. The name is free for this migration once admitted. */
+  /** Absolute paths of the programs that a VM's network interfaces may name. */
+  readonly allowedNetworkScripts: readonly string[];
+  /**
+   * Called before anything is created; also for a mere check. Once admitted the name and the room are this migration's,
+   * if it begins at once.
+   */
   admit(offer: {
     readonly migrationId: string;
     readonly vm: string;

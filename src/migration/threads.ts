@@ -8,6 +8,7 @@ import type { GodwitError } from '../base/errors.ts';
 import type { DestinationFacts } from './destination-facts.ts';
 import type { DestinationWorkerInput } from './destination-worker.ts';
 import { emptyReport } from './empty-report.ts';
+import { memoryOf } from './fit.ts';
 import type { VmSettlement } from './handle.ts';
 import { journalPath, readJournal } from './journal.ts';
 import { destinationRecovery, sourceRecovery } from './journal-facts.ts';
@@ -27,6 +28,7 @@ export function startSourceThread(input: SourceWorkerInput): WorkerHandle {
     direction: 'outgoing',
     peer: input.to,
     options: input.options,
+    ramBytes: input.vm.memoryBytes,
     hasVm: input.recovery?.hasVm ?? true,
     module: 'source-worker',
     input,
@@ -48,6 +50,7 @@ export function startDestinationThread(input: DestinationWorkerInput): WorkerHan
     direction: 'incoming',
     peer: offer.sourceHost || peer,
     options: { ...DEFAULT_MIGRATION_OPTIONS, mode: offer.mode, verify: offer.verify !== null },
+    ramBytes: memoryOf(offer.vm),
     hasVm: input.recovery?.hasVm ?? true,
     module: 'destination-worker',
     input,

@@ -30,6 +30,7 @@ export interface WorkerHandleOptions {
   readonly direction: 'outgoing' | 'incoming';
   readonly peer: string;
   readonly options: MigrationOptions;
+  readonly ramBytes: number;
   readonly hasVm: boolean;
   /** Basename of the worker's module in this folder, without its ending. */
   readonly module: string;
@@ -44,6 +45,7 @@ export class WorkerHandle implements MigrationHandle {
   readonly direction: 'outgoing' | 'incoming';
   readonly peer: string;
   readonly options: MigrationOptions;
+  readonly ramBytes: number;
   readonly hasVm: boolean;
   readonly vmSettled: Promise<VmSettlement>;
   readonly ended: Promise<MigrationReport>;
@@ -65,6 +67,7 @@ export class WorkerHandle implements MigrationHandle {
     this.direction = options.direction;
     this.peer = options.peer;
     this.options = options.options;
+    this.ramBytes = options.ramBytes;
     this.hasVm = options.hasVm;
     this.vmSettled = new Promise((resolve) => {
       this.#settle = resolve;

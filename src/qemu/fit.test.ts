@@ -49,6 +49,10 @@ test('missing files are named, all of them', () => {
   ]);
 });
 
+test('a relative path is not looked up here: it means the directory of the source', () => {
+  expect(findFitBlockers({ ...QUESTION, args: ['-drive', 'file=no/disk.img'] })).toEqual([]);
+});
+
 test('too little memory is said with both numbers', () => {
   const found = findFitBlockers({ ...QUESTION, memoryBytes: 2 ** 50 });
   expect(found.map(({ id }) => id)).toEqual(['no-room', 'no-room']);

@@ -4,9 +4,9 @@
  * Must hold: everything that can be seen in advance is said in advance, all of it at once, each with its cure; what the
  * guest sees of the CPU is compared bit by bit and not by model names.
  */
-import { accessSync, constants, readFileSync, statfsSync } from 'node:fs';
-import { dirname } from 'node:path';
-import { formatSize } from '../base/units.ts';
+import { accessSync, constants } from 'node:fs';
+import { isAbsolute } from 'node:path';
+import { findShortages } from '../linux/memory-room.ts';
 import { readKvmFacts } from './accelerator.ts';
 import { parseArguments } from './arguments.ts';
 import type { QemuBinary } from './binary.ts';
@@ -18,7 +18,7 @@ import type { Accelerator } from './spec.ts';
 
 export interface FitQuestion {
   readonly binary: QemuBinary;
-  /** The derived command line. */
+  /** The derived command line, or the source's own when there is none to derive. */
   readonly args: readonly string[];
   readonly machineType: string;
   readonly accel: Accelerator;
@@ -26,9 +26,6 @@ export interface FitQuestion {
   /** Where the RAM file will be: its file system must have room. */
   readonly ramPath: string;
 }
-
-/** What QEMU needs besides the guest's RAM: its heap, page tables, video memory. */
-const QEMU_OVERHEAD_BYTES = 64 * 2 ** 20;
 
 export function findFitBlockers(question: FitQuestion): Blocker[] {
   const { binary, machineType, accel } = question;
@@ -88,6 +85,8 @@ function explainAccelerator(accel: Accelerator, binary: QemuBinary): string | un
 
 function findMissingFiles(args: readonly string[]): Blocker[] {
   return listFiles(parseArguments(args)).flatMap(({ path, where, writable }): Blocker[] => {
+    // A relative path is one of the source: that it blocks is said where the command line is derived.
+    if (!isAbsolute(path)) return [];
     const error = accessError(path, writable ? constants.R_OK | constants.W_OK : constants.R_OK);
     if (error === undefined) return [];
     const fix = 'put the same file (for disks: on storage that both hosts share) at the same path on this host';
@@ -95,23 +94,14 @@ function findMissingFiles(args: readonly string[]): Blocker[] {
   });
 }
 
+/** What others were promised is the host's to know: it asks once more when it lets the VM in. */
 function findRoom({ memoryBytes, ramPath }: FitQuestion): Blocker[] {
-  const directory = dirname(ramPath);
-  const { bavail, bsize } = statfsSync(directory);
-  const places = [
-    { what: directory, needed: memoryBytes, available: bavail * bsize },
-    { what: 'memory', needed: memoryBytes + QEMU_OVERHEAD_BYTES, available: availableMemoryBytes() },
-  ];
-  return places.flatMap(({ what, needed, available }): Blocker[] => {
-    if (available >= needed) return [];
-    const reason = `${formatSize(needed)} needed, ${formatSize(available)} available on this host`;
-    return [{ id: 'no-room', what, reason, fix: 'free memory on this host or choose another one' }];
-  });
-}
-
-function availableMemoryBytes(): number {
-  const kilobytes = /^MemAvailable:\s+(\d+) kB$/m.exec(readFileSync('/proc/meminfo', 'utf8'))?.[1];
-  return kilobytes === undefined ? Number.POSITIVE_INFINITY : Number(kilobytes) * 1024;
+  return findShortages({ ramBytes: memoryBytes, ramPath, promisedBytes: 0 }).map(({ resource, needed, available }) => ({
+    id: 'no-room',
+    what: resource,
+    reason: `${needed} needed, ${available} available on this host`,
+    fix: 'free memory on this host or choose another one',
+  }));
 }
 
 function accessError(path: string, mode: number): string | undefined {

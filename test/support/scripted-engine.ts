@@ -22,6 +22,7 @@ export class ScriptedHandle implements MigrationHandle {
   readonly peer: string;
   readonly options: MigrationOptions;
   readonly hasVm: boolean;
+  readonly ramBytes: number;
   readonly commands: MigrationCommand[] = [];
   /** What `command` throws next. */
   refusal: Error | undefined;
@@ -36,6 +37,7 @@ export class ScriptedHandle implements MigrationHandle {
     peer: string;
     options?: MigrationOptions;
     hasVm?: boolean;
+    ramBytes?: number;
   }) {
     this.id = facts.id;
     this.vm = facts.vm;
@@ -43,6 +45,7 @@ export class ScriptedHandle implements MigrationHandle {
     this.peer = facts.peer;
     this.options = facts.options ?? DEFAULT_MIGRATION_OPTIONS;
     this.hasVm = facts.hasVm ?? true;
+    this.ramBytes = facts.ramBytes ?? 2 ** 20;
   }
 
   get vmSettled(): Promise<VmSettlement> {
@@ -111,7 +114,7 @@ export class ScriptedEngine {
 
   readonly recoverMigrations = async (): Promise<readonly MigrationHandle[]> => this.handlesAtStart;
 
-  incoming(facts: { id: string; vm: string; peer: string }): void {
+  incoming(facts: { id: string; vm: string; peer: string; ramBytes?: number }): void {
     const handle = new ScriptedHandle({ ...facts, direction: 'incoming' });
     this.arriving.push(handle);
     this.policy!.onIncoming(handle);

@@ -71,6 +71,19 @@ requireCapability('vm')('refusals', () => {
     await runsIntact(pair, VM, pair.a);
   });
 
+  test('a command line that cannot be carried over: said before a QEMU is started, and by a check', async () => {
+    await using pair = await HostPair.open();
+    await createTinyVm(pair.a, { name: VM, qemuArgs: ['-fw_cfg', 'name=opt/passwd,file=./etc/passwd'] });
+    const told = /\.\/etc\/passwd: -fw_cfg file is a relative path \(start the VM with absolute paths\)/;
+    const check = await pair.a.host.cli(['check', VM, '--to', pair.b.host.migration, '--json']);
+    expect(check).toMatchObject({ status: 3, json: { ok: false } });
+    expect(JSON.stringify(check.json.blockers)).toMatch(told);
+    const result = await pair.a.host.cli(['migrate', VM, '--to', pair.b.host.migration, '--json']);
+    expect(result).toMatchObject({ status: 3, json: { outcome: 'refused', owner: 'a' } });
+    expect(result.json.error.message).toMatch(told);
+    await runsIntact(pair, VM, pair.a);
+  });
+
   test("files of the VM that the destination has not: QEMU's own words", async () => {
     await using pair = await HostPair.open();
     await createTinyVm(pair.a, { name: VM });
