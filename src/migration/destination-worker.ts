@@ -19,7 +19,8 @@ export interface DestinationWorkerInput {
 
 warmUp();
 const { facts, fd, recovery } = await takeInput<DestinationWorkerInput>();
-const journal = Journal.open(journalPath(facts.stateDirectory, facts.offer.migrationId, 'incoming'));
+const path = journalPath(facts.stateDirectory, facts.offer.migrationId, 'incoming');
+const journal = recovery ? Journal.reopen(path) : Journal.create(path);
 const migration = new DestinationMigration(facts, journal, WORKER_PORT);
 const stopObeying = obeyOrders({
   command: (command) => migration.command(command),

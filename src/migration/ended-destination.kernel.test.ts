@@ -40,7 +40,7 @@ function leave(...records: DestinationRecord[]): Left {
   const offer = { ...MESSAGE_SAMPLES.offer, migrationId: id, sessionKey: key, epoch: EPOCH };
   const facts = { offer, peer: 'a', stateDirectory: directory.path, hostName: 'b', startedAt: 1 };
   const path = journalPath(directory.path, id, 'incoming');
-  using journal = Journal.open(path);
+  using journal = Journal.create(path);
   journal.append({ side: 'facts', facts: facts as DestinationFacts });
   const identity = { migration: id, vm: offer.vm.name, epoch: EPOCH, peer: 'a' };
   journal.append({ side: 'destination', kind: 'accepted', ...identity });

@@ -7,6 +7,7 @@
  */
 import {
   closeSync,
+  constants,
   existsSync,
   fdatasyncSync,
   fsyncSync,
@@ -17,7 +18,7 @@ import {
   truncateSync,
   writeSync,
 } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { GodwitError } from '../base/errors.ts';
 import type { JournalRecord } from './handover.ts';
@@ -39,19 +40,26 @@ export class Journal implements Disposable {
     this.#fd = fd;
   }
 
-  /** Opens the journal of a migration, made if it is not there; its directory entry is durable too. */
-  static open(path: string): Journal {
+  /**
+   * Begins the journal of a new migration; its directory entry is durable too.
+   * @throws GW_CONFLICT when there is one: two migrations in one journal would take each other's steps for their own
+   */
+  static create(path: string): Journal {
     const directory = dirname(path);
-    const isNew = !existsSync(path);
     mkdirSync(directory, { recursive: true, mode: 0o700 });
-    // A torn last line is cut off: what is appended must not share its line.
-    if (!isNew) truncateSync(path, scan(path).wholeBytes);
-    const fd = openSync(path, 'a', 0o600);
+    const fd = openNew(path);
     fsyncSync(fd);
-    if (isNew) {
-      syncDirectory(directory);
-      syncDirectory(dirname(directory));
-    }
+    syncDirectory(directory);
+    syncDirectory(dirname(directory));
+    return new Journal(path, fd);
+  }
+
+  /** Opens the journal of a migration that goes on; it must be there. */
+  static reopen(path: string): Journal {
+    // A torn last line is cut off: what is appended must not share its line.
+    truncateSync(path, scan(path).wholeBytes);
+    const fd = openSync(path, constants.O_WRONLY | constants.O_APPEND);
+    fsyncSync(fd);
     return new Journal(path, fd);
   }
 
@@ -114,6 +122,16 @@ export function findJournals(stateDirectory: string): FoundJournal[] {
       .map((direction) => ({ id, direction, path: journalPath(stateDirectory, id, direction) }))
       .filter((found) => existsSync(found.path)),
   );
+}
+
+function openNew(path: string): number {
+  try {
+    return openSync(path, 'ax', 0o600);
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') throw cause;
+    const name = basename(dirname(path));
+    throw new GodwitError('GW_CONFLICT', { kind: 'Migration', name, reason: `${path} is there already` }, { cause });
+  }
 }
 
 function checksum(json: string): string {

@@ -66,7 +66,7 @@ try {
 
 /** What the journal says must happen, happens: there is no giving up because QEMU does not answer at once. */
 async function recover(recovery: SourceRecovery): Promise<void> {
-  const journal = Journal.open(journalPath(input.stateDirectory, input.id, 'outgoing'));
+  const journal = Journal.reopen(journalPath(input.stateDirectory, input.id, 'outgoing'));
   const found = isTakenBack(recovery) ? undefined : await openWhileAlive(input.vm);
   if (!found) {
     await new OrphanedSource(recovery, journal, WORKER_PORT).run();
@@ -110,7 +110,7 @@ async function start(opened: SourceGuest): Promise<void> {
     startedAt,
     historyPath: vmPaths(input.stateDirectory, input.vm.name, '.').history,
   };
-  const journal = Journal.open(journalPath(input.stateDirectory, input.id, 'outgoing'));
+  const journal = Journal.create(journalPath(input.stateDirectory, input.id, 'outgoing'));
   migration = new SourceMigration(facts, opened, journal, WORKER_PORT);
   await migration.run(connection);
 }
