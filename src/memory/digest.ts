@@ -84,9 +84,19 @@ export class DigestSum {
   }
 
   addSum(other: DigestSum): void {
-    const pages = this.pages + other.pages;
-    this.add(other.#value[0]!, other.#value[1]!);
-    this.pages = pages;
+    this.addWords(other.pages, other.words);
+  }
+
+  /** What another thread has added up: its `pages` and `words`. */
+  addWords(pages: number, words: BigUint64Array): void {
+    const sum = this.pages + pages;
+    this.add(words[0]!, words[1]!);
+    this.pages = sum;
+  }
+
+  /** The low and the high 64 bits. */
+  get words(): BigUint64Array {
+    return this.#value;
   }
 
   toHex(): string {

@@ -6,13 +6,16 @@
  * - a page is claimed before it is installed, and marked as there only after the kernel has it: a page that was marked
  *   first could be answered with zeros meanwhile;
  * - a page that is not missing is never overwritten: the guest may have written it since;
- * - never touches guest memory itself, only through UFFDIO_COPY and UFFDIO_ZEROPAGE.
+ * - never touches guest memory itself, only through UFFDIO_COPY and UFFDIO_ZEROPAGE;
+ * - `digest` counts a page when the kernel has taken it from here, and only then.
  */
 import { GodwitError } from '../base/errors.ts';
 import { PAGE_SIZE, type PageIndex, type PageRun } from '../base/page.ts';
 import { PageBitmap } from '../base/page-bitmap.ts';
 import type { CopyOutcome, Userfaultfd } from '../linux/userfaultfd.ts';
+import { DigestSum } from './digest.ts';
 import type { RamLayout } from './layout.ts';
+import { PAGE_DIGEST_BYTES } from './page-digest.ts';
 
 /** What the two threads share; plain data, so that it can be posted. */
 export interface MissingPages {
@@ -37,6 +40,8 @@ export function createMissingPages(pageCount: number): MissingPages {
 
 export class PageInstaller {
   readonly missing: PageBitmap;
+  /** Of the pages that were installed with a digest. */
+  readonly digest: DigestSum = new DigestSum();
   readonly #claimed: PageBitmap;
   readonly #remaining: Int32Array;
   readonly #layout: RamLayout;
@@ -83,10 +88,11 @@ export class PageInstaller {
   /**
    * Installs the pages of the runs that are missing and that nobody else has claimed.
    * @param data - the contents, page after page, or null for zero pages
+   * @param digests - of the same pages, for `digest`
    * @returns how many pages this call installed
    * @throws GW_SYS_NO_ROOM when the host has no memory; what was not installed can be installed again
    */
-  install(runs: readonly PageRun[], data: Uint8Array | null): number {
+  install(runs: readonly PageRun[], data: Uint8Array | null, digests?: Uint8Array): number {
     let installed = 0;
     let at = 0;
     for (const run of runs) {
@@ -100,8 +106,9 @@ export class PageInstaller {
         const first = page;
         page++;
         while (page < end && this.#claim(page)) page++;
-        const from = (at + first - run.first) * PAGE_SIZE;
-        this.#place(first, page - first, data?.subarray(from, from + (page - first) * PAGE_SIZE));
+        const from = at + first - run.first;
+        const contents = data?.subarray(from * PAGE_SIZE, (from + page - first) * PAGE_SIZE);
+        this.#place(first, page - first, contents, digests?.subarray(from * PAGE_DIGEST_BYTES));
         installed += page - first;
       }
       at += run.count;
@@ -121,7 +128,7 @@ export class PageInstaller {
     return this.missing.has(page) && this.#claimed.claim(page);
   }
 
-  #place(first: PageIndex, count: number, data: Uint8Array | undefined): void {
+  #place(first: PageIndex, count: number, data: Uint8Array | undefined, digests: Uint8Array | undefined): void {
     let done = 0;
     try {
       for (const piece of this.#layout.split({ first, count })) {
@@ -134,6 +141,7 @@ export class PageInstaller {
             : this.#uffd.zero(address, bytes);
           this.#check(outcome);
           let placed = outcome.kind === 'copied' ? left : 0;
+          if (digests) this.#count(digests, done, outcome.kind === 'copied' ? left : outcome.bytes / PAGE_SIZE);
           if (outcome.kind === 'alreadyPresent') {
             // The pages before it were copied; it itself is there, and somebody may wait for it.
             placed = outcome.bytes / PAGE_SIZE + 1;
@@ -147,6 +155,13 @@ export class PageInstaller {
     } catch (error) {
       for (let page = first + done; page < first + count; page++) this.#claimed.release(page);
       throw error;
+    }
+  }
+
+  #count(digests: Uint8Array, from: number, count: number): void {
+    const view = new DataView(digests.buffer, digests.byteOffset + from * PAGE_DIGEST_BYTES, count * PAGE_DIGEST_BYTES);
+    for (let at = 0; at < view.byteLength; at += PAGE_DIGEST_BYTES) {
+      this.digest.add(view.getBigUint64(at, true), view.getBigUint64(at + 8, true));
     }
   }
 

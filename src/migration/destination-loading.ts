@@ -111,7 +111,7 @@ export class DestinationLoading {
   }
 
   /** Pages will be missing: whoever touches one waits from now on. */
-  openPager(guest: DestinationGuest, missing: readonly PageRun[] = []): MissingPager {
+  openPager(guest: DestinationGuest, missing?: readonly PageRun[]): MissingPager {
     const { facts, journal, link, events } = this.#parts;
     const { insideFd } = guest.watchMissing();
     journal.append({ side: 'facts', insideFd });
@@ -151,9 +151,9 @@ export class DestinationLoading {
       });
       this.#digestMs = SYSTEM_CLOCK.nowMs() - startedMs;
     }
-    if (vm.accel === 'tcg' && end.stoppedAtMs !== null) {
+    if ((vm.accel === 'tcg' || vm.accel === 'kvm') && end.stoppedAtMs !== null) {
       const stoodStillMs = SYSTEM_CLOCK.wallMs() - end.clockOffsetMs - end.stoppedAtMs;
-      advanceGuestClock(state, stoodStillMs + EXPECTED_REST_MS);
+      advanceGuestClock(state, vm.accel, stoodStillMs + EXPECTED_REST_MS);
     }
     const startedMs = SYSTEM_CLOCK.nowMs();
     await guest.loadState(state);

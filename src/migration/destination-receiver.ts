@@ -133,7 +133,7 @@ export class DestinationReceiver {
     if (frame.digests) this.#digest?.check(frame.runs, frame.data, frame.digests);
     this.#receivedPages += frame.pages;
     if (this.#pager) {
-      this.#pager.install(frame.runs, frame.data);
+      this.#pager.install(frame.runs, frame.data, frame.digests);
     } else {
       let at = 0;
       for (const run of frame.runs) {

@@ -77,7 +77,7 @@ export function sayToSource(
         kind: 'allPresent',
         pages: pager?.expectedPages ?? 0,
         postCopy: pager?.statistics() ?? null,
-        digest: null,
+        digest: pager?.digest() ?? null,
         timings: { reconnects: pager?.reconnects ?? 0 },
       };
     case 'refused':

@@ -27,6 +27,8 @@ export interface FaultStatistics {
   /** Pages that came over the urgent connection. */
   readonly pages: number;
   readonly wireBytes: number;
+  /** The digests of the pages that it installed, added up (DigestSum). */
+  readonly digest: { readonly pages: number; readonly words: BigUint64Array };
 }
 
 export type FaultReport =

@@ -15,6 +15,7 @@ import { EventFd, pollReadable } from '../linux/poll.ts';
 import { Userfaultfd } from '../linux/userfaultfd.ts';
 import { createPageDigest } from '../memory/digest.ts';
 import { RamLayout } from '../memory/layout.ts';
+import { PAGE_DIGEST_BYTES } from '../memory/page-digest.ts';
 import { PageInstaller } from '../memory/page-installer.ts';
 import { UrgentChannel } from '../transfer/urgent-channel.ts';
 import type { DecodedFrame } from '../wire/decoder.ts';
@@ -154,7 +155,8 @@ class FaultService {
     for (const run of reply.runs) {
       if (run.kind === 'data') {
         const bytes = run.count * PAGE_SIZE;
-        this.#pages += this.#installer.install([run], reply.data.subarray(dataAt, dataAt + bytes));
+        const digests = reply.digests?.subarray((dataAt / PAGE_SIZE) * PAGE_DIGEST_BYTES);
+        this.#pages += this.#installer.install([run], reply.data.subarray(dataAt, dataAt + bytes), digests);
         dataAt += bytes;
       } else if (run.kind === 'zero') {
         this.#pages += this.#installer.install([run], null);
@@ -213,6 +215,7 @@ class FaultService {
         p99Microseconds: this.#latency.percentile(0.99),
         pages: this.#pages,
         wireBytes: this.#wireBytes,
+        digest: { pages: this.#installer.digest.pages, words: this.#installer.digest.words },
       },
     });
   }

@@ -11,7 +11,7 @@ import { GodwitError } from '../base/errors.ts';
 import type { PageRun } from '../base/page.ts';
 import { PageBitmap } from '../base/page-bitmap.ts';
 import { EventFd } from '../linux/poll.ts';
-import type { DigestScheme } from '../memory/digest.ts';
+import { type DigestScheme, DigestSum, type MemoryDigest } from '../memory/digest.ts';
 import { createMissingPages, PageInstaller } from '../memory/page-installer.ts';
 import type { DestinationGuest } from './destination-guest.ts';
 import type { FaultOrder, FaultReport, FaultStatistics, FaultWorkerInput } from './fault-worker-words.ts';
@@ -24,11 +24,20 @@ export interface MissingPagerPort {
   onFailed(error: GodwitError): void;
 }
 
-const NO_FAULTS: FaultStatistics = { faults: 0, p50Microseconds: 0, p99Microseconds: 0, pages: 0, wireBytes: 0 };
+const NO_FAULTS: FaultStatistics = {
+  faults: 0,
+  p50Microseconds: 0,
+  p99Microseconds: 0,
+  pages: 0,
+  wireBytes: 0,
+  digest: { pages: 0, words: new BigUint64Array(2) },
+};
 
 export class MissingPager {
   readonly #guest: DestinationGuest;
   readonly #port: MissingPagerPort;
+  readonly #verify: DigestScheme | null;
+  readonly #isTakenUp: boolean;
   readonly #pages: ReturnType<typeof createMissingPages>;
   readonly #installer: PageInstaller;
   readonly #expected: PageBitmap;
@@ -45,21 +54,26 @@ export class MissingPager {
   #isStopped = false;
   #reconnects = 0;
 
-  /** @param missing - known before any fault is answered: a fault on another page is answered with zeros */
+  /**
+   * @param missing - after a restart, what is missing still: known before any fault is answered, because a fault on
+   *   another page is answered with zeros
+   */
   constructor(
     guest: DestinationGuest,
     verify: DigestScheme | null,
     port: MissingPagerPort,
-    missing: readonly PageRun[] = [],
+    missing?: readonly PageRun[],
   ) {
     this.#guest = guest;
     this.#port = port;
+    this.#verify = verify;
+    this.#isTakenUp = missing !== undefined;
     const { layout } = guest.memory;
     this.#pages = createMissingPages(layout.pageCount);
     this.#expected = new PageBitmap(layout.pageCount);
     const { uffd, insideFd } = guest.watchMissing();
     this.#installer = new PageInstaller(this.#pages, layout, guest.starts, uffd);
-    this.expect(missing);
+    this.expect(missing ?? []);
     const input: FaultWorkerInput = {
       pid: guest.identity.pid,
       insideFd,
@@ -139,8 +153,8 @@ export class MissingPager {
   }
 
   /** Pages that were pushed; `null` for zero pages. */
-  install(runs: readonly PageRun[], data: Uint8Array | null): void {
-    this.#pushedPages += this.#installer.install(runs, data);
+  install(runs: readonly PageRun[], data: Uint8Array | null, digests?: Uint8Array): void {
+    this.#pushedPages += this.#installer.install(runs, data, digests);
     if (this.#installer.remaining === 0) this.#tellAllPresent();
   }
 
@@ -154,6 +168,18 @@ export class MissingPager {
       pushedPages: this.#pushedPages,
       residentMs: this.#residentMs,
     };
+  }
+
+  /**
+   * Of the pages that were missing, each as it was installed; when the fault service has ended. null without
+   * `--verify`, and after a restart: nobody knows any more what the process before this one installed.
+   */
+  digest(): MemoryDigest | null {
+    if (this.#verify === null || this.#isTakenUp) return null;
+    const sum = new DigestSum();
+    sum.addSum(this.#installer.digest);
+    sum.addWords(this.#statistics.digest.pages, this.#statistics.digest.words);
+    return { scheme: this.#verify, pages: sum.pages, digest: sum.toHex(), chunks: [] };
   }
 
   report(): PostCopyReport {

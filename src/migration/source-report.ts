@@ -7,7 +7,7 @@
  */
 
 import { SYSTEM_CLOCK } from '../base/clock.ts';
-import type { ErrorBody } from '../base/errors.ts';
+import { type ErrorBody, GodwitError } from '../base/errors.ts';
 import { type DigestScheme, differenceOfDigests, type MemoryDigest } from '../memory/digest.ts';
 import type { Message } from '../wire/messages.ts';
 import type { ClockComparison } from './opening.ts';
@@ -56,6 +56,8 @@ export class SourceReport {
   #holePages = 0;
   #copied: PageTotals = { pages: 0, zeroPages: 0, resentPages: 0 };
   #pagedPages = 0;
+  /** How the pages that were installed differ from those at the stop. */
+  #difference: string | undefined;
   readonly marks: SwitchoverMarks = {
     stoppedAtMs: null,
     stopReturnedAtMs: 0,
@@ -88,14 +90,15 @@ export class SourceReport {
   }): MigrationReport {
     const { id, vm, from, to, mode, startedAt, ramBytes, totalPages } = this.#facts;
     const downtimeMs = this.downtimeMs();
+    const damage = this.#damage();
     return {
       id,
       vm,
       from,
       to,
       mode,
-      outcome: end.outcome,
-      error: end.error,
+      outcome: damage ? 'failed' : end.outcome,
+      error: end.error ?? damage,
       startedAt,
       totalMs: end.totalMs,
       downtimeMs,
@@ -135,14 +138,24 @@ export class SourceReport {
   }
 
   /** @param missingPages - as the source counted them; 0 after a restart, when only the destination knows */
-  takePostCopy(message: Message<'allPresent'>, missingPages: number, verify: DigestScheme | null): void {
+  /** @param verify - with the digest of the missing pages when the VM was stopped; null after a restart */
+  takePostCopy(
+    message: Message<'allPresent'>,
+    missingPages: number,
+    verify: { readonly scheme: DigestScheme | null; readonly digest: MemoryDigest | null },
+  ): void {
     if (!message.postCopy) return;
     const missing = missingPages > 0 ? missingPages : message.pages;
     const reconnects = message.timings['reconnects'] ?? 0;
     this.postCopy = { missingPages: missing, ...message.postCopy, reconnects };
     this.#pagedPages = missing;
-    // Every page was compared with its digest when it was installed: a difference would have ended the paging.
-    if (verify) this.verify = { scheme: verify, pages: (this.verify?.pages ?? 0) + missing, equal: true };
+    const { scheme, digest } = verify;
+    if (!scheme) return;
+    // Every page was compared with its digest when it was installed: a difference would have ended the paging. All
+    // together must also be what there was at the stop, if neither host was restarted since.
+    if (digest && message.digest) this.#difference = differenceOfDigests({ ...digest, chunks: [] }, message.digest);
+    const pages = (this.verify?.pages ?? 0) + (digest?.pages ?? missing);
+    this.verify = { scheme, pages, equal: this.#difference === undefined };
   }
 
   /** null while the VM has not moved, and for a VM that was paused. */
@@ -150,6 +163,11 @@ export class SourceReport {
     const { stoppedAtMs, resumedAtMs } = this.marks;
     if (stoppedAtMs === null || resumedAtMs === null) return null;
     return resumedAtMs - this.clock.offsetMs - stoppedAtMs;
+  }
+
+  #damage(): ErrorBody | null {
+    if (this.#difference === undefined) return null;
+    return new GodwitError('GW_MIGRATION_VERIFY', { reason: `after the VM had moved: ${this.#difference}` }).toBody();
   }
 
   #pages(total: number): MigrationReport['pages'] {

@@ -48,11 +48,12 @@ export interface SwitchoverPort {
 }
 
 export interface SwitchoverResult {
-  readonly stateBytes: number;
-  readonly lastPages: number;
   /** Everything that the destination lacks. */
   readonly missing: readonly PageRun[];
+  /** Of what the destination has; with `verify`. */
   readonly digest: MemoryDigest | null;
+  /** Of what it lacks, to be compared when it has that, too. */
+  readonly missingDigest: MemoryDigest | null;
 }
 
 export async function sendRest(port: SwitchoverPort, clock: Clock = SYSTEM_CLOCK): Promise<SwitchoverResult> {
@@ -78,7 +79,8 @@ export async function sendRest(port: SwitchoverPort, clock: Clock = SYSTEM_CLOCK
       : [];
     await sendReadWhileLoading(port, missing);
     const digestFromMs = clock.nowMs();
-    const digest = port.verify ? digestOf(port, missing) : null;
+    const digest = port.verify ? digestOf(port, subtractRuns(allPages(port), missing)) : null;
+    const missingDigest = port.verify && missing.length > 0 ? digestOf(port, missing) : null;
     marks.digestMs = digest ? clock.nowMs() - digestFromMs : 0;
     await port.console.sendRest(port.connection);
     await port.connection.send(
@@ -94,7 +96,7 @@ export async function sendRest(port: SwitchoverPort, clock: Clock = SYSTEM_CLOCK
       }),
     );
     marks.stateSentAtMs = clock.wallMs();
-    return { stateBytes, lastPages: lastPages + latePages, missing, digest };
+    return { missing, digest, missingDigest };
   } finally {
     port.pacer.setLimit(limit);
   }
@@ -140,11 +142,12 @@ async function sendMissing(
   return unite(port, announced, added);
 }
 
-/** Missing pages are compared one by one when they are installed; all others here. */
-function digestOf(port: SwitchoverPort, missing: readonly PageRun[]): MemoryDigest {
-  const { memory } = port.guest;
-  const runs = subtractRuns([{ first: 0, count: memory.layout.pageCount }], missing);
-  return digestMemory(memory, { scheme: port.verify!, runs });
+function digestOf(port: SwitchoverPort, runs: readonly PageRun[]): MemoryDigest {
+  return digestMemory(port.guest.memory, { scheme: port.verify!, runs });
+}
+
+function allPages(port: SwitchoverPort): PageRun[] {
+  return [{ first: 0, count: port.guest.layout.pageCount }];
 }
 
 function unite(port: SwitchoverPort, a: readonly PageRun[], b: readonly PageRun[]): readonly PageRun[] {

@@ -28,6 +28,7 @@ export class SourceTransfer {
   #copied: Copied | undefined;
   #state: StateSender | undefined;
   #digest: MemoryDigest | null = null;
+  #missingDigest: MemoryDigest | null = null;
 
   constructor(parts: SourceParts) {
     this.#parts = parts;
@@ -72,6 +73,7 @@ export class SourceTransfer {
       held: copied.held,
     });
     this.#digest = rest.digest;
+    this.#missingDigest = rest.missingDigest;
     this.#copied = { ...copied, announced: copied.announced && rest.missing };
   }
 
@@ -79,7 +81,9 @@ export class SourceTransfer {
   measure(message: ControlMessage): GodwitError | undefined {
     const { report, verify } = this.#parts;
     if (message.kind === 'resumed') report.takeResumed(message);
-    if (message.kind === 'allPresent') report.takePostCopy(message, countPages(this.#announced), verify);
+    if (message.kind === 'allPresent') {
+      report.takePostCopy(message, countPages(this.#announced), { scheme: verify, digest: this.#missingDigest });
+    }
     if (message.kind !== 'loaded') return undefined;
     const difference = report.takeLoaded(message, this.#digest);
     return difference === undefined ? undefined : new GodwitError('GW_MIGRATION_VERIFY', { reason: difference });

@@ -13,8 +13,8 @@ function stream(ticks: bigint, nanoseconds: bigint): Buffer {
 describe('guest clock', () => {
   test('is moved forward by the time given, ticks in proportion', () => {
     const state = stream(24_500_000_000n, 10_000_000_000n);
-    expect(advanceGuestClock(state, 20)).toBe(true);
-    expect(readGuestClock(state)).toBe(10_020_000_000);
+    expect(advanceGuestClock(state, 'tcg', 20)).toBe(true);
+    expect(readGuestClock(state, 'tcg')).toBe(10_020_000_000);
     expect(state).toEqual(stream(24_549_000_000n, 10_020_000_000n));
   });
 
@@ -22,13 +22,25 @@ describe('guest clock', () => {
     const missing = Buffer.from('nothing of the kind');
     const twice = Buffer.concat([stream(5n, 5n), stream(5n, 5n)]);
     const fresh = stream(0n, 0n);
-    expect([missing, twice, fresh].map((state) => advanceGuestClock(state, 20))).toEqual([false, false, false]);
+    expect([missing, twice, fresh].map((state) => advanceGuestClock(state, 'tcg', 20))).toEqual([false, false, false]);
     expect(fresh).toEqual(stream(0n, 0n));
   });
 
   test('never goes back', () => {
     const state = stream(24n, 10n);
-    expect(advanceGuestClock(state, -5)).toBe(false);
+    expect(advanceGuestClock(state, 'tcg', -5)).toBe(false);
     expect(state).toEqual(stream(24n, 10n));
+  });
+
+  test('under KVM is kvmclock alone', () => {
+    const header = Buffer.from([4, 0, 0, 0, 9, 8, ...Buffer.from('kvmclock'), 0, 0, 0, 0, 0, 0, 0, 1]);
+    const clock = (nanoseconds: bigint): Buffer => {
+      const fields = Buffer.alloc(8);
+      fields.writeBigInt64BE(nanoseconds);
+      return Buffer.concat([stream(24n, 10n), header, fields, Buffer.from('~')]);
+    };
+    const state = clock(5_000_000_000n);
+    expect(advanceGuestClock(state, 'kvm', 20)).toBe(true);
+    expect(state).toEqual(clock(5_020_000_000n));
   });
 });
