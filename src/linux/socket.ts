@@ -64,6 +64,7 @@ const GONE: ReadonlySet<number> = new Set([
   Errno.ECONNRESET,
   Errno.ETIMEDOUT,
   Errno.ENETDOWN,
+  Errno.ENETUNREACH,
   Errno.EHOSTUNREACH,
 ]);
 

@@ -73,10 +73,21 @@ class PageServer implements Disposable {
         if (receiveMessageOnPort(parentPort!)) return;
       }
       if (!asked) continue;
-      const read = this.#channel.read((frame) => this.#take(frame));
-      if (read.kind === 'lost') this.#lost ??= read.reason;
+      this.#lost ??= this.#read();
     }
     report({ kind: 'linkLost', reason: this.#lost });
+  }
+
+  /** Answers what has come. Returns why no more will, if so: what breaks the protocol ends the connection, too. */
+  #read(): string | undefined {
+    try {
+      const read = this.#channel.read((frame) => this.#take(frame));
+      return read.kind === 'lost' ? read.reason : this.#lost;
+    } catch (error) {
+      const known = asGodwitError(error);
+      if (known.code.startsWith('GW_WIRE_')) return known.message;
+      throw known;
+    }
   }
 
   [Symbol.dispose](): void {
