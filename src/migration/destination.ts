@@ -7,7 +7,6 @@
 import { asGodwitError, GodwitError } from '../base/errors.ts';
 import type { Connection } from '../transfer/connection.ts';
 import { encodeControl } from '../wire/message-codec.ts';
-import { toWireError } from '../wire/message-fields.ts';
 import type { ControlMessage } from '../wire/messages.ts';
 import { DestinationEnd } from './destination-end.ts';
 import type { DestinationFacts, DestinationPort } from './destination-facts.ts';
@@ -102,7 +101,7 @@ export class DestinationMigration {
     connection.send(joined).catch(() => connection.destroy());
   }
 
-  /** The destination only ever cancels by asking the source, which decides. */
+  /** Until it is loaded this side may give up by itself; then only the source decides. */
   async command(command: MigrationCommand): Promise<void> {
     const { events, link } = this.#parts;
     const { migrationId, vm } = this.#parts.facts.offer;
@@ -111,10 +110,10 @@ export class DestinationMigration {
     if (['resuming', 'pagingIn', 'done'].includes(this.#state.phase)) {
       throw new GodwitError('GW_MIGRATION_TOO_LATE', { vm: vm.name });
     }
+    // Whatever was said now, a source that has given the VM away would take for its loss.
+    if (this.#state.phase === 'loaded') throw refuse('the VM is loaded, and only the source can take it back');
     if (!link.isConnected) throw refuse('the source cannot be reached, and only it can decide');
-    const error = new GodwitError('GW_MIGRATION_CANCELLED');
-    if (this.#state.phase === 'loaded') link.send({ kind: 'failed', error: toWireError(error) });
-    else events.post({ kind: 'failed', error: error.toBody() });
+    events.post({ kind: 'failed', error: new GodwitError('GW_MIGRATION_CANCELLED').toBody() });
   }
 
   // ---- events and effects
