@@ -7,6 +7,7 @@ import { PAGE_SIZE } from '../base/page.ts';
 import type { MemoryDigest } from '../memory/digest.ts';
 import type { Message } from '../wire/messages.ts';
 import type { MissingPager } from './missing-pager.ts';
+import { DESTINATION_PHASES } from './phases.ts';
 import type { DestinationPhase, MigrationEvent, Verdict } from './progress.ts';
 import type { MigrationOutcome, MigrationReport } from './report.ts';
 
@@ -109,7 +110,7 @@ export class DestinationReport {
       throttle: { mechanism: 'none', maxPercent: 0, activeMs: 0 },
       postCopy: this.#port.pager()?.report() ?? null,
       verify: digest ? { scheme: digest.scheme, pages: digest.pages, equal: outcome === 'completed' } : null,
-      owner: outcome === 'completed' ? hostName : offer.sourceHost,
+      owner: DESTINATION_PHASES[this.#port.phase()].owner === 'source' ? offer.sourceHost : hostName,
       clockUncertaintyMs: end?.clockUncertaintyMs ?? 0,
     };
   }

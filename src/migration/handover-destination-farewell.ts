@@ -5,7 +5,7 @@
  * hold for the effects. Must hold: nothing is cleaned up between `loaded` and the source's word, unless QEMU has ended.
  */
 import type { ErrorBody } from '../base/errors.ts';
-import { type DestinationEffect, refused, stepped } from './handover.ts';
+import { type DestinationEffect, lossOf, refused, stepped } from './handover.ts';
 import {
   advanceTo,
   type DestinationState,
@@ -79,6 +79,6 @@ function lose(state: DestinationState, error: ErrorBody, ...first: DestinationEf
     ...first,
     recordEnd('lost', error),
     { kind: 'send', message: { kind: 'failed', error } },
-    finish('lost', error),
+    finish('lost', lossOf(state.vm, error)),
   );
 }

@@ -1,11 +1,12 @@
 /**
- * How the source parts from a migration: it takes the VM back, frees it after the last page, or says that pages are gone.
+ * How the source parts from a migration: it takes the VM back, frees it after the last page, says that pages are gone, or
+ * frees what is left of a VM that was lost.
  *
  * Owns: what is still owed to the destination then, and when that is heard. Pure; the rules of handover.ts hold for the
  * effects. Must hold: an abort is owed until the destination has answered, once it may hold a loaded VM.
  */
 import type { ErrorBody } from '../base/errors.ts';
-import { type DestinationMessage, refused, type SourceEffect, stepped } from './handover.ts';
+import { type DestinationMessage, lossOf, refused, type SourceEffect, stepped } from './handover.ts';
 import {
   advanceTo,
   type BeforeCommit,
@@ -59,6 +60,20 @@ export function release(state: GivenAway | Farewell): SourceStep {
   );
 }
 
+/**
+ * Both sides know that the VM is lost. What is left of it here was given away and may never run again, so it is of no
+ * use to anybody. It is freed before the last record: after a crash in between the destination says the same again.
+ */
+export function bury(state: Farewell): SourceStep {
+  const { vm, error } = state;
+  return stepped(
+    { ...state, owed: false },
+    { kind: 'discardGuest' },
+    recordEnd('lost'),
+    finish('lost', lossOf(vm, error)),
+  );
+}
+
 /** QEMU has ended. */
 export function loseGuest(state: SourceState, error: ErrorBody): SourceStep {
   if (isBeforeCommit(state)) return takeBack(state, 'failed', error, 'guest');
@@ -76,7 +91,7 @@ export function receiveFarewell(state: Farewell, message: DestinationMessage): S
   const gone = message.kind === 'unknown' || message.kind === 'failed';
   if (state.phase === 'lost') {
     if (message.kind === 'allPresent') return state.owed ? release(state) : refused(state.phase, message.kind);
-    if (gone && state.owed) return stepped({ ...state, owed: false }, recordEnd('lost'), finish('lost', state.error));
+    if (gone && state.owed) return bury(state);
     return message.kind === 'resumed' || gone ? stepped(state) : refused(state.phase, message.kind);
   }
   if (message.kind === 'resumed' || message.kind === 'allPresent') return refused(state.phase, message.kind);

@@ -6,14 +6,12 @@
  */
 import { type ErrorBody, GodwitError } from '../base/errors.ts';
 import { type DestinationMessage, type HandoverIdentity, refused, type SourceEffect, stepped } from './handover.ts';
-import { farewell, loseGuest, receiveFarewell, release, takeBack } from './handover-source-farewell.ts';
+import { bury, farewell, loseGuest, receiveFarewell, release, takeBack } from './handover-source-farewell.ts';
 import {
   advanceTo,
   commonPart,
-  finish,
   type GivenAway,
   isBeforeCommit,
-  recordEnd,
   type SourceEvent,
   type SourceState,
   type SourceStep,
@@ -85,11 +83,7 @@ function receiveGivenAway(state: GivenAway, message: DestinationMessage): Source
     case 'allPresent':
       return release(state);
     case 'failed':
-      return stepped(
-        { ...commonPart(state), phase: advanceTo(state, 'lost'), owed: false, error: message.error },
-        recordEnd('lost'),
-        finish('lost', message.error),
-      );
+      return bury({ ...commonPart(state), phase: advanceTo(state, 'lost'), owed: true, error: message.error });
     case 'unknown':
       // Another host at that address, or one that lost its disk. The VM may run elsewhere: only asking again is safe.
       return stepped({ ...state, connected: false }, { kind: 'redial' });

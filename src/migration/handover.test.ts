@@ -182,6 +182,36 @@ describe('the model finds what is broken', () => {
     );
     expect(result.violation?.rule).toBe('the source freed pages that are missing');
   });
+
+  test('a source that keeps what is left of a lost VM', () => {
+    const result = run(
+      VMS[1]!,
+      { guestLosses: 1 },
+      {
+        stepSource: (state, event) => {
+          const step = stepSource(state, event);
+          if (step.kind === 'refused' || step.state.phase !== 'lost') return step;
+          return { ...step, effects: step.effects.filter(({ kind }) => kind !== 'discardGuest') };
+        },
+      },
+    );
+    expect(result.violation?.rule).toBe('ends with something left at the source');
+  });
+
+  test('a source that frees what is left of a VM before the destination has given it up', () => {
+    const result = run(
+      VMS[1]!,
+      { memoryLosses: 1 },
+      {
+        stepSource: (state, event) => {
+          const step = stepSource(state, event);
+          if (event.kind !== 'guestLost' || step.kind === 'refused') return step;
+          return { ...step, effects: [...step.effects, { kind: 'discardGuest' }] };
+        },
+      },
+    );
+    expect(result.violation?.rule).toBe('the source freed pages that are missing');
+  });
 });
 
 describe('recovery', () => {

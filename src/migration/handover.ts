@@ -107,6 +107,11 @@ export function reportedOutcome(outcome: HandoverOutcome, error: ErrorBody | nul
   return outcome === 'lost' ? 'failed' : outcome;
 }
 
+/** What the report says of a VM that is lost: whose QEMU, or which pages, were the reason. */
+export function lossOf(vm: string, reason: ErrorBody): ErrorBody {
+  return { ...reason, message: `VM ${vm} is lost after it was given away: ${reason.message}` };
+}
+
 /** Effects that both sides know. */
 export type SharedEffect<Message, Record> =
   | { readonly kind: 'writeJournal'; readonly record: Record }

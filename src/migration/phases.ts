@@ -74,7 +74,7 @@ export const SOURCE_PHASES: { readonly [P in SourcePhase]: PhaseRow<SourcePhase>
     owner: 'destination',
     guestMayRun: false,
     next: ['released'],
-    meaning: 'The VM ended, or pages that it lacks are gone, after the commit; what is here is kept, paused',
+    meaning: 'The VM ended, or pages that it lacks are gone, after the commit; what is left of it here is freed',
   },
 };
 

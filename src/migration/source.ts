@@ -69,7 +69,7 @@ export class SourceMigration {
   async recover(records: readonly SourceRecord[]): Promise<void> {
     const found = recoverSource(records);
     if (!found) return;
-    if (found.state.phase === 'committed') this.#end.settleLeft(found.state.epoch);
+    if (isGivenAway(found.state.phase)) this.#end.settleLeft(found.state.epoch);
     await this.#begin(found.state, found.effects);
   }
 
@@ -181,6 +181,7 @@ export class SourceMigration {
       case 'discardGuest':
         this.#transfer.stopServing();
         await this.#guest.discard();
+        if (this.#state.phase === 'lost') this.#parts.note(`What was left here of VM ${this.#facts.vm.name} is freed`);
         return;
       case 'finish':
         this.#end.finish(effect.outcome, effect.error, this.#transfer.wireBytes);

@@ -204,7 +204,8 @@ function brokenRule({ source, destination }: World, scenario: Scenario): string 
   if (committed && destination.guest === 'none' && !destination.guestDied && !source.memoryGone)
     return 'no VM after the commit';
   if (!committed && source.guest === 'none') return 'no VM before the commit';
-  if (source.guest === 'none' && !destination.allPages) return 'the source freed pages that are missing';
+  const isOver = recordedOutcome(destination.journal) !== null;
+  if (source.guest === 'none' && !destination.allPages && !isOver) return 'the source freed pages that are missing';
   return null;
 }
 
@@ -218,7 +219,8 @@ function brokenEnd({ source, destination }: World, scenario: Scenario): string |
   }
   const lost = source.outcome === 'lost' && destination.outcome !== 'completed';
   if (destination.guestDied || (source.memoryGone && lost)) {
-    return lost ? null : 'ends without saying that the VM is lost';
+    if (!lost) return 'ends without saying that the VM is lost';
+    return source.guest === 'none' ? null : 'ends with something left at the source';
   }
   const there = destination.userPaused ? 'paused' : here;
   if (destination.guest !== there || !destination.allPages) return 'ends without the whole VM at the destination';

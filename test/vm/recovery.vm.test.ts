@@ -2,20 +2,20 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { FIRST_USABLE_PAGE } from '../../guest/tiny/layout.ts';
 import type { MigrateBody, MigrationView } from '../../src/api/migration-schema.ts';
+import { identifyProcess, signalProcess } from '../../src/linux/process.ts';
 import { requireCapability } from '../support/capability.ts';
 import {
   beginMigration,
   completedReport,
   createTinyVm,
   HostPair,
-  isFree,
   openTinyGuest,
   type ReachedHost,
-  type WatchedMigration,
+  WatchedMigration,
 } from '../support/host-pair.ts';
+import { runsIntact } from '../support/intact-vm.ts';
 import { checkLeaks } from '../support/leak-check.ts';
-import { LinkProxy } from '../support/link-proxy.ts';
-import { listMarks, measureWork, noMarks, nothingRemains } from '../support/traces.ts';
+import { listMarks, listQemus, measureWork, nothingRemains } from '../support/traces.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
 checkLeaks();
@@ -25,7 +25,9 @@ const MIB = 2 ** 20;
 /** Every page of the guest's working range has contents, also those that it has not come to yet: 16 MiB. */
 const FILL = { firstPage: FIRST_USABLE_PAGE, pageCount: 4096 };
 const SLOW_LINK = { bytesPerSecond: 8 * MIB };
-const FULL_LINK = { bytesPerSecond: undefined };
+const FULL_LINK = { bytesPerSecond: undefined, delayMs: 0 };
+/** Long enough to do something while a message is on its way. */
+const LATE_LINK = { delayMs: 400 };
 /** Some thousand pages a second: rounds have something to send that was not written again already. */
 const CALM_DELAY = 200_000;
 const WORK_SAMPLE_MS = 400;
@@ -33,10 +35,9 @@ const WORK_SAMPLE_MS = 400;
 const WORK_PART = 0.2;
 
 let pair: HostPair;
-let link: LinkProxy;
 
 async function begin(request: Partial<MigrateBody>): Promise<WatchedMigration> {
-  return await beginMigration(pair.a, VM, { to: link.address, ...request });
+  return await beginMigration(pair.a, VM, { to: pair.link.address, ...request });
 }
 
 async function change(at: ReachedHost, delay: number): Promise<void> {
@@ -45,16 +46,13 @@ async function change(at: ReachedHost, delay: number): Promise<void> {
 }
 
 async function isIntactAt(at: ReachedHost): Promise<void> {
-  const { pid, state } = await isFree(at, VM);
-  expect(state).toBe('running');
-  using guest = await openTinyGuest(at, VM);
-  await guest.pagesWritten(100);
-  await at.client.actOnVm(VM, 'pause');
-  const invariant = guest.checkInvariant();
-  await at.client.actOnVm(VM, 'resume');
-  expect(invariant).toEqual({ ok: true });
-  await noMarks(pid!);
-  await nothingRemains(at === pair.a ? pair.b : pair.a, VM);
+  await runsIntact(pair, VM, at);
+}
+
+/** The VM of all these tests is here, and of any other nothing is left. */
+async function isOnlyQemu(at: ReachedHost): Promise<void> {
+  await waitUntil('nothing of another VM remains', () => listQemus(at).length === 1);
+  expect((await at.client.listVms()).map(({ name }) => name)).toEqual([VM]);
 }
 
 /** The migration once a daemon knows how it ended, whichever daemon that is. */
@@ -73,18 +71,16 @@ async function restart({ host }: ReachedHost): Promise<void> {
 requireCapability('vm')('recovery', () => {
   beforeAll(async () => {
     pair = await HostPair.open();
-    link = await LinkProxy.open(pair.b.host.migration);
     await createTinyVm(pair.a, { name: VM, guest: { fill: FILL } });
   });
   beforeEach(async () => {
-    link.shape(FULL_LINK);
+    pair.link.shape(FULL_LINK);
     // What a failed test has left.
     for (const { host } of [pair.a, pair.b]) if (!host.isRunning) await host.start();
     await pair.bring(VM, pair.a);
     await change(pair.a, CALM_DELAY);
   });
   afterAll(async () => {
-    await link?.[Symbol.asyncDispose]();
     await pair?.[Symbol.asyncDispose]();
   });
 
@@ -106,34 +102,34 @@ requireCapability('vm')('recovery', () => {
   });
 
   test('source daemon killed in stopping: the VM is resumed by the next one', async () => {
-    link.shape(SLOW_LINK);
+    pair.link.shape(SLOW_LINK);
     await change(pair.a, 0);
     const migration = await begin({ mode: 'pre-copy', maxDowntimeMs: 60_000 });
     await migration.reaches('stopping');
     await restart(pair.a);
-    link.shape(FULL_LINK);
+    pair.link.shape(FULL_LINK);
     const { report } = await endAt(pair.a, migration.id);
     expect(report).toMatchObject({ outcome: 'failed', owner: 'a' });
     await isIntactAt(pair.a);
   });
 
   test('source daemon killed in serving: the next one serves the rest', async () => {
-    link.shape(SLOW_LINK);
+    pair.link.shape(SLOW_LINK);
     const migration = await begin({ mode: 'post-copy', verify: true });
     await migration.reaches('serving');
     await restart(pair.a);
-    link.shape(FULL_LINK);
+    pair.link.shape(FULL_LINK);
     expect((await endAt(pair.b, migration.id)).report).toMatchObject({ outcome: 'completed', owner: 'b' });
     expect((await endAt(pair.a, migration.id)).report).toMatchObject({ outcome: 'completed', owner: 'b' });
     await isIntactAt(pair.b);
   });
 
   test('a migration that owes an abort leaves the VM to the next one, also after a restart', async () => {
-    link.shape(SLOW_LINK);
+    pair.link.shape(SLOW_LINK);
     await change(pair.a, 0);
     const first = await begin({ mode: 'pre-copy', maxDowntimeMs: 60_000 });
     await first.reaches('stopping');
-    link.cut();
+    pair.link.cut();
     expect((await first.ended).report).toMatchObject({ outcome: 'failed', owner: 'a' });
     const firstReport = (await pair.a.client.showMigration(first.id)).report;
     await change(pair.a, CALM_DELAY);
@@ -145,17 +141,17 @@ requireCapability('vm')('recovery', () => {
     expect((await pair.a.client.showMigration(first.id)).report).toEqual(firstReport);
     await isIntactAt(pair.b);
     // What the first one owed is heard by now; the daemon that is started next has nothing to do.
-    link.restore();
+    pair.link.restore();
     await restart(pair.b);
     await isIntactAt(pair.b);
   });
 
   test('destination daemon killed in pagingIn: the next one fetches the rest', async () => {
-    link.shape(SLOW_LINK);
+    pair.link.shape(SLOW_LINK);
     const migration = await begin({ mode: 'hybrid' });
     await migration.reaches('serving');
     await restart(pair.b);
-    link.shape(FULL_LINK);
+    pair.link.shape(FULL_LINK);
     completedReport(await migration.ended);
     expect((await endAt(pair.b, migration.id)).report).toMatchObject({ outcome: 'completed', owner: 'b' });
     await isIntactAt(pair.b);
@@ -191,6 +187,54 @@ requireCapability('vm')('recovery', () => {
     await pair.a.host.start();
     expect((await endAt(pair.a, migration.id)).report).toMatchObject({ outcome: 'failed', owner: 'a' });
     await isIntactAt(pair.a);
+  });
+
+  test('the destination QEMU dies while the source daemon is down: the next one hears that the VM is lost', async () => {
+    const vm = 'doomed';
+    await createTinyVm(pair.a, { name: vm, guest: { fill: FILL } });
+    pair.link.shape(SLOW_LINK);
+    const migration = await beginMigration(pair.a, vm, { mode: 'post-copy', to: pair.link.address });
+    await migration.reaches('serving');
+    await pair.a.host.kill();
+    for (const pid of listQemus(pair.b)) signalProcess(identifyProcess(pid)!, 'SIGKILL');
+    const lost = {
+      outcome: 'failed',
+      owner: 'b',
+      error: { code: 'GW_QEMU_GONE', message: expect.stringContaining(`VM ${vm} is lost`) },
+    };
+    expect((await endAt(pair.b, migration.id)).report).toMatchObject(lost);
+    pair.link.shape(FULL_LINK);
+    await pair.a.host.start();
+    expect((await endAt(pair.a, migration.id)).report).toMatchObject(lost);
+    await isOnlyQemu(pair.a);
+    expect(await pair.b.client.showVm(vm)).toMatchObject({ state: 'crashed', migration: null });
+    await pair.b.client.removeVm(vm);
+    await isIntactAt(pair.a);
+  });
+
+  test('the destination QEMU dies in pagingIn: what is left at the source is freed, and a note says so', async () => {
+    const vm = 'doomed';
+    await createTinyVm(pair.a, { name: vm, guest: { fill: FILL } });
+    pair.link.shape(SLOW_LINK);
+    const migration = await beginMigration(pair.a, vm, { mode: 'hybrid', to: pair.link.address });
+    await migration.reaches('serving');
+    for (const pid of listQemus(pair.b)) signalProcess(identifyProcess(pid)!, 'SIGKILL');
+    expect((await migration.ended).report).toMatchObject({ outcome: 'failed', owner: 'b' });
+    expect(migration.notes).toContainEqual(expect.stringContaining('is freed'));
+    await isOnlyQemu(pair.a);
+    await pair.b.client.removeVm(vm);
+  });
+
+  test('a cancel at the destination that has loaded the VM is refused, and does the VM no harm', async () => {
+    pair.link.shape(LATE_LINK, 'down');
+    const migration = await begin({ mode: 'pre-copy', maxDowntimeMs: 60_000 });
+    await migration.reaches('copying');
+    const there = new WatchedMigration(pair.b, migration.id);
+    await there.reaches('loaded');
+    await expect(there.cancel()).rejects.toMatchObject({ code: 'GW_CONFLICT' });
+    completedReport(await migration.ended);
+    pair.link.shape(FULL_LINK);
+    await isIntactAt(pair.b);
   });
 
   test('a source daemon that is told to end cancels first', async () => {
