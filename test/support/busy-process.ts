@@ -4,10 +4,10 @@
  * Owns: the process, which is no child of this one (it is started in the background of a shell, as QEMU is).
  */
 import { execFileSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { listThreads } from '../../src/linux/process.ts';
+import { readThreadTime } from './thread-time.ts';
 
 const START_DEADLINE_MS = 10_000;
 /** Work that shows which threads are the busy ones, in clock ticks. */
@@ -52,27 +52,19 @@ export class BusyProcess implements Disposable {
    * other processes counts as `allowed`, what it was throttled does not.
    */
   async watch(tid: number, milliseconds = 1500): Promise<ThreadShare> {
-    const before = this.#readings(tid);
+    const before = readThreadTime(this.pid, tid);
     const startMs = performance.now();
     await sleep(milliseconds);
-    const after = this.#readings(tid);
-    const percent = (nanoseconds: number) => (nanoseconds / 1e6 / (performance.now() - startMs)) * 100;
-    const ran = after.ran - before.ran;
-    return { ran: percent(ran), allowed: percent(ran + after.waited - before.waited) };
+    const after = readThreadTime(this.pid, tid);
+    const percent = (ms: number) => (ms / (performance.now() - startMs)) * 100;
+    const ranMs = after.ranMs - before.ranMs;
+    return { ran: percent(ranMs), allowed: percent(ranMs + after.waitedMs - before.waitedMs) };
   }
 
   /** The group of the cpu controller (version 1) that a thread is in. */
   cpuGroup(tid: number): string {
     const text = readFileSync(`/proc/${this.pid}/task/${tid}/cgroup`, 'utf8');
     return /^\d+:(?:[^:]*,)?cpu(?:,[^:]*)?:(.*)$/m.exec(text)?.[1] ?? '';
-  }
-
-  /** In nanoseconds. The scheduler counts the time of being throttled as waiting; the group counts it apart. */
-  #readings(tid: number): { ran: number; waited: number } {
-    const text = readFileSync(`/proc/${this.pid}/task/${tid}/schedstat`, 'utf8');
-    const [ran = 0, waited = 0] = text.split(' ').map(Number);
-    const group = this.cpuGroup(tid);
-    return { ran, waited: waited - throttledTime(group) - throttledTime(dirname(group)) };
   }
 
   kill(signal: NodeJS.Signals = 'SIGKILL'): void {
@@ -91,10 +83,4 @@ export class BusyProcess implements Disposable {
 function userTicks(pid: number, tid: number): number {
   const stat = readFileSync(`/proc/${pid}/task/${tid}/stat`, 'utf8');
   return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[11]);
-}
-
-function throttledTime(group: string): number {
-  const file = `/sys/fs/cgroup/cpu${group}/cpu.stat`;
-  if (!group.includes('/godwit@') || !existsSync(file)) return 0;
-  return Number(/^throttled_time (\d+)$/m.exec(readFileSync(file, 'utf8'))?.[1] ?? 0);
 }

@@ -3,9 +3,9 @@
  *
  * Must hold: nothing here asks godwit, but for `vm list`.
  */
-import { existsSync, globSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { hasCode } from '../../src/base/errors.ts';
-import { listOpenFiles, readCommandLine } from '../../src/linux/process.ts';
+import { listOpenFiles, listThreads, readCommandLine } from '../../src/linux/process.ts';
 import type { ReachedHost } from './host-pair.ts';
 import type { TinyGuestView } from './tiny-guest-view.ts';
 import { waitUntil } from './wait-until.ts';
@@ -43,19 +43,16 @@ export async function nothingRemains(at: ReachedHost, vm: string): Promise<void>
 
 /** What a migration can have left in a QEMU that runs on: slowed threads, a userfaultfd, registered memory. */
 export function listMarks(pid: number): string[] {
-  const groups = globSync('/sys/fs/cgroup/**/godwit@*/{tasks,cgroup.threads}').filter((path) => {
-    const tids = readFileSync(path, 'utf8').split('\n').filter(Boolean);
-    return tids.some((tid) => existsSync(`/proc/${pid}/task/${tid}`));
-  });
+  const threads = listThreads(pid).map(({ tid }) => tid);
   const userfaultfds = listOpenFiles(pid).filter(({ path }) => path.includes('userfaultfd'));
   const registered = readFileSync(`/proc/${pid}/smaps`, 'utf8')
     .split('\n')
     .filter((line) => line.startsWith('VmFlags:') && /\b(uw|um|ui)\b/.test(line));
   return [
-    ...groups.map((path) => `vCPUs in ${path}`),
+    ...threads.filter((tid) => isInThrottleGroup(pid, tid)).map((tid) => `thread ${tid} in a throttle's group`),
     ...userfaultfds.map(({ fd }) => `userfaultfd ${fd}`),
     ...registered.map((line) => `registered: ${line}`),
-    ...(tracerOf(pid) === 0 ? [] : ['traced']),
+    ...threads.filter((tid) => isTraced(pid, tid)).map((tid) => `thread ${tid} traced`),
   ];
 }
 
@@ -77,8 +74,22 @@ export async function measureWork(guest: TinyGuestView, ms: number): Promise<num
   return ((guest.counters.pagesWritten - from.pages) * 1000) / (performance.now() - from.atMs);
 }
 
-function tracerOf(pid: number): number {
-  return Number(/^TracerPid:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]);
+function isInThrottleGroup(pid: number, tid: number): boolean {
+  return readOfThread(pid, tid, 'cgroup').includes('/godwit@');
+}
+
+function isTraced(pid: number, tid: number): boolean {
+  return /^TracerPid:\s+[1-9]/m.test(readOfThread(pid, tid, 'status'));
+}
+
+/** Empty when the thread has ended: QEMU has some that come and go. */
+function readOfThread(pid: number, tid: number, file: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/task/${tid}/${file}`, 'utf8');
+  } catch (error) {
+    if (['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '')) return '';
+    throw error;
+  }
 }
 
 /** Its sockets lie there; its images may lie in another host's directory. */
