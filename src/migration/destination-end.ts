@@ -9,6 +9,7 @@ import type { DestinationGuest } from './destination-guest.ts';
 import type { DestinationParts } from './destination-parts.ts';
 import { type HandoverOutcome, reportedOutcome } from './handover.ts';
 import { writeHistory } from './history-file.ts';
+import { becomeOrdinary } from './thread-priority.ts';
 
 export class DestinationEnd {
   readonly #parts: DestinationParts;
@@ -33,6 +34,7 @@ export class DestinationEnd {
   settleArrived(guest: DestinationGuest, wasRunning: boolean): void {
     if (this.#settled) return;
     this.#settled = true;
+    becomeOrdinary();
     const { facts, port, note } = this.#parts;
     writeHistory(guest.paths.history, { samples: facts.offer.vm.facts['history'] ?? [] });
     guest

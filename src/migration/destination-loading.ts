@@ -22,6 +22,7 @@ import { placeOf } from './fit.ts';
 import type { DestinationRecovery } from './journal-facts.ts';
 import { readMissingFile } from './missing-file.ts';
 import { MissingPager } from './missing-pager.ts';
+import { becomeUrgent, giveWay } from './thread-priority.ts';
 import type { VmRecord } from './vm-record.ts';
 
 /** From the beginning of the load to the first instruction, typically: loading, two journals, a round trip, `cont`. */
@@ -74,6 +75,7 @@ export class DestinationLoading {
       this.#use(guest);
       journal.append({ side: 'facts', record: guest.record });
       await guest.prepareToLoad(life.signal);
+      giveWay();
       events.post({ kind: 'prepared' });
     } catch (error) {
       events.post({ kind: 'refused', error: asGodwitError(error).toBody() });
@@ -137,6 +139,7 @@ export class DestinationLoading {
 
   /** Loading reads guest memory, so it begins only when everything before `stateEnd` is in place. */
   async load(pagesMissing: boolean): Promise<void> {
+    becomeUrgent();
     const { facts, receiver, report, events } = this.#parts;
     const guest = this.requireGuest();
     const { state, end } = await receiver.takeWholeState(pagesMissing);

@@ -17,6 +17,7 @@ import { SourceServing } from './source-serving.ts';
 import { sendRest } from './source-switchover.ts';
 import { sourceFailure } from './source-watch.ts';
 import { StateSender } from './state-sender.ts';
+import { becomeOrdinary, becomeUrgent, giveWay } from './thread-priority.ts';
 
 /** What is being sent when copying is to end is 4 MiB at most, and a link that lives takes them in this time. */
 const COPYING_ENDS_MS = 1000;
@@ -40,11 +41,13 @@ export class SourceTransfer {
   }
 
   startCopying(): void {
+    giveWay();
     this.#copyEnded = this.#copy();
   }
 
   /** QEMU stops the VM when it has sent what can be sent before. */
   async stopGuest(): Promise<void> {
+    becomeUrgent();
     const stoppedAtMs = await this.#saveState().stopped();
     this.#parts.report.marks.stoppedAtMs = stoppedAtMs ?? SYSTEM_CLOCK.wallMs();
   }
@@ -100,6 +103,7 @@ export class SourceTransfer {
 
   /** The VM runs at the destination. */
   resumed(): void {
+    becomeOrdinary();
     this.#serving?.resumed();
   }
 
@@ -112,6 +116,7 @@ export class SourceTransfer {
   }
 
   async rollBack(resume: boolean): Promise<void> {
+    becomeOrdinary();
     const { guest, throttleClock, beforeCommit, note } = this.#parts;
     beforeCommit.abort(new GodwitError('GW_MIGRATION_CANCELLED'));
     guest.unthrottle();
