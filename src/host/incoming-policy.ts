@@ -46,7 +46,7 @@ export function createPolicy(host: IncomingHost, migrations: MigrationsHere): In
       if (!offer.checkOnly && registry.isComing(offer.vm)) {
         return { kind: 'notYet', reason: `an earlier migration of ${offer.vm} to here has not ended yet` };
       }
-      const reason = registry.refusalFor(offer.vm) ?? findLack(host, offer, 0);
+      const reason = registry.refusalFor(offer.vm) ?? registry.epochs.refusalFor(offer) ?? findLack(host, offer, 0);
       if (reason !== undefined) return { kind: 'refused', reason };
       const hindrance = findHindrance(host, offer);
       if (offer.checkOnly) {

@@ -28,6 +28,6 @@ export async function applySettlement(
     await registry.find(handle.vm)?.endLease();
     return nothing;
   }
-  const left = registry.left(handle.vm, settlement.kind === 'left' ? settlement.to : handle.peer);
+  const left = registry.left(handle.vm, settlement.kind === 'left' ? settlement : { to: handle.peer });
   return async () => left.cleanUp();
 }

@@ -8,6 +8,7 @@ import type { AdoptBody, VmSpecBody, VmView } from '../api/vm-schema.ts';
 import { GodwitError } from '../base/errors.ts';
 import type { VmRecord } from '../migration/vm-record.ts';
 import type { IncomingPromises } from './incoming-promises.ts';
+import { KnownEpochs } from './known-epochs.ts';
 import type { Logger } from './logger.ts';
 import { Vm, type VmContext } from './vm.ts';
 import { adoptVm } from './vm-adopt.ts';
@@ -34,6 +35,7 @@ export interface RegistryOptions {
 }
 
 export class VmRegistry {
+  readonly epochs: KnownEpochs;
   readonly #options: RegistryOptions;
   readonly #store: VmStore;
   readonly #vms = new Map<string, Vm>();
@@ -45,6 +47,7 @@ export class VmRegistry {
 
   constructor(options: RegistryOptions) {
     this.#options = options;
+    this.epochs = new KnownEpochs(options.stateDirectory, options.log);
     this.#store = new VmStore(options.stateDirectory);
     this.#context = {
       hostName: options.hostName,
@@ -160,6 +163,7 @@ export class VmRegistry {
     if (old?.record.qmpPath === record.qmpPath) old.dispose();
     else if (old) this.#forget(old, false);
     const stored: StoredVm = { record, spec: null, notes: [], ended: null };
+    this.epochs.note(record, record.epoch);
     this.#store.save(stored);
     const vm = new Vm(this.#context, stored);
     vm.keepLease(migration);
@@ -177,9 +181,10 @@ export class VmRegistry {
   }
 
   /** The VM belongs to another host now. Its files stay until `cleanUp`: its QEMU may still serve its memory. */
-  left(name: string, to: string): { cleanUp(): void } {
+  left(name: string, { to, epoch }: { readonly to: string; readonly epoch?: number }): { cleanUp(): void } {
     const vm = this.#vms.get(name);
     if (!vm) return { cleanUp: () => undefined };
+    this.epochs.note(vm.record, epoch ?? vm.record.epoch);
     vm.dispose();
     this.#vms.delete(name);
     this.#store.remove(name, { everything: false });

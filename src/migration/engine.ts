@@ -67,11 +67,13 @@ async function screen(policy: IncomingPolicy, offer: Message<'offer'>, peer: str
   };
   const fit = await findFit(vm, placeOf(offer, policy));
   if (fit.blockers.length > 0) return refuse(explainBlockers(fit.blockers));
+  const { createdAt } = vm.facts;
   const admission = policy.admit({
     migrationId: offer.migrationId,
     vm: vm.name,
     uuid: vm.uuid ?? randomUUID(),
     epoch: offer.epoch,
+    ...(typeof createdAt === 'number' ? { createdAt } : {}),
     memoryBytes: memoryOf(vm),
     from: offer.sourceHost || peer,
     checkOnly,

@@ -76,6 +76,8 @@ export interface IncomingPolicy {
     readonly vm: string;
     readonly uuid: string;
     readonly epoch: number;
+    /** Unix milliseconds; absent when the source does not tell. */
+    readonly createdAt?: number;
     readonly memoryBytes: number;
     readonly from: string;
     readonly checkOnly: boolean;

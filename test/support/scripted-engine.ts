@@ -1,6 +1,7 @@
 /**
  * A migration engine that does what a test tells it, for tests of the daemon, the API and the CLI.
  */
+import { randomUUID } from 'node:crypto';
 import type {
   Admission,
   CheckResult,
@@ -124,7 +125,7 @@ export class ScriptedEngine {
     return this.policy!.admit({
       migrationId: 'in-1',
       vm: name,
-      uuid: '11111111-2222-3333-4444-555555555555',
+      uuid: randomUUID(),
       epoch: 2,
       memoryBytes: 2 ** 20,
       from: 'b',
