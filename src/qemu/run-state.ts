@@ -5,6 +5,8 @@
  * do_vm_stop); RESUME just before the vCPUs are started (vm_start). So downtime is RESUME minus STOP, as near as QEMU
  * lets us see.
  */
+import { setTimeout as delay } from 'node:timers/promises';
+import { hasCode } from '../base/errors.ts';
 import type { ProcessIdentity } from '../linux/process.ts';
 import { signalProcess, waitForExit } from '../linux/process.ts';
 import type { QmpClient, QmpEvent, WaitOptions } from './qmp.ts';
@@ -12,6 +14,9 @@ import type { QmpClient, QmpEvent, WaitOptions } from './qmp.ts';
 /** Time in which QEMU ends after `quit` before it is killed: it flushes its disks. */
 const QUIT_TIMEOUT_MS = 5_000;
 const TERMINATE_TIMEOUT_MS = 2_000;
+/** QEMU ends a save that was cancelled within milliseconds, unless a device takes its time; a guest stands still. */
+const SAVE_END_TIMEOUT_MS = 10_000;
+const SAVE_END_POLL_MS = 10;
 
 /** Pauses the vCPUs. A VM that is paused already stays so; `wasRunning` tells. */
 export async function stopVm(
@@ -22,10 +27,23 @@ export async function stopVm(
   return { stoppedAtMs: atMs ?? Date.now(), wasRunning: atMs !== undefined };
 }
 
-/** Resumes the vCPUs. A VM that runs already goes on. */
+/**
+ * Resumes the vCPUs. A VM that runs already goes on. While a save of the device state is being broken off QEMU refuses;
+ * then the VM is resumed as soon as that has ended.
+ */
 export async function contVm(qmp: QmpClient, options: WaitOptions = {}): Promise<{ resumedAtMs: number }> {
-  const atMs = await executeAndCatch(qmp, 'cont', 'RESUME', options);
-  return { resumedAtMs: atMs ?? Date.now() };
+  const deadlineMs = performance.now() + (options.timeoutMs ?? SAVE_END_TIMEOUT_MS);
+  // Another try is worth it also when the save ended between QEMU's refusal and the question.
+  for (let wasSaving = true; ; ) {
+    try {
+      const atMs = await executeAndCatch(qmp, 'cont', 'RESUME', options);
+      return { resumedAtMs: atMs ?? Date.now() };
+    } catch (error) {
+      if (!hasCode(error, 'GW_QMP_ERROR') || !wasSaving || performance.now() >= deadlineMs) throw error;
+      wasSaving = (await queryRunState(qmp)).status === 'finish-migrate';
+      if (wasSaving) await delay(SAVE_END_POLL_MS);
+    }
+  }
 }
 
 /** Tells the network where the VM is now: five packets for every network device, over about a second. */

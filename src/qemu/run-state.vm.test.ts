@@ -1,11 +1,29 @@
 import { expect, test } from 'vitest';
 import { requireCapability } from '../../test/support/capability.ts';
 import { checkLeaks } from '../../test/support/leak-check.ts';
-import { startTinyVm } from '../../test/support/tiny-vm.ts';
+import { startTinyVm, type TinyVm } from '../../test/support/tiny-vm.ts';
 import { isAlive, signalProcess } from '../linux/process.ts';
+import { saveDeviceState } from './device-state-save.ts';
+import { borrowMigrationSettings } from './migration-settings.ts';
 import { announce, contVm, queryRunState, quitQemu, stopVm } from './run-state.ts';
+import { StateOutlet } from './state-outlet.ts';
 
 const describe = requireCapability('vm');
+
+/** QEMU saves the device state until it is cancelled. */
+async function beginSave({ qmp, directory }: TinyVm): Promise<() => Promise<void>> {
+  await borrowMigrationSettings(qmp, 'save');
+  const controller = new AbortController();
+  const save = saveDeviceState(qmp, await StateOutlet.open(directory.join('out')), { signal: controller.signal });
+  const reading = (async () => {
+    for await (const _ of save.chunks);
+  })();
+  await save.stopped;
+  return async () => {
+    controller.abort(new Error('cancelled'));
+    await expect(reading).rejects.toThrow('cancelled');
+  };
+}
 
 describe('a VM', () => {
   checkLeaks();
@@ -35,6 +53,26 @@ describe('a VM', () => {
     await using vm = await startTinyVm();
     await contVm(vm.qmp);
     expect(await queryRunState(vm.qmp)).toMatchObject({ status: 'running' });
+  });
+
+  test('whose device state is being saved is resumed when the save has been cancelled', async () => {
+    await using vm = await startTinyVm();
+    await stopVm(vm.qmp);
+    const cancel = await beginSave(vm);
+    const resumed = contVm(vm.qmp);
+    // QEMU has refused once, and could not have done anything else.
+    expect(await queryRunState(vm.qmp)).toMatchObject({ status: 'finish-migrate' });
+    await cancel();
+    await resumed;
+    expect(await queryRunState(vm.qmp)).toMatchObject({ status: 'running' });
+    await vm.guest.pagesWritten(1);
+  });
+
+  test("whose save does not end is not waited for beyond the time: QEMU's refusal is told", async () => {
+    await using vm = await startTinyVm();
+    const cancel = await beginSave(vm);
+    await expect(contVm(vm.qmp, { timeoutMs: 100 })).rejects.toMatchObject({ code: 'GW_QMP_ERROR' });
+    await cancel();
   });
 
   test('announces itself', async () => {
