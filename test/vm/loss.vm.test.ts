@@ -1,0 +1,103 @@
+/** The destination's QEMU dies after the commit: both hosts say that the VM is lost, and nobody runs it ever again. */
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import { FIRST_USABLE_PAGE } from '../../guest/tiny/layout.ts';
+import type { MigrateBody, MigrationView } from '../../src/api/migration-schema.ts';
+import { identifyProcess, signalProcess } from '../../src/linux/process.ts';
+import { requireCapability } from '../support/capability.ts';
+import { beginMigration, createTinyVm, HostPair, openTinyGuest, WatchedMigration } from '../support/host-pair.ts';
+import { checkLeaks } from '../support/leak-check.ts';
+import type { TinyGuestView } from '../support/tiny-guest-view.ts';
+import { listQemus, nothingRemains } from '../support/traces.ts';
+import { within } from '../support/wait-until.ts';
+
+checkLeaks();
+
+const VM = 'mortal';
+const MIB = 2 ** 20;
+/** Some thousand pages a second; 16 MiB have contents. */
+const GUEST = { delay: 200_000, fill: { firstPage: FIRST_USABLE_PAGE, pageCount: 4096 } };
+/** 16 MiB take two seconds. */
+const SLOW_BYTES_PER_SECOND = 8 * MIB;
+/** Long enough to do something while a message is on its way. */
+const LATE_LINK = { delayMs: 400 };
+/** Nobody waits for what cannot come any more. */
+const LOSS_TOLD_MS = 2000;
+const LOSS = /VM mortal is lost after it was given away: QEMU of VM \S+ has ended/;
+/** How a migration ends on a host that knows. */
+const LOST = {
+  state: 'failed',
+  report: { outcome: 'failed', owner: 'b', error: { code: 'GW_QEMU_GONE', message: expect.stringMatching(LOSS) } },
+};
+
+let pair: HostPair;
+/** What the source has of it. */
+let guest: TinyGuestView;
+
+async function begin(request: Partial<MigrateBody>): Promise<WatchedMigration> {
+  return await beginMigration(pair.a, VM, { to: pair.link.address, ...request });
+}
+
+/** How both sides say that it ended. */
+async function killAtDestination(migration: WatchedMigration, there: WatchedMigration): Promise<MigrationView[]> {
+  const { pagesWritten } = guest.counters;
+  const pids = listQemus(pair.b);
+  expect(pids).toHaveLength(1);
+  for (const pid of pids) signalProcess(identifyProcess(pid)!, 'SIGKILL');
+  const ended = Promise.all([migration.ended, there.ended]);
+  const views = await within('both hosts know of the loss', ended, LOSS_TOLD_MS);
+  expect(listQemus(pair.b)).toEqual([]);
+  await nothingRemains(pair.a, VM);
+  expect(guest.counters.pagesWritten).toBe(pagesWritten);
+  return views;
+}
+
+async function isNotRunByTheNextDaemon({ a }: HostPair): Promise<void> {
+  await a.host.kill();
+  await a.host.start();
+  expect(await a.client.listVms()).toEqual([]);
+  expect(listQemus(a)).toEqual([]);
+}
+
+requireCapability('vm')('a VM that dies', () => {
+  beforeAll(async () => {
+    pair = await HostPair.open();
+  });
+  beforeEach(async () => {
+    await createTinyVm(pair.a, { name: VM, guest: GUEST });
+    guest = await openTinyGuest(pair.a, VM);
+  });
+  afterEach(() => {
+    guest[Symbol.dispose]();
+    pair.link.shape({ bytesPerSecond: undefined, delayMs: 0 });
+  });
+  afterAll(() => pair?.[Symbol.asyncDispose]());
+
+  test.each(['post-copy', 'hybrid'] as const)('while it is paged in (%s)', async (mode) => {
+    pair.link.shape({ bytesPerSecond: SLOW_BYTES_PER_SECOND });
+    const migration = await begin({ mode });
+    await migration.reaches('serving');
+    const there = new WatchedMigration(pair.b, migration.id);
+    await there.reaches('pagingIn');
+    expect(await killAtDestination(migration, there)).toMatchObject([LOST, LOST]);
+    for (const { host } of [pair.a, pair.b]) {
+      expect((await host.cli(['migration', 'show', migration.id])).stdout).toMatch(LOSS);
+    }
+    expect(await pair.b.client.showVm(VM)).toMatchObject({ state: 'crashed', migration: null });
+    await pair.b.client.removeVm(VM);
+    await nothingRemains(pair.b, VM);
+    await isNotRunByTheNextDaemon(pair);
+  });
+
+  test('before its host has heard of the commit, and cannot know that it was given away', async () => {
+    const migration = await begin({ mode: 'pre-copy', bandwidthBytesPerSecond: SLOW_BYTES_PER_SECOND });
+    await migration.reaches('copying');
+    const there = new WatchedMigration(pair.b, migration.id);
+    await migration.reaches('stopping');
+    pair.link.shape(LATE_LINK, 'up');
+    await migration.reaches('committed');
+    const ended = await killAtDestination(migration, there);
+    expect(ended).toMatchObject([LOST, { state: 'failed', report: { error: { code: 'GW_QEMU_GONE' } } }]);
+    await nothingRemains(pair.b, VM);
+    await isNotRunByTheNextDaemon(pair);
+  });
+});
