@@ -2,7 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { FIRST_USABLE_PAGE } from '../../guest/tiny/layout.ts';
-import type { MigrateBody } from '../../src/api/migration-schema.ts';
+import type { MigrateBody, ReportView } from '../../src/api/migration-schema.ts';
 import { hasCode } from '../../src/base/errors.ts';
 import { PAGE_SIZE } from '../../src/base/page.ts';
 import { requireCapability } from '../support/capability.ts';
@@ -15,9 +15,9 @@ import {
   openTinyGuest,
   type WatchedMigration,
 } from '../support/host-pair.ts';
-import { runsIntact } from '../support/intact-vm.ts';
+import { runsIntact, worksIntact } from '../support/intact-vm.ts';
 import { checkLeaks } from '../support/leak-check.ts';
-import { measureWork, nothingRemains } from '../support/traces.ts';
+import { measureWork, noMarks, nothingRemains } from '../support/traces.ts';
 
 checkLeaks();
 
@@ -34,6 +34,8 @@ const MAX_DOWNTIME_MS = 100;
 /** The machine is shared: a predicted downtime is a prediction. */
 const DOWNTIME_TOLERANCE_MS = 150;
 
+type RoundView = ReportView['rounds'][number];
+
 let pair: HostPair;
 
 async function begin(request: Partial<MigrateBody>): Promise<WatchedMigration> {
@@ -42,8 +44,8 @@ async function begin(request: Partial<MigrateBody>): Promise<WatchedMigration> {
 }
 
 /** Makes the guest write about so many pages a second, whatever this machine can do now. */
-async function writeAbout(pagesPerSecond: number): Promise<void> {
-  using guest = await openTinyGuest(pair.a, VM);
+async function writeAbout(pagesPerSecond: number, vm: string = VM): Promise<void> {
+  using guest = await openTinyGuest(pair.a, vm);
   const trialDelay = 50_000;
   guest.change({ delay: trialDelay });
   const trial = await measureWork(guest, 200);
@@ -76,6 +78,48 @@ requireCapability('vm')('convergence', () => {
     const [first, last] = [report.rounds[0]!, report.rounds.at(-1)!];
     expect(last.modificationPagesPerSecond).toBeLessThan(first.modificationPagesPerSecond);
     await runsIntact(pair, VM, pair.b);
+  });
+
+  test('S4: below a minimum rate a VM is slowed by the shortfall, whatever it writes', async () => {
+    await writeAbout(LIMIT_PAGES_PER_SECOND / 2);
+    const minPagesPerSecond = 4 * LIMIT_PAGES_PER_SECOND;
+    // Nothing else slows it.
+    const throttle = { minRatio: 0, minPagesPerSecond, historyPagesPerSecond: 0 };
+    const report = completedReport(await (await begin({ mode: 'pre-copy', throttle })).ended);
+    const [first, second] = report.rounds as [RoundView, RoundView];
+    expect([first.rule, first.throttlePercent]).toEqual(['S4', 0]);
+    const shortfall = 1 - first.transmissionPagesPerSecond / minPagesPerSecond;
+    expect(Math.abs(second.throttlePercent - 100 * shortfall)).toBeLessThan(3);
+    expect(second.modificationPagesPerSecond).toBeLessThan(first.modificationPagesPerSecond);
+    await runsIntact(pair, VM, pair.b);
+  });
+
+  test('S5: the history of a VM slows it before the first page of its next migration, and goes with it', async () => {
+    const vm = 'remembered';
+    await createTinyVm(pair.a, { name: vm, guest: { pageCount: WORKING_PAGES, fill: FILL } });
+    await writeAbout(LIMIT_PAGES_PER_SECOND / 2, vm);
+    const historyPagesPerSecond = LIMIT_PAGES_PER_SECOND / 8;
+    const request = { mode: 'pre-copy', bandwidthBytesPerSecond: LIMIT_BYTES_PER_SECOND } as const;
+    const unslowed = { to: pair.b.host.migration, ...request, throttle: { enabled: false } };
+    const first = await beginMigration(pair.a, vm, unslowed);
+    await first.progresses('it has been measured', ({ round }) => round > 1);
+    await first.cancel();
+    const { report } = await first.ended;
+    const peak = Math.max(...report!.rounds.map(({ modificationPagesPerSecond }) => modificationPagesPerSecond));
+    expect(peak).toBeGreaterThan(2 * historyPagesPerSecond);
+
+    const mindful = { ...request, throttle: { historyPagesPerSecond } };
+    const [there] = completedReport(await pair.move(vm, mindful)).rounds as [RoundView];
+    expect(Math.abs(there.throttlePercent - 100 * (1 - historyPagesPerSecond / peak))).toBeLessThan(1);
+    expect(there.modificationPagesPerSecond).toBeLessThan(report!.rounds[0]!.modificationPagesPerSecond);
+    const [back] = completedReport(await pair.move(vm, mindful)).rounds as [RoundView];
+    expect(back.throttlePercent).toBeGreaterThan(50);
+
+    const { pid } = await isFree(pair.a, vm);
+    await noMarks(pid!);
+    await worksIntact(pair.a, vm);
+    await pair.a.client.actOnVm(vm, 'kill');
+    await pair.a.client.removeVm(vm);
   });
 
   test('auto goes to post-copy where pre-copy would not converge', async () => {
