@@ -179,8 +179,7 @@ export class PageInstaller {
         available: 'none',
       });
     }
-    if (outcome.kind === 'processGone')
-      throw new GodwitError('GW_QEMU_GONE', { vm: 'here', reason: 'its memory is gone' });
+    if (outcome.kind === 'processGone') throw new GodwitError('GW_SYS_PROCESS_GONE', { pid: this.#uffd.pid });
   }
 
   #addressOf(page: PageIndex): bigint {

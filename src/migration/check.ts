@@ -7,7 +7,6 @@ import type { Blocker } from '../qemu/blocker.ts';
 import { encodeControl } from '../wire/message-codec.ts';
 import { applyDirectIo } from './direct-io.ts';
 import type { CheckResult } from './handle.ts';
-import { HistoryFile } from './history-file.ts';
 import { openConnection, takeAnswer } from './opening.ts';
 import { DEFAULT_MIGRATION_OPTIONS } from './request.ts';
 import { SourceGuest } from './source-guest.ts';
@@ -69,7 +68,6 @@ async function askDestination(
           checkOnly: true,
         },
         guest,
-        new HistoryFile('/nonexistent'),
       );
       await opened.connection.send(encodeControl(offer));
       const answer = await takeAnswer(opened.inbox, to);

@@ -8,12 +8,15 @@ import { asGodwitError, type ErrorBody } from '../base/errors.ts';
 import type { DestinationGuest } from './destination-guest.ts';
 import type { DestinationParts } from './destination-parts.ts';
 import { type HandoverOutcome, reportedOutcome } from './handover.ts';
+import type { HistorySample } from './history.ts';
 import { writeHistory } from './history-file.ts';
 import { becomeOrdinary } from './thread-priority.ts';
 
 export class DestinationEnd {
   readonly #parts: DestinationParts;
   #settled = false;
+  /** undefined after a restart: the file that is there stays. */
+  #history: readonly HistorySample[] | undefined;
   #finished = false;
 
   constructor(parts: DestinationParts) {
@@ -23,6 +26,11 @@ export class DestinationEnd {
   /** The daemon knows where the VM is. */
   get isSettled(): boolean {
     return this.#settled;
+  }
+
+  /** What the source knows of the VM's modification rates. */
+  takeHistory(samples: readonly HistorySample[]): void {
+    this.#history = samples;
   }
 
   /** The report is out, or waits for the fault service only. */
@@ -35,8 +43,8 @@ export class DestinationEnd {
     if (this.#settled) return;
     this.#settled = true;
     becomeOrdinary();
-    const { facts, port, note } = this.#parts;
-    writeHistory(guest.paths.history, { samples: facts.offer.vm.facts['history'] ?? [] });
+    const { port, note } = this.#parts;
+    if (this.#history) writeHistory(guest.paths.history, this.#history);
     guest
       .settleIn(wasRunning)
       .catch((error: unknown) => note(asGodwitError(error).message))

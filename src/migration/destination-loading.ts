@@ -22,7 +22,7 @@ import { placeOf } from './fit.ts';
 import type { DestinationRecovery } from './journal-facts.ts';
 import { readMissingFile } from './missing-file.ts';
 import { MissingPager } from './missing-pager.ts';
-import { becomeUrgent, giveWay } from './thread-priority.ts';
+import { becomeUrgent } from './thread-priority.ts';
 import type { VmRecord } from './vm-record.ts';
 
 /** From the beginning of the load to the first instruction, typically: loading, two journals, a round trip, `cont`. */
@@ -75,7 +75,7 @@ export class DestinationLoading {
       this.#use(guest);
       journal.append({ side: 'facts', record: guest.record });
       await guest.prepareToLoad(life.signal);
-      giveWay();
+      this.#parts.patience.begin();
       events.post({ kind: 'prepared' });
     } catch (error) {
       events.post({ kind: 'refused', error: asGodwitError(error).toBody() });
@@ -115,6 +115,7 @@ export class DestinationLoading {
   /** Pages will be missing: whoever touches one waits from now on. */
   openPager(guest: DestinationGuest, missing?: readonly PageRun[]): MissingPager {
     const { facts, journal, link, events } = this.#parts;
+    const { name: vm } = guest.record;
     const { insideFd } = guest.watchMissing();
     journal.append({ side: 'facts', insideFd });
     return new MissingPager(
@@ -123,7 +124,11 @@ export class DestinationLoading {
       {
         onLinkLost: (reason) => link.drop(reason),
         onAllPresent: () => events.post({ kind: 'allPagesArrived' }),
-        onFailed: (error) => events.post({ kind: 'guestLost', error: error.toBody() }),
+        onFailed: (error) => {
+          const isGone = error.code === 'GW_SYS_PROCESS_GONE';
+          const lost = isGone ? new GodwitError('GW_QEMU_GONE', { vm, reason: 'its memory is gone' }) : error;
+          events.post({ kind: 'guestLost', error: lost.toBody() });
+        },
       },
       missing,
     );
@@ -139,6 +144,7 @@ export class DestinationLoading {
 
   /** Loading reads guest memory, so it begins only when everything before `stateEnd` is in place. */
   async load(pagesMissing: boolean): Promise<void> {
+    this.#parts.patience.end();
     becomeUrgent();
     const { facts, receiver, report, events } = this.#parts;
     const guest = this.requireGuest();

@@ -17,6 +17,7 @@ import type { Journal } from './journal.ts';
 import { appendMissingFile } from './missing-file.ts';
 import type { MissingPager } from './missing-pager.ts';
 import type { DestinationPhase } from './progress.ts';
+import { Patience } from './thread-priority.ts';
 
 export interface DestinationHooks extends FrameRoutes {
   phase(): DestinationPhase;
@@ -33,6 +34,7 @@ export interface DestinationParts {
   readonly life: AbortController;
   readonly link: DestinationLink;
   readonly receiver: DestinationReceiver;
+  readonly patience: Patience;
   readonly report: DestinationReport;
   phase(): DestinationPhase;
   /** Tells whoever watches what no report holds. */
@@ -47,10 +49,14 @@ export function assembleDestination(
 ): DestinationParts {
   const events = new Mailbox<DestinationEvent>();
   const note = (text: string): void => port.emit({ kind: 'noted', level: 'warn', text });
+  const patience = new Patience();
   const receiver: DestinationReceiver = new DestinationReceiver({
     verify: facts.offer.verify,
     onPages: () => events.post({ kind: 'pagesArrived' }),
-    onProgress: () => report.tellSometimes(),
+    onProgress: () => {
+      patience.reconsider();
+      report.tellSometimes();
+    },
     onMissing: (runs) => appendMissingFile(missingFilePath(facts), runs),
     openPager: hooks.openPager,
   });
@@ -85,6 +91,7 @@ export function assembleDestination(
     life: new AbortController(),
     link,
     receiver,
+    patience,
     report,
     phase: hooks.phase,
     note,

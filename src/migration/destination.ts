@@ -208,6 +208,7 @@ export class DestinationMigration {
       receiver.takeStateEnd(message);
     } else if (message.kind === 'switchover') {
       this.#wasRunning = message.wasRunning;
+      this.#end.takeHistory(message.history);
     }
     if (heard) events.post({ kind: 'received', message: heard });
   }

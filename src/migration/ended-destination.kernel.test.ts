@@ -134,7 +134,9 @@ describe('a source that comes back after the migration has ended here', () => {
   test('is cut off when it says what nobody says then', async () => {
     const opened = await join(completed.key);
     await hear(opened);
-    await opened.connection.send(encodeControl({ kind: 'switchover', wasRunning: true, pagesMissing: false }));
+    await opened.connection.send(
+      encodeControl({ kind: 'switchover', wasRunning: true, pagesMissing: false, history: [] }),
+    );
     expect(await opened.connection.closed).toMatchObject({ code: 'GW_WIRE_CLOSED' });
   });
 

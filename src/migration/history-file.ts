@@ -5,7 +5,7 @@
  */
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { addSample, type DirtyHistory, EMPTY_HISTORY, findPeak, parseHistory } from './history.ts';
+import { addSample, type DirtyHistory, EMPTY_HISTORY, findPeak, type HistorySample, parseHistory } from './history.ts';
 import type { RoundReport } from './report.ts';
 
 /** Shorter rounds say more about the moment than about the VM. */
@@ -20,8 +20,9 @@ export class HistoryFile {
     this.#history = existsSync(path) ? readHistory(path) : EMPTY_HISTORY;
   }
 
-  get history(): DirtyHistory {
-    return this.#history;
+  /** The newest samples, oldest first. */
+  recent(count: number): HistorySample[] {
+    return this.#history.samples.slice(-count).map(({ atMs, pagesPerSecond }) => ({ atMs, pagesPerSecond }));
   }
 
   peakPagesPerSecond(nowMs: number): number {
@@ -42,8 +43,9 @@ export class HistoryFile {
   }
 }
 
-export function writeHistory(path: string, value: unknown): void {
-  writeFileSync(path, JSON.stringify(parseHistory(value)));
+/** Of a VM that has arrived: what came with it is all there is. */
+export function writeHistory(path: string, samples: readonly HistorySample[]): void {
+  writeFileSync(path, JSON.stringify(parseHistory({ samples })));
 }
 
 function readHistory(path: string): DirtyHistory {

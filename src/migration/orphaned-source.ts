@@ -10,7 +10,7 @@ import { pagesFor } from '../base/page.ts';
 import { Mailbox } from '../transfer/mailbox.ts';
 import type { ControlMessage } from '../wire/messages.ts';
 import { emptyReport } from './empty-report.ts';
-import { type HandoverOutcome, reportedOutcome, type SourceEffect } from './handover.ts';
+import { type HandoverOutcome, reportedOutcome, type SourceEffect, type SourceMessage } from './handover.ts';
 import { stepSource } from './handover-source.ts';
 import { recoverSource } from './handover-source-recovery.ts';
 import type { SourceEvent, SourceState } from './handover-source-state.ts';
@@ -85,11 +85,15 @@ export class OrphanedSource {
   #perform(effects: readonly SourceEffect[]): void {
     for (const effect of effects) {
       if (effect.kind === 'writeJournal') this.#journal.append(effect.record);
-      else if (effect.kind === 'send' && effect.message.kind !== 'offer')
-        this.#link.say(sayToDestination(effect.message));
+      else if (effect.kind === 'send') this.#say(effect.message);
       else if (effect.kind === 'redial') this.#redial();
       else if (effect.kind === 'finish') this.#finish(effect.outcome, effect.error);
     }
+  }
+
+  #say(message: SourceMessage): void {
+    // Without a VM there is nothing to offer and nothing to switch over.
+    if (message.kind !== 'offer' && message.kind !== 'switchover') this.#link.say(sayToDestination(message));
   }
 
   #redial(): void {

@@ -19,6 +19,7 @@ import type { SourceGuest } from './source-guest.ts';
 import type { SourceLink } from './source-link.ts';
 import type { SourceProgress } from './source-progress.ts';
 import type { SourceReport } from './source-report.ts';
+import { Patience } from './thread-priority.ts';
 import type { ThrottleClock } from './throttle-clock.ts';
 
 export interface SourceCopyingPort {
@@ -53,6 +54,7 @@ const ANNOUNCEMENT_ROUND = 0;
 
 export class SourceCopying {
   readonly #port: SourceCopyingPort;
+  readonly #patience = new Patience();
   #interruption: Interruption | null = null;
 
   constructor(port: SourceCopyingPort) {
@@ -69,6 +71,15 @@ export class SourceCopying {
   }
 
   async run(): Promise<Copied> {
+    this.#patience.begin();
+    try {
+      return await this.#copy();
+    } finally {
+      this.#patience.end();
+    }
+  }
+
+  async #copy(): Promise<Copied> {
     const { guest, link, pacer, report } = this.#port;
     report.clock = await link.compareClocks();
     await guest.prepareToSave();
@@ -106,7 +117,10 @@ export class SourceCopying {
           history.add(Date.now(), round);
           progress.roundEnded(round, decision);
         },
-        onProgress: ({ round, remainingPages, decision }) => progress.copying(round, remainingPages, decision.verdict),
+        onProgress: ({ round, remainingPages, decision }) => {
+          this.#patience.reconsider();
+          progress.copying(round, remainingPages, decision.verdict);
+        },
       },
       SYSTEM_CLOCK,
     );

@@ -9,7 +9,6 @@ import { readCommandLine } from '../linux/process.ts';
 import type { DigestScheme } from '../memory/digest.ts';
 import { encodeControl } from '../wire/message-codec.ts';
 import type { Message } from '../wire/messages.ts';
-import type { HistoryFile } from './history-file.ts';
 import type { MigrationMode } from './request.ts';
 import type { SourceGuest } from './source-guest.ts';
 import type { VmRecord } from './vm-record.ts';
@@ -26,10 +25,7 @@ export interface OfferFacts {
   readonly checkOnly: boolean;
 }
 
-/** As many samples of the history go along as an offer has room for. */
-const OFFERED_SAMPLES = 60;
-
-export function makeOffer(facts: OfferFacts, guest: SourceGuest, history: HistoryFile): Message<'offer'> {
+export function makeOffer(facts: OfferFacts, guest: SourceGuest): Message<'offer'> {
   const { vm } = facts;
   const found = guest.facts;
   const [binary = vm.binary, ...args] = readCommandLine(vm.pid);
@@ -59,9 +55,6 @@ export function makeOffer(facts: OfferFacts, guest: SourceGuest, history: Histor
       facts: {
         vcpus: vm.vcpus,
         createdAt: vm.createdAt,
-        history: history.history.samples
-          .slice(-OFFERED_SAMPLES)
-          .map(({ atMs, pagesPerSecond }) => ({ atMs, pagesPerSecond })),
       },
     },
   };

@@ -17,7 +17,7 @@ import { SourceServing } from './source-serving.ts';
 import { sendRest } from './source-switchover.ts';
 import { sourceFailure } from './source-watch.ts';
 import { StateSender } from './state-sender.ts';
-import { becomeOrdinary, becomeUrgent, giveWay } from './thread-priority.ts';
+import { becomeOrdinary, becomeUrgent } from './thread-priority.ts';
 
 /** What is being sent when copying is to end is 4 MiB at most, and a link that lives takes them in this time. */
 const COPYING_ENDS_MS = 1000;
@@ -41,7 +41,6 @@ export class SourceTransfer {
   }
 
   startCopying(): void {
-    giveWay();
     this.#copyEnded = this.#copy();
   }
 

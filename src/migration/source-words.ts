@@ -33,8 +33,8 @@ export function hearDestination(message: ControlMessage): DestinationMessage | u
   }
 }
 
-/** All but the offer, which describes the VM: see source-offer.ts. */
-export function sayToDestination(message: Exclude<SourceMessage, { kind: 'offer' }>): ControlMessage {
+/** All but those that describe the VM: source-offer.ts, and the switchover with its history. */
+export function sayToDestination(message: Exclude<SourceMessage, { kind: 'offer' | 'switchover' }>): ControlMessage {
   if (!('error' in message)) return message;
   return { ...message, error: toWireError(GodwitError.fromBody(message.error)) };
 }

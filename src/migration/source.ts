@@ -6,6 +6,7 @@
  * written ends the thread, and the migration is recovered from what the journal holds.
  */
 import { asGodwitError, GodwitError } from '../base/errors.ts';
+import { MAX_HISTORY_SAMPLES } from '../wire/limits.ts';
 import type { ControlMessage } from '../wire/messages.ts';
 import type { SourceEffect, SourceMessage, SourceRecord } from './handover.ts';
 import { startSource, stepSource } from './handover-source.ts';
@@ -192,17 +193,20 @@ export class SourceMigration {
   // ---- messages
 
   #say(message: SourceMessage): void {
-    const { link } = this.#parts;
+    const { link, history, verify } = this.#parts;
+    if (message.kind === 'switchover') {
+      link.say({ ...message, history: history.recent(MAX_HISTORY_SAMPLES) });
+      return;
+    }
     if (message.kind !== 'offer') {
       link.say(sayToDestination(message));
       return;
     }
     const { id, vm, sessionKey, hostName } = this.#facts;
-    const { history, verify } = this.#parts;
     const { epoch } = this.#state;
     const { mode } = this.#options;
     const facts = { id, vm, sessionKey, hostName, mode, epoch, verify, checkOnly: false };
-    link.say(makeOffer(facts, this.#guest, history));
+    link.say(makeOffer(facts, this.#guest));
   }
 
   #receive(message: ControlMessage): void {

@@ -2,15 +2,21 @@
  * Threads that a VM waits for come first, and those that it competes with come last.
  *
  * Owns: the nice value of the calling thread. Linux's setpriority(2) with 0 means the calling thread, not the process.
- * Must hold: without the privilege to come back nobody gives way.
+ * Must hold: without the privilege to come back nobody gives way; who gives way is not starved: on a host that has
+ * more to do than CPUs, moving a VM away is what helps.
  */
 import { setPriority } from 'node:os';
+import { readOwnTime, type ThreadTime } from '../linux/thread-time.ts';
 
 /** Before other threads of the same host, the ones that push pages among them; after real-time threads. */
 const URGENT_NICE = -15;
 const ORDINARY_NICE = 0;
 /** A tenth of an ordinary thread's share, where CPUs are scarce: the guests of this host are such threads. */
 const PATIENT_NICE = 10;
+/** Beside one guest on two CPUs the two sides of a migration wait for half of their time. */
+const STARVED_SHARE = 0.75;
+/** Shorter moments say nothing. */
+const JUDGED_MS = 100;
 
 /** Somebody stands still until this thread is done. Without the privilege nothing happens. */
 export function becomeUrgent(): void {
@@ -22,9 +28,35 @@ export function becomeOrdinary(): void {
   isPermitted(ORDINARY_NICE);
 }
 
-/** Copying while the guest runs: the guest's CPUs come first. */
-export function giveWay(): void {
-  if (isPermitted(URGENT_NICE)) isPermitted(PATIENT_NICE);
+/** Copying while the guest runs: the guests' CPUs come first, as long as some are left. */
+export class Patience {
+  #since: ThreadTime | undefined;
+  #nextMs = 0;
+
+  begin(): void {
+    this.#since = readOwnTime();
+    this.#nextMs = performance.now() + JUDGED_MS;
+    if (this.#since && isPermitted(URGENT_NICE)) isPermitted(PATIENT_NICE);
+  }
+
+  /** Called now and then by the same thread. Once starved it gives way no more. */
+  reconsider(): void {
+    if (!this.#since || performance.now() < this.#nextMs) return;
+    const now = readOwnTime()!;
+    this.#nextMs = performance.now() + JUDGED_MS;
+    const waitedMs = now.waitedMs - this.#since.waitedMs;
+    const wantedMs = waitedMs + now.ranMs - this.#since.ranMs;
+    if (wantedMs < JUDGED_MS) return;
+    this.#since = now;
+    if (waitedMs <= STARVED_SHARE * wantedMs) return;
+    this.end();
+    becomeOrdinary();
+  }
+
+  /** The thread has another priority from now on. */
+  end(): void {
+    this.#since = undefined;
+  }
 }
 
 function isPermitted(nice: number): boolean {

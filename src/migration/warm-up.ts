@@ -13,7 +13,7 @@ import type { ControlMessage } from '../wire/messages.ts';
 const REHEARSED: readonly ControlMessage[] = [
   { kind: 'roundEnd', round: 1 },
   { kind: 'roundAck', round: 1 },
-  { kind: 'switchover', wasRunning: true, pagesMissing: true },
+  { kind: 'switchover', wasRunning: true, pagesMissing: true, history: [{ atMs: 1, pagesPerSecond: 1 }] },
   { kind: 'stopped' },
   {
     kind: 'stateEnd',

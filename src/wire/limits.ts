@@ -47,6 +47,8 @@ export const MAX_DISKS = 256;
 export const MAX_CPU_FEATURES = 1024;
 export const MAX_FEATURES = 64;
 export const MAX_NOTES = 64;
+/** Modification rates that go along with a VM. */
+export const MAX_HISTORY_SAMPLES = 60;
 export const MAX_TIMINGS = 32;
 /** One digest for every 64 MiB up to 64 GiB; a larger guest sends the total only. */
 export const MAX_DIGEST_CHUNKS = 1024;

@@ -15,6 +15,7 @@ import {
   MAX_DISKS,
   MAX_FEATURES,
   MAX_GUEST_PAGES,
+  MAX_HISTORY_SAMPLES,
   MAX_MEMORY_REGIONS,
   MAX_NOTES,
   MAX_PATH_LENGTH,
@@ -89,6 +90,8 @@ const offeredVm = z.strictObject({
   facts: jsonRecord,
 });
 
+const historySample = z.strictObject({ atMs: wallMs, pagesPerSecond: z.number().min(0).max(1e12) });
+
 const postCopyStatistics = z.strictObject({
   faults: count,
   faultMicrosecondsP50: z.number().min(0).max(1e12),
@@ -142,7 +145,12 @@ export const MESSAGES = {
   roundEnd: z.strictObject({ round }),
   roundAck: z.strictObject({ round }),
   /** Sent before the VM is stopped; what follows on this connection belongs to the switchover. */
-  switchover: z.strictObject({ wasRunning: z.boolean(), pagesMissing: z.boolean() }),
+  switchover: z.strictObject({
+    wasRunning: z.boolean(),
+    pagesMissing: z.boolean(),
+    /** How fast the VM has modified memory lately, this migration's rounds included (S5). */
+    history: z.array(historySample).max(MAX_HISTORY_SAMPLES),
+  }),
   /** The VM stands still; the stateChunk frames before this hold nothing that depends on guest memory. */
   stopped: nothing,
   stateEnd: z.strictObject({

@@ -66,7 +66,12 @@ export const MESSAGE_SAMPLES: { readonly [N in ControlName]: Message<N> } = {
   pong: { kind: 'pong', token: 7, wallMs: 2.5, receivedWallMs: 2.25 },
   roundEnd: { kind: 'roundEnd', round: 1 },
   roundAck: { kind: 'roundAck', round: 1 },
-  switchover: { kind: 'switchover', wasRunning: true, pagesMissing: true },
+  switchover: {
+    kind: 'switchover',
+    wasRunning: true,
+    pagesMissing: true,
+    history: [{ atMs: 1_700_000_000_000.5, pagesPerSecond: 31_250 }],
+  },
   stopped: { kind: 'stopped' },
   stateEnd: {
     kind: 'stateEnd',

@@ -22,7 +22,7 @@ const SLOW_BYTES_PER_SECOND = 8 * MIB;
 const LATE_LINK = { delayMs: 400 };
 /** Nobody waits for what cannot come any more. */
 const LOSS_TOLD_MS = 2000;
-const LOSS = /VM mortal is lost after it was given away: QEMU of VM \S+ has ended/;
+const LOSS = /VM mortal is lost after it was given away: QEMU of VM mortal has ended/;
 /** How a migration ends on a host that knows. */
 const LOST = {
   state: 'failed',
