@@ -139,8 +139,29 @@ describe('decide', () => {
   test('finishes exactly when the rest and the fixed costs fit the limit', () => {
     const fixedMs = 17 + 300_000 / (LINK * 4.112);
     const fitting = Math.floor((50 - fixedMs) * (LINK / 1000));
-    expect(decide(facts({ remainingPages: fitting }))).toMatchObject({ kind: 'finish', rule: 'V3-threshold' });
-    expect(decide(facts({ remainingPages: fitting + 2 })).kind).not.toBe('finish');
+    // The last round left as much as the one before it: another one makes nothing cheaper.
+    const round = { sentPages: fitting, sentBytes: fitting * 4112, skippedPages: 0, ms: 30, dirtyPages: fitting };
+    const rounds = [1, 2].map((number) => ({ number, ...round }));
+    expect(decide(facts({ rounds, remainingPages: fitting }))).toMatchObject({ kind: 'finish', rule: 'V3-threshold' });
+    expect(decide(facts({ rounds, remainingPages: fitting + 2 })).kind).not.toBe('finish');
+  });
+
+  test('goes on while a further round takes away half of the downtime or more', () => {
+    const round = { number: 1, sentPages: 65_536, sentBytes: 65_536 * 4112, skippedPages: 0, ms: 2_185 };
+    const decideWith = (dirtyPages: number) =>
+      decide(facts({ rounds: [{ ...round, dirtyPages }], remainingPages: dirtyPages }));
+    expect(decideWith(600)).toMatchObject({ kind: 'nextRound', rule: 'V3-cheaper', throttlePercent: 0 });
+    expect(decideWith(60)).toMatchObject({ kind: 'finish', rule: 'V3-threshold' });
+    const left = { ...round, ms: 25, dirtyPages: 600 };
+    expect(decide(facts({ rounds: [left], remainingPages: 600 }))).toMatchObject({ kind: 'finish' });
+  });
+
+  test('does not go on past the timeout to make the downtime shorter', () => {
+    const options = { ...DEFAULT_MIGRATION_OPTIONS, timeoutMs: 2_190 };
+    const rounds = [
+      { number: 1, sentPages: 65_536, sentBytes: 65_536 * 4112, skippedPages: 0, ms: 2_185, dirtyPages: 600 },
+    ];
+    expect(decide(facts({ options, rounds, remainingPages: 600 }))).toMatchObject({ kind: 'finish' });
   });
 
   test('finishes with next to nothing left where the fixed costs alone exceed the limit', () => {

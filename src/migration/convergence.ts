@@ -3,6 +3,7 @@
  *
  * Owns: the order in which the rules are asked. Every decision names the rule that made it:
  *   V3-threshold     the rest fits the downtime limit: finish
+ *   V3-cheaper       it fits, but a further round makes the downtime much shorter: next round
  *   V3-fixed-costs   the limit is below what any switchover takes here; the rest adds next to nothing: finish
  *   V3-next          pages get fewer: next round
  *   V3-first         the first pass
@@ -34,6 +35,9 @@ import { AUTO_MAX_PERCENT, adviseThrottle, computeInitialThrottle } from './thro
 const STALLED_PART = 0.7;
 /** A new minimum is progress when it is this much below the last one: less is noise. */
 const PROGRESS_PART = 0.95;
+/** A further round has to save at least this much downtime, and half of it, or it is not worth its time. */
+const MIN_SAVED_MS = 5;
+const SAVED_PART = 0.5;
 /** Pre-copy without a timeout gives up after so many rounds without progress … */
 const MAX_IDLE_ROUNDS = 30;
 /** … and so long: rounds can be short, and a burst of the guest's is over in seconds. */
@@ -90,10 +94,25 @@ function checkDeadline(facts: RoundFacts): Decision | null {
 function checkFinish(facts: RoundFacts): Decision | null {
   const pagesMs = sendingMs(facts, facts.remainingPages);
   const roomMs = facts.options.maxDowntimeMs - fixedDowntimeMs(facts);
-  if (pagesMs <= roomMs) return finish(facts, 'V3-threshold');
+  if (pagesMs <= roomMs) {
+    return isCheaperLater(facts)
+      ? nextRound(facts, facts.throttlePercent, 'V3-cheaper')
+      : finish(facts, 'V3-threshold');
+  }
   // Post-copy keeps the limit better than last pages do, so auto does not stretch it.
   const stretches = facts.options.mode === 'pre-copy' || !facts.canPostCopy || facts.remainingPages === 0;
   return stretches && pagesMs <= MIN_PAGES_MS ? finish(facts, 'V3-fixed-costs') : null;
+}
+
+/** A round takes no longer than the downtime that it saves would; that a round leaves little was seen before it is hoped for. */
+function isCheaperLater(facts: RoundFacts): boolean {
+  const { rounds, remainingPages, options, elapsedMs } = facts;
+  const [before, last] = rounds.slice(-2);
+  if (before && last && last.dirtyPages > STALLED_PART * before.dirtyPages) return false;
+  const nowMs = sendingMs(facts, remainingPages);
+  if (options.timeoutMs > 0 && elapsedMs + nowMs >= options.timeoutMs) return false;
+  const laterMs = sendingMs(facts, predictRemaining(facts, remainingPages, measureRates(facts).modification));
+  return nowMs - laterMs >= MIN_SAVED_MS && laterMs <= SAVED_PART * nowMs;
 }
 
 /** auto: converging VMs finish by pre-copy; for the others post-copy is over sooner than a heavy slowdown. */

@@ -21,6 +21,7 @@ import { computeRatio } from './throttle.ts';
 /** What each means is said in convergence.ts. */
 export type Rule =
   | 'V3-threshold'
+  | 'V3-cheaper'
   | 'V3-fixed-costs'
   | 'V3-next'
   | 'V3-first'

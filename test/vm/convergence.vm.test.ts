@@ -177,12 +177,12 @@ requireCapability('vm')('convergence', () => {
 
   test('--on-timeout pause: the VM moves in time, in the middle of a round', async () => {
     await writeAbout(LIMIT_PAGES_PER_SECOND / 10);
-    const request = { mode: 'pre-copy', throttle: { enabled: false }, timeoutMs: 1500, onTimeout: 'pause' } as const;
-    const report = completedReport(await (await begin({ ...request, bandwidthBytesPerSecond: 4 * MIB })).ended);
+    const request = { mode: 'pre-copy', throttle: { enabled: false }, timeoutMs: 3000, onTimeout: 'pause' } as const;
+    const report = completedReport(await (await begin({ ...request, bandwidthBytesPerSecond: MIB })).ended);
     expect(report.rounds.at(-1)!.rule).toBe('deadline');
     expect(report.postCopy).toBeNull();
-    // The first pass alone would have taken four seconds.
-    expect(report.totalMs).toBeLessThan(3500);
+    // The first pass alone would have taken 16 seconds.
+    expect(report.totalMs).toBeLessThan(10_000);
     await runsIntact(pair, VM, pair.b);
   });
 
