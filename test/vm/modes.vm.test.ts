@@ -136,7 +136,7 @@ function expectConsistent(report: ReportView, mode: MigrationMode, hosts: { from
   expect(report.wireBytes).toBeGreaterThan(pages.sent * PAGE_SIZE);
   expect(rounds.map(({ number }) => number)).toEqual(rounds.map((_, index) => index + 1));
   expect(rounds.reduce((sum, round) => sum + round.pages, 0)).toBeLessThanOrEqual(pages.sent);
-  expect(rounds.slice(0, -1).every(({ rule }) => /^(V3-next|V3-first|S3|S4|relax)$/.test(rule))).toBe(true);
+  expect(rounds.slice(0, -1).every(({ rule }) => /^(V3-next|V3-first|V3-cheaper|S3|S4|relax)$/.test(rule))).toBe(true);
 
   if (mode === 'pre-copy') expect(postCopy).toBeNull();
   if (mode === 'post-copy') expect([rounds.length, postCopy?.missingPages]).toEqual([0, report.verify!.pages]);
