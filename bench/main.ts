@@ -18,6 +18,7 @@ import { type BenchOptions, isWanted, parseOptions, USAGE } from './options.ts';
 import { QEMU_METHODS } from './qemu-methods.ts';
 import { QemuSystem } from './qemu-system.ts';
 import { wrapQemu } from './qemu-wrapper.ts';
+import { losesFreeMemory, lowerHelperThreads, warmMemory } from './quiet-machine.ts';
 import { describeHost, Results } from './results.ts';
 import { SCENARIOS, type Scenario } from './scenarios.ts';
 import { median } from './statistics.ts';
@@ -70,6 +71,11 @@ async function main(args: readonly string[]): Promise<number> {
 async function runScenarios(bench: Bench, options: BenchOptions, results: Results): Promise<void> {
   await using stack = new AsyncDisposableStack();
   const network = stack.use(await NetworkPair.create());
+  lowerHelperThreads();
+  if (losesFreeMemory()) {
+    print('This machine gives free memory back to its hypervisor: memory is touched first, for all systems alike.');
+    stack.use(warmMemory(`/dev/shm/godwit-bench-${process.pid}`));
+  }
   const stop = onSignal();
   let hosts: Promise<GodwitHosts> | undefined;
   const startHosts = (): Promise<GodwitHosts> => {

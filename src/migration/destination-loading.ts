@@ -95,7 +95,7 @@ export class DestinationLoading {
         return new GodwitError('GW_QEMU_STATE', { action: 'load', reason: 'the host daemon stopped meanwhile' });
       }
       const isPaging = pagesMissing && phase !== 'failed' && phase !== 'done';
-      const pager = isPaging ? this.openPager(guest, this.#stillMissing(guest)) : undefined;
+      const pager = isPaging ? this.openPager(this.#stillMissing(guest)) : undefined;
       await pager?.ready;
       receiver.resume(pager);
       return undefined;
@@ -113,8 +113,9 @@ export class DestinationLoading {
   }
 
   /** Pages will be missing: whoever touches one waits from now on. */
-  openPager(guest: DestinationGuest, missing?: readonly PageRun[]): MissingPager {
+  openPager(missing?: readonly PageRun[]): MissingPager {
     const { facts, journal, link, events } = this.#parts;
+    const guest = this.requireGuest();
     const { name: vm } = guest.record;
     const { insideFd } = guest.watchMissing();
     journal.append({ side: 'facts', insideFd });
@@ -137,15 +138,19 @@ export class DestinationLoading {
   /** The source's urgent connection, which is the pager's from now on. */
   pageOver(fd: number): void {
     const { receiver } = this.#parts;
-    const pager = receiver.pager ?? this.openPager(this.requireGuest());
+    const pager = receiver.pager ?? this.openPager();
     receiver.resume(pager);
     pager.useLink(fd);
   }
 
-  /** Loading reads guest memory, so it begins only when everything before `stateEnd` is in place. */
-  async load(pagesMissing: boolean): Promise<void> {
+  /** The source is about to stop the VM. */
+  beginSwitchover(): void {
     this.#parts.patience.end();
     becomeUrgent();
+  }
+
+  /** Loading reads guest memory, so it begins only when everything before `stateEnd` is in place. */
+  async load(pagesMissing: boolean): Promise<void> {
     const { facts, receiver, report, events } = this.#parts;
     const guest = this.requireGuest();
     const { state, end } = await receiver.takeWholeState(pagesMissing);

@@ -7,7 +7,6 @@
 import type { GodwitError } from '../base/errors.ts';
 import { Mailbox } from '../transfer/mailbox.ts';
 import { type DestinationFacts, type DestinationPort, missingFilePath } from './destination-facts.ts';
-import type { DestinationGuest } from './destination-guest.ts';
 import { DestinationLink } from './destination-link.ts';
 import { DestinationReceiver } from './destination-receiver.ts';
 import { DestinationReport } from './destination-report.ts';
@@ -21,7 +20,7 @@ import { Patience } from './thread-priority.ts';
 
 export interface DestinationHooks extends FrameRoutes {
   phase(): DestinationPhase;
-  openPager(guest: DestinationGuest): MissingPager;
+  openPager(): MissingPager;
 }
 
 export interface DestinationParts {

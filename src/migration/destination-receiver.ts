@@ -16,6 +16,7 @@ import { RunListCollector } from '../wire/run-list-collector.ts';
 import type { DestinationGuest } from './destination-guest.ts';
 import type { BinaryName } from './frame-router.ts';
 import type { MissingPager } from './missing-pager.ts';
+import type { VmRecord } from './vm-record.ts';
 
 export interface DestinationReceiverPort {
   readonly verify: DigestScheme | null;
@@ -25,8 +26,13 @@ export interface DestinationReceiverPort {
   /** A list of missing pages is complete. Whoever takes over from this process must find it. */
   onMissing(runs: readonly PageRun[]): void;
   /** Pages will be missing: whoever touches one waits from now on. */
-  openPager(guest: DestinationGuest): MissingPager;
+  openPager(): MissingPager;
 }
+
+/** What of the VM is needed to put in place what comes. */
+export type ReceivingGuest = Pick<DestinationGuest, 'memory' | 'forget' | 'feedState'> & {
+  readonly record: Pick<VmRecord, 'consoleLogPath'>;
+};
 
 /** QEMU's own state is a few hundred KiB; with a large frame buffer some hundred MiB. */
 const MAX_HELD_STATE_BYTES = 2 ** 30;
@@ -36,7 +42,7 @@ export class DestinationReceiver {
   #hasStopped = false;
   readonly #stateEnd = Promise.withResolvers<Message<'stateEnd'>>();
   readonly #digest: PageDigest | undefined;
-  #guest: DestinationGuest | undefined;
+  #guest: ReceivingGuest | undefined;
   #received: PageBitmap | undefined;
   #pager: MissingPager | undefined;
   #missingList: RunListCollector | undefined;
@@ -63,7 +69,7 @@ export class DestinationReceiver {
   }
 
   /** QEMU is there. After a restart `pager` is what was missing then. */
-  open(guest: DestinationGuest): void {
+  open(guest: ReceivingGuest): void {
     this.#guest = guest;
     this.#received = new PageBitmap(guest.memory.layout.pageCount);
   }
@@ -128,7 +134,7 @@ export class DestinationReceiver {
     return { state, end };
   }
 
-  #takePages(guest: DestinationGuest, frame: PagesPayload): void {
+  #takePages(guest: ReceivingGuest, frame: PagesPayload): void {
     this.#begin();
     if (frame.digests) this.#digest?.check(frame.runs, frame.data, frame.digests);
     this.#receivedPages += frame.pages;
@@ -146,7 +152,7 @@ export class DestinationReceiver {
     this.#port.onProgress();
   }
 
-  #takeZeroPages(guest: DestinationGuest, runs: readonly PageRun[]): void {
+  #takeZeroPages(guest: ReceivingGuest, runs: readonly PageRun[]): void {
     this.#begin();
     if (this.#pager) {
       this.#receivedPages += countPages(runs);
@@ -156,27 +162,29 @@ export class DestinationReceiver {
     }
   }
 
-  #takeMissing(guest: DestinationGuest, payload: Uint8Array): void {
+  #takeMissing(guest: ReceivingGuest, payload: Uint8Array): void {
     this.#begin();
     this.#missingList ??= new RunListCollector('missingRuns', this.pageCount);
     if (!this.#missingList.add(payload)) return;
     const { runs } = this.#missingList;
     this.#missingList = undefined;
     if (runs.length > 0) this.#port.onMissing(runs);
-    this.#forget(guest, runs);
-    this.#pager ??= this.#port.openPager(guest);
+    // What the pager has put in place is not in the list of what was received.
+    if (this.#pager) guest.forget(runs);
+    else this.#forget(guest, runs);
+    this.#pager ??= this.#port.openPager();
     this.#pager.expect(runs);
   }
 
   /** Gives back what was received for the pages; pages that never came have nothing to give back. */
-  #forget(guest: DestinationGuest, runs: readonly PageRun[]): void {
+  #forget(guest: ReceivingGuest, runs: readonly PageRun[]): void {
     for (const run of runs) {
       guest.forget(this.#received!.runs(run.first, run.first + run.count));
       this.#received!.deleteRun(run.first, run.count);
     }
   }
 
-  #takeState(guest: DestinationGuest, payload: Uint8Array): void {
+  #takeState(guest: ReceivingGuest, payload: Uint8Array): void {
     this.#stateBytes += payload.length;
     if (this.#stateBytes > MAX_HELD_STATE_BYTES) {
       throw new GodwitError('GW_WIRE_FRAME_INVALID', { frame: 'stateChunk', reason: 'the device state is too large' });
@@ -191,7 +199,7 @@ export class DestinationReceiver {
     this.#port.onPages();
   }
 
-  #requireGuest(frame: BinaryName): DestinationGuest {
+  #requireGuest(frame: BinaryName): ReceivingGuest {
     if (this.#guest) return this.#guest;
     throw new GodwitError('GW_WIRE_FRAME_INVALID', { frame, reason: 'it comes before the destination was ready' });
   }

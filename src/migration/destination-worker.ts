@@ -7,8 +7,8 @@ import { DestinationMigration } from './destination.ts';
 import type { DestinationFacts } from './destination-facts.ts';
 import { Journal, journalPath } from './journal.ts';
 import type { DestinationRecovery } from './journal-facts.ts';
-import { warmUp } from './warm-up.ts';
-import { obeyOrders, takeInput, WORKER_PORT } from './worker-port.ts';
+import { rehearse } from './rehearsal.ts';
+import { obeyOrders, REHEARSALS, takeInput, WORKER_PORT } from './worker-port.ts';
 
 export interface DestinationWorkerInput {
   readonly facts: DestinationFacts;
@@ -17,7 +17,7 @@ export interface DestinationWorkerInput {
   readonly recovery: DestinationRecovery | null;
 }
 
-warmUp();
+if (REHEARSALS !== null) await rehearse(REHEARSALS);
 const { facts, fd, recovery } = await takeInput<DestinationWorkerInput>();
 const path = journalPath(facts.stateDirectory, facts.offer.migrationId, 'incoming');
 const journal = recovery ? Journal.reopen(path) : Journal.create(path);

@@ -42,17 +42,17 @@ export class DestinationMigration {
       phase: () => this.#state.phase,
       control: (message) => this.#receive(message),
       binary: (name, payload) => this.#take(name, payload),
-      openPager: (guest) => this.#loading.openPager(guest),
+      openPager: () => this.#loading.openPager(),
     });
     this.#end = new DestinationEnd(this.#parts);
     this.#loading = new DestinationLoading(this.#parts, this.#end);
   }
 
   async run(connection: Connection): Promise<void> {
-    const { offer, peer } = this.#parts.facts;
-    this.#parts.journal.append({ side: 'facts', facts: this.#parts.facts });
-    const { migrationId: migration, epoch, vm } = offer;
-    const { state, effects } = startDestination({ migration, vm: vm.name, epoch, peer });
+    const { facts, journal } = this.#parts;
+    journal.append({ side: 'facts', facts });
+    const { migrationId, epoch, vm } = facts.offer;
+    const { state, effects } = startDestination({ migration: migrationId, vm: vm.name, epoch, peer: facts.peer });
     this.#state = state;
     this.#parts.link.use(connection);
     this.#parts.report.phaseChanged();
@@ -103,8 +103,8 @@ export class DestinationMigration {
 
   /** Until it is loaded this side may give up by itself; then only the source decides. */
   async command(command: MigrationCommand): Promise<void> {
-    const { events, link } = this.#parts;
-    const { migrationId, vm } = this.#parts.facts.offer;
+    const { events, link, facts } = this.#parts;
+    const { migrationId, vm } = facts.offer;
     const refuse = (reason: string) => new GodwitError('GW_CONFLICT', { kind: 'Migration', name: migrationId, reason });
     if (command.kind !== 'cancel') throw refuse('only the host that the VM comes from can change it');
     if (['resuming', 'pagingIn', 'done'].includes(this.#state.phase)) {
@@ -172,11 +172,9 @@ export class DestinationMigration {
         if (this.#parts.receiver.pager) this.#parts.receiver.pager.begin();
         else this.#parts.events.post({ kind: 'allPagesArrived' });
         return;
-      case 'resumeGuest': {
-        const resumedAtMs = await this.#loading.resume();
-        await this.#handle({ kind: 'guestResumed', resumedAtMs });
+      case 'resumeGuest':
+        await this.#handle({ kind: 'guestResumed', resumedAtMs: await this.#loading.resume() });
         return;
-      }
       case 'discardGuest':
         await this.#loading.discard();
         return;
@@ -191,9 +189,9 @@ export class DestinationMigration {
   #say(message: DestinationMessage): void {
     if (message.kind === 'resumed') this.#settleArrived();
     if (message.kind === 'unknown') return;
-    const { hostName } = this.#parts.facts;
+    const { facts, link } = this.#parts;
     const { epoch } = this.#state;
-    this.#parts.link.send(sayToSource(message, { hostName, epoch, ...this.#loading.measure() }));
+    link.send(sayToSource(message, { hostName: facts.hostName, epoch, ...this.#loading.measure() }));
   }
 
   #receive(message: ControlMessage): void {
@@ -207,6 +205,7 @@ export class DestinationMigration {
       report.stateEnd = message;
       receiver.takeStateEnd(message);
     } else if (message.kind === 'switchover') {
+      this.#loading.beginSwitchover();
       this.#wasRunning = message.wasRunning;
       this.#end.takeHistory(message.history);
     }

@@ -13,7 +13,7 @@ import { explainBlockers, findFit, memoryOf, placeOf } from './fit.ts';
 import type { IncomingPolicy, MigrationHandle, MigrationListener, OutgoingInput } from './handle.ts';
 import { listen, type Screening } from './listener.ts';
 import { findJournalOf, findThread } from './sessions.ts';
-import { keepSpareThread } from './spare-threads.ts';
+import { keepSpareThread, rehearseIn } from './spare-threads.ts';
 import { startDestinationThread, startSourceThread } from './threads.ts';
 
 const MIGRATION_THREADS: readonly string[] = ['source-worker', 'destination-worker'];
@@ -33,8 +33,7 @@ export async function listenForMigrations(options: {
 }): Promise<MigrationListener> {
   const { policy } = options;
   const ended = new EndedDestinations(policy.hostName);
-  for (const module of MIGRATION_THREADS) keepSpareThread(module);
-  return await listen({
+  const listener = await listen({
     host: options.host,
     port: options.port,
     hostName: policy.hostName,
@@ -55,6 +54,9 @@ export async function listenForMigrations(options: {
       return journal === undefined ? 'unknown' : ended.join(journal, purpose, takeFd, peer);
     },
   });
+  rehearseIn(policy.stateDirectory);
+  for (const module of MIGRATION_THREADS) keepSpareThread(module);
+  return listener;
 }
 
 /** Whether the VM of an offer may come: it must fit, and the daemon must let it in. Of a mere check nothing is left. */

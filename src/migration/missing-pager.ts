@@ -41,6 +41,7 @@ export class MissingPager {
   readonly #pages: ReturnType<typeof createMissingPages>;
   readonly #installer: PageInstaller;
   readonly #expected: PageBitmap;
+  #expectedPages = 0;
   readonly #control = EventFd.create();
   readonly #worker: Worker;
   readonly #ready = Promise.withResolvers<void>();
@@ -108,7 +109,7 @@ export class MissingPager {
   }
 
   get expectedPages(): number {
-    return this.#expected.count();
+    return this.#expectedPages;
   }
 
   get remaining(): number {
@@ -134,6 +135,8 @@ export class MissingPager {
   /** Pages that the source has and we do not. */
   expect(runs: readonly PageRun[]): void {
     this.#expected.addRuns(runs);
+    // Counted here, because it is asked for while the VM stands still.
+    this.#expectedPages = this.#expected.count();
     this.#installer.expect(runs);
   }
 

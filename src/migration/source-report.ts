@@ -40,6 +40,20 @@ export interface SwitchoverMarks {
   resumedAtMs: number | null;
 }
 
+export const NO_MARKS: Readonly<SwitchoverMarks> = {
+  stoppedAtMs: null,
+  stopReturnedAtMs: 0,
+  lastPagesAtMs: 0,
+  stateSavedAtMs: 0,
+  stateSentAtMs: 0,
+  digestMs: 0,
+  loadedHeardAtMs: 0,
+  loadMs: 0,
+  destinationDigestMs: 0,
+  resumeMs: 0,
+  resumedAtMs: null,
+};
+
 export interface SourceReportFacts {
   readonly id: string;
   readonly vm: string;
@@ -58,19 +72,7 @@ export class SourceReport {
   #pagedPages = 0;
   /** How the pages that were installed differ from those at the stop. */
   #difference: string | undefined;
-  readonly marks: SwitchoverMarks = {
-    stoppedAtMs: null,
-    stopReturnedAtMs: 0,
-    lastPagesAtMs: 0,
-    stateSavedAtMs: 0,
-    stateSentAtMs: 0,
-    digestMs: 0,
-    loadedHeardAtMs: 0,
-    loadMs: 0,
-    destinationDigestMs: 0,
-    resumeMs: 0,
-    resumedAtMs: null,
-  };
+  readonly marks: SwitchoverMarks = { ...NO_MARKS };
   readonly rounds: RoundReport[] = [];
   clock: ClockComparison = { offsetMs: 0, uncertaintyMs: 0 };
   postCopy: PostCopyReport | null = null;

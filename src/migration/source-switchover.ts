@@ -10,6 +10,7 @@ import { type Clock, SYSTEM_CLOCK } from '../base/clock.ts';
 import { countPages, type PageRun, subtractRuns } from '../base/page.ts';
 import { uniteRuns } from '../base/page-bitmap.ts';
 import { createPageDigest, type DigestScheme, digestMemory, type MemoryDigest } from '../memory/digest.ts';
+import type { DirtyTracker } from '../memory/dirty-tracker.ts';
 import { type HeldPages, holdsTheSame, readHeldPages } from '../memory/held-pages.ts';
 import type { Connection } from '../transfer/connection.ts';
 import type { Pacer } from '../transfer/pacer.ts';
@@ -28,8 +29,13 @@ import type { StateSender } from './state-sender.ts';
  */
 const READ_WHILE_LOADING: readonly number[] = [0xc0, 0xc1];
 
+/** What of a VM that stands still is looked at. */
+export type StoppedGuest = Pick<SourceGuest, 'memory' | 'layout' | 'canReturnMemory'> & {
+  readonly tracker: Pick<DirtyTracker, 'collect'>;
+};
+
 export interface SwitchoverPort {
-  readonly guest: SourceGuest;
+  readonly guest: StoppedGuest;
   readonly connection: Connection;
   readonly sender: PageSender;
   readonly state: StateSender;
@@ -68,16 +74,18 @@ export async function sendRest(port: SwitchoverPort, clock: Clock = SYSTEM_CLOCK
     const first = port.held ? [] : unite(port, port.remaining, port.guest.tracker.collect());
     const held = port.held && (await heldNow(port, port.held));
     const lastPages = port.announced ? 0 : await sendPages(port, first);
+    let missing: readonly PageRun[] = [];
+    if (port.announced) {
+      missing = await sendMissing(port, port.announced, held ? held.runs : first);
+      await sendReadWhileLoading(port, missing);
+    }
     marks.lastPagesAtMs = clock.wallMs();
     await proceeding;
     const stateBytes = await port.state.sent;
     marks.stateSavedAtMs = clock.wallMs();
-    const late = port.held ? [] : port.guest.tracker.collect();
+    const late = held ? appearedSince(port, held) : port.guest.tracker.collect();
     const latePages = port.announced ? 0 : await sendPages(port, late);
-    const missing = port.announced
-      ? await sendMissing(port, port.announced, held ? heldAfterSave(port, held) : unite(port, first, late))
-      : [];
-    await sendReadWhileLoading(port, missing);
+    if (port.announced) missing = await sendMissing(port, missing, late);
     const digestFromMs = clock.nowMs();
     const digest = port.verify ? digestOf(port, subtractRuns(allPages(port), missing)) : null;
     const missingDigest = port.verify && missing.length > 0 ? digestOf(port, missing) : null;
@@ -116,9 +124,9 @@ async function heldNow({ guest }: SwitchoverPort, announced: HeldPages): Promise
   return await readHeldPages(guest.memory);
 }
 
-/** What the device emulation touched while it saved is missing, too. */
-function heldAfterSave({ guest: { memory } }: SwitchoverPort, held: HeldPages): readonly PageRun[] {
-  return holdsTheSame(memory, held) ? held.runs : memory.dataRuns();
+/** What the device emulation touched first while it saved. */
+function appearedSince({ guest: { memory } }: SwitchoverPort, held: HeldPages): readonly PageRun[] {
+  return holdsTheSame(memory, held) ? [] : subtractRuns(memory.dataRuns(), held.runs);
 }
 
 /** They stay on the list of missing pages, and come once more with the others. */
@@ -130,13 +138,13 @@ async function sendReadWhileLoading(port: SwitchoverPort, missing: readonly Page
   await port.sender.send(runs, { signal: port.signal, tellAllZeros: true, digest });
 }
 
-/** Tells of the missing pages that were not announced. */
+/** Tells of the missing pages that were not announced. Returns all. */
 async function sendMissing(
   port: SwitchoverPort,
   announced: readonly PageRun[],
   outdated: readonly PageRun[],
 ): Promise<readonly PageRun[]> {
-  if (outdated === announced) return announced;
+  if (outdated.length === 0 || outdated === announced) return announced;
   const added = subtractRuns(outdated, announced);
   for (const frame of encodeRunList('missingRuns', added)) await port.connection.send(frame);
   return unite(port, announced, added);

@@ -14,14 +14,14 @@ import { Journal, journalPath } from './journal.ts';
 import { isTakenBack, type SourceRecovery } from './journal-facts.ts';
 import { openConnection } from './opening.ts';
 import { OrphanedSource } from './orphaned-source.ts';
+import { rehearse } from './rehearsal.ts';
 import type { MigrationOutcome } from './report.ts';
 import { SourceMigration } from './source.ts';
 import type { SourceFacts } from './source-facts.ts';
 import { blockedBy, SourceGuest } from './source-guest.ts';
 import { newSessionKey } from './source-offer.ts';
 import { type VmRecord, vmPaths } from './vm-record.ts';
-import { warmUp } from './warm-up.ts';
-import { obeyOrders, takeInput, WORKER_PORT } from './worker-port.ts';
+import { obeyOrders, REHEARSALS, takeInput, WORKER_PORT } from './worker-port.ts';
 
 export interface SourceWorkerInput extends OutgoingInput {
   /** When the migration was asked for, Unix milliseconds. */
@@ -33,7 +33,7 @@ export interface SourceWorkerInput extends OutgoingInput {
 /** Before a QEMU that lives and does not answer is asked again. */
 const REOPEN_PAUSE_MS = 1000;
 
-warmUp();
+if (REHEARSALS !== null) await rehearse(REHEARSALS);
 const input = await takeInput<SourceWorkerInput>();
 const { startedAt } = input;
 const cancelled = new AbortController();

@@ -1,20 +1,31 @@
 /**
  * Threads that are loaded before they are needed.
  *
- * Owns: one waiting thread a module. Starting a thread and loading the engine takes longer than a whole small
- * migration's downtime and counts in every total time, so the daemon keeps the next one ready.
- * Must hold: a spare keeps no process alive; one that dies is only a slower start.
+ * Owns: one waiting thread a module. Starting a thread, loading the engine and rehearsing a switchover takes longer than
+ * a whole small migration's downtime and counts in every total time, so the daemon keeps the next one ready.
+ * Must hold: a spare keeps no process alive; one that dies is only a slower start; a thread that is needed at once
+ * rehearses nothing.
  */
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { workerModule } from './worker-module.ts';
+import type { ThreadData } from './worker-port.ts';
 
 const SPARES = new Map<string, Worker>();
+let rehearsals: string | null = null;
+
+/** Where spare threads may rehearse from now on; what an earlier process left there is removed. */
+export function rehearseIn(stateDirectory: string): void {
+  rehearsals = join(stateDirectory, 'rehearsals');
+  rmSync(rehearsals, { recursive: true, force: true });
+}
 
 /** A thread of the module: its first message is its input. */
 export function takeThread(module: string): Worker {
   const spare = SPARES.get(module);
   SPARES.delete(module);
-  const thread = spare ?? new Worker(workerModule(module));
+  const thread = spare ?? startThread(module, { rehearsals: null });
   thread.ref();
   return thread;
 }
@@ -22,7 +33,7 @@ export function takeThread(module: string): Worker {
 /** Makes sure that the next `takeThread` is quick. */
 export function keepSpareThread(module: string): void {
   if (SPARES.has(module)) return;
-  const thread = new Worker(workerModule(module));
+  const thread = startThread(module, { rehearsals });
   thread.unref();
   const forget = () => {
     if (SPARES.get(module) === thread) SPARES.delete(module);
@@ -30,4 +41,8 @@ export function keepSpareThread(module: string): void {
   thread.once('exit', forget);
   thread.once('error', forget);
   SPARES.set(module, thread);
+}
+
+function startThread(module: string, workerData: ThreadData): Worker {
+  return new Worker(workerModule(module), { workerData });
 }

@@ -4,11 +4,19 @@
  * Owns: the messages across the thread's border. Must hold: an order is answered, also when it cannot be carried out.
  */
 import { once } from 'node:events';
-import { parentPort } from 'node:worker_threads';
+import { parentPort, workerData } from 'node:worker_threads';
 import { asGodwitError } from '../base/errors.ts';
 import type { VmSettlement } from './handle.ts';
 import type { MigrationCommand, MigrationEvent } from './progress.ts';
 import type { WorkerOrder, WorkerReport } from './worker-handle.ts';
+
+/** What a thread is started with, before it is known what for. */
+export interface ThreadData {
+  /** A directory to rehearse in; null when there is no time for that. */
+  readonly rehearsals: string | null;
+}
+
+export const { rehearsals: REHEARSALS }: ThreadData = workerData as ThreadData;
 
 /** What this thread is for; it may have been started long before. */
 export async function takeInput<T>(): Promise<T> {

@@ -1,0 +1,179 @@
+/**
+ * What a migration's thread does before it has anything to do: the switchover, with nobody waiting for it.
+ *
+ * Code that runs for the first time has to be compiled and its shapes learned; in a switchover, which every thread goes
+ * through once, that costs more than the work itself, while a VM stands still.
+ * Owns: both sides' way through a switchover with a stand-in for QEMU and a page or two of memory. Must hold: nothing of
+ * it is left, and a rehearsal that fails is only a slower migration.
+ */
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { GodwitError } from '../base/errors.ts';
+import { PAGE_SIZE, type PageRun } from '../base/page.ts';
+import { RamFile } from '../linux/ram-file.ts';
+import { duplicateFd } from '../linux/socket.ts';
+import { GuestMemory } from '../memory/guest-memory.ts';
+import { RamLayout } from '../memory/layout.ts';
+import { loadDeviceState } from '../qemu/device-state-load.ts';
+import { saveDeviceState } from '../qemu/device-state-save.ts';
+import { QmpClient } from '../qemu/qmp.ts';
+import { contVm } from '../qemu/run-state.ts';
+import { StandInQemu } from '../qemu/stand-in.ts';
+import { StateOutlet } from '../qemu/state-outlet.ts';
+import { Pacer } from '../transfer/pacer.ts';
+import { StreamConnection } from '../transfer/stream-connection.ts';
+import type { PeerRole } from '../wire/frame-types.ts';
+import { ConsoleCarrier } from './console-carrier.ts';
+import { DestinationReceiver } from './destination-receiver.ts';
+import { routeFrames, sendControl } from './frame-router.ts';
+import { Journal } from './journal.ts';
+import { PageSender } from './page-sender.ts';
+import { rehearseSteps } from './rehearsed-steps.ts';
+import { NO_MARKS } from './source-report.ts';
+import { sendRest } from './source-switchover.ts';
+import { StateSender } from './state-sender.ts';
+
+/** From the third time on nothing gets quicker. */
+const TIMES = 3;
+const PAGES = 256;
+/** A machine on which it takes longer has other worries. */
+const LIMIT_MS = 2_000;
+const ALL: PageRun[] = [{ first: 0, count: PAGES }];
+
+/** @param directory - of the host daemon; rehearsals of other threads may be in it */
+export async function rehearse(directory: string): Promise<void> {
+  try {
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    for (let i = 0; i < TIMES; i++) {
+      rehearseSteps();
+      await performIn(mkdtempSync(join(directory, 'r')), AbortSignal.timeout(LIMIT_MS));
+    }
+  } catch {
+    // What is wrong will be told by the migration itself.
+  }
+}
+
+async function performIn(stage: string, signal: AbortSignal): Promise<void> {
+  using stack = new DisposableStack();
+  stack.defer(() => rmSync(stage, { recursive: true, force: true }));
+  stack.use(await StandInQemu.open(join(stage, 'qmp')));
+  const qmp = stack.use(await QmpClient.connect(join(stage, 'qmp')));
+  const memory = stack.use(scratchMemory(join(stage, 'ram')));
+  const [source, destination] = await openPair();
+  stack.defer(() => source.destroy());
+  stack.defer(() => destination.destroy());
+  const switchover = performSwitchover({ stage, signal, qmp, memory, source, destination });
+  await Promise.race([switchover, once(signal, 'abort').then(() => signal.throwIfAborted())]);
+}
+
+interface Stage {
+  /** A directory. */
+  readonly stage: string;
+  readonly signal: AbortSignal;
+  readonly qmp: QmpClient;
+  readonly memory: GuestMemory;
+  readonly source: StreamConnection;
+  readonly destination: StreamConnection;
+}
+
+/** As source.ts and destination.ts go through it. */
+async function performSwitchover({ stage, signal, qmp, memory, source, destination }: Stage): Promise<void> {
+  using journal = Journal.create(join(stage, 'journal', 'outgoing.journal'));
+  const load = loadDeviceState(qmp, join(stage, 'load'), { logPath: join(stage, 'log'), signal });
+  const receiver = openReceiver(memory, (part) => load.write(part));
+  await load.ready;
+  const committed = Promise.withResolvers<void>();
+  routeFrames(destination, {
+    binary: (name, payload) => receiver.take(name, payload),
+    control: (message) => {
+      if (message.kind === 'stopped') receiver.takeStopped();
+      if (message.kind === 'stateEnd') receiver.takeStateEnd(message);
+      if (message.kind === 'commit') committed.resolve();
+    },
+  });
+  routeFrames(source, {
+    binary: () => undefined,
+    control: () => {
+      journal.append({ side: 'source', kind: 'committed', epoch: 1 });
+      sendControl(source, { kind: 'commit', epoch: 1 });
+    },
+  });
+  const outlet = await StateOutlet.open(join(stage, 'save'));
+  const state = new StateSender(saveDeviceState(qmp, outlet, { signal }), source);
+  await state.stopped();
+  const pacer = new Pacer(0);
+  await sendRest({
+    guest: { memory, layout: memory.layout, canReturnMemory: false, tracker: { collect: () => ALL } },
+    connection: source,
+    sender: new PageSender(memory, source, pacer),
+    state,
+    pacer,
+    signal,
+    console: new ConsoleCarrier(null),
+    marks: { ...NO_MARKS },
+    clockComparison: { offsetMs: 0, uncertaintyMs: 0 },
+    verify: null,
+    remaining: ALL,
+    announced: null,
+    held: null,
+  });
+  const { state: devices } = await receiver.takeWholeState(false);
+  await load.write(devices);
+  await load.end();
+  await load.loaded;
+  sendControl(destination, { kind: 'loaded', digest: null, loadMs: 1, timings: {} });
+  await committed.promise;
+  await contVm(qmp, { signal });
+}
+
+function openReceiver(memory: GuestMemory, feed: (part: Uint8Array) => Promise<void>): DestinationReceiver {
+  const ignore = (): void => undefined;
+  const receiver = new DestinationReceiver({
+    verify: null,
+    onPages: ignore,
+    onProgress: ignore,
+    onMissing: ignore,
+    openPager: () => {
+      throw new GodwitError('GW_INTERNAL', { reason: 'a page is missing in a rehearsal' });
+    },
+  });
+  const feedState = (part: Uint8Array): void => {
+    feed(part).catch(ignore);
+  };
+  receiver.open({ memory, record: { consoleLogPath: null }, forget: ignore, feedState });
+  return receiver;
+}
+
+function scratchMemory(path: string): GuestMemory {
+  const bytes = PAGES * PAGE_SIZE;
+  // Half of it holds something.
+  writeFileSync(path, Buffer.alloc(bytes / 2, 1));
+  truncateSync(path, bytes);
+  return new GuestMemory(new RamLayout([{ id: 'ram', bytes }]), [RamFile.open(path, bytes)]);
+}
+
+/** Two ends of one TCP connection inside this process. */
+async function openPair(): Promise<[StreamConnection, StreamConnection]> {
+  const server = createServer({ pauseOnConnect: true }).listen(0, '127.0.0.1');
+  try {
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    const accepted = once(server, 'connection') as Promise<[Socket]>;
+    const dialled = connect({ port, host: '127.0.0.1' }).pause();
+    await once(dialled, 'connect');
+    const [answered] = await accepted;
+    if (answered.remotePort !== dialled.localPort)
+      throw new GodwitError('GW_INTERNAL', { reason: 'somebody else called' });
+    return [takeOver(dialled, 'destination'), takeOver(answered, 'source')];
+  } finally {
+    server.close();
+  }
+}
+
+function takeOver(socket: Socket, peerRole: PeerRole): StreamConnection {
+  const fd = duplicateFd((socket as unknown as { _handle: { fd: number } })._handle.fd);
+  socket.destroy();
+  return StreamConnection.fromFd(fd, { peer: 'rehearsal', peerRole, preface: 'seen' });
+}
