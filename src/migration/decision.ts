@@ -9,6 +9,7 @@ import { formatDuration, formatSize } from '../base/units.ts';
 import {
   enoughPages,
   fixedDowntimeMs,
+  lastPagesMs,
   measureRates,
   predictEtaMs,
   type RoundFacts,
@@ -137,7 +138,7 @@ export function explainNoProgress(facts: RoundFacts, rounds: number): string {
 }
 
 function downtimeNow(facts: RoundFacts): number | null {
-  const ms = fixedDowntimeMs(facts) + sendingMs(facts, facts.remainingPages);
+  const ms = fixedDowntimeMs(facts) + lastPagesMs(facts);
   return Number.isFinite(ms) ? ms : null;
 }
 

@@ -33,15 +33,15 @@ export interface DowntimeCosts {
   readonly verifyMs: number;
 }
 
-/** Medians of the prototype (QEMU 7.2, 1 vCPU, virtio devices; docs/kernel.md): saving and loading overlap in part. */
+/** Medians of QEMU 10 with one vCPU and the usual devices (docs/performance.md): saving and loading overlap in part. */
 export const PRIOR_COSTS: DowntimeCosts = {
-  stopMs: 1,
-  collectMs: 1,
-  saveStateMs: 5,
-  stateBytes: 300_000,
-  loadStateMs: 5,
-  commitMs: 3,
-  resumeMs: 2,
+  stopMs: 2,
+  collectMs: 2,
+  saveStateMs: 2,
+  stateBytes: 100_000,
+  loadStateMs: 4,
+  commitMs: 2,
+  resumeMs: 1,
   verifyMs: 0,
 };
 
@@ -66,6 +66,8 @@ export interface RoundFacts {
 
 /** A round costs this much even when it sends nothing: scan, bookkeeping, the pipeline running empty. */
 const ROUND_OVERHEAD_MS = 3;
+/** Between the decision and the stop the VM runs on, and at full speed: a slowed vCPU would keep the stop waiting. */
+const UNTIL_STOP_MS = 4;
 /** Fewer pages than this say little about bytes per page or pages per second. */
 const MIN_SAMPLE_PAGES = 64;
 /** A prediction over more rounds than this says nothing. */
@@ -102,6 +104,16 @@ export function sendingMs(facts: RoundFacts, pages: number): number {
   const rate = usableRate(facts);
   if (pages === 0) return 0;
   return rate > 0 ? (pages * bytesPerPage(facts) * 1000) / rate : Number.POSITIVE_INFINITY;
+}
+
+/** Milliseconds that sending the last pages takes if the VM is stopped now; infinite while nothing is known of the link. */
+export function lastPagesMs(facts: RoundFacts): number {
+  return sendingMs(facts, facts.remainingPages + writtenUntilStop(facts));
+}
+
+function writtenUntilStop({ rounds }: RoundFacts): number {
+  const fastest = Math.max(0, ...rounds.map(({ dirtyPages, ms }) => dirtyPages / Math.max(ms, 1)));
+  return fastest * UNTIL_STOP_MS;
 }
 
 /** Downtime without any last page: what post-copy takes. */
@@ -154,5 +166,5 @@ export function slowedRate(facts: RoundFacts, percent: number): number {
 export function enoughPages(facts: RoundFacts): number {
   const perPageMs = sendingMs(facts, 1);
   const roomMs = Math.max(MIN_PAGES_MS, facts.options.maxDowntimeMs - fixedDowntimeMs(facts));
-  return Number.isFinite(perPageMs) ? Math.floor(roomMs / perPageMs) : 0;
+  return Number.isFinite(perPageMs) ? Math.max(0, Math.floor(roomMs / perPageMs - writtenUntilStop(facts))) : 0;
 }

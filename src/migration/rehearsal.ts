@@ -10,7 +10,7 @@ import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
-import { GodwitError } from '../base/errors.ts';
+import { asGodwitError, GodwitError } from '../base/errors.ts';
 import { PAGE_SIZE, type PageRun } from '../base/page.ts';
 import { RamFile } from '../linux/ram-file.ts';
 import { duplicateFd } from '../linux/socket.ts';
@@ -42,16 +42,20 @@ const PAGES = 256;
 const LIMIT_MS = 2_000;
 const ALL: PageRun[] = [{ first: 0, count: PAGES }];
 
-/** @param directory - of the host daemon; rehearsals of other threads may be in it */
-export async function rehearse(directory: string): Promise<void> {
+/**
+ * @param directory - of the host daemon; rehearsals of other threads may be in it
+ * @returns what ended it early; whoever migrates need not care
+ */
+export async function rehearse(directory: string): Promise<GodwitError | undefined> {
   try {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
     for (let i = 0; i < TIMES; i++) {
       rehearseSteps();
       await performIn(mkdtempSync(join(directory, 'r')), AbortSignal.timeout(LIMIT_MS));
     }
-  } catch {
-    // What is wrong will be told by the migration itself.
+    return undefined;
+  } catch (error) {
+    return asGodwitError(error);
   }
 }
 
