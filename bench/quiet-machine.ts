@@ -4,13 +4,14 @@
  * Owns: memory that was touched before, until it is disposed of. Must hold: it changes nothing that outlives the bench,
  * and gives every system the same.
  */
-import { readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, statfsSync, truncateSync, writeFileSync } from 'node:fs';
 import { freemem, setPriority } from 'node:os';
+import { dirname } from 'node:path';
 import { RamFile } from '../src/linux/ram-file.ts';
 
 /** Two guests, two daemons and the bench, with room to spare. */
 const WARM_BYTES = 6 * 2 ** 30;
-/** Blocks of 4 MiB and more are what a hypervisor is told of. */
+/** Blocks of 8 MiB are what a hypervisor is told of here. */
 const BLOCK_BYTES = 2 ** 20;
 const KEPT_BYTES = 4096;
 const BALLOON_DRIVER = '/sys/bus/virtio/drivers/virtio_balloon';
@@ -37,7 +38,7 @@ export function losesFreeMemory(): boolean {
  * @param path - of a file on tmpfs, made here; it has no name any more when this returns
  */
 export function warmMemory(path: string): Disposable {
-  const bytes = Math.floor(Math.min(WARM_BYTES, freemem() / 2) / BLOCK_BYTES) * BLOCK_BYTES;
+  const bytes = Math.floor(Math.min(WARM_BYTES, freemem() / 2, roomAt(dirname(path)) / 2) / BLOCK_BYTES) * BLOCK_BYTES;
   writeFileSync(path, '');
   truncateSync(path, bytes);
   const file = RamFile.open(path, bytes);
@@ -48,9 +49,19 @@ export function warmMemory(path: string): Disposable {
   return file;
 }
 
+function roomAt(directory: string): number {
+  const { bavail, bsize } = statfsSync(directory);
+  return bavail * bsize;
+}
+
 /** The bench's own compiler and collector threads come after what is measured. Its main thread's children inherit that one's. */
 export function lowerHelperThreads(): void {
   for (const tid of readdirSync('/proc/self/task').map(Number)) {
-    if (tid !== process.pid) setPriority(tid, HELPER_NICE);
+    if (tid === process.pid) continue;
+    try {
+      setPriority(tid, HELPER_NICE);
+    } catch {
+      // It has ended meanwhile.
+    }
   }
 }

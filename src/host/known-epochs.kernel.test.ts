@@ -66,6 +66,7 @@ describe('a VM that was here', () => {
     expect(offer(trial, 2, { uuid: UUID.replace('7b', '8c') })).toMatchObject({ kind: 'admitted' });
     expect(offer(trial, 2, { createdAt: CREATED_AT + 1 })).toMatchObject({ kind: 'admitted' });
     expect(offer(trial, 2, { createdAt: CREATED_AT - 1 })).toMatchObject({ kind: 'refused' });
+    expect(offer(trial, 99, { createdAt: CREATED_AT - 1 })).toMatchObject({ kind: 'refused' });
   });
 
   test('is known from its arrival on', async () => {

@@ -78,7 +78,7 @@ export class KnownEpochs {
 
 /** Of a VM that was created later every epoch is newer. */
 function isNewer(a: Known, b: Known): boolean {
-  return a.createdAt > b.createdAt || a.epoch > b.epoch;
+  return a.createdAt === b.createdAt ? a.epoch > b.epoch : a.createdAt > b.createdAt;
 }
 
 function readKnown(path: string): Known | undefined {

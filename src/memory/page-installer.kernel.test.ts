@@ -38,17 +38,4 @@ requireCapability('kernel', 'cc')('a page installer', () => {
       expect([read(memory, 2), read(memory, 9), installer.remaining]).toEqual([7, 0, 1]);
     });
   });
-
-  test('installs a page again that was announced again', async () => {
-    await withInstaller((installer, memory) => {
-      const runs = [{ first: 2, count: 1 }];
-      installer.expect(runs);
-      installer.install(runs, page(7));
-      memory.punch(runs[0]!);
-      expect(installer.expect(runs)).toBe(1);
-      expect(installer.remaining).toBe(1);
-      expect(installer.install(runs, page(9))).toBe(1);
-      expect([read(memory, 2), installer.remaining]).toEqual([9, 0]);
-    });
-  });
 });

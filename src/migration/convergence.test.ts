@@ -138,8 +138,7 @@ describe('simulated VMs', () => {
 describe('decide', () => {
   test('finishes exactly when the rest and the fixed costs fit the limit', () => {
     const fixedMs = 13 + 100_000 / (LINK * 4.112);
-    // The VM writes as much as is left in 30 ms, and goes on writing for 4 ms until it stands still.
-    const fitting = Math.floor(((50 - fixedMs) * (LINK / 1000)) / (1 + 4 / 30));
+    const fitting = Math.floor((50 - fixedMs) * (LINK / 1000));
     // The last round left as much as the one before it: another one makes nothing cheaper.
     const round = { sentPages: fitting, sentBytes: fitting * 4112, skippedPages: 0, ms: 30, dirtyPages: fitting };
     const rounds = [1, 2].map((number) => ({ number, ...round }));

@@ -19,7 +19,6 @@ import { type Decision, explainNoProgress, finish, giveUp, nextRound, postCopy }
 import {
   enoughPages,
   fixedDowntimeMs,
-  lastPagesMs,
   type MeasuredRound,
   MIN_PAGES_MS,
   measureRates,
@@ -93,15 +92,16 @@ function checkDeadline(facts: RoundFacts): Decision | null {
 }
 
 function checkFinish(facts: RoundFacts): Decision | null {
+  const pagesMs = sendingMs(facts, facts.remainingPages);
   const roomMs = facts.options.maxDowntimeMs - fixedDowntimeMs(facts);
-  if (lastPagesMs(facts) <= roomMs) {
+  if (pagesMs <= roomMs) {
     return isCheaperLater(facts)
       ? nextRound(facts, facts.throttlePercent, 'V3-cheaper')
       : finish(facts, 'V3-threshold');
   }
   // Post-copy keeps the limit better than last pages do, so auto does not stretch it.
   const stretches = facts.options.mode === 'pre-copy' || !facts.canPostCopy || facts.remainingPages === 0;
-  return stretches && sendingMs(facts, facts.remainingPages) <= MIN_PAGES_MS ? finish(facts, 'V3-fixed-costs') : null;
+  return stretches && pagesMs <= MIN_PAGES_MS ? finish(facts, 'V3-fixed-costs') : null;
 }
 
 /** A round takes no longer than the downtime that it saves would; that a round leaves little was seen before it is hoped for. */

@@ -9,7 +9,6 @@ import { formatDuration, formatSize } from '../base/units.ts';
 import {
   enoughPages,
   fixedDowntimeMs,
-  lastPagesMs,
   measureRates,
   predictEtaMs,
   type RoundFacts,
@@ -138,7 +137,7 @@ export function explainNoProgress(facts: RoundFacts, rounds: number): string {
 }
 
 function downtimeNow(facts: RoundFacts): number | null {
-  const ms = fixedDowntimeMs(facts) + lastPagesMs(facts);
+  const ms = fixedDowntimeMs(facts) + sendingMs(facts, facts.remainingPages);
   return Number.isFinite(ms) ? ms : null;
 }
 

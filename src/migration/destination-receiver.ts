@@ -169,9 +169,7 @@ export class DestinationReceiver {
     const { runs } = this.#missingList;
     this.#missingList = undefined;
     if (runs.length > 0) this.#port.onMissing(runs);
-    // What the pager has put in place is not in the list of what was received.
-    if (this.#pager) guest.forget(runs);
-    else this.#forget(guest, runs);
+    this.#forget(guest, runs);
     this.#pager ??= this.#port.openPager();
     this.#pager.expect(runs);
   }

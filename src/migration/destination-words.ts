@@ -37,8 +37,9 @@ export function hearSource(message: ControlMessage): SourceMessage | undefined {
     case 'commit':
       return message;
     case 'abort':
-    case 'failed':
       return { ...message, error: GodwitError.fromBody(message.error).toBody() };
+    case 'failed':
+      return { kind: 'failed', error: GodwitError.fromBody(message.error).toBody() };
     case 'release':
     case 'offer':
       return { kind: message.kind };
@@ -82,7 +83,7 @@ export function sayToSource(
       };
     case 'refused':
     case 'failed':
-      return { kind: message.kind, error: toWireError(GodwitError.fromBody(message.error)) };
+      return { ...message, error: toWireError(GodwitError.fromBody(message.error)) };
     default:
       return message;
   }

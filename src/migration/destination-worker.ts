@@ -8,7 +8,7 @@ import type { DestinationFacts } from './destination-facts.ts';
 import { Journal, journalPath } from './journal.ts';
 import type { DestinationRecovery } from './journal-facts.ts';
 import { rehearse } from './rehearsal.ts';
-import { obeyOrders, REHEARSALS, takeInput, WORKER_PORT } from './worker-port.ts';
+import { obeyOrders, REHEARSAL, takeInput, WORKER_PORT } from './worker-port.ts';
 
 export interface DestinationWorkerInput {
   readonly facts: DestinationFacts;
@@ -17,8 +17,9 @@ export interface DestinationWorkerInput {
   readonly recovery: DestinationRecovery | null;
 }
 
-if (REHEARSALS !== null) await rehearse(REHEARSALS);
+const unrehearsed = REHEARSAL === null ? undefined : await rehearse(REHEARSAL);
 const { facts, fd, recovery } = await takeInput<DestinationWorkerInput>();
+if (unrehearsed) WORKER_PORT.emit({ kind: 'noted', level: 'warn', text: unrehearsed });
 const path = journalPath(facts.stateDirectory, facts.offer.migrationId, 'incoming');
 const journal = recovery ? Journal.reopen(path) : Journal.create(path);
 const migration = new DestinationMigration(facts, journal, WORKER_PORT);

@@ -66,8 +66,6 @@ export interface RoundFacts {
 
 /** A round costs this much even when it sends nothing: scan, bookkeeping, the pipeline running empty. */
 const ROUND_OVERHEAD_MS = 3;
-/** Between the decision and the stop the VM runs on, and at full speed: a slowed vCPU would keep the stop waiting. */
-const UNTIL_STOP_MS = 4;
 /** Fewer pages than this say little about bytes per page or pages per second. */
 const MIN_SAMPLE_PAGES = 64;
 /** A prediction over more rounds than this says nothing. */
@@ -104,16 +102,6 @@ export function sendingMs(facts: RoundFacts, pages: number): number {
   const rate = usableRate(facts);
   if (pages === 0) return 0;
   return rate > 0 ? (pages * bytesPerPage(facts) * 1000) / rate : Number.POSITIVE_INFINITY;
-}
-
-/** Milliseconds that sending the last pages takes if the VM is stopped now; infinite while nothing is known of the link. */
-export function lastPagesMs(facts: RoundFacts): number {
-  return sendingMs(facts, facts.remainingPages + writtenUntilStop(facts));
-}
-
-function writtenUntilStop({ rounds }: RoundFacts): number {
-  const fastest = Math.max(0, ...rounds.map(({ dirtyPages, ms }) => dirtyPages / Math.max(ms, 1)));
-  return fastest * UNTIL_STOP_MS;
 }
 
 /** Downtime without any last page: what post-copy takes. */
@@ -166,5 +154,5 @@ export function slowedRate(facts: RoundFacts, percent: number): number {
 export function enoughPages(facts: RoundFacts): number {
   const perPageMs = sendingMs(facts, 1);
   const roomMs = Math.max(MIN_PAGES_MS, facts.options.maxDowntimeMs - fixedDowntimeMs(facts));
-  return Number.isFinite(perPageMs) ? Math.max(0, Math.floor(roomMs / perPageMs - writtenUntilStop(facts))) : 0;
+  return Number.isFinite(perPageMs) ? Math.floor(roomMs / perPageMs) : 0;
 }

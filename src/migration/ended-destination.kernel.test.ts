@@ -100,8 +100,8 @@ describe('a source that comes back after the migration has ended here', () => {
   });
 
   test('hears that the VM is lost', async () => {
-    expect(await ask(lost, COMMIT)).toMatchObject({ kind: 'failed', error: { code: 'GW_QEMU_GONE' } });
-    expect(await ask(lost, { kind: 'failed', error: ERROR })).toMatchObject({ kind: 'failed' });
+    expect(await ask(lost, COMMIT)).toMatchObject({ kind: 'failed', owned: true, error: { code: 'GW_QEMU_GONE' } });
+    expect(await ask(lost, { kind: 'failed', owned: false, error: ERROR })).toMatchObject({ kind: 'failed' });
   });
 
   test('hears that its abort was heard', async () => {

@@ -13,7 +13,7 @@ import { explainBlockers, findFit, memoryOf, placeOf } from './fit.ts';
 import type { IncomingPolicy, MigrationHandle, MigrationListener, OutgoingInput } from './handle.ts';
 import { listen, type Screening } from './listener.ts';
 import { findJournalOf, findThread } from './sessions.ts';
-import { keepSpareThread, rehearseIn } from './spare-threads.ts';
+import { endSpareThreads, keepSpareThread, rehearseIn } from './spare-threads.ts';
 import { startDestinationThread, startSourceThread } from './threads.ts';
 
 const MIGRATION_THREADS: readonly string[] = ['source-worker', 'destination-worker'];
@@ -56,7 +56,13 @@ export async function listenForMigrations(options: {
   });
   rehearseIn(policy.stateDirectory);
   for (const module of MIGRATION_THREADS) keepSpareThread(module);
-  return listener;
+  return {
+    ...listener,
+    close: async () => {
+      await endSpareThreads();
+      await listener.close();
+    },
+  };
 }
 
 /** Whether the VM of an offer may come: it must fit, and the daemon must let it in. Of a mere check nothing is left. */

@@ -43,10 +43,15 @@ export function receiveFailed(state: DestinationState, error: ErrorBody): Destin
     case 'failed':
     case 'cancelled':
     case 'lost':
-      return stepped(state, { kind: 'send', message: { kind: 'failed', error: state.error } });
+      return stepped(state, sayFailed(state));
     default:
       return refused(state.phase, 'failed');
   }
+}
+
+/** The answer to whoever asks again. */
+export function sayFailed({ phase, error }: Extract<DestinationState, { error: ErrorBody }>): DestinationEffect {
+  return { kind: 'send', message: { kind: 'failed', owned: phase === 'lost', error } };
 }
 
 /** QEMU has ended. */
@@ -67,7 +72,7 @@ export function cleanUp(
   const effects: DestinationEffect[] = [{ kind: 'discardGuest' }, recordEnd(outcome, error)];
   if (why === 'refused') effects.push({ kind: 'send', message: { kind: 'refused', error } });
   if (why === 'aborted') effects.push({ kind: 'send', message: { kind: 'aborted' } });
-  if (why === 'here') effects.push({ kind: 'send', message: { kind: 'failed', error } });
+  if (why === 'here') effects.push({ kind: 'send', message: { kind: 'failed', owned: false, error } });
   effects.push(finish(outcome, error));
   return stepped({ ...identityOf(state), phase: advanceTo(state, phase), error }, ...effects);
 }
@@ -78,7 +83,7 @@ function lose(state: DestinationState, error: ErrorBody, ...first: DestinationEf
     { ...identityOf(state), phase: advanceTo(state, 'lost'), error },
     ...first,
     recordEnd('lost', error),
-    { kind: 'send', message: { kind: 'failed', error } },
+    { kind: 'send', message: { kind: 'failed', owned: true, error } },
     finish('lost', lossOf(state.vm, error)),
   );
 }

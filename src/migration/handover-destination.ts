@@ -7,7 +7,7 @@
  * end of QEMU itself ends the waiting. The destination never dials; a repeated message gets the answer of today.
  */
 import { type DestinationEffect, type HandoverIdentity, refused, type SourceMessage, stepped } from './handover.ts';
-import { cleanUp, loseGuest, receiveAbort, receiveFailed } from './handover-destination-farewell.ts';
+import { cleanUp, loseGuest, receiveAbort, receiveFailed, sayFailed } from './handover-destination-farewell.ts';
 import {
   advanceTo,
   type DestinationEvent,
@@ -120,7 +120,7 @@ function receiveCommit(state: DestinationState, epoch: number): DestinationStep 
     case 'failed':
     case 'cancelled':
     case 'lost':
-      return stepped(state, { kind: 'send', message: { kind: 'failed', error: state.error } });
+      return stepped(state, sayFailed(state));
     default:
       return refused(state.phase, 'commit');
   }

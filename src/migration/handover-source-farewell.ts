@@ -6,7 +6,7 @@
  * effects. Must hold: an abort is owed until the destination has answered, once it may hold a loaded VM.
  */
 import type { ErrorBody } from '../base/errors.ts';
-import { type DestinationMessage, lossOf, refused, type SourceEffect, stepped } from './handover.ts';
+import { type DestinationMessage, lossOf, orphanOf, refused, type SourceEffect, stepped } from './handover.ts';
 import {
   advanceTo,
   type BeforeCommit,
@@ -71,6 +71,20 @@ export function bury(state: Farewell): SourceStep {
     { kind: 'discardGuest' },
     recordEnd('lost'),
     finish('lost', lossOf(vm, error)),
+  );
+}
+
+/**
+ * The destination was given the VM and could not take it: there it never ran and never will. Here it is, as it was at
+ * the stop. What was given away is not taken back by itself: a person decides.
+ */
+export function keep({ vm, error, ...state }: Farewell): SourceStep {
+  const outcome = 'lost';
+  return stepped(
+    { ...state, vm, error, owed: false },
+    { kind: 'keepGuest' },
+    recordEnd(outcome),
+    finish(outcome, orphanOf(vm, error)),
   );
 }
 

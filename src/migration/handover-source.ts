@@ -6,7 +6,7 @@
  */
 import { type ErrorBody, GodwitError } from '../base/errors.ts';
 import { type DestinationMessage, type HandoverIdentity, refused, type SourceEffect, stepped } from './handover.ts';
-import { bury, farewell, loseGuest, receiveFarewell, release, takeBack } from './handover-source-farewell.ts';
+import { bury, farewell, keep, loseGuest, receiveFarewell, release, takeBack } from './handover-source-farewell.ts';
 import {
   advanceTo,
   commonPart,
@@ -82,8 +82,10 @@ function receiveGivenAway(state: GivenAway, message: DestinationMessage): Source
     }
     case 'allPresent':
       return release(state);
-    case 'failed':
-      return bury({ ...commonPart(state), phase: advanceTo(state, 'lost'), owed: true, error: message.error });
+    case 'failed': {
+      const end = message.owned ? bury : keep;
+      return end({ ...commonPart(state), phase: advanceTo(state, 'lost'), owed: true, error: message.error });
+    }
     case 'unknown':
       // Another host at that address, or one that lost its disk. The VM may run elsewhere: only asking again is safe.
       return stepped({ ...state, connected: false }, { kind: 'redial' });
@@ -98,7 +100,6 @@ function switchOver(state: SourceState, decision: Extract<SourceEvent, { kind: '
   const effects: SourceEffect[] = [
     { kind: 'writeJournal', record: { side: 'source', kind: 'stopping', wasRunning, pagesMissing } },
     { kind: 'send', message: { kind: 'switchover', wasRunning, pagesMissing } },
-    { kind: 'unthrottle' },
   ];
   if (wasRunning) effects.push({ kind: 'stopGuest' });
   effects.push({ kind: 'sendRest', pagesMissing });

@@ -293,7 +293,7 @@ test('no sequence of events makes the source both commit and resume', () => {
     { kind: 'received', message: { kind: 'aborted' } } as const,
     { kind: 'received', message: { kind: 'resumed', resumedAtMs: 1 } } as const,
     { kind: 'received', message: { kind: 'allPresent' } } as const,
-    { kind: 'received', message: { kind: 'failed', error: ERROR } } as const,
+    { kind: 'received', message: { kind: 'failed', owned: true, error: ERROR } } as const,
     { kind: 'received', message: { kind: 'unknown' } } as const,
     { kind: 'switchoverDecided', wasRunning: true, pagesMissing: true } as const,
     { kind: 'cancelled' } as const,

@@ -50,7 +50,8 @@ export type DestinationMessage =
   | { readonly kind: 'resumed'; readonly resumedAtMs: number | null }
   | { readonly kind: 'allPresent' }
   | { readonly kind: 'aborted' }
-  | { readonly kind: 'failed'; readonly error: ErrorBody }
+  /** `owned`: the VM was this host's and may have run here. If not, it never will. */
+  | { readonly kind: 'failed'; readonly owned: boolean; readonly error: ErrorBody }
   /** This host's journal knows no such migration. */
   | { readonly kind: 'unknown' };
 
@@ -112,6 +113,12 @@ export function lossOf(vm: string, reason: ErrorBody): ErrorBody {
   return { ...reason, message: `VM ${vm} is lost after it was given away: ${reason.message}` };
 }
 
+/** What the report says of a VM that was given away and not taken: there is no owner, and nothing of it is lost. */
+export function orphanOf(vm: string, reason: ErrorBody): ErrorBody {
+  const kept = 'it never ran there, and is kept paused at the source as it was at the stop';
+  return { ...reason, message: `VM ${vm} was given away and not taken (${reason.message}): ${kept}` };
+}
+
 /** Effects that both sides know. */
 export type SharedEffect<Message, Record> =
   | { readonly kind: 'writeJournal'; readonly record: Record }
@@ -128,13 +135,14 @@ export type SourceEffect =
   | SharedEffect<SourceMessage, SourceRecord>
   /** Send the offer again after a pause. */
   | { readonly kind: 'offerLater' }
-  /** Let the vCPUs run at full speed (S6), while the guest runs: QMP `stop` is slow under a quota. */
-  | { readonly kind: 'unthrottle' }
+  /** Stop the VM, with its vCPUs at full speed when they are asked to stop (S6). */
   | { readonly kind: 'stopGuest' }
   /** Send the last pages, or the list of those that are missing, and the device state. */
   | { readonly kind: 'sendRest'; readonly pagesMissing: boolean }
   /** Answer the destination's page requests and push pages; may begin as soon as the list was sent. */
   | { readonly kind: 'servePages' }
+  /** Leave this host's QEMU of the VM paused, and say how a person takes the VM back. */
+  | { readonly kind: 'keepGuest' }
   /** Lift the throttle, stop tracking, forget the copy; then `cont` if `resume` says so. */
   | { readonly kind: 'rollBack'; readonly resume: boolean }
   /** Dial the destination, with backoff and without end, until it answers; then give `connected`. */

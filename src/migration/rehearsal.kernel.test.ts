@@ -1,32 +1,41 @@
-import { existsSync, readdirSync, writeFileSync } from 'node:fs';
+import { readdirSync, rmSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { requireCapability } from '../../test/support/capability.ts';
 import { TempDirectory } from '../../test/support/temp-directory.ts';
+import { waitUntil } from '../../test/support/wait-until.ts';
 import { rehearse } from './rehearsal.ts';
-import { keepSpareThread, rehearseIn, takeThread } from './spare-threads.ts';
+import { endSpareThreads, keepSpareThread, rehearseIn } from './spare-threads.ts';
 
 requireCapability('kernel')('a rehearsal', () => {
+  const needed = new Int32Array(new SharedArrayBuffer(4));
+
   test('comes to its end, and nothing of it is left', async () => {
     using directory = new TempDirectory();
-    expect(await rehearse(directory.join('rehearsals'))).toBeUndefined();
-    expect(readdirSync(directory.join('rehearsals'))).toEqual([]);
+    expect(await rehearse({ directory: directory.path, needed })).toBeUndefined();
+    expect(readdirSync(directory.path)).toEqual([]);
   });
 
   test('tells why it could not', async () => {
     using directory = new TempDirectory();
-    writeFileSync(directory.join('file'), '');
-    const error = await rehearse(directory.join('file', 'rehearsals'));
-    expect(error?.message).toContain('ENOTDIR');
+    const error = await rehearse({ directory: directory.join('gone'), needed });
+    expect(error).toContain('could not be rehearsed');
+    expect(error).toContain('ENOENT');
   });
 
-  test('is what a spare thread does, and what a daemon left is removed by the next', async () => {
+  test('does not begin in a thread that is needed', async () => {
+    const hurry = new Int32Array(new SharedArrayBuffer(4)).fill(1);
+    expect(await rehearse({ directory: '/nowhere', needed: hurry })).toBeUndefined();
+  });
+
+  test('is what a spare thread does; what an earlier daemon left is gone', async () => {
     using directory = new TempDirectory();
     rehearseIn(directory.path);
     keepSpareThread('source-worker');
-    const thread = takeThread('source-worker');
-    while (!existsSync(directory.join('rehearsals'))) await new Promise((resolve) => setTimeout(resolve, 5));
-    await thread.terminate();
+    await waitUntil('it rehearses', () => readdirSync(directory.join('rehearsals')).length > 0);
+    await endSpareThreads();
     rehearseIn(directory.path);
-    expect(existsSync(directory.join('rehearsals'))).toBe(false);
+    expect(readdirSync(directory.join('rehearsals'))).toEqual([]);
+    rmSync(directory.join('rehearsals'), { recursive: true });
+    await endSpareThreads();
   });
 });

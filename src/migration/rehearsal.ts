@@ -7,7 +7,7 @@
  * it is left, and a rehearsal that fails is only a slower migration.
  */
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { asGodwitError, GodwitError } from '../base/errors.ts';
@@ -34,6 +34,9 @@ import { rehearseSteps } from './rehearsed-steps.ts';
 import { NO_MARKS } from './source-report.ts';
 import { sendRest } from './source-switchover.ts';
 import { StateSender } from './state-sender.ts';
+import type { ThreadData } from './worker-port.ts';
+
+type Rehearsal = NonNullable<ThreadData['rehearsal']>;
 
 /** From the third time on nothing gets quicker. */
 const TIMES = 3;
@@ -43,33 +46,37 @@ const LIMIT_MS = 2_000;
 const ALL: PageRun[] = [{ first: 0, count: PAGES }];
 
 /**
- * @param directory - of the host daemon; rehearsals of other threads may be in it
- * @returns what ended it early; whoever migrates need not care
+ * @param directory - is there; rehearsals of other threads may be in it
+ * @param needed - [0] turns to 1 when the thread is needed: then nothing is begun any more
+ * @returns what went wrong, for whom it may concern; the thread is as good as one that has not rehearsed
  */
-export async function rehearse(directory: string): Promise<GodwitError | undefined> {
+export async function rehearse({ directory, needed }: Rehearsal): Promise<string | undefined> {
+  const signal = AbortSignal.timeout(LIMIT_MS);
   try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
-    for (let i = 0; i < TIMES; i++) {
+    for (let i = 0; i < TIMES && Atomics.load(needed, 0) === 0; i++) {
       rehearseSteps();
-      await performIn(mkdtempSync(join(directory, 'r')), AbortSignal.timeout(LIMIT_MS));
+      await performIn(mkdtempSync(join(directory, 'r')), signal);
     }
     return undefined;
   } catch (error) {
-    return asGodwitError(error);
+    return `The switchover could not be rehearsed and will take longer: ${asGodwitError(error).message}`;
   }
 }
 
 async function performIn(stage: string, signal: AbortSignal): Promise<void> {
   using stack = new DisposableStack();
   stack.defer(() => rmSync(stage, { recursive: true, force: true }));
+  await Promise.race([perform(stage, stack, signal), once(signal, 'abort').then(() => signal.throwIfAborted())]);
+}
+
+async function perform(stage: string, stack: DisposableStack, signal: AbortSignal): Promise<void> {
   stack.use(await StandInQemu.open(join(stage, 'qmp')));
-  const qmp = stack.use(await QmpClient.connect(join(stage, 'qmp')));
+  const qmp = stack.use(await QmpClient.connect(join(stage, 'qmp'), { signal }));
   const memory = stack.use(scratchMemory(join(stage, 'ram')));
   const [source, destination] = await openPair();
   stack.defer(() => source.destroy());
   stack.defer(() => destination.destroy());
-  const switchover = performSwitchover({ stage, signal, qmp, memory, source, destination });
-  await Promise.race([switchover, once(signal, 'abort').then(() => signal.throwIfAborted())]);
+  await performSwitchover({ stage, signal, qmp, memory, source, destination });
 }
 
 interface Stage {

@@ -1,13 +1,15 @@
 /**
  * The messages of a switchover and the steps of the handover, gone through for practice; see rehearsal.ts.
  *
- * Must hold: everything that is on the path of the downtime is here: a schema that is compiled at its first use costs
- * a millisecond.
+ * Must hold: every message and step on the path of the downtime is here: a schema that is compiled at its first use
+ * costs a millisecond.
  */
+import { GodwitError } from '../base/errors.ts';
 import { FrameType } from '../wire/frame-types.ts';
 import { FRAME_HEADER_BYTES } from '../wire/limits.ts';
 import { decodeControl, encodeControl } from '../wire/message-codec.ts';
 import type { ControlMessage } from '../wire/messages.ts';
+import type { Effect, Step } from './handover.ts';
 import { startDestination, stepDestination } from './handover-destination.ts';
 import type { DestinationEvent } from './handover-destination-state.ts';
 import { startSource, stepSource } from './handover-source.ts';
@@ -59,13 +61,16 @@ export function rehearseSteps(): void {
     }
     let { state: source } = startSource(IDENTITY);
     for (const event of SOURCE_EVENTS) {
-      const step = stepSource(source, event);
-      if (step.kind === 'stepped') source = step.state;
+      source = accepted(stepSource(source, event)).state;
     }
     let { state: destination } = startDestination(IDENTITY);
     for (const event of DESTINATION_EVENTS) {
-      const step = stepDestination(destination, event);
-      if (step.kind === 'stepped') destination = step.state;
+      destination = accepted(stepDestination(destination, event)).state;
     }
   }
+}
+
+function accepted<State, E extends Effect>(step: Step<State, E>): Extract<Step<State, E>, { kind: 'stepped' }> {
+  if (step.kind === 'stepped') return step;
+  throw new GodwitError('GW_PHASE_REFUSED', { phase: step.phase, event: step.event });
 }

@@ -74,11 +74,8 @@ export async function sendRest(port: SwitchoverPort, clock: Clock = SYSTEM_CLOCK
     const first = port.held ? [] : unite(port, port.remaining, port.guest.tracker.collect());
     const held = port.held && (await heldNow(port, port.held));
     const lastPages = port.announced ? 0 : await sendPages(port, first);
-    let missing: readonly PageRun[] = [];
-    if (port.announced) {
-      missing = await sendMissing(port, port.announced, held ? held.runs : first);
-      await sendReadWhileLoading(port, missing);
-    }
+    // While QEMU saves.
+    let missing = port.announced ? await sendMissing(port, port.announced, held ? held.runs : first) : [];
     marks.lastPagesAtMs = clock.wallMs();
     await proceeding;
     const stateBytes = await port.state.sent;
@@ -86,6 +83,7 @@ export async function sendRest(port: SwitchoverPort, clock: Clock = SYSTEM_CLOCK
     const late = held ? appearedSince(port, held) : port.guest.tracker.collect();
     const latePages = port.announced ? 0 : await sendPages(port, late);
     if (port.announced) missing = await sendMissing(port, missing, late);
+    await sendReadWhileLoading(port, missing);
     const digestFromMs = clock.nowMs();
     const digest = port.verify ? digestOf(port, subtractRuns(allPages(port), missing)) : null;
     const missingDigest = port.verify && missing.length > 0 ? digestOf(port, missing) : null;
@@ -129,7 +127,10 @@ function appearedSince({ guest: { memory } }: SwitchoverPort, held: HeldPages): 
   return holdsTheSame(memory, held) ? [] : subtractRuns(memory.dataRuns(), held.runs);
 }
 
-/** They stay on the list of missing pages, and come once more with the others. */
+/**
+ * After the last list, so that none of them is outdated when it is read. They stay on the list of missing pages, and come
+ * once more with the others.
+ */
 async function sendReadWhileLoading(port: SwitchoverPort, missing: readonly PageRun[]): Promise<void> {
   const isMissing = (page: number): boolean =>
     missing.some(({ first, count }) => page >= first && page < first + count);

@@ -47,7 +47,14 @@ export class SourceTransfer {
   /** QEMU stops the VM when it has sent what can be sent before. */
   async stopGuest(): Promise<void> {
     becomeUrgent();
-    const stoppedAtMs = await this.#saveState().stopped();
+    const { guest, throttleClock } = this.#parts;
+    const state = this.#saveState();
+    // Not before: at full speed it would write what the limit has no room for. Not later: a slowed vCPU is slow to stop.
+    state.onStopping(() => {
+      guest.unthrottle();
+      throttleClock.set(0);
+    });
+    const stoppedAtMs = await state.stopped();
     this.#parts.report.marks.stoppedAtMs = stoppedAtMs ?? SYSTEM_CLOCK.wallMs();
   }
 

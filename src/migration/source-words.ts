@@ -16,8 +16,9 @@ import type { DestinationMessage, SourceMessage } from './handover.ts';
 export function hearDestination(message: ControlMessage): DestinationMessage | undefined {
   switch (message.kind) {
     case 'refused':
+      return { kind: 'refused', error: GodwitError.fromBody(message.error).toBody() };
     case 'failed':
-      return { kind: message.kind, error: GodwitError.fromBody(message.error).toBody() };
+      return { ...message, error: GodwitError.fromBody(message.error).toBody() };
     case 'loaded':
       return { kind: 'loaded' };
     case 'ready':
@@ -36,5 +37,6 @@ export function hearDestination(message: ControlMessage): DestinationMessage | u
 /** All but those that describe the VM: source-offer.ts, and the switchover with its history. */
 export function sayToDestination(message: Exclude<SourceMessage, { kind: 'offer' | 'switchover' }>): ControlMessage {
   if (!('error' in message)) return message;
-  return { ...message, error: toWireError(GodwitError.fromBody(message.error)) };
+  const error = toWireError(GodwitError.fromBody(message.error));
+  return message.kind === 'failed' ? { kind: 'failed', owned: false, error } : { ...message, error };
 }

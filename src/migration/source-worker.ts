@@ -21,7 +21,7 @@ import type { SourceFacts } from './source-facts.ts';
 import { blockedBy, SourceGuest } from './source-guest.ts';
 import { newSessionKey } from './source-offer.ts';
 import { type VmRecord, vmPaths } from './vm-record.ts';
-import { obeyOrders, REHEARSALS, takeInput, WORKER_PORT } from './worker-port.ts';
+import { obeyOrders, REHEARSAL, takeInput, WORKER_PORT } from './worker-port.ts';
 
 export interface SourceWorkerInput extends OutgoingInput {
   /** When the migration was asked for, Unix milliseconds. */
@@ -33,9 +33,10 @@ export interface SourceWorkerInput extends OutgoingInput {
 /** Before a QEMU that lives and does not answer is asked again. */
 const REOPEN_PAUSE_MS = 1000;
 
-if (REHEARSALS !== null) await rehearse(REHEARSALS);
+const unrehearsed = REHEARSAL === null ? undefined : await rehearse(REHEARSAL);
 const input = await takeInput<SourceWorkerInput>();
 const { startedAt } = input;
+if (unrehearsed) WORKER_PORT.emit({ kind: 'noted', level: 'warn', text: unrehearsed });
 const cancelled = new AbortController();
 let migration: SourceMigration | undefined;
 

@@ -159,10 +159,6 @@ export class SourceMigration {
       case 'offerLater':
         setTimeout(() => this.#say({ kind: 'offer' }), NOT_READY_PAUSE_MS).unref();
         return;
-      case 'unthrottle':
-        this.#parts.throttleClock.set(0);
-        this.#guest.unthrottle();
-        return;
       case 'stopGuest':
         watchStandstill(this.#parts);
         await this.#transfer.stopGuest();
@@ -184,6 +180,13 @@ export class SourceMigration {
         await this.#guest.discard();
         if (this.#state.phase === 'lost') this.#parts.note(`What was left here of VM ${this.#facts.vm.name} is freed`);
         return;
+      case 'keepGuest': {
+        const { name, pid, qmpPath } = this.#facts.vm;
+        this.#parts.note(
+          `To take it back: godwit vm adopt ${name} --pid ${pid} --qmp ${qmpPath}; godwit vm resume ${name}`,
+        );
+        return;
+      }
       case 'finish':
         this.#end.finish(effect.outcome, effect.error, this.#transfer.wireBytes);
         return;

@@ -3,29 +3,37 @@
  *
  * Owns: one waiting thread a module. Starting a thread, loading the engine and rehearsing a switchover takes longer than
  * a whole small migration's downtime and counts in every total time, so the daemon keeps the next one ready.
- * Must hold: a spare keeps no process alive; one that dies is only a slower start; a thread that is needed at once
- * rehearses nothing.
+ * Must hold: a spare keeps no process alive; one that dies is only a slower start; a thread that is needed ends its
+ * rehearsal with the turn that it is in, and one that was not there in time rehearses nothing.
  */
-import { rmSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { workerModule } from './worker-module.ts';
 import type { ThreadData } from './worker-port.ts';
 
-const SPARES = new Map<string, Worker>();
+interface Spare {
+  readonly thread: Worker;
+  /** [0] is 1 when somebody waits for the thread. */
+  readonly needed: Int32Array<SharedArrayBuffer>;
+}
+
+const SPARES = new Map<string, Spare>();
 let rehearsals: string | null = null;
 
-/** Where spare threads may rehearse from now on; what an earlier process left there is removed. */
+/** Where spare threads rehearse from now on; what an earlier process left there is removed. */
 export function rehearseIn(stateDirectory: string): void {
   rehearsals = join(stateDirectory, 'rehearsals');
   rmSync(rehearsals, { recursive: true, force: true });
+  mkdirSync(rehearsals, { recursive: true, mode: 0o700 });
 }
 
 /** A thread of the module: its first message is its input. */
 export function takeThread(module: string): Worker {
   const spare = SPARES.get(module);
   SPARES.delete(module);
-  const thread = spare ?? startThread(module, { rehearsals: null });
+  if (spare) Atomics.store(spare.needed, 0, 1);
+  const thread = spare?.thread ?? startThread(module, { rehearsal: null });
   thread.ref();
   return thread;
 }
@@ -33,14 +41,21 @@ export function takeThread(module: string): Worker {
 /** Makes sure that the next `takeThread` is quick. */
 export function keepSpareThread(module: string): void {
   if (SPARES.has(module)) return;
-  const thread = startThread(module, { rehearsals });
+  const needed = new Int32Array(new SharedArrayBuffer(4));
+  const thread = startThread(module, { rehearsal: rehearsals === null ? null : { directory: rehearsals, needed } });
   thread.unref();
   const forget = () => {
-    if (SPARES.get(module) === thread) SPARES.delete(module);
+    if (SPARES.get(module)?.thread === thread) SPARES.delete(module);
   };
   thread.once('exit', forget);
   thread.once('error', forget);
-  SPARES.set(module, thread);
+  SPARES.set(module, { thread, needed });
+}
+
+/** The daemon ends: nobody rehearses in its state directory any more. */
+export async function endSpareThreads(): Promise<void> {
+  rehearsals = null;
+  await Promise.all([...SPARES.values()].map(({ thread }) => thread.terminate()));
 }
 
 function startThread(module: string, workerData: ThreadData): Worker {

@@ -25,6 +25,11 @@ export class StateSender {
     this.sent.catch(() => undefined);
   }
 
+  /** Runs `before` when QEMU is about to stop the VM, if it gets there. */
+  onStopping(before: () => void): void {
+    this.#save.stopping.then(before).catch(() => undefined);
+  }
+
   /** When the VM stopped, by QEMU's own event; undefined for one that did not run. */
   async stopped(): Promise<number | undefined> {
     return (await this.#save.stopped).stoppedAtMs;

@@ -12,11 +12,11 @@ import type { WorkerOrder, WorkerReport } from './worker-handle.ts';
 
 /** What a thread is started with, before it is known what for. */
 export interface ThreadData {
-  /** A directory to rehearse in; null when there is no time for that. */
-  readonly rehearsals: string | null;
+  /** Where to rehearse, until `needed[0]` is 1; null when there is no time for that. */
+  readonly rehearsal: { readonly directory: string; readonly needed: Int32Array } | null;
 }
 
-export const { rehearsals: REHEARSALS }: ThreadData = workerData as ThreadData;
+export const { rehearsal: REHEARSAL }: ThreadData = workerData as ThreadData;
 
 /** What this thread is for; it may have been started long before. */
 export async function takeInput<T>(): Promise<T> {

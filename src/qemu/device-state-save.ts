@@ -18,6 +18,8 @@ import type { StateOutlet } from './state-outlet.ts';
 export const MAX_DEVICE_STATE_BYTES: number = 2 ** 30;
 
 export interface DeviceStateSave {
+  /** QEMU is about to stop the VM: a vCPU that is slowed keeps it waiting from now on. Never rejects. */
+  readonly stopping: Promise<void>;
   /**
    * The VM stands still, and no device's state is written yet. By QEMU's STOP event, Unix milliseconds; undefined for a
    * VM that did not run. Rejects as `done` does.
@@ -79,6 +81,7 @@ export function saveDeviceState(qmp: QmpClient, outlet: StateOutlet, options: Sa
     }
   }
   return {
+    stopping: status.active,
     stopped,
     proceed: async () => {
       await qmp.execute('migrate-continue', { state: 'pre-switchover' }, { signal });

@@ -25,11 +25,14 @@ const POLL_MS = 100;
 export class MigrationStatus implements Disposable {
   /** Rejects when the QMP connection closes. */
   readonly ended: Promise<MigrationEnd>;
+  /** QEMU has set everything up and begins; with nothing to send before, it stops the VM at once. */
+  readonly active: Promise<void>;
   /** QEMU has stopped the VM and waits for `migrate-continue` (capability pause-before-switchover). */
   readonly preSwitchover: Promise<void>;
   readonly #qmp: Pick<QmpClient, 'execute' | 'onEvent'>;
   readonly #resolve: (end: MigrationEnd) => void;
   readonly #reject: (error: unknown) => void;
+  readonly #reachActive: () => void;
   readonly #reachPreSwitchover: () => void;
   readonly #removeListener: () => void;
   #timer: NodeJS.Timeout | undefined;
@@ -37,6 +40,9 @@ export class MigrationStatus implements Disposable {
 
   constructor(qmp: Pick<QmpClient, 'execute' | 'onEvent'>) {
     this.#qmp = qmp;
+    const active = Promise.withResolvers<void>();
+    this.active = active.promise;
+    this.#reachActive = active.resolve;
     const reached = Promise.withResolvers<void>();
     this.preSwitchover = reached.promise;
     this.#reachPreSwitchover = reached.resolve;
@@ -63,6 +69,7 @@ export class MigrationStatus implements Disposable {
   }
 
   #ask(eventStatus: string | undefined): void {
+    if (eventStatus === 'active') this.#reachActive();
     if (eventStatus === 'pre-switchover') this.#reachPreSwitchover();
     if (this.#disposed || (eventStatus !== undefined && !isEnd(eventStatus))) return;
     // Success needs no further question: this is on the path of the downtime.

@@ -83,6 +83,7 @@ export class StandInQemu implements Disposable {
       state.once('end', () => sayMigration(qmp, 'completed'));
     });
     this.#listening.add(server);
+    server.on('error', () => qmp.destroy());
     server.listen(path);
   }
 

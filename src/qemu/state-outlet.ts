@@ -29,13 +29,18 @@ export class StateOutlet implements Disposable {
     return new Promise((resolve, reject) => {
       const server = createServer({ pauseOnConnect: true });
       const connection = new Promise<Socket>((connected) => server.once('connection', connected));
-      server.once('error', (cause) =>
-        reject(new GodwitError('GW_QEMU_STATE', { action: 'save', reason: `no socket at ${path}` }, { cause })),
-      );
+      const fail = (cause: unknown): void =>
+        reject(new GodwitError('GW_QEMU_STATE', { action: 'save', reason: `no socket at ${path}` }, { cause }));
+      server.once('error', fail);
       server.listen(path, () => {
-        chmodSync(path, 0o600);
-        if (owner) chownSync(path, owner.uid, owner.gid);
-        resolve(new StateOutlet(path, server, connection));
+        try {
+          chmodSync(path, 0o600);
+          if (owner) chownSync(path, owner.uid, owner.gid);
+          resolve(new StateOutlet(path, server, connection));
+        } catch (cause) {
+          server.close();
+          fail(cause);
+        }
       });
     });
   }

@@ -8,9 +8,10 @@ import { toWireError } from './message-fields.ts';
 
 test('an error crosses with its code, message and details', () => {
   const error = new GodwitError('GW_QEMU_START', { reason: 'no such machine' });
-  const frame = encodeControl({ kind: 'failed', error: toWireError(error) });
+  const frame = encodeControl({ kind: 'failed', owned: false, error: toWireError(error) });
   expect(decodeControl(FrameType.failed, frame.subarray(8))).toEqual({
     kind: 'failed',
+    owned: false,
     error: {
       code: 'GW_QEMU_START',
       message: 'QEMU did not start: no such machine',
@@ -43,7 +44,11 @@ test.each<[string, Record<string, JsonValue>]>([
   ['details that JSON cannot carry', { reason: 'x', rate: Number.NaN }],
   ['details that contain themselves', { reason: 'x', cyclic }],
 ])('an error with %s can be sent all the same', (_, details) => {
-  const frame = encodeControl({ kind: 'failed', error: toWireError(new GodwitError('GW_QEMU_START', details)) });
+  const frame = encodeControl({
+    kind: 'failed',
+    owned: false,
+    error: toWireError(new GodwitError('GW_QEMU_START', details)),
+  });
   expect(decodeControl(FrameType.failed, frame.subarray(8))).toMatchObject({ error: { code: 'GW_QEMU_START' } });
 });
 

@@ -179,7 +179,7 @@ export const MESSAGES = {
   released: nothing,
   abort: z.strictObject({ cancelled: z.boolean(), error: errorBody }),
   aborted: nothing,
-  failed: z.strictObject({ error: errorBody }),
+  failed: z.strictObject({ owned: z.boolean(), error: errorBody }),
 } as const satisfies Record<ControlName, z.ZodType>;
 
 type Immutable<T> = T extends readonly (infer E)[]

@@ -220,6 +220,8 @@ function brokenEnd({ source, destination }: World, scenario: Scenario): string |
   const lost = source.outcome === 'lost' && destination.outcome !== 'completed';
   if (destination.guestDied || (source.memoryGone && lost)) {
     if (!lost) return 'ends without saying that the VM is lost';
+    const owned = destination.journal.some(({ kind }) => kind === 'owner');
+    if (!owned && !source.memoryGone) return source.guest === 'paused' ? null : 'ends without the VM that never moved';
     return source.guest === 'none' ? null : 'ends with something left at the source';
   }
   const there = destination.userPaused ? 'paused' : here;
@@ -461,7 +463,7 @@ function runSourceEffect(world: World): void {
     case 'finish':
       source.outcome = effect.outcome;
       return;
-    case 'unthrottle':
+    case 'keepGuest':
     case 'offerLater':
       return;
   }

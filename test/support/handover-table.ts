@@ -65,7 +65,7 @@ const FROM_DESTINATION: { readonly [K in DestinationMessage['kind']]: Extract<De
   resumed: { kind: 'resumed', resumedAtMs: 1 },
   allPresent: { kind: 'allPresent' },
   aborted: { kind: 'aborted' },
-  failed: { kind: 'failed', error: ERROR },
+  failed: { kind: 'failed', owned: true, error: ERROR },
   unknown: { kind: 'unknown' },
 };
 
@@ -105,6 +105,7 @@ export const SOURCE_EVENTS: Readonly<Record<string, SourceEvent>> = {
   ...Object.fromEntries(
     Object.entries(FROM_DESTINATION).map(([kind, message]) => [`← ${kind}`, { kind: 'received', message } as const]),
   ),
+  '← failed (never owned)': { kind: 'received', message: { kind: 'failed', owned: false, error: ERROR } },
   ...SOURCE_OWN,
   'switchoverDecided (pages missing)': { kind: 'switchoverDecided', wasRunning: true, pagesMissing: true },
   'switchoverDecided (is paused)': { kind: 'switchoverDecided', wasRunning: false, pagesMissing: false },

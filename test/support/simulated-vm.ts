@@ -44,7 +44,8 @@ export interface SimulationResult {
 
 const STEP_MS = 1;
 const PAGE_BYTES = 4112;
-const FIXED_MS = 17;
+const FIXED_MS = 13;
+const STATE_BYTES = 100_000;
 const ROUND_OVERHEAD_MS = 2;
 
 export function simulate(migration: SimulatedMigration): SimulationResult {
@@ -73,13 +74,14 @@ export function simulate(migration: SimulatedMigration): SimulationResult {
     });
     decisions.push(decision);
     if (decision.kind !== 'nextRound' || rounds.length >= maxRounds) {
+      const fixedMs = FIXED_MS + (STATE_BYTES * 1000) / linkBytesPerSecond;
       const pagesMs = (remainingPages * 1000) / linkPagesPerSecond;
       return {
         end: decision.kind,
         rule: decision.rule,
         rounds: rounds.length,
-        totalMs: elapsedMs + FIXED_MS + (decision.kind === 'giveUp' ? 0 : pagesMs),
-        downtimeMs: FIXED_MS + (decision.kind === 'finish' ? pagesMs : 0),
+        totalMs: elapsedMs + fixedMs + (decision.kind === 'giveUp' ? 0 : pagesMs),
+        downtimeMs: fixedMs + (decision.kind === 'finish' ? pagesMs : 0),
         sentPages: rounds.reduce((sum, { sentPages }) => sum + sentPages, remainingPages),
         maxThrottlePercent,
         rules: decisions.map(({ rule }) => rule),

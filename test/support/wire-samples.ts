@@ -97,7 +97,7 @@ export const MESSAGE_SAMPLES: { readonly [N in ControlName]: Message<N> } = {
   released: { kind: 'released' },
   abort: { kind: 'abort', cancelled: true, error },
   aborted: { kind: 'aborted' },
-  failed: { kind: 'failed', error },
+  failed: { kind: 'failed', owned: true, error },
 };
 
 type BinaryName = Exclude<FrameName, ControlName>;
