@@ -6,6 +6,7 @@
  */
 import type { AdoptBody, VmSpecBody, VmView } from '../api/vm-schema.ts';
 import { GodwitError } from '../base/errors.ts';
+import { isAlive } from '../linux/process.ts';
 import type { VmRecord } from '../migration/vm-record.ts';
 import type { IncomingPromises } from './incoming-promises.ts';
 import { KnownEpochs } from './known-epochs.ts';
@@ -189,7 +190,11 @@ export class VmRegistry {
     this.#vms.delete(name);
     this.#store.remove(name, { everything: false });
     this.#options.removed(name, `it is at ${to} now`);
-    return { cleanUp: () => this.#store.removeInstance(vm.record) };
+    const cleanUp = (): void => {
+      // A QEMU that was kept can be reached by its files only.
+      if (!isAlive(vm.record)) this.#store.removeInstance(vm.record);
+    };
+    return { cleanUp };
   }
 
   /** Lets go of every VM; all go on. */

@@ -5,6 +5,7 @@ import type { MigrateBody, MigrationView } from '../../src/api/migration-schema.
 import { identifyProcess, signalProcess } from '../../src/linux/process.ts';
 import { requireCapability } from '../support/capability.ts';
 import { beginMigration, createTinyVm, HostPair, openTinyGuest, WatchedMigration } from '../support/host-pair.ts';
+import { runsIntact } from '../support/intact-vm.ts';
 import { checkLeaks } from '../support/leak-check.ts';
 import type { TinyGuestView } from '../support/tiny-guest-view.ts';
 import { listQemus, nothingRemains } from '../support/traces.ts';
@@ -46,7 +47,6 @@ async function killAtDestination(migration: WatchedMigration, there: WatchedMigr
   const ended = Promise.all([migration.ended, there.ended]);
   const views = await within('both hosts know of the loss', ended, LOSS_TOLD_MS);
   expect(listQemus(pair.b)).toEqual([]);
-  await nothingRemains(pair.a, VM);
   expect(guest.counters.pagesWritten).toBe(pagesWritten);
   return views;
 }
@@ -79,6 +79,7 @@ requireCapability('vm')('a VM that dies', () => {
     const there = new WatchedMigration(pair.b, migration.id);
     await there.reaches('pagingIn');
     expect(await killAtDestination(migration, there)).toMatchObject([LOST, LOST]);
+    await nothingRemains(pair.a, VM);
     for (const { host } of [pair.a, pair.b]) {
       expect((await host.cli(['migration', 'show', migration.id])).stdout).toMatch(LOSS);
     }
@@ -88,7 +89,7 @@ requireCapability('vm')('a VM that dies', () => {
     await isNotRunByTheNextDaemon(pair);
   });
 
-  test('before its host has heard of the commit, and cannot know that it was given away', async () => {
+  test('before its host has heard of the commit is kept at the source, and a person takes it back', async () => {
     const migration = await begin({ mode: 'pre-copy', bandwidthBytesPerSecond: SLOW_BYTES_PER_SECOND });
     await migration.reaches('copying');
     const there = new WatchedMigration(pair.b, migration.id);
@@ -96,8 +97,18 @@ requireCapability('vm')('a VM that dies', () => {
     pair.link.shape(LATE_LINK, 'up');
     await migration.reaches('committed');
     const ended = await killAtDestination(migration, there);
-    expect(ended).toMatchObject([LOST, { state: 'failed', report: { error: { code: 'GW_QEMU_GONE' } } }]);
+    const kept = { ...LOST.report, error: { message: expect.stringMatching(/given away and not taken.*kept paused/) } };
+    expect(ended).toMatchObject([{ report: kept }, { state: 'failed', report: { error: { code: 'GW_QEMU_GONE' } } }]);
     await nothingRemains(pair.b, VM);
-    await isNotRunByTheNextDaemon(pair);
+    expect(await pair.a.client.listVms()).toEqual([]);
+    await pair.a.host.kill();
+    await pair.a.host.start();
+    expect(listQemus(pair.a)).toHaveLength(1);
+    const [, adopt] = /godwit (vm adopt .*); godwit vm resume/.exec(migration.notes.join(' '))!;
+    expect(await pair.a.host.cli(adopt!.split(' '))).toMatchObject({ stderr: '', status: 0 });
+    expect(await pair.a.host.cli(['vm', 'resume', VM])).toMatchObject({ status: 0 });
+    await runsIntact(pair, VM, pair.a);
+    await pair.a.client.actOnVm(VM, 'kill');
+    await pair.a.client.removeVm(VM);
   });
 });
