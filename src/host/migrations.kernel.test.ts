@@ -1,9 +1,12 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { sampleProgress } from '../../test/support/scripted-engine.ts';
 import { refusedWith, settleEvents, startTrialDaemon, type TrialDaemon } from '../../test/support/trial-daemon.ts';
 import { GodwitError } from '../base/errors.ts';
+import { identifyProcess } from '../linux/process.ts';
 import { DEFAULT_MIGRATION_OPTIONS } from '../migration/request.ts';
 
 describe('outgoing migration', () => {
@@ -28,17 +31,28 @@ describe('outgoing migration', () => {
     expect(await trial.client.actOnVm('web1', 'pause')).toMatchObject({ state: 'paused' });
   });
 
-  test('a VM that has left is in the list no more; its files go when the migration ends', async () => {
-    await using trial = await startTrialDaemon();
+  test.each([
+    ['its files go when the migration ends', true],
+    ['its files stay with a QEMU that was kept', false],
+  ])('a VM that has left is in the list no more; %s', async (_, qemuEnds) => {
+    const qemu = spawn('sleep', ['60'], { stdio: 'ignore' });
+    using stack = new DisposableStack();
+    stack.defer(() => qemu.kill('SIGKILL'));
+    await using trial = await startTrialDaemon({ identity: identifyProcess(qemu.pid!)! });
     const id = await migrating(trial);
     const handle = trial.engine.outgoing[0]!;
     handle.settle({ kind: 'left', to: 'b', epoch: 2 });
     await settleEvents();
     expect(await trial.client.listVms()).toEqual([]);
     expect(existsSync(trial.record.qmpPath)).toBe(true);
+    if (qemuEnds) {
+      const ended = once(qemu, 'exit');
+      qemu.kill('SIGKILL');
+      await ended;
+    }
     handle.finish({ kind: 'left', to: 'b', epoch: 2 });
     await settleEvents();
-    expect(existsSync(trial.record.qmpPath)).toBe(false);
+    expect(existsSync(trial.record.qmpPath)).toBe(!qemuEnds);
     expect(await trial.client.showMigration(id)).toMatchObject({
       state: 'completed',
       report: { id, outcome: 'completed' },

@@ -8,7 +8,7 @@ import { randomUUID } from 'node:crypto';
 import { readlinkSync } from 'node:fs';
 import type { AdoptBody } from '../api/vm-schema.ts';
 import { GodwitError } from '../base/errors.ts';
-import { identifyProcess } from '../linux/process.ts';
+import { identifyProcess, listThreads } from '../linux/process.ts';
 import type { VmRecord } from '../migration/vm-record.ts';
 import { QmpClient } from '../qemu/qmp.ts';
 import { surveyVm } from '../qemu/survey.ts';
@@ -26,6 +26,12 @@ export async function adoptVm(request: AdoptBody): Promise<AdoptedVm> {
   if (!identity) throw invalid('pid', String(request.pid), 'give the process id of a running QEMU');
   using qmp = await connect(request.qmp);
   const { facts, ram, args, blockers } = await surveyVm(qmp, request.pid);
+  const threads = new Set(listThreads(request.pid).map(({ tid }) => tid));
+  // Whatever is done to the VM later is done to both: they must be one QEMU.
+  if (!facts.vcpuTids.every((tid) => threads.has(tid))) {
+    const fix = `give the process id of the QEMU behind ${request.qmp}, of which thread ${facts.vcpuTids[0]} is a vCPU`;
+    throw invalid('pid', String(request.pid), fix);
+  }
   const record: VmRecord = {
     name: request.name,
     uuid: facts.uuid ?? randomUUID(),

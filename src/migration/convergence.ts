@@ -11,6 +11,7 @@
  *   S3, S4, relax    next round, with another slowdown (throttle.ts)
  *   S7-stalled, S7-throttle, S7-fixed-point   auto: pre-copy would not converge: post-copy
  *   mode             the mode says so (post-copy, hybrid)
+ *   asked            somebody asked for post-copy (copy-rounds.ts)
  *   deadline         the timeout, or the last moment at which post-copy still meets it (G7)
  * Must hold: pre-copy never goes to post-copy; post-copy only where the destination can.
  */

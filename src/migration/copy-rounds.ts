@@ -19,8 +19,11 @@ import type { PageSender } from './page-sender.ts';
 import type { RoundReport } from './report.ts';
 import type { MigrationOptions } from './request.ts';
 
-/** How a round is cut short. `pause`: the VM is stopped and all that is left is sent (rule deadline). */
-export type Interruption = 'post-copy' | 'pause';
+/**
+ * Why a round is cut short. `asked` and `timeout`: post-copy, at once; `pause`: the time is up, and the VM is stopped and
+ * all that is left is sent.
+ */
+export type Interruption = 'asked' | 'timeout' | 'pause';
 
 /** What the rounds need of the VM. */
 export interface RoundsGuest {
@@ -73,6 +76,8 @@ export async function copyRounds(port: CopyRoundsPort, clock: Clock = SYSTEM_CLO
   const { guest, sender, signal } = port;
   const rounds: MeasuredRound[] = [];
   let linkBytesPerSecond = 0;
+  // In the last round.
+  let writtenPages = 0;
   guest.track();
   let remaining: readonly PageRun[] = guest.memory.dataRuns();
   port.onBegin(guest.layout.pageCount - countPages(remaining));
@@ -81,7 +86,7 @@ export async function copyRounds(port: CopyRoundsPort, clock: Clock = SYSTEM_CLO
     const interruption = port.interruption();
     const decision = interruption ? forced(interruption, decideNow(remainingPages)) : decideNow(remainingPages);
     const last = rounds.at(-1);
-    if (last) port.onRound(reportRound(last, guest.throttlePercent, decision), decision);
+    if (last) port.onRound(reportRound(last, writtenPages, guest.throttlePercent, decision), decision);
     port.onProgress({ round: number, remainingPages, decision });
     if (decision.kind === 'giveUp') throw new GodwitError(decision.code, giveUpDetails(decision, port.options()));
     if (decision.kind !== 'nextRound') {
@@ -90,6 +95,7 @@ export async function copyRounds(port: CopyRoundsPort, clock: Clock = SYSTEM_CLO
     if (port.wasRunning) port.slow(decision.throttlePercent);
     const round = await sendRound(number, remaining, decision);
     rounds.push(round.measured);
+    writtenPages = round.writtenPages;
     remaining = round.remaining;
   }
 
@@ -111,7 +117,7 @@ export async function copyRounds(port: CopyRoundsPort, clock: Clock = SYSTEM_CLO
     number: number,
     runs: readonly PageRun[],
     decision: Decision,
-  ): Promise<{ measured: MeasuredRound; remaining: readonly PageRun[] }> {
+  ): Promise<{ measured: MeasuredRound; remaining: readonly PageRun[]; writtenPages: number }> {
     const startedMs = clock.nowMs();
     let pagesAhead = countPages(runs);
     let maySkipPages = Math.floor(pagesAhead * MAX_SKIPPED_PART);
@@ -144,14 +150,15 @@ export async function copyRounds(port: CopyRoundsPort, clock: Clock = SYSTEM_CLO
       ms,
       dirtyPages: countPages(dirty),
     };
-    return { measured, remaining: dirty };
+    return { measured, remaining: dirty, writtenPages: countPages(written) };
   }
 }
 
 /** The decision that an interruption makes out of any other. */
 function forced(interruption: Interruption, decision: Decision): Decision {
   const { predictedDowntimeMs, etaMs } = decision;
-  const base = { throttlePercent: 0, rule: 'deadline', predictedDowntimeMs, etaMs } as const;
+  const rule = interruption === 'asked' ? 'asked' : 'deadline';
+  const base = { throttlePercent: 0, rule, predictedDowntimeMs, etaMs } as const;
   if (interruption === 'pause') {
     return { ...base, kind: 'finish', verdict: { kind: 'finishing', text: 'Time is up: stopping the VM to finish' } };
   }
@@ -162,10 +169,16 @@ function giveUpDetails(decision: Extract<Decision, { kind: 'giveUp' }>, options:
   return decision.code === 'GW_MIGRATION_TIMEOUT' ? { timeoutMs: options.timeoutMs } : { reason: decision.reason };
 }
 
-function reportRound(round: MeasuredRound, throttlePercent: number, decision: Decision): RoundReport {
+function reportRound(
+  round: MeasuredRound,
+  writtenPages: number,
+  throttlePercent: number,
+  decision: Decision,
+): RoundReport {
   const seconds = Math.max(round.ms, 0.001) / 1000;
   const transmission = round.sentPages / seconds;
-  const modification = round.dirtyPages / seconds;
+  // What a round that was cut short did not come to is left, but nobody wrote it.
+  const modification = writtenPages / seconds;
   return {
     number: round.number,
     pages: round.sentPages,

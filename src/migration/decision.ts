@@ -33,7 +33,8 @@ export type Rule =
   | 'S7-throttle'
   | 'S7-fixed-point'
   | 'mode'
-  | 'deadline';
+  | 'deadline'
+  | 'asked';
 
 interface DecisionBase {
   /** The slowdown from now on; 0 with everything but `nextRound`. */

@@ -15,7 +15,7 @@ export interface MeasuredRound {
   /** Chosen for the round, but not sent because they were already modified again. */
   readonly skippedPages: number;
   readonly ms: number;
-  /** To be sent after the round: modified during it or skipped. */
+  /** To be sent after the round: modified during it, skipped, or not come to. */
   readonly dirtyPages: number;
 }
 

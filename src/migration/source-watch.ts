@@ -57,7 +57,7 @@ export function watchTime(parts: SourceParts, options: MigrationOptions): void {
     if (now !== 'preparing' && now !== 'copying') return;
     // While the destination still prepares it takes effect as soon as copying begins.
     if (onTimeout === 'pause') copying.interrupt('pause');
-    else if (onTimeout === 'post-copy' && mode !== 'pre-copy') copying.interrupt('post-copy');
+    else if (onTimeout === 'post-copy' && mode !== 'pre-copy') copying.interrupt('timeout');
     else giveUp(parts, new GodwitError('GW_MIGRATION_TIMEOUT', { timeoutMs }));
   }, leftMs).unref();
 }

@@ -90,7 +90,7 @@ export class SourceMigration {
         const reason = mode === 'pre-copy' ? 'its mode is pre-copy' : `it is in phase ${phase}`;
         throw new GodwitError('GW_CONFLICT', { kind: 'Migration', name: this.#facts.id, reason });
       }
-      this.#parts.copying.interrupt('post-copy');
+      this.#parts.copying.interrupt('asked');
       return;
     }
     this.#parts.events.post({ kind: 'cancelled' });

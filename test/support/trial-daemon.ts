@@ -1,5 +1,6 @@
 /**
- * A host daemon in this process, with a scripted engine and a VM that is this process itself (nothing may kill it).
+ * A host daemon in this process, with a scripted engine and a VM that is this process itself (nothing may kill it),
+ * unless the test has another.
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -12,7 +13,7 @@ import { type HostSettings, resolveConfig } from '../../src/host/config.ts';
 import { type Daemon, startDaemon } from '../../src/host/daemon.ts';
 import { openLogger } from '../../src/host/logger.ts';
 import { VmStore } from '../../src/host/vm-store.ts';
-import { identifyProcess } from '../../src/linux/process.ts';
+import { identifyProcess, type ProcessIdentity } from '../../src/linux/process.ts';
 import type { VmRecord } from '../../src/migration/vm-record.ts';
 import { QuietQmp } from './quiet-qmp.ts';
 import { ScriptedEngine, sampleRecord } from './scripted-engine.ts';
@@ -27,16 +28,22 @@ export interface TrialDaemon extends AsyncDisposable {
 }
 
 export async function startTrialDaemon(
-  options: { settings?: HostSettings; token?: string; prepare?: (engine: ScriptedEngine, state: string) => void } = {},
+  options: {
+    settings?: HostSettings;
+    token?: string;
+    /** Taken for the VM's QEMU instead of this process. */
+    identity?: ProcessIdentity;
+    prepare?: (engine: ScriptedEngine, state: string) => void;
+  } = {},
 ): Promise<TrialDaemon> {
   const state = mkdtempSync(join(tmpdir(), 'godwit-trial-'));
   const run = join(state, 'vms', 'web1', 'first');
   mkdirSync(run, { recursive: true });
   const qmp = await QuietQmp.open(join(run, 'qmp.sock'));
-  const self = identifyProcess(process.pid)!;
+  const identity = options.identity ?? identifyProcess(process.pid)!;
   const consoleLogPath = join(run, 'console.log');
   writeFileSync(consoleLogPath, 'hello from the guest\n');
-  const record = sampleRecord({ ...self, qmpPath: join(run, 'qmp.sock'), consoleLogPath });
+  const record = sampleRecord({ ...identity, qmpPath: join(run, 'qmp.sock'), consoleLogPath });
   new VmStore(state).save({ record, spec: null, notes: [], ended: null });
   const engine = new ScriptedEngine();
   options.prepare?.(engine, state);

@@ -111,6 +111,18 @@ requireCapability('vm')('adopting', () => {
     await pair.b.client.removeVm(name);
   });
 
+  test('a process that is not the QEMU behind the socket is refused', async () => {
+    await using qemu = await HandStartedQemu.start(sharedFile('one'));
+    await using other = await HandStartedQemu.start(sharedFile('two'));
+    for (const pid of [process.pid, other.pid]) {
+      const adopt = ['vm', 'adopt', 'mixed', '--pid', String(pid), '--qmp', qemu.qmpPath];
+      const { status, stderr } = await pair.a.host.cli(adopt);
+      expect(stderr).toContain(`pid: ${pid} is not valid: give the process id of the QEMU behind ${qemu.qmpPath}`);
+      expect(status).toBe(2);
+    }
+    expect(await pair.a.client.listVms()).toEqual([]);
+  });
+
   test('private RAM is refused with the fix, and the VM runs on', async () => {
     const name = 'private';
     await using qemu = await HandStartedQemu.start([]);
