@@ -27,7 +27,7 @@ import type { StateSender } from './state-sender.ts';
  * Pages that QEMU reads while it loads: the beginning of the option ROMs at 0xC0000, where its interrupt controller
  * looks. Asked for one by one they would cost a round trip each while the VM stands still.
  */
-const READ_WHILE_LOADING: readonly number[] = [0xc0, 0xc1];
+const READ_WHILE_LOADING: readonly number[] = [0xc0, 0xc1, 0xc2];
 
 /** What of a VM that stands still is looked at. */
 export type StoppedGuest = Pick<SourceGuest, 'memory' | 'layout' | 'canReturnMemory'> & {
