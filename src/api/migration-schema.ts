@@ -16,7 +16,7 @@ const timeoutActions = [...TIMEOUT_ACTIONS] as ['post-copy', 'cancel', 'pause'];
 const MAX_MS = 30 * 86_400_000; // a month: longer is a typing mistake
 
 const bandwidth = number(0, 1e12, 'give bytes a second from 0 (unlimited) to 1e12').describe(
-  'Bytes a second on the wire; 0 is unlimited.',
+  'Bytes a second on the wire; 0 is unlimited. Page faults of a VM that has moved are answered at once, beyond it.',
 );
 const maxDowntime = number(0.1, 600_000, 'give milliseconds from 0.1 to 600000').describe(
   'The downtime that stop-and-finish may be predicted to take, milliseconds.',

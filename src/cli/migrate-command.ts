@@ -44,7 +44,7 @@ export function addMigrateCommands(program: Command, context: CommandContext): v
     .addOption(
       new Option(
         '--bandwidth <rate>',
-        'at most so much on the wire, such as 1Gbit/s or 200MiB/s (default: unlimited)',
+        'at most so much on the wire, such as 1Gbit/s or 200MiB/s; page faults are answered beyond it (default: unlimited)',
       ).argParser((text: string) => parseRate(text, '--bandwidth')),
     )
     .addOption(

@@ -72,7 +72,11 @@ export function renderReport(report: ReportView): string {
   if (report.error) lines.push(`  error       ${report.error.message} [${report.error.code}]`);
   lines.push(`  the VM      is at ${report.owner}`, `  total       ${formatDuration(report.totalMs)}`);
   if (report.downtimeMs !== null) {
-    lines.push(`  downtime    ${formatDuration(report.downtimeMs)} (± ${formatDuration(report.clockUncertaintyMs)})`);
+    const verifyMs = report.downtimeParts?.verify ?? 0;
+    const verified = verifyMs > 0 ? `, of that ${formatDuration(verifyMs)} for --verify` : '';
+    lines.push(
+      `  downtime    ${formatDuration(report.downtimeMs)} (± ${formatDuration(report.clockUncertaintyMs)})${verified}`,
+    );
   }
   if (report.downtimeParts) {
     const parts = report.downtimeParts;

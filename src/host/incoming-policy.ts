@@ -41,8 +41,11 @@ export function createPolicy(host: IncomingHost, migrations: MigrationsHere): In
     stateDirectory,
     allowedNetworkScripts,
     admit: (offer): Admission => {
-      if (isKnown(offer.migrationId))
-        return { kind: 'refused', reason: 'a migration with this id is known here already' };
+      if (isKnown(offer.migrationId)) {
+        const isHere = migrations.isRunning(offer.migrationId) && registry.find(offer.vm) !== undefined;
+        const reason = isHere ? 'it is the host that the VM is on' : 'a migration with this id is known here already';
+        return { kind: 'refused', reason };
+      }
       if (!offer.checkOnly && registry.isComing(offer.vm)) {
         return { kind: 'notYet', reason: `an earlier migration of ${offer.vm} to here has not ended yet` };
       }

@@ -2,7 +2,7 @@
  * What would block a migration, before any byte moves.
  */
 import { randomUUID } from 'node:crypto';
-import { asGodwitError, GodwitError } from '../base/errors.ts';
+import { asGodwitError, type ErrorCode, GodwitError } from '../base/errors.ts';
 import type { Blocker } from '../qemu/blocker.ts';
 import { encodeControl } from '../wire/message-codec.ts';
 import { applyDirectIo } from './direct-io.ts';
@@ -84,8 +84,17 @@ async function askDestination(
   }
 }
 
+/** Where the error itself does not say what to do. */
+const FIXES: Partial<Record<ErrorCode, string>> = {
+  GW_PEER_UNREACHABLE:
+    'start the host daemon there, and see that its --migration-listen address can be reached from here',
+  GW_WIRE_BAD_MAGIC: "give the other host's migration port (--migration-listen, 7710 by default), not that of its API",
+  GW_WIRE_VERSION: 'install versions of godwit on both hosts that have a protocol version in common',
+};
+
 function toBlocker(where: string, error: GodwitError): CheckResult['blockers'][number] {
-  return { id: error.code, what: where, reason: error.message, fix: String(error.details['fix'] ?? 'see the reason') };
+  const fix = error.details['fix'] ?? FIXES[error.code] ?? 'change on the other host what the reason names';
+  return { id: error.code, what: where, reason: error.message, fix: String(fix) };
 }
 
 function blocked(blockers: CheckResult['blockers']): CheckResult {

@@ -31,6 +31,9 @@ const NO_MEMORY_RETRY_MS = 50;
 
 /** After some fifty rounds the times no longer fall. */
 const REHEARSALS = 60;
+/** A few as large as an answer with its neighbourhood, so that both sides have touched the memory for it. */
+const LARGE_REHEARSALS = 4;
+const LARGE_PAGES = 17;
 
 class FaultService {
   readonly #input: FaultWorkerInput;
@@ -171,7 +174,8 @@ class FaultService {
    */
   #rehearse(done: number): void {
     if (done < REHEARSALS) {
-      this.#channel?.send(encodePageRequest(REHEARSAL_SEQUENCE + done, { first: 0, count: 1 }));
+      const count = done < LARGE_REHEARSALS ? Math.min(LARGE_PAGES, this.#input.pages.pageCount) : 1;
+      this.#channel?.send(encodePageRequest(REHEARSAL_SEQUENCE + done, { first: 0, count }));
       return;
     }
     report({ kind: 'rehearsed' });

@@ -44,6 +44,7 @@ class PageServer implements Disposable {
   readonly #control: EventFd;
   readonly #staging = new StagingBuffer(MAX_PAGES_PER_FRAME);
   readonly #pageDigest: ReturnType<typeof createPageDigest> | undefined;
+  #frame = new Uint8Array(0);
   /** Why the connection is of no use any more. */
   #lost: string | undefined;
 
@@ -146,7 +147,7 @@ class PageServer implements Disposable {
     const digests = this.#pageDigest?.digestParts(batch.dataRuns, batch.parts);
     const header = encodePageReplyHeader(sequence, replies, digests);
     // One buffer and one send: two would be two packets and two wake-ups at the other side.
-    const frame = new Uint8Array(header.length + batch.parts.reduce((sum, part) => sum + part.length, 0));
+    const frame = this.#frameOf(header.length + batch.parts.reduce((sum, part) => sum + part.length, 0));
     frame.set(header);
     let at = header.length;
     for (const part of batch.parts) {
@@ -154,6 +155,12 @@ class PageServer implements Disposable {
       at += part.length;
     }
     this.#say(frame);
+  }
+
+  /** The same memory for every answer: it is free again when `#say` returns. A new one each time is work for the collector. */
+  #frameOf(length: number): Uint8Array {
+    if (this.#frame.length < length) this.#frame = new Uint8Array(length);
+    return this.#frame.subarray(0, length);
   }
 
   #say(frame: Uint8Array): void {
