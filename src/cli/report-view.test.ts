@@ -46,6 +46,13 @@ test('post-copy, throttle and verification have lines of their own', () => {
   ]);
 });
 
+test('what --verify adds to the downtime is told apart, and has a part of its own', () => {
+  const plain = sampleReport();
+  const text = renderReport({ ...plain, downtimeParts: { ...plain.downtimeParts!, verify: 210 } });
+  expect(text).toContain('  downtime    12.3 ms (± 100 µs), of that 210 ms for --verify\n');
+  expect(text).toContain('\n    verify       210.00 ms\n');
+});
+
 test('a report of a failure says why and that the VM has not moved', () => {
   const error = {
     code: 'GW_WIRE_CLOSED',

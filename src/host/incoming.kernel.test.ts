@@ -67,6 +67,10 @@ describe('incoming migration', () => {
       kind: 'refused',
       reason: 'a migration with this id is known here already',
     });
+    expect(trial.engine.offer('web1', { migrationId: id })).toMatchObject({
+      kind: 'refused',
+      reason: 'it is the host that the VM is on',
+    });
     mkdirSync(join(trial.state, 'migrations', 'earlier'));
     expect(trial.engine.offer('db3', { migrationId: 'earlier' })).toMatchObject({ kind: 'refused' });
   });

@@ -3,6 +3,7 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import {
   closeFd,
+  descriptorOf,
   duplicateFd,
   getSocketOption,
   receive,
@@ -16,10 +17,6 @@ let server: Server;
 let sockets: Socket[];
 let fds: [left: number, right: number];
 
-function fdOf(socket: Socket): number {
-  return (socket as unknown as { _handle: { fd: number } })._handle.fd;
-}
-
 beforeEach(async () => {
   server = createServer({ pauseOnConnect: true }).listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -27,7 +24,7 @@ beforeEach(async () => {
   const client = connect((server.address() as { port: number }).port, '127.0.0.1');
   await once(client, 'connect');
   sockets = [client, (await accepted)[0]];
-  fds = [duplicateFd(fdOf(sockets[0]!)), duplicateFd(fdOf(sockets[1]!))];
+  fds = [duplicateFd(descriptorOf(sockets[0]!)), duplicateFd(descriptorOf(sockets[1]!))];
 });
 
 afterEach(() => {

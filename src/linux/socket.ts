@@ -68,6 +68,11 @@ const GONE: ReadonlySet<number> = new Set([
   Errno.EHOSTUNREACH,
 ]);
 
+/** Of a socket of node:net. Node does not tell it in any public way; the handle has had it since Node 0.x. */
+export function descriptorOf(socket: object): number {
+  return (socket as { _handle: { fd: number } })._handle.fd;
+}
+
 /** A duplicate that children do not inherit. */
 export function duplicateFd(fd: number): number {
   // SAFETY: no memory.

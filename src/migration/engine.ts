@@ -33,6 +33,7 @@ export async function listenForMigrations(options: {
 }): Promise<MigrationListener> {
   const { policy } = options;
   const ended = new EndedDestinations(policy.hostName);
+  rehearseIn(policy.stateDirectory);
   const listener = await listen({
     host: options.host,
     port: options.port,
@@ -54,7 +55,6 @@ export async function listenForMigrations(options: {
       return journal === undefined ? 'unknown' : ended.join(journal, purpose, takeFd, peer);
     },
   });
-  rehearseIn(policy.stateDirectory);
   for (const module of MIGRATION_THREADS) keepSpareThread(module);
   return {
     ...listener,

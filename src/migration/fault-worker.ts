@@ -33,7 +33,7 @@ const NO_MEMORY_RETRY_MS = 50;
 const REHEARSALS = 60;
 /** A few as large as an answer with its neighbourhood, so that both sides have touched the memory for it. */
 const LARGE_REHEARSALS = 4;
-const LARGE_PAGES = 17;
+const LARGE_PAGES = 16;
 
 class FaultService {
   readonly #input: FaultWorkerInput;

@@ -113,9 +113,9 @@ export function lossOf(vm: string, reason: ErrorBody): ErrorBody {
   return { ...reason, message: `VM ${vm} is lost after it was given away: ${reason.message}` };
 }
 
-/** What the report says of a VM that was given away and not taken: there is no owner, and nothing of it is lost. */
+/** What the report says of a VM that was given away and not taken: there is no owner, and nothing of it is freed. */
 export function orphanOf(vm: string, reason: ErrorBody): ErrorBody {
-  const kept = 'it never ran there, and is kept paused at the source as it was at the stop';
+  const kept = 'it never ran there, and its QEMU at the source is left as it is, paused since the stop';
   return { ...reason, message: `VM ${vm} was given away and not taken (${reason.message}): ${kept}` };
 }
 

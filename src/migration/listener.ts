@@ -7,7 +7,7 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import { SYSTEM_CLOCK } from '../base/clock.ts';
 import { asGodwitError, GodwitError } from '../base/errors.ts';
-import { duplicateFd } from '../linux/socket.ts';
+import { descriptorOf, duplicateFd } from '../linux/socket.ts';
 import { FrameDecoder } from '../wire/decoder.ts';
 import { PREFACE } from '../wire/encoder.ts';
 import { localPeer, stepListener } from '../wire/handshake.ts';
@@ -175,8 +175,7 @@ class Opening {
   /** The link stays up in the duplicate; this thread never reads it again. */
   #handOver(): number {
     this.#socket.pause();
-    const handle = (this.#socket as unknown as { _handle: { fd: number } })._handle;
-    const fd = duplicateFd(handle.fd);
+    const fd = duplicateFd(descriptorOf(this.#socket));
     this.#end();
     this.#socket.destroy();
     return fd;

@@ -13,7 +13,7 @@ import { join } from 'node:path';
 import { asGodwitError, GodwitError } from '../base/errors.ts';
 import { PAGE_SIZE, type PageRun } from '../base/page.ts';
 import { RamFile } from '../linux/ram-file.ts';
-import { duplicateFd } from '../linux/socket.ts';
+import { descriptorOf, duplicateFd } from '../linux/socket.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
 import { RamLayout } from '../memory/layout.ts';
 import { loadDeviceState } from '../qemu/device-state-load.ts';
@@ -184,7 +184,7 @@ async function openPair(): Promise<[StreamConnection, StreamConnection]> {
 }
 
 function takeOver(socket: Socket, peerRole: PeerRole): StreamConnection {
-  const fd = duplicateFd((socket as unknown as { _handle: { fd: number } })._handle.fd);
+  const fd = duplicateFd(descriptorOf(socket));
   socket.destroy();
   return StreamConnection.fromFd(fd, { peer: 'rehearsal', peerRole, preface: 'seen' });
 }

@@ -47,13 +47,15 @@ export class SourceTransfer {
   /** QEMU stops the VM when it has sent what can be sent before. */
   async stopGuest(): Promise<void> {
     becomeUrgent();
-    const { guest, throttleClock } = this.#parts;
+    const { guest, throttleClock, note } = this.#parts;
     const state = this.#saveState();
     // Not before: at full speed it would write what the limit has no room for. Not later: a slowed vCPU is slow to stop.
-    state.onStopping(() => {
-      guest.unthrottle();
-      throttleClock.set(0);
-    });
+    state.stopping
+      .then(() => {
+        guest.unthrottle();
+        throttleClock.set(0);
+      })
+      .catch((error: unknown) => note(`The VM is stopped while it is slowed: ${asGodwitError(error).message}`));
     const stoppedAtMs = await state.stopped();
     this.#parts.report.marks.stoppedAtMs = stoppedAtMs ?? SYSTEM_CLOCK.wallMs();
   }

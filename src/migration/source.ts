@@ -6,6 +6,7 @@
  * written ends the thread, and the migration is recovered from what the journal holds.
  */
 import { asGodwitError, GodwitError } from '../base/errors.ts';
+import { isAlive } from '../linux/process.ts';
 import { MAX_HISTORY_SAMPLES } from '../wire/limits.ts';
 import type { ControlMessage } from '../wire/messages.ts';
 import type { SourceEffect, SourceMessage, SourceRecord } from './handover.ts';
@@ -182,6 +183,7 @@ export class SourceMigration {
         return;
       case 'keepGuest': {
         const { name, pid, qmpPath } = this.#facts.vm;
+        if (!isAlive(this.#guest.identity)) return;
         this.#parts.note(
           `To take it back: godwit vm adopt ${name} --pid ${pid} --qmp ${qmpPath}; godwit vm resume ${name}`,
         );

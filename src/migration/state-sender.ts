@@ -25,9 +25,9 @@ export class StateSender {
     this.sent.catch(() => undefined);
   }
 
-  /** Runs `before` when QEMU is about to stop the VM, if it gets there. */
-  onStopping(before: () => void): void {
-    this.#save.stopping.then(before).catch(() => undefined);
+  /** QEMU is about to stop the VM; never, if it does not get there. */
+  get stopping(): Promise<void> {
+    return this.#save.stopping;
   }
 
   /** When the VM stopped, by QEMU's own event; undefined for one that did not run. */

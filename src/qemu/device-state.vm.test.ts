@@ -99,6 +99,9 @@ describe('the device state', () => {
     const reading = (async () => {
       for await (const chunk of save.chunks) bytes += chunk.length;
     })();
+    // Before QEMU waits for vCPUs that are slowed.
+    const first = await Promise.race([save.stopping.then(() => 'stopping'), save.stopped.then(() => 'stopped')]);
+    expect(first).toBe('stopping');
     const { stoppedAtMs } = await save.stopped;
     expect(stoppedAtMs).toBeGreaterThanOrEqual(before - 1);
     expect(await queryRunState(vm.qmp)).toMatchObject({ running: false });

@@ -7,7 +7,7 @@
  */
 import { connect, Socket } from 'node:net';
 import { asGodwitError, GodwitError } from '../base/errors.ts';
-import { duplicateFd, setSocketOption, unacknowledgedBytes } from '../linux/socket.ts';
+import { descriptorOf, duplicateFd, setSocketOption, unacknowledgedBytes } from '../linux/socket.ts';
 import { FrameDecoder } from '../wire/decoder.ts';
 import type { PeerRole } from '../wire/frame-types.ts';
 import { type Connection, closedBy, type FrameHandler } from './connection.ts';
@@ -112,7 +112,7 @@ export class StreamConnection implements Connection {
   }
 
   get unacknowledgedBytes(): number {
-    return this.#reason ? 0 : this.#socket.writableLength + unacknowledgedBytes(fdOf(this.#socket));
+    return this.#reason ? 0 : this.#socket.writableLength + unacknowledgedBytes(descriptorOf(this.#socket));
   }
 
   get isClosed(): boolean {
@@ -146,7 +146,7 @@ export class StreamConnection implements Connection {
   /** Stops reading and gives the descriptor away as a copy; this object is closed afterwards and the link stays up. */
   detach(): number {
     if (this.#reason) throw this.#reason;
-    const fd = duplicateFd(fdOf(this.#socket));
+    const fd = duplicateFd(descriptorOf(this.#socket));
     this.#fail(closedBy(this.peer, 'handed over'));
     return fd;
   }
@@ -182,7 +182,7 @@ export class StreamConnection implements Connection {
 
   #attach(socket: Socket): void {
     this.#socket = socket;
-    const fd = fdOf(socket);
+    const fd = descriptorOf(socket);
     setSocketOption(fd, 'userTimeoutMs', UNACKNOWLEDGED_LIMIT_MS);
     // With a user timeout the kernel gives up on an idle connection at its first unanswered probe after that time.
     socket.setKeepAlive(true, KEEP_ALIVE_MS);
@@ -213,11 +213,6 @@ export class StreamConnection implements Connection {
     this.#socket.destroy();
     this.#resolveClosed(reason);
   }
-}
-
-/** Node does not tell the descriptor of a socket in any public way; the handle has had it since Node 0.x. */
-function fdOf(socket: Socket): number {
-  return (socket as unknown as { _handle: { fd: number } })._handle.fd;
 }
 
 function errorName(error: Error): string {

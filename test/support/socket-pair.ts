@@ -5,7 +5,7 @@
  */
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
-import { duplicateFd } from '../../src/linux/socket.ts';
+import { descriptorOf, duplicateFd } from '../../src/linux/socket.ts';
 
 export class SocketPair implements Disposable {
   readonly near: Socket;
@@ -33,7 +33,7 @@ export class SocketPair implements Disposable {
 
   /** A duplicate of an end's descriptor, the caller's; without it the end stays open until both are closed. */
   take(end: 'near' | 'far'): number {
-    return duplicateFd((this[end] as unknown as { _handle: { fd: number } })._handle.fd);
+    return duplicateFd(descriptorOf(this[end]));
   }
 
   [Symbol.dispose](): void {

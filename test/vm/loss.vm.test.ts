@@ -97,7 +97,10 @@ requireCapability('vm')('a VM that dies', () => {
     pair.link.shape(LATE_LINK, 'up');
     await migration.reaches('committed');
     const ended = await killAtDestination(migration, there);
-    const kept = { ...LOST.report, error: { message: expect.stringMatching(/given away and not taken.*kept paused/) } };
+    const kept = {
+      ...LOST.report,
+      error: { message: expect.stringMatching(/given away and not taken.*left as it is, paused/) },
+    };
     expect(ended).toMatchObject([{ report: kept }, { state: 'failed', report: { error: { code: 'GW_QEMU_GONE' } } }]);
     await nothingRemains(pair.b, VM);
     expect(await pair.a.client.listVms()).toEqual([]);
