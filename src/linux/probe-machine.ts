@@ -6,6 +6,7 @@
 import { accessSync, constants, readFileSync, statfsSync } from 'node:fs';
 import { formatSize } from '../base/units.ts';
 import type { Question } from './probe.ts';
+import { becomeRealTime, endRealTime } from './real-time.ts';
 
 /** linux/magic.h */
 const TMPFS_MAGIC = 0x01021994;
@@ -57,6 +58,17 @@ export const MACHINE_QUESTIONS: readonly Question[] = [
         throw new Error(`it is ${formatSize(limit)}: too little for a VM started with -overcommit mem-lock=on`);
       }
       return Number.isFinite(limit) ? `${formatSize(limit)}, which CAP_IPC_LOCK overrides` : 'none';
+    },
+  },
+  {
+    id: 'real-time',
+    title: 'Real-time scheduling of the threads that serve page faults',
+    needed: 'optional',
+    fix: 'For short page faults in post-copy on a busy host: run the daemon as root, or with CAP_SYS_NICE, or LimitRTPRIO=1',
+    ask() {
+      if (!becomeRealTime()) throw new Error('it is not permitted');
+      endRealTime();
+      return undefined;
     },
   },
   {

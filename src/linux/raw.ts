@@ -157,6 +157,12 @@ export const raw = {
   pipe2: libc.func('int pipe2(void *pipefd, int flags)') as (fds: Int32Array, flags: number) => number,
   /** https://man7.org/linux/man-pages/man3/clock_gettime.3.html */
   clock_gettime: libc.func('int clock_gettime(int clockid, void *tp)') as (clock: number, to: BigInt64Array) => number,
+  /** https://man7.org/linux/man-pages/man2/sched_setscheduler.2.html */
+  sched_setscheduler: libc.func('int sched_setscheduler(int pid, int policy, const void *param)') as (
+    thread: number,
+    policy: number,
+    parameters: Int32Array,
+  ) => number,
   /** https://man7.org/linux/man-pages/man3/memcmp.3.html; addresses as numbers, the cheapest way to pass them. */
   memcmp: libc.func('int memcmp(uintptr_t s1, uintptr_t s2, size_t n)') as (a: Word, b: Word, bytes: number) => number,
 } as const;

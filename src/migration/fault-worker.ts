@@ -24,7 +24,7 @@ import { FrameType } from '../wire/frame-types.ts';
 import { decodePageReply, type ReplyRun } from '../wire/page-payloads.ts';
 import type { FaultOrder, FaultReport, FaultWorkerInput } from './fault-worker-words.ts';
 import { REHEARSAL_SEQUENCE } from './page-server-words.ts';
-import { becomeUrgent } from './thread-priority.ts';
+import { Alertness } from './thread-priority.ts';
 
 /** How long to wait before a page for which there was no memory is asked for again. */
 const NO_MEMORY_RETRY_MS = 50;
@@ -63,13 +63,15 @@ class FaultService {
   }
 
   run(): void {
-    becomeUrgent();
+    const alertness = new Alertness();
+    alertness.begin();
     report({ kind: 'ready' });
     for (;;) {
       const fds = [this.#uffd.fd, this.#control.fd];
       if (this.#channel) fds.push(this.#channel.fd);
       const timeoutMs = this.#retryAtMs === Number.POSITIVE_INFINITY ? -1 : NO_MEMORY_RETRY_MS;
       const [faulted, ordered, answered] = pollReadable(fds, timeoutMs);
+      alertness.reconsider();
       if (ordered && !this.#obey()) return;
       if (answered && this.#channel) this.#takeAnswers(this.#channel);
       if (faulted) this.#takeFaults();

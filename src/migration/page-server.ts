@@ -31,7 +31,7 @@ import {
   PageServerShared,
   REHEARSAL_SEQUENCE,
 } from './page-server-words.ts';
-import { becomeUrgent } from './thread-priority.ts';
+import { Alertness } from './thread-priority.ts';
 
 const MAX_WINDOW = 64;
 
@@ -63,12 +63,14 @@ class PageServer implements Disposable {
 
   /** Until it is told to stop or the connection is lost, which it tells. */
   run(): void {
-    becomeUrgent();
+    const alertness = new Alertness();
+    alertness.begin();
     report({ kind: 'ready' });
     // The destination asks only now: before, another thread had this connection.
     this.#say(encodeControl({ kind: 'ping', token: 0, wallMs: SYSTEM_CLOCK.wallMs() }));
     while (this.#lost === undefined) {
       const [asked, stopped] = pollReadable([this.#channel.fd, this.#control.fd], -1);
+      alertness.reconsider();
       if (stopped) {
         this.#control.drain();
         if (receiveMessageOnPort(parentPort!)) return;

@@ -1,11 +1,12 @@
 /**
  * Threads that a VM waits for come first, and those that it competes with come last.
  *
- * Owns: the nice value of the calling thread. Linux's setpriority(2) with 0 means the calling thread, not the process.
+ * Owns: the policy and the nice value of the calling thread. Linux's setpriority(2) with 0 means the calling thread, not the process.
  * Must hold: without the privilege to come back nobody gives way; who gives way is not starved: on a host that has
- * more to do than CPUs, moving a VM away is what helps.
+ * more to do than CPUs, moving a VM away is what helps; a peer that asks without end does not get a CPU for itself.
  */
 import { setPriority } from 'node:os';
+import { becomeRealTime, endRealTime } from '../linux/real-time.ts';
 import { readOwnTime, type ThreadTime } from '../linux/thread-time.ts';
 
 /** Before other threads of the same host, the ones that push pages among them; after real-time threads. */
@@ -15,6 +16,8 @@ const ORDINARY_NICE = 0;
 const PATIENT_NICE = 10;
 /** Beside one guest on two CPUs the two sides of a migration wait for half of their time. */
 const STARVED_SHARE = 0.75;
+/** One vCPU that waits for page after page keeps the threads of both hosts busy for half of the time. */
+const ALERT_SHARE = 0.7;
 /** Shorter moments say nothing. */
 const JUDGED_MS = 100;
 
@@ -56,6 +59,45 @@ export class Patience {
   /** The thread has another priority from now on. */
   end(): void {
     this.#since = undefined;
+  }
+}
+
+/**
+ * Serving page faults: each keeps a vCPU waiting for as long as it takes both hosts to run their threads, and even the
+ * lowest nice value lets others finish their slice of some milliseconds first. So these threads are real-time ones, as
+ * long as they mostly wait.
+ */
+export class Alertness {
+  #since: ThreadTime | undefined;
+  #sinceMs = 0;
+  #isAlert = false;
+
+  /** Without the privilege, or where the kernel does not tell what a thread takes, it is urgent only. */
+  begin(): void {
+    becomeUrgent();
+    const since = readOwnTime();
+    this.#isAlert = since !== undefined && becomeRealTime();
+    this.#since = this.#isAlert ? since : undefined;
+    this.#sinceMs = performance.now();
+  }
+
+  /** Called now and then by the same thread. One that has taken too much is an ordinary one, until it takes less. */
+  reconsider(): void {
+    const nowMs = performance.now();
+    if (!this.#since || nowMs < this.#sinceMs + JUDGED_MS) return;
+    const now = readOwnTime()!;
+    const mayBeAlert = now.ranMs - this.#since.ranMs <= ALERT_SHARE * (nowMs - this.#sinceMs);
+    this.#since = now;
+    this.#sinceMs = nowMs;
+    if (mayBeAlert === this.#isAlert) return;
+    if (mayBeAlert) {
+      becomeUrgent();
+      this.#isAlert = becomeRealTime();
+    } else {
+      endRealTime();
+      becomeOrdinary();
+      this.#isAlert = false;
+    }
   }
 }
 

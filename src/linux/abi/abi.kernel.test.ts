@@ -9,6 +9,7 @@ import { ERRNO_NAMES, Errno } from '../errno.ts';
 import * as files from './files.ts';
 import * as pagemap from './pagemap.ts';
 import * as ptrace from './ptrace.ts';
+import * as scheduling from './scheduling.ts';
 import * as syscalls from './syscalls.ts';
 import * as uffd from './userfaultfd.ts';
 
@@ -19,6 +20,7 @@ const PREAMBLE = `
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -66,6 +68,7 @@ const OWN_NAMES: Record<string, string> = {
   PAGE_REGION_HALF_WORDS: 'sizeof(struct page_region) / 4',
   USER_REGS_WORDS: 'sizeof(struct user_regs_struct) / 8',
   POLLFD_WORDS: 'sizeof(struct pollfd) / 4',
+  SCHED_PARAM_WORDS: 'sizeof(struct sched_param) / 4',
   USER_CS: '({ unsigned long cs; asm("mov %%cs, %0" : "=r"(cs)); cs; })',
 };
 
@@ -85,7 +88,7 @@ const PM_SCAN_FIELDS: Record<keyof typeof pagemap.PmScanArg, string> = {
 };
 
 const ROWS: [expression: string, ours: bigint][] = [
-  ...[uffd, pagemap, ptrace, syscalls, files]
+  ...[uffd, pagemap, ptrace, scheduling, syscalls, files]
     .flatMap(numbersOf)
     .map(([name, value]): [string, bigint] => [OWN_NAMES[name] ?? name, value]),
   ...Object.entries(syscalls.X64_SYSCALLS).map(([name, value]): [string, bigint] => [`SYS_${name}`, BigInt(value)]),
