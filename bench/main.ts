@@ -43,11 +43,13 @@ async function main(args: readonly string[]): Promise<number> {
     process.stderr.write(`bench: ${explain(error)}\n\n${USAGE}\n`);
     return 2;
   }
+  const names = wantedNames(options);
+  if (names.length === 0) {
+    process.stderr.write(`bench: nothing has ${options.only.join(' or ')} in its name (--list shows the names)\n`);
+    return 2;
+  }
   if (options.list) {
-    for (const scenario of SCENARIOS)
-      for (const name of systemsOf(scenario, options)) print(`${scenario.name}/${name}`);
-    for (const { name } of TRACKING_CASES) if (isWanted(name, options)) print(name);
-    for (const percent of THROTTLE_PERCENTS) if (isWanted(`throttle/${percent}`, options)) print(`throttle/${percent}`);
+    for (const name of names) print(name);
     return 0;
   }
   const results = new Results();
@@ -66,6 +68,14 @@ async function main(args: readonly string[]): Promise<number> {
   } finally {
     if (!options.keep) rmSync(directory, { recursive: true, force: true });
   }
+}
+
+function wantedNames(options: BenchOptions): string[] {
+  return [
+    ...SCENARIOS.flatMap((scenario) => systemsOf(scenario, options).map((name) => `${scenario.name}/${name}`)),
+    ...TRACKING_CASES.map(({ name }) => name).filter((name) => isWanted(name, options)),
+    ...THROTTLE_PERCENTS.map((percent) => `throttle/${percent}`).filter((name) => isWanted(name, options)),
+  ];
 }
 
 async function runScenarios(bench: Bench, options: BenchOptions, results: Results): Promise<void> {
