@@ -54,7 +54,7 @@ function fieldName(root: string, path: readonly (string | number)[]): string {
 }
 
 function shown(value: unknown): string {
-  if (value === undefined) return 'nothing';
+  if (value === undefined) return '(missing)';
   const printed = JSON.stringify(value) ?? String(value);
   return printed.length > 80 ? `${printed.slice(0, 77)}...` : printed;
 }

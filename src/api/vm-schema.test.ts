@@ -42,10 +42,10 @@ describe('VM spec', () => {
   const memoryFix = 'give a size of whole MiB from 4MiB to 16TiB, such as 512MiB or 2GiB, or a number of bytes';
   const nameFix = 'give 1 to 63 letters, digits, dots, dashes or underscores, the first a letter or digit';
   test.each([
-    [{ memory: '512MiB' }, 'name', 'nothing', nameFix],
+    [{ memory: '512MiB' }, 'name', '(missing)', nameFix],
     [{ ...minimal, name: '../etc' }, 'name', '"../etc"', nameFix],
     [{ ...minimal, name: 7 }, 'name', '7', nameFix],
-    [{ name: 'web1' }, 'memory', 'nothing', memoryFix],
+    [{ name: 'web1' }, 'memory', '(missing)', memoryFix],
     [{ ...minimal, memory: '512 potatoes' }, 'memory', '"512 potatoes"', memoryFix],
     [{ ...minimal, memory: '1MiB' }, 'memory', '"1MiB"', memoryFix],
     [{ ...minimal, memory: 5_000_000 }, 'memory', '5000000', memoryFix],
@@ -53,7 +53,7 @@ describe('VM spec', () => {
     [{ ...minimal, vcpus: 'two' }, 'vcpus', '"two"', 'give a whole number from 1 to 512'],
     [{ ...minimal, accel: 'hvf' }, 'accel', '"hvf"', 'give one of auto, kvm, tcg'],
     [{ ...minimal, machine: '' }, 'machine', '""', 'give a QEMU machine type such as q35'],
-    [{ ...minimal, boot: {} }, 'boot.kernel', 'nothing', 'give the absolute path of a file on the host'],
+    [{ ...minimal, boot: {} }, 'boot.kernel', '(missing)', 'give the absolute path of a file on the host'],
     [
       { ...minimal, boot: { kernel: 'vmlinuz' } },
       'boot.kernel',

@@ -30,6 +30,7 @@ export const ERRORS = {
   GW_API_UNREACHABLE: row(1, 502, 'No godwit host answers at {url}: {reason}'),
   GW_API_UNAUTHORIZED: row(3, 401, 'This API address needs a bearer token: {fix}'),
   GW_NOT_FOUND: row(2, 404, 'There is no {kind} named {name} on this host'),
+  GW_VM_MOVED: row(2, 404, 'VM {vm} is not on this host any more: migration {id} moved it to {owner}'),
   GW_CONFLICT: row(3, 409, '{kind} {name} cannot do that now: {reason}'),
   GW_VM_EXISTS: row(3, 409, 'This host already has a VM named {name}'),
   GW_HOST_START: row(1, 500, 'The host daemon cannot start: {reason}'),

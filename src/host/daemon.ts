@@ -52,6 +52,7 @@ export async function startDaemon(
   const startedAtMs = Date.now();
   const events = new EventHub(SYSTEM_CLOCK);
   const promises = new IncomingPromises(SYSTEM_CLOCK);
+  const store = new MigrationStore(config.stateDirectory, config.keepReports);
   const registry = new VmRegistry({
     hostName: config.name,
     stateDirectory: config.stateDirectory,
@@ -59,10 +60,10 @@ export async function startDaemon(
     log,
     changed: (vm) => events.emit({ kind: 'vmChanged', vm }),
     removed: (name, reason) => events.emit({ kind: 'vmRemoved', name, reason }),
+    absenceOf: (name) => store.absenceOf(name, config.name),
   });
   starting.defer(() => registry.dispose());
   const metrics = new HostMetrics(version, config.name, () => countStates(registry));
-  const store = new MigrationStore(config.stateDirectory, config.keepReports);
   for (const path of store.load()) log.error({ path }, 'cannot read a migration report; left as it is');
   const migrations = new Migrations({
     hostName: config.name,

@@ -4,6 +4,7 @@ import { ScriptedHandle, sampleRecord } from '../../test/support/scripted-engine
 import { TempDirectory } from '../../test/support/temp-directory.ts';
 import { refusedWith, settleEvents, startTrialDaemon, type TrialDaemon } from '../../test/support/trial-daemon.ts';
 import { FakeClock } from '../base/clock.ts';
+import { GodwitError } from '../base/errors.ts';
 import type { IncomingPolicy } from '../migration/handle.ts';
 import { createPolicy } from './incoming-policy.ts';
 import { BEGINS_WITHIN_MS, IncomingPromises } from './incoming-promises.ts';
@@ -120,7 +121,8 @@ test('of a migration that was admitted and never began nothing is left: neither 
   const promises = new IncomingPromises(clock);
   const log = openLogger({ level: 'silent', format: 'json', name: 'a' });
   const place = { hostName: 'a', stateDirectory: directory.path, promises };
-  const registry = new VmRegistry({ ...place, log, changed: () => undefined, removed: () => undefined });
+  const absenceOf = (name: string) => new GodwitError('GW_NOT_FOUND', { kind: 'VM', name });
+  const registry = new VmRegistry({ ...place, log, changed: () => undefined, removed: () => undefined, absenceOf });
   const policy = createPolicy(
     { ...place, registry, maxIncomingMigrations: 8, allowedNetworkScripts: [] },
     { isRunning: () => false, track: () => undefined },

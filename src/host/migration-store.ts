@@ -6,6 +6,7 @@
  */
 import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { GodwitError } from '../base/errors.ts';
 import type { MigrationReport } from '../migration/report.ts';
 import { writeFileAtomically } from './atomic-file.ts';
 
@@ -56,9 +57,20 @@ export class MigrationStore {
     return this.#reports.get(id);
   }
 
+  ids(): Iterable<string> {
+    return this.#reports.keys();
+  }
+
   /** Newest first. */
   list(): MigrationReport[] {
     return [...this.#reports.values()].reverse();
+  }
+
+  /** Why there is no VM of this name: it may have moved away. */
+  absenceOf(vm: string, hostName: string): GodwitError {
+    const last = this.list().find((report) => report.vm === vm && report.outcome === 'completed');
+    if (last === undefined || last.owner === hostName) return new GodwitError('GW_NOT_FOUND', { kind: 'VM', name: vm });
+    return new GodwitError('GW_VM_MOVED', { vm, id: last.id, owner: last.owner });
   }
 
   #prune(): void {

@@ -117,6 +117,31 @@ describe('outgoing migration', () => {
     await expect(trial.client.cancelMigration(id)).rejects.toThrow(refusedWith('GW_CONFLICT') as Error);
   });
 
+  test('the beginning of an id will do', async () => {
+    await using trial = await startTrialDaemon();
+    const id = await migrating(trial);
+    expect(await trial.client.showMigration(id.slice(0, 8))).toMatchObject({ id, state: 'running' });
+    await trial.client.tuneMigration(id.slice(0, 8), { maxDowntimeMs: 20 });
+    await trial.client.cancelMigration(id.slice(0, 8));
+    expect(trial.engine.outgoing[0]!.commands).toMatchObject([{ kind: 'tune' }, { kind: 'cancel' }]);
+    trial.engine.outgoing[0]!.finish({ kind: 'stays' }, { outcome: 'cancelled' });
+    await settleEvents();
+    expect(await trial.client.showMigration(id.slice(0, 8))).toMatchObject({ id, state: 'cancelled' });
+  });
+
+  test('of a VM that has moved one is told where it is', async () => {
+    await using trial = await startTrialDaemon();
+    const id = await migrating(trial);
+    trial.engine.outgoing[0]!.finish({ kind: 'left', to: 'b', epoch: 2 });
+    await settleEvents();
+    await expect(trial.client.showVm('web1')).rejects.toThrow(
+      `VM web1 is not on this host any more: migration ${id} moved it to b`,
+    );
+    await expect(trial.client.migrate('web1', { to: '127.0.0.1:9' })).rejects.toThrow(
+      refusedWith('GW_VM_MOVED') as Error,
+    );
+  });
+
   test('?wait answers at the end', async () => {
     await using trial = await startTrialDaemon();
     const waiting = trial.client.migrateAndWait('web1', { to: '127.0.0.1:9' });

@@ -15,6 +15,7 @@ import type { Engine } from './engine-port.ts';
 import { createPolicy, type IncomingHost } from './incoming-policy.ts';
 import type { Logger } from './logger.ts';
 import type { HostMetrics } from './metrics.ts';
+import { completeId } from './migration-id.ts';
 import type { MigrationStore } from './migration-store.ts';
 import { definedOnly, mergeOptions, viewOfHandle, viewOfReport } from './migration-view.ts';
 import { resolvePeer } from './peers.ts';
@@ -129,7 +130,8 @@ export class Migrations {
     return [...running, ...ended.map((report) => viewOfReport(report, this.#options.hostName))].slice(0, limit);
   }
 
-  show(id: string): MigrationView {
+  show(given: string): MigrationView {
+    const id = this.#idOf(given);
     const running = this.#running.get(id);
     if (running) return running.view;
     const report = this.#options.store.get(id);
@@ -137,8 +139,8 @@ export class Migrations {
     throw new GodwitError('GW_NOT_FOUND', { kind: 'migration', name: id });
   }
 
-  async wait(id: string): Promise<MigrationView> {
-    return (await this.#running.get(id)?.finished) ?? this.show(id);
+  async wait(given: string): Promise<MigrationView> {
+    return (await this.#running.get(this.#idOf(given))?.finished) ?? this.show(given);
   }
 
   async cancel(id: string): Promise<MigrationView> {
@@ -149,7 +151,8 @@ export class Migrations {
     return this.#command(id, { kind: 'switchPostCopy' });
   }
 
-  async tune(id: string, body: TuneBody): Promise<MigrationView> {
+  async tune(given: string, body: TuneBody): Promise<MigrationView> {
+    const id = this.#idOf(given);
     const values = definedOnly(body);
     await this.#command(id, { kind: 'tune', ...values });
     const running = this.#running.get(id);
@@ -185,7 +188,12 @@ export class Migrations {
     }
   }
 
-  async #command(id: string, command: MigrationCommand): Promise<MigrationView> {
+  #idOf(given: string): string {
+    return completeId(given, [...this.#running.keys(), ...this.#options.store.ids()]);
+  }
+
+  async #command(given: string, command: MigrationCommand): Promise<MigrationView> {
+    const id = this.#idOf(given);
     const running = this.#running.get(id);
     if (!running) {
       const { state } = this.show(id);

@@ -14,7 +14,11 @@ export function resolvePeer(peers: Readonly<Record<string, string>>, to: string)
     return to;
   } catch {
     const names = Object.keys(peers).join(', ');
-    const fix = `give HOST:PORT of the other host's migration port${names === '' ? '' : `, or one of the peers ${names}`}`;
+    const known =
+      names === ''
+        ? 'name hosts with --peer NAME=HOST:PORT or `peers` in the config file'
+        : `one of the peers ${names}`;
+    const fix = `give HOST:PORT of the other host's migration port, or ${known}`;
     throw new GodwitError('GW_INPUT_INVALID', { field: 'to', value: to, fix });
   }
 }

@@ -33,6 +33,7 @@ export interface RegistryOptions {
   readonly log: Logger;
   changed(vm: VmView): void;
   removed(name: string, reason: string): void;
+  absenceOf(name: string): GodwitError;
 }
 
 export class VmRegistry {
@@ -79,13 +80,13 @@ export class VmRegistry {
     return views.sort((a, b) => (a.name < b.name ? -1 : 1));
   }
 
-  /** Throws GW_NOT_FOUND; GW_MIGRATION_BUSY for a VM that has not arrived yet. */
+  /** Throws what `absenceOf` gives; GW_MIGRATION_BUSY for a VM that has not arrived yet. */
   get(name: string): Vm {
     const vm = this.#vms.get(name);
     if (vm) return vm;
     const arriving = this.#arriving.get(name);
     if (arriving?.announced === true) throw new GodwitError('GW_MIGRATION_BUSY', { vm: name, id: arriving.migration });
-    throw new GodwitError('GW_NOT_FOUND', { kind: 'VM', name });
+    throw this.#options.absenceOf(name);
   }
 
   view(name: string): VmView {
@@ -124,9 +125,8 @@ export class VmRegistry {
   /** Forgets a VM that has ended. Throws GW_CONFLICT while its QEMU lives. */
   remove(name: string): void {
     const vm = this.get(name);
-    if (!vm.hasEnded) {
-      throw new GodwitError('GW_CONFLICT', { kind: 'VM', name, reason: 'its QEMU runs; stop or kill it first' });
-    }
+    const reason = 'its QEMU runs; stop or kill it first';
+    if (!vm.hasEnded) throw new GodwitError('GW_CONFLICT', { kind: 'VM', name, reason });
     this.#forget(vm, true);
     this.#options.removed(name, 'removed');
   }
