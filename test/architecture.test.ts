@@ -39,7 +39,7 @@ const PURE: Readonly<Record<string, readonly string[]>> = { base: [], wire: ['zo
 const RESERVED: Readonly<Record<string, readonly string[]>> = {
   koffi: ['linux/raw.ts'],
   'node:child_process': ['linux', 'qemu'],
-  'node:worker_threads': ['linux', 'migration'],
+  'node:worker_threads': ['linux', 'transfer', 'migration'],
   'node:net': ['api', 'qemu', 'transfer', 'migration'],
   'node:http': ['api', 'client', 'host'],
   fastify: ['api'],

@@ -5,13 +5,15 @@
  * compile otherwise).
  */
 import { z } from 'zod';
+import { PACKING_STEPS } from '../base/packing-step.ts';
 import type { MigrationProgress } from '../migration/progress.ts';
 import type { MigrationReport } from '../migration/report.ts';
 import { MIGRATION_MODES, type MigrationOptions, TIMEOUT_ACTIONS } from '../migration/request.ts';
 import { ErrorSchema } from './error-schema.ts';
-import { choice, flag, integer, number, strictObject, text } from './field.ts';
+import { choice, flag, integer, list, number, strictObject, text } from './field.ts';
 
 const modes = [...MIGRATION_MODES] as ['auto', 'pre-copy', 'post-copy', 'hybrid'];
+const packingSteps = [...PACKING_STEPS] as ['unchanged', 'delta', 'compress'];
 const timeoutActions = [...TIMEOUT_ACTIONS] as ['post-copy', 'cancel', 'pause'];
 const MAX_MS = 30 * 86_400_000; // a month: longer is a typing mistake
 
@@ -52,6 +54,9 @@ export const MigrateSchema = strictObject({
   onTimeout: choice(timeoutActions).optional(),
   verify: flag().optional().describe('Compare digests of all guest memory on both sides.'),
   throttle: ThrottleSchema.optional(),
+  without: list(choice(packingSteps), 'give an array of steps')
+    .optional()
+    .describe('Steps that pages do not go through on their way to fewer bytes.'),
 }).meta({ id: 'MigrateRequest', description: 'All but `to` has a default (docs/cli.md).' });
 export type MigrateBody = z.output<typeof MigrateSchema>;
 
@@ -109,6 +114,7 @@ export const OptionsSchema = z
       historyPagesPerSecond: z.number(),
       maxPercent: z.number(),
     }),
+    without: z.array(z.enum(packingSteps)).readonly(),
   })
   .meta({ id: 'MigrationOptions' });
 
@@ -145,6 +151,18 @@ export const ReportSchema = z
       sent: z.number(),
       resent: z.number(),
     }),
+    packing: z
+      .object({
+        unchangedPages: z.number(),
+        deltaPages: z.number(),
+        deltaSavedBytes: z.number(),
+        compressedFromBytes: z.number(),
+        compressedToBytes: z.number(),
+        compareMs: z.number(),
+        compressMs: z.number(),
+      })
+      .nullable()
+      .describe('What the steps that make pages smaller did; null at the destination.'),
     rounds: z
       .array(
         z.object({

@@ -2,6 +2,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { parseInput } from '../api/input-error.ts';
 import { type MigrateBody, MigrateSchema } from '../api/migration-schema.ts';
+import { PACKING_STEPS, type PackingStep } from '../base/packing-step.ts';
 import { formatDuration, parseDurationMs, parseRate } from '../base/units.ts';
 import { DEFAULT_MIGRATION_OPTIONS, MIGRATION_MODES, TIMEOUT_ACTIONS } from '../migration/request.ts';
 import { withClient } from './api-connection.ts';
@@ -24,6 +25,7 @@ export interface MigrateFlags {
   readonly throttleMinRate?: number;
   readonly throttleHistoryRate?: number;
   readonly throttleMax?: number;
+  readonly without?: MigrateBody['without'];
 }
 
 const DEFAULTS = DEFAULT_MIGRATION_OPTIONS;
@@ -84,6 +86,12 @@ export function addMigrateCommands(program: Command, context: CommandContext): v
         `the strongest slowdown (default: ${DEFAULTS.throttle.maxPercent})`,
       ).argParser(parseNumber),
     )
+    .addOption(
+      new Option(
+        '--without <steps>',
+        `steps to leave out on the way to fewer bytes: ${PACKING_STEPS.join(', ')}, separated by commas (default: none)`,
+      ).argParser(parseSteps),
+    )
     .addHelpText(
       'after',
       '\nCtrl-C cancels the migration (the VM goes on where it is); a second Ctrl-C leaves it to itself.',
@@ -132,7 +140,16 @@ export function bodyOfFlags(flags: MigrateFlags): MigrateBody {
     ...(flags.onTimeout === undefined ? {} : { onTimeout: flags.onTimeout }),
     ...(flags.verify === undefined ? {} : { verify: flags.verify }),
     ...(Object.keys(throttle).length === 0 ? {} : { throttle }),
+    ...(flags.without === undefined ? {} : { without: flags.without }),
   };
+}
+
+function parseSteps(text: string): PackingStep[] {
+  return text.split(',').map((name) => {
+    const step = PACKING_STEPS.find((known) => known === name.trim());
+    if (step === undefined) throw new InvalidArgumentError(`give some of ${PACKING_STEPS.join(', ')}.`);
+    return step;
+  });
 }
 
 function parseNumber(text: string): number {

@@ -89,6 +89,7 @@ export function renderReport(report: ReportView): string {
     `  sent        ${formatSize(report.wireBytes)} on the wire for ${formatSize(report.ramBytes)} of memory`,
     pagesLine(report),
   );
+  if (report.packing) lines.push(...packingLines(report.packing));
   if (report.throttle.activeMs > 0) {
     lines.push(
       `  throttle    up to ${report.throttle.maxPercent} % for ${formatDuration(report.throttle.activeMs)} (${report.throttle.mechanism})`,
@@ -121,6 +122,19 @@ export function renderCheck(name: string, to: string, check: CheckResult): strin
 function pagesLine({ pages }: ReportView): string {
   const { total, hole, zero, sent, resent } = pages;
   return `  pages       ${total} in all: ${sent} sent, of these ${resent} more than once, ${zero} zero, ${hole} never touched`;
+}
+
+/** What each step saved, if it saved anything. */
+function packingLines(packing: NonNullable<ReportView['packing']>): string[] {
+  const { unchangedPages, deltaPages, deltaSavedBytes, compressedFromBytes, compressedToBytes } = packing;
+  const savings = [
+    unchangedPages > 0 ? `${formatSize(unchangedPages * PAGE_SIZE)} unchanged` : '',
+    deltaPages > 0 ? `${formatSize(deltaSavedBytes)} by deltas of ${deltaPages} pages` : '',
+    compressedFromBytes > 0
+      ? `${formatSize(compressedFromBytes - compressedToBytes)} by compressing ${formatSize(compressedFromBytes)}`
+      : '',
+  ].filter((saving) => saving !== '');
+  return savings.length === 0 ? [] : [`  saved       ${savings.join(', ')}`];
 }
 
 function roundsTable(report: ReportView): string {

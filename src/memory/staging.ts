@@ -24,9 +24,17 @@ export class StagingBuffer {
   readonly #words: Int32Array;
   readonly maxPages: number;
 
-  constructor(maxPages: number) {
-    const memory = new ArrayBuffer(maxPages * PAGE_SIZE);
+  /** Its number in a pool. */
+  readonly slot: number;
+
+  /** @param memory - of so many pages; its own when none is given */
+  constructor(
+    maxPages: number,
+    slot = 0,
+    memory: ArrayBuffer | SharedArrayBuffer = new ArrayBuffer(maxPages * PAGE_SIZE),
+  ) {
     this.maxPages = maxPages;
+    this.slot = slot;
     this.bytes = new Uint8Array(memory);
     this.#words = new Int32Array(memory);
   }
@@ -70,8 +78,8 @@ export class StagingPool {
   readonly #free: StagingBuffer[];
   readonly #waiting: ((buffer: StagingBuffer) => void)[] = [];
 
-  constructor(buffers: number, maxPages: number) {
-    this.#free = Array.from({ length: buffers }, () => new StagingBuffer(maxPages));
+  constructor(buffers: readonly StagingBuffer[]) {
+    this.#free = [...buffers];
   }
 
   lend(): Promise<StagingBuffer> {

@@ -10,7 +10,9 @@ import { GodwitError } from '../base/errors.ts';
 import { countPages, PAGE_SIZE, type PageRun } from '../base/page.ts';
 import { PageBitmap } from '../base/page-bitmap.ts';
 import { createPageDigest, type DigestScheme, type PageDigest } from '../memory/digest.ts';
+import { PageUnpacker } from '../transfer/page-unpacker.ts';
 import type { Message } from '../wire/messages.ts';
+import { decodePackedPages, type PackedPages } from '../wire/packed-pages.ts';
 import { decodeDigestedPages, decodePages, decodeZeroPages, type PagesPayload } from '../wire/page-payloads.ts';
 import { RunListCollector } from '../wire/run-list-collector.ts';
 import type { DestinationGuest } from './destination-guest.ts';
@@ -48,6 +50,7 @@ export class DestinationReceiver {
   #missingList: RunListCollector | undefined;
   #stateChunks: Uint8Array[] = [];
   #stateBytes = 0;
+  readonly #unpacker = new PageUnpacker();
   #receivedPages = 0;
   #begun = false;
 
@@ -93,6 +96,9 @@ export class DestinationReceiver {
         return;
       case 'digestedPages':
         this.#takePages(guest, decodeDigestedPages(payload, this.pageCount));
+        return;
+      case 'packedPages':
+        this.#takePackedPages(guest, decodePackedPages(payload, this.pageCount));
         return;
       case 'zeroPages':
         this.#takeZeroPages(guest, decodeZeroPages(payload, this.pageCount).runs);
@@ -150,6 +156,15 @@ export class DestinationReceiver {
       }
     }
     this.#port.onProgress();
+  }
+
+  #takePackedPages(guest: ReceivingGuest, frame: PackedPages): void {
+    const old = (page: number, into: Uint8Array): boolean => {
+      if (this.#pager || !this.#received!.has(page)) return false;
+      guest.memory.readPages({ first: page, count: 1 }, into);
+      return true;
+    };
+    this.#takePages(guest, this.#unpacker.unpack(frame, old));
   }
 
   #takeZeroPages(guest: ReceivingGuest, runs: readonly PageRun[]): void {

@@ -106,6 +106,7 @@ export class DestinationReport {
       wireBytes: this.#port.wireBytes(),
       ramBytes: this.#port.pageCount() * PAGE_SIZE,
       pages: { total: this.#port.pageCount(), hole: 0, zero: 0, sent: this.#port.receivedPages(), resent: 0 },
+      packing: null,
       rounds: [],
       throttle: { mechanism: 'none', maxPercent: 0, activeMs: 0 },
       postCopy: this.#port.pager()?.report() ?? null,

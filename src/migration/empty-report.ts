@@ -33,6 +33,7 @@ export function emptyReport({ input, startedAt, totalMs, outcome, error }: Empty
     wireBytes: 0,
     ramBytes: input.vm.memoryBytes,
     pages: { total: Math.ceil(input.vm.memoryBytes / 4096), hole: 0, zero: 0, sent: 0, resent: 0 },
+    packing: null,
     rounds: [],
     throttle: { mechanism: 'none', maxPercent: 0, activeMs: 0 },
     postCopy: null,

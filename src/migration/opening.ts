@@ -6,6 +6,7 @@
  */
 import { SYSTEM_CLOCK } from '../base/clock.ts';
 import { GodwitError } from '../base/errors.ts';
+import { availableCodecs } from '../linux/compression.ts';
 import { Mailbox } from '../transfer/mailbox.ts';
 import { StreamConnection } from '../transfer/stream-connection.ts';
 import { PREFACE } from '../wire/encoder.ts';
@@ -15,7 +16,14 @@ import { decodeControl, encodeControl, isControl } from '../wire/message-codec.t
 import type { ControlMessage } from '../wire/messages.ts';
 
 /** What this build can do beyond version 1; both sides must say it. */
-export const FEATURES: readonly string[] = ['digest', 'post-copy'];
+export const PACK_FEATURE = 'pack';
+export const LZ4_FEATURE = 'pack-lz4';
+export const FEATURES: readonly string[] = [
+  'digest',
+  PACK_FEATURE,
+  ...(availableCodecs().includes('lz4') ? [LZ4_FEATURE] : []),
+  'post-copy',
+];
 export const SOFTWARE = 'godwit/0.1.0';
 
 const DIAL_TIMEOUT_MS = 5000;

@@ -32,7 +32,8 @@ function createPusher(pacer = new Pacer(0)): PagePusher {
   };
   const { memory } = scratch;
   const files = memory.ownPaths();
-  return new PagePusher({ memory, files, pacer, verify: null, roundTripMs: 1, onLinkLost: fail, onFailed: fail });
+  const hooks = { packing: () => undefined, onLinkLost: fail, onFailed: fail };
+  return new PagePusher({ memory, files, pacer, verify: null, roundTripMs: 1, ...hooks });
 }
 
 /** The source's end, and the destination's, which buffers little and reads nothing until told to. */

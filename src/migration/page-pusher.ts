@@ -18,6 +18,7 @@ import { createPageDigest, type DigestScheme } from '../memory/digest.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import type { Connection } from '../transfer/connection.ts';
 import type { Pacer } from '../transfer/pacer.ts';
+import type { Packing } from '../transfer/packing.ts';
 import { MAX_PAGES_PER_FRAME } from '../wire/limits.ts';
 import { PageSender } from './page-sender.ts';
 import {
@@ -36,6 +37,7 @@ export interface PagePusherOptions {
   readonly pacer: Pacer;
   readonly verify: DigestScheme | null;
   readonly roundTripMs: number;
+  packing(connection: Connection): Packing | undefined;
   onLinkLost(reason: GodwitError): void;
   onFailed(error: GodwitError): void;
 }
@@ -147,7 +149,7 @@ export class PagePusher {
 
   async #pushAll(connection: Connection, signal: AbortSignal): Promise<void> {
     const { memory, pacer, verify } = this.#options;
-    const sender = new PageSender(memory, connection, pacer);
+    const sender = new PageSender(memory, connection, pacer, this.#options.packing(connection));
     const digest = verify === null ? undefined : createPageDigest(verify);
     let cursor = 0;
     const startedMs = SYSTEM_CLOCK.nowMs();
@@ -168,7 +170,7 @@ export class PagePusher {
       }
       const last = runs.at(-1)!;
       cursor = last.first + last.count;
-      const sent = await sender.send(runs, { signal, tellAllZeros: true, digest });
+      const sent = await sender.send(runs, { signal, awaited: true, digest });
       sentBytes += sent.bytes;
       this.#fitWindow(sentBytes, SYSTEM_CLOCK.nowMs() - startedMs);
     }

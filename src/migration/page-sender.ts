@@ -7,20 +7,24 @@
  * reads as zero).
  */
 import { setImmediate } from 'node:timers/promises';
-import { batchRuns, countPages, type PageRun, RunBuilder, subtractRuns } from '../base/page.ts';
+import { batchRuns, countPages, PAGE_SIZE, type PageRun, RunBuilder, subtractRuns } from '../base/page.ts';
 import { PageBitmap } from '../base/page-bitmap.ts';
 import type { PageDigest } from '../memory/digest.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
-import { StagingPool } from '../memory/staging.ts';
+import { type PageBatch, StagingBuffer, StagingPool } from '../memory/staging.ts';
 import type { Connection } from '../transfer/connection.ts';
 import type { Pacer } from '../transfer/pacer.ts';
+import type { Packing } from '../transfer/packing.ts';
 import { encodeDigestedPagesHeader, encodePagesHeader, encodeZeroPages } from '../wire/encoder.ts';
 import { MAX_PAGES_PER_FRAME } from '../wire/limits.ts';
+import { encodePackedPagesHeader } from '../wire/packed-pages.ts';
 
 /** Enough that reading the next batch overlaps with sending the ones before. */
 const STAGING_BUFFERS = 4;
 /** Under a bandwidth limit a frame takes at most about this long, so that a limit is kept smoothly. */
 const PACED_FRAME_MS = 4;
+/** Packed, pages take about half. */
+const USUAL_SHRINKING = 2;
 
 const YIELD_BATCHES = 16;
 
@@ -51,8 +55,8 @@ export interface SendOptions {
   readonly skip?: (batch: readonly PageRun[]) => readonly PageRun[];
   /** True ends the sending between two batches. */
   readonly enough?: () => boolean;
-  /** Tell of every zero page, also of those that the destination never got content for: it waits for them. */
-  readonly tellAllZeros?: boolean;
+  /** The destination has nothing of these pages and waits for them: it must hear of zero pages, too. */
+  readonly awaited?: boolean;
   /** Sends a digest with every page, for who installs it to compare. */
   readonly digest?: PageDigest | undefined;
 }
@@ -64,12 +68,16 @@ export class PageSender {
   readonly #memory: GuestMemory;
   readonly #connection: Connection;
   readonly #pacer: Pacer;
-  readonly #pool = new StagingPool(STAGING_BUFFERS, MAX_PAGES_PER_FRAME);
+  readonly #packing: Packing | undefined;
+  readonly #pool: StagingPool;
 
-  constructor(memory: GuestMemory, connection: Connection, pacer: Pacer) {
+  /** @param packing - makes the pages smaller; without it they go as they are */
+  constructor(memory: GuestMemory, connection: Connection, pacer: Pacer, packing?: Packing) {
     this.#memory = memory;
     this.#connection = connection;
     this.#pacer = pacer;
+    this.#packing = packing;
+    this.#pool = packing?.pool ?? new StagingPool(createBuffers());
     this.#delivered = new PageBitmap(memory.layout.pageCount);
   }
 
@@ -88,6 +96,7 @@ export class PageSender {
     const pending = new Set<Promise<void>>();
     let failure: unknown;
     let batches = 0;
+    let before: Promise<void> | undefined;
     for (const batch of batchRuns(runs, this.#batchPages())) {
       options.signal.throwIfAborted();
       if (failure) break;
@@ -113,8 +122,9 @@ export class PageSender {
           this.#pool.giveBack(buffer);
         });
       pending.add(done);
-      // The next batch is read only when the pacer lets this one go, or its content would be old when it leaves.
-      if (this.#pacer.bytesPerSecond > 0) await done;
+      // Not read far ahead of what the pacer lets go, or contents would be old when they leave: one is packed meanwhile.
+      if (this.#pacer.bytesPerSecond > 0) await (this.#packing ? before : done);
+      before = done;
     }
     await Promise.all(pending);
     if (failure) throw failure;
@@ -122,14 +132,14 @@ export class PageSender {
   }
 
   async #sendBatch(
-    buffer: Awaited<ReturnType<StagingPool['lend']>>,
+    buffer: StagingBuffer,
     runs: readonly PageRun[],
     counts: Counters,
     options: SendOptions,
   ): Promise<void> {
     const delivered = this.#delivered;
     const batch = buffer.read(this.#memory, runs);
-    const zeroed = options.tellAllZeros ? batch.zeroRuns : batch.zeroRuns.filter((run) => anyDelivered(delivered, run));
+    const zeroed = options.awaited ? batch.zeroRuns : batch.zeroRuns.filter((run) => anyDelivered(delivered, run));
     this.#totals.zeroPages += batch.zeroPages;
     let resentPages = 0;
     for (const run of batch.dataRuns) {
@@ -141,29 +151,43 @@ export class PageSender {
     const parts: Uint8Array[] = [];
     if (zeroed.length > 0) {
       for (const run of zeroed) delivered.deleteRun(run.first, run.count);
+      this.#packing?.forget(zeroed);
       parts.push(encodeZeroPages(zeroed));
     }
-    if (batch.dataPages > 0) {
-      const digests = options.digest?.digestParts(batch.dataRuns, batch.parts);
-      parts.push(digests ? encodeDigestedPagesHeader(batch.dataRuns, digests) : encodePagesHeader(batch.dataRuns));
-      parts.push(...batch.parts);
-    }
-    if (parts.length === 0) return;
+    if (batch.dataPages > 0) parts.push(...(await this.#frameOf(buffer, batch, options)));
     const bytes = parts.reduce((sum, part) => sum + part.length, 0);
-    await this.#pacer.take(bytes);
-    await this.#connection.send(...parts);
+    if (bytes > 0) {
+      await this.#pacer.take(bytes);
+      await this.#connection.send(...parts);
+    }
     counts.bytes += bytes;
     counts.pages += batch.dataPages;
     this.#totals.pages += batch.dataPages;
     this.#totals.resentPages += resentPages;
   }
 
+  /** The batch's pages with content as a frame; nothing when the destination has them all. */
+  async #frameOf(buffer: StagingBuffer, batch: PageBatch, options: SendOptions): Promise<Uint8Array[]> {
+    const { dataRuns, parts } = batch;
+    const digests = options.digest?.digestParts(dataRuns, parts);
+    const whole = options.awaited === true;
+    const packed = await this.#packing?.pack(buffer, batch, whole);
+    if (packed?.runs.length === 0) return [];
+    if (packed) return [encodePackedPagesHeader({ ...packed, digests }, packed.packed.length), packed.packed];
+    return [digests ? encodeDigestedPagesHeader(dataRuns, digests) : encodePagesHeader(dataRuns), ...parts];
+  }
+
   #batchPages(): number {
     const limit = this.#pacer.bytesPerSecond;
     if (limit === 0) return MAX_PAGES_PER_FRAME;
-    const pages = Math.floor((limit * PACED_FRAME_MS) / 1000 / 4096);
+    const ms = this.#packing ? PACED_FRAME_MS * USUAL_SHRINKING : PACED_FRAME_MS;
+    const pages = Math.floor((limit * ms) / 1000 / PAGE_SIZE);
     return Math.max(1, Math.min(MAX_PAGES_PER_FRAME, pages));
   }
+}
+
+function createBuffers(): StagingBuffer[] {
+  return Array.from({ length: STAGING_BUFFERS }, (_, slot) => new StagingBuffer(MAX_PAGES_PER_FRAME, slot));
 }
 
 function anyDelivered(delivered: PageBitmap, run: PageRun): boolean {

@@ -4,6 +4,7 @@
  * Owns: the shape of the report. Must hold: every number was measured, never estimated; times are milliseconds.
  */
 import type { ErrorBody } from '../base/errors.ts';
+import type { PackingCounts } from '../transfer/packing.ts';
 import type { MigrationMode } from './request.ts';
 
 export type MigrationOutcome = 'completed' | 'failed' | 'cancelled' | 'refused';
@@ -87,6 +88,8 @@ export interface MigrationReport {
     /** Sent more than once. */
     readonly resent: number;
   };
+  /** What the steps of packing did; null at the destination, which does not know. */
+  readonly packing: PackingCounts | null;
   readonly rounds: readonly RoundReport[];
   readonly throttle: {
     readonly mechanism: string;

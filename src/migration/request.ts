@@ -5,6 +5,8 @@
  * changed while the migration runs.
  */
 
+import type { PackingStep } from '../base/packing-step.ts';
+
 /** `auto` starts with pre-copy, throttles, and goes to post-copy when pre-copy will not converge (V5, S7). */
 export type MigrationMode = 'auto' | 'pre-copy' | 'post-copy' | 'hybrid';
 
@@ -43,6 +45,8 @@ export interface MigrationOptions extends Tunable {
   /** Compare digests of all guest memory on both sides (G6). */
   readonly verify: boolean;
   readonly throttle: ThrottleOptions;
+  /** Steps that pages do not go through on their way. */
+  readonly without: readonly PackingStep[];
 }
 
 export const DEFAULT_MIGRATION_OPTIONS: MigrationOptions = {
@@ -56,4 +60,5 @@ export const DEFAULT_MIGRATION_OPTIONS: MigrationOptions = {
   // minRatio 5 is the design's own constant (S3): below it a round leaves more than a fifth of what it sent.
   // maxPercent 99: a cgroup quota of 1 ms in 100 ms is the smallest that the kernel takes at that period.
   throttle: { enabled: true, minRatio: 5, minPagesPerSecond: 0, historyPagesPerSecond: 20_000, maxPercent: 99 },
+  without: [],
 };

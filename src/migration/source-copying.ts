@@ -17,6 +17,7 @@ import { PageSender } from './page-sender.ts';
 import type { MigrationOptions } from './request.ts';
 import type { SourceGuest } from './source-guest.ts';
 import type { SourceLink } from './source-link.ts';
+import type { SourcePacking } from './source-packing.ts';
 import type { SourceProgress } from './source-progress.ts';
 import type { SourceReport } from './source-report.ts';
 import { Patience } from './thread-priority.ts';
@@ -26,6 +27,7 @@ export interface SourceCopyingPort {
   readonly guest: SourceGuest;
   readonly link: SourceLink;
   readonly pacer: Pacer;
+  readonly packing: SourcePacking;
   readonly console: ConsoleCarrier;
   readonly history: HistoryFile;
   readonly report: SourceReport;
@@ -80,7 +82,7 @@ export class SourceCopying {
   }
 
   async #copy(): Promise<Copied> {
-    const { guest, link, pacer, report } = this.#port;
+    const { guest, link, pacer, packing, report } = this.#port;
     report.clock = await link.compareClocks();
     await guest.prepareToSave();
     const isRunning = await guest.isRunning();
@@ -88,7 +90,7 @@ export class SourceCopying {
       const peak = this.#port.history.peakPagesPerSecond(Date.now());
       this.#slow(initialThrottle(peak, this.#port.options(), link.has('post-copy')));
     }
-    const sender = new PageSender(guest.memory, link.connection, pacer);
+    const sender = new PageSender(guest.memory, link.connection, pacer, packing.open(link.connection));
     await this.#port.console.sendRest(link.connection);
     const held = this.#port.options().mode === 'post-copy' ? await readHeldPages(guest.memory) : null;
     const result = held ? this.#everything(sender, held) : await this.#copyRounds(sender, isRunning);

@@ -10,6 +10,7 @@ import { countPages, type PageRun } from '../base/page.ts';
 import { availableDigestSchemes, type DigestScheme } from '../memory/digest.ts';
 import { Mailbox } from '../transfer/mailbox.ts';
 import { Pacer } from '../transfer/pacer.ts';
+import type { PackingCounts } from '../transfer/packing.ts';
 import type { ControlMessage } from '../wire/messages.ts';
 import { ConsoleCarrier } from './console-carrier.ts';
 import type { SourceEvent } from './handover-source-state.ts';
@@ -20,6 +21,7 @@ import { SourceCopying } from './source-copying.ts';
 import type { SourceFacts } from './source-facts.ts';
 import type { SourceGuest } from './source-guest.ts';
 import { SourceLink } from './source-link.ts';
+import { SourcePacking } from './source-packing.ts';
 import { SourceProgress } from './source-progress.ts';
 import { SourceReport } from './source-report.ts';
 import { ThrottleClock } from './throttle-clock.ts';
@@ -50,6 +52,7 @@ export interface SourceParts {
   readonly progress: SourceProgress;
   readonly report: SourceReport;
   readonly pacer: Pacer;
+  readonly packing: SourcePacking;
   readonly console: ConsoleCarrier;
   readonly history: HistoryFile;
   readonly throttleClock: ThrottleClock;
@@ -86,12 +89,22 @@ export function assembleSource(facts: SourceFacts, guest: SourceGuest, hooks: So
     throttlePercent: () => guest.throttlePercent,
     connected: () => link.isConnected,
   });
+  const pacer = new Pacer(options.bandwidthBytesPerSecond);
+  const packing = new SourcePacking({
+    pageCount: guest.layout.pageCount,
+    ramBytes: guest.layout.bytes,
+    without: options.without,
+    pacer,
+    has: (feature) => link.has(feature),
+  });
+  life.signal.addEventListener('abort', () => packing[Symbol.dispose]());
   const shared = {
     guest,
     link,
     progress,
-    report: createReport(facts, guest),
-    pacer: new Pacer(options.bandwidthBytesPerSecond),
+    report: createReport(facts, guest, packing.counts),
+    pacer,
+    packing,
     console: new ConsoleCarrier(facts.vm.consoleLogPath),
     history: new HistoryFile(facts.historyPath),
     throttleClock: new ThrottleClock(),
@@ -118,7 +131,7 @@ export function assembleSource(facts: SourceFacts, guest: SourceGuest, hooks: So
   };
 }
 
-function createReport(facts: SourceFacts, guest: SourceGuest): SourceReport {
+function createReport(facts: SourceFacts, guest: SourceGuest, packing: PackingCounts): SourceReport {
   return new SourceReport({
     id: facts.id,
     vm: facts.vm.name,
@@ -128,5 +141,6 @@ function createReport(facts: SourceFacts, guest: SourceGuest): SourceReport {
     startedAt: facts.startedAt,
     ramBytes: guest.layout.bytes,
     totalPages: guest.layout.pageCount,
+    packing,
   });
 }

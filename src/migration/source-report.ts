@@ -9,6 +9,7 @@
 import { SYSTEM_CLOCK } from '../base/clock.ts';
 import { type ErrorBody, GodwitError } from '../base/errors.ts';
 import { type DigestScheme, differenceOfDigests, type MemoryDigest } from '../memory/digest.ts';
+import type { PackingCounts } from '../transfer/packing.ts';
 import type { Message } from '../wire/messages.ts';
 import type { ClockComparison } from './opening.ts';
 import type { PageTotals } from './page-sender.ts';
@@ -63,6 +64,8 @@ export interface SourceReportFacts {
   readonly startedAt: number;
   readonly ramBytes: number;
   readonly totalPages: number;
+  /** Counts on. */
+  readonly packing: PackingCounts;
 }
 
 export class SourceReport {
@@ -108,6 +111,7 @@ export class SourceReport {
       wireBytes: end.wireBytes,
       ramBytes,
       pages: this.#pages(totalPages),
+      packing: { ...this.#facts.packing },
       rounds: this.rounds,
       throttle: end.throttle,
       postCopy: this.postCopy,

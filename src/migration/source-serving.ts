@@ -11,12 +11,14 @@ import type { Pacer } from '../transfer/pacer.ts';
 import { PagePusher } from './page-pusher.ts';
 import type { SourceGuest } from './source-guest.ts';
 import type { SourceLink } from './source-link.ts';
+import type { SourcePacking } from './source-packing.ts';
 import { PROGRESS_EVERY_MS, type SourceProgress } from './source-progress.ts';
 
 export interface SourceServingPort {
   readonly guest: SourceGuest;
   readonly link: SourceLink;
   readonly pacer: Pacer;
+  readonly packing: SourcePacking;
   readonly verify: DigestScheme | null;
   /** Of this link, as measured when the clocks were compared. */
   readonly roundTripMs: number;
@@ -37,6 +39,7 @@ export class SourceServing {
       pacer: port.pacer,
       verify: port.verify,
       roundTripMs: port.roundTripMs,
+      packing: (connection) => port.packing.open(connection),
       onLinkLost: (reason) => port.link.drop(reason),
       onFailed: (error) => port.onFailed(error),
     });

@@ -136,7 +136,7 @@ async function sendReadWhileLoading(port: SwitchoverPort, missing: readonly Page
     missing.some(({ first, count }) => page >= first && page < first + count);
   const runs = READ_WHILE_LOADING.filter(isMissing).map((first) => ({ first, count: 1 }));
   const digest = port.verify ? createPageDigest(port.verify) : undefined;
-  await port.sender.send(runs, { signal: port.signal, tellAllZeros: true, digest });
+  await port.sender.send(runs, { signal: port.signal, awaited: true, digest });
 }
 
 /** Tells of the missing pages that were not announced. Returns all. */

@@ -181,11 +181,12 @@ export class SourceTransfer {
   }
 
   #serve(): SourceServing {
-    const { guest, link, pacer, verify, progress, report } = this.#parts;
+    const { guest, link, pacer, packing, verify, progress, report } = this.#parts;
     this.#serving ??= new SourceServing({
       guest,
       link,
       pacer,
+      packing,
       verify,
       roundTripMs: 2 * report.clock.uncertaintyMs,
       progress,

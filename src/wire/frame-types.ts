@@ -9,12 +9,14 @@ import { GodwitError } from '../base/errors.ts';
 import { PAGE_SIZE } from '../base/page.ts';
 import {
   FRAME_HEADER_BYTES,
+  LINE_MASK_BYTES,
   MAX_CONSOLE_CHUNK,
   MAX_CONTROL_BYTES,
   MAX_OFFER_BYTES,
   MAX_PAGES_PER_FRAME,
   MAX_RUNS_PER_PART,
   MAX_STATE_CHUNK,
+  PACKED_RUN_BYTES,
   PAGE_DIGEST_BYTES,
   REPLY_RUN_BYTES,
   RUN_BYTES,
@@ -79,6 +81,12 @@ export const FRAMES = {
     12 + MAX_PAGES_PER_FRAME * (REPLY_RUN_BYTES + PAGE_DIGEST_BYTES + PAGE_SIZE),
   ),
   stillMissing: binary(72, 'destination', 8, 8 + MAX_RUNS_PER_PART * RUN_BYTES),
+  packedPages: binary(
+    73,
+    'source',
+    16 + PACKED_RUN_BYTES + 1,
+    16 + MAX_PAGES_PER_FRAME * (PACKED_RUN_BYTES + PAGE_DIGEST_BYTES + LINE_MASK_BYTES + PAGE_SIZE),
+  ),
 } as const satisfies Record<string, FrameRow>;
 
 export type FrameName = keyof typeof FRAMES;

@@ -5,6 +5,7 @@ import { FRAME_NAMES, FRAME_SAMPLES, SAMPLE_PAGES, senderOf, thrownBy } from '..
 import { FrameDecoder } from './decoder.ts';
 import { FRAMES, type FrameName, FrameType, frameName, type PeerRole } from './frame-types.ts';
 import { decodeControl, isControl } from './message-codec.ts';
+import { decodePackedPages, readPackedBody } from './packed-pages.ts';
 import {
   decodeDigestedPages,
   decodePageReply,
@@ -27,6 +28,12 @@ function consume(type: FrameType, payload: Uint8Array): readonly { first: number
       return decodePages(payload, SAMPLE_PAGES).runs;
     case FrameType.digestedPages:
       return decodeDigestedPages(payload, SAMPLE_PAGES).runs;
+    case FrameType.packedPages: {
+      const frame = decodePackedPages(payload, SAMPLE_PAGES);
+      // As if it unpacked to the wrong thing.
+      readPackedBody(frame, frame.packed, { data: () => undefined, delta: () => undefined });
+      return frame.runs;
+    }
     case FrameType.zeroPages:
       return decodeZeroPages(payload, SAMPLE_PAGES).runs;
     case FrameType.pageRequest:

@@ -14,6 +14,10 @@ export const FRAME_HEADER_BYTES = 8;
 export const RUN_BYTES = 12;
 export const REPLY_RUN_BYTES = 16;
 export const PAGE_DIGEST_BYTES = 16;
+export const PACKED_RUN_BYTES = 16;
+/** What a delta is made of: a cache line, and a bit for each of a page's 64. */
+export const LINE_BYTES = 64;
+export const LINE_MASK_BYTES = 8;
 
 /** No frame of any type is larger. Half of the decoder's buffer, so that a frame always fits behind another one. */
 export const MAX_FRAME_PAYLOAD = 2 * 1024 * 1024;

@@ -54,6 +54,26 @@ export function naivePageReply(
   ]);
 }
 
+/** @param kind - 0 data, 1 delta */
+export function naivePackedPages(
+  codec: number,
+  runs: readonly (readonly [run: PageRun, kind: number])[],
+  bodyBytes: number,
+  packed: Uint8Array,
+  digests?: Uint8Array,
+): Uint8Array {
+  const entries = runs.flatMap(([run, kind]): Field[] => [...naiveRuns([run]), [4, kind]]);
+  return naiveBytes([
+    [4, codec],
+    [4, digests === undefined ? 0 : 1],
+    [4, runs.length],
+    [4, bodyBytes],
+    ...entries,
+    digests ?? new Uint8Array(),
+    packed,
+  ]);
+}
+
 /** Frames of a whole byte stream, without preface, that is known to be valid. */
 export function naiveSplit(stream: Uint8Array): { type: number; payload: Uint8Array }[] {
   const frames: { type: number; payload: Uint8Array }[] = [];

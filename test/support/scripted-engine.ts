@@ -160,6 +160,15 @@ export function sampleReport(changes: Partial<MigrationReport> = {}): MigrationR
     wireBytes: 120 * 2 ** 20,
     ramBytes: 512 * 2 ** 20,
     pages: { total: 131_072, hole: 90_000, zero: 1072, sent: 41_000, resent: 1000 },
+    packing: {
+      unchangedPages: 0,
+      deltaPages: 0,
+      deltaSavedBytes: 0,
+      compressedFromBytes: 0,
+      compressedToBytes: 0,
+      compareMs: 0,
+      compressMs: 0,
+    },
     rounds: [
       {
         number: 1,

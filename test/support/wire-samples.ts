@@ -17,6 +17,7 @@ import {
 import { type ControlName, FRAMES, type FrameName, type PeerRole } from '../../src/wire/frame-types.ts';
 import { encodeControl } from '../../src/wire/message-codec.ts';
 import type { ControlMessage, Message } from '../../src/wire/messages.ts';
+import { encodePackedPagesHeader } from '../../src/wire/packed-pages.ts';
 
 /** The guest of the examples. */
 export const SAMPLE_PAGES = 4096;
@@ -137,6 +138,25 @@ export const BINARY_SAMPLES: { readonly [N in BinaryName]: Uint8Array } = {
     contents(2),
   ),
   stillMissing: join(...encodeRunList('stillMissing', [])),
+  packedPages: join(
+    encodePackedPagesHeader(
+      {
+        codec: 'none',
+        runs: [
+          { first: 1, count: 2, kind: 'delta' },
+          { first: 3, count: 1, kind: 'data' },
+        ],
+        bodyBytes: 8 + 64 + 8 + 128 + 4096,
+        digests: digests(3),
+      },
+      8 + 64 + 8 + 128 + 4096,
+    ),
+    Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 128),
+    contents(1).subarray(0, 64),
+    Uint8Array.of(2, 0, 0, 0, 1, 0, 0, 0),
+    contents(1).subarray(0, 128),
+    contents(1),
+  ),
 };
 
 /** Whole frames by name. */

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { FIRST_USABLE_PAGE } from '../../guest/tiny/layout.ts';
 import { hasCode } from '../../src/base/errors.ts';
+import { PACKING_STEPS } from '../../src/base/packing-step.ts';
 import { PAGE_SIZE } from '../../src/base/page.ts';
 import { identifyProcess } from '../../src/linux/process.ts';
 import { requireCapability } from '../support/capability.ts';
@@ -106,7 +107,8 @@ requireCapability('vm')('cancel', () => {
     if (mode !== 'pre-copy') await change(CALM);
     using guest = await openTinyGuest(pair.a, VM);
     const speed = await measureWork(guest, WORK_SAMPLE_MS);
-    const request = { to: pair.b.host.migration, mode, bandwidthBytesPerSecond: limit };
+    const without = [...PACKING_STEPS];
+    const request = { to: pair.b.host.migration, mode, bandwidthBytesPerSecond: limit, without };
     const migration = await beginMigration(pair.a, VM, request);
     if (mode === 'pre-copy') await migration.progresses('slowed', ({ throttlePercent }) => throttlePercent > 50);
     else await migration.progresses('some pages', ({ sentBytes }) => sentBytes > MIB);

@@ -1,0 +1,85 @@
+/**
+ * What makes the pages of one migration smaller at the source.
+ *
+ * Owns: the packing threads, from the beginning (a thread takes long to start) to the end of the migration, and the
+ * counts. Must hold: only what both hosts can do is done.
+ */
+import { availableParallelism } from 'node:os';
+import { SYSTEM_CLOCK } from '../base/clock.ts';
+import { PACKING_STEPS, type PackingStep } from '../base/packing-step.ts';
+import { availableCodecs } from '../linux/compression.ts';
+import type { Connection } from '../transfer/connection.ts';
+import { LinkRate } from '../transfer/link-rate.ts';
+import type { Pacer } from '../transfer/pacer.ts';
+import { PackThreads } from '../transfer/pack-threads.ts';
+import { Packing, type PackingCounts } from '../transfer/packing.ts';
+import { createSentLines } from '../transfer/sent-lines.ts';
+import { LZ4_FEATURE, PACK_FEATURE } from './opening.ts';
+
+/** At most half of the CPUs: beside a thread that packs there are one that sends, and the guests. */
+const MAX_THREADS = 4;
+const SLOTS = 4;
+/** For a table of what was sent: 64 MiB, and 1 % of a large VM's memory; 131 072 pages or 512 MiB need 67 MB. */
+const LINES_BUDGET_BYTES = 68 * 2 ** 20;
+const LINES_BUDGET_PART = 0.01;
+
+export interface SourcePackingPort {
+  readonly pageCount: number;
+  readonly ramBytes: number;
+  readonly without: readonly PackingStep[];
+  readonly pacer: Pacer;
+  /** Whether both hosts know a feature of the protocol. */
+  has(feature: string): boolean;
+}
+
+export class SourcePacking implements Disposable {
+  readonly counts: { -readonly [K in keyof PackingCounts]: number } = {
+    unchangedPages: 0,
+    deltaPages: 0,
+    deltaSavedBytes: 0,
+    compressedFromBytes: 0,
+    compressedToBytes: 0,
+    compareMs: 0,
+    compressMs: 0,
+  };
+  readonly #port: SourcePackingPort;
+  readonly #steps: ReadonlySet<PackingStep>;
+  readonly #threads: PackThreads | undefined;
+
+  constructor(port: SourcePackingPort) {
+    this.#port = port;
+    this.#steps = new Set(PACKING_STEPS.filter((step) => !port.without.includes(step)));
+    if (this.#steps.size === 0) return;
+    const threads = Math.max(1, Math.min(MAX_THREADS, availableParallelism() >> 1));
+    const remembers = this.#steps.has('unchanged') || this.#steps.has('delta');
+    const budget = Math.max(LINES_BUDGET_BYTES, port.ramBytes * LINES_BUDGET_PART);
+    this.#threads = new PackThreads(threads, SLOTS, remembers ? createSentLines(port.pageCount, budget) : null);
+  }
+
+  /** For one connection. */
+  open(connection: Connection): Packing | undefined {
+    const { pacer, has } = this.#port;
+    if (!this.#threads || !has(PACK_FEATURE)) return undefined;
+    const rate = new LinkRate(connection);
+    const link = () => {
+      const limit = pacer.bytesPerSecond;
+      const measured = rate.measure();
+      return {
+        bytesPerSecond: limit > 0 ? Math.min(limit, measured ?? limit) : measured,
+        isIdle: connection.unacknowledgedBytes === 0 && limit === 0,
+        nowMs: SYSTEM_CLOCK.nowMs(),
+      };
+    };
+    const codecs = availableCodecs().filter((codec) => codec !== 'lz4' || has(LZ4_FEATURE));
+    return new Packing(this.#threads, {
+      link,
+      codecs: this.#steps.has('compress') ? codecs : [],
+      steps: this.#steps,
+      counts: this.counts,
+    });
+  }
+
+  [Symbol.dispose](): void {
+    this.#threads?.[Symbol.dispose]();
+  }
+}

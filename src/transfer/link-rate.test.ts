@@ -1,0 +1,52 @@
+import { expect, test } from 'vitest';
+import { FakeClock } from '../base/clock.ts';
+import { LinkRate } from './link-rate.ts';
+
+function trial() {
+  const clock = new FakeClock();
+  const link = { bytesSent: 0, unacknowledgedBytes: 0 };
+  const rate = new LinkRate(link, clock);
+  const acknowledge = (ms: number, bytes: number): number | undefined => {
+    clock.advance(ms);
+    link.unacknowledgedBytes -= bytes;
+    return rate.measure();
+  };
+  const send = (bytes: number): number | undefined => {
+    link.bytesSent += bytes;
+    link.unacknowledgedBytes += bytes;
+    return rate.measure();
+  };
+  return { clock, acknowledge, send };
+}
+
+test('nothing is known at first, nor of a moment', () => {
+  const { acknowledge, send } = trial();
+  expect(send(10_000)).toBeUndefined();
+  expect(acknowledge(2, 5000)).toBeUndefined();
+});
+
+test('the rate is what was acknowledged while something was waiting', () => {
+  const { acknowledge, send } = trial();
+  send(100_000);
+  expect(acknowledge(10, 20_000)).toBeCloseTo(2e6);
+});
+
+test('an idle time does not count', () => {
+  const { clock, acknowledge, send } = trial();
+  send(20_000);
+  acknowledge(10, 20_000);
+  clock.advance(500);
+  expect(send(20_000)).toBeCloseTo(2e6);
+  expect(acknowledge(10, 10_000)).toBeCloseTo(2e6);
+});
+
+test('a link that was fast is believed to be for a while, one that has become slower is followed', () => {
+  const { acknowledge, send } = trial();
+  send(1e9);
+  acknowledge(10, 1_000_000);
+  const seen: number[] = [];
+  for (let i = 0; i < 300; i++) seen.push(acknowledge(10, 1000)!);
+  expect(seen[0]).toBeCloseTo(1e8);
+  expect(seen[50]).toBeCloseTo(1e8);
+  expect(seen.at(-1)).toBeCloseTo(1e5, -4);
+});

@@ -1,0 +1,144 @@
+/**
+ * Which compression the next batch gets (M2).
+ *
+ * Owns: the ladder from raw to dense, and what is known of each rung: how much it leaves of what it is given, and how
+ * fast. A rung moves pages as fast as the slower of the two allows: the packing, and the link with what is left of them.
+ * The rung that moves them fastest is taken, so that the densest one that keeps the link busy is found, and on a fast
+ * link or with busy CPUs none.
+ * Must hold: a pure function of what it was told. What a link can take is only known while it has enough to do: now and
+ * then, when it has not, a few batches go raw to see.
+ */
+import type { CodecName } from '../linux/compression.ts';
+import type { PackCodec } from '../wire/packed-pages.ts';
+
+export interface Rung {
+  readonly codec: PackCodec;
+  readonly level: number;
+}
+
+export interface Choice {
+  readonly rung: Rung;
+  /** The link is slow enough for a page to be looked at before it is sent. */
+  readonly hasTime: boolean;
+}
+
+export interface LinkState {
+  /** Bytes a second that the link takes at least; undefined while that is not known. */
+  readonly bytesPerSecond: number | undefined;
+  /** It has nothing to do at the moment. */
+  readonly isIdle: boolean;
+  readonly nowMs: number;
+}
+
+interface KnownRung extends Rung {
+  /** Of what it is given it leaves so much, and it takes so many bytes a second; at first as with usual data on a usual CPU. */
+  readonly usualRatio: number;
+  readonly usualRate: number;
+  ratio: number;
+  rate: number;
+  /** Bytes that the two are of, up to what is remembered. */
+  weight: number;
+  isTried: boolean;
+}
+
+const RAW: Rung = { codec: 'none', level: 0 };
+const LADDER: readonly (readonly [codec: CodecName, level: number, ratio: number, megabytesPerSecond: number])[] = [
+  ['lz4', 1, 0.6, 900],
+  ['zstd', 1, 0.5, 400],
+  ['zstd', 3, 0.48, 220],
+  ['zstd', 6, 0.465, 80],
+  ['zstd', 9, 0.46, 40],
+];
+/** What a rung did longer ago than this many bytes is forgotten; and so much is what is usual worth. */
+const REMEMBERED_BYTES = 16 * 2 ** 20;
+const PRIOR_BYTES = 2 ** 20;
+/** Once in so many batches a denser rung is tried, though it seemed no good: contents differ, and CPUs become free. */
+const TRY_EVERY = 32;
+/** A denser rung must move pages faster by this part: it costs CPU time. */
+const WORTH = 1.02;
+/** Batches that go raw to see what the link can take, at most so often. */
+const PROBE_BATCHES = 4;
+const PROBE_EVERY_MS = 500;
+/** Comparing a page with what was sent takes two thousandths of a millisecond: no slower link has to wait for it. */
+const COMPARING_BYTES_PER_SECOND = 400e6;
+
+export class PackLadder {
+  readonly #rungs: readonly KnownRung[];
+  readonly #threads: number;
+  #probeBatches = PROBE_BATCHES;
+  #batches = 0;
+  #probedAtMs = Number.NEGATIVE_INFINITY;
+
+  constructor(codecs: readonly CodecName[], threads: number) {
+    this.#threads = threads;
+    this.#rungs = LADDER.filter(([codec]) => codecs.includes(codec)).map(([codec, level, ratio, megabytes]) => {
+      const rate = megabytes * 1e6;
+      return { codec, level, usualRatio: ratio, usualRate: rate, ratio, rate, weight: PRIOR_BYTES, isTried: false };
+    });
+  }
+
+  choose(link: LinkState): Choice {
+    const { bytesPerSecond, isIdle, nowMs } = link;
+    const hasTime = bytesPerSecond !== undefined && bytesPerSecond < COMPARING_BYTES_PER_SECOND;
+    if (isIdle && this.#probeBatches === 0 && nowMs >= this.#probedAtMs + PROBE_EVERY_MS) {
+      this.#probeBatches = PROBE_BATCHES;
+      this.#probedAtMs = nowMs;
+    }
+    if (this.#probeBatches > 0 || bytesPerSecond === undefined) {
+      this.#probeBatches = Math.max(0, this.#probeBatches - 1);
+      return { rung: RAW, hasTime };
+    }
+    const best = this.#best(bytesPerSecond);
+    this.#batches++;
+    const isTrial = hasTime && this.#batches % TRY_EVERY === 0;
+    return { rung: isTrial ? this.#denserThan(best) : best, hasTime };
+  }
+
+  /** What came of a batch, and how long its thread took for it. */
+  learn(rung: Rung, bytesBefore: number, bytesAfter: number, ms: number): void {
+    const known = this.#rungs.find(({ codec, level }) => codec === rung.codec && level === rung.level);
+    if (known === undefined || bytesBefore === 0) return;
+    known.isTried = true;
+    known.weight = Math.min(REMEMBERED_BYTES, known.weight + bytesBefore);
+    const part = bytesBefore / known.weight;
+    known.ratio += part * (bytesAfter / bytesBefore - known.ratio);
+    known.rate += part * ((bytesBefore * 1000) / Math.max(ms, 0.01) - known.rate);
+  }
+
+  #best(bytesPerSecond: number): Rung {
+    let best: Rung = RAW;
+    let bestRate = bytesPerSecond;
+    for (const rung of this.#rungs) {
+      const rate = Math.min(bytesPerSecond / this.#ratioOf(rung), this.#rateOf(rung) * this.#threads);
+      if (rate <= bestRate * WORTH) continue;
+      best = rung;
+      bestRate = rate;
+    }
+    return best;
+  }
+
+  /** After raw zstd 1, which tells more than LZ4 of what the others would do. */
+  #denserThan(rung: Rung): Rung {
+    if (rung === RAW) return this.#rungs.find(({ codec }) => codec === 'zstd') ?? RAW;
+    return this.#rungs[this.#rungs.indexOf(rung as KnownRung) + 1] ?? rung;
+  }
+
+  /** Where nothing was tried yet: as the nearest that was, other than usual in the same proportion. */
+  #ratioOf(rung: KnownRung): number {
+    const near = this.#nearest(rung);
+    return Math.max(0.001, Math.min(1, (rung.usualRatio * near.ratio) / near.usualRatio));
+  }
+
+  #rateOf(rung: KnownRung): number {
+    const near = this.#nearest(rung);
+    return (rung.usualRate * near.rate) / near.usualRate;
+  }
+
+  #nearest(rung: KnownRung): KnownRung {
+    if (rung.isTried) return rung;
+    const at = this.#rungs.indexOf(rung);
+    const tried = this.#rungs.filter(({ isTried }) => isTried);
+    const distance = (other: KnownRung) => Math.abs(this.#rungs.indexOf(other) - at);
+    return tried.reduce((nearest, other) => (distance(other) < distance(nearest) ? other : nearest), tried[0] ?? rung);
+  }
+}

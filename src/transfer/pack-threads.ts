@@ -1,0 +1,80 @@
+/**
+ * The threads that pack, and the memory that batches are packed in.
+ *
+ * Owns: the threads. Must hold: a slot has one job at a time; a thread that dies fails every job, and none is forgotten.
+ */
+import { extname } from 'node:path';
+import { Worker } from 'node:worker_threads';
+import { type ErrorBody, GodwitError } from '../base/errors.ts';
+import { StagingBuffer, StagingPool } from '../memory/staging.ts';
+import { MAX_PAGES_PER_FRAME } from '../wire/limits.ts';
+import { createSlot, type PackJob, type PackResult, type PackShared } from './pack-words.ts';
+import type { SentLinesShared } from './sent-lines.ts';
+
+type Answer = PackResult | { readonly id: number; readonly error: ErrorBody };
+
+export class PackThreads implements Disposable {
+  readonly shared: PackShared;
+  /** Lends the staging memory of the slots, to all connections together. */
+  readonly pool: StagingPool;
+  readonly #workers: Worker[];
+  readonly #waiting = new Map<number, PromiseWithResolvers<PackResult>>();
+  #nextId = 0;
+  #failure: GodwitError | undefined;
+
+  constructor(threads: number, slots: number, lines: SentLinesShared | null) {
+    this.shared = { slots: Array.from({ length: slots }, createSlot), lines };
+    this.pool = new StagingPool(
+      this.shared.slots.map(({ staging }, slot) => new StagingBuffer(MAX_PAGES_PER_FRAME, slot, staging)),
+    );
+    const module = new URL(`./pack-worker${extname(import.meta.url)}`, import.meta.url);
+    this.#workers = Array.from({ length: threads }, () => {
+      const worker = new Worker(module, { workerData: this.shared, name: 'packing' });
+      worker.on('message', (answer: Answer) => this.#take(answer));
+      worker.on('error', (cause) => this.#fail(new GodwitError('GW_INTERNAL', { reason: 'packing died' }, { cause })));
+      worker.on('exit', () => this.#fail(new GodwitError('GW_INTERNAL', { reason: 'packing has ended' })));
+      worker.unref();
+      return worker;
+    });
+  }
+
+  get count(): number {
+    return this.#workers.length;
+  }
+
+  /** Bytes of the slot's body, and of what it was packed to. */
+  body(slot: number): Uint8Array {
+    return new Uint8Array(this.shared.slots[slot]!.body);
+  }
+
+  packed(slot: number): Uint8Array {
+    return new Uint8Array(this.shared.slots[slot]!.packed);
+  }
+
+  run(job: Omit<PackJob, 'id'>): Promise<PackResult> {
+    if (this.#failure) return Promise.reject(this.#failure);
+    const id = this.#nextId++;
+    const waiting = Promise.withResolvers<PackResult>();
+    this.#waiting.set(id, waiting);
+    this.#workers[id % this.#workers.length]!.postMessage({ ...job, id } satisfies PackJob);
+    return waiting.promise;
+  }
+
+  [Symbol.dispose](): void {
+    this.#fail(new GodwitError('GW_INTERNAL', { reason: 'packing was ended' }));
+    for (const worker of this.#workers) void worker.terminate();
+  }
+
+  #take(answer: Answer): void {
+    const waiting = this.#waiting.get(answer.id);
+    this.#waiting.delete(answer.id);
+    if ('error' in answer) waiting?.reject(GodwitError.fromBody(answer.error));
+    else waiting?.resolve(answer);
+  }
+
+  #fail(error: GodwitError): void {
+    this.#failure ??= error;
+    for (const waiting of this.#waiting.values()) waiting.reject(this.#failure);
+    this.#waiting.clear();
+  }
+}

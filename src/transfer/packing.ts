@@ -1,0 +1,103 @@
+/**
+ * Makes pages smaller on their way to one connection (M2): which steps a batch goes through, and what they have saved.
+ *
+ * Owns: the choice for each batch, and the counts. Must hold: a batch that goes around the steps is forgotten by those
+ * that remember what was sent.
+ */
+import type { PackingStep } from '../base/packing-step.ts';
+import { PAGE_SIZE, type PageRun } from '../base/page.ts';
+import type { CodecName } from '../linux/compression.ts';
+import type { PageBatch, StagingBuffer, StagingPool } from '../memory/staging.ts';
+import type { PackedPages } from '../wire/packed-pages.ts';
+import { type LinkState, PackLadder } from './pack-ladder.ts';
+import type { PackThreads } from './pack-threads.ts';
+import { SentLines } from './sent-lines.ts';
+
+export interface PackingCounts {
+  /** Pages that were not sent because the destination has them as they are. */
+  readonly unchangedPages: number;
+  /** Pages of which only changed lines were sent, and what that left out, before compression. */
+  readonly deltaPages: number;
+  readonly deltaSavedBytes: number;
+  /** Bytes that were compressed, and what came of them. */
+  readonly compressedFromBytes: number;
+  readonly compressedToBytes: number;
+  /** Time of the packing threads. */
+  readonly compareMs: number;
+  readonly compressMs: number;
+}
+
+/** What is sent instead of the batch. */
+export interface PackedBatch extends Pick<PackedPages, 'codec' | 'runs' | 'bodyBytes'> {
+  /** A view of the slot's memory; empty when nothing has to be sent. */
+  readonly packed: Uint8Array;
+}
+
+export interface PackingPort {
+  /** What the link can take, and whether it has nothing to do. */
+  link(): LinkState;
+  /** Empty: nothing is compressed. */
+  readonly codecs: readonly CodecName[];
+  readonly steps: ReadonlySet<PackingStep>;
+  /** Counts on. */
+  readonly counts: { -readonly [K in keyof PackingCounts]: number };
+}
+
+export class Packing {
+  readonly #threads: PackThreads;
+  readonly #port: PackingPort;
+  readonly #lines: SentLines | null;
+  readonly #ladder: PackLadder;
+
+  constructor(threads: PackThreads, port: PackingPort) {
+    this.#threads = threads;
+    this.#port = port;
+    this.#lines = threads.shared.lines && new SentLines(threads.shared.lines);
+    this.#ladder = new PackLadder(port.codecs, threads.count);
+  }
+
+  /** What batches have to be read into. */
+  get pool(): StagingPool {
+    return this.#threads.pool;
+  }
+
+  /**
+   * @param buffer - of our pool; it holds the batch
+   * @param whole - the destination has nothing of these pages any more
+   * @returns undefined when the batch is best sent as it is
+   */
+  async pack({ slot }: StagingBuffer, batch: PageBatch, whole: boolean): Promise<PackedBatch | undefined> {
+    const { steps, counts } = this.#port;
+    const { rung, hasTime } = this.#ladder.choose(this.#port.link());
+    const knows = this.#lines !== null && !whole && hasTime;
+    const same = knows && steps.has('unchanged');
+    const delta = knows && steps.has('delta');
+    if (!same && !delta) {
+      this.forget(batch.dataRuns);
+      if (rung.codec === 'none') return undefined;
+    }
+    const parts = batch.parts.map((part) => ({ first: part.byteOffset / PAGE_SIZE, count: part.length / PAGE_SIZE }));
+    const { codec, level } = rung;
+    const result = await this.#threads.run({ slot, runs: batch.dataRuns, parts, codec, level, same, delta });
+    counts.unchangedPages += result.samePages;
+    counts.deltaPages += result.deltaPages;
+    counts.deltaSavedBytes += result.deltaSavedBytes;
+    counts.compareMs += result.compareMs;
+    counts.compressMs += result.packMs;
+    if (codec !== 'none')
+      this.#ladder.learn(rung, result.bodyBytes, result.packedBytes, result.packMs + result.compareMs);
+    if (result.codec !== 'none') {
+      counts.compressedFromBytes += result.bodyBytes;
+      counts.compressedToBytes += result.packedBytes;
+    }
+    if (result.plain) return undefined;
+    const memory = result.codec === 'none' ? this.#threads.body(slot) : this.#threads.packed(slot);
+    const { runs, bodyBytes } = result;
+    return { codec: result.codec, runs, bodyBytes, packed: memory.subarray(0, result.packedBytes) };
+  }
+
+  /** The destination has something else of these pages now than was packed last. */
+  forget(runs: readonly PageRun[]): void {
+    for (const { first, count } of runs) this.#lines?.forget(first, count);
+  }
+}
