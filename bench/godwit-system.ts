@@ -6,6 +6,7 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import type { MigrationView, ReportView } from '../src/api/migration-schema.ts';
+import { PACKING_STEPS, type PackingStep } from '../src/base/packing-step.ts';
 import type { GodwitHosts } from './godwit-hosts.ts';
 import { Guest } from './guest.ts';
 import { vmSpec } from './qemu-system.ts';
@@ -16,12 +17,15 @@ export interface GodwitMethod {
   readonly name: string;
   readonly description: string;
   readonly mode: 'auto' | 'pre-copy' | 'post-copy' | 'hybrid';
+  /** Steps that are left out; none by default. */
+  readonly without?: readonly PackingStep[];
 }
 
 export const GODWIT_METHODS: readonly GodwitMethod[] = [
   { name: 'godwit-pre-copy', description: 'rounds, with throttle; max-downtime 50 ms', mode: 'pre-copy' },
   { name: 'godwit-post-copy', description: 'at once', mode: 'post-copy' },
   { name: 'godwit-auto', description: 'the default: pre-copy, then what is needed', mode: 'auto' },
+  { name: 'godwit-raw', description: 'pre-copy, every page whole', mode: 'pre-copy', without: PACKING_STEPS },
 ];
 
 /** How much longer than it was given a migration may take to end. */
@@ -54,7 +58,11 @@ export class GodwitSystem implements System {
       qemuArgs: [...spec.qemuArgs],
     });
     const source = Guest.find(created.pid!)!;
-    return new GodwitSession(hosts, source, { vm: place.name, mode: this.#method.mode, timeoutMs: workload.timeoutMs });
+    return new GodwitSession(hosts, source, {
+      vm: place.name,
+      method: this.#method,
+      timeoutMs: workload.timeoutMs,
+    });
   }
 }
 
@@ -62,14 +70,10 @@ class GodwitSession implements Session {
   readonly source: Guest;
   readonly helperPids: readonly number[];
   readonly #hosts: GodwitHosts;
-  readonly #request: { vm: string; mode: GodwitMethod['mode']; timeoutMs: number };
+  readonly #request: { vm: string; method: GodwitMethod; timeoutMs: number };
   #destination: Guest | undefined;
 
-  constructor(
-    hosts: GodwitHosts,
-    source: Guest,
-    request: { vm: string; mode: GodwitMethod['mode']; timeoutMs: number },
-  ) {
+  constructor(hosts: GodwitHosts, source: Guest, request: { vm: string; method: GodwitMethod; timeoutMs: number }) {
     this.source = source;
     this.helperPids = [hosts.source.pid, hosts.destination.pid];
     this.#hosts = hosts;
@@ -81,7 +85,8 @@ class GodwitSession implements Session {
   }
 
   async migrate(found: (destination: Guest) => void): Promise<Move> {
-    const { vm, mode, timeoutMs } = this.#request;
+    const { vm, method, timeoutMs } = this.#request;
+    const { mode, without = [] } = method;
     const { client } = this.#hosts.source;
     const others = new Set(readdirSync('/proc'));
     // The migration ends itself after `timeoutMs`; this is for one that does not.
@@ -95,7 +100,7 @@ class GodwitSession implements Session {
     try {
       const startedAtMs = wallMs();
       const to = this.#hosts.destination.migrationAddress;
-      const { id } = await client.migrate(vm, { to, mode, timeoutMs, onTimeout: 'cancel' });
+      const { id } = await client.migrate(vm, { to, mode, timeoutMs, onTimeout: 'cancel', without: [...without] });
       let preparedAtMs: number | undefined;
       for await (const event of client.watchMigration(id, { signal })) {
         if (event.kind === 'migrationPhaseChanged' && event.phase !== 'preparing') preparedAtMs ??= event.atMs;

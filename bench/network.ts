@@ -19,6 +19,8 @@ export interface Link {
 }
 
 export const GIGABIT: Link = { name: '1gbit', bitsPerSecond: 1e9 };
+/** A link between sites, or a card that many share. */
+export const SLOW: Link = { name: '200mbit', bitsPerSecond: 200e6 };
 export const UNSHAPED: Link = { name: 'unshaped' };
 
 export const ADDRESSES: Record<Side, string> = { source: '10.99.0.1', destination: '10.99.0.2' };

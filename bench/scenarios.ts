@@ -1,6 +1,6 @@
 /** Which systems run under which workload and link, and which of the numbers are shown. */
-import { GIGABIT, type Link, UNSHAPED } from './network.ts';
-import { COMPUTING, DATA, IDLE, NON_CONVERGING, type Workload } from './workloads.ts';
+import { GIGABIT, type Link, SLOW, UNSHAPED } from './network.ts';
+import { COMPUTING, DATA, IDLE, NON_CONVERGING, WORDS, type Workload } from './workloads.ts';
 
 export interface Scenario {
   /** Such as `data@1gbit`. */
@@ -19,6 +19,9 @@ export const SCENARIOS: readonly Scenario[] = [
   { name: 'data@unshaped', workload: DATA, link: UNSHAPED },
   { name: 'non-converging@1gbit', workload: NON_CONVERGING, link: GIGABIT, systems: ENDING },
   { name: 'computing@unshaped', workload: COMPUTING, link: UNSHAPED, systems: ['qemu-pre-copy', 'godwit-pre-copy'] },
+  { name: 'data@200mbit', workload: DATA, link: SLOW },
+  { name: 'words@1gbit', workload: WORDS, link: GIGABIT },
+  { name: 'words@200mbit', workload: WORDS, link: SLOW },
   { name: 'idle@1gbit', workload: IDLE, link: GIGABIT },
   { name: 'idle@unshaped', workload: IDLE, link: UNSHAPED },
 ];

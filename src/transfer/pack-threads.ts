@@ -1,7 +1,8 @@
 /**
  * The threads that pack, and the memory that batches are packed in.
  *
- * Owns: the threads. Must hold: a slot has one job at a time; a thread that dies fails every job, and none is forgotten.
+ * Owns: the threads. Must hold: a slot has one job at a time; once a thread has died no job is done any more, and each is
+ * told so.
  */
 import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
@@ -18,9 +19,9 @@ export class PackThreads implements Disposable {
   /** Lends the staging memory of the slots, to all connections together. */
   readonly pool: StagingPool;
   readonly #workers: Worker[];
-  readonly #waiting = new Map<number, PromiseWithResolvers<PackResult>>();
+  readonly #waiting = new Map<number, PromiseWithResolvers<PackResult | undefined>>();
   #nextId = 0;
-  #failure: GodwitError | undefined;
+  #hasEnded = false;
 
   constructor(threads: number, slots: number, lines: SentLinesShared | null) {
     this.shared = { slots: Array.from({ length: slots }, createSlot), lines };
@@ -31,8 +32,8 @@ export class PackThreads implements Disposable {
     this.#workers = Array.from({ length: threads }, () => {
       const worker = new Worker(module, { workerData: this.shared, name: 'packing' });
       worker.on('message', (answer: Answer) => this.#take(answer));
-      worker.on('error', (cause) => this.#fail(new GodwitError('GW_INTERNAL', { reason: 'packing died' }, { cause })));
-      worker.on('exit', () => this.#fail(new GodwitError('GW_INTERNAL', { reason: 'packing has ended' })));
+      worker.on('error', () => this.#end());
+      worker.on('exit', () => this.#end());
       worker.unref();
       return worker;
     });
@@ -51,17 +52,18 @@ export class PackThreads implements Disposable {
     return new Uint8Array(this.shared.slots[slot]!.packed);
   }
 
-  run(job: Omit<PackJob, 'id'>): Promise<PackResult> {
-    if (this.#failure) return Promise.reject(this.#failure);
+  /** undefined: the threads have ended, and the batch is as it was. @throws what went wrong with the job itself */
+  async run(job: Omit<PackJob, 'id'>): Promise<PackResult | undefined> {
+    if (this.#hasEnded) return undefined;
     const id = this.#nextId++;
-    const waiting = Promise.withResolvers<PackResult>();
+    const waiting = Promise.withResolvers<PackResult | undefined>();
     this.#waiting.set(id, waiting);
     this.#workers[id % this.#workers.length]!.postMessage({ ...job, id } satisfies PackJob);
     return waiting.promise;
   }
 
   [Symbol.dispose](): void {
-    this.#fail(new GodwitError('GW_INTERNAL', { reason: 'packing was ended' }));
+    this.#end();
     for (const worker of this.#workers) void worker.terminate();
   }
 
@@ -72,9 +74,9 @@ export class PackThreads implements Disposable {
     else waiting?.resolve(answer);
   }
 
-  #fail(error: GodwitError): void {
-    this.#failure ??= error;
-    for (const waiting of this.#waiting.values()) waiting.reject(this.#failure);
+  #end(): void {
+    this.#hasEnded = true;
+    for (const waiting of this.#waiting.values()) waiting.resolve(undefined);
     this.#waiting.clear();
   }
 }

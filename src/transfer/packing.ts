@@ -2,7 +2,7 @@
  * Makes pages smaller on their way to one connection (M2): which steps a batch goes through, and what they have saved.
  *
  * Owns: the choice for each batch, and the counts. Must hold: a batch that goes around the steps is forgotten by those
- * that remember what was sent.
+ * that remember what was sent; threads that have died cost bytes, never a VM: everything goes as it is then.
  */
 import type { PackingStep } from '../base/packing-step.ts';
 import { PAGE_SIZE, type PageRun } from '../base/page.ts';
@@ -79,6 +79,10 @@ export class Packing {
     const parts = batch.parts.map((part) => ({ first: part.byteOffset / PAGE_SIZE, count: part.length / PAGE_SIZE }));
     const { codec, level } = rung;
     const result = await this.#threads.run({ slot, runs: batch.dataRuns, parts, codec, level, same, delta });
+    if (result === undefined) {
+      this.forget(batch.dataRuns);
+      return undefined;
+    }
     counts.unchangedPages += result.samePages;
     counts.deltaPages += result.deltaPages;
     counts.deltaSavedBytes += result.deltaSavedBytes;
