@@ -8,7 +8,7 @@
  */
 import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { GodwitError } from '../base/errors.ts';
-import { loadLibrary } from './raw.ts';
+import { type Library, loadLibrary } from './raw.ts';
 
 export type CodecName = 'lz4' | 'zstd';
 
@@ -48,26 +48,37 @@ function openLibzstd(): Codec | undefined {
   const library = loadLibrary(LIBZSTD);
   if (library === undefined) return undefined;
   const compress = library.func(
-    'size_t ZSTD_compressCCtx(void *cctx, void *dst, size_t dstCapacity, const void *src, size_t srcSize, int level)',
+    'size_t ZSTD_compressCCtx(uintptr_t cctx, void *dst, size_t dstCapacity, const void *src, size_t srcSize, int level)',
   ) as Native;
   const decompress = library.func(
-    'size_t ZSTD_decompressDCtx(void *dctx, void *dst, size_t dstCapacity, const void *src, size_t srcSize)',
+    'size_t ZSTD_decompressDCtx(uintptr_t dctx, void *dst, size_t dstCapacity, const void *src, size_t srcSize)',
   ) as Native;
   const isError = library.func('unsigned int ZSTD_isError(size_t code)') as Native;
-  // Never freed: a thread has one of each, and it ends with the process or leaves a few hundred KiB once.
-  const compressor = (library.func('void *ZSTD_createCCtx()') as () => bigint)();
-  const decompressor = (library.func('void *ZSTD_createDCtx()') as () => bigint)();
+  const compressor = lazyContext(library, 'ZSTD_createCCtx', 'ZSTD_freeCCtx');
+  const decompressor = lazyContext(library, 'ZSTD_createDCtx', 'ZSTD_freeDCtx');
   return {
     compress(from, to, level) {
       // SAFETY: reads `from`, writes at most `to.length` bytes of `to`; both are held by the parameters.
-      const bytes = compress(compressor, to, to.length, from, from.length, level);
+      const bytes = compress(compressor(), to, to.length, from, from.length, level);
       return isError(bytes) === 0 ? bytes : 0;
     },
     decompress(from, to) {
       // SAFETY: as above; zstd checks its input and never writes beyond the capacity.
-      const bytes = decompress(decompressor, to, to.length, from, from.length);
+      const bytes = decompress(decompressor(), to, to.length, from, from.length);
       return isError(bytes) === 0 ? bytes : -1;
     },
+  };
+}
+
+/** Made when it is needed first, and given back when the thread ends: the library's memory would outlive it. */
+function lazyContext(library: Library, create: string, free: string): () => bigint {
+  let context: bigint | undefined;
+  return () => {
+    if (context !== undefined) return context;
+    const made = BigInt((library.func(`uintptr_t ${create}()`) as () => number | bigint)());
+    process.once('exit', () => (library.func(`size_t ${free}(uintptr_t context)`) as Native)(made));
+    context = made;
+    return made;
   };
 }
 

@@ -194,6 +194,8 @@ export function addressOf(memory: NodeJS.ArrayBufferView): bigint {
   return koffi.address(memory);
 }
 
+export type Library = LibraryHandle;
+
 /** A library other than libc, or undefined when this machine does not have it. */
 export function loadLibrary(file: string): LibraryHandle | undefined {
   try {

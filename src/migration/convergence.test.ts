@@ -169,6 +169,14 @@ describe('decide', () => {
     expect(decide(facts({ options, remainingPages: 30 }))).toMatchObject({ kind: 'finish', rule: 'V3-fixed-costs' });
   });
 
+  test('pages of which next to nothing is sent take the time that they take to be looked at', () => {
+    // 40 000 pages, mostly unchanged: 2 MB in a quarter of a second.
+    const small = { number: 2, sentPages: 40_000, sentBytes: 2e6, skippedPages: 0, ms: 253, dirtyPages: 40_000 };
+    const rounds = [...facts({}).rounds, small];
+    expect(decide(facts({ rounds, remainingPages: 40_000 })).kind).not.toBe('finish');
+    expect(decide(facts({ rounds, remainingPages: 1_000 })).kind).toBe('finish');
+  });
+
   test('counts with the bandwidth limit where it is below the link', () => {
     const options = { ...DEFAULT_MIGRATION_OPTIONS, bandwidthBytesPerSecond: LINK * 411 };
     const decision = decide(facts({ options, remainingPages: 300 }));

@@ -7,14 +7,14 @@
  */
 import { type Clock, SYSTEM_CLOCK } from '../base/clock.ts';
 import { GodwitError } from '../base/errors.ts';
-import { batchRuns, countPages, type PageRun } from '../base/page.ts';
+import { batchRuns, countPages, PAGE_SIZE, type PageRun } from '../base/page.ts';
 import { uniteRuns } from '../base/page-bitmap.ts';
 import type { DirtyTracker } from '../memory/dirty-tracker.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import type { RamLayout } from '../memory/layout.ts';
 import { decide } from './convergence.ts';
 import type { Decision } from './decision.ts';
-import type { DowntimeCosts, MeasuredRound } from './dirty-estimate.ts';
+import { type DowntimeCosts, type MeasuredRound, SMALL_PART } from './dirty-estimate.ts';
 import type { PageSender } from './page-sender.ts';
 import type { RoundReport } from './report.ts';
 import type { MigrationOptions } from './request.ts';
@@ -137,7 +137,9 @@ export async function copyRounds(port: CopyRoundsPort, clock: Clock = SYSTEM_CLO
     await port.endRound(number);
     const ms = clock.nowMs() - startedMs;
     if (counts.bytes >= MIN_RATE_SAMPLE_BYTES || linkBytesPerSecond === 0) {
-      linkBytesPerSecond = ms > 0 ? (counts.bytes * 1000) / ms : 0;
+      const measured = ms > 0 ? (counts.bytes * 1000) / ms : 0;
+      const isOfTheLink = counts.bytes >= counts.pages * PAGE_SIZE * SMALL_PART;
+      linkBytesPerSecond = isOfTheLink ? measured : Math.max(linkBytesPerSecond, measured);
     }
     // Skipped pages are written again, so they are among what is collected now.
     const written = guest.tracker.collect();

@@ -68,6 +68,8 @@ export interface RoundFacts {
 const ROUND_OVERHEAD_MS = 3;
 /** Fewer pages than this say little about bytes per page or pages per second. */
 const MIN_SAMPLE_PAGES = 64;
+/** Pages of which less than this part went over the wire do not show what the link can take. */
+export const SMALL_PART = 0.25;
 /** A prediction over more rounds than this says nothing. */
 const MAX_PREDICTED_ROUNDS = 50;
 /** A frame's header and its share of the page table, per page. */
@@ -91,8 +93,8 @@ export function usableRate({ options, linkBytesPerSecond, rounds }: RoundFacts):
 }
 
 /** What one of the remaining pages takes on the wire, from the latest round that sent enough of them. */
-export function bytesPerPage({ rounds }: RoundFacts): number {
-  const round = rounds.findLast(({ sentPages }) => sentPages >= MIN_SAMPLE_PAGES);
+export function bytesPerPage(facts: RoundFacts): number {
+  const round = sampleRound(facts);
   // Not below a hundredth: the next pages may compress worse, and nothing may look free.
   return round ? Math.max(round.sentBytes / round.sentPages, PAGE_SIZE / 100) : PAGE_SIZE + FRAME_OVERHEAD_BYTES;
 }
@@ -101,7 +103,22 @@ export function bytesPerPage({ rounds }: RoundFacts): number {
 export function sendingMs(facts: RoundFacts, pages: number): number {
   const rate = usableRate(facts);
   if (pages === 0) return 0;
-  return rate > 0 ? (pages * bytesPerPage(facts) * 1000) / rate : Number.POSITIVE_INFINITY;
+  if (rate <= 0) return Number.POSITIVE_INFINITY;
+  return Math.max((pages * bytesPerPage(facts) * 1000) / rate, pages * handlingMsPerPage(facts));
+}
+
+/**
+ * What a page takes where the link is not what limits: reading it, finding that little of it has changed, packing it. As
+ * long as pages took in a round that left the link idle; 0 while nothing says that there is more to it than the link.
+ */
+function handlingMsPerPage(facts: RoundFacts): number {
+  const round = sampleRound(facts);
+  if (!round || round.sentBytes >= round.sentPages * PAGE_SIZE * SMALL_PART) return 0;
+  return Math.max(0, round.ms - ROUND_OVERHEAD_MS) / round.sentPages;
+}
+
+function sampleRound({ rounds }: RoundFacts): MeasuredRound | undefined {
+  return rounds.findLast(({ sentPages }) => sentPages >= MIN_SAMPLE_PAGES);
 }
 
 /** Downtime without any last page: what post-copy takes. */

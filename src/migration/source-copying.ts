@@ -90,7 +90,7 @@ export class SourceCopying {
       const peak = this.#port.history.peakPagesPerSecond(Date.now());
       this.#slow(initialThrottle(peak, this.#port.options(), link.has('post-copy')));
     }
-    const sender = new PageSender(guest.memory, link.connection, pacer, packing.open(link.connection));
+    const sender = new PageSender(guest.memory, link.connection, pacer, packing.open(link.connection, 'copy'));
     await this.#port.console.sendRest(link.connection);
     const held = this.#port.options().mode === 'post-copy' ? await readHeldPages(guest.memory) : null;
     const result = held ? this.#everything(sender, held) : await this.#copyRounds(sender, isRunning);

@@ -19,6 +19,9 @@ import { LZ4_FEATURE, PACK_FEATURE } from './opening.ts';
 /** At most half of the CPUs: beside a thread that packs there are one that sends, and the guests. */
 const MAX_THREADS = 4;
 const SLOTS = 4;
+/** Levels of zstd: 1 takes 2 ms for a batch, 9 up to 30. */
+const DENSEST_COPIED = 9;
+const DENSEST_PUSHED = 1;
 /** For a table of what was sent: 64 MiB, and 1 % of a large VM's memory; 131 072 pages or 512 MiB need 67 MB. */
 const LINES_BUDGET_BYTES = 68 * 2 ** 20;
 const LINES_BUDGET_PART = 0.01;
@@ -56,8 +59,11 @@ export class SourcePacking implements Disposable {
     this.#threads = new PackThreads(threads, SLOTS, remembers ? createSentLines(port.pageCount, budget) : null);
   }
 
-  /** For one connection. */
-  open(connection: Connection): Packing | undefined {
+  /**
+   * For one connection.
+   * @param use - `push`: the VM runs at the destination, and may come to wait for any page that is being packed
+   */
+  open(connection: Connection, use: 'copy' | 'push'): Packing | undefined {
     const { pacer, has } = this.#port;
     if (!this.#threads || !has(PACK_FEATURE)) return undefined;
     const rate = new LinkRate(connection);
@@ -75,6 +81,8 @@ export class SourcePacking implements Disposable {
       link,
       codecs: this.#steps.has('compress') ? codecs : [],
       steps: this.#steps,
+      parallel: use === 'copy' ? SLOTS : 1,
+      densestLevel: use === 'copy' ? DENSEST_COPIED : DENSEST_PUSHED,
       counts: this.counts,
     });
   }

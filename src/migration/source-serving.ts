@@ -39,7 +39,7 @@ export class SourceServing {
       pacer: port.pacer,
       verify: port.verify,
       roundTripMs: port.roundTripMs,
-      packing: (connection) => port.packing.open(connection),
+      packing: (connection) => port.packing.open(connection, 'push'),
       onLinkLost: (reason) => port.link.drop(reason),
       onFailed: (error) => port.onFailed(error),
     });

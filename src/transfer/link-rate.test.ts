@@ -40,6 +40,16 @@ test('an idle time does not count', () => {
   expect(acknowledge(10, 10_000)).toBeCloseTo(2e6);
 });
 
+test('what is known of a link is not forgotten while it has nothing to do', () => {
+  const { clock, acknowledge, send } = trial();
+  send(20_000);
+  acknowledge(10, 20_000);
+  for (let i = 0; i < 10; i++) {
+    clock.advance(1000);
+    expect(send(0)).toBeCloseTo(2e6);
+  }
+});
+
 test('a link that was fast is believed to be for a while, one that has become slower is followed', () => {
   const { acknowledge, send } = trial();
   send(1e9);

@@ -3,7 +3,7 @@
  *
  * Owns: the rates at which the other host's kernel acknowledged. Must hold: only times count during which something was
  * on its way all along; a rate that was reached once is believed for a second or two, because a link that has little to
- * do shows less than it can.
+ * do shows less than it can, and then until there is a newer one.
  */
 import { type Clock, SYSTEM_CLOCK } from '../base/clock.ts';
 import type { Connection } from './connection.ts';
@@ -41,7 +41,7 @@ export class LinkRate {
     while (this.#samples.length > 1 && this.#samples[1]!.atMs <= atMs - WINDOW_MS) this.#samples.shift();
     const first = this.#samples[0]!;
     if (atMs - this.#bestSinceMs > BELIEVED_MS) {
-      this.#earlierBest = this.#best;
+      if (this.#best > 0) this.#earlierBest = this.#best;
       this.#best = 0;
       this.#bestSinceMs = atMs;
     }

@@ -14,7 +14,7 @@ export class Pacer {
   #bytesPerSecond: number;
   #tokens = 0;
   #filledAtMs: number;
-  #wake: (() => void) | undefined;
+  readonly #waiting = new Set<() => void>();
   readonly #clock: Clock;
 
   /** @param bytesPerSecond - 0 = unlimited */
@@ -31,7 +31,7 @@ export class Pacer {
   setLimit(bytesPerSecond: number): void {
     this.#fill();
     this.#bytesPerSecond = bytesPerSecond;
-    this.#wake?.();
+    for (const wake of this.#waiting) wake();
   }
 
   /** Milliseconds until the bucket is not in debt; 0 = go now. Pure reading, for tests and for `take`. */
@@ -69,12 +69,12 @@ export class Pacer {
     return new Promise((resolve) => {
       const done = () => {
         clearTimeout(timer);
-        this.#wake = undefined;
+        this.#waiting.delete(done);
         resolve();
       };
       // Bounded, so that a limit that was raised meanwhile is seen even without a wake-up.
       const timer = setTimeout(done, Math.min(ms, 100));
-      this.#wake = done;
+      this.#waiting.add(done);
     });
   }
 }

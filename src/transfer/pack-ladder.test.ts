@@ -18,7 +18,7 @@ const INCOMPRESSIBLE: Rungs = Object.fromEntries(Object.entries(USUAL).map(([key
 
 /** Sends batches of 1 MB over a link with a buffer; how the last 100 were packed, and how long all took. */
 function simulate(linkMBps: number, rungsAt: (batch: number) => Rungs, batches = 600): { last: string[]; ms: number } {
-  const ladder = new PackLadder(['zstd', 'lz4'], 1);
+  const ladder = new PackLadder(['zstd', 'lz4'], 1, 9);
   let queuedMB = 0;
   let nowMs = 0;
   let known: number | undefined;
@@ -88,8 +88,15 @@ describe('the ladder', () => {
     expect(last.filter((used) => used === 'raw').length).toBeLessThan(10);
   });
 
+  test('where somebody may wait for the batch it stays with what is quick', () => {
+    const ladder = new PackLadder(['zstd', 'lz4'], 1, 1);
+    const used = new Set<string>();
+    for (let i = 0; i < 200; i++) used.add(name(ladder.choose({ bytesPerSecond: 5e6, isIdle: false, nowMs: i }).rung));
+    expect([...used].sort()).toEqual(['raw', 'zstd-1']);
+  });
+
   test('without codecs everything is raw', () => {
-    const ladder = new PackLadder([], 1);
+    const ladder = new PackLadder([], 1, 9);
     for (let i = 0; i < 100; i++) {
       const { rung, hasTime } = ladder.choose({ bytesPerSecond: 1e8, isIdle: false, nowMs: i });
       expect([name(rung), hasTime]).toEqual(['raw', true]);
@@ -97,7 +104,7 @@ describe('the ladder', () => {
   });
 
   test('on a link that is faster than comparing there is no time for that', () => {
-    const ladder = new PackLadder(['zstd'], 1);
+    const ladder = new PackLadder(['zstd'], 1, 9);
     expect(ladder.choose({ bytesPerSecond: undefined, isIdle: true, nowMs: 0 }).hasTime).toBe(false);
     expect(ladder.choose({ bytesPerSecond: 1e9, isIdle: false, nowMs: 0 }).hasTime).toBe(false);
   });

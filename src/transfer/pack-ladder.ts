@@ -69,12 +69,18 @@ export class PackLadder {
   #batches = 0;
   #probedAtMs = Number.NEGATIVE_INFINITY;
 
-  constructor(codecs: readonly CodecName[], threads: number) {
+  /**
+   * @param threads - that pack at a time
+   * @param densestLevel - of zstd: a page that somebody waits for must not be packed for long
+   */
+  constructor(codecs: readonly CodecName[], threads: number, densestLevel: number) {
     this.#threads = threads;
-    this.#rungs = LADDER.filter(([codec]) => codecs.includes(codec)).map(([codec, level, ratio, megabytes]) => {
-      const rate = megabytes * 1e6;
-      return { codec, level, usualRatio: ratio, usualRate: rate, ratio, rate, weight: PRIOR_BYTES, isTried: false };
-    });
+    this.#rungs = LADDER.filter(([codec, level]) => codecs.includes(codec) && level <= densestLevel).map(
+      ([codec, level, ratio, megabytes]) => {
+        const rate = megabytes * 1e6;
+        return { codec, level, usualRatio: ratio, usualRate: rate, ratio, rate, weight: PRIOR_BYTES, isTried: false };
+      },
+    );
   }
 
   choose(link: LinkState): Choice {

@@ -1,18 +1,17 @@
 /**
  * The threads that pack, and the memory that batches are packed in.
  *
- * Owns: the threads. Must hold: a slot has one job at a time; once a thread has died no job is done any more, and each is
- * told so.
+ * Owns: the threads. Must hold: a slot has one job at a time; once a thread has died or failed no job is done any more, and
+ * each is told so.
  */
 import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import { type ErrorBody, GodwitError } from '../base/errors.ts';
 import { StagingBuffer, StagingPool } from '../memory/staging.ts';
 import { MAX_PAGES_PER_FRAME } from '../wire/limits.ts';
 import { createSlot, type PackJob, type PackResult, type PackShared } from './pack-words.ts';
 import type { SentLinesShared } from './sent-lines.ts';
 
-type Answer = PackResult | { readonly id: number; readonly error: ErrorBody };
+type Answer = PackResult | { readonly id: number; readonly failed: true };
 
 export class PackThreads implements Disposable {
   readonly shared: PackShared;
@@ -52,7 +51,7 @@ export class PackThreads implements Disposable {
     return new Uint8Array(this.shared.slots[slot]!.packed);
   }
 
-  /** undefined: the threads have ended, and the batch is as it was. @throws what went wrong with the job itself */
+  /** undefined: the threads have ended, and the batch is as it was. */
   async run(job: Omit<PackJob, 'id'>): Promise<PackResult | undefined> {
     if (this.#hasEnded) return undefined;
     const id = this.#nextId++;
@@ -64,14 +63,19 @@ export class PackThreads implements Disposable {
 
   [Symbol.dispose](): void {
     this.#end();
-    for (const worker of this.#workers) void worker.terminate();
+    // Not terminated: a thread that ends by itself gives back what its libraries have allocated.
+    for (const worker of this.#workers) worker.postMessage('stop');
   }
 
   #take(answer: Answer): void {
     const waiting = this.#waiting.get(answer.id);
     this.#waiting.delete(answer.id);
-    if ('error' in answer) waiting?.reject(GodwitError.fromBody(answer.error));
-    else waiting?.resolve(answer);
+    if ('failed' in answer) {
+      waiting?.resolve(undefined);
+      this.#end();
+    } else {
+      waiting?.resolve(answer);
+    }
   }
 
   #end(): void {

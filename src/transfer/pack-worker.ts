@@ -4,7 +4,6 @@
  * Must hold: it gives way to the guests of this host while nobody stands still for it.
  */
 import { parentPort, workerData } from 'node:worker_threads';
-import { asGodwitError } from '../base/errors.ts';
 import { availableCodecs } from '../linux/compression.ts';
 import { createSlot, type PackJob, type PackShared } from './pack-words.ts';
 import { PagePacker } from './page-packer.ts';
@@ -16,11 +15,15 @@ const REHEARSED_PAGES = 64;
 const packer = new PagePacker(workerData as PackShared);
 rehearse();
 
-parentPort!.on('message', (job: PackJob) => {
+parentPort!.on('message', (job: PackJob | 'stop') => {
+  if (job === 'stop') {
+    parentPort!.close();
+    return;
+  }
   try {
     parentPort!.postMessage(packer.pack(job));
-  } catch (error) {
-    parentPort!.postMessage({ id: job.id, error: asGodwitError(error).toBody() });
+  } catch {
+    parentPort!.postMessage({ id: job.id, failed: true });
   }
 });
 

@@ -34,7 +34,14 @@ afterEach(() => threads[Symbol.dispose]());
 
 function openPacking(steps: readonly PackingStep[] = PACKING_STEPS): Packing {
   const codecs = steps.includes('compress') ? (['zstd', 'lz4'] as const) : [];
-  return new Packing(threads, { link: () => link, codecs, steps: new Set(steps), counts: { ...NO_COUNTS } });
+  return new Packing(threads, {
+    link: () => link,
+    codecs,
+    steps: new Set(steps),
+    parallel: 2,
+    densestLevel: 9,
+    counts: { ...NO_COUNTS },
+  });
 }
 
 async function read(packing: Packing, run: PageRun): Promise<{ buffer: StagingBuffer; batch: PageBatch }> {

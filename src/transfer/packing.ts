@@ -39,6 +39,9 @@ export interface PackingPort {
   /** Empty: nothing is compressed. */
   readonly codecs: readonly CodecName[];
   readonly steps: ReadonlySet<PackingStep>;
+  /** Batches that are packed at a time, if there are so many threads. */
+  readonly parallel: number;
+  readonly densestLevel: number;
   /** Counts on. */
   readonly counts: { -readonly [K in keyof PackingCounts]: number };
 }
@@ -53,7 +56,7 @@ export class Packing {
     this.#threads = threads;
     this.#port = port;
     this.#lines = threads.shared.lines && new SentLines(threads.shared.lines);
-    this.#ladder = new PackLadder(port.codecs, threads.count);
+    this.#ladder = new PackLadder(port.codecs, Math.min(port.parallel, threads.count), port.densestLevel);
   }
 
   /** What batches have to be read into. */
@@ -88,8 +91,7 @@ export class Packing {
     counts.deltaSavedBytes += result.deltaSavedBytes;
     counts.compareMs += result.compareMs;
     counts.compressMs += result.packMs;
-    if (codec !== 'none')
-      this.#ladder.learn(rung, result.bodyBytes, result.packedBytes, result.packMs + result.compareMs);
+    if (codec !== 'none') this.#ladder.learn(rung, result.bodyBytes, result.packedBytes, result.packMs);
     if (result.codec !== 'none') {
       counts.compressedFromBytes += result.bodyBytes;
       counts.compressedToBytes += result.packedBytes;
