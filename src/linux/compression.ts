@@ -1,14 +1,14 @@
 /**
  * LZ4 and zstd on blocks of memory, with contexts that are used again and again.
  *
- * Owns: the bindings and the contexts. apt itself depends on both libraries, so Debian and Ubuntu have them; where
- * libzstd is missing Node's own zstd does it, at two thirds of the speed. Must hold: nothing is written outside `to`,
- * whatever the input is; input that is no such block is a value, not an error.
- * https://github.com/facebook/zstd/blob/v1.5.4/lib/zstd.h, https://github.com/lz4/lz4/blob/v1.9.4/lib/lz4.h
+ * Owns: the bindings and the contexts. zstd is node's own, which it exports; where it does not, the slower way through
+ * node:zlib does it. apt itself depends on liblz4, so Debian and Ubuntu have it. Must hold: nothing is written outside
+ * `to`, whatever the input is; input that is no such block is a value, not an error.
+ * https://github.com/facebook/zstd/blob/v1.5.7/lib/zstd.h, https://github.com/lz4/lz4/blob/v1.9.4/lib/lz4.h
  */
 import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { GodwitError } from '../base/errors.ts';
-import { type Library, loadLibrary } from './raw.ts';
+import { type Library, loadLibrary, loadOwnLibrary } from './raw.ts';
 
 export type CodecName = 'lz4' | 'zstd';
 
@@ -26,7 +26,6 @@ export interface Codec {
 type Words = readonly (Uint8Array | number | bigint | null)[];
 type Native = (...args: Words) => number;
 
-const LIBZSTD = 'libzstd.so.1';
 const LIBLZ4 = 'liblz4.so.1';
 
 /** What this host has, the densest first. */
@@ -36,7 +35,7 @@ export function availableCodecs(): CodecName[] {
 
 /** One thread's own: a context is used by one call at a time. @throws GW_SYS_UNSUPPORTED */
 export function openCodec(name: CodecName): Codec {
-  if (name === 'zstd') return openLibzstd() ?? NODE_ZSTD;
+  if (name === 'zstd') return openOwnZstd() ?? NODE_ZSTD;
   const lz4 = openLiblz4();
   if (lz4 === undefined) {
     throw new GodwitError('GW_SYS_UNSUPPORTED', { feature: 'LZ4 compression', reason: `${LIBLZ4} is not installed` });
@@ -44,9 +43,18 @@ export function openCodec(name: CodecName): Codec {
   return lz4;
 }
 
-function openLibzstd(): Codec | undefined {
-  const library = loadLibrary(LIBZSTD);
-  if (library === undefined) return undefined;
+/** undefined where node does not export it. Never the system's: its calls of itself would end up in node's, of another version. */
+function openOwnZstd(): Codec | undefined {
+  const library = loadOwnLibrary();
+  try {
+    return bindZstd(library);
+  } catch (error) {
+    if (error instanceof Error) return undefined;
+    throw error;
+  }
+}
+
+function bindZstd(library: Library): Codec {
   const compress = library.func(
     'size_t ZSTD_compressCCtx(uintptr_t cctx, void *dst, size_t dstCapacity, const void *src, size_t srcSize, int level)',
   ) as Native;

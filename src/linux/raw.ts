@@ -206,6 +206,11 @@ export function loadLibrary(file: string): LibraryHandle | undefined {
   }
 }
 
+/** What the program itself exports: node brings libraries of its own. */
+export function loadOwnLibrary(): Library {
+  return koffi.load(null);
+}
+
 /** Calls back on the event loop while the descriptor is readable; close the handle before the descriptor. */
 export function pollOnEventLoop(fd: number, readable: () => void): { close(): void } {
   return koffi.node.poll(fd, { readable: true }, readable);

@@ -15,9 +15,9 @@ import { type Agreement, hello, localPeer, stepDialer } from '../wire/handshake.
 import { decodeControl, encodeControl, isControl } from '../wire/message-codec.ts';
 import type { ControlMessage } from '../wire/messages.ts';
 
-/** What this build can do beyond version 1; both sides must say it. */
 export const PACK_FEATURE = 'pack';
 export const LZ4_FEATURE = 'pack-lz4';
+/** What this build can do beyond version 1; both sides must say it. */
 export const FEATURES: readonly string[] = [
   'digest',
   PACK_FEATURE,
