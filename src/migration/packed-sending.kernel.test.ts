@@ -7,7 +7,7 @@ import { PAGE_SIZE, type PageRun } from '../base/page.ts';
 import { Pacer } from '../transfer/pacer.ts';
 import type { LinkState } from '../transfer/pack-ladder.ts';
 import { PackThreads } from '../transfer/pack-threads.ts';
-import { Packing } from '../transfer/packing.ts';
+import { NOTHING_PACKED, Packing } from '../transfer/packing.ts';
 import { createSentLines } from '../transfer/sent-lines.ts';
 import { FrameDecoder } from '../wire/decoder.ts';
 import { frameName } from '../wire/frame-types.ts';
@@ -56,15 +56,7 @@ function memoryOf(bytes: Uint8Array) {
 class Pair {
   readonly source = new Uint8Array(PAGES * PAGE_SIZE);
   readonly destination = new Uint8Array(PAGES * PAGE_SIZE);
-  readonly counts = {
-    unchangedPages: 0,
-    deltaPages: 0,
-    deltaSavedBytes: 0,
-    compressedFromBytes: 0,
-    compressedToBytes: 0,
-    compareMs: 0,
-    compressMs: 0,
-  };
+  readonly counts = { ...NOTHING_PACKED };
   link = SLOW;
   readonly #sender: PageSender;
 

@@ -12,7 +12,7 @@ import type { Connection } from '../transfer/connection.ts';
 import { LinkRate } from '../transfer/link-rate.ts';
 import type { Pacer } from '../transfer/pacer.ts';
 import { PackThreads } from '../transfer/pack-threads.ts';
-import { Packing, type PackingCounts } from '../transfer/packing.ts';
+import { NOTHING_PACKED, Packing, type PackingCounts } from '../transfer/packing.ts';
 import { createSentLines } from '../transfer/sent-lines.ts';
 import { LZ4_FEATURE, PACK_FEATURE } from './opening.ts';
 
@@ -36,15 +36,7 @@ export interface SourcePackingPort {
 }
 
 export class SourcePacking implements Disposable {
-  readonly counts: { -readonly [K in keyof PackingCounts]: number } = {
-    unchangedPages: 0,
-    deltaPages: 0,
-    deltaSavedBytes: 0,
-    compressedFromBytes: 0,
-    compressedToBytes: 0,
-    compareMs: 0,
-    compressMs: 0,
-  };
+  readonly counts: { -readonly [K in keyof PackingCounts]: number } = { ...NOTHING_PACKED };
   readonly #port: SourcePackingPort;
   readonly #steps: ReadonlySet<PackingStep>;
   readonly #threads: PackThreads | undefined;

@@ -1,7 +1,8 @@
 /**
  * Threads that a VM waits for come first, and those that it competes with come last.
  *
- * Owns: the policy and the nice value of the calling thread. Linux's setpriority(2) with 0 means the calling thread, not the process.
+ * Owns: the policy and the nice value of the calling thread. Linux's setpriority(2) with 0 means the calling thread, not
+ * the process.
  * Must hold: without the privilege to come back nobody gives way; who gives way is not starved: on a host that has
  * more to do than CPUs, moving a VM away is what helps; a peer that asks without end does not get a CPU for itself.
  */

@@ -5,21 +5,12 @@ import { PAGE_SIZE, type PageRun } from '../base/page.ts';
 import type { PageBatch, StagingBuffer } from '../memory/staging.ts';
 import type { LinkState } from './pack-ladder.ts';
 import { PackThreads } from './pack-threads.ts';
-import { Packing } from './packing.ts';
+import { NOTHING_PACKED, Packing } from './packing.ts';
 import { createSentLines } from './sent-lines.ts';
 
 const PAGES = 512;
 const SLOW: LinkState = { bytesPerSecond: 20e6, isIdle: false, nowMs: 0 };
 const FAST: LinkState = { bytesPerSecond: 5e9, isIdle: false, nowMs: 0 };
-const NO_COUNTS = {
-  unchangedPages: 0,
-  deltaPages: 0,
-  deltaSavedBytes: 0,
-  compressedFromBytes: 0,
-  compressedToBytes: 0,
-  compareMs: 0,
-  compressMs: 0,
-};
 
 let threads: PackThreads;
 let link: LinkState;
@@ -40,7 +31,7 @@ function openPacking(steps: readonly PackingStep[] = PACKING_STEPS): Packing {
     steps: new Set(steps),
     parallel: 2,
     densestLevel: 9,
-    counts: { ...NO_COUNTS },
+    counts: { ...NOTHING_PACKED },
   });
 }
 

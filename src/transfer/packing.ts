@@ -27,6 +27,17 @@ export interface PackingCounts {
   readonly compressMs: number;
 }
 
+/** Before anything was packed. */
+export const NOTHING_PACKED: PackingCounts = {
+  unchangedPages: 0,
+  deltaPages: 0,
+  deltaSavedBytes: 0,
+  compressedFromBytes: 0,
+  compressedToBytes: 0,
+  compareMs: 0,
+  compressMs: 0,
+};
+
 /** What is sent instead of the batch. */
 export interface PackedBatch extends Pick<PackedPages, 'codec' | 'runs' | 'bodyBytes'> {
   /** A view of the slot's memory; empty when nothing has to be sent. */

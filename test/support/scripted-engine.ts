@@ -1,6 +1,7 @@
 /**
  * A migration engine that does what a test tells it, for tests of the daemon, the API and the CLI.
  */
+
 import { randomUUID } from 'node:crypto';
 import type {
   Admission,
@@ -15,6 +16,7 @@ import type { MigrationCommand, MigrationEvent, MigrationProgress } from '../../
 import type { MigrationReport } from '../../src/migration/report.ts';
 import { DEFAULT_MIGRATION_OPTIONS, type MigrationOptions } from '../../src/migration/request.ts';
 import type { VmRecord } from '../../src/migration/vm-record.ts';
+import { NOTHING_PACKED } from '../../src/transfer/packing.ts';
 
 export class ScriptedHandle implements MigrationHandle {
   readonly id: string;
@@ -160,15 +162,7 @@ export function sampleReport(changes: Partial<MigrationReport> = {}): MigrationR
     wireBytes: 120 * 2 ** 20,
     ramBytes: 512 * 2 ** 20,
     pages: { total: 131_072, hole: 90_000, zero: 1072, sent: 41_000, resent: 1000 },
-    packing: {
-      unchangedPages: 0,
-      deltaPages: 0,
-      deltaSavedBytes: 0,
-      compressedFromBytes: 0,
-      compressedToBytes: 0,
-      compareMs: 0,
-      compressMs: 0,
-    },
+    packing: { ...NOTHING_PACKED },
     rounds: [
       {
         number: 1,
