@@ -62,31 +62,46 @@ function bindZstd(library: Library): Codec {
     'size_t ZSTD_decompressDCtx(uintptr_t dctx, void *dst, size_t dstCapacity, const void *src, size_t srcSize)',
   ) as Native;
   const isError = library.func('unsigned int ZSTD_isError(size_t code)') as Native;
-  const compressor = lazyContext(library, 'ZSTD_createCCtx', 'ZSTD_freeCCtx');
-  const decompressor = lazyContext(library, 'ZSTD_createDCtx', 'ZSTD_freeDCtx');
+  const compressorBytes = library.func('size_t ZSTD_estimateCCtxSize(int maxLevel)') as Native;
+  const decompressorBytes = library.func('size_t ZSTD_estimateDCtxSize()') as Native;
+  const openCompressor = contextOpener(library, 'ZSTD_initStaticCCtx');
+  const openDecompressor = contextOpener(library, 'ZSTD_initStaticDCtx');
+  let compressor: ZstdContext | undefined;
+  let compressorLevel = Number.NEGATIVE_INFINITY;
+  let decompressor: ZstdContext | undefined;
   return {
     compress(from, to, level) {
-      // SAFETY: reads `from`, writes at most `to.length` bytes of `to`; both are held by the parameters.
-      const bytes = compress(compressor(), to, to.length, from, from.length, level);
+      if (compressor === undefined || level > compressorLevel) {
+        compressor = openCompressor(compressorBytes(level));
+        compressorLevel = level;
+      }
+      // SAFETY: reads `from`, writes at most `to.length` bytes of `to`, and the context; all are held by us.
+      const bytes = compress(compressor.address, to, to.length, from, from.length, level);
       return isError(bytes) === 0 ? bytes : 0;
     },
     decompress(from, to) {
+      decompressor ??= openDecompressor(decompressorBytes());
       // SAFETY: as above; zstd checks its input and never writes beyond the capacity.
-      const bytes = decompress(decompressor(), to, to.length, from, from.length);
+      const bytes = decompress(decompressor.address, to, to.length, from, from.length);
       return isError(bytes) === 0 ? bytes : -1;
     },
   };
 }
 
-/** Made when it is needed first, and given back when the thread ends: the library's memory would outlive it. */
-function lazyContext(library: Library, create: string, free: string): () => bigint {
-  let context: bigint | undefined;
-  return () => {
-    if (context !== undefined) return context;
-    const made = BigInt((library.func(`uintptr_t ${create}()`) as () => number | bigint)());
-    process.once('exit', () => (library.func(`size_t ${free}(uintptr_t context)`) as Native)(made));
-    context = made;
-    return made;
+/** In memory of ours: however the thread ends, nothing is left behind, and nothing has to run at its end. */
+interface ZstdContext {
+  readonly workspace: Uint8Array;
+  readonly address: bigint;
+}
+
+function contextOpener(library: Library, name: string): (bytes: number) => ZstdContext {
+  const init = library.func(`uintptr_t ${name}(void *workspace, size_t workspaceSize)`) as Native;
+  return (bytes) => {
+    const workspace = new Uint8Array(bytes);
+    // SAFETY: zstd keeps everything within the workspace, which lives as long as its address is held beside it.
+    const address = BigInt(init(workspace, bytes));
+    if (address === 0n) throw new Error(`${name} does not take ${bytes} bytes`);
+    return { workspace, address };
   };
 }
 

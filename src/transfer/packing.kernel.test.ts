@@ -1,4 +1,6 @@
 // Batches through real threads.
+import { once } from 'node:events';
+import { Worker } from 'node:worker_threads';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { PACKING_STEPS, type PackingStep } from '../base/packing-step.ts';
 import { PAGE_SIZE, type PageRun } from '../base/page.ts';
@@ -113,4 +115,19 @@ test('threads that have died: everything goes as it is, also what they were at',
   threads[Symbol.dispose]();
   expect(await packed).toBeUndefined();
   expect(await packOne(packing, { first: 256, count: 16 })).toBeUndefined();
+});
+
+test('however its threads end, the process lives, and they leave no memory behind', async () => {
+  const module = new URL('../../test/support/ending-packer.ts', import.meta.url);
+  const endOnce = async () => {
+    const owner = new Worker(module);
+    const heard: string[] = [];
+    owner.on('message', (word: string) => heard.push(word));
+    await once(owner, 'exit');
+    expect(heard).toEqual(['packing']);
+  };
+  for (let i = 0; i < 4; i++) await endOnce();
+  const before = process.memoryUsage.rss();
+  for (let i = 0; i < 16; i++) await endOnce();
+  expect(process.memoryUsage.rss() - before).toBeLessThan(64 * 2 ** 20);
 });
