@@ -15,6 +15,13 @@ import { Errno } from './errno.ts';
 import { FileDescriptor, retryInterrupted } from './file-descriptor.ts';
 import { lastErrno, raw, systemCallError } from './raw.ts';
 
+/** A part of a file that is open in this process. */
+export interface FilePiece {
+  readonly fd: number;
+  readonly offset: number;
+  readonly bytes: number;
+}
+
 export class RamFile implements Disposable {
   readonly bytes: number;
   readonly #descriptor: FileDescriptor;

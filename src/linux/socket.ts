@@ -110,6 +110,20 @@ export function sendAll(fd: number, bytes: Uint8Array, options: WaitOptions = {}
   return SENT;
 }
 
+/**
+ * Gives the kernel bytes of a file to send, by reference where it can: they are what they are when they leave.
+ * Takes as many as fit now, never waiting: their number, 0 when there is no room.
+ * @throws GW_SYS_CALL
+ */
+export function sendFromFile(fd: number, file: number, offset: number, bytes: number): number {
+  // SAFETY: reads the offset and writes it back, alive for the call; a non-blocking socket, so it does not wait for room.
+  const sent = retryInterrupted(() => raw.sendfile(fd, file, BigInt64Array.of(BigInt(offset)), bytes));
+  if (sent >= 0) return sent;
+  const errno = lastErrno();
+  if (errno === Errno.EAGAIN) return 0;
+  throw systemCallError('sendfile', errno);
+}
+
 /** Takes what is there now, never waiting: its length, 0 at the end of the stream, -1 when there is nothing yet. */
 export function receiveSome(fd: number, into: Uint8Array): number {
   // SAFETY: writes at most `into.length` bytes to `into`, alive for the call; MSG_DONTWAIT, so it does not block.

@@ -5,7 +5,7 @@
  * they neither fault nor wake anybody, and the dirty tracker does not see them.
  */
 import { PAGE_SIZE, type PageIndex, type PageRun, RunBuilder } from '../base/page.ts';
-import type { RamFile } from '../linux/ram-file.ts';
+import type { FilePiece, RamFile } from '../linux/ram-file.ts';
 import type { RamLayout, RegionPiece } from './layout.ts';
 
 export class GuestMemory implements Disposable {
@@ -34,6 +34,22 @@ export class GuestMemory implements Disposable {
     this.#eachPiece(run, (file, piece, at) => {
       file.write(piece.regionPage * PAGE_SIZE, part(from, at, piece.count * PAGE_SIZE));
     });
+  }
+
+  /** Fills `into` with the beginning of a page. */
+  readBeginning(page: PageIndex, into: Uint8Array): void {
+    this.#eachPiece({ first: page, count: 1 }, (file, piece) => file.read(piece.regionPage * PAGE_SIZE, into));
+  }
+
+  /** Where the pages lie, in their order; the descriptors are ours. */
+  filePieces(runs: readonly PageRun[]): FilePiece[] {
+    const pieces: FilePiece[] = [];
+    for (const run of runs) {
+      this.#eachPiece(run, (file, { regionPage, count }) => {
+        pieces.push({ fd: file.fd, offset: regionPage * PAGE_SIZE, bytes: count * PAGE_SIZE });
+      });
+    }
+    return pieces;
   }
 
   /** The pages that hold anything, between two page numbers; all others were never touched and read as zero. */

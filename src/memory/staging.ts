@@ -5,9 +5,13 @@
  * guest memory is read by pread, so that a hole stays a hole and a page that changes meanwhile is only torn, never a
  * crash (the dirty tracker has it sent again).
  */
-import { PAGE_SIZE, type PageRun, RunBuilder } from '../base/page.ts';
+import { countPages, PAGE_SIZE, type PageRun, RunBuilder } from '../base/page.ts';
 import { isZeroPage } from '../base/zero-page.ts';
 import type { GuestMemory } from './guest-memory.ts';
+
+/** Pages of a batch that are looked at to know what the others are like: zero pages come in crowds. */
+const SAMPLES = 8;
+const SAMPLE_BYTES = 64;
 
 /** What a batch turned out to hold. Data pages lie in `parts` in the order of `dataRuns`. */
 export interface PageBatch {
@@ -68,9 +72,40 @@ export class StagingBuffer {
     return { dataRuns: dataRuns.finish(), dataPages, zeroRuns: zeroRuns.finish(), zeroPages, parts };
   }
 
+  /** The bytes of the runs from one on; they may have changed since those before it were read. */
+  readRest(memory: GuestMemory, runs: readonly PageRun[], from: number): Uint8Array {
+    const firstPage = Math.floor(from / PAGE_SIZE);
+    let at = 0;
+    let read = 0;
+    for (const { first, count } of runs) {
+      const skipped = Math.min(count, Math.max(0, firstPage - at));
+      at += count;
+      if (skipped === count) continue;
+      const rest = { first: first + skipped, count: count - skipped };
+      memory.readPages(rest, this.#slice(read, read + rest.count));
+      read += rest.count;
+    }
+    return this.bytes.subarray(from - firstPage * PAGE_SIZE, read * PAGE_SIZE);
+  }
+
   #slice(fromPage: number, toPage: number): Uint8Array {
     return this.bytes.subarray(fromPage * PAGE_SIZE, toPage * PAGE_SIZE);
   }
+}
+
+/** Whether one of a few of the pages begins as a zero page does. */
+export function mayHoldZeroPages(memory: GuestMemory, runs: readonly PageRun[]): boolean {
+  const beginning = new Uint8Array(SAMPLE_BYTES);
+  const every = Math.ceil(countPages(runs) / SAMPLES);
+  let next = 0;
+  for (const { first, count } of runs) {
+    for (; next < count; next += every) {
+      memory.readBeginning(first + next, beginning);
+      if (beginning.every((byte) => byte === 0)) return true;
+    }
+    next -= count;
+  }
+  return false;
 }
 
 /** Lends staging buffers; who asks while all are lent waits. */

@@ -11,10 +11,10 @@ import { batchRuns, countPages, PAGE_SIZE, type PageRun, RunBuilder, subtractRun
 import { PageBitmap } from '../base/page-bitmap.ts';
 import type { PageDigest } from '../memory/digest.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
-import { type PageBatch, StagingBuffer, StagingPool } from '../memory/staging.ts';
+import { mayHoldZeroPages, type PageBatch, StagingBuffer, StagingPool } from '../memory/staging.ts';
 import type { Connection } from '../transfer/connection.ts';
 import type { Pacer } from '../transfer/pacer.ts';
-import type { Packing } from '../transfer/packing.ts';
+import type { Packing, PackingChoice } from '../transfer/packing.ts';
 import { encodeDigestedPagesHeader, encodePagesHeader, encodeZeroPages } from '../wire/encoder.ts';
 import { MAX_PAGES_PER_FRAME } from '../wire/limits.ts';
 import { encodePackedPagesHeader } from '../wire/packed-pages.ts';
@@ -111,8 +111,15 @@ export class PageSender {
       const wanted = skipped.length === 0 ? batch : subtractRuns(batch, skipped);
       if (skipped.length > 0) counts.skippedPages += countPages(batch) - countPages(wanted);
       if (wanted.length === 0) continue;
+      const choice = this.#packing?.choose(options.awaited === true);
+      const isDirect =
+        choice === undefined && this.#maySendDirectly(options) && !mayHoldZeroPages(this.#memory, wanted);
       const buffer = await this.#pool.lend();
-      const sent = this.#sendBatch(buffer, wanted, counts, options);
+      // Behind bytes that wait nothing could go by reference.
+      if (isDirect) await before;
+      const sent = isDirect
+        ? this.#sendDirectly(buffer, wanted, counts)
+        : this.#sendBatch(buffer, wanted, counts, options, choice);
       const done = sent
         .catch((error: unknown) => {
           failure ??= error;
@@ -136,42 +143,74 @@ export class PageSender {
     runs: readonly PageRun[],
     counts: Counters,
     options: SendOptions,
+    choice: PackingChoice | undefined,
   ): Promise<void> {
     const delivered = this.#delivered;
     const batch = buffer.read(this.#memory, runs);
     const zeroed = options.awaited ? batch.zeroRuns : batch.zeroRuns.filter((run) => anyDelivered(delivered, run));
     this.#totals.zeroPages += batch.zeroPages;
-    let resentPages = 0;
-    for (const run of batch.dataRuns) {
-      for (let page = run.first; page < run.first + run.count; page++) {
-        if (delivered.has(page)) resentPages++;
-        else delivered.add(page);
-      }
-    }
+    const resentPages = this.#deliver(batch.dataRuns);
     const parts: Uint8Array[] = [];
     if (zeroed.length > 0) {
       for (const run of zeroed) delivered.deleteRun(run.first, run.count);
       this.#packing?.forget(zeroed);
       parts.push(encodeZeroPages(zeroed));
     }
-    if (batch.dataPages > 0) parts.push(...(await this.#frameOf(buffer, batch, options)));
+    if (batch.dataPages > 0) parts.push(...(await this.#frameOf(buffer, batch, options, choice)));
     const bytes = parts.reduce((sum, part) => sum + part.length, 0);
     if (bytes > 0) {
       await this.#pacer.take(bytes);
       await this.#connection.send(...parts);
     }
+    this.#count(counts, batch.dataPages, resentPages, bytes);
+  }
+
+  /** Without looking at the pages, and without copying them where the kernel can do without. */
+  async #sendDirectly(buffer: StagingBuffer, runs: readonly PageRun[], counts: Counters): Promise<void> {
+    const resentPages = this.#deliver(runs);
+    this.#packing?.forget(runs);
+    const header = encodePagesHeader(runs);
+    const pieces = this.#memory.filePieces(runs);
+    await this.#connection.sendFiles!(header, pieces, (from) => buffer.readRest(this.#memory, runs, from));
+    const pages = countPages(runs);
+    this.#count(counts, pages, resentPages, header.length + pages * PAGE_SIZE);
+  }
+
+  /** Nothing has to be compared, held back or made smaller. */
+  #maySendDirectly({ digest }: SendOptions): boolean {
+    return this.#connection.sendFiles !== undefined && digest === undefined && this.#pacer.bytesPerSecond === 0;
+  }
+
+  /** How many of the pages the destination had before. */
+  #deliver(runs: readonly PageRun[]): number {
+    const delivered = this.#delivered;
+    let again = 0;
+    for (const run of runs) {
+      for (let page = run.first; page < run.first + run.count; page++) {
+        if (delivered.has(page)) again++;
+        else delivered.add(page);
+      }
+    }
+    return again;
+  }
+
+  #count(counts: Counters, pages: number, resentPages: number, bytes: number): void {
     counts.bytes += bytes;
-    counts.pages += batch.dataPages;
-    this.#totals.pages += batch.dataPages;
+    counts.pages += pages;
+    this.#totals.pages += pages;
     this.#totals.resentPages += resentPages;
   }
 
   /** The batch's pages with content as a frame; nothing when the destination has them all. */
-  async #frameOf(buffer: StagingBuffer, batch: PageBatch, options: SendOptions): Promise<Uint8Array[]> {
+  async #frameOf(
+    buffer: StagingBuffer,
+    batch: PageBatch,
+    options: SendOptions,
+    choice: PackingChoice | undefined,
+  ): Promise<Uint8Array[]> {
     const { dataRuns, parts } = batch;
     const digests = options.digest?.digestParts(dataRuns, parts);
-    const whole = options.awaited === true;
-    const packed = await this.#packing?.pack(buffer, batch, whole);
+    const packed = await this.#packing?.pack(buffer, batch, choice);
     if (packed?.runs.length === 0) return [];
     if (packed) return [encodePackedPagesHeader({ ...packed, digests }, packed.packed.length), packed.packed];
     return [digests ? encodeDigestedPagesHeader(dataRuns, digests) : encodePagesHeader(dataRuns), ...parts];

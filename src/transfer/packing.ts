@@ -9,7 +9,7 @@ import { PAGE_SIZE, type PageRun } from '../base/page.ts';
 import type { CodecName } from '../linux/compression.ts';
 import type { PageBatch, StagingBuffer, StagingPool } from '../memory/staging.ts';
 import type { PackedPages } from '../wire/packed-pages.ts';
-import { type LinkState, PackLadder } from './pack-ladder.ts';
+import { type LinkState, PackLadder, type Rung } from './pack-ladder.ts';
 import type { PackThreads } from './pack-threads.ts';
 import { SentLines } from './sent-lines.ts';
 
@@ -44,6 +44,13 @@ export interface PackedBatch extends Pick<PackedPages, 'codec' | 'runs' | 'bodyB
   readonly packed: Uint8Array;
 }
 
+/** The steps that a batch goes through. */
+export interface PackingChoice {
+  readonly rung: Rung;
+  readonly same: boolean;
+  readonly delta: boolean;
+}
+
 export interface PackingPort {
   /** What the link can take, and whether it has nothing to do. */
   link(): LinkState;
@@ -76,20 +83,32 @@ export class Packing {
   }
 
   /**
-   * @param buffer - of our pool; it holds the batch
+   * What the next batch should go through.
    * @param whole - the destination has nothing of these pages any more
-   * @returns undefined when the batch is best sent as it is
+   * @returns undefined when nothing pays now: the batch is best sent as it is
    */
-  async pack({ slot }: StagingBuffer, batch: PageBatch, whole: boolean): Promise<PackedBatch | undefined> {
-    const { steps, counts } = this.#port;
+  choose(whole: boolean): PackingChoice | undefined {
+    const { steps } = this.#port;
     const { rung, hasTime } = this.#ladder.choose(this.#port.link());
     const knows = this.#lines !== null && !whole && hasTime;
     const same = knows && steps.has('unchanged');
     const delta = knows && steps.has('delta');
-    if (!same && !delta) {
-      this.forget(batch.dataRuns);
-      if (rung.codec === 'none') return undefined;
-    }
+    return same || delta || rung.codec !== 'none' ? { rung, same, delta } : undefined;
+  }
+
+  /**
+   * @param buffer - of our pool; it holds the batch
+   * @returns undefined when the batch is best sent as it is
+   */
+  async pack(
+    { slot }: StagingBuffer,
+    batch: PageBatch,
+    choice: PackingChoice | undefined,
+  ): Promise<PackedBatch | undefined> {
+    if (!(choice?.same || choice?.delta)) this.forget(batch.dataRuns);
+    if (choice === undefined) return undefined;
+    const { counts } = this.#port;
+    const { rung, same, delta } = choice;
     const parts = batch.parts.map((part) => ({ first: part.byteOffset / PAGE_SIZE, count: part.length / PAGE_SIZE }));
     const { codec, level } = rung;
     const result = await this.#threads.run({ slot, runs: batch.dataRuns, parts, codec, level, same, delta });

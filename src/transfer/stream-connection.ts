@@ -6,8 +6,9 @@
  * nothing is sent or handled any more.
  */
 import { connect, Socket } from 'node:net';
-import { asGodwitError, GodwitError } from '../base/errors.ts';
-import { descriptorOf, duplicateFd, setSocketOption, unacknowledgedBytes } from '../linux/socket.ts';
+import { asGodwitError, GodwitError, hasCode } from '../base/errors.ts';
+import type { FilePiece } from '../linux/ram-file.ts';
+import { descriptorOf, duplicateFd, sendFromFile, setSocketOption, unacknowledgedBytes } from '../linux/socket.ts';
 import { FrameDecoder } from '../wire/decoder.ts';
 import type { PeerRole } from '../wire/frame-types.ts';
 import { type Connection, closedBy, type FrameHandler } from './connection.ts';
@@ -137,6 +138,20 @@ export class StreamConnection implements Connection {
     });
   }
 
+  sendFiles(header: Uint8Array, pieces: readonly FilePiece[], rest: (from: number) => Uint8Array): Promise<void> {
+    const head = this.send(header);
+    if (this.#reason) return head;
+    let sent = 0;
+    let bytes = 0;
+    for (const piece of pieces) {
+      // Behind queued bytes nothing may overtake them.
+      if (sent === bytes && this.#socket.writableLength === 0) sent += this.#sendPiece(piece);
+      bytes += piece.bytes;
+    }
+    this.#bytesSent += sent;
+    return sent === bytes ? head : this.send(rest(sent));
+  }
+
   receive(handler: FrameHandler): void {
     this.#handler = handler;
     this.#drain();
@@ -192,6 +207,22 @@ export class StreamConnection implements Connection {
     if (!this.#handler) socket.pause();
   }
 
+  /** What the kernel takes of it now. A connection that has broken fails at the next send, which tells why. */
+  #sendPiece({ fd, offset, bytes }: FilePiece): number {
+    const socket = descriptorOf(this.#socket);
+    let sent = 0;
+    try {
+      while (sent < bytes) {
+        const taken = sendFromFile(socket, fd, offset + sent, bytes - sent);
+        if (taken === 0) break;
+        sent += taken;
+      }
+    } catch (error) {
+      if (!hasCode(error, 'GW_SYS_CALL')) throw error;
+    }
+    return sent;
+  }
+
   #drain(): void {
     while (this.#handler && !this.#reason) {
       try {
@@ -205,12 +236,9 @@ export class StreamConnection implements Connection {
   }
 
   #fail(reason: GodwitError): void {
-    if (this.#reason) {
-      this.#socket.destroy();
-      return;
-    }
-    this.#reason = reason;
     this.#socket.destroy();
+    if (this.#reason) return;
+    this.#reason = reason;
     this.#resolveClosed(reason);
   }
 }
