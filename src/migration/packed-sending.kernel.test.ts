@@ -5,7 +5,7 @@ import { SinkConnection } from '../../test/support/sink-connection.ts';
 import { PACKING_STEPS } from '../base/packing-step.ts';
 import { PAGE_SIZE, type PageRun } from '../base/page.ts';
 import { Pacer } from '../transfer/pacer.ts';
-import type { LinkState } from '../transfer/pack-ladder.ts';
+import type { Conditions } from '../transfer/pack-ladder.ts';
 import { PackThreads } from '../transfer/pack-threads.ts';
 import { NOTHING_PACKED, Packing } from '../transfer/packing.ts';
 import { createSentLines } from '../transfer/sent-lines.ts';
@@ -17,8 +17,8 @@ import { PageSender } from './page-sender.ts';
 
 const PAGES = 24;
 const ALL: PageRun[] = [{ first: 0, count: PAGES }];
-const SLOW: LinkState = { bytesPerSecond: 20e6, isIdle: false, nowMs: 0 };
-const FAST: LinkState = { bytesPerSecond: 5e9, isIdle: false, nowMs: 0 };
+const SLOW: Conditions = { bytesPerSecond: 20e6, isIdle: false, cpus: 2, nowMs: 0 };
+const FAST: Conditions = { bytesPerSecond: 5e9, isIdle: false, cpus: 2, nowMs: 0 };
 
 /** Frames go to the receiver as they come. */
 class ReceiverConnection extends SinkConnection {
@@ -71,7 +71,7 @@ class Pair {
     });
     receiver.open({ memory, forget: memory.forget, record: { consoleLogPath: null } } as unknown as ReceivingGuest);
     const packing = new Packing(threads, {
-      link: () => this.link,
+      conditions: () => this.link,
       codecs: ['zstd', 'lz4'],
       steps: new Set(PACKING_STEPS),
       parallel: 2,

@@ -8,17 +8,19 @@ import { availableParallelism } from 'node:os';
 import { SYSTEM_CLOCK } from '../base/clock.ts';
 import { PACKING_STEPS, type PackingStep } from '../base/packing-step.ts';
 import { availableCodecs } from '../linux/compression.ts';
+import { readIdleMs } from '../linux/idle-time.ts';
 import type { Connection } from '../transfer/connection.ts';
 import { LinkRate } from '../transfer/link-rate.ts';
 import type { Pacer } from '../transfer/pacer.ts';
 import { PackThreads } from '../transfer/pack-threads.ts';
 import { NOTHING_PACKED, Packing, type PackingCounts } from '../transfer/packing.ts';
 import { createSentLines } from '../transfer/sent-lines.ts';
+import { SpareCpus } from '../transfer/spare-cpus.ts';
 import { LZ4_FEATURE, PACK_FEATURE } from './opening.ts';
 
-/** At most half of the CPUs: beside a thread that packs there are one that sends, and the guests. */
 const MAX_THREADS = 4;
-const SLOTS = 4;
+/** Batches that wait to be sent, beside those that are packed. */
+const WAITING_SLOTS = 2;
 /** Levels of zstd: 1 takes 2 ms for a batch, 9 up to 30. */
 const DENSEST_COPIED = 9;
 const DENSEST_PUSHED = 1;
@@ -40,15 +42,22 @@ export class SourcePacking implements Disposable {
   readonly #port: SourcePackingPort;
   readonly #steps: ReadonlySet<PackingStep>;
   readonly #threads: PackThreads | undefined;
+  readonly #spare: SpareCpus;
 
   constructor(port: SourcePackingPort) {
     this.#port = port;
     this.#steps = new Set(PACKING_STEPS.filter((step) => !port.without.includes(step)));
+    const packingMs = () => this.counts.compareMs + this.counts.compressMs;
+    this.#spare = new SpareCpus(readIdleMs, packingMs, availableParallelism() / 2);
     if (this.#steps.size === 0) return;
-    const threads = Math.max(1, Math.min(MAX_THREADS, availableParallelism() >> 1));
+    const threads = Math.min(MAX_THREADS, availableParallelism());
     const remembers = this.#steps.has('unchanged') || this.#steps.has('delta');
     const budget = Math.max(LINES_BUDGET_BYTES, port.ramBytes * LINES_BUDGET_PART);
-    this.#threads = new PackThreads(threads, SLOTS, remembers ? createSentLines(port.pageCount, budget) : null);
+    this.#threads = new PackThreads(
+      threads,
+      threads + WAITING_SLOTS,
+      remembers ? createSentLines(port.pageCount, budget) : null,
+    );
   }
 
   /**
@@ -59,21 +68,22 @@ export class SourcePacking implements Disposable {
     const { pacer, has } = this.#port;
     if (!this.#threads || !has(PACK_FEATURE)) return undefined;
     const rate = new LinkRate(connection);
-    const link = () => {
+    const conditions = () => {
       const limit = pacer.bytesPerSecond;
       const measured = rate.measure();
       return {
         bytesPerSecond: limit > 0 ? Math.min(limit, measured ?? limit) : measured,
         isIdle: connection.unacknowledgedBytes === 0 && limit === 0,
+        cpus: this.#spare.measure(),
         nowMs: SYSTEM_CLOCK.nowMs(),
       };
     };
     const codecs = availableCodecs().filter((codec) => codec !== 'lz4' || has(LZ4_FEATURE));
     return new Packing(this.#threads, {
-      link,
+      conditions,
       codecs: this.#steps.has('compress') ? codecs : [],
       steps: this.#steps,
-      parallel: use === 'copy' ? SLOTS : 1,
+      parallel: use === 'copy' ? MAX_THREADS : 1,
       densestLevel: use === 'copy' ? DENSEST_COPIED : DENSEST_PUSHED,
       counts: this.counts,
     });

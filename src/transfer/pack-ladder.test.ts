@@ -14,11 +14,12 @@ const USUAL: Rungs = {
   'zstd-9': [0.43, 40],
 };
 const BUFFER_MB = 4;
+const BATCHES = 600;
 const INCOMPRESSIBLE: Rungs = Object.fromEntries(Object.entries(USUAL).map(([key, [, speed]]) => [key, [1, speed]]));
 
 /** Sends batches of 1 MB over a link with a buffer; how the last 100 were packed, and how long all took. */
-function simulate(linkMBps: number, rungsAt: (batch: number) => Rungs, batches = 600): { last: string[]; ms: number } {
-  const ladder = new PackLadder(['zstd', 'lz4'], 1, 9);
+function simulate(linkMBps: number, rungsAt: (batch: number) => Rungs, cpus = 1): { last: string[]; ms: number } {
+  const ladder = new PackLadder(['zstd', 'lz4'], 4, 9);
   let queuedMB = 0;
   let nowMs = 0;
   let known: number | undefined;
@@ -27,13 +28,13 @@ function simulate(linkMBps: number, rungsAt: (batch: number) => Rungs, batches =
     nowMs += ms;
     queuedMB = Math.max(0, queuedMB - (ms * linkMBps) / 1000);
   };
-  for (let i = 0; i < batches; i++) {
+  for (let i = 0; i < BATCHES; i++) {
     const isIdle = queuedMB === 0;
     if (!isIdle) known = linkMBps * 1e6;
-    const { rung } = ladder.choose({ bytesPerSecond: known, isIdle, nowMs });
+    const { rung } = ladder.choose({ bytesPerSecond: known, isIdle, cpus, nowMs });
     const [ratio, speed] = rungsAt(i)[name(rung)] ?? [1, 4000];
     const ms = 1000 / speed;
-    pass(ms);
+    pass(ms / cpus);
     if (rung.codec !== 'none') ladder.learn(rung, 1e6, ratio * 1e6, ms);
     queuedMB += ratio;
     if (queuedMB > BUFFER_MB) pass(((queuedMB - BUFFER_MB) / linkMBps) * 1000);
@@ -61,6 +62,16 @@ describe('the ladder', () => {
     const rawMs = (600 / Math.min(linkMBps, 4000)) * 1000;
     expect(simulate(linkMBps, usual).ms).toBeLessThan(rawMs * 1.02 + 200);
     expect(simulate(linkMBps, () => INCOMPRESSIBLE).ms).toBeLessThan(rawMs * 1.02 + 200);
+  });
+
+  test.each<[number, string]>([
+    [0.1, 'raw'],
+    [0.3, 'lz4-1'],
+    [1, 'zstd-1'],
+    [2, 'zstd-3'],
+    [4, 'zstd-6'],
+  ])('with %d CPUs to spare at 1 Gbit/s', (cpus, expected) => {
+    expect(mostOf(simulate(119, usual, cpus).last)).toBe(expected);
   });
 
   test('at 1 Gbit/s it takes little more than half of the time', () => {
@@ -91,21 +102,22 @@ describe('the ladder', () => {
   test('where somebody may wait for the batch it stays with what is quick', () => {
     const ladder = new PackLadder(['zstd', 'lz4'], 1, 1);
     const used = new Set<string>();
-    for (let i = 0; i < 200; i++) used.add(name(ladder.choose({ bytesPerSecond: 5e6, isIdle: false, nowMs: i }).rung));
+    for (let i = 0; i < 200; i++)
+      used.add(name(ladder.choose({ bytesPerSecond: 5e6, isIdle: false, cpus: 1, nowMs: i }).rung));
     expect([...used].sort()).toEqual(['raw', 'zstd-1']);
   });
 
   test('without codecs everything is raw', () => {
     const ladder = new PackLadder([], 1, 9);
     for (let i = 0; i < 100; i++) {
-      const { rung, hasTime } = ladder.choose({ bytesPerSecond: 1e8, isIdle: false, nowMs: i });
+      const { rung, hasTime } = ladder.choose({ bytesPerSecond: 1e8, isIdle: false, cpus: 1, nowMs: i });
       expect([name(rung), hasTime]).toEqual(['raw', true]);
     }
   });
 
   test('on a link that is faster than comparing there is no time for that', () => {
     const ladder = new PackLadder(['zstd'], 1, 9);
-    expect(ladder.choose({ bytesPerSecond: undefined, isIdle: true, nowMs: 0 }).hasTime).toBe(false);
-    expect(ladder.choose({ bytesPerSecond: 1e9, isIdle: false, nowMs: 0 }).hasTime).toBe(false);
+    expect(ladder.choose({ bytesPerSecond: undefined, isIdle: true, cpus: 1, nowMs: 0 }).hasTime).toBe(false);
+    expect(ladder.choose({ bytesPerSecond: 1e9, isIdle: false, cpus: 1, nowMs: 0 }).hasTime).toBe(false);
   });
 });

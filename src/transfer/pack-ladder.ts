@@ -2,7 +2,8 @@
  * Which compression the next batch gets (M2).
  *
  * Owns: the ladder from raw to dense, and what is known of each rung: how much it leaves of what it is given, and how
- * fast. A rung moves pages as fast as the slower of the two allows: the packing, and the link with what is left of them.
+ * fast on one CPU. A rung moves pages as fast as the slower of the two allows: the packing, with the CPUs that nobody else
+ * needs, and the link with what is left of them.
  * The rung that moves them fastest is taken, so that the densest one that keeps the link busy is found, and on a fast
  * link or with busy CPUs none.
  * Must hold: a pure function of what it was told. What a link can take is only known while it has enough to do: now and
@@ -22,11 +23,14 @@ export interface Choice {
   readonly hasTime: boolean;
 }
 
-export interface LinkState {
+/** What there is to send with, and to pack with. */
+export interface Conditions {
   /** Bytes a second that the link takes at least; undefined while that is not known. */
   readonly bytesPerSecond: number | undefined;
   /** It has nothing to do at the moment. */
   readonly isIdle: boolean;
+  /** CPUs that packing can have without taking them from anybody. */
+  readonly cpus: number;
   readonly nowMs: number;
 }
 
@@ -83,8 +87,7 @@ export class PackLadder {
     );
   }
 
-  choose(link: LinkState): Choice {
-    const { bytesPerSecond, isIdle, nowMs } = link;
+  choose({ bytesPerSecond, isIdle, cpus, nowMs }: Conditions): Choice {
     const hasTime = bytesPerSecond !== undefined && bytesPerSecond < COMPARING_BYTES_PER_SECOND;
     if (isIdle && this.#probeBatches === 0 && nowMs >= this.#probedAtMs + PROBE_EVERY_MS) {
       this.#probeBatches = PROBE_BATCHES;
@@ -94,13 +97,13 @@ export class PackLadder {
       this.#probeBatches = Math.max(0, this.#probeBatches - 1);
       return { rung: RAW, hasTime };
     }
-    const best = this.#best(bytesPerSecond);
+    const best = this.#best(bytesPerSecond, Math.min(cpus, this.#threads));
     this.#batches++;
     const isTrial = hasTime && this.#batches % TRY_EVERY === 0;
     return { rung: isTrial ? this.#denserThan(best) : best, hasTime };
   }
 
-  /** What came of a batch, and how long its thread took for it. */
+  /** What came of a batch, and how long a CPU took for it. */
   learn(rung: Rung, bytesBefore: number, bytesAfter: number, ms: number): void {
     const known = this.#rungs.find(({ codec, level }) => codec === rung.codec && level === rung.level);
     if (known === undefined || bytesBefore === 0) return;
@@ -111,11 +114,11 @@ export class PackLadder {
     known.rate += part * ((bytesBefore * 1000) / Math.max(ms, 0.01) - known.rate);
   }
 
-  #best(bytesPerSecond: number): Rung {
+  #best(bytesPerSecond: number, cpus: number): Rung {
     let best: Rung = RAW;
     let bestRate = bytesPerSecond;
     for (const rung of this.#rungs) {
-      const rate = Math.min(bytesPerSecond / this.#ratioOf(rung), this.#rateOf(rung) * this.#threads);
+      const rate = Math.min(bytesPerSecond / this.#ratioOf(rung), this.#rateOf(rung) * cpus);
       if (rate <= bestRate * WORTH) continue;
       best = rung;
       bestRate = rate;

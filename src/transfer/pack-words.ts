@@ -51,7 +51,7 @@ export interface PackResult {
   readonly packedBytes: number;
   /** Nothing was left out and nothing packed: the pages can be sent from where they lie. */
   readonly plain: boolean;
-  /** Wall time of the packing proper, and of finding what has changed. */
+  /** CPU time of the packing proper, and of finding what has changed. */
   readonly packMs: number;
   readonly compareMs: number;
 }

@@ -5,17 +5,17 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { PACKING_STEPS, type PackingStep } from '../base/packing-step.ts';
 import { PAGE_SIZE, type PageRun } from '../base/page.ts';
 import type { PageBatch, StagingBuffer } from '../memory/staging.ts';
-import type { LinkState } from './pack-ladder.ts';
+import type { Conditions } from './pack-ladder.ts';
 import { PackThreads } from './pack-threads.ts';
 import { NOTHING_PACKED, Packing } from './packing.ts';
 import { createSentLines } from './sent-lines.ts';
 
 const PAGES = 512;
-const SLOW: LinkState = { bytesPerSecond: 20e6, isIdle: false, nowMs: 0 };
-const FAST: LinkState = { bytesPerSecond: 5e9, isIdle: false, nowMs: 0 };
+const SLOW: Conditions = { bytesPerSecond: 20e6, isIdle: false, cpus: 2, nowMs: 0 };
+const FAST: Conditions = { bytesPerSecond: 5e9, isIdle: false, cpus: 2, nowMs: 0 };
 
 let threads: PackThreads;
-let link: LinkState;
+let link: Conditions;
 const memory = new Uint8Array(PAGES * PAGE_SIZE);
 
 beforeEach(() => {
@@ -28,7 +28,7 @@ afterEach(() => threads[Symbol.dispose]());
 function openPacking(steps: readonly PackingStep[] = PACKING_STEPS): Packing {
   const codecs = steps.includes('compress') ? (['zstd', 'lz4'] as const) : [];
   return new Packing(threads, {
-    link: () => link,
+    conditions: () => link,
     codecs,
     steps: new Set(steps),
     parallel: 2,

@@ -9,7 +9,7 @@ import { PAGE_SIZE, type PageRun } from '../base/page.ts';
 import type { CodecName } from '../linux/compression.ts';
 import type { PageBatch, StagingBuffer, StagingPool } from '../memory/staging.ts';
 import type { PackedPages } from '../wire/packed-pages.ts';
-import { type LinkState, PackLadder, type Rung } from './pack-ladder.ts';
+import { type Conditions, PackLadder, type Rung } from './pack-ladder.ts';
 import type { PackThreads } from './pack-threads.ts';
 import { SentLines } from './sent-lines.ts';
 
@@ -22,7 +22,7 @@ export interface PackingCounts {
   /** Bytes that were compressed, and what came of them. */
   readonly compressedFromBytes: number;
   readonly compressedToBytes: number;
-  /** Time of the packing threads. */
+  /** CPU time of the packing threads. */
   readonly compareMs: number;
   readonly compressMs: number;
 }
@@ -52,8 +52,7 @@ export interface PackingChoice {
 }
 
 export interface PackingPort {
-  /** What the link can take, and whether it has nothing to do. */
-  link(): LinkState;
+  conditions(): Conditions;
   /** Empty: nothing is compressed. */
   readonly codecs: readonly CodecName[];
   readonly steps: ReadonlySet<PackingStep>;
@@ -89,7 +88,7 @@ export class Packing {
    */
   choose(whole: boolean): PackingChoice | undefined {
     const { steps } = this.#port;
-    const { rung, hasTime } = this.#ladder.choose(this.#port.link());
+    const { rung, hasTime } = this.#ladder.choose(this.#port.conditions());
     const knows = this.#lines !== null && !whole && hasTime;
     const same = knows && steps.has('unchanged');
     const delta = knows && steps.has('delta');
