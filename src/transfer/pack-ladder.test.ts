@@ -15,11 +15,16 @@ const USUAL: Rungs = {
 };
 const BUFFER_MB = 4;
 const BATCHES = 600;
+const THREADS = 4;
 const INCOMPRESSIBLE: Rungs = Object.fromEntries(Object.entries(USUAL).map(([key, [, speed]]) => [key, [1, speed]]));
 
 /** Sends batches of 1 MB over a link with a buffer; how the last 100 were packed, and how long all took. */
-function simulate(linkMBps: number, rungsAt: (batch: number) => Rungs, cpus = 1): { last: string[]; ms: number } {
-  const ladder = new PackLadder(['zstd', 'lz4'], 4, 9);
+function simulate(
+  linkMBps: number,
+  rungsAt: (batch: number) => Rungs,
+  { cpus = 1, share = 1 } = {},
+): { last: string[]; ms: number } {
+  const ladder = new PackLadder(['zstd', 'lz4'], THREADS, 9);
   let queuedMB = 0;
   let nowMs = 0;
   let known: number | undefined;
@@ -34,8 +39,8 @@ function simulate(linkMBps: number, rungsAt: (batch: number) => Rungs, cpus = 1)
     const { rung } = ladder.choose({ bytesPerSecond: known, isIdle, cpus, nowMs });
     const [ratio, speed] = rungsAt(i)[name(rung)] ?? [1, 4000];
     const ms = 1000 / speed;
-    pass(ms / cpus);
-    if (rung.codec !== 'none') ladder.learn(rung, 1e6, ratio * 1e6, ms);
+    pass(rung.codec === 'none' ? ms : ms / Math.min(cpus, THREADS * share));
+    if (rung.codec !== 'none') ladder.learn(rung, 1e6, ratio * 1e6, { cpuMs: ms, wallMs: ms / share });
     queuedMB += ratio;
     if (queuedMB > BUFFER_MB) pass(((queuedMB - BUFFER_MB) / linkMBps) * 1000);
     used.push(name(rung));
@@ -65,13 +70,23 @@ describe('the ladder', () => {
   });
 
   test.each<[number, string]>([
-    [0.1, 'raw'],
-    [0.3, 'lz4-1'],
+    [0.5, 'lz4-1'],
     [1, 'zstd-1'],
     [2, 'zstd-3'],
     [4, 'zstd-6'],
   ])('with %d CPUs to spare at 1 Gbit/s', (cpus, expected) => {
-    expect(mostOf(simulate(119, usual, cpus).last)).toBe(expected);
+    expect(mostOf(simulate(119, usual, { cpus }).last)).toBe(expected);
+  });
+
+  test('without a CPU to spare half of one is taken, where that pays', () => {
+    const { last } = simulate(24, usual, { cpus: 0.5 });
+    expect(mostOf(last)).toBe('zstd-3');
+    expect(mostOf(simulate(600, usual, { cpus: 0.5 }).last)).toBe('raw');
+  });
+
+  test.each([24, 119, 600])('threads that hardly get a CPU do not hold up %i MB/s', (linkMBps) => {
+    const { ms } = simulate(linkMBps, usual, { cpus: 0.04, share: 0.01 });
+    expect(ms).toBeLessThan(((600 * 1000) / linkMBps) * 1.3 + 500);
   });
 
   test('at 1 Gbit/s it takes little more than half of the time', () => {

@@ -39,7 +39,9 @@ interface KnownRung extends Rung {
   readonly usualRatio: number;
   readonly usualRate: number;
   ratio: number;
+  /** For a second of CPU time, and for a second in which it may have waited for a CPU. */
   rate: number;
+  wallRate: number;
   /** Bytes that the two are of, up to what is remembered. */
   weight: number;
   isTried: boolean;
@@ -66,11 +68,15 @@ const PROBE_EVERY_MS = 500;
 /** Comparing a page with what was sent takes two thousandths of a millisecond: no slower link has to wait for it. */
 const COMPARING_BYTES_PER_SECOND = 400e6;
 
+/** On a host that has no CPU to spare so much is taken all the same: to move a VM away is what helps it. */
+const MIN_CPUS = 0.5;
+
 export class PackLadder {
   readonly #rungs: readonly KnownRung[];
   readonly #threads: number;
   #probeBatches = PROBE_BATCHES;
   #batches = 0;
+  #nextTrial = TRY_EVERY;
   #probedAtMs = Number.NEGATIVE_INFINITY;
 
   /**
@@ -82,7 +88,17 @@ export class PackLadder {
     this.#rungs = LADDER.filter(([codec, level]) => codecs.includes(codec) && level <= densestLevel).map(
       ([codec, level, ratio, megabytes]) => {
         const rate = megabytes * 1e6;
-        return { codec, level, usualRatio: ratio, usualRate: rate, ratio, rate, weight: PRIOR_BYTES, isTried: false };
+        return {
+          codec,
+          level,
+          usualRatio: ratio,
+          usualRate: rate,
+          ratio,
+          rate,
+          wallRate: rate,
+          weight: PRIOR_BYTES,
+          isTried: false,
+        };
       },
     );
   }
@@ -97,33 +113,41 @@ export class PackLadder {
       this.#probeBatches = Math.max(0, this.#probeBatches - 1);
       return { rung: RAW, hasTime };
     }
-    const best = this.#best(bytesPerSecond, Math.min(cpus, this.#threads));
-    this.#batches++;
-    const isTrial = hasTime && this.#batches % TRY_EVERY === 0;
-    return { rung: isTrial ? this.#denserThan(best) : best, hasTime };
+    const best = this.#best(bytesPerSecond, Math.max(MIN_CPUS, cpus));
+    const isTrial = hasTime && ++this.#batches >= this.#nextTrial;
+    return { rung: isTrial ? this.#try(this.#denserThan(best), bytesPerSecond) : best, hasTime };
   }
 
-  /** What came of a batch, and how long a CPU took for it. */
-  learn(rung: Rung, bytesBefore: number, bytesAfter: number, ms: number): void {
+  /** What came of a batch, how much CPU time it took, and how long that took. */
+  learn(rung: Rung, bytesBefore: number, bytesAfter: number, took: { cpuMs: number; wallMs: number }): void {
     const known = this.#rungs.find(({ codec, level }) => codec === rung.codec && level === rung.level);
     if (known === undefined || bytesBefore === 0) return;
     known.isTried = true;
     known.weight = Math.min(REMEMBERED_BYTES, known.weight + bytesBefore);
     const part = bytesBefore / known.weight;
     known.ratio += part * (bytesAfter / bytesBefore - known.ratio);
-    known.rate += part * ((bytesBefore * 1000) / Math.max(ms, 0.01) - known.rate);
+    known.rate += part * (rateOf(bytesBefore, took.cpuMs) - known.rate);
+    known.wallRate += part * (rateOf(bytesBefore, took.wallMs) - known.wallRate);
   }
 
   #best(bytesPerSecond: number, cpus: number): Rung {
     let best: Rung = RAW;
     let bestRate = bytesPerSecond;
     for (const rung of this.#rungs) {
-      const rate = Math.min(bytesPerSecond / this.#ratioOf(rung), this.#rateOf(rung) * cpus);
+      const rate = Math.min(bytesPerSecond / this.#ratioOf(rung), this.#packingRate(rung, cpus));
       if (rate <= bestRate * WORTH) continue;
       best = rung;
       bestRate = rate;
     }
     return best;
+  }
+
+  /** A rung for which the link would have to wait is tried the less often, the longer it would. */
+  #try(rung: Rung, bytesPerSecond: number): Rung {
+    const known = this.#rungs.find((other) => other === rung);
+    const waits = known === undefined ? 0 : bytesPerSecond / this.#packingRate(known, MIN_CPUS);
+    this.#nextTrial = this.#batches + TRY_EVERY * Math.max(1, Math.ceil(waits));
+    return rung;
   }
 
   /** After raw zstd 1, which tells more than LZ4 of what the others would do. */
@@ -138,9 +162,11 @@ export class PackLadder {
     return Math.max(0.001, Math.min(1, (rung.usualRatio * near.ratio) / near.usualRatio));
   }
 
-  #rateOf(rung: KnownRung): number {
+  /** As many threads as there are, as far as there are CPUs for them. */
+  #packingRate(rung: KnownRung, cpus: number): number {
     const near = this.#nearest(rung);
-    return (rung.usualRate * near.rate) / near.usualRate;
+    const slower = rung.usualRate / near.usualRate;
+    return slower * Math.min(near.rate * cpus, near.wallRate * this.#threads);
   }
 
   #nearest(rung: KnownRung): KnownRung {
@@ -150,4 +176,8 @@ export class PackLadder {
     const distance = (other: KnownRung) => Math.abs(this.#rungs.indexOf(other) - at);
     return tried.reduce((nearest, other) => (distance(other) < distance(nearest) ? other : nearest), tried[0] ?? rung);
   }
+}
+
+function rateOf(bytes: number, ms: number): number {
+  return (bytes * 1000) / Math.max(ms, 0.01);
 }

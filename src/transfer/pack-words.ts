@@ -54,6 +54,8 @@ export interface PackResult {
   /** CPU time of the packing proper, and of finding what has changed. */
   readonly packMs: number;
   readonly compareMs: number;
+  /** How long the packing proper took, with waiting for a CPU. */
+  readonly wallMs: number;
 }
 
 export const BODY_BYTES: number = MAX_PAGES_PER_FRAME * (PAGE_BYTES + LINE_MASK_BYTES);

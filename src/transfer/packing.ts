@@ -120,7 +120,10 @@ export class Packing {
     counts.deltaSavedBytes += result.deltaSavedBytes;
     counts.compareMs += result.compareMs;
     counts.compressMs += result.packMs;
-    if (codec !== 'none') this.#ladder.learn(rung, result.bodyBytes, result.packedBytes, result.packMs);
+    if (codec !== 'none') {
+      const took = { cpuMs: result.packMs, wallMs: result.wallMs };
+      this.#ladder.learn(rung, result.bodyBytes, result.packedBytes, took);
+    }
     if (result.codec !== 'none') {
       counts.compressedFromBytes += result.bodyBytes;
       counts.compressedToBytes += result.packedBytes;

@@ -57,6 +57,7 @@ export class PagePacker {
       }
     }
     const comparedMs = ownCpuMs();
+    const comparedAtMs = performance.now();
     const packedBytes = this.#compress(job, slot, body.bytes);
     return {
       id: job.id,
@@ -69,6 +70,7 @@ export class PagePacker {
       packedBytes: packedBytes > 0 ? packedBytes : body.bytes,
       plain: packedBytes === 0 && body.samePages === 0 && body.deltaPages === 0,
       packMs: ownCpuMs() - comparedMs,
+      wallMs: performance.now() - comparedAtMs,
       compareMs: comparedMs - startedMs,
     };
   }
