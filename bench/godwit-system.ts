@@ -9,6 +9,7 @@ import type { MigrationView, ReportView } from '../src/api/migration-schema.ts';
 import { PACKING_STEPS, type PackingStep } from '../src/base/packing-step.ts';
 import type { GodwitHosts } from './godwit-hosts.ts';
 import { Guest } from './guest.ts';
+import { readPeakMegabytes, resetPeakMemory } from './peak-memory.ts';
 import { vmSpec } from './qemu-system.ts';
 import { type Bench, type Move, type RunPlace, type Session, type System, wallMs } from './system.ts';
 import type { Workload } from './workloads.ts';
@@ -97,6 +98,7 @@ class GodwitSession implements Session {
       this.#destination = guest;
       found(guest);
     }, SEARCH_INTERVAL_MS);
+    for (const pid of this.helperPids) resetPeakMemory(pid);
     try {
       const startedAtMs = wallMs();
       const to = this.#hosts.destination.migrationAddress;
@@ -130,7 +132,11 @@ class GodwitSession implements Session {
       return { kind: 'failed', reason: report?.error?.message ?? `it is ${migration.state}` };
     }
     if (this.#destination === undefined) return { kind: 'failed', reason: 'the destination QEMU was not found' };
-    const own = { ...ownNumbers(report), ownStartAfterMs: report.startedAt - startedAtMs };
+    const own = {
+      ...ownNumbers(report),
+      ownStartAfterMs: report.startedAt - startedAtMs,
+      daemonPeakMegabytes: Math.max(...this.helperPids.map(readPeakMegabytes)),
+    };
     return {
       kind: 'moved',
       startedAtMs,

@@ -19,6 +19,7 @@ const COLUMNS: readonly Column[] = [
   { title: 'wire MB', number: 'wireMegabytes', digits: 0 },
   { title: 'guest work %', number: 'workPercent', digits: 0 },
   { title: 'CPU s', number: 'cpuSeconds', digits: 2 },
+  { title: 'daemon MB', number: 'daemonPeakMegabytes', digits: 0 },
 ];
 
 /** One table: a row for each system that has run. Medians; in brackets smallest and largest. */
