@@ -97,6 +97,7 @@ export class PageSender {
     let failure: unknown;
     let batches = 0;
     let before: Promise<void> | undefined;
+    this.#packing?.begin();
     for (const batch of batchRuns(runs, this.#batchPages())) {
       options.signal.throwIfAborted();
       if (failure) break;
@@ -111,7 +112,7 @@ export class PageSender {
       const wanted = skipped.length === 0 ? batch : subtractRuns(batch, skipped);
       if (skipped.length > 0) counts.skippedPages += countPages(batch) - countPages(wanted);
       if (wanted.length === 0) continue;
-      const choice = this.#packing?.choose(options.awaited === true);
+      const choice = this.#packing?.choose(countPages(wanted), options.awaited === true);
       const isDirect =
         choice === undefined && this.#maySendDirectly(options) && !mayHoldZeroPages(this.#memory, wanted);
       const buffer = await this.#pool.lend();

@@ -52,7 +52,7 @@ async function warmUp(packing: Packing): Promise<void> {
 async function packOne(packing: Packing, run: PageRun, whole = false) {
   const { buffer, batch } = await read(packing, run);
   try {
-    return await packing.pack(buffer, batch, packing.choose(whole));
+    return await packing.pack(buffer, batch, packing.choose(batch.dataPages, whole));
   } finally {
     packing.pool.giveBack(buffer);
   }
@@ -63,7 +63,7 @@ test('several batches at a time, each with what is its own', async () => {
   await warmUp(packing);
   const batches = await Promise.all([0, 64, 128, 192].map((first) => read(packing, { first, count: 64 })));
   const packed = await Promise.all(
-    batches.map(({ buffer, batch }) => packing.pack(buffer, batch, packing.choose(false))),
+    batches.map(({ buffer, batch }) => packing.pack(buffer, batch, packing.choose(batch.dataPages, false))),
   );
   expect(packed.map((each) => each?.runs)).toEqual(
     [0, 64, 128, 192].map((first) => [{ first, count: 64, kind: 'data' }]),
@@ -113,7 +113,7 @@ test('threads that have died: everything goes as it is, also what they were at',
   const packing = openPacking();
   await warmUp(packing);
   const { buffer, batch } = await read(packing, { first: 0, count: 256 });
-  const packed = packing.pack(buffer, batch, packing.choose(false));
+  const packed = packing.pack(buffer, batch, packing.choose(batch.dataPages, false));
   threads[Symbol.dispose]();
   expect(await packed).toBeUndefined();
   expect(await packOne(packing, { first: 256, count: 16 })).toBeUndefined();

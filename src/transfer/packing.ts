@@ -11,6 +11,7 @@ import type { PageBatch, StagingBuffer, StagingPool } from '../memory/staging.ts
 import type { PackedPages } from '../wire/packed-pages.ts';
 import { type Conditions, PackLadder, type Rung } from './pack-ladder.ts';
 import type { PackThreads } from './pack-threads.ts';
+import { PackingWorth } from './packing-worth.ts';
 import { SentLines } from './sent-lines.ts';
 
 export interface PackingCounts {
@@ -68,6 +69,7 @@ export class Packing {
   readonly #port: PackingPort;
   readonly #lines: SentLines | null;
   readonly #ladder: PackLadder;
+  readonly #worth = new PackingWorth();
 
   constructor(threads: PackThreads, port: PackingPort) {
     this.#threads = threads;
@@ -81,14 +83,28 @@ export class Packing {
     return this.#threads.pool;
   }
 
+  /** Pages are about to be sent, after some time without. */
+  begin(): void {
+    this.#worth.begin();
+  }
+
   /**
    * What the next batch should go through.
+   * @param pages - of the batch
    * @param whole - the destination has nothing of these pages any more
    * @returns undefined when nothing pays now: the batch is best sent as it is
    */
-  choose(whole: boolean): PackingChoice | undefined {
+  choose(pages: number, whole: boolean): PackingChoice | undefined {
+    const conditions = this.#port.conditions();
+    const { bytesPerSecond, nowMs } = conditions;
+    const choice = this.#worth.isAllowed(nowMs) ? this.#chooseSteps(conditions, whole) : undefined;
+    this.#worth.note(choice === undefined ? 'raw' : 'packed', pages * PAGE_SIZE, bytesPerSecond, nowMs);
+    return choice;
+  }
+
+  #chooseSteps(conditions: Conditions, whole: boolean): PackingChoice | undefined {
     const { steps } = this.#port;
-    const { rung, hasTime } = this.#ladder.choose(this.#port.conditions());
+    const { rung, hasTime } = this.#ladder.choose(conditions);
     const knows = this.#lines !== null && !whole && hasTime;
     const same = knows && steps.has('unchanged');
     const delta = knows && steps.has('delta');

@@ -1,0 +1,47 @@
+import { expect, test } from 'vitest';
+import { PackingWorth } from './packing-worth.ts';
+
+const MB = 1e6;
+
+/** Sends batches of 1 MB, each as fast as its way is; how many of the last 200 were packed. */
+function simulate(link: number, packedMBps: number, rawMBps: number, batches = 2000) {
+  const worth = new PackingWorth();
+  const used: string[] = [];
+  let nowMs = 0;
+  for (let i = 0; i < batches; i++) {
+    const way = worth.isAllowed(nowMs) ? 'packed' : 'raw';
+    worth.note(way, MB, link * MB, nowMs);
+    nowMs += 1000 / (way === 'packed' ? packedMBps : rawMBps);
+    used.push(way);
+  }
+  return { packed: used.slice(-200).filter((way) => way === 'packed').length, ms: nowMs };
+}
+
+test('packing that pays goes on', () => {
+  expect(simulate(119, 220, 115).packed).toBe(200);
+});
+
+test('packing that holds up the sending is given up, and hardly costs any time', () => {
+  const { packed, ms } = simulate(700, 70, 600);
+  expect(packed).toBeLessThan(60);
+  expect(ms).toBeLessThan((2000 / 600) * 1000 * 1.35);
+});
+
+test('what the link took in its best moments is corrected by what raw sending moves', () => {
+  // A link that is fast in bursts only: packing is a little faster all the same.
+  expect(simulate(400, 130, 100, 6000).packed).toBe(200);
+});
+
+test('the time between two sendings is of neither', () => {
+  const worth = new PackingWorth();
+  let nowMs = 0;
+  for (let sending = 0; sending < 50; sending++) {
+    worth.begin();
+    for (let i = 0; i < 10; i++) {
+      worth.note('packed', MB, 100 * MB, nowMs);
+      nowMs += 5;
+    }
+    nowMs += 5000;
+    expect(worth.isAllowed(nowMs - 5000)).toBe(true);
+  }
+});

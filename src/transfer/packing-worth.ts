@@ -1,0 +1,82 @@
+/**
+ * Whether packing moves pages faster than sending them as they are would, as seen, not as calculated.
+ *
+ * Owns: what both have moved in the last moments. On a host whose CPUs are busy packing slows down whoever sends and
+ * receives as well, which no calculation of rungs knows. Must hold: a pure function of what it was told; where packing
+ * did not pay it is left alone for a while, the longer, the more often it was tried for nothing.
+ */
+
+/** Shorter times say how full a buffer was. */
+const WINDOW_MS = 80;
+const WINDOW_BATCHES = 8;
+/** What raw sending moved longer ago than this says nothing of now. */
+const REMEMBERED_MS = 5000;
+/** A link that was measured in its best moments, and not by how long raw sending took, is trusted so far. */
+const BEST_MOMENTS = 0.8;
+const FIRST_REST_MS = 400;
+const LONGEST_REST_MS = 3200;
+
+type Way = 'packed' | 'raw';
+
+export class PackingWorth {
+  #way: Way = 'raw';
+  #lastMs: number | undefined;
+  #lastBytes = 0;
+  #ms = 0;
+  #bytes = 0;
+  #batches = 0;
+  #raw: { readonly bytesPerSecond: number; readonly atMs: number } | undefined;
+  #restsUntilMs = Number.NEGATIVE_INFINITY;
+  #restMs = FIRST_REST_MS;
+
+  /** Pages are about to be sent; the time before was not spent on any. */
+  begin(): void {
+    this.#lastMs = undefined;
+  }
+
+  isAllowed(nowMs: number): boolean {
+    return nowMs >= this.#restsUntilMs;
+  }
+
+  /**
+   * A batch begins, and the one before is on its way.
+   * @param bytes - of its pages, whatever is sent of them
+   * @param linkBytesPerSecond - what the link takes in its best moments; undefined while that is not known
+   */
+  note(way: Way, bytes: number, linkBytesPerSecond: number | undefined, nowMs: number): void {
+    if (way !== this.#way) {
+      this.#way = way;
+      this.#restart();
+    } else if (this.#lastMs !== undefined) {
+      this.#ms += nowMs - this.#lastMs;
+      this.#bytes += this.#lastBytes;
+      this.#batches++;
+      if (this.#ms >= WINDOW_MS && this.#batches >= WINDOW_BATCHES) this.#judge(linkBytesPerSecond, nowMs);
+    }
+    this.#lastMs = nowMs;
+    this.#lastBytes = bytes;
+  }
+
+  #judge(linkBytesPerSecond: number | undefined, nowMs: number): void {
+    const bytesPerSecond = (this.#bytes * 1000) / this.#ms;
+    this.#restart();
+    if (this.#way === 'raw') {
+      this.#raw = { bytesPerSecond, atMs: nowMs };
+      return;
+    }
+    const isFresh = this.#raw !== undefined && this.#raw.atMs > nowMs - REMEMBERED_MS;
+    const asRaw = isFresh ? this.#raw!.bytesPerSecond : (linkBytesPerSecond ?? 0) * BEST_MOMENTS;
+    if (bytesPerSecond >= asRaw) {
+      this.#restMs = FIRST_REST_MS;
+      return;
+    }
+    this.#restsUntilMs = nowMs + this.#restMs;
+    this.#restMs = Math.min(LONGEST_REST_MS, this.#restMs * 2);
+  }
+
+  #restart(): void {
+    this.#ms = 0;
+    this.#bytes = 0;
+    this.#batches = 0;
+  }
+}
