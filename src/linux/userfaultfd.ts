@@ -9,25 +9,14 @@
  */
 import { GodwitError } from '../base/errors.ts';
 import { X64_SYSCALLS } from './abi/syscalls.ts';
-import {
-  UFFDIO_COPY,
-  UFFDIO_REGISTER,
-  UFFDIO_REGISTER_MODE_MINOR,
-  UFFDIO_REGISTER_MODE_MISSING,
-  UFFDIO_REGISTER_MODE_WP,
-  UFFDIO_UNREGISTER,
-  UFFDIO_WAKE,
-  UFFDIO_WRITEPROTECT,
-  UFFDIO_WRITEPROTECT_MODE_WP,
-  UFFDIO_ZEROPAGE,
-} from './abi/userfaultfd.ts';
+import { UFFDIO_COPY, UFFDIO_ZEROPAGE } from './abi/userfaultfd.ts';
 import { Errno, errnoName } from './errno.ts';
-import type { FaultBatch } from './fault-batch.ts';
-import { type FileDescriptor, retryInterrupted } from './file-descriptor.ts';
-import { PidFd, processError } from './pidfd.ts';
+import type { FileDescriptor } from './file-descriptor.ts';
+import { PidFd } from './pidfd.ts';
 import { withStoppedThread } from './ptrace.ts';
 import { addressOf, lastErrno, raw } from './raw.ts';
 import { handshake, isUserfaultfd, makeInside, type OpenInsideOptions } from './userfaultfd-maker.ts';
+import { MAX_FRUITLESS_RETRIES, UserfaultfdRanges } from './userfaultfd-ranges.ts';
 
 /** What became of COPY or ZEROPAGE. `bytes` were installed, from the start of the range, and are final. */
 export type CopyOutcome =
@@ -38,16 +27,7 @@ export type CopyOutcome =
   /** No memory for the page after `bytes`; may be tried again. */
   | { readonly kind: 'noMemory'; readonly bytes: number };
 
-export interface RegisterMode {
-  readonly missing?: boolean;
-  readonly writeProtect?: boolean;
-  readonly minor?: boolean;
-}
-
-/** Times that EAGAIN without progress is taken for a mapping that changes meanwhile, before it is an error. */
-const MAX_FRUITLESS_RETRIES = 100_000;
-
-export class Userfaultfd implements Disposable {
+export class Userfaultfd extends UserfaultfdRanges implements Disposable {
   readonly userModeOnly: boolean;
   readonly #process: PidFd;
   readonly #descriptor: FileDescriptor;
@@ -57,6 +37,7 @@ export class Userfaultfd implements Disposable {
 
   /** Takes over both descriptors. */
   private constructor(process: PidFd, descriptor: FileDescriptor, insideFd: number | undefined, userModeOnly: boolean) {
+    super(process, descriptor);
     this.#process = process;
     this.#descriptor = descriptor;
     this.#insideFd = insideFd;
@@ -95,14 +76,6 @@ export class Userfaultfd implements Disposable {
     return new Userfaultfd(process, descriptor, insideFd, false);
   }
 
-  get pid(): number {
-    return this.#process.pid;
-  }
-
-  get fd(): number {
-    return this.#descriptor.fd;
-  }
-
   /** Its number inside the process, for `fetch`; undefined when the process does not hold it. */
   get insideFd(): number | undefined {
     return this.#insideFd;
@@ -114,36 +87,6 @@ export class Userfaultfd implements Disposable {
     this.#insideFd = undefined;
     if (insideFd === undefined || !isUserfaultfd(this.pid, insideFd)) return;
     withStoppedThread(this.pid, (thread) => thread.systemCall(X64_SYSCALLS.close, insideFd));
-  }
-
-  /** EBUSY (in GW_SYS_CALL) when another userfaultfd has the range. */
-  register(start: bigint, bytes: number, mode: RegisterMode): void {
-    const bits =
-      (mode.missing ? UFFDIO_REGISTER_MODE_MISSING : 0n) |
-      (mode.writeProtect ? UFFDIO_REGISTER_MODE_WP : 0n) |
-      (mode.minor ? UFFDIO_REGISTER_MODE_MINOR : 0n);
-    this.#range('UFFDIO_REGISTER', UFFDIO_REGISTER, start, bytes, bits);
-  }
-
-  /** Ends the registration, lifts the write-protection and wakes who waits. */
-  unregister(start: bigint, bytes: number): void {
-    this.#range('UFFDIO_UNREGISTER', UFFDIO_UNREGISTER, start, bytes, 0n);
-  }
-
-  /** Lets the threads that wait in the range try again; one whose page is still missing faults again. */
-  wake(start: bigint, bytes: number): void {
-    this.#range('UFFDIO_WAKE', UFFDIO_WAKE, start, bytes, 0n);
-  }
-
-  writeProtect(start: bigint, bytes: number, protect: boolean): void {
-    const mode = protect ? UFFDIO_WRITEPROTECT_MODE_WP : 0n;
-    for (let tries = 0; ; tries++) {
-      const errno = this.#tryRange(UFFDIO_WRITEPROTECT, start, bytes, mode);
-      if (errno === 0) return;
-      if (errno !== Errno.EAGAIN || tries > MAX_FRUITLESS_RETRIES) {
-        throw processError('UFFDIO_WRITEPROTECT', this.pid, errno);
-      }
-    }
   }
 
   /**
@@ -182,18 +125,6 @@ export class Userfaultfd implements Disposable {
     });
   }
 
-  /** Reads the faults that wait, without blocking; returns how many `into` now holds. */
-  readFaults(into: FaultBatch): number {
-    // SAFETY: the kernel writes at most into.words.byteLength bytes of into.words, a field of an object in the caller's
-    // frame; the descriptor is non-blocking.
-    const bytes = retryInterrupted(() => raw.read(this.fd, into.words, into.words.byteLength));
-    if (bytes === -1) {
-      const errno = lastErrno();
-      if (errno !== Errno.EAGAIN) throw processError('read(userfaultfd)', this.pid, errno);
-    }
-    return into.accept(Math.max(bytes, 0));
-  }
-
   [Symbol.dispose](): void {
     this.#descriptor[Symbol.dispose]();
     this.#process[Symbol.dispose]();
@@ -223,23 +154,5 @@ export class Userfaultfd implements Disposable {
       }
     }
     return { kind: 'copied', bytes: done };
-  }
-
-  #range(name: string, request: number, start: bigint, bytes: number, mode: bigint): void {
-    const errno = this.#tryRange(request, start, bytes, mode);
-    if (errno === 0) return;
-    // For a process without memory any more REGISTER and UNREGISTER say ENOMEM, where the others say ESRCH.
-    const gone = errno === Errno.ENOMEM && this.#process.hasEnded();
-    throw processError(`${name}(0x${start.toString(16)}+${bytes})`, this.pid, gone ? Errno.ESRCH : errno);
-  }
-
-  #tryRange(request: number, start: bigint, bytes: number, mode: bigint): number {
-    const argument = this.#argument;
-    argument[0] = start;
-    argument[1] = BigInt(bytes);
-    argument[2] = mode;
-    argument[3] = 0n;
-    // SAFETY: the kernel reads and writes at most four words of #argument, a field; of QEMU it changes page tables only.
-    return raw.ioctl(this.fd, request, argument) === -1 ? lastErrno() : 0;
   }
 }

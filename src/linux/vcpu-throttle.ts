@@ -4,10 +4,11 @@
  * Owns: the interface, and the range of a slowdown.
  */
 
+/** From outside, whatever the VM is doing. */
 export type ThrottleMechanism = 'cgroup-v1' | 'cgroup-v2' | 'ptrace';
 
 export interface VcpuThrottle extends Disposable {
-  readonly mechanism: ThrottleMechanism;
+  readonly mechanism: ThrottleMechanism | 'write-faults';
   /** By how much the vCPUs are slowed now, 0 to 99; 0 after `release`, and when the lease has run out. */
   readonly percent: number;
   /**

@@ -1,5 +1,5 @@
 /**
- * Which pages of a VM were written since the last look.
+ * Which pages of a VM were written since the last look: what every tracker offers, and the one that leaves it to the kernel.
  *
  * Owns: the write-protection of the VM's RAM, and reading it back. Must hold: one tracker per VM, and one owner of it,
  * because `collect` clears; only writes through QEMU's page tables are seen (QEMU's own and the guest's, not those of
@@ -17,17 +17,38 @@ import {
 } from '../linux/abi/userfaultfd.ts';
 import { DirtyScanner } from '../linux/pagemap.ts';
 import { Userfaultfd } from '../linux/userfaultfd.ts';
+import type { VcpuThrottle } from '../linux/vcpu-throttle.ts';
 import type { RamLayout } from './layout.ts';
 
 export interface DirtyTracker extends Disposable {
+  /** Slows those who write, and nobody else; null where the tracker has no say in it. */
+  readonly throttle: VcpuThrottle | null;
+  /** What it did so far. */
+  readonly facts: TrackerFacts;
   /** From now on writes are noticed. After an error nothing is tracked, and the tracker is stopped. */
   start(): void;
+  /** As many pages may be found written at the next `collect` without harm: the more, the cheaper they may be found. */
+  setBudget(pages: number): void;
   /** The pages written since `start` or the last call. */
   collect(): PageRun[];
   /** The pages of the run that `collect` would report; changes nothing. */
   peek(run: PageRun): PageRun[];
   /** Ends the tracking; the VM runs at full speed again. Idempotent; never throws. */
   stop(): void;
+}
+
+export interface TrackerFacts {
+  readonly kind: 'kernel' | 'groups';
+  /** With `groups`. */
+  readonly groups: {
+    /** Pages of a group as they were asked for: a number, or `auto`. */
+    readonly setting: string;
+    readonly smallestPages: number;
+    readonly largestPages: number;
+    readonly faults: number;
+    /** Of the faults, made to wait. */
+    readonly pacedFaults: number;
+  } | null;
 }
 
 /** What tracking asks of the kernel. */
@@ -46,6 +67,8 @@ interface TrackedRegion {
 
 /** Asynchronous write-protection by a userfaultfd of QEMU, read with PAGEMAP_SCAN. */
 export class KernelDirtyTracker implements DirtyTracker {
+  readonly throttle = null;
+  readonly facts: TrackerFacts = { kind: 'kernel', groups: null };
   readonly #layout: RamLayout;
   readonly #uffd: Userfaultfd;
   readonly #regions: readonly TrackedRegion[];
@@ -92,6 +115,10 @@ export class KernelDirtyTracker implements DirtyTracker {
       this.stop();
       throw error;
     }
+  }
+
+  setBudget(): void {
+    // Every page is found on its own, whatever it costs.
   }
 
   collect(): PageRun[] {
