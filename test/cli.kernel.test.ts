@@ -117,6 +117,8 @@ describe('migrate', () => {
       '--no-throttle',
       '--mode',
       'pre-copy',
+      '--tracker',
+      'groups:64',
     ]);
     await expect.poll(() => run.err()).toContain('downtime limit 20.0 ms, bandwidth 119 MiB/s');
     const handle = trial.engine.outgoing[0]!;
@@ -127,6 +129,7 @@ describe('migrate', () => {
       timeoutMs: 300_000,
       onTimeout: 'cancel',
       throttle: { enabled: false, minRatio: 5 },
+      tracker: 'groups:64',
     });
     handle.emit({ kind: 'progressed', progress: sampleProgress() });
     await expect

@@ -32,6 +32,7 @@ export function sampleReport(
     ramBytes: 512 * 2 ** 20,
     pages: { total: 131_072, hole: 54_000, zero: 5000, sent: 72_000, resent: 100 },
     packing: null,
+    tracker: { kind: 'kernel', reason: null, groups: null },
     rounds: [],
     throttle: { mechanism: 'none', maxPercent: 0, activeMs: 0 },
     postCopy: null,

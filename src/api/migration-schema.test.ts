@@ -29,6 +29,7 @@ test.each([
   [{ to: 'b', timeoutMs: 1.5 }, 'timeoutMs', 'give milliseconds from 0 (never) to 30 days'],
   [{ to: 'b', verify: 'yes' }, 'verify', 'give true or false'],
   [{ to: 'b', throttle: { maxPercent: 100 } }, 'throttle.maxPercent', 'give a whole percentage from 0 to 99'],
+  [{ to: 'b', tracker: 'groups:0' }, 'tracker', 'give kernel, groups, groups:auto, or groups:N with 1 to 4096 pages'],
 ])('refuses %j naming field and fix', (body, field, fix) => {
   expect(() => parseInput(MigrateSchema, body)).toThrow(
     expect.objectContaining({ details: expect.objectContaining({ field, fix }) }),

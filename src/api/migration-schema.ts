@@ -6,6 +6,7 @@
  */
 import { z } from 'zod';
 import { PACKING_STEPS } from '../base/packing-step.ts';
+import { parseTracker, TRACKER_FORMS } from '../base/tracker-choice.ts';
 import type { MigrationProgress } from '../migration/progress.ts';
 import type { MigrationReport } from '../migration/report.ts';
 import { MIGRATION_MODES, type MigrationOptions, TIMEOUT_ACTIONS } from '../migration/request.ts';
@@ -57,6 +58,10 @@ export const MigrateSchema = strictObject({
   without: list(choice(packingSteps), 'give an array of steps')
     .optional()
     .describe('Steps that pages do not go through on their way to fewer bytes.'),
+  tracker: text(`give ${TRACKER_FORMS}`)
+    .refine((value) => parseTracker(value) !== undefined, { error: `give ${TRACKER_FORMS}` })
+    .optional()
+    .describe(`How written pages are found: ${TRACKER_FORMS}.`),
 }).meta({ id: 'MigrateRequest', description: 'All but `to` has a default (docs/cli.md).' });
 export type MigrateBody = z.output<typeof MigrateSchema>;
 
@@ -115,6 +120,7 @@ export const OptionsSchema = z
       maxPercent: z.number(),
     }),
     without: z.array(z.enum(packingSteps)).readonly(),
+    tracker: z.string(),
   })
   .meta({ id: 'MigrationOptions' });
 
@@ -163,6 +169,21 @@ export const ReportSchema = z
       })
       .nullable()
       .describe('What the steps that make pages smaller did; null at the destination.'),
+    tracker: z
+      .object({
+        kind: z.enum(['kernel', 'groups', 'none']),
+        reason: z.string().nullable().describe('Why it is not the one that was asked for.'),
+        groups: z
+          .object({
+            setting: z.string(),
+            smallestPages: z.number(),
+            largestPages: z.number(),
+            faults: z.number(),
+            pacedFaults: z.number(),
+          })
+          .nullable(),
+      })
+      .describe('How the pages that the VM wrote were found.'),
     rounds: z
       .array(
         z.object({

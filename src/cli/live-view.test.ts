@@ -75,6 +75,7 @@ test('the first line has the limits', () => {
     verify: false,
     throttle: { enabled: true, minRatio: 5, minPagesPerSecond: 0, historyPagesPerSecond: 0, maxPercent: 99 },
     without: [],
+    tracker: 'kernel',
   } as const;
   expect(renderStartLine({ ...migration, options })).toBe(
     'migration m1: VM web1, peer b, mode auto, downtime limit 50.0 ms, bandwidth 119 MiB/s',

@@ -3,6 +3,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { parseInput } from '../api/input-error.ts';
 import { type MigrateBody, MigrateSchema } from '../api/migration-schema.ts';
 import { PACKING_STEPS, type PackingStep } from '../base/packing-step.ts';
+import { TRACKER_FORMS } from '../base/tracker-choice.ts';
 import { formatDuration, parseDurationMs, parseRate } from '../base/units.ts';
 import { DEFAULT_MIGRATION_OPTIONS, MIGRATION_MODES, TIMEOUT_ACTIONS } from '../migration/request.ts';
 import { withClient } from './api-connection.ts';
@@ -26,6 +27,7 @@ export interface MigrateFlags {
   readonly throttleHistoryRate?: number;
   readonly throttleMax?: number;
   readonly without?: MigrateBody['without'];
+  readonly tracker?: string;
 }
 
 const DEFAULTS = DEFAULT_MIGRATION_OPTIONS;
@@ -92,6 +94,10 @@ export function addMigrateCommands(program: Command, context: CommandContext): v
         `steps to leave out on the way to fewer bytes: ${PACKING_STEPS.join(', ')}, separated by commas (default: none)`,
       ).argParser(parseSteps),
     )
+    .option(
+      '--tracker <name>',
+      `how written pages are found: ${TRACKER_FORMS}; with groups only writers are slowed (default: ${DEFAULTS.tracker})`,
+    )
     .addHelpText(
       'after',
       '\nCtrl-C cancels the migration (the VM goes on where it is); a second Ctrl-C leaves it to itself.',
@@ -141,6 +147,7 @@ export function bodyOfFlags(flags: MigrateFlags): MigrateBody {
     ...(flags.verify === undefined ? {} : { verify: flags.verify }),
     ...(Object.keys(throttle).length === 0 ? {} : { throttle }),
     ...(flags.without === undefined ? {} : { without: flags.without }),
+    ...(flags.tracker === undefined ? {} : { tracker: flags.tracker }),
   };
 }
 

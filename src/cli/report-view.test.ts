@@ -21,6 +21,14 @@ test('a report says where the VM is, how long it stood still and why', () => {
     1  40000  117 MiB  1.5 s  104 MiB/s  2.7 MiB/s   38.1       0 %  next`);
 });
 
+test('tracking by groups has a line of its own, and says why where nobody asked for it', () => {
+  const groups = { setting: 'auto', smallestPages: 1, largestPages: 512, faults: 1234, pacedFaults: 56 };
+  const text = renderReport(sampleReport({ tracker: { kind: 'groups', reason: 'Because', groups } }));
+  expect(text).toContain(
+    '  tracker     groups:auto, of 1 to 512 pages: 1234 write faults, 56 made to wait\n              Because\n',
+  );
+});
+
 test('post-copy, throttle and verification have lines of their own', () => {
   const text = renderReport(
     sampleReport({

@@ -90,6 +90,8 @@ export function renderReport(report: ReportView): string {
     pagesLine(report),
   );
   if (report.packing) lines.push(...packingLines(report.packing));
+  if (report.tracker.groups) lines.push(trackerLine(report.tracker.groups));
+  if (report.tracker.reason !== null) lines.push(`              ${report.tracker.reason}`);
   if (report.throttle.activeMs > 0) {
     lines.push(
       `  throttle    up to ${report.throttle.maxPercent} % for ${formatDuration(report.throttle.activeMs)} (${report.throttle.mechanism})`,
@@ -135,6 +137,13 @@ function packingLines(packing: NonNullable<ReportView['packing']>): string[] {
       : '',
   ].filter((saving) => saving !== '');
   return savings.length === 0 ? [] : [`  saved       ${savings.join(', ')}`];
+}
+
+function trackerLine(groups: NonNullable<ReportView['tracker']['groups']>): string {
+  const { setting, smallestPages, largestPages, faults, pacedFaults } = groups;
+  const sizes = smallestPages === largestPages ? `${largestPages}` : `${smallestPages} to ${largestPages}`;
+  const waited = pacedFaults > 0 ? `, ${pacedFaults} made to wait` : '';
+  return `  tracker     groups:${setting}, of ${sizes} pages: ${faults} write faults${waited}`;
 }
 
 function roundsTable(report: ReportView): string {

@@ -7,9 +7,8 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { accessSync, closeSync, constants, openSync, readFileSync, readSync, writeSync } from 'node:fs';
+import { accessSync, closeSync, constants, openSync, readFileSync } from 'node:fs';
 import { GodwitError } from '../base/errors.ts';
-import { PAGE_SIZE } from '../base/page.ts';
 import {
   UFFD_FEATURE_MINOR_SHMEM,
   UFFD_FEATURE_MISSING_SHMEM,
@@ -18,9 +17,9 @@ import {
   UFFD_FEATURE_WP_UNPOPULATED,
 } from './abi/userfaultfd.ts';
 import { openVcpuThrottle, type ThrottleMechanism } from './cpu-bandwidth.ts';
-import { DirtyScanner } from './pagemap.ts';
 import { PidFd } from './pidfd.ts';
 import type { Probe, ProbeNeed, Question } from './probe.ts';
+import { chooseTracking, holdUpOneWrite, trackOneWrite } from './probe-tracking.ts';
 import { identifyProcess, listOpenFiles, type ProcessIdentity, readMappings, signalProcess } from './process.ts';
 import { withStoppedThread } from './ptrace.ts';
 import { Userfaultfd } from './userfaultfd.ts';
@@ -104,17 +103,31 @@ function questionsFor(pid: number): Question[] {
         return undefined;
       },
     },
-    feature(pid, 'WP_ASYNC', UFFD_FEATURE_WP_ASYNC, 'always'),
-    feature(pid, 'WP_UNPOPULATED', UFFD_FEATURE_WP_UNPOPULATED, 'always'),
+    feature(pid, 'WP_ASYNC', UFFD_FEATURE_WP_ASYNC, 'optional'),
+    feature(pid, 'WP_UNPOPULATED', UFFD_FEATURE_WP_UNPOPULATED, 'optional'),
     feature(pid, 'WP_HUGETLBFS_SHMEM', UFFD_FEATURE_WP_HUGETLBFS_SHMEM, 'always'),
     feature(pid, 'MISSING_SHMEM', UFFD_FEATURE_MISSING_SHMEM, 'post-copy'),
     feature(pid, 'MINOR_SHMEM', UFFD_FEATURE_MINOR_SHMEM, 'optional'),
     {
       id: 'pagemap-scan',
-      title: 'Finding written pages (PAGEMAP_SCAN)',
+      title: 'Finding written pages by the kernel (PAGEMAP_SCAN)',
+      needed: 'optional',
+      fix: `${FIX_KERNEL}. Write faults do as well`,
+      ask: () => trackOneWrite(pid),
+    },
+    {
+      id: 'write-faults',
+      title: 'Finding written pages by write faults (--tracker groups)',
+      needed: 'optional',
+      fix: `${FIX_USERFAULTFD}. PAGEMAP_SCAN does as well`,
+      ask: () => holdUpOneWrite(pid),
+    },
+    {
+      id: 'tracking',
+      title: 'Finding written pages in some way',
       needed: 'always',
       fix: FIX_KERNEL,
-      ask: () => trackOneWrite(pid),
+      ask: () => chooseTracking(pid),
     },
     throttle(
       pid,
@@ -147,44 +160,6 @@ function feature(pid: number, name: string, bit: bigint, needed: ProbeNeed): Que
       return undefined;
     },
   };
-}
-
-/** Follows one write from end to end, in the sample's own heap. */
-function trackOneWrite(pid: number): undefined {
-  const heap = readMappings(pid).find((mapping) => mapping.path === '[heap]' || mapping.path === '[stack]');
-  if (heap === undefined) throw new Error('the sample process has neither heap nor stack');
-  const bytes = Number(heap.end - heap.start);
-  using uffd = Userfaultfd.openInside(pid, {
-    features: UFFD_FEATURE_WP_ASYNC | UFFD_FEATURE_WP_UNPOPULATED,
-    keepInside: false,
-    allowUserModeOnly: true,
-  });
-  uffd.register(heap.start, bytes, { writeProtect: true });
-  using scanner = new DirtyScanner(pid, heap.start, bytes);
-  scanner.arm();
-  rewriteByte(pid, heap.end - BigInt(PAGE_SIZE));
-  const written = scanner.collect();
-  const last = bytes / PAGE_SIZE - 1;
-  if (written.length !== 1 || written[0]!.first !== last) {
-    throw new GodwitError('GW_SYS_UNSUPPORTED', {
-      feature: 'dirty tracking',
-      reason: `one page was written, and ${JSON.stringify(written)} reported`,
-    });
-  }
-  return undefined;
-}
-
-/** Writes a byte of another process with its own value. */
-function rewriteByte(pid: number, address: bigint): void {
-  const memory = openSync(`/proc/${pid}/mem`, 'r+');
-  try {
-    const byte = new Uint8Array(1);
-    readSync(memory, byte, 0, 1, address);
-    // Node takes only safe integers for the position of a write; user addresses are below 2^47.
-    writeSync(memory, byte, 0, 1, Number(address));
-  } finally {
-    closeSync(memory);
-  }
 }
 
 function throttle(

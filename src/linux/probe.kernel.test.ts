@@ -39,6 +39,8 @@ requireCapability('kernel', 'cgroupV1')('this machine', () => {
     const needed = probes.filter((probe) => ['always', 'post-copy', 'throttle'].includes(probe.needed));
     expect(needed.filter((probe) => !probe.ok).map((probe) => probe.id)).toEqual(['qemu:bad-qemu']);
     expect(find('throttle')?.value).toBe('cgroup-v1');
+    expect(find('write-faults')).toMatchObject({ ok: true });
+    expect(find('tracking')).toMatchObject({ ok: true, value: 'by the kernel' });
     // The probe of version 2 is a real attempt, which must not leave anything behind either.
     expect(readdirSync('/sys/fs/cgroup/cpu').filter((name) => name.startsWith('godwit@doctor@'))).toEqual([]);
   });

@@ -35,9 +35,12 @@ async function copy(rewritten: readonly PageRun[]): Promise<Copied> {
     guest: {
       memory,
       layout: memory.layout,
-      tracker: { collect: () => [...rewritten], peek: (run) => intersectRuns([run], rewritten) },
+      tracker: {
+        collect: () => [...rewritten],
+        peek: (run) => intersectRuns([run], rewritten),
+        setBudget: () => undefined,
+      },
       throttlePercent: 99,
-      track: () => undefined,
     },
     sender: new PageSender(memory, new SinkConnection(), new Pacer(0)),
     signal: new AbortController().signal,

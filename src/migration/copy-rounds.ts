@@ -3,13 +3,14 @@
  *
  * Owns: the loop of one round after another, and what it measures. What comes after a round is decided in
  * convergence.ts. Must hold: dirty bits are collected before the pages are read, and the set of pages still to be sent
- * is never lost: what `collect` cleared is in `remaining` until it was sent.
+ * is never lost: the VM is tracked from before the first page is read, and what `collect` cleared is in `remaining` until it was sent.
  */
 import { type Clock, SYSTEM_CLOCK } from '../base/clock.ts';
 import { GodwitError } from '../base/errors.ts';
 import { batchRuns, countPages, PAGE_SIZE, type PageRun } from '../base/page.ts';
 import { uniteRuns } from '../base/page-bitmap.ts';
 import type { DirtyTracker } from '../memory/dirty-tracker.ts';
+import { resendBudget } from '../memory/group-size.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import type { RamLayout } from '../memory/layout.ts';
 import { decide } from './convergence.ts';
@@ -29,9 +30,8 @@ export type Interruption = 'asked' | 'timeout' | 'pause';
 export interface RoundsGuest {
   readonly memory: Pick<GuestMemory, 'dataRuns'>;
   readonly layout: Pick<RamLayout, 'pageCount'>;
-  readonly tracker: Pick<DirtyTracker, 'collect' | 'peek'>;
+  readonly tracker: Pick<DirtyTracker, 'collect' | 'peek' | 'setBudget'>;
   readonly throttlePercent: number;
-  track(): void;
 }
 
 export interface CopyRoundsPort {
@@ -78,7 +78,6 @@ export async function copyRounds(port: CopyRoundsPort, clock: Clock = SYSTEM_CLO
   let linkBytesPerSecond = 0;
   // In the last round.
   let writtenPages = 0;
-  guest.track();
   let remaining: readonly PageRun[] = guest.memory.dataRuns();
   port.onBegin(guest.layout.pageCount - countPages(remaining));
   for (let number = 1; ; number++) {
@@ -120,6 +119,7 @@ export async function copyRounds(port: CopyRoundsPort, clock: Clock = SYSTEM_CLO
   ): Promise<{ measured: MeasuredRound; remaining: readonly PageRun[]; writtenPages: number }> {
     const startedMs = clock.nowMs();
     let pagesAhead = countPages(runs);
+    guest.tracker.setBudget(resendBudget(pagesAhead));
     let maySkipPages = Math.floor(pagesAhead * MAX_SKIPPED_PART);
     const counts = await sender.send(runs, {
       signal,

@@ -9,7 +9,7 @@ import type { Message } from '../wire/messages.ts';
 import type { MissingPager } from './missing-pager.ts';
 import { DESTINATION_PHASES } from './phases.ts';
 import type { DestinationPhase, MigrationEvent, Verdict } from './progress.ts';
-import type { MigrationOutcome, MigrationReport } from './report.ts';
+import { type MigrationOutcome, type MigrationReport, NOTHING_TRACKED } from './report.ts';
 
 const PROGRESS_EVERY_MS = 400;
 
@@ -107,6 +107,7 @@ export class DestinationReport {
       ramBytes: this.#port.pageCount() * PAGE_SIZE,
       pages: { total: this.#port.pageCount(), hole: 0, zero: 0, sent: this.#port.receivedPages(), resent: 0 },
       packing: null,
+      tracker: NOTHING_TRACKED,
       rounds: [],
       throttle: { mechanism: 'none', maxPercent: 0, activeMs: 0 },
       postCopy: this.#port.pager()?.report() ?? null,

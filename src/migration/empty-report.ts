@@ -1,6 +1,6 @@
 /** The report of a migration that ended before anything moved. */
 import type { ErrorBody } from '../base/errors.ts';
-import type { MigrationOutcome, MigrationReport } from './report.ts';
+import { type MigrationOutcome, type MigrationReport, NOTHING_TRACKED } from './report.ts';
 import type { MigrationMode } from './request.ts';
 
 export interface EmptyReportFacts {
@@ -34,6 +34,7 @@ export function emptyReport({ input, startedAt, totalMs, outcome, error }: Empty
     ramBytes: input.vm.memoryBytes,
     pages: { total: Math.ceil(input.vm.memoryBytes / 4096), hole: 0, zero: 0, sent: 0, resent: 0 },
     packing: null,
+    tracker: NOTHING_TRACKED,
     rounds: [],
     throttle: { mechanism: 'none', maxPercent: 0, activeMs: 0 },
     postCopy: null,

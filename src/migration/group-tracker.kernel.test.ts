@@ -1,12 +1,17 @@
+import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { requireCapability } from '../../test/support/capability.ts';
+import type { DyingTrackerInput } from '../../test/support/dying-tracker.ts';
 import { GuineaPig } from '../../test/support/guinea-pig.ts';
 import { describeTracker } from '../../test/support/tracker-contract.ts';
 import { PAGE_SIZE } from '../base/page.ts';
 import type { GroupSetting } from '../base/tracker-choice.ts';
 import { identifyProcess } from '../linux/process.ts';
 import { RamLayout } from '../memory/layout.ts';
+import { emptyReport } from './empty-report.ts';
 import { GroupDirtyTracker, type GroupTrackerOptions } from './group-tracker.ts';
+import { DEFAULT_MIGRATION_OPTIONS } from './request.ts';
+import { WorkerHandle } from './worker-handle.ts';
 
 const PAGES = 1000;
 /** Writers that wait for their turn get some twenty pages a second. */
@@ -88,6 +93,17 @@ requireCapability('kernel', 'cc')('a tracker by groups', () => {
     expect(freeMs).toBeLessThan(writingMs / 2);
   });
 
+  test('lets nobody wait when the thread that has it dies without a word', async () => {
+    await using pig = await GuineaPig.start(PAGES);
+    const qemu = identifyProcess(pig.pid)!;
+    const input: DyingTrackerInput = { qemu, starts: [pig.start], bytes: PAGES * PAGE_SIZE };
+    const handle = dyingThread(input);
+    await handle.exited;
+    expect(readFileSync(`/proc/${pig.pid}/smaps`, 'utf8')).not.toMatch(/^VmFlags:.* (uw|um|ui)\b/m);
+    await pig.write(1, 1);
+    await handle.ended;
+  });
+
   test('does not slow threads that are no vCPUs', async () => {
     await using pig = await GuineaPig.start(PAGES);
     using tracker = await track(pig, 1, { pagesPerSecond: 2000, vcpuTids: [] });
@@ -96,6 +112,22 @@ requireCapability('kernel', 'cc')('a tracker by groups', () => {
     expect(tracker.facts.groups).toMatchObject({ pacedFaults: 0 });
   });
 });
+
+/** A migration's thread as the daemon has it. */
+function dyingThread(input: DyingTrackerInput): WorkerHandle {
+  const options = DEFAULT_MIGRATION_OPTIONS;
+  const vm = { name: 'pig', memoryBytes: input.bytes };
+  const facts = { id: 'm', vm, to: 'b', hostName: 'a', options };
+  return new WorkerHandle({
+    ...{ id: 'm', vm: 'pig', direction: 'outgoing', peer: 'b', options, ramBytes: input.bytes, hasVm: true },
+    module: '../../test/support/dying-tracker',
+    input,
+    afterCrash: async (error) => ({
+      settlement: { kind: 'stays' },
+      report: emptyReport({ input: facts, startedAt: 0, totalMs: 0, outcome: 'failed', error: error.toBody() }),
+    }),
+  });
+}
 
 async function measure(act: () => Promise<void>): Promise<number> {
   const fromMs = performance.now();

@@ -4,6 +4,7 @@
  * Owns: the shape of the report. Must hold: every number was measured, never estimated; times are milliseconds.
  */
 import type { ErrorBody } from '../base/errors.ts';
+import type { TrackerFacts } from '../memory/dirty-tracker.ts';
 import type { PackingCounts } from '../transfer/packing.ts';
 import type { MigrationMode } from './request.ts';
 
@@ -62,6 +63,17 @@ export interface VerifyReport {
   readonly equal: boolean;
 }
 
+/** How the pages that the VM wrote were found. */
+export interface TrackerReport {
+  /** `none`: nothing was tracked, in pure post-copy, or because it ended before. */
+  readonly kind: TrackerFacts['kind'] | 'none';
+  /** Why it is not the one that was asked for; null when it is. */
+  readonly reason: string | null;
+  readonly groups: TrackerFacts['groups'];
+}
+
+export const NOTHING_TRACKED: TrackerReport = { kind: 'none', reason: null, groups: null };
+
 export interface MigrationReport {
   readonly id: string;
   readonly vm: string;
@@ -90,6 +102,7 @@ export interface MigrationReport {
   };
   /** What the steps of packing did; null at the destination, which does not know. */
   readonly packing: PackingCounts | null;
+  readonly tracker: TrackerReport;
   readonly rounds: readonly RoundReport[];
   readonly throttle: {
     readonly mechanism: string;

@@ -47,6 +47,8 @@ export interface MigrationOptions extends Tunable {
   readonly throttle: ThrottleOptions;
   /** Steps that pages do not go through on their way. */
   readonly without: readonly PackingStep[];
+  /** How written pages are found: `kernel` (by groups where the kernel cannot), `groups`, `groups:auto`, `groups:N`. */
+  readonly tracker: string;
 }
 
 export const DEFAULT_MIGRATION_OPTIONS: MigrationOptions = {
@@ -61,4 +63,6 @@ export const DEFAULT_MIGRATION_OPTIONS: MigrationOptions = {
   // maxPercent 99: a cgroup quota of 1 ms in 100 ms is the smallest that the kernel takes at that period.
   throttle: { enabled: true, minRatio: 5, minPagesPerSecond: 0, historyPagesPerSecond: 20_000, maxPercent: 99 },
   without: [],
+  // Wherever nobody has to be asked before a page is written, the kernel's own bits are cheaper (docs/performance.md).
+  tracker: 'kernel',
 };

@@ -12,6 +12,7 @@ import type { ConsoleCarrier } from './console-carrier.ts';
 import { initialThrottle } from './convergence.ts';
 import { type CopyResult, copyRounds, type Interruption } from './copy-rounds.ts';
 import { PRIOR_COSTS } from './dirty-estimate.ts';
+import type { Entrust } from './group-tracker.ts';
 import type { HistoryFile } from './history-file.ts';
 import { PageSender } from './page-sender.ts';
 import type { MigrationOptions } from './request.ts';
@@ -36,6 +37,9 @@ export interface SourceCopyingPort {
   readonly signal: AbortSignal;
   readonly startedMs: number;
   options(): MigrationOptions;
+  readonly entrust: Entrust;
+  /** Tells whoever watches what no report holds. */
+  note(text: string): void;
   /** Starts the threads that will serve missing pages: before the stop, because a thread takes long to start. */
   prepareServing(): Promise<void>;
 }
@@ -86,13 +90,18 @@ export class SourceCopying {
     report.clock = await link.compareClocks();
     await guest.prepareToSave();
     const isRunning = await guest.isRunning();
+    const peak = this.#port.history.peakPagesPerSecond(Date.now());
+    const { mode, tracker } = this.#port.options();
+    if (mode !== 'post-copy') {
+      const reason = await guest.track(tracker, peak, this.#port.entrust);
+      if (reason !== null) this.#port.note(reason);
+    }
     if (isRunning) {
-      const peak = this.#port.history.peakPagesPerSecond(Date.now());
       this.#slow(initialThrottle(peak, this.#port.options(), link.has('post-copy')));
     }
     const sender = new PageSender(guest.memory, link.connection, pacer, packing.open(link.connection, 'copy'));
     await this.#port.console.sendRest(link.connection);
-    const held = this.#port.options().mode === 'post-copy' ? await readHeldPages(guest.memory) : null;
+    const held = mode === 'post-copy' ? await readHeldPages(guest.memory) : null;
     const result = held ? this.#everything(sender, held) : await this.#copyRounds(sender, isRunning);
     const announced = result.kind === 'postCopy' ? await this.#announce(result.remaining) : null;
     return { sender, result, announced, held, wasRunning: await guest.isRunning() };

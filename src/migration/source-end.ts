@@ -56,6 +56,7 @@ export class SourceEnd {
       wireBytes,
       owner: isGivenAway(phase()) ? facts.destinationName : facts.hostName,
       throttle: { mechanism: guest.throttleMechanism, ...throttleClock.read() },
+      tracker: guest.trackerReport,
     });
     this.#port.emit({ kind: 'ended', report: made });
   }

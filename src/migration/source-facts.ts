@@ -4,6 +4,7 @@
  * Owns: the facts that the journal keeps beside the handover's records. Must hold: with both, a process that was
  * restarted can go on; nothing in here changes during the migration.
  */
+import type { Entrust } from './group-tracker.ts';
 import type { VmSettlement } from './handle.ts';
 import type { MigrationEvent } from './progress.ts';
 import type { MigrationOptions } from './request.ts';
@@ -13,6 +14,8 @@ import type { VmRecord } from './vm-record.ts';
 export interface SourcePort {
   emit(event: MigrationEvent): void;
   settle(settlement: VmSettlement): void;
+  /** Closes the descriptor if this thread dies without being able to. */
+  readonly entrust: Entrust;
 }
 
 /** Everything that a restarted daemon needs besides the handover's own records. */

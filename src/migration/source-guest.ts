@@ -10,7 +10,7 @@ import { GodwitError, hasCode } from '../base/errors.ts';
 import { openVcpuThrottle, type VcpuThrottle } from '../linux/cpu-bandwidth.ts';
 import { identifyProcess, listOpenFiles, ownerOf, type ProcessIdentity, readCommandLine } from '../linux/process.ts';
 import { RamFile } from '../linux/ram-file.ts';
-import { type DirtyTracker, KernelDirtyTracker } from '../memory/dirty-tracker.ts';
+import type { DirtyTracker } from '../memory/dirty-tracker.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
 import { RamLayout } from '../memory/layout.ts';
 import type { Blocker } from '../qemu/blocker.ts';
@@ -23,7 +23,10 @@ import { findGuestRam, inspectRam } from '../qemu/ram.ts';
 import { contVm, queryRunState, quitQemu } from '../qemu/run-state.ts';
 import { StateOutlet } from '../qemu/state-outlet.ts';
 import { surveyVm } from '../qemu/survey.ts';
+import type { Entrust } from './group-tracker.ts';
+import { NOTHING_TRACKED, type TrackerReport } from './report.ts';
 import { makeSaveDirectory, stateSocketPath } from './save-directory.ts';
+import { openTracker } from './tracker-opening.ts';
 import type { VmRecord } from './vm-record.ts';
 
 const QMP_TIMEOUT_MS = 5000;
@@ -38,6 +41,7 @@ export class SourceGuest {
   readonly files: readonly string[];
   readonly #starts: readonly bigint[];
   #tracker: DirtyTracker | undefined;
+  #trackerReport = NOTHING_TRACKED;
   #throttle: VcpuThrottle | undefined;
   #throttleMechanism = 'none';
   #restoreSettings: RestoreSettings | undefined;
@@ -115,11 +119,23 @@ export class SourceGuest {
     return this.#throttleMechanism;
   }
 
-  /** From now on every write is noticed. */
-  track(): void {
-    if (this.#tracker) return;
-    this.#tracker = KernelDirtyTracker.open(this.identity.pid, this.layout, this.#starts);
-    this.#tracker.start();
+  /** Of the tracking so far, also when it is over. */
+  get trackerReport(): TrackerReport {
+    return { ...this.#trackerReport, ...this.#tracker?.facts };
+  }
+
+  /**
+   * From now on every write is noticed.
+   * @param pagesPerSecond - that the VM is known to write; 0 when nothing is known
+   * @returns why the tracker is another one than was asked for, if it is
+   */
+  async track(tracker: string, pagesPerSecond: number, entrust: Entrust): Promise<string | null> {
+    const { identity: qemu, layout, canReturnMemory, facts } = this;
+    const parts = { qemu, layout, starts: this.#starts, vcpuTids: facts.vcpuTids, canReturnMemory };
+    const opened = await openTracker(tracker, { ...parts, pagesPerSecond, entrust });
+    this.#tracker = opened.tracker;
+    this.#trackerReport = { ...opened.tracker.facts, reason: opened.reason };
+    return opened.reason;
   }
 
   /** Prepares QEMU for giving its device state; outside the downtime. */
@@ -132,11 +148,9 @@ export class SourceGuest {
   /** @param percent - how much of the vCPUs' time is taken away; 0 = none */
   slow(percent: number): void {
     if (percent === 0 && !this.#throttle) return;
-    this.#throttle ??= openVcpuThrottle({
-      pid: this.identity.pid,
-      tids: this.facts.vcpuTids,
-      name: this.vm.name,
-    });
+    const { identity, facts, vm } = this;
+    this.#throttle ??=
+      this.#tracker?.throttle ?? openVcpuThrottle({ pid: identity.pid, tids: facts.vcpuTids, name: vm.name });
     this.#throttleMechanism = this.#throttle.mechanism;
     this.#throttle.set(percent);
   }
@@ -157,6 +171,7 @@ export class SourceGuest {
   }
 
   stopTracking(): void {
+    this.#trackerReport = this.trackerReport;
     this.#tracker?.stop();
     this.#tracker = undefined;
   }

@@ -13,6 +13,7 @@ import { Pacer } from '../transfer/pacer.ts';
 import type { PackingCounts } from '../transfer/packing.ts';
 import type { ControlMessage } from '../wire/messages.ts';
 import { ConsoleCarrier } from './console-carrier.ts';
+import type { Entrust } from './group-tracker.ts';
 import type { SourceEvent } from './handover-source-state.ts';
 import { HistoryFile } from './history-file.ts';
 import type { MigrationEvent, SourcePhase } from './progress.ts';
@@ -28,6 +29,7 @@ import { ThrottleClock } from './throttle-clock.ts';
 
 export interface SourceHooks {
   emit(event: MigrationEvent): void;
+  readonly entrust: Entrust;
   phase(): SourcePhase;
   /** As tuned by now. */
   options(): MigrationOptions;
@@ -116,6 +118,8 @@ export function assembleSource(facts: SourceFacts, guest: SourceGuest, hooks: So
     ...shared,
     signal: beforeCommit.signal,
     options: hooks.options,
+    entrust: hooks.entrust,
+    note,
     prepareServing: hooks.prepareServing,
   });
   return {

@@ -92,6 +92,7 @@ export class SourceReport {
     readonly wireBytes: number;
     readonly owner: string;
     readonly throttle: MigrationReport['throttle'];
+    readonly tracker: MigrationReport['tracker'];
   }): MigrationReport {
     const { id, vm, from, to, mode, startedAt, ramBytes, totalPages } = this.#facts;
     const downtimeMs = this.downtimeMs();
@@ -112,6 +113,7 @@ export class SourceReport {
       ramBytes,
       pages: this.#pages(totalPages),
       packing: { ...this.#facts.packing },
+      tracker: end.tracker,
       rounds: this.rounds,
       throttle: end.throttle,
       postCopy: this.postCopy,

@@ -46,6 +46,7 @@ export class SourceMigration {
     this.#options = facts.options;
     this.#parts = assembleSource(facts, guest, {
       emit: (event) => port.emit(event),
+      entrust: port.entrust,
       phase: () => this.#state.phase,
       options: () => this.#options,
       wireBytes: () => this.#transfer.wireBytes,

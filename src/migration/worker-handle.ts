@@ -1,12 +1,13 @@
 /**
  * A migration's worker thread, seen from the daemon's main thread.
  *
- * Owns: the thread and the messages across it. Must hold: `vmSettled` and `ended` resolve whatever happens to the
- * thread; a thread that dies without a word is reported as a failed migration, and what became of the VM is then
+ * Owns: the thread, the messages across it, and the descriptors that it has entrusted to this one. Must hold: `vmSettled`
+ * and `ended` resolve whatever happens to the thread; a thread that dies without a word is reported as a failed migration, and what became of the VM is then
  * found in the journal by `afterCrash`.
  */
 import type { Worker } from 'node:worker_threads';
 import { asGodwitError, type ErrorBody, explain, GodwitError } from '../base/errors.ts';
+import { FileDescriptor } from '../linux/file-descriptor.ts';
 import type { MigrationHandle, VmSettlement } from './handle.ts';
 import type { MigrationCommand, MigrationEvent } from './progress.ts';
 import type { MigrationReport } from './report.ts';
@@ -17,7 +18,10 @@ import { keepSpareThread, takeThread } from './spare-threads.ts';
 export type WorkerReport =
   | { readonly kind: 'event'; readonly event: MigrationEvent }
   | { readonly kind: 'settled'; readonly settlement: VmSettlement }
-  | { readonly kind: 'answered'; readonly sequence: number; readonly error: ErrorBody | null };
+  | { readonly kind: 'answered'; readonly sequence: number; readonly error: ErrorBody | null }
+  /** A descriptor that must not stay open when the thread has died: a VM may be waiting for what only it would do. */
+  | { readonly kind: 'entrusted'; readonly fd: number }
+  | { readonly kind: 'givenBack'; readonly fd: number };
 
 /** From the main thread to the worker. */
 export type WorkerOrder =
@@ -54,6 +58,7 @@ export class WorkerHandle implements MigrationHandle {
   readonly #worker: Worker;
   readonly #listeners = new Set<(event: MigrationEvent) => void>();
   readonly #answers = new Map<number, { resolve: () => void; reject: (error: GodwitError) => void }>();
+  readonly #entrusted = new Set<number>();
   #sequence = 0;
   #settle!: (settlement: VmSettlement) => void;
   #isSettled = false;
@@ -86,6 +91,7 @@ export class WorkerHandle implements MigrationHandle {
     });
     this.#worker.on('exit', () => {
       this.#isGone = true;
+      for (const fd of this.#entrusted) new FileDescriptor(fd)[Symbol.dispose]();
       exited.resolve();
       keepSpareThread(options.module);
       this.#finish(thrown, options).catch((error: unknown) => {
@@ -131,6 +137,10 @@ export class WorkerHandle implements MigrationHandle {
     if (report.kind === 'event') {
       if (report.event.kind === 'ended') this.#conclude(report.event.report);
       else this.#emit(report.event);
+    } else if (report.kind === 'entrusted') {
+      this.#entrusted.add(report.fd);
+    } else if (report.kind === 'givenBack') {
+      this.#entrusted.delete(report.fd);
     } else if (report.kind === 'settled') {
       this.#isSettled = true;
       this.#settle(report.settlement);

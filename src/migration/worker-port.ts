@@ -6,8 +6,8 @@
 import { once } from 'node:events';
 import { parentPort, workerData } from 'node:worker_threads';
 import { asGodwitError } from '../base/errors.ts';
-import type { VmSettlement } from './handle.ts';
-import type { MigrationCommand, MigrationEvent } from './progress.ts';
+import type { MigrationCommand } from './progress.ts';
+import type { SourcePort } from './source-facts.ts';
 import type { WorkerOrder, WorkerReport } from './worker-handle.ts';
 
 /** What a thread is started with, before it is known what for. */
@@ -29,9 +29,13 @@ export interface WorkerOrders {
   connection?(purpose: 'urgent' | 'resume', fd: number, peer: string): void;
 }
 
-export const WORKER_PORT: { emit(event: MigrationEvent): void; settle(settlement: VmSettlement): void } = {
+export const WORKER_PORT: SourcePort = {
   emit: (event) => report({ kind: 'event', event }),
   settle: (settlement) => report({ kind: 'settled', settlement }),
+  entrust: (fd) => {
+    report({ kind: 'entrusted', fd });
+    return () => report({ kind: 'givenBack', fd });
+  },
 };
 
 /** From now on orders are obeyed; undo with the function returned, or the thread never ends. */

@@ -14,6 +14,7 @@ import type {
 } from '../../src/migration/handle.ts';
 import type { MigrationCommand, MigrationEvent, MigrationProgress } from '../../src/migration/progress.ts';
 import type { MigrationReport } from '../../src/migration/report.ts';
+import { NOTHING_TRACKED } from '../../src/migration/report.ts';
 import { DEFAULT_MIGRATION_OPTIONS, type MigrationOptions } from '../../src/migration/request.ts';
 import type { VmRecord } from '../../src/migration/vm-record.ts';
 import { NOTHING_PACKED } from '../../src/transfer/packing.ts';
@@ -163,6 +164,7 @@ export function sampleReport(changes: Partial<MigrationReport> = {}): MigrationR
     ramBytes: 512 * 2 ** 20,
     pages: { total: 131_072, hole: 90_000, zero: 1072, sent: 41_000, resent: 1000 },
     packing: { ...NOTHING_PACKED },
+    tracker: NOTHING_TRACKED,
     rounds: [
       {
         number: 1,
