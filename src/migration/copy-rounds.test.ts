@@ -66,6 +66,70 @@ async function copy(rewritten: readonly PageRun[]): Promise<Copied> {
   return { rounds, holePages, remaining };
 }
 
+/** So that a round takes its time without anybody waiting. */
+class RoundClock {
+  #nowMs = 0;
+  nowMs(): number {
+    return this.#nowMs;
+  }
+  wallMs(): number {
+    return this.#nowMs;
+  }
+  pass(ms: number): void {
+    this.#nowMs += ms;
+  }
+}
+
+test('what is written in every round is left for the stop, goes on counting as left, and is no modification', async () => {
+  const hot = { first: 1000, count: 2000 };
+  const clock = new RoundClock();
+  const rounds: RoundReport[] = [];
+  let ended = 0;
+  const memory = {
+    layout: { pageCount: PAGES },
+    dataRuns: () => [{ first: 0, count: PAGES }],
+    readPages: (_: PageRun, into: Uint8Array) => into.fill(1),
+  } as unknown as GuestMemory;
+  // Hot pages are written in each of the first five rounds, and in none any more after them.
+  const collect = () => (ended <= 5 ? [hot] : []);
+  const result = await copyRounds(
+    {
+      guest: {
+        memory,
+        layout: memory.layout,
+        tracker: { collect, peek: () => [], setBudget: () => undefined },
+        throttlePercent: 0,
+      },
+      sender: new PageSender(memory, new SinkConnection(), new Pacer(0)),
+      signal: new AbortController().signal,
+      // Ten milliseconds for the last pages: about a tenth of what a round of the hot pages takes.
+      options: () => ({ ...DEFAULT_MIGRATION_OPTIONS, mode: 'pre-copy', maxDowntimeMs: 25 }),
+      costs: { ...PRIOR_COSTS, stateBytes: 0 },
+      canPostCopy: false,
+      startedMs: 0,
+      wasRunning: false,
+      endRound: async (round) => {
+        ended = round;
+        clock.pass(100);
+      },
+      slow: () => undefined,
+      interruption: () => (ended < 6 ? null : 'pause'),
+      onBegin: () => undefined,
+      onRound: (round) => rounds.push(round),
+      onProgress: () => undefined,
+    },
+    clock,
+  );
+  const sent = rounds.map(({ pages }) => pages);
+  expect(sent.slice(0, 3)).toEqual([PAGES, hot.count, hot.count]);
+  const deferred = hot.count - sent[3]!;
+  expect(deferred).toBeGreaterThan(0);
+  expect(deferred).toBeLessThan(hot.count / 10);
+  // The last round sent all but the deferred pages, nobody wrote anything, and exactly they are left.
+  expect(result.remaining).toEqual([{ first: hot.first, count: hot.count - sent[5]! }]);
+  expect(rounds[5]!.modificationPagesPerSecond).toBe(0);
+});
+
 describe('copy rounds', () => {
   test('a VM that rewrites everything at once still has a part of every round sent', async () => {
     const { rounds } = await copy([{ first: 0, count: PAGES }]);

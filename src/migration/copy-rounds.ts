@@ -7,15 +7,25 @@
  */
 import { type Clock, SYSTEM_CLOCK } from '../base/clock.ts';
 import { GodwitError } from '../base/errors.ts';
-import { batchRuns, countPages, PAGE_SIZE, type PageRun } from '../base/page.ts';
+import {
+  batchRuns,
+  countPages,
+  intersectRuns,
+  PAGE_SIZE,
+  type PageRun,
+  RunBuilder,
+  subtractRuns,
+} from '../base/page.ts';
 import { uniteRuns } from '../base/page-bitmap.ts';
 import type { DirtyTracker } from '../memory/dirty-tracker.ts';
 import { resendBudget } from '../memory/group-size.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import type { RamLayout } from '../memory/layout.ts';
+import { PageHeat } from '../memory/page-heat.ts';
 import { decide } from './convergence.ts';
 import type { Decision } from './decision.ts';
-import { type DowntimeCosts, type MeasuredRound, SMALL_PART } from './dirty-estimate.ts';
+import { chooseDeferred } from './deferral.ts';
+import { type DowntimeCosts, type MeasuredRound, type RoundFacts, SMALL_PART } from './dirty-estimate.ts';
 import type { PageSender } from './page-sender.ts';
 import type { RoundReport } from './report.ts';
 import type { MigrationOptions } from './request.ts';
@@ -75,6 +85,7 @@ const MAX_SKIPPED_PART = 15 / 16;
 export async function copyRounds(port: CopyRoundsPort, clock: Clock = SYSTEM_CLOCK): Promise<CopyResult> {
   const { guest, sender, signal } = port;
   const rounds: MeasuredRound[] = [];
+  const heat = new PageHeat(guest.layout.pageCount);
   let linkBytesPerSecond = 0;
   // In the last round.
   let writtenPages = 0;
@@ -83,7 +94,9 @@ export async function copyRounds(port: CopyRoundsPort, clock: Clock = SYSTEM_CLO
   for (let number = 1; ; number++) {
     const remainingPages = countPages(remaining);
     const interruption = port.interruption();
-    const decision = interruption ? forced(interruption, decideNow(remainingPages)) : decideNow(remainingPages);
+    const decision = interruption
+      ? forced(interruption, decide(factsOf(remainingPages)))
+      : decide(factsOf(remainingPages));
     const last = rounds.at(-1);
     if (last) port.onRound(reportRound(last, writtenPages, guest.throttlePercent, decision), decision);
     port.onProgress({ round: number, remainingPages, decision });
@@ -98,8 +111,8 @@ export async function copyRounds(port: CopyRoundsPort, clock: Clock = SYSTEM_CLO
     remaining = round.remaining;
   }
 
-  function decideNow(remainingPages: number): Decision {
-    return decide({
+  function factsOf(remainingPages: number): RoundFacts {
+    return {
       options: port.options(),
       rounds,
       remainingPages,
@@ -109,7 +122,7 @@ export async function copyRounds(port: CopyRoundsPort, clock: Clock = SYSTEM_CLO
       canThrottle: port.wasRunning,
       canPostCopy: port.canPostCopy,
       elapsedMs: clock.nowMs() - port.startedMs,
-    });
+    };
   }
 
   async function sendRound(
@@ -120,6 +133,8 @@ export async function copyRounds(port: CopyRoundsPort, clock: Clock = SYSTEM_CLO
     const startedMs = clock.nowMs();
     let pagesAhead = countPages(runs);
     guest.tracker.setBudget(resendBudget(pagesAhead));
+    const deferrable = chooseDeferred({ ...factsOf(pagesAhead), remaining: runs }, heat);
+    const leftOut = new RunBuilder();
     let maySkipPages = Math.floor(pagesAhead * MAX_SKIPPED_PART);
     const counts = await sender.send(runs, {
       signal,
@@ -129,8 +144,11 @@ export async function copyRounds(port: CopyRoundsPort, clock: Clock = SYSTEM_CLO
         port.onProgress({ round: number, remainingPages: pagesAhead, decision });
         if (maySkipPages === 0) return [];
         const rewritten = batch.flatMap((run) => guest.tracker.peek(run));
-        const [skipped = []] = batchRuns(rewritten, maySkipPages);
+        const hot = intersectRuns(batch, deferrable);
+        const worthSending = subtractRuns(subtractRuns(batch, rewritten), hot);
+        const [skipped = []] = batchRuns(subtractRuns(batch, worthSending), maySkipPages);
         maySkipPages -= countPages(skipped);
+        for (const run of intersectRuns(skipped, hot)) leftOut.add(run.first, run.count);
         return skipped;
       },
     });
@@ -141,9 +159,12 @@ export async function copyRounds(port: CopyRoundsPort, clock: Clock = SYSTEM_CLO
       const isOfTheLink = counts.bytes >= counts.pages * PAGE_SIZE * SMALL_PART;
       linkBytesPerSecond = isOfTheLink ? measured : Math.max(linkBytesPerSecond, measured);
     }
-    // Skipped pages are written again, so they are among what is collected now.
+    // Skipped pages are written again, so they are among what is collected now; deferred ones need not be.
     const written = guest.tracker.collect();
-    const dirty = counts.unsent.length === 0 ? written : uniteRuns(written, counts.unsent, guest.layout.pageCount);
+    heat.look(written);
+    const deferred = leftOut.finish();
+    const left = uniteRuns(counts.unsent, deferred, guest.layout.pageCount);
+    const dirty = uniteRuns(written, left, guest.layout.pageCount);
     const measured = {
       number,
       sentPages: counts.pages,
@@ -151,6 +172,7 @@ export async function copyRounds(port: CopyRoundsPort, clock: Clock = SYSTEM_CLO
       skippedPages: counts.skippedPages,
       ms,
       dirtyPages: countPages(dirty),
+      deferredPages: countPages(subtractRuns(deferred, written)),
     };
     return { measured, remaining: dirty, writtenPages: countPages(written) };
   }

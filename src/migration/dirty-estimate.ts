@@ -17,6 +17,8 @@ export interface MeasuredRound {
   readonly ms: number;
   /** To be sent after the round: modified during it, skipped, or not come to. */
   readonly dirtyPages: number;
+  /** Of these, left out for the stop or for post-copy, and not modified (deferral.ts); absent: none. */
+  readonly deferredPages?: number;
 }
 
 /** What the downtime consists of besides the last pages: measured on this pair of hosts, or `PRIOR_COSTS`. */
@@ -136,7 +138,7 @@ export function measureRates(facts: RoundFacts): Rates {
   const seconds = Math.max(round.ms, 0.1) / 1000;
   const linkPages = usableRate(facts) / bytesPerPage(facts);
   const transmission = round.sentPages >= MIN_SAMPLE_PAGES || linkPages === 0 ? round.sentPages / seconds : linkPages;
-  return { transmission, modification: round.dirtyPages / seconds };
+  return { transmission, modification: (round.dirtyPages - (round.deferredPages ?? 0)) / seconds };
 }
 
 /** What a round that sends `pages` leaves, if pages go on being modified at `pagesPerSecond`; never more than all. */
