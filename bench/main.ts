@@ -26,6 +26,7 @@ import type { Bench, System } from './system.ts';
 import { alignColumns, renderScenario } from './table.ts';
 import { renderTargets } from './targets.ts';
 import { measureThrottle, THROTTLE_PERCENTS } from './throttle-accuracy.ts';
+import { measureTrackers, renderTrackers, TRACKER_CASES } from './trackers.ts';
 import { measureTracking, TRACKING_CASES } from './tracking-cost.ts';
 import { BUSY } from './workloads.ts';
 
@@ -62,6 +63,7 @@ async function main(args: readonly string[]): Promise<number> {
     await runScenarios(bench, options, results);
     for (const { name } of SCENARIOS) printScenario(name, results);
     printStandingGuest(results);
+    print(renderTrackers(results));
     for (const line of renderTargets(results, godwitRuns())) print(line);
     print(`\n${await results.save(bench.qemu.version)}`);
     return 0;
@@ -73,7 +75,7 @@ async function main(args: readonly string[]): Promise<number> {
 function wantedNames(options: BenchOptions): string[] {
   return [
     ...SCENARIOS.flatMap((scenario) => systemsOf(scenario, options).map((name) => `${scenario.name}/${name}`)),
-    ...TRACKING_CASES.map(({ name }) => name).filter((name) => isWanted(name, options)),
+    ...[...TRACKING_CASES, ...TRACKER_CASES].map(({ name }) => name).filter((name) => isWanted(name, options)),
     ...THROTTLE_PERCENTS.map((percent) => `throttle/${percent}`).filter((name) => isWanted(name, options)),
   ];
 }
@@ -132,7 +134,8 @@ async function measureStandingGuest(
 ): Promise<void> {
   const cases = TRACKING_CASES.filter((candidate) => isWanted(candidate.name, options));
   const percents = THROTTLE_PERCENTS.filter((percent) => isWanted(`throttle/${percent}`, options));
-  if (cases.length === 0 && percents.length === 0) return;
+  const trackers = TRACKER_CASES.filter((candidate) => isWanted(candidate.name, options));
+  if (cases.length === 0 && percents.length === 0 && trackers.length === 0) return;
   progress(`tracking and throttle (${name})`);
   const directory = join(bench.directory, name);
   mkdirSync(directory);
@@ -141,6 +144,7 @@ async function measureStandingGuest(
   await delay(STANDING_WARM_UP_MS);
   await measureTracking(session.source, cases, results);
   await measureThrottle(session.source, percents, results);
+  await measureTrackers(session.source, trackers, results);
 }
 
 function systemsOf(scenario: Scenario, options: BenchOptions): string[] {
