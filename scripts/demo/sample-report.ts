@@ -34,6 +34,7 @@ export function sampleReport(
     packing: null,
     tracker: { kind: 'kernel', reason: null, groups: null },
     rounds: [],
+    prediction: null,
     throttle: { mechanism: 'none', maxPercent: 0, activeMs: 0 },
     postCopy: null,
     verify: { scheme: 'xxh3-128', pages: 72_000, equal },

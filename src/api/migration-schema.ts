@@ -12,6 +12,8 @@ import type { MigrationReport } from '../migration/report.ts';
 import { MIGRATION_MODES, type MigrationOptions, TIMEOUT_ACTIONS } from '../migration/request.ts';
 import { ErrorSchema } from './error-schema.ts';
 import { choice, flag, integer, list, number, strictObject, text } from './field.ts';
+import { PredictionReportSchema, PredictionSchema } from './prediction-schema.ts';
+import { ThrottleSchema } from './throttle-schema.ts';
 
 const modes = [...MIGRATION_MODES] as ['auto', 'pre-copy', 'post-copy', 'hybrid'];
 const packingSteps = [...PACKING_STEPS] as ['unchanged', 'delta', 'compress'];
@@ -24,25 +26,12 @@ const bandwidth = number(0, 1e12, 'give bytes a second from 0 (unlimited) to 1e1
 const maxDowntime = number(0.1, 600_000, 'give milliseconds from 0.1 to 600000').describe(
   'The downtime that stop-and-finish may be predicted to take, milliseconds.',
 );
+const finishBy = integer(0, MAX_MS, 'give milliseconds from 0 (no such promise) to 30 days').describe(
+  'Milliseconds from the start until all is over: the last page at the destination, the source released. Post-copy begins in time for that; not with mode pre-copy. 0 is no such promise.',
+);
 const ToSchema = text('give HOST:PORT of the other host, or its name in the `peers` of the config').describe(
   'Migration address HOST:PORT of the other host, or its name in `peers`.',
 );
-
-export const ThrottleSchema = strictObject({
-  enabled: flag().optional().describe('Whether the vCPUs may be slowed at all.'),
-  minRatio: number(0, 1e6, 'give a number from 0 to 1000000')
-    .optional()
-    .describe('S3: slow down when transmission rate ÷ modification rate is at or below this.'),
-  minPagesPerSecond: number(0, 1e9, 'give pages a second from 0')
-    .optional()
-    .describe('S4: slow down when fewer pages a second than this are sent; 0 is off.'),
-  historyPagesPerSecond: number(0, 1e9, 'give pages a second from 0')
-    .optional()
-    .describe('S5: slow down from the start when the history shows more modified pages a second; 0 is off.'),
-  maxPercent: integer(0, 99, 'give a whole percentage from 0 to 99')
-    .optional()
-    .describe("The strongest slowdown, in percent of the vCPUs' time."),
-});
 
 export const MigrateSchema = strictObject({
   to: ToSchema,
@@ -53,6 +42,7 @@ export const MigrateSchema = strictObject({
     .optional()
     .describe('Milliseconds from the start until `onTimeout` happens; 0 is never.'),
   onTimeout: choice(timeoutActions).optional(),
+  finishByMs: finishBy.optional(),
   verify: flag().optional().describe('Compare digests of all guest memory on both sides.'),
   throttle: ThrottleSchema.optional(),
   without: list(choice(packingSteps), 'give an array of steps')
@@ -62,7 +52,12 @@ export const MigrateSchema = strictObject({
     .refine((value) => parseTracker(value) !== undefined, { error: `give ${TRACKER_FORMS}` })
     .optional()
     .describe(`How written pages are found: ${TRACKER_FORMS}.`),
-}).meta({ id: 'MigrateRequest', description: 'All but `to` has a default (docs/cli.md).' });
+})
+  .refine(({ finishByMs = 0, mode }) => finishByMs === 0 || mode !== 'pre-copy', {
+    path: ['finishByMs'],
+    error: 'give another mode: pre-copy has no end that could be promised, only post-copy has',
+  })
+  .meta({ id: 'MigrateRequest', description: 'All but `to` has a default (docs/cli.md).' });
 export type MigrateBody = z.output<typeof MigrateSchema>;
 
 export const CheckSchema = strictObject({ to: ToSchema }).meta({ id: 'CheckRequest' });
@@ -70,9 +65,10 @@ export const CheckSchema = strictObject({ to: ToSchema }).meta({ id: 'CheckReque
 export const TuneSchema = strictObject({
   bandwidthBytesPerSecond: bandwidth.optional(),
   maxDowntimeMs: maxDowntime.optional(),
+  finishByMs: finishBy.optional(),
 })
-  .refine((body) => body.bandwidthBytesPerSecond !== undefined || body.maxDowntimeMs !== undefined, {
-    error: 'give bandwidthBytesPerSecond or maxDowntimeMs',
+  .refine((body) => Object.values(body).some((value) => value !== undefined), {
+    error: 'give bandwidthBytesPerSecond, maxDowntimeMs or finishByMs',
   })
   .meta({ id: 'TuneRequest' });
 export type TuneBody = z.output<typeof TuneSchema>;
@@ -99,6 +95,7 @@ export const ProgressSchema = z
     throttlePercent: z.number(),
     etaMs: z.number().nullable(),
     predictedDowntimeMs: z.number().nullable(),
+    prediction: PredictionSchema.nullable().describe('Of the whole migration; null while nothing can be said.'),
     waitingFor: z.string().nullable(),
     verdict: z.object({ kind: z.string(), text: z.string() }),
   })
@@ -109,6 +106,7 @@ export const OptionsSchema = z
     mode: z.enum(modes),
     bandwidthBytesPerSecond: z.number(),
     maxDowntimeMs: z.number(),
+    finishByMs: z.number(),
     timeoutMs: z.number(),
     onTimeout: z.enum(timeoutActions),
     verify: z.boolean(),
@@ -199,6 +197,7 @@ export const ReportSchema = z
         }),
       )
       .readonly(),
+    prediction: PredictionReportSchema.nullable(),
     throttle: z.object({ mechanism: z.string(), maxPercent: z.number(), activeMs: z.number() }),
     postCopy: z
       .object({

@@ -44,6 +44,18 @@ test('the live view says phase, progress, rates and which way it goes', () => {
   ]);
 });
 
+test('a prediction is shown as the range that it is', () => {
+  const interval = { low: 3_000, expected: 3_500, high: 5_000 };
+  const prediction = {
+    rounds: interval,
+    bytes: interval,
+    totalMs: interval,
+    downtimeMs: interval,
+    ending: 'finish',
+  } as const;
+  expect(renderLive(migration, sampleProgress({ prediction }), 200)[1]).toMatch(/ · in all 3.0 s to 5.0 s$/);
+});
+
 test('no line of it is wider than the terminal', () => {
   expect(renderLive(migration, sampleProgress(), 40).map((line) => line.length < 40)).toEqual([true, true, true]);
 });
@@ -70,6 +82,7 @@ test('the first line has the limits', () => {
     mode: 'auto',
     bandwidthBytesPerSecond: 125_000_000,
     maxDowntimeMs: 50,
+    finishByMs: 0,
     timeoutMs: 0,
     onTimeout: 'post-copy',
     verify: false,

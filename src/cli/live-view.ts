@@ -40,6 +40,7 @@ export function renderLive(migration: MigrationView, progress: ApiProgress, colu
   } as Parameters<typeof cliProgress.Format.BarFormat>[1]);
   const round = progress.round > 0 ? `, round ${progress.round}` : '';
   const eta = progress.etaMs === null ? '' : `  about ${formatDuration(progress.etaMs)} left`;
+  const predicted = progress.prediction === null ? '' : ` · in all ${renderRange(progress.prediction.totalMs)}`;
   const facts = [
     `sent ${formatSize(progress.sentBytes)}`,
     `${formatSize(progress.remainingBytes)} to go`,
@@ -51,7 +52,7 @@ export function renderLive(migration: MigrationView, progress: ApiProgress, colu
   if (progress.waitingFor !== null) facts.push(`waiting for ${progress.waitingFor}`);
   return [
     `${migration.vm} → ${migration.peer}  ${bar} ${String(Math.floor(progress.percent)).padStart(3)} %  ${progress.phase}${round}${eta}`,
-    `  ${facts.join(' · ')}`,
+    `  ${facts.join(' · ')}${predicted}`,
     `  ${progress.verdict.kind}: ${progress.verdict.text}`,
   ].map((line) => (line.length < columns ? line : `${line.slice(0, Math.max(0, columns - 2))}…`));
 }
@@ -87,6 +88,12 @@ export function renderEndLine(migration: MigrationView): string {
   const speed = report.totalMs > 0 ? (report.wireBytes * 1000) / report.totalMs : 0;
   const downtime = report.downtimeMs === null ? '' : ` - downtime ${formatDuration(report.downtimeMs)}`;
   return `migration ${report.outcome}, transferred ${formatSize(report.wireBytes)}, average speed ${formatRate(speed)}${downtime}`;
+}
+
+/** Such as `3.1 s to 4.0 s`; of what is known to the digit shown, one number. */
+export function renderRange({ low, high }: { readonly low: number; readonly high: number }): string {
+  const [from, to] = [formatDuration(low), formatDuration(high)];
+  return from === to ? from : `${from} to ${to}`;
 }
 
 class LineDisplay implements ProgressDisplay {

@@ -19,6 +19,7 @@ export interface MigrateFlags {
   readonly bandwidth?: number;
   readonly timeout?: number;
   readonly onTimeout?: MigrateBody['onTimeout'];
+  readonly finishBy?: number;
   readonly verify?: boolean;
   readonly detach?: boolean;
   readonly throttle: boolean;
@@ -60,6 +61,12 @@ export function addMigrateCommands(program: Command, context: CommandContext): v
       new Option('--on-timeout <action>', `what to do then (default: ${DEFAULTS.onTimeout})`).choices([
         ...TIMEOUT_ACTIONS,
       ]),
+    )
+    .addOption(
+      new Option(
+        '--finish-by <duration>',
+        'when all is to be over, counted from the start: post-copy begins in time for that (not with --mode pre-copy)',
+      ).argParser((text: string) => parseDurationMs(text, '--finish-by')),
     )
     .option('--verify', 'compare digests of all guest memory on both sides')
     .option('--detach', 'return as soon as it has begun')
@@ -144,6 +151,7 @@ export function bodyOfFlags(flags: MigrateFlags): MigrateBody {
     ...(flags.bandwidth === undefined ? {} : { bandwidthBytesPerSecond: flags.bandwidth }),
     ...(flags.timeout === undefined ? {} : { timeoutMs: Math.round(flags.timeout) }),
     ...(flags.onTimeout === undefined ? {} : { onTimeout: flags.onTimeout }),
+    ...(flags.finishBy === undefined ? {} : { finishByMs: flags.finishBy }),
     ...(flags.verify === undefined ? {} : { verify: flags.verify }),
     ...(Object.keys(throttle).length === 0 ? {} : { throttle }),
     ...(flags.without === undefined ? {} : { without: flags.without }),

@@ -8,6 +8,12 @@ import { printResult } from './io.ts';
 import { renderMigration, renderMigrationList, renderReport } from './report-view.ts';
 import { exitStatusOf, watchMigration } from './watch-migration.ts';
 
+interface TuneFlags {
+  readonly bandwidth?: number;
+  readonly maxDowntime?: number;
+  readonly finishBy?: number;
+}
+
 export function addMigrationCommands(program: Command, context: CommandContext): void {
   const migration = program.command('migration').description('watch, change and look up migrations');
   migration
@@ -70,13 +76,19 @@ export function addMigrationCommands(program: Command, context: CommandContext):
         parseDurationMs(text, '--max-downtime'),
       ),
     )
-    .action(async (id: string, options: { bandwidth?: number; maxDowntime?: number }, command: Command) => {
+    .addOption(
+      new Option('--finish-by <duration>', 'counted from the start of the migration; 0s: no such promise').argParser(
+        (text: string) => parseDurationMs(text, '--finish-by'),
+      ),
+    )
+    .action(async (id: string, options: TuneFlags, command: Command) => {
       const body = {
         ...(options.bandwidth === undefined ? {} : { bandwidthBytesPerSecond: options.bandwidth }),
         ...(options.maxDowntime === undefined ? {} : { maxDowntimeMs: options.maxDowntime }),
+        ...(options.finishBy === undefined ? {} : { finishByMs: options.finishBy }),
       };
       if (Object.keys(body).length === 0)
-        throw new GodwitError('GW_USAGE', { reason: 'give --bandwidth or --max-downtime' });
+        throw new GodwitError('GW_USAGE', { reason: 'give --bandwidth, --max-downtime or --finish-by' });
       const after = await withClient(context.options(command), context.io, (client) => client.tuneMigration(id, body));
       printResult(context.output(command), after, () => `migration ${id} has new limits`);
     });

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { sampleReport } from '../../test/support/scripted-engine.ts';
+import { scorePredictions } from '../migration/prediction.ts';
 import { renderCheck, renderMigrationList, renderReport } from './report-view.ts';
 
 test('a report says where the VM is, how long it stood still and why', () => {
@@ -59,6 +60,29 @@ test('what --verify adds to the downtime is told apart, and has a part of its ow
   const text = renderReport({ ...plain, downtimeParts: { ...plain.downtimeParts!, verify: 210 } });
   expect(text).toContain('  downtime    12.3 ms (± 100 µs), of that 210 ms for --verify\n');
   expect(text).toContain('\n    verify       210.00 ms\n');
+});
+
+test('predictions say what was expected when, and how far off that was', () => {
+  const interval = (expected: number) => ({ low: expected * 0.8, expected, high: expected * 1.5 });
+  const values = { rounds: interval(2), bytes: interval(1e8), totalMs: interval(3_000), downtimeMs: interval(20) };
+  const made = { ...values, moment: 'start', atMs: 4, ending: 'finish' } as const;
+  const actual = { rounds: 1, bytes: 1e8, totalMs: 3_210, downtimeMs: 12.3 };
+  const text = renderReport(
+    sampleReport({ prediction: scorePredictions([made, { ...made, moment: 'round1', atMs: 900 }], actual) }),
+  );
+  expect(text.split('\n').slice(-2)).toEqual([
+    '  predicted   at the start: 2.4 s to 4.5 s in all (-7 %), downtime 16.0 ms to 30.0 ms',
+    '              after round 1: 2.4 s to 4.5 s in all (-7 %), downtime 16.0 ms to 30.0 ms',
+  ]);
+});
+
+test('a check that finds nothing in the way says what the migration would take', () => {
+  const interval = { low: 1_000, expected: 2_000, high: 3_000 };
+  const prediction = { rounds: interval, bytes: interval, totalMs: interval, downtimeMs: interval, ending: 'finish' };
+  const check = { ok: true, blockers: [], notes: [], facts: { prediction } };
+  expect(renderCheck('web1', 'b', check)).toBe(
+    'VM web1 can be migrated to b.\n  it would take about 2.0 s (1.0 s to 3.0 s) and 2.0 KiB, downtime 1.0 s to 3.0 s',
+  );
 });
 
 test('a report of a failure says why and that the VM has not moved', () => {

@@ -1,8 +1,10 @@
 /** Migrations and their reports as text. */
 import type { MigrationView, ReportView } from '../api/migration-schema.ts';
+import { PredictionSchema } from '../api/prediction-schema.ts';
 import { PAGE_SIZE } from '../base/page.ts';
 import { formatDuration, formatRate, formatSize } from '../base/units.ts';
 import type { CheckResult } from '../migration/handle.ts';
+import { renderRange } from './live-view.ts';
 import { renderTable } from './table.ts';
 
 const PART_TITLES = {
@@ -98,6 +100,7 @@ export function renderReport(report: ReportView): string {
     );
   }
   if (report.rounds.length > 0) lines.push('  rounds', roundsTable(report));
+  if (report.prediction) lines.push(...predictionLines(report.prediction));
   if (report.postCopy) {
     const { missingPages, faults, faultMicrosecondsP50, faultMicrosecondsP99, pushedPages, residentMs, reconnects } =
       report.postCopy;
@@ -118,6 +121,12 @@ export function renderCheck(name: string, to: string, check: CheckResult): strin
   const lines = [check.ok ? `VM ${name} can be migrated to ${to}.` : `VM ${name} cannot be migrated to ${to}:`];
   for (const blocker of check.blockers) lines.push(`  ${blocker.what}: ${blocker.reason}`, `    fix: ${blocker.fix}`);
   for (const note of check.notes) lines.push(`  note: ${note}`);
+  const prediction = check.ok ? PredictionSchema.safeParse(check.facts['prediction']).data : undefined;
+  if (prediction) {
+    const { totalMs, downtimeMs, bytes } = prediction;
+    const about = `about ${formatDuration(totalMs.expected)} (${renderRange(totalMs)})`;
+    lines.push(`  it would take ${about} and ${formatSize(bytes.expected)}, downtime ${renderRange(downtimeMs)}`);
+  }
   return lines.join('\n');
 }
 
@@ -144,6 +153,23 @@ function trackerLine(groups: NonNullable<ReportView['tracker']['groups']>): stri
   const sizes = smallestPages === largestPages ? `${largestPages}` : `${smallestPages} to ${largestPages}`;
   const waited = pacedFaults > 0 ? `, ${pacedFaults} made to wait` : '';
   return `  tracker     groups:${setting}, of ${sizes} pages: ${faults} write faults${waited}`;
+}
+
+const MOMENTS = {
+  start: 'at the start',
+  firstPass: 'in the first pass',
+  round1: 'after round 1',
+  round2: 'after round 2',
+} as const;
+
+/** What was predicted when, and how far from what came. */
+function predictionLines({ made }: NonNullable<ReportView['prediction']>): string[] {
+  return made.map(({ moment, totalMs, downtimeMs, errorPercent }, index) => {
+    const error = errorPercent?.totalMs ?? null;
+    const off = error === null ? '' : ` (${error >= 0 ? '+' : '-'}${Math.abs(error).toFixed(0)} %)`;
+    const ranges = `${renderRange(totalMs)} in all${off}, downtime ${renderRange(downtimeMs)}`;
+    return `  ${index === 0 ? 'predicted' : '         '}   ${MOMENTS[moment]}: ${ranges}`;
+  });
 }
 
 function roundsTable(report: ReportView): string {

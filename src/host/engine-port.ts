@@ -23,6 +23,7 @@ export interface Engine {
     readonly vm: VmRecord;
     readonly to: string;
     readonly hostName: string;
+    readonly stateDirectory: string;
   }): Promise<CheckResult>;
   /** Those that a restart found unfinished; they go on. */
   recoverMigrations(options: {

@@ -70,13 +70,13 @@ export class Migrations {
   }
 
   async check(name: string, peer: string): Promise<CheckResult> {
-    const { engine, registry, peers, hostName } = this.#options;
+    const { engine, registry, peers, hostName, stateDirectory } = this.#options;
     await this.#arrivalOf(name);
     const vm = registry.get(name);
     const to = resolvePeer(peers, peer);
     vm.takeLease('check', 'check');
     try {
-      return await engine.checkMigration({ vm: vm.record, to, hostName });
+      return await engine.checkMigration({ vm: vm.record, to, hostName, stateDirectory });
     } finally {
       await vm.endLease();
     }

@@ -2,24 +2,29 @@
  * What would block a migration, before any byte moves.
  */
 import { randomUUID } from 'node:crypto';
-import { asGodwitError, type ErrorCode, GodwitError } from '../base/errors.ts';
+import { asGodwitError, type ErrorCode, GodwitError, type JsonValue } from '../base/errors.ts';
+import { countPages } from '../base/page.ts';
 import type { Blocker } from '../qemu/blocker.ts';
 import { encodeControl } from '../wire/message-codec.ts';
+import { factsBefore, openPredictor } from './before-migration.ts';
 import { applyDirectIo } from './direct-io.ts';
 import type { CheckResult } from './handle.ts';
+import { HistoryFile } from './history-file.ts';
+import { linksPathIn } from './known-links-file.ts';
 import { openConnection, takeAnswer } from './opening.ts';
-import { DEFAULT_MIGRATION_OPTIONS } from './request.ts';
+import { DEFAULT_MIGRATION_OPTIONS, type MigrationOptions } from './request.ts';
 import { SourceGuest } from './source-guest.ts';
 import { makeOffer, newSessionKey } from './source-offer.ts';
-import type { VmRecord } from './vm-record.ts';
+import { type VmRecord, vmPaths } from './vm-record.ts';
 
 /** Never throws for a blocker; throws when the check itself cannot be made. */
 export async function checkMigration(options: {
   readonly vm: VmRecord;
   readonly to: string;
   readonly hostName: string;
+  readonly stateDirectory: string;
 }): Promise<CheckResult> {
-  const { vm, to, hostName } = options;
+  const { vm, to, hostName, stateDirectory } = options;
   let guest: SourceGuest;
   try {
     guest = await SourceGuest.open(vm);
@@ -30,22 +35,41 @@ export async function checkMigration(options: {
   }
   try {
     const blockers = await guest.findBlockers();
-    const { note } = applyDirectIo(vm.name, guest.facts.disks, { ...DEFAULT_MIGRATION_OPTIONS, mode: 'auto' });
+    const rule = applyDirectIo(vm.name, guest.facts.disks, { ...DEFAULT_MIGRATION_OPTIONS, mode: 'auto' });
     const there = await askDestination(guest, to, hostName);
     return {
       ok: blockers.length === 0 && there.blockers.length === 0,
       blockers: [...blockers, ...there.blockers],
-      notes: note === null ? there.notes : [note, ...there.notes],
+      notes: rule.note === null ? there.notes : [rule.note, ...there.notes],
       facts: {
         qemuVersion: guest.facts.qemuVersion,
         machineType: guest.facts.machineType,
         accel: guest.facts.accel,
         memoryBytes: guest.layout.bytes,
+        prediction: predict(guest, to, stateDirectory, rule.options),
       },
     };
   } finally {
     guest.close();
   }
+}
+
+/** What a migration would take, begun now with these options. */
+function predict(guest: SourceGuest, to: string, stateDirectory: string, options: MigrationOptions): JsonValue {
+  const history = new HistoryFile(vmPaths(stateDirectory, guest.vm.name, '.').history);
+  const dataPages = countPages(guest.memory.dataRuns());
+  const predictor = openPredictor({
+    vm: guest.vm.uuid,
+    options,
+    to,
+    linksPath: linksPathIn(stateDirectory),
+    history,
+    pageCount: guest.layout.pageCount,
+    dataPages,
+    wireBytes: () => 0,
+  });
+  predictor.start(factsBefore({ options, history, dataPages, canPostCopy: true, elapsedMs: 0 }));
+  return predictor.latest as unknown as JsonValue;
 }
 
 async function askDestination(

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type SimulatedMigration, type SimulatedVm, simulate } from '../../test/support/simulated-vm.ts';
 import { decide, initialThrottle } from './convergence.ts';
+import { fitDirtyCurve } from './dirty-curve.ts';
 import { PRIOR_COSTS, type RoundFacts } from './dirty-estimate.ts';
 import { progressPercent } from './percent.ts';
 import { DEFAULT_MIGRATION_OPTIONS, type MigrationMode } from './request.ts';
@@ -35,6 +36,7 @@ function facts(more: Partial<RoundFacts>): RoundFacts {
     canThrottle: true,
     canPostCopy: true,
     elapsedMs: 2_185,
+    curve: null,
     ...more,
   };
 }
@@ -75,11 +77,28 @@ describe('simulated VMs', () => {
     const result = migrate(REWRITER, 'pre-copy', { canThrottle: false });
     expect(result.decisions.at(-1)).toMatchObject({
       kind: 'giveUp',
-      rule: 'V3-no-progress',
+      rule: 'V3-hopeless',
       code: 'GW_MIGRATION_NO_CONVERGENCE',
       reason: expect.stringContaining('without a way to slow the vCPUs, 128 MiB left'),
     });
     expect(result.rounds).toBeLessThanOrEqual(32);
+  });
+
+  test('a working set that is hopeless for pre-copy is told after the second round, and given up seconds later', () => {
+    const result = migrate(REWRITER, 'pre-copy', { canThrottle: false });
+    expect(result.decisions[2]).toMatchObject({ kind: 'nextRound', verdict: { kind: 'stalled' } });
+    expect(result.totalMs).toBeLessThan(2_200 + 5_000 + 2 * 1_200);
+  });
+
+  test('a limit that is raised in time lets a hopeless migration finish', () => {
+    const vm: SimulatedVm = { ...REWRITER, workingSetPages: 8_192 };
+    expect(migrate(vm, 'pre-copy', { canThrottle: false })).toMatchObject({ end: 'giveUp', rule: 'V3-hopeless' });
+    const raised = migrate(vm, 'pre-copy', { canThrottle: false, options: { maxDowntimeMs: 300 } });
+    expect(raised).toMatchObject({ end: 'finish', rule: 'V3-threshold' });
+  });
+
+  test('bursts without a way to slow the VM are waited for', () => {
+    expect(migrate(BURSTS, 'pre-copy', { canThrottle: false }).end).toBe('finish');
   });
 
   test('pre-copy with throttling switched off never slows the VM', () => {
@@ -204,6 +223,29 @@ describe('decide', () => {
     const options = { ...DEFAULT_MIGRATION_OPTIONS, maxDowntimeMs };
     const decision = decide(facts({ options, canThrottle, rounds: [first, second], remainingPages: left }));
     expect(decision).toMatchObject({ kind: 'postCopy', rule, throttlePercent: 0 });
+  });
+
+  test('auto goes to post-copy by S7-working-set: rounds get shorter, but end at more than the limit has room for', () => {
+    const first = facts({}).rounds[0]!;
+    const second = {
+      number: 2,
+      sentPages: 6_000,
+      sentBytes: 6_000 * 4112,
+      skippedPages: 0,
+      ms: 200,
+      dirtyPages: 4_100,
+    };
+    // A few pages that are rewritten all the time, and others that are seldom written.
+    const samples = [0.001, 0.01, 0.05, 0.2, 2].map((seconds) => ({
+      seconds,
+      pages: 4_000 + 500 * seconds,
+      weight: 1,
+    }));
+    const curve = fitDirtyCurve(samples, 65_536);
+    const options = { ...DEFAULT_MIGRATION_OPTIONS, maxDowntimeMs: 25 };
+    const now = facts({ options, canThrottle: false, rounds: [first, second], remainingPages: 4_100 });
+    expect(decide(now).kind).toBe('nextRound');
+    expect(decide({ ...now, curve })).toMatchObject({ kind: 'postCopy', rule: 'S7-working-set' });
   });
 
   test('auto stays with pre-copy while every round leaves clearly less', () => {

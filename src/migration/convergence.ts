@@ -8,15 +8,27 @@
  *   V3-next          pages get fewer: next round
  *   V3-first         the first pass
  *   V3-no-progress   pre-copy gets nowhere and nobody set a timeout: give up, the VM stays
+ *   V3-hopeless      the working set is far more than the limit has room for, however often it is sent: give up
  *   S3, S4, relax    next round, with another slowdown (throttle.ts)
- *   S7-stalled, S7-throttle, S7-fixed-point   auto: pre-copy would not converge: post-copy
+ *   S7-stalled, S7-throttle, S7-fixed-point, S7-working-set   auto: pre-copy would not converge: post-copy
  *   mode             the mode says so (post-copy, hybrid)
  *   asked            somebody asked for post-copy (copy-rounds.ts)
- *   deadline         the timeout, or the last moment at which post-copy still meets it (G7)
+ *   deadline         the timeout, or the last moment at which post-copy still meets it
+ *   G7-wait          pre-copy would not converge, but --finish-by leaves time for it to change: next round
+ *   G7-finish-by     the last moment at which post-copy still meets --finish-by
  * Must hold: pre-copy never goes to post-copy; post-copy only where the destination can.
  */
 import { formatDuration } from '../base/units.ts';
-import { type Decision, explainNoProgress, finish, giveUp, nextRound, postCopy } from './decision.ts';
+import {
+  type Decision,
+  explainNoProgress,
+  finish,
+  giveUp,
+  nextRound,
+  postCopy,
+  type Rule,
+  waiting,
+} from './decision.ts';
 import {
   enoughPages,
   fixedDowntimeMs,
@@ -29,7 +41,9 @@ import {
   sendingMs,
   slowedRate,
 } from './dirty-estimate.ts';
+import { isLastMoment, residueOf } from './finish-by.ts';
 import type { MigrationOptions } from './request.ts';
+import { fewestPages } from './round-model.ts';
 import { AUTO_MAX_PERCENT, adviseThrottle, computeInitialThrottle } from './throttle.ts';
 
 /** A round that leaves more than this part of what it had to send is not worth another one (algorithms.md, 3). */
@@ -43,6 +57,17 @@ const SAVED_PART = 0.5;
 const MAX_IDLE_ROUNDS = 30;
 /** … and so long: rounds can be short, and a burst of the guest's is over in seconds. */
 const MIN_IDLE_MS = 10_000;
+/**
+ * Hopeless is what is so many times more than the limit has room for, even on a link so many times as fast: no error of
+ * the model is as large.
+ */
+const HOPELESS_TIMES = 4;
+const HOPELESS_LINK = 1.25;
+/**
+ * Pre-copy is given up when all rounds since the first were hopeless for so long: seen after the second round and told
+ * then, it leaves time to raise a limit, or for a burst of the guest's to end.
+ */
+const MIN_HOPELESS_MS = 5_000;
 /** hybrid: a short pass has to save at least this much of paging to be worth its overhead. */
 const MIN_SHORT_PASS_MS = 20;
 /** Post-copy must be begun this much before the deadline: its page requests cost some of the link. */
@@ -74,9 +99,10 @@ export function initialThrottle(
   return options.mode === 'auto' && canPostCopy && percent > AUTO_MAX_PERCENT ? 0 : percent;
 }
 
-/** The timeout and what it asks for; null while there is time. */
+/** The deadlines and what they ask for; null while there is time. Of --finish-by and --timeout the earlier counts. */
 function checkDeadline(facts: RoundFacts): Decision | null {
   const { timeoutMs, onTimeout, mode } = facts.options;
+  if (mode !== 'pre-copy' && isLastMoment(facts, residueOf(facts))) return postCopy(facts, 'G7-finish-by');
   if (timeoutMs <= 0) return null;
   const over = facts.elapsedMs >= timeoutMs;
   const mayPostCopy = onTimeout === 'post-copy' && mode !== 'pre-copy' && facts.canPostCopy;
@@ -121,7 +147,7 @@ function decideAuto(facts: RoundFacts): Decision {
   const { rounds, remainingPages } = facts;
   const round = rounds.at(-1)!;
   const chosen = round.sentPages + round.skippedPages;
-  if (remainingPages > STALLED_PART * chosen) return postCopy(facts, 'S7-stalled');
+  if (remainingPages > STALLED_PART * chosen) return leavePreCopy(facts, 'S7-stalled');
   const rates = measureRates(facts);
   const advice = facts.canThrottle
     ? adviseThrottle(facts.throttlePercent, rates, facts.options.throttle)
@@ -130,10 +156,16 @@ function decideAuto(facts: RoundFacts): Decision {
   // The first pass may have been so long that pages modified once look like a rate: one short pass tells.
   if (rounds.length >= 2) {
     const slowed = slowedRate(facts, percent);
-    if (slowed > STALLED_PART * rates.transmission) return postCopy(facts, 'S7-throttle');
-    if (predictEtaMs(facts, slowed, enoughPages(facts)) === null) return postCopy(facts, 'S7-fixed-point');
+    if (slowed > STALLED_PART * rates.transmission) return leavePreCopy(facts, 'S7-throttle');
+    if (predictEtaMs(facts, slowed, enoughPages(facts)) === null) return leavePreCopy(facts, 'S7-fixed-point');
+    if (isHopeless(facts, facts.canThrottle ? AUTO_MAX_PERCENT : 0)) return leavePreCopy(facts, 'S7-working-set');
   }
   return nextRound(facts, percent, advice.rule ?? 'V3-next');
+}
+
+/** Post-copy, at once where nothing speaks against it: who gave --finish-by would rather wait. */
+function leavePreCopy(facts: RoundFacts, rule: Rule): Decision {
+  return facts.options.finishByMs > 0 ? waiting(facts) : postCopy(facts, rule);
 }
 
 function decidePreCopy(facts: RoundFacts): Decision {
@@ -147,7 +179,33 @@ function decidePreCopy(facts: RoundFacts): Decision {
   if (options.timeoutMs <= 0 && atMost && idle.length >= MAX_IDLE_ROUNDS && idleMs >= MIN_IDLE_MS) {
     return giveUp(facts, 'V3-no-progress', 'GW_MIGRATION_NO_CONVERGENCE', explainNoProgress(facts, idle.length));
   }
-  return nextRound(facts, advice.percent, advice.rule ?? 'V3-next', atMost && idle.length >= 3);
+  const hopelessMs = options.timeoutMs > 0 ? 0 : measureHopelessness(facts);
+  if (hopelessMs >= MIN_HOPELESS_MS) {
+    return giveUp(facts, 'V3-hopeless', 'GW_MIGRATION_NO_CONVERGENCE', explainNoProgress(facts, facts.rounds.length));
+  }
+  const isStalled = hopelessMs > 0 || (atMost && idle.length >= 3);
+  return nextRound(facts, advice.percent, advice.rule ?? 'V3-next', isStalled);
+}
+
+/** For how long, in milliseconds, the rounds have shown that no number of further ones would do, with all the slowdown there is. */
+function measureHopelessness(facts: RoundFacts): number {
+  const { options, rounds, canThrottle } = facts;
+  if (
+    rounds.length < 2 ||
+    !isHopeless(facts, canThrottle && options.throttle.enabled ? options.throttle.maxPercent : 0)
+  )
+    return 0;
+  const enough = enoughPages(facts) * HOPELESS_TIMES;
+  const since = rounds.findLastIndex(({ number, dirtyPages }) => number === 1 || dirtyPages <= enough);
+  return rounds.slice(since + 1).reduce((sum, { ms }) => sum + ms, 0);
+}
+
+/** The working set at this slowdown is far more than what the limit has room for, however many rounds there are. */
+function isHopeless(facts: RoundFacts, percent: number): boolean {
+  const { curve, remainingPages } = facts;
+  const enough = enoughPages(facts) * HOPELESS_TIMES;
+  if (!curve || remainingPages <= enough) return false;
+  return fewestPages(facts, curve, (100 - percent) / 100, HOPELESS_LINK) > enough;
 }
 
 /** hybrid: exactly one full pass, and one short pass where it leaves much less to page in. */

@@ -25,16 +25,21 @@ import { PageHeat } from '../memory/page-heat.ts';
 import { decide } from './convergence.ts';
 import type { Decision } from './decision.ts';
 import { chooseDeferred } from './deferral.ts';
-import { type DowntimeCosts, type MeasuredRound, type RoundFacts, SMALL_PART } from './dirty-estimate.ts';
+import {
+  type DowntimeCosts,
+  type MeasuredRound,
+  type RoundFacts,
+  SMALL_PART,
+  wholeBytesPerPage,
+} from './dirty-estimate.ts';
+import { isLastMoment } from './finish-by.ts';
+import { forced, type Interruption } from './interruption.ts';
 import type { PageSender } from './page-sender.ts';
 import type { RoundReport } from './report.ts';
 import type { MigrationOptions } from './request.ts';
-
-/**
- * Why a round is cut short. `asked` and `timeout`: post-copy, at once; `pause`: the time is up, and the VM is stopped and
- * all that is left is sent.
- */
-export type Interruption = 'asked' | 'timeout' | 'pause';
+import { MAX_SKIPPED_PART } from './round-model.ts';
+import { reportRound } from './round-report.ts';
+import { type LinkCounts, RoundWatch } from './round-watch.ts';
 
 /** What the rounds need of the VM. */
 export interface RoundsGuest {
@@ -58,12 +63,24 @@ export interface CopyRoundsPort {
   endRound(round: number): Promise<void>;
   /** Slows the vCPUs by so many percent. */
   slow(percent: number): void;
+  /** Of the connection that the pages go over. */
+  linkCounts(): LinkCounts;
   /** What must happen at once, in the middle of a round: `switch-postcopy` was asked for, or the time is up. */
   interruption(): Interruption | null;
   /** Copying begins; so many pages were never touched. */
   onBegin(holePages: number): void;
   onRound(round: RoundReport, decision: Decision): void;
-  onProgress(state: { round: number; remainingPages: number; decision: Decision }): void;
+  onProgress(state: RoundsState): void;
+}
+
+export interface RoundsState {
+  readonly round: number;
+  readonly remainingPages: number;
+  readonly decision: Decision;
+  /** As they were when the round began. */
+  readonly facts: RoundFacts;
+  /** Of the round that is underway; of one that is not begun `null`. */
+  readonly watch: RoundWatch | null;
 }
 
 export interface CopyResult {
@@ -74,13 +91,6 @@ export interface CopyResult {
 
 /** A measurement of the link needs at least this much data to mean anything. */
 const MIN_RATE_SAMPLE_BYTES = 4 * 1024 * 1024;
-/**
- * No more than this part of a round is skipped. A guest that rewrites all of its pages in one burst, as it can even at the
- * strongest slowdown, would else have rounds that send nothing: they tell nothing of the link, on whose rate every
- * prediction stands, take no time, and so follow each other by the hundred a second until the time is up. The rest is
- * sent for nothing, so it is little.
- */
-const MAX_SKIPPED_PART = 15 / 16;
 
 export async function copyRounds(port: CopyRoundsPort, clock: Clock = SYSTEM_CLOCK): Promise<CopyResult> {
   const { guest, sender, signal } = port;
@@ -89,29 +99,31 @@ export async function copyRounds(port: CopyRoundsPort, clock: Clock = SYSTEM_CLO
   let linkBytesPerSecond = 0;
   // In the last round.
   let writtenPages = 0;
+  let isLate = false;
+  const { pageCount } = guest.layout;
+  const watch = new RoundWatch({ tracker: guest.tracker, pageCount, link: () => port.linkCounts() }, clock);
   let remaining: readonly PageRun[] = guest.memory.dataRuns();
-  port.onBegin(guest.layout.pageCount - countPages(remaining));
+  port.onBegin(pageCount - countPages(remaining));
   for (let number = 1; ; number++) {
     const remainingPages = countPages(remaining);
-    const interruption = port.interruption();
-    const decision = interruption
-      ? forced(interruption, decide(factsOf(remainingPages)))
-      : decide(factsOf(remainingPages));
+    const interruption = port.interruption() ?? (isLate ? 'finishBy' : null);
+    const facts = factsNow(remainingPages);
+    const decision = interruption ? forced(interruption, facts) : decide(facts);
     const last = rounds.at(-1);
     if (last) port.onRound(reportRound(last, writtenPages, guest.throttlePercent, decision), decision);
-    port.onProgress({ round: number, remainingPages, decision });
+    port.onProgress({ round: number, remainingPages, decision, facts, watch: null });
     if (decision.kind === 'giveUp') throw new GodwitError(decision.code, giveUpDetails(decision, port.options()));
     if (decision.kind !== 'nextRound') {
       return { kind: decision.kind, remaining };
     }
     if (port.wasRunning) port.slow(decision.throttlePercent);
-    const round = await sendRound(number, remaining, decision);
+    const round = await sendRound(number, remaining, decision, facts);
     rounds.push(round.measured);
     writtenPages = round.writtenPages;
     remaining = round.remaining;
   }
 
-  function factsOf(remainingPages: number): RoundFacts {
+  function factsNow(remainingPages: number): RoundFacts {
     return {
       options: port.options(),
       rounds,
@@ -121,34 +133,46 @@ export async function copyRounds(port: CopyRoundsPort, clock: Clock = SYSTEM_CLO
       throttlePercent: guest.throttlePercent,
       canThrottle: port.wasRunning,
       canPostCopy: port.canPostCopy,
-      elapsedMs: clock.nowMs() - port.startedMs,
+      elapsedMs: elapsedMs(),
+      curve: watch.curve,
     };
+  }
+
+  function elapsedMs(): number {
+    return clock.nowMs() - port.startedMs;
+  }
+
+  /** G7, in the middle of a round. */
+  function mustSwitch(facts: RoundFacts): boolean {
+    const options = port.options();
+    if (options.finishByMs <= 0 || options.mode === 'pre-copy') return false;
+    const now = { ...facts, options, elapsedMs: elapsedMs() };
+    const measured = { ...now, linkBytesPerSecond: watch.bytesPerSecond || linkBytesPerSecond };
+    isLate ||= isLastMoment(measured, watch.residue(wholeBytesPerPage(facts)));
+    return isLate;
   }
 
   async function sendRound(
     number: number,
     runs: readonly PageRun[],
     decision: Decision,
+    facts: RoundFacts,
   ): Promise<{ measured: MeasuredRound; remaining: readonly PageRun[]; writtenPages: number }> {
     const startedMs = clock.nowMs();
     let pagesAhead = countPages(runs);
     guest.tracker.setBudget(resendBudget(pagesAhead));
-    const deferrable = chooseDeferred({ ...factsOf(pagesAhead), remaining: runs }, heat);
+    const deferrable = chooseDeferred({ ...facts, remaining: runs }, heat);
     const leftOut = new RunBuilder();
+    watch.begin(number, pagesAhead, guest.throttlePercent);
     let maySkipPages = Math.floor(pagesAhead * MAX_SKIPPED_PART);
     const counts = await sender.send(runs, {
       signal,
-      enough: () => port.interruption() !== null,
+      enough: () => port.interruption() !== null || mustSwitch(facts),
       skip: (batch) => {
+        const skipped = chooseSkipped(batch);
         pagesAhead -= countPages(batch);
-        port.onProgress({ round: number, remainingPages: pagesAhead, decision });
-        if (maySkipPages === 0) return [];
-        const rewritten = batch.flatMap((run) => guest.tracker.peek(run));
-        const hot = intersectRuns(batch, deferrable);
-        const worthSending = subtractRuns(subtractRuns(batch, rewritten), hot);
-        const [skipped = []] = batchRuns(subtractRuns(batch, worthSending), maySkipPages);
-        maySkipPages -= countPages(skipped);
-        for (const run of intersectRuns(skipped, hot)) leftOut.add(run.first, run.count);
+        watch.advance(countPages(batch), countPages(skipped));
+        port.onProgress({ round: number, remainingPages: pagesAhead, decision, facts, watch });
         return skipped;
       },
     });
@@ -162,9 +186,9 @@ export async function copyRounds(port: CopyRoundsPort, clock: Clock = SYSTEM_CLO
     // Skipped pages are written again, so they are among what is collected now; deferred ones need not be.
     const written = guest.tracker.collect();
     heat.look(written);
+    watch.end({ ms }, countPages(written));
     const deferred = leftOut.finish();
-    const left = uniteRuns(counts.unsent, deferred, guest.layout.pageCount);
-    const dirty = uniteRuns(written, left, guest.layout.pageCount);
+    const dirty = uniteRuns(written, uniteRuns(counts.unsent, deferred, pageCount), pageCount);
     const measured = {
       number,
       sentPages: counts.pages,
@@ -175,44 +199,21 @@ export async function copyRounds(port: CopyRoundsPort, clock: Clock = SYSTEM_CLO
       deferredPages: countPages(subtractRuns(deferred, written)),
     };
     return { measured, remaining: dirty, writtenPages: countPages(written) };
-  }
-}
 
-/** The decision that an interruption makes out of any other. */
-function forced(interruption: Interruption, decision: Decision): Decision {
-  const { predictedDowntimeMs, etaMs } = decision;
-  const rule = interruption === 'asked' ? 'asked' : 'deadline';
-  const base = { throttlePercent: 0, rule, predictedDowntimeMs, etaMs } as const;
-  if (interruption === 'pause') {
-    return { ...base, kind: 'finish', verdict: { kind: 'finishing', text: 'Time is up: stopping the VM to finish' } };
+    /** Of a batch what was written again already, and hot pages: they belong to a later round. */
+    function chooseSkipped(batch: readonly PageRun[]): readonly PageRun[] {
+      if (maySkipPages === 0) return [];
+      const rewritten = batch.flatMap((run) => guest.tracker.peek(run));
+      const hot = intersectRuns(batch, deferrable);
+      const worthSending = subtractRuns(subtractRuns(batch, rewritten), hot);
+      const [skipped = []] = batchRuns(subtractRuns(batch, worthSending), maySkipPages);
+      maySkipPages -= countPages(skipped);
+      for (const run of intersectRuns(skipped, hot)) leftOut.add(run.first, run.count);
+      return skipped;
+    }
   }
-  return { ...base, kind: 'postCopy', verdict: { kind: 'switching', text: 'Switching to post-copy now' } };
 }
 
 function giveUpDetails(decision: Extract<Decision, { kind: 'giveUp' }>, options: MigrationOptions) {
   return decision.code === 'GW_MIGRATION_TIMEOUT' ? { timeoutMs: options.timeoutMs } : { reason: decision.reason };
-}
-
-function reportRound(
-  round: MeasuredRound,
-  writtenPages: number,
-  throttlePercent: number,
-  decision: Decision,
-): RoundReport {
-  const seconds = Math.max(round.ms, 0.001) / 1000;
-  const transmission = round.sentPages / seconds;
-  // What a round that was cut short did not come to is left, but nobody wrote it.
-  const modification = writtenPages / seconds;
-  return {
-    number: round.number,
-    pages: round.sentPages,
-    bytes: round.sentBytes,
-    ms: round.ms,
-    transmissionPagesPerSecond: transmission,
-    modificationPagesPerSecond: modification,
-    // JSON has no infinity: a round in which nothing was modified has as many as were sent.
-    ratio: modification > 0 ? transmission / modification : Math.max(1, round.sentPages),
-    throttlePercent,
-    rule: decision.rule,
-  };
 }

@@ -15,6 +15,7 @@ import {
   sendingMs,
   slowedRate,
 } from './dirty-estimate.ts';
+import { explainTooLate, residueOf } from './finish-by.ts';
 import type { Verdict } from './progress.ts';
 import { computeRatio } from './throttle.ts';
 
@@ -26,12 +27,16 @@ export type Rule =
   | 'V3-next'
   | 'V3-first'
   | 'V3-no-progress'
+  | 'V3-hopeless'
   | 'S3'
   | 'S4'
   | 'relax'
   | 'S7-stalled'
   | 'S7-throttle'
   | 'S7-fixed-point'
+  | 'S7-working-set'
+  | 'G7-wait'
+  | 'G7-finish-by'
   | 'mode'
   | 'deadline'
   | 'asked';
@@ -63,7 +68,10 @@ export function nextRound(facts: RoundFacts, throttlePercent: number, rule: Rule
     if (facts.rounds.length === 0) {
       return { kind: 'starting', text: `First pass: ${size(facts)} to send` };
     }
-    if (stalled) return { kind: 'stalled', text: `Stalled: each round leaves about ${size(facts)} again` };
+    if (stalled) {
+      const help = 'a higher --max-downtime, --mode auto or switch-postcopy would help';
+      return { kind: 'stalled', text: `Stalled: each round leaves about ${size(facts)} again; ${help}` };
+    }
     if (throttlePercent > 0) {
       const sent = `pages are sent ${ratio.toFixed(1)} times as fast as modified`;
       return { kind: 'throttling', text: `Slowed by ${throttlePercent} %: ${sent}, ${size(facts)} left` };
@@ -71,6 +79,13 @@ export function nextRound(facts: RoundFacts, throttlePercent: number, rule: Rule
     return { kind: 'converging', text: `Converging: ${size(facts)} left, less after every round` };
   })();
   return { kind: 'nextRound', throttlePercent, rule, predictedDowntimeMs: downtimeNow(facts), etaMs, verdict };
+}
+
+/** Pre-copy would not converge as things are, but there is time until post-copy must begin. Slowing the VM is of no use. */
+export function waiting(facts: RoundFacts): Decision {
+  const finishBy = formatDuration(facts.options.finishByMs);
+  const text = `Would not converge: post-copy will begin in time for --finish-by ${finishBy}, ${size(facts)} left`;
+  return { ...nextRound(facts, 0, 'G7-wait'), verdict: { kind: 'stalled', text } };
 }
 
 export function finish(facts: RoundFacts, rule: Rule): Decision {
@@ -99,7 +114,7 @@ export function postCopy(facts: RoundFacts, rule: Rule): Decision {
     rule,
     predictedDowntimeMs: fixed,
     etaMs: Number.isFinite(pagesMs) ? fixed + pagesMs : null,
-    verdict: { kind: 'switching', text: `Switching to post-copy: ${size(facts)} follow after the VM has moved` },
+    verdict: { kind: 'switching', text: explainSwitch(facts) },
   };
 }
 
@@ -135,6 +150,12 @@ export function explainNoProgress(facts: RoundFacts, rounds: number): string {
       ? ''
       : `; stopping now would take ${formatDuration(now)}, the limit is ${formatDuration(maxDowntimeMs)}`;
   return `${rounds} rounds without progress ${slowed}, ${size(facts)} left${would}. Use --mode auto or a higher --max-downtime`;
+}
+
+function explainSwitch(facts: RoundFacts): string {
+  const tooLate = explainTooLate(facts, residueOf(facts));
+  const text = `Switching to post-copy: ${size(facts)} follow after the VM has moved`;
+  return tooLate === null ? text : `${text}; ${tooLate}`;
 }
 
 function downtimeNow(facts: RoundFacts): number | null {

@@ -4,6 +4,7 @@
  * Owns: the numbers that decisions are made of (S2, V3). Nothing here decides.
  */
 import { PAGE_SIZE } from '../base/page.ts';
+import type { DirtyCurve } from './dirty-curve.ts';
 import type { MigrationOptions } from './request.ts';
 import type { Rates } from './throttle.ts';
 
@@ -64,18 +65,20 @@ export interface RoundFacts {
   /** The destination can serve missing pages. */
   readonly canPostCopy: boolean;
   readonly elapsedMs: number;
+  /** How the VM modifies its memory, as far as the rounds have shown it; null while nothing was seen. */
+  readonly curve: DirtyCurve | null;
 }
 
 /** A round costs this much even when it sends nothing: scan, bookkeeping, the pipeline running empty. */
-const ROUND_OVERHEAD_MS = 3;
+export const ROUND_OVERHEAD_MS = 3;
 /** Fewer pages than this say little about bytes per page or pages per second. */
-const MIN_SAMPLE_PAGES = 64;
+export const MIN_SAMPLE_PAGES = 64;
 /** Pages of which less than this part went over the wire do not show what the link can take. */
 export const SMALL_PART = 0.25;
 /** A prediction over more rounds than this says nothing. */
 const MAX_PREDICTED_ROUNDS = 50;
 /** A frame's header and its share of the page table, per page. */
-const FRAME_OVERHEAD_BYTES = 16;
+export const FRAME_OVERHEAD_BYTES = 16;
 
 /** Time for last pages that is allowed even where the fixed costs alone exceed the limit. */
 export const MIN_PAGES_MS = 2;
@@ -99,6 +102,13 @@ export function bytesPerPage(facts: RoundFacts): number {
   const round = sampleRound(facts);
   // Not below a hundredth: the next pages may compress worse, and nothing may look free.
   return round ? Math.max(round.sentBytes / round.sentPages, PAGE_SIZE / 100) : PAGE_SIZE + FRAME_OVERHEAD_BYTES;
+}
+
+/** What a page takes that the destination has nothing of, at most: the most that pages took in any round. */
+export function wholeBytesPerPage({ rounds }: RoundFacts): number {
+  const sampled = rounds.filter(({ sentPages }) => sentPages >= MIN_SAMPLE_PAGES);
+  const most = Math.max(0, ...sampled.map(({ sentBytes, sentPages }) => sentBytes / sentPages));
+  return most > 0 ? Math.min(most, PAGE_SIZE + FRAME_OVERHEAD_BYTES) : PAGE_SIZE + FRAME_OVERHEAD_BYTES;
 }
 
 /** Milliseconds to send `pages`; infinite while nothing is known of the link. */

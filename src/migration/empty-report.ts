@@ -36,6 +36,7 @@ export function emptyReport({ input, startedAt, totalMs, outcome, error }: Empty
     packing: null,
     tracker: NOTHING_TRACKED,
     rounds: [],
+    prediction: null,
     throttle: { mechanism: 'none', maxPercent: 0, activeMs: 0 },
     postCopy: null,
     verify: null,

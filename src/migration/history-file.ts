@@ -20,9 +20,15 @@ export class HistoryFile {
     this.#history = existsSync(path) ? readHistory(path) : EMPTY_HISTORY;
   }
 
+  get known(): DirtyHistory {
+    return this.#history;
+  }
+
   /** The newest samples, oldest first. */
   recent(count: number): HistorySample[] {
-    return this.#history.samples.slice(-count).map(({ atMs, pagesPerSecond }) => ({ atMs, pagesPerSecond }));
+    return this.#history.samples
+      .slice(-count)
+      .map(({ atMs, pagesPerSecond, ms }) => ({ atMs, pagesPerSecond, ...(ms === undefined ? {} : { ms }) }));
   }
 
   peakPagesPerSecond(nowMs: number): number {
@@ -33,7 +39,8 @@ export class HistoryFile {
   add(atMs: number, round: RoundReport): void {
     if (round.ms < MIN_SAMPLE_MS) return;
     const share = Math.max(0.01, 1 - round.throttlePercent / 100);
-    this.#history = addSample(this.#history, { atMs, pagesPerSecond: round.modificationPagesPerSecond / share });
+    const pagesPerSecond = round.modificationPagesPerSecond / share;
+    this.#history = addSample(this.#history, { atMs, pagesPerSecond, ms: round.ms * share });
   }
 
   save(): void {

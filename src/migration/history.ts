@@ -12,6 +12,8 @@ export interface HistorySample {
   /** Unix milliseconds. */
   readonly atMs: number;
   readonly pagesPerSecond: number;
+  /** Of the vCPUs at full speed, over which it was measured: pages count once in that time. */
+  readonly ms?: number | undefined;
 }
 
 export interface DirtyHistory {
@@ -31,13 +33,12 @@ export function addSample(history: DirtyHistory, sample: HistorySample): DirtyHi
 
 /** Both histories as one; of two samples of one moment the higher stays. */
 export function mergeHistories(a: DirtyHistory, b: DirtyHistory): DirtyHistory {
-  const byTime = new Map<number, number>();
-  for (const { atMs, pagesPerSecond } of [...a.samples, ...b.samples]) {
-    byTime.set(atMs, Math.max(pagesPerSecond, byTime.get(atMs) ?? 0));
+  const byTime = new Map<number, HistorySample>();
+  for (const sample of [...a.samples, ...b.samples]) {
+    const known = byTime.get(sample.atMs);
+    if (!known || isHigher(sample, known)) byTime.set(sample.atMs, sample);
   }
-  const samples = [...byTime]
-    .map(([atMs, pagesPerSecond]) => ({ atMs, pagesPerSecond }))
-    .sort((left, right) => left.atMs - right.atMs);
+  const samples = [...byTime.values()].sort((left, right) => left.atMs - right.atMs);
   const newest = samples.at(-1)?.atMs ?? 0;
   return { samples: samples.filter(({ atMs }) => atMs > newest - HISTORY_MS).slice(-MAX_SAMPLES) };
 }
@@ -58,9 +59,14 @@ export function parseHistory(value: unknown): DirtyHistory {
   return mergeHistories({ samples: samples.slice(-MAX_SAMPLES).filter(isSample) }, EMPTY_HISTORY);
 }
 
+function isHigher(a: HistorySample, b: HistorySample): boolean {
+  if (a.pagesPerSecond !== b.pagesPerSecond) return a.pagesPerSecond > b.pagesPerSecond;
+  return (a.ms ?? 0) > (b.ms ?? 0);
+}
+
 function isSample(value: unknown): value is HistorySample {
-  const { atMs, pagesPerSecond } = (value ?? {}) as Partial<Record<keyof HistorySample, unknown>>;
-  return isNonNegative(atMs) && isNonNegative(pagesPerSecond);
+  const { atMs, pagesPerSecond, ms } = (value ?? {}) as Partial<Record<keyof HistorySample, unknown>>;
+  return isNonNegative(atMs) && isNonNegative(pagesPerSecond) && (ms === undefined || isNonNegative(ms));
 }
 
 function isNonNegative(value: unknown): boolean {

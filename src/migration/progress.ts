@@ -2,8 +2,9 @@
  * What a running migration tells: phase changes and progress samples.
  *
  * Owns: the events that go from a migration worker to the host daemon and on to every watcher.
- * Must hold: `percent` never goes down; numbers are measured, except `etaMs` and `predictedDowntimeMs`.
+ * Must hold: `percent` never goes down; numbers are measured, except `etaMs`, `predictedDowntimeMs` and `prediction`.
  */
+import type { Prediction } from './prediction.ts';
 import type { MigrationReport } from './report.ts';
 
 export type SourcePhase =
@@ -47,6 +48,8 @@ export interface MigrationProgress {
   readonly throttlePercent: number;
   readonly etaMs: number | null;
   readonly predictedDowntimeMs: number | null;
+  /** Of the whole migration; null at the destination, and while nothing can be said. */
+  readonly prediction: Prediction | null;
   /** What it waits for, when it waits: `connection`, or null. */
   readonly waitingFor: string | null;
   readonly verdict: Verdict;
@@ -61,4 +64,9 @@ export type MigrationEvent =
 export type MigrationCommand =
   | { readonly kind: 'cancel' }
   | { readonly kind: 'switchPostCopy' }
-  | { readonly kind: 'tune'; readonly bandwidthBytesPerSecond?: number; readonly maxDowntimeMs?: number };
+  | {
+      readonly kind: 'tune';
+      readonly bandwidthBytesPerSecond?: number;
+      readonly maxDowntimeMs?: number;
+      readonly finishByMs?: number;
+    };

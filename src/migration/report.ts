@@ -1,11 +1,13 @@
 /**
  * What a migration did, measured (V9, M4): the document that every migration ends in. Field by field in docs/report.md.
  *
- * Owns: the shape of the report. Must hold: every number was measured, never estimated; times are milliseconds.
+ * Owns: the shape of the report. Must hold: every number was measured, never estimated, but those of
+ * `prediction`, which say themselves how wrong they were; times are milliseconds.
  */
 import type { ErrorBody } from '../base/errors.ts';
 import type { TrackerFacts } from '../memory/dirty-tracker.ts';
 import type { PackingCounts } from '../transfer/packing.ts';
+import type { PredictionReport } from './prediction.ts';
 import type { MigrationMode } from './request.ts';
 
 export type MigrationOutcome = 'completed' | 'failed' | 'cancelled' | 'refused';
@@ -104,6 +106,8 @@ export interface MigrationReport {
   readonly packing: PackingCounts | null;
   readonly tracker: TrackerReport;
   readonly rounds: readonly RoundReport[];
+  /** What was predicted, and how it compares; null at the destination, and when nothing was. */
+  readonly prediction: PredictionReport | null;
   readonly throttle: {
     readonly mechanism: string;
     readonly maxPercent: number;

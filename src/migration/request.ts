@@ -35,6 +35,11 @@ export interface Tunable {
   readonly bandwidthBytesPerSecond: number;
   /** The downtime that stop-and-finish may be predicted to take, milliseconds. */
   readonly maxDowntimeMs: number;
+  /**
+   * Milliseconds from the start until all is over, the last page at the destination and the source released: post-copy
+   * begins in time for that (G7). 0 = no such promise.
+   */
+  readonly finishByMs: number;
 }
 
 export interface MigrationOptions extends Tunable {
@@ -56,6 +61,7 @@ export const DEFAULT_MIGRATION_OPTIONS: MigrationOptions = {
   bandwidthBytesPerSecond: 0,
   // Short enough that an open TCP connection and a person notice nothing; QEMU's own default is 300 ms.
   maxDowntimeMs: 50,
+  finishByMs: 0,
   timeoutMs: 0,
   onTimeout: 'post-copy',
   verify: false,

@@ -5,22 +5,27 @@
  * and leaves undoing to the caller.
  */
 import { SYSTEM_CLOCK } from '../base/clock.ts';
+import { GodwitError } from '../base/errors.ts';
 import { countPages, type PageRun } from '../base/page.ts';
 import { type HeldPages, readHeldPages } from '../memory/held-pages.ts';
 import type { Pacer } from '../transfer/pacer.ts';
+import { factsBefore } from './before-migration.ts';
 import type { ConsoleCarrier } from './console-carrier.ts';
 import { initialThrottle } from './convergence.ts';
-import { type CopyResult, copyRounds, type Interruption } from './copy-rounds.ts';
+import { type CopyResult, copyRounds } from './copy-rounds.ts';
 import { PRIOR_COSTS } from './dirty-estimate.ts';
 import type { Entrust } from './group-tracker.ts';
 import type { HistoryFile } from './history-file.ts';
+import type { Interruption } from './interruption.ts';
 import { PageSender } from './page-sender.ts';
+import type { Predictor } from './predictor.ts';
 import type { MigrationOptions } from './request.ts';
 import type { SourceGuest } from './source-guest.ts';
 import type { SourceLink } from './source-link.ts';
 import type { SourcePacking } from './source-packing.ts';
 import type { SourceProgress } from './source-progress.ts';
 import type { SourceReport } from './source-report.ts';
+import type { SourceVisit } from './source-visit.ts';
 import { Patience } from './thread-priority.ts';
 import type { ThrottleClock } from './throttle-clock.ts';
 
@@ -31,6 +36,8 @@ export interface SourceCopyingPort {
   readonly packing: SourcePacking;
   readonly console: ConsoleCarrier;
   readonly history: HistoryFile;
+  readonly predictor: Predictor;
+  readonly visit: SourceVisit;
   readonly report: SourceReport;
   readonly progress: SourceProgress;
   readonly throttleClock: ThrottleClock;
@@ -76,6 +83,15 @@ export class SourceCopying {
     return this.#interruption === 'pause';
   }
 
+  /** Predicts the migration; nothing was sent yet. */
+  predict(): void {
+    const { history, link, predictor, startedMs } = this.#port;
+    const options = this.#port.options();
+    const { dataPages } = predictor;
+    const elapsedMs = SYSTEM_CLOCK.nowMs() - startedMs;
+    predictor.start(factsBefore({ options, history, dataPages, canPostCopy: link.has('post-copy'), elapsedMs }));
+  }
+
   async run(): Promise<Copied> {
     this.#patience.begin();
     try {
@@ -88,6 +104,7 @@ export class SourceCopying {
   async #copy(): Promise<Copied> {
     const { guest, link, pacer, packing, report } = this.#port;
     report.clock = await link.compareClocks();
+    this.#checkFinishBy();
     await guest.prepareToSave();
     const isRunning = await guest.isRunning();
     const peak = this.#port.history.peakPagesPerSecond(Date.now());
@@ -108,7 +125,8 @@ export class SourceCopying {
   }
 
   #copyRounds(sender: PageSender, isRunning: boolean): Promise<CopyResult> {
-    const { guest, link, signal, report, progress, history } = this.#port;
+    const { guest, link, signal, report, progress, history, predictor, visit } = this.#port;
+    const { connection } = link;
     return copyRounds(
       {
         guest,
@@ -120,6 +138,11 @@ export class SourceCopying {
         startedMs: this.#port.startedMs,
         wasRunning: isRunning,
         endRound: (round) => link.endRound(round, signal),
+        linkCounts: () => ({
+          sentBytes: connection.bytesSent,
+          acknowledgedBytes: connection.bytesSent - connection.unacknowledgedBytes,
+          pages: sender.totals.pages + sender.totals.zeroPages,
+        }),
         interruption: () => this.#interruption,
         slow: (percent) => this.#slow(percent),
         onBegin: (holePages) => report.watchCopying(holePages, sender.totals),
@@ -128,8 +151,10 @@ export class SourceCopying {
           history.add(Date.now(), round);
           progress.roundEnded(round, decision);
         },
-        onProgress: ({ round, remainingPages, decision }) => {
+        onProgress: ({ round, remainingPages, decision, facts, watch }) => {
           this.#patience.reconsider();
+          if (watch) predictor.consider(facts, watch, SYSTEM_CLOCK.nowMs());
+          else visit.observe(facts);
           progress.copying(round, remainingPages, decision.verdict);
         },
       },
@@ -151,6 +176,14 @@ export class SourceCopying {
     await link.sendMissing(runs);
     await link.endRound(ANNOUNCEMENT_ROUND, signal);
     return runs;
+  }
+
+  /** @throws GW_MIGRATION_REFUSED */
+  #checkFinishBy(): void {
+    const { guest, link } = this.#port;
+    if (this.#port.options().finishByMs <= 0 || link.has('post-copy')) return;
+    const reason = 'it cannot fetch missing pages, without which --finish-by cannot be guaranteed';
+    throw new GodwitError('GW_MIGRATION_REFUSED', { host: link.connection.peer, vm: guest.vm.name, reason });
   }
 
   #slow(percent: number): void {

@@ -8,6 +8,7 @@ import { SYSTEM_CLOCK } from '../base/clock.ts';
 import { asGodwitError, type ErrorBody } from '../base/errors.ts';
 import type { VmSettlement } from './handle.ts';
 import { type HandoverOutcome, reportedOutcome } from './handover.ts';
+import { rememberVisit } from './known-links-file.ts';
 import { isGivenAway } from './phases.ts';
 import type { SourcePort } from './source-facts.ts';
 import type { SourceParts } from './source-parts.ts';
@@ -42,13 +43,7 @@ export class SourceEnd {
     if (this.#finished) return;
     this.#finished = true;
     this.#settle({ kind: 'stays' });
-    const { facts, guest, history, phase, report, startedMs, throttleClock } = this.#parts;
-    try {
-      history.save();
-    } catch (thrown) {
-      // A history that is not kept changes nothing of what has happened.
-      this.#parts.note(asGodwitError(thrown).message);
-    }
+    const { facts, guest, history, phase, predictor, report, startedMs, throttleClock, visit } = this.#parts;
     const made = report.make({
       outcome: reportedOutcome(outcome, error),
       error,
@@ -57,7 +52,16 @@ export class SourceEnd {
       owner: isGivenAway(phase()) ? facts.destinationName : facts.hostName,
       throttle: { mechanism: guest.throttleMechanism, ...throttleClock.read() },
       tracker: guest.trackerReport,
+      predictions: predictor.made,
     });
+    try {
+      history.save();
+      const seen = visit.make(made, Date.now());
+      if (seen) rememberVisit(facts.linksPath, facts.to, seen);
+    } catch (thrown) {
+      // Experience that is not kept changes nothing of what has happened.
+      this.#parts.note(asGodwitError(thrown).message);
+    }
     this.#port.emit({ kind: 'ended', report: made });
   }
 

@@ -31,4 +31,6 @@ export interface SourceFacts {
   readonly sessionKey: string;
   readonly startedAt: number;
   readonly historyPath: string;
+  /** What this host knows of its links to others. */
+  readonly linksPath: string;
 }

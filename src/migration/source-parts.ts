@@ -12,10 +12,12 @@ import { Mailbox } from '../transfer/mailbox.ts';
 import { Pacer } from '../transfer/pacer.ts';
 import type { PackingCounts } from '../transfer/packing.ts';
 import type { ControlMessage } from '../wire/messages.ts';
+import { openPredictor } from './before-migration.ts';
 import { ConsoleCarrier } from './console-carrier.ts';
 import type { Entrust } from './group-tracker.ts';
 import type { SourceEvent } from './handover-source-state.ts';
 import { HistoryFile } from './history-file.ts';
+import type { Predictor } from './predictor.ts';
 import type { MigrationEvent, SourcePhase } from './progress.ts';
 import type { MigrationOptions } from './request.ts';
 import { SourceCopying } from './source-copying.ts';
@@ -25,6 +27,7 @@ import { SourceLink } from './source-link.ts';
 import { SourcePacking } from './source-packing.ts';
 import { SourceProgress } from './source-progress.ts';
 import { SourceReport } from './source-report.ts';
+import { SourceVisit } from './source-visit.ts';
 import { ThrottleClock } from './throttle-clock.ts';
 
 export interface SourceHooks {
@@ -57,6 +60,8 @@ export interface SourceParts {
   readonly packing: SourcePacking;
   readonly console: ConsoleCarrier;
   readonly history: HistoryFile;
+  readonly predictor: Predictor;
+  readonly visit: SourceVisit;
   readonly throttleClock: ThrottleClock;
   readonly copying: SourceCopying;
   readonly startedMs: number;
@@ -82,14 +87,30 @@ export function assembleSource(facts: SourceFacts, guest: SourceGuest, hooks: So
     onLost: hooks.onLost,
     note,
   });
+  // The clock of this thread at the moment of the request, which another thread took.
+  const startedMs = SYSTEM_CLOCK.nowMs() - (Date.now() - facts.startedAt);
+  const dataPages = countPages(guest.memory.dataRuns());
+  const history = new HistoryFile(facts.historyPath);
+  const predictor = openPredictor({
+    vm: facts.vm.uuid,
+    options,
+    to: facts.to,
+    linksPath: facts.linksPath,
+    history,
+    pageCount: guest.layout.pageCount,
+    dataPages,
+    wireBytes: hooks.wireBytes,
+  });
   const progress = new SourceProgress({
     emit: hooks.emit,
     ramBytes: guest.layout.bytes,
-    dataPages: countPages(guest.memory.dataRuns()),
+    dataPages,
     phase: hooks.phase,
     sentBytes: hooks.wireBytes,
     throttlePercent: () => guest.throttlePercent,
     connected: () => link.isConnected,
+    prediction: () => predictor.latest,
+    elapsedMs: () => SYSTEM_CLOCK.nowMs() - startedMs,
   });
   const pacer = new Pacer(options.bandwidthBytesPerSecond);
   const packing = new SourcePacking({
@@ -108,10 +129,11 @@ export function assembleSource(facts: SourceFacts, guest: SourceGuest, hooks: So
     pacer,
     packing,
     console: new ConsoleCarrier(facts.vm.consoleLogPath),
-    history: new HistoryFile(facts.historyPath),
+    history,
+    predictor,
+    visit: new SourceVisit(facts.vm.uuid),
     throttleClock: new ThrottleClock(),
-    // The clock of this thread at the moment of the request, which another thread took.
-    startedMs: SYSTEM_CLOCK.nowMs() - (Date.now() - facts.startedAt),
+    startedMs,
   };
   const beforeCommit = new AbortController();
   const copying = new SourceCopying({

@@ -7,6 +7,7 @@ import { SYSTEM_CLOCK } from '../base/clock.ts';
 import { PAGE_SIZE } from '../base/page.ts';
 import type { Decision } from './decision.ts';
 import { progressPercent } from './percent.ts';
+import type { Prediction } from './prediction.ts';
 import type { MigrationEvent, SourcePhase, Verdict } from './progress.ts';
 import type { RoundReport } from './report.ts';
 
@@ -22,6 +23,10 @@ export interface SourceProgressPort {
   sentBytes(): number;
   throttlePercent(): number;
   connected(): boolean;
+  /** The latest; null before there is one. */
+  prediction(): Prediction | null;
+  /** Since the migration was asked for. */
+  elapsedMs(): number;
 }
 
 export class SourceProgress {
@@ -33,7 +38,9 @@ export class SourceProgress {
   #remainingPages: number;
   #bytesPerSecond = 0;
   #dirtyBytesPerSecond = 0;
-  #etaMs: number | null = null;
+  #decidedEtaMs: number | null = null;
+  /** When pushing began, and with how many pages. */
+  #pushing: { readonly atMs: number; readonly pages: number } | null = null;
   #predictedDowntimeMs: number | null = null;
   #toldAtMs = Number.NEGATIVE_INFINITY;
   #last = { atMs: 0, bytes: 0 };
@@ -55,7 +62,7 @@ export class SourceProgress {
 
   roundEnded(round: RoundReport, decision: Decision): void {
     this.#dirtyBytesPerSecond = round.modificationPagesPerSecond * PAGE_SIZE;
-    this.#etaMs = decision.etaMs;
+    this.#decidedEtaMs = decision.etaMs;
     this.#predictedDowntimeMs = decision.predictedDowntimeMs;
   }
 
@@ -68,6 +75,7 @@ export class SourceProgress {
 
   paging(remainingPages: number): void {
     this.#remainingPages = remainingPages;
+    this.#pushing ??= { atMs: SYSTEM_CLOCK.nowMs(), pages: remainingPages };
     this.tell();
   }
 
@@ -101,12 +109,25 @@ export class SourceProgress {
         bytesPerSecond: this.#bytesPerSecond,
         dirtyBytesPerSecond: this.#dirtyBytesPerSecond,
         throttlePercent: this.#port.throttlePercent(),
-        etaMs: this.#etaMs,
+        etaMs: this.#etaMs(phase),
         predictedDowntimeMs: this.#predictedDowntimeMs,
+        prediction: this.#port.prediction(),
         waitingFor: this.#port.connected() ? null : 'connection',
         verdict: this.#verdict,
       },
     });
+  }
+
+  /** By the prediction, by what pushing has taken so far, or else by the last decision. */
+  #etaMs(phase: SourcePhase): number | null {
+    if (this.#pushing) {
+      const { atMs, pages } = this.#pushing;
+      const pushed = pages - this.#remainingPages;
+      return pushed > 0 ? ((SYSTEM_CLOCK.nowMs() - atMs) * this.#remainingPages) / pushed : null;
+    }
+    const prediction = phase === 'preparing' || phase === 'copying' ? this.#port.prediction() : null;
+    if (!prediction || prediction.ending === 'giveUp') return this.#decidedEtaMs;
+    return Math.max(0, prediction.totalMs.expected - this.#port.elapsedMs());
   }
 
   #tellSometimes(): void {

@@ -13,6 +13,7 @@ import type { PackingCounts } from '../transfer/packing.ts';
 import type { Message } from '../wire/messages.ts';
 import type { ClockComparison } from './opening.ts';
 import type { PageTotals } from './page-sender.ts';
+import { type RecordedPrediction, scorePredictions } from './prediction.ts';
 import type {
   DowntimeParts,
   MigrationOutcome,
@@ -93,10 +94,14 @@ export class SourceReport {
     readonly owner: string;
     readonly throttle: MigrationReport['throttle'];
     readonly tracker: MigrationReport['tracker'];
+    readonly predictions: readonly RecordedPrediction[];
   }): MigrationReport {
     const { id, vm, from, to, mode, startedAt, ramBytes, totalPages } = this.#facts;
     const downtimeMs = this.downtimeMs();
     const damage = this.#damage();
+    const { totalMs, wireBytes: bytes } = end;
+    const isOver = !damage && end.outcome === 'completed';
+    const actual = isOver ? { rounds: this.rounds.length, bytes, totalMs, downtimeMs } : null;
     return {
       id,
       vm,
@@ -115,6 +120,7 @@ export class SourceReport {
       packing: { ...this.#facts.packing },
       tracker: end.tracker,
       rounds: this.rounds,
+      prediction: end.predictions.length > 0 ? scorePredictions(end.predictions, actual) : null,
       throttle: end.throttle,
       postCopy: this.postCopy,
       verify: this.verify,

@@ -12,6 +12,7 @@ import { emptyReport } from './empty-report.ts';
 import type { OutgoingInput } from './handle.ts';
 import { Journal, journalPath } from './journal.ts';
 import { isTakenBack, type SourceRecovery } from './journal-facts.ts';
+import { linksPathIn } from './known-links-file.ts';
 import { openConnection } from './opening.ts';
 import { OrphanedSource } from './orphaned-source.ts';
 import { rehearse } from './rehearsal.ts';
@@ -110,6 +111,7 @@ async function start(opened: SourceGuest): Promise<void> {
     sessionKey: newSessionKey(),
     startedAt,
     historyPath: vmPaths(input.stateDirectory, input.vm.name, '.').history,
+    linksPath: linksPathIn(input.stateDirectory),
   };
   const journal = Journal.create(journalPath(input.stateDirectory, input.id, 'outgoing'));
   migration = new SourceMigration(facts, opened, journal, WORKER_PORT);

@@ -64,6 +64,8 @@ export class SourceMigration {
     const { id, vm, to } = this.#facts;
     this.#journal.append({ side: 'facts', ...this.#facts });
     this.#parts.link.use(opened);
+    // When the offer is on its way: the destination is busy with it longer than a forecast takes.
+    setImmediate(() => this.#parts.copying.predict());
     const { state, effects } = startSource({ migration: id, vm: vm.name, epoch: vm.epoch + 1, peer: to });
     await this.#begin(state, effects);
   }
@@ -80,6 +82,7 @@ export class SourceMigration {
   async command(command: MigrationCommand): Promise<void> {
     if (command.kind === 'tune') {
       const { kind: _, ...tuned } = command;
+      if ((tuned.finishByMs ?? 0) > 0) this.#checkFinishBy();
       this.#options = { ...this.#options, ...tuned };
       this.#parts.pacer.setLimit(this.#options.bandwidthBytesPerSecond);
       return;
@@ -97,6 +100,16 @@ export class SourceMigration {
     }
     this.#parts.events.post({ kind: 'cancelled' });
     this.#parts.beforeCommit.abort(new GodwitError('GW_MIGRATION_CANCELLED'));
+  }
+
+  /** @throws GW_CONFLICT */
+  #checkFinishBy(): void {
+    const isPreCopy = this.#options.mode === 'pre-copy';
+    if (!isPreCopy && this.#parts.link.has('post-copy')) return;
+    const reason = isPreCopy
+      ? 'its mode is pre-copy, whose end cannot be promised'
+      : 'its destination cannot do post-copy';
+    throw new GodwitError('GW_CONFLICT', { kind: 'Migration', name: this.#facts.id, reason });
   }
 
   // ---- events and effects

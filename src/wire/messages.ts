@@ -90,7 +90,12 @@ const offeredVm = z.strictObject({
   facts: jsonRecord,
 });
 
-const historySample = z.strictObject({ atMs: wallMs, pagesPerSecond: z.number().min(0).max(1e12) });
+const historySample = z.strictObject({
+  atMs: wallMs,
+  pagesPerSecond: z.number().min(0).max(1e12),
+  /** What it was measured over. */
+  ms: durationMs.optional(),
+});
 
 const postCopyStatistics = z.strictObject({
   faults: count,

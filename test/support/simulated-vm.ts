@@ -5,7 +5,9 @@
  */
 import { decide, initialThrottle } from '../../src/migration/convergence.ts';
 import type { Decision } from '../../src/migration/decision.ts';
+import { type DirtySample, fitDirtyCurve } from '../../src/migration/dirty-curve.ts';
 import { type MeasuredRound, PRIOR_COSTS } from '../../src/migration/dirty-estimate.ts';
+import { isLastMoment } from '../../src/migration/finish-by.ts';
 import { DEFAULT_MIGRATION_OPTIONS, type MigrationOptions } from '../../src/migration/request.ts';
 
 export interface SimulatedVm {
@@ -43,6 +45,9 @@ export interface SimulationResult {
 }
 
 const STEP_MS = 1;
+const LOOK_MS = 20;
+/** The latest, to which the curve is fitted. */
+const MAX_SAMPLES = 20;
 const PAGE_BYTES = 4112;
 const FIXED_MS = 13;
 const STATE_BYTES = 100_000;
@@ -60,8 +65,9 @@ export function simulate(migration: SimulatedMigration): SimulationResult {
   let toSend = new Uint8Array(vm.totalPages).fill(1);
   let remainingPages = vm.totalPages;
   let elapsedMs = 0;
+  const samples: DirtySample[] = [];
   for (;;) {
-    const decision = decide({
+    const facts = {
       options,
       rounds,
       remainingPages,
@@ -71,7 +77,9 @@ export function simulate(migration: SimulatedMigration): SimulationResult {
       canThrottle,
       canPostCopy,
       elapsedMs,
-    });
+      curve: samples.length === 0 ? null : fitDirtyCurve(samples.slice(-MAX_SAMPLES), vm.totalPages),
+    };
+    const decision = decide(facts);
     decisions.push(decision);
     if (decision.kind !== 'nextRound' || rounds.length >= maxRounds) {
       const fixedMs = FIXED_MS + (STATE_BYTES * 1000) / linkBytesPerSecond;
@@ -91,10 +99,21 @@ export function simulate(migration: SimulatedMigration): SimulationResult {
     throttlePercent = decision.throttlePercent;
     maxThrottlePercent = Math.max(maxThrottlePercent, throttlePercent);
     const share = 1 - throttlePercent / 100;
-    const round = runRound(writer, toSend, linkPagesPerSecond, share, migration.skipsRewritten === true);
-    toSend = writer.takeDirty(round.skipped);
+    const mode = { skips: migration.skipsRewritten === true, linkPagesPerSecond, share };
+    let nextSampleMs = LOOK_MS;
+    const round = runRound(writer, toSend, mode, (ms, aheadPages) => {
+      if (ms >= nextSampleMs) {
+        samples.push({ seconds: (ms * share) / 1000, pages: writer.dirtyPages, weight: 1 });
+        nextSampleMs = 2 * ms;
+      }
+      const pages = Math.min(vm.totalPages, aheadPages + writer.dirtyPages);
+      const at = { ...facts, elapsedMs: elapsedMs + ms };
+      return canPostCopy && options.mode !== 'pre-copy' && isLastMoment(at, { pages, bytes: pages * PAGE_BYTES });
+    });
+    toSend = writer.takeDirty([...round.skipped, ...round.unsent]);
     remainingPages = toSend.reduce((sum, bit) => sum + bit, 0);
     elapsedMs += round.ms;
+    samples.push({ seconds: (round.ms * share) / 1000, pages: remainingPages, weight: 1 });
     rounds.push({
       number: rounds.length + 1,
       sentPages: round.sent,
@@ -106,8 +125,22 @@ export function simulate(migration: SimulatedMigration): SimulationResult {
   }
 }
 
-function runRound(writer: Writer, pages: Uint8Array, linkPagesPerSecond: number, share: number, skips: boolean) {
+interface RoundMode {
+  readonly skips: boolean;
+  readonly linkPagesPerSecond: number;
+  readonly share: number;
+}
+
+/** @param isLate - whether the round has to be cut short */
+function runRound(
+  writer: Writer,
+  pages: Uint8Array,
+  { skips, linkPagesPerSecond, share }: RoundMode,
+  isLate: (ms: number, aheadPages: number) => boolean,
+) {
   const skipped: number[] = [];
+  const unsent: number[] = [];
+  let aheadPages = pages.reduce((sum, bit) => sum + bit, 0);
   let credit = 0;
   let sent = 0;
   let ms = ROUND_OVERHEAD_MS;
@@ -117,6 +150,7 @@ function runRound(writer: Writer, pages: Uint8Array, linkPagesPerSecond: number,
     credit += (linkPagesPerSecond * STEP_MS) / 1000;
     for (; page < pages.length && credit >= 1; page++) {
       if (pages[page] === 0) continue;
+      aheadPages--;
       if (skips && writer.dirty[page] === 1) {
         skipped.push(page);
         continue;
@@ -126,8 +160,11 @@ function runRound(writer: Writer, pages: Uint8Array, linkPagesPerSecond: number,
     }
     ms += STEP_MS;
     writer.run(STEP_MS, share);
+    if (ms % LOOK_MS === 0 && isLate(ms, aheadPages)) {
+      for (; page < pages.length; page++) if (pages[page] === 1) unsent.push(page);
+    }
   }
-  return { sent, skipped, ms };
+  return { sent, skipped, unsent, ms };
 }
 
 class Writer {
@@ -152,6 +189,10 @@ class Writer {
     for (; this.#owed >= 1; this.#owed--) {
       this.dirty[order === 'random' ? this.#random() % workingSetPages : this.#next++ % workingSetPages] = 1;
     }
+  }
+
+  get dirtyPages(): number {
+    return this.dirty.reduce((sum, bit) => sum + bit, 0);
   }
 
   takeDirty(also: readonly number[]): Uint8Array<ArrayBuffer> {

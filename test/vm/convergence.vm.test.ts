@@ -158,8 +158,12 @@ requireCapability('vm')('convergence', () => {
     const migration = await begin({ to: pair.b.host.migration, maxDowntimeMs: 5, ...request });
     const { report } = await migration.ended;
     expect(report).toMatchObject({ outcome: 'failed', owner: 'a', error: { code: 'GW_MIGRATION_NO_CONVERGENCE' } });
-    expect(report!.rounds.length).toBeGreaterThanOrEqual(30);
-    expect(report!.rounds.at(-1)!.rule).toBe('V3-no-progress');
+    expect(report!.rounds.length).toBeGreaterThanOrEqual(2);
+    expect(report!.rounds.at(-1)!.rule).toBe('V3-hopeless');
+    expect(report!.error!.message).toContain('with throttling switched off');
+    // Seen long before it is given up.
+    const stalled = migration.progress.find(({ verdict }) => verdict.kind === 'stalled');
+    expect(stalled!.round).toBeLessThan(report!.rounds.length);
     expect(report!.throttle).toMatchObject({ maxPercent: 0, activeMs: 0 });
     expect(await isFree(pair.a, VM)).toMatchObject({ state: 'running' });
     await nothingRemains(pair.b, VM);

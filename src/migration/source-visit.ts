@@ -1,0 +1,60 @@
+/**
+ * What a migration leaves for the next one to the same host to be predicted by.
+ *
+ * Owns: collecting it while the migration runs. Must hold: nothing comes of a migration that did not complete, or that
+ * measured no link (pure post-copy), or whose downtime was lengthened by `--verify`.
+ */
+import { MIN_SAMPLE_PAGES, type RoundFacts } from './dirty-estimate.ts';
+import type { Visit } from './known-links.ts';
+import type { MigrationReport } from './report.ts';
+
+/** Fewer missing pages say little about how fast pages are pushed. */
+const MIN_PUSHED_PAGES = 2048;
+
+export class SourceVisit {
+  readonly #vm: string;
+  #begun: RoundFacts | null = null;
+  #latest: RoundFacts | null = null;
+
+  /** @param vm - its UUID */
+  constructor(vm: string) {
+    this.#vm = vm;
+  }
+
+  /** Between two rounds: before the first, and last when it was decided what ends them. */
+  observe(facts: RoundFacts): void {
+    this.#begun ??= facts;
+    this.#latest = { ...facts, rounds: [...facts.rounds] };
+  }
+
+  make(report: MigrationReport, atMs: number): Visit | null {
+    const [begun, latest] = [this.#begun, this.#latest];
+    const [first, ...later] = latest?.rounds ?? [];
+    const { downtimeMs, downtimeParts, postCopy, totalMs, outcome, verify } = report;
+    if (!begun || !latest || !first || outcome !== 'completed' || verify || downtimeMs === null || !downtimeParts)
+      return null;
+    const lookedPages = begun.remainingPages - first.skippedPages;
+    // A pass that was cut short, or had nothing to do, tells nothing.
+    if (
+      first.sentPages < MIN_SAMPLE_PAGES ||
+      first.sentPages + first.skippedPages + first.dirtyPages < begun.remainingPages / 2
+    )
+      return null;
+    const resent = later.filter(({ sentPages }) => sentPages >= MIN_SAMPLE_PAGES).at(-1);
+    const passMsPerPage = first.ms / lookedPages;
+    return {
+      atMs,
+      vm: this.#vm,
+      bytesPerSecond: (first.sentBytes * 1000) / first.ms,
+      wholeBytes: first.sentBytes / lookedPages,
+      resentBytes: resent ? resent.sentBytes / resent.sentPages : 0,
+      preparingMs: begun.elapsedMs,
+      fixedDowntimeMs: Math.max(0, downtimeMs - downtimeParts.lastRound),
+      endingMs: Math.max(0, totalMs - latest.elapsedMs - downtimeMs - (postCopy?.residentMs ?? 0)),
+      pushFactor:
+        postCopy && postCopy.missingPages >= MIN_PUSHED_PAGES
+          ? postCopy.residentMs / postCopy.missingPages / passMsPerPage
+          : 0,
+    };
+  }
+}
