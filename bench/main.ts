@@ -15,6 +15,8 @@ import { GODWIT_METHODS, GodwitSystem } from './godwit-system.ts';
 import { measureRun } from './measure.ts';
 import { NetworkPair } from './network.ts';
 import { type BenchOptions, isWanted, parseOptions, USAGE } from './options.ts';
+import { FINISH_BY_CASE, measurePredictions, PREDICTION_CASES, type PredictionCase } from './prediction.ts';
+import { renderPredictions } from './prediction-table.ts';
 import { QEMU_METHODS } from './qemu-methods.ts';
 import { QemuSystem } from './qemu-system.ts';
 import { wrapQemu } from './qemu-wrapper.ts';
@@ -64,6 +66,7 @@ async function main(args: readonly string[]): Promise<number> {
     for (const { name } of SCENARIOS) printScenario(name, results);
     printStandingGuest(results);
     print(renderTrackers(results));
+    for (const line of renderPredictions(results)) print(line);
     for (const line of renderTargets(results, godwitRuns())) print(line);
     print(`\n${await results.save(bench.qemu.version)}`);
     return 0;
@@ -77,7 +80,12 @@ function wantedNames(options: BenchOptions): string[] {
     ...SCENARIOS.flatMap((scenario) => systemsOf(scenario, options).map((name) => `${scenario.name}/${name}`)),
     ...[...TRACKING_CASES, ...TRACKER_CASES].map(({ name }) => name).filter((name) => isWanted(name, options)),
     ...THROTTLE_PERCENTS.map((percent) => `throttle/${percent}`).filter((name) => isWanted(name, options)),
+    ...wantedPredictions(options).map(({ name }) => name),
   ];
+}
+
+function wantedPredictions(options: BenchOptions): PredictionCase[] {
+  return [...PREDICTION_CASES, FINISH_BY_CASE].filter(({ name }) => isWanted(name, options));
 }
 
 async function runScenarios(bench: Bench, options: BenchOptions, results: Results): Promise<void> {
@@ -122,6 +130,9 @@ async function runScenarios(bench: Bench, options: BenchOptions, results: Result
     if (stop.aborted) return;
     await measureStandingGuest(bench, options, results, `gwb${process.pid}-s${round + 1}`);
   }
+  // Once: they have runs enough of their own.
+  const tell = options.verbose ? print : progress;
+  await measurePredictions(bench, network, wantedPredictions(options), results, tell);
   progress('');
 }
 

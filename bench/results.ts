@@ -37,6 +37,7 @@ const UNITS: readonly [RegExp, string][] = [
   [/(Ms|^downtime\..*)$/, 'ms'],
   [/Megabytes$/, 'MB'],
   [/Percent$/, '%'],
+  [/Covered$/, 'share'],
   [/Points$/, 'percentage points'],
   [/Seconds$/, 's'],
 ];
