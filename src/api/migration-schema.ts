@@ -16,7 +16,7 @@ import { PredictionReportSchema, PredictionSchema } from './prediction-schema.ts
 import { ThrottleSchema } from './throttle-schema.ts';
 
 const modes = [...MIGRATION_MODES] as ['auto', 'pre-copy', 'post-copy', 'hybrid'];
-const packingSteps = [...PACKING_STEPS] as ['unchanged', 'delta', 'compress'];
+const packingSteps = [...PACKING_STEPS] as ['unchanged', 'duplicates', 'delta', 'compress'];
 const timeoutActions = [...TIMEOUT_ACTIONS] as ['post-copy', 'cancel', 'pause'];
 const MAX_MS = 30 * 86_400_000; // a month: longer is a typing mistake
 
@@ -158,6 +158,9 @@ export const ReportSchema = z
     packing: z
       .object({
         unchangedPages: z.number(),
+        duplicatePages: z.number(),
+        duplicateSavedBytes: z.number(),
+        missedReferences: z.number(),
         deltaPages: z.number(),
         deltaSavedBytes: z.number(),
         compressedFromBytes: z.number(),

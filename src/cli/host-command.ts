@@ -14,6 +14,8 @@ interface HostFlags {
   readonly config?: string;
   readonly tokenFile?: string;
   readonly peer?: string[];
+  readonly keepVisits?: string;
+  readonly fleetKeyFile?: string;
   readonly logLevel?: string;
   readonly logFormat?: string;
 }
@@ -34,6 +36,8 @@ export function addHostCommand(program: Command, context: CommandContext): void 
     .option('--state <dir>', 'state directory (default: /var/lib/godwit)')
     .option('--config <file>', 'YAML config file (docs/spec.md); options here win over it')
     .option('--peer <name=address>', 'another host by name; may be given again', collect)
+    .option('--keep-visits <size>', 'keep so much of the memory of VMs that have left, for when they come back')
+    .option('--fleet-key-file <file>', "secret of this host's fleet: contents of one VM spare another being sent")
     .option('--log-level <level>', 'trace, debug, info, warn, error or silent')
     .option('--log-format <format>', 'pretty or json (default: pretty in a terminal)')
     .addHelpText(
@@ -65,11 +69,15 @@ export function addHostCommand(program: Command, context: CommandContext): void 
 /** The options as settings of the config file's form. */
 export function settingsOfFlags(flags: HostFlags): Record<string, unknown> {
   const { peer, listen, name, migrationListen, insecureMigration, state, tokenFile, logLevel, logFormat } = flags;
+  const { keepVisits, fleetKeyFile } = flags;
   const peers = peer?.map((text) => {
     const at = text.indexOf('=');
     return at === -1 ? [text, ''] : [text.slice(0, at), text.slice(at + 1)];
   });
-  const settings = { listen, name, migrationListen, insecureMigration, state, tokenFile, logLevel, logFormat };
+  const settings = {
+    ...{ listen, name, migrationListen, insecureMigration, state, tokenFile, logLevel, logFormat },
+    ...{ keepVisits, fleetKeyFile },
+  };
   return {
     ...Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined)),
     ...(peers === undefined ? {} : { peers: Object.fromEntries(peers) as Record<string, string> }),

@@ -137,9 +137,11 @@ function pagesLine({ pages }: ReportView): string {
 
 /** What each step saved, if it saved anything. */
 function packingLines(packing: NonNullable<ReportView['packing']>): string[] {
-  const { unchangedPages, deltaPages, deltaSavedBytes, compressedFromBytes, compressedToBytes } = packing;
+  const { unchangedPages, duplicateSavedBytes, deltaPages, deltaSavedBytes } = packing;
+  const { compressedFromBytes, compressedToBytes } = packing;
   const savings = [
     unchangedPages > 0 ? `${formatSize(unchangedPages * PAGE_SIZE)} unchanged` : '',
+    duplicateSavedBytes > 0 ? `${formatSize(duplicateSavedBytes)} that was there already` : '',
     deltaPages > 0 ? `${formatSize(deltaSavedBytes)} by deltas of ${deltaPages} pages` : '',
     compressedFromBytes > 0
       ? `${formatSize(compressedFromBytes - compressedToBytes)} by compressing ${formatSize(compressedFromBytes)}`

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { GodwitError } from '../base/errors.ts';
+import { fleetKeyOf } from '../migration/fingerprint-keys.ts';
 import { type HostSettings, readConfigFile, resolveConfig } from './config.ts';
 
 let directory = '';
@@ -43,6 +44,8 @@ peers: {b: 10.0.0.2:7710}
 maxIncomingMigrations: 3
 allowedNetworkScripts: [/etc/up, /etc/down]
 keepReports: 7
+keepVisits: 2GiB
+fleetKeyFile: ${file('fleet', 'a-key-that-is-long-enough-for-a-fleet\n')}
 logLevel: debug
 logFormat: json
 tokenFile: ${file('token', 'a-token-that-is-long-enough\n')}
@@ -61,6 +64,8 @@ tokenFile: ${file('token', 'a-token-that-is-long-enough\n')}
       maxIncomingMigrations: 3,
       allowedNetworkScripts: ['/etc/up', '/etc/down'],
       keepReports: 7,
+      keepVisitsBytes: 2 * 2 ** 30,
+      fleetKey: fleetKeyOf('a-key-that-is-long-enough-for-a-fleet'),
       logLevel: 'debug',
       logFormat: 'json',
     });
@@ -77,6 +82,8 @@ tokenFile: ${file('token', 'a-token-that-is-long-enough\n')}
       maxIncomingMigrations: 8,
       allowedNetworkScripts: [],
       keepReports: 500,
+      keepVisitsBytes: 0,
+      fleetKey: null,
       logLevel: 'info',
       logFormat: 'json',
     });

@@ -9,11 +9,12 @@ import { hostname } from 'node:os';
 import { resolve } from 'node:path';
 import { parse } from 'yaml';
 import { z } from 'zod';
-import { choice, flag, integer, list, strictObject, text } from '../api/field.ts';
+import { choice, flag, integer, list, size, strictObject, text } from '../api/field.ts';
 import { parseInput } from '../api/input-error.ts';
 import { isLoopback, type ListenAddress, parseHostPort, parseListenAddress } from '../api/listen.ts';
 import { NameSchema } from '../api/vm-schema.ts';
 import { GodwitError } from '../base/errors.ts';
+import { fleetKeyOf } from '../migration/fingerprint-keys.ts';
 
 const ADDRESS_FIX = 'give HOST:PORT such as 127.0.0.1:7700, or unix:/path';
 const SCRIPT_FIX = 'give the absolute path of a program on this host';
@@ -61,6 +62,17 @@ export const HostConfigSchema = strictObject({
   keepReports: integer(1, 100_000, 'give a whole number from 1 to 100000')
     .optional()
     .describe('How many migration reports are kept. Default: 500.'),
+  keepVisits: size(0, 2 ** 50, 1, 'give a size from 0 (none) to 1PiB, such as 2GiB')
+    .optional()
+    .describe(
+      'How much of the memory of VMs that have left is kept on disk, so that they come back in fewer bytes. Default: 0, none.',
+    ),
+  fleetKeyFile: text('give the path of a file that holds a key')
+    .optional()
+    .describe(
+      'File with a secret that the hosts of one fleet have in common; with it, contents of one VM spare another ' +
+        'one being sent. Default: none.',
+    ),
   logLevel: choice(['trace', 'debug', 'info', 'warn', 'error', 'silent']).optional().describe('Default: info.'),
   logFormat: choice(['pretty', 'json']).optional().describe('Default: pretty in a terminal, else json.'),
 }).meta({ id: 'HostConfig', description: 'Configuration of `godwit host`.' });
@@ -77,6 +89,9 @@ export interface HostConfig {
   readonly maxIncomingMigrations: number;
   readonly allowedNetworkScripts: readonly string[];
   readonly keepReports: number;
+  readonly keepVisitsBytes: number;
+  /** Hexadecimal. */
+  readonly fleetKey: string | null;
   readonly logLevel: string;
   readonly logFormat: 'pretty' | 'json';
 }
@@ -125,6 +140,8 @@ export function resolveConfig(settings: HostSettings, environment: { token?: str
     maxIncomingMigrations: settings.maxIncomingMigrations ?? DEFAULT_MAX_INCOMING,
     allowedNetworkScripts: settings.allowedNetworkScripts ?? [],
     keepReports: settings.keepReports ?? 500,
+    keepVisitsBytes: settings.keepVisits ?? 0,
+    fleetKey: settings.fleetKeyFile === undefined ? null : readFleetKey(settings.fleetKeyFile),
     logLevel: settings.logLevel ?? 'info',
     logFormat: settings.logFormat ?? (environment.terminal ? 'pretty' : 'json'),
   };
@@ -148,6 +165,12 @@ function readToken(path: string): string {
     path,
     'put a token of at least 16 characters into the file, such as `openssl rand -hex 32`',
   );
+}
+
+function readFleetKey(path: string): string {
+  const key = readText(path).trim();
+  if (key.length >= 32) return fleetKeyOf(key);
+  throw invalid('fleetKeyFile', path, 'put at least 32 characters into the file, such as `openssl rand -hex 32`');
 }
 
 function readText(path: string): string {

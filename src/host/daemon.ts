@@ -6,6 +6,7 @@
  */
 import { accessSync, constants, mkdirSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
+import { join } from 'node:path';
 import { EventHub } from '../api/event-hub.ts';
 import type { HostView } from '../api/host-schema.ts';
 import { type ApiListener, formatHostPort, isLoopback, openApiListener } from '../api/listen.ts';
@@ -13,8 +14,10 @@ import { buildApiServer } from '../api/server.ts';
 import type { VmState } from '../api/vm-schema.ts';
 import { SYSTEM_CLOCK } from '../base/clock.ts';
 import { explain, GodwitError } from '../base/errors.ts';
+import { ContentScanner, type ScannerOrder } from '../migration/content-scanner.ts';
 import type { MigrationListener } from '../migration/handle.ts';
 import { removeLeftSaveDirectories } from '../migration/save-directory.ts';
+import { VisitStore } from '../migration/visit-store.ts';
 import type { HostConfig } from './config.ts';
 import type { Engine } from './engine-port.ts';
 import { DaemonService } from './host-service.ts';
@@ -47,7 +50,10 @@ export async function startDaemon(
   await using starting = new AsyncDisposableStack();
   prepareStateDirectory(config.stateDirectory);
   starting.use(lockStateDirectory(config.stateDirectory));
-  tidyUp(log);
+  const visitPolicy = { directory: join(config.stateDirectory, 'visits'), budgetBytes: config.keepVisitsBytes };
+  const visits = new VisitStore(visitPolicy);
+  const liveDirectory = join(config.stateDirectory, 'contents');
+  tidyUp(visits, log);
 
   const startedAtMs = Date.now();
   const events = new EventHub(SYSTEM_CLOCK);
@@ -71,6 +77,7 @@ export async function startDaemon(
     peers: config.peers,
     maxIncomingMigrations: config.maxIncomingMigrations,
     allowedNetworkScripts: config.allowedNetworkScripts,
+    contents: { visits: visitPolicy, liveDirectory, fleetKey: config.fleetKey },
     engine,
     registry,
     promises,
@@ -82,6 +89,11 @@ export async function startDaemon(
 
   registry.restore();
   await registry.attachAll(await migrations.recover());
+  if (config.fleetKey !== null) {
+    const input = { directory: liveDirectory, key: config.fleetKey };
+    const warn = (reason: string): void => log.warn({ reason }, 'cannot look through the memory of a VM');
+    starting.use(new ContentScanner(input, () => scannedVms(registry), warn));
+  }
   const port = await openMigrationPort(engine, config, migrations);
   starting.defer(() => port.close());
   const migration = formatHostPort(config.migration.host, port.port);
@@ -90,6 +102,7 @@ export async function startDaemon(
   const service = new DaemonService({
     events,
     registry,
+    visits,
     migrations,
     metrics,
     host: (): HostView => ({
@@ -145,8 +158,9 @@ function prepareStateDirectory(path: string): void {
 }
 
 /** After daemons that were killed. What cannot be removed does no harm. */
-function tidyUp(log: Logger): void {
+function tidyUp(visits: VisitStore, log: Logger): void {
   try {
+    visits.tidy();
     for (const path of removeLeftSaveDirectories()) log.info({ path }, 'removed what a dead daemon had left');
   } catch (error) {
     log.warn({ reason: explain(error) }, 'cannot remove what dead daemons have left');
@@ -173,4 +187,13 @@ function countStates(registry: VmRegistry): Partial<Record<VmState, number>> {
   const counts: Partial<Record<VmState, number>> = {};
   for (const vm of registry.list()) counts[vm.state] = (counts[vm.state] ?? 0) + 1;
   return counts;
+}
+
+function scannedVms(registry: VmRegistry): ScannerOrder['vms'] {
+  return registry.list().flatMap(({ name, migration }) => {
+    const vm = registry.find(name);
+    if (!vm || vm.hasEnded) return [];
+    const { pid, startTicks } = vm.record;
+    return [{ pid, startTicks, isMoving: migration !== null }];
+  });
 }

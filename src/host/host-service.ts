@@ -8,6 +8,7 @@ import type { ConsoleOptions, HostService } from '../api/service.ts';
 import type { AdoptBody, VmSpecBody, VmView } from '../api/vm-schema.ts';
 import { GodwitError } from '../base/errors.ts';
 import type { CheckResult } from '../migration/handle.ts';
+import type { VisitStore } from '../migration/visit-store.ts';
 import { readConsole } from './console.ts';
 import type { HostMetrics } from './metrics.ts';
 import type { Migrations } from './migrations.ts';
@@ -17,6 +18,7 @@ import type { VmRegistry } from './vm-registry.ts';
 export interface DaemonServiceOptions {
   readonly events: EventHub;
   readonly registry: VmRegistry;
+  readonly visits: VisitStore;
   readonly migrations: Migrations;
   readonly metrics: HostMetrics;
   host(): HostView;
@@ -60,7 +62,11 @@ export class DaemonService implements HostService {
     return this.#act(name, (vm) => vm.kill());
   }
   async removeVm(name: string): Promise<void> {
-    this.#options.registry.remove(name);
+    const { registry, visits } = this.#options;
+    const { uuid } = registry.get(name).record;
+    registry.remove(name);
+    // Nor is what it left here at an earlier time of use.
+    visits.remove(uuid);
   }
 
   readConsole(name: string, options: ConsoleOptions): AsyncIterable<Uint8Array> {

@@ -7,6 +7,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Admission, IncomingPolicy, MigrationHandle } from '../migration/handle.ts';
+import type { ContentPolicy } from '../migration/held-contents.ts';
 import { vmPaths } from '../migration/vm-record.ts';
 import type { IncomingPromises } from './incoming-promises.ts';
 import { lackOfRoom } from './memory-room.ts';
@@ -20,6 +21,7 @@ export interface IncomingHost {
   /** How many migrations may come here at once. */
   readonly maxIncomingMigrations: number;
   readonly allowedNetworkScripts: readonly string[];
+  readonly contents: ContentPolicy;
 }
 
 export interface MigrationsHere {
@@ -32,7 +34,7 @@ export interface MigrationsHere {
 type Offer = Parameters<IncomingPolicy['admit']>[0];
 
 export function createPolicy(host: IncomingHost, migrations: MigrationsHere): IncomingPolicy {
-  const { hostName, stateDirectory, registry, promises, allowedNetworkScripts } = host;
+  const { hostName, stateDirectory, registry, promises, allowedNetworkScripts, contents } = host;
   // A peer chooses the id: one that is known must not get a second journal or replace a migration that runs.
   const isKnown = (id: string) =>
     promises.has(id) || migrations.isRunning(id) || existsSync(join(stateDirectory, 'migrations', id));
@@ -40,6 +42,7 @@ export function createPolicy(host: IncomingHost, migrations: MigrationsHere): In
     hostName,
     stateDirectory,
     allowedNetworkScripts,
+    contents,
     admit: (offer): Admission => {
       if (isKnown(offer.migrationId)) {
         const isHere = migrations.isRunning(offer.migrationId) && registry.find(offer.vm) !== undefined;

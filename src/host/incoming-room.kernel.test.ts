@@ -6,6 +6,7 @@ import { refusedWith, settleEvents, startTrialDaemon, type TrialDaemon } from '.
 import { FakeClock } from '../base/clock.ts';
 import { GodwitError } from '../base/errors.ts';
 import type { IncomingPolicy } from '../migration/handle.ts';
+import { NO_CONTENTS } from '../migration/held-contents.ts';
 import { createPolicy } from './incoming-policy.ts';
 import { BEGINS_WITHIN_MS, IncomingPromises } from './incoming-promises.ts';
 import { openLogger } from './logger.ts';
@@ -124,7 +125,7 @@ test('of a migration that was admitted and never began nothing is left: neither 
   const absenceOf = (name: string) => new GodwitError('GW_NOT_FOUND', { kind: 'VM', name });
   const registry = new VmRegistry({ ...place, log, changed: () => undefined, removed: () => undefined, absenceOf });
   const policy = createPolicy(
-    { ...place, registry, maxIncomingMigrations: 8, allowedNetworkScripts: [] },
+    { ...place, registry, maxIncomingMigrations: 8, allowedNetworkScripts: [], contents: NO_CONTENTS },
     { isRunning: () => false, track: () => undefined },
   );
   const memoryBytes = largeBytes();

@@ -54,7 +54,7 @@ export class Migrations {
   }
 
   async start(name: string, body: MigrateBody): Promise<MigrationView> {
-    const { engine, registry, peers, hostName, stateDirectory } = this.#options;
+    const { engine, registry, peers, hostName, stateDirectory, contents } = this.#options;
     await this.#arrivalOf(name);
     const vm = registry.get(name);
     const to = resolvePeer(peers, body.to);
@@ -62,7 +62,7 @@ export class Migrations {
     vm.takeLease(id, 'migration');
     try {
       const options = mergeOptions(body);
-      return this.track(engine.startOutgoing({ id, vm: vm.record, to, options, hostName, stateDirectory }));
+      return this.track(engine.startOutgoing({ id, vm: vm.record, to, options, hostName, stateDirectory, contents }));
     } catch (error) {
       void vm.endLease();
       throw error;

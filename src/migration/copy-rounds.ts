@@ -34,7 +34,7 @@ import {
 } from './dirty-estimate.ts';
 import { isLastMoment } from './finish-by.ts';
 import { forced, type Interruption } from './interruption.ts';
-import type { PageSender } from './page-sender.ts';
+import type { PageSender, SendCounts } from './page-sender.ts';
 import type { RoundReport } from './report.ts';
 import type { MigrationOptions } from './request.ts';
 import { MAX_SKIPPED_PART } from './round-model.ts';
@@ -59,8 +59,8 @@ export interface CopyRoundsPort {
   readonly canPostCopy: boolean;
   readonly startedMs: number;
   readonly wasRunning: boolean;
-  /** Resolves when the destination has everything of this round. */
-  endRound(round: number): Promise<void>;
+  /** Resolves when the destination has everything of this round, with the pages that were named and it does not hold. */
+  endRound(round: number): Promise<readonly PageRun[]>;
   /** Slows the vCPUs by so many percent. */
   slow(percent: number): void;
   /** Of the connection that the pages go over. */
@@ -97,6 +97,7 @@ export async function copyRounds(port: CopyRoundsPort, clock: Clock = SYSTEM_CLO
   const rounds: MeasuredRound[] = [];
   const heat = new PageHeat(guest.layout.pageCount);
   let linkBytesPerSecond = 0;
+  let hasSeenLink = false;
   // In the last round.
   let writtenPages = 0;
   let isLate = false;
@@ -165,8 +166,9 @@ export async function copyRounds(port: CopyRoundsPort, clock: Clock = SYSTEM_CLO
     const leftOut = new RunBuilder();
     watch.begin(number, pagesAhead, guest.throttlePercent);
     let maySkipPages = Math.floor(pagesAhead * MAX_SKIPPED_PART);
-    const counts = await sender.send(runs, {
+    const sent = await sender.send(runs, {
       signal,
+      mayName: true,
       enough: () => port.interruption() !== null || mustSwitch(facts),
       skip: (batch) => {
         const skipped = chooseSkipped(batch);
@@ -176,12 +178,16 @@ export async function copyRounds(port: CopyRoundsPort, clock: Clock = SYSTEM_CLO
         return skipped;
       },
     });
-    await port.endRound(number);
+    const missed = await port.endRound(number);
+    const counts = missed.length === 0 ? sent : await sendMissed(number, missed, sent, facts);
     const ms = clock.nowMs() - startedMs;
-    if (counts.bytes >= MIN_RATE_SAMPLE_BYTES || linkBytesPerSecond === 0) {
+    if (counts.bytes >= MIN_RATE_SAMPLE_BYTES || !hasSeenLink) {
       const measured = ms > 0 ? (counts.bytes * 1000) / ms : 0;
       const isOfTheLink = counts.bytes >= counts.pages * PAGE_SIZE * SMALL_PART;
-      linkBytesPerSecond = isOfTheLink ? measured : Math.max(linkBytesPerSecond, measured);
+      const isEnough = isOfTheLink && counts.bytes >= MIN_RATE_SAMPLE_BYTES;
+      // Little, or pages that the destination had already, show only that the link is no slower.
+      linkBytesPerSecond = isEnough ? measured : Math.max(linkBytesPerSecond, measured);
+      hasSeenLink ||= isEnough;
     }
     // Skipped pages are written again, so they are among what is collected now; deferred ones need not be.
     const written = guest.tracker.collect();
@@ -211,6 +217,23 @@ export async function copyRounds(port: CopyRoundsPort, clock: Clock = SYSTEM_CLO
       for (const run of intersectRuns(skipped, hot)) leftOut.add(run.first, run.count);
       return skipped;
     }
+  }
+
+  /** What the destination was to hold and does not belongs to the same round. Returns the counts of all of it. */
+  async function sendMissed(
+    number: number,
+    missed: readonly PageRun[],
+    sent: SendCounts,
+    facts: RoundFacts,
+  ): Promise<SendCounts> {
+    sender.miss(missed);
+    const again = await sender.send(missed, {
+      signal,
+      enough: () => port.interruption() !== null || mustSwitch(facts),
+    });
+    await port.endRound(number);
+    const unsent = uniteRuns(sent.unsent, again.unsent, pageCount);
+    return { ...sent, bytes: sent.bytes + again.bytes, unsent };
   }
 }
 

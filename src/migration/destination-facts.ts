@@ -7,6 +7,7 @@
 import { join } from 'node:path';
 import type { Message } from '../wire/messages.ts';
 import type { VmSettlement } from './handle.ts';
+import type { ContentPolicy } from './held-contents.ts';
 import type { MigrationEvent } from './progress.ts';
 
 /** The daemon's main thread. */
@@ -22,6 +23,13 @@ export interface DestinationFacts {
   readonly allowedNetworkScripts: readonly string[];
   readonly hostName: string;
   readonly startedAt: number;
+}
+
+/** Not among the facts: a fleet's key is none of the journal's business. */
+export interface HeldInput {
+  readonly policy: ContentPolicy;
+  /** Of the protocol, that both hosts have. */
+  readonly features: readonly string[];
 }
 
 /** The list of missing pages. */

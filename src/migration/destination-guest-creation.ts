@@ -16,6 +16,7 @@ import type { QmpClient } from '../qemu/qmp.ts';
 import { findGuestRam } from '../qemu/ram.ts';
 import type { OfferedVm } from '../wire/messages.ts';
 import { DestinationGuest } from './destination-guest.ts';
+import { newVmKey, parseKey } from './fingerprint-keys.ts';
 import { chooseBinary, type DestinationPlace, deriveOffered, explainBlockers } from './fit.ts';
 import { type VmRecord, vmPaths } from './vm-record.ts';
 
@@ -84,6 +85,7 @@ export async function createDestinationGuest(options: DestinationGuestOptions): 
       adopted: false,
       createdAt: typeof vm.facts['createdAt'] === 'number' ? vm.facts['createdAt'] : Date.now(),
       arrivedFrom: options.from,
+      contentKey: parseKey(vm.facts['contentKey'])?.toString('hex') ?? newVmKey(),
     };
     const starts = regions.map((region) => region.hostAddress);
     return new DestinationGuest({

@@ -61,9 +61,18 @@ export class DestinationLink {
   }
 
   sendStillMissing(runs: readonly PageRun[]): void {
+    this.sendFrames(encodeRunList('stillMissing', runs));
+  }
+
+  /** Pages that were only named. A source that names none need not know what this is. */
+  sendMissed(runs: readonly PageRun[]): void {
+    if (runs.length > 0) this.sendFrames(encodeRunList('missedPages', runs));
+  }
+
+  sendFrames(frames: Iterable<Uint8Array>): void {
     const connection = this.#connection;
     if (!connection) return;
-    for (const frame of encodeRunList('stillMissing', runs)) connection.send(frame).catch(() => connection.destroy());
+    for (const frame of frames) connection.send(frame).catch(() => connection.destroy());
   }
 
   drop(reason: GodwitError): void {

@@ -11,8 +11,9 @@ import { type PageRun, subtractRuns } from '../base/page.ts';
 import { waitForExit } from '../linux/process.ts';
 import { digestMemory } from '../memory/digest.ts';
 import { advanceGuestClock } from '../qemu/guest-clock.ts';
+import { offerContents } from './destination-contents.ts';
 import type { DestinationEnd } from './destination-end.ts';
-import { missingFilePath } from './destination-facts.ts';
+import { type HeldInput, missingFilePath } from './destination-facts.ts';
 import type { DestinationGuest } from './destination-guest.ts';
 import { createDestinationGuest } from './destination-guest-creation.ts';
 import { discardLeftBehind, reopenDestinationGuest } from './destination-guest-reopening.ts';
@@ -31,6 +32,7 @@ const EXPECTED_REST_MS = 8;
 export class DestinationLoading {
   readonly #parts: DestinationParts;
   readonly #end: DestinationEnd;
+  readonly #held: HeldInput | undefined;
   #guest: DestinationGuest | undefined;
   /** The QEMU of an earlier process of this host, which may not answer any more. */
   #leftBehind: VmRecord | undefined;
@@ -39,9 +41,10 @@ export class DestinationLoading {
   #commitHeardAtMs = 0;
   #resumeMs = 0;
 
-  constructor(parts: DestinationParts, end: DestinationEnd) {
+  constructor(parts: DestinationParts, end: DestinationEnd, held?: HeldInput) {
     this.#parts = parts;
     this.#end = end;
+    this.#held = held;
   }
 
   get guest(): DestinationGuest | undefined {
@@ -59,6 +62,8 @@ export class DestinationLoading {
     const { facts, journal, life, events } = this.#parts;
     const { offer, hostName, peer } = facts;
     try {
+      // Looked up while QEMU starts.
+      const contents = offerContents(this.#parts, this.#held);
       const guest = await createDestinationGuest({
         vm: offer.vm,
         uuid: offer.vm.uuid ?? crypto.randomUUID(),
@@ -75,6 +80,8 @@ export class DestinationLoading {
       this.#use(guest);
       journal.append({ side: 'facts', record: guest.record });
       await guest.prepareToLoad(life.signal);
+      // Before it hears that it may begin, the source knows what it need not send.
+      await contents;
       this.#parts.patience.begin();
       events.post({ kind: 'prepared' });
     } catch (error) {

@@ -1,7 +1,7 @@
 /**
  * What arrives at the destination: pages, lists of missing pages, device state, console.
  *
- * Owns: which pages were received, the device state until it is loaded, and the pager once pages are missing.
+ * Owns: which pages were received and which could not be found here, the device state until it is loaded, and the pager once pages are missing.
  * Must hold: nothing is taken before QEMU is there; pages go to the RAM file while none are missing and through the
  * pager from the first list on; everything from the peer was checked by the decoders of wire/.
  */
@@ -9,6 +9,7 @@ import { appendFileSync } from 'node:fs';
 import { GodwitError } from '../base/errors.ts';
 import { countPages, PAGE_SIZE, type PageRun } from '../base/page.ts';
 import { PageBitmap } from '../base/page-bitmap.ts';
+import type { ContentStore } from '../memory/content-store.ts';
 import { createPageDigest, type DigestScheme, type PageDigest } from '../memory/digest.ts';
 import { PageUnpacker } from '../transfer/page-unpacker.ts';
 import type { Message } from '../wire/messages.ts';
@@ -17,6 +18,7 @@ import { decodeDigestedPages, decodePages, decodeZeroPages, type PagesPayload } 
 import { RunListCollector } from '../wire/run-list-collector.ts';
 import type { DestinationGuest } from './destination-guest.ts';
 import type { BinaryName } from './frame-router.ts';
+import { MissedPages } from './missed-pages.ts';
 import type { MissingPager } from './missing-pager.ts';
 import type { VmRecord } from './vm-record.ts';
 
@@ -46,6 +48,8 @@ export class DestinationReceiver {
   readonly #digest: PageDigest | undefined;
   #guest: ReceivingGuest | undefined;
   #received: PageBitmap | undefined;
+  #contents: Pick<ContentStore, 'fetch'> | undefined;
+  #missed: MissedPages | undefined;
   #pager: MissingPager | undefined;
   #missingList: RunListCollector | undefined;
   #stateChunks: Uint8Array[] = [];
@@ -75,6 +79,16 @@ export class DestinationReceiver {
   open(guest: ReceivingGuest): void {
     this.#guest = guest;
     this.#received = new PageBitmap(guest.memory.layout.pageCount);
+  }
+
+  /** The source may name pages that are in here. */
+  hold(contents: Pick<ContentStore, 'fetch'>): void {
+    this.#contents = contents;
+  }
+
+  /** Pages that the source has named and that could not be found, since this was asked last. */
+  takeMissed(): readonly PageRun[] {
+    return this.#missed?.take() ?? [];
   }
 
   /** After a restart: pages had arrived before. */
@@ -135,6 +149,8 @@ export class DestinationReceiver {
     if (end.missingPages !== missing || pagesMissing !== (this.#pager !== undefined)) {
       throw invalid(`it counts ${end.missingPages} missing pages, the lists have ${missing}`);
     }
+    const missed = this.#missed?.count ?? 0;
+    if (missed > 0) throw invalid(`${missed} pages were named that are not here, and not sent`);
     const state = Buffer.concat(this.#stateChunks);
     this.#stateChunks = [];
     return { state, end };
@@ -152,6 +168,7 @@ export class DestinationReceiver {
         const bytes = run.count * PAGE_SIZE;
         guest.memory.writePages(run, frame.data.subarray(at, at + bytes));
         this.#received!.addRun(run.first, run.count);
+        this.#missed?.settle(run);
         at += bytes;
       }
     }
@@ -164,7 +181,17 @@ export class DestinationReceiver {
       guest.memory.readPages({ first: page, count: 1 }, into);
       return true;
     };
-    this.#takePages(guest, this.#unpacker.unpack(frame, old));
+    const unpacked = this.#unpacker.unpack(frame, old, (fingerprint, into) => this.#fetch(fingerprint, into));
+    this.#takePages(guest, unpacked);
+    if (unpacked.missed.length === 0) return;
+    this.#missed ??= new MissedPages(this.pageCount);
+    this.#missed.add(unpacked.missed);
+  }
+
+  #fetch(fingerprint: Uint8Array, into: Uint8Array): boolean {
+    if (this.#contents && !this.#pager) return this.#contents.fetch(fingerprint, into);
+    const reason = 'it names a page by its contents where nothing is held';
+    throw new GodwitError('GW_WIRE_FRAME_INVALID', { frame: 'packedPages', reason });
   }
 
   #takeZeroPages(guest: ReceivingGuest, runs: readonly PageRun[]): void {
@@ -194,6 +221,7 @@ export class DestinationReceiver {
     for (const run of runs) {
       guest.forget(this.#received!.runs(run.first, run.first + run.count));
       this.#received!.deleteRun(run.first, run.count);
+      this.#missed?.settle(run);
     }
   }
 

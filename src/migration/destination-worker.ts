@@ -4,7 +4,7 @@
 import { asGodwitError } from '../base/errors.ts';
 import { StreamConnection } from '../transfer/stream-connection.ts';
 import { DestinationMigration } from './destination.ts';
-import type { DestinationFacts } from './destination-facts.ts';
+import type { DestinationFacts, HeldInput } from './destination-facts.ts';
 import { Journal, journalPath } from './journal.ts';
 import type { DestinationRecovery } from './journal-facts.ts';
 import { rehearse } from './rehearsal.ts';
@@ -15,14 +15,16 @@ export interface DestinationWorkerInput {
   /** Descriptor of the main connection, this thread's from now on; null after a restart. */
   readonly fd: number | null;
   readonly recovery: DestinationRecovery | null;
+  /** Where to look for what the source need not send; absent after a restart: pages have come already. */
+  readonly held?: HeldInput;
 }
 
 const unrehearsed = REHEARSAL === null ? undefined : await rehearse(REHEARSAL);
-const { facts, fd, recovery } = await takeInput<DestinationWorkerInput>();
+const { facts, fd, recovery, held } = await takeInput<DestinationWorkerInput>();
 if (unrehearsed) WORKER_PORT.emit({ kind: 'noted', level: 'warn', text: unrehearsed });
 const path = journalPath(facts.stateDirectory, facts.offer.migrationId, 'incoming');
 const journal = recovery ? Journal.reopen(path) : Journal.create(path);
-const migration = new DestinationMigration(facts, journal, WORKER_PORT);
+const migration = new DestinationMigration(facts, journal, WORKER_PORT, held);
 const stopObeying = obeyOrders({
   command: (command) => migration.command(command),
   connection(purpose, joinedFd, peer) {

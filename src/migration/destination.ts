@@ -9,7 +9,7 @@ import type { Connection } from '../transfer/connection.ts';
 import { encodeControl } from '../wire/message-codec.ts';
 import type { ControlMessage } from '../wire/messages.ts';
 import { DestinationEnd } from './destination-end.ts';
-import type { DestinationFacts, DestinationPort } from './destination-facts.ts';
+import type { DestinationFacts, DestinationPort, HeldInput } from './destination-facts.ts';
 import { DestinationLoading } from './destination-loading.ts';
 import { assembleDestination, type DestinationParts } from './destination-parts.ts';
 import { hearSource, sayToSource } from './destination-words.ts';
@@ -36,7 +36,7 @@ export class DestinationMigration {
   #failing = false;
   #released = false;
 
-  constructor(facts: DestinationFacts, journal: Journal, port: DestinationPort) {
+  constructor(facts: DestinationFacts, journal: Journal, port: DestinationPort, held?: HeldInput) {
     this.#wasRunning = facts.offer.vm.wasRunning;
     this.#parts = assembleDestination(facts, journal, port, {
       phase: () => this.#state.phase,
@@ -45,7 +45,7 @@ export class DestinationMigration {
       openPager: () => this.#loading.openPager(),
     });
     this.#end = new DestinationEnd(this.#parts);
-    this.#loading = new DestinationLoading(this.#parts, this.#end);
+    this.#loading = new DestinationLoading(this.#parts, this.#end, held);
   }
 
   async run(connection: Connection): Promise<void> {
@@ -229,6 +229,7 @@ export class DestinationMigration {
   async #acknowledge(round: number): Promise<void> {
     const { link, receiver, report } = this.#parts;
     await receiver.pager?.rehearsed;
+    link.sendMissed(receiver.takeMissed());
     link.send({ kind: 'roundAck', round });
     report.tellSometimes();
   }

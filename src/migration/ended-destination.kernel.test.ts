@@ -10,6 +10,7 @@ import type { DestinationFacts } from './destination-facts.ts';
 import { listenForMigrations, recoverMigrations } from './engine.ts';
 import type { MigrationListener } from './handle.ts';
 import type { DestinationRecord } from './handover.ts';
+import { NO_CONTENTS } from './held-contents.ts';
 import { Journal, journalPath } from './journal.ts';
 import { type OpenedConnection, openConnection, takeAnswer } from './opening.ts';
 import { rememberJournal } from './sessions.ts';
@@ -89,6 +90,7 @@ describe('a source that comes back after the migration has ended here', () => {
         hostName: 'b',
         stateDirectory: directory.path,
         allowedNetworkScripts: [],
+        contents: NO_CONTENTS,
         admit: () => ({ kind: 'refused', reason: 'a test' }),
         onIncoming: () => undefined,
       },

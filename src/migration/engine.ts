@@ -9,6 +9,7 @@ import { availableDigestSchemes } from '../memory/digest.ts';
 import { toWireError } from '../wire/message-fields.ts';
 import type { Message } from '../wire/messages.ts';
 import { EndedDestinations } from './ended-destination.ts';
+import { fleetFeature } from './fingerprint-keys.ts';
 import { explainBlockers, findFit, memoryOf, placeOf } from './fit.ts';
 import type { IncomingPolicy, MigrationHandle, MigrationListener, OutgoingInput } from './handle.ts';
 import { listen, type Screening } from './listener.ts';
@@ -32,6 +33,7 @@ export async function listenForMigrations(options: {
   readonly policy: IncomingPolicy;
 }): Promise<MigrationListener> {
   const { policy } = options;
+  const { contents } = policy;
   const ended = new EndedDestinations(policy.hostName);
   rehearseIn(policy.stateDirectory);
   const listener = await listen({
@@ -39,10 +41,11 @@ export async function listenForMigrations(options: {
     port: options.port,
     hostName: policy.hostName,
     screen: (offer, peer) => screen(policy, offer, peer),
-    onOffer(offer, fd, peer) {
+    features: contents.fleetKey === null ? [] : [fleetFeature(contents.fleetKey)],
+    onOffer(offer, fd, peer, features) {
       const { hostName, stateDirectory, allowedNetworkScripts } = policy;
       const facts = { offer, peer, stateDirectory, allowedNetworkScripts, hostName, startedAt: Date.now() };
-      policy.onIncoming(startDestinationThread({ facts, fd, recovery: null }));
+      policy.onIncoming(startDestinationThread({ facts, fd, recovery: null, held: { policy: contents, features } }));
     },
     onJoin(join, takeFd, peer) {
       const { sessionKey, purpose } = join;

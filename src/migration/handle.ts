@@ -5,6 +5,7 @@
  * `busy`; the daemon gives it up before `startOutgoing` and takes it again at `vmSettled`.
  */
 import type { JsonValue } from '../base/errors.ts';
+import type { ContentPolicy } from './held-contents.ts';
 import type { MigrationCommand, MigrationEvent } from './progress.ts';
 import type { MigrationReport } from './report.ts';
 import type { MigrationOptions } from './request.ts';
@@ -52,6 +53,7 @@ export interface OutgoingInput {
   readonly options: MigrationOptions;
   readonly hostName: string;
   readonly stateDirectory: string;
+  readonly contents: ContentPolicy;
 }
 
 /** What the daemon answers when a peer offers a VM. */
@@ -67,6 +69,7 @@ export interface IncomingPolicy {
   readonly stateDirectory: string;
   /** Absolute paths of the programs that a VM's network interfaces may name. */
   readonly allowedNetworkScripts: readonly string[];
+  readonly contents: ContentPolicy;
   /**
    * Called before anything is created; also for a mere check. Once admitted the name and the room are this migration's,
    * if it begins at once.

@@ -37,8 +37,10 @@ export interface ListenOptions {
   readonly host: string;
   readonly port: number;
   readonly hostName: string;
-  /** Answers for the connection from now on. The descriptor is the callee's. */
-  onOffer(offer: Message<'offer'>, fd: number, peer: string): void;
+  /** Beyond those of every host of this build. */
+  readonly features: readonly string[];
+  /** Answers for the connection from now on. The descriptor is the callee's. @param features - that both hosts have */
+  onOffer(offer: Message<'offer'>, fd: number, peer: string, features: readonly string[]): void;
   /** Whether the offer goes on to `onOffer`. Never rejects. */
   screen(offer: Message<'offer'>, peer: string): Promise<Screening>;
   onJoin(join: Message<'join'>, fd: () => number, peer: string): JoinAnswer;
@@ -80,6 +82,7 @@ class Opening {
   readonly #peer: string;
   readonly #done: () => void;
   #greeted = false;
+  #features: readonly string[] = [];
   #screening = false;
   #over = false;
   #timer: NodeJS.Timeout | undefined;
@@ -124,7 +127,7 @@ class Opening {
 
   #step(message: ControlMessage): void {
     if (!this.#greeted) {
-      const local = localPeer(this.#options.hostName, SOFTWARE, FEATURES);
+      const local = localPeer(this.#options.hostName, SOFTWARE, [...FEATURES, ...this.#options.features]);
       const step = stepListener(local, message, SYSTEM_CLOCK.wallMs());
       this.#socket.write(PREFACE);
       if (step.kind === 'refused') {
@@ -132,6 +135,7 @@ class Opening {
         return;
       }
       this.#greeted = true;
+      this.#features = step.agreement.features;
       this.#socket.write(encodeControl(step.send));
       return;
     }
@@ -165,7 +169,7 @@ class Opening {
     this.#screening = false;
     if (this.#over) return;
     if (screening.kind === 'answer') this.#answerAndClose(screening.message);
-    else if (screening.kind === 'goesOn') this.#options.onOffer(offer, this.#handOver(), this.#peer);
+    else if (screening.kind === 'goesOn') this.#options.onOffer(offer, this.#handOver(), this.#peer, this.#features);
     else {
       this.#startTimer();
       this.#socket.write(encodeControl(screening.message));

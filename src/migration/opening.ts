@@ -6,6 +6,7 @@
  */
 import { SYSTEM_CLOCK } from '../base/clock.ts';
 import { GodwitError } from '../base/errors.ts';
+import type { PackingStep } from '../base/packing-step.ts';
 import { availableCodecs } from '../linux/compression.ts';
 import { Mailbox } from '../transfer/mailbox.ts';
 import { StreamConnection } from '../transfer/stream-connection.ts';
@@ -14,16 +15,26 @@ import { frameName } from '../wire/frame-types.ts';
 import { type Agreement, hello, localPeer, stepDialer } from '../wire/handshake.ts';
 import { decodeControl, encodeControl, isControl } from '../wire/message-codec.ts';
 import type { ControlMessage } from '../wire/messages.ts';
+import { fleetFeature } from './fingerprint-keys.ts';
+import { DUPLICATES_FEATURE } from './held-contents.ts';
 
 export const PACK_FEATURE = 'pack';
 export const LZ4_FEATURE = 'pack-lz4';
 /** What this build can do beyond version 1; both sides must say it. */
 export const FEATURES: readonly string[] = [
   'digest',
+  DUPLICATES_FEATURE,
   PACK_FEATURE,
   ...(availableCodecs().includes('lz4') ? [LZ4_FEATURE] : []),
   'post-copy',
 ];
+
+/** Those of a migration from here. @param without - steps that are left out: what only one of them needs is not offered */
+export function featuresOf(without: readonly PackingStep[], fleetKey: string | null): readonly string[] {
+  if (without.includes('duplicates')) return FEATURES.filter((feature) => feature !== DUPLICATES_FEATURE);
+  return fleetKey === null ? FEATURES : [...FEATURES, fleetFeature(fleetKey)];
+}
+
 export const SOFTWARE = 'godwit/0.1.0';
 
 const DIAL_TIMEOUT_MS = 5000;
@@ -51,6 +62,7 @@ export async function openConnection(
   address: string,
   hostName: string,
   signal: AbortSignal,
+  features: readonly string[] = FEATURES,
 ): Promise<OpenedConnection> {
   const connection = await StreamConnection.dial(parseAddress(address, 'to'), DIAL_TIMEOUT_MS, signal);
   try {
@@ -62,7 +74,7 @@ export async function openConnection(
       }
       inbox.post(decodeControl(frame.type, frame.payload));
     });
-    const local = localPeer(hostName, SOFTWARE, FEATURES);
+    const local = localPeer(hostName, SOFTWARE, features);
     await connection.send(PREFACE, encodeControl(hello(local)));
     const step = stepDialer(local, await takeAnswer(inbox, address));
     if (step.kind === 'failed') throw step.error;

@@ -57,6 +57,8 @@ export interface SendOptions {
   readonly enough?: () => boolean;
   /** The destination has nothing of these pages and waits for them: it must hear of zero pages, too. */
   readonly awaited?: boolean;
+  /** The destination tells afterwards which of the pages that are only named it does not hold. */
+  readonly mayName?: boolean;
   /** Sends a digest with every page, for who installs it to compare. */
   readonly digest?: PageDigest | undefined;
 }
@@ -112,7 +114,7 @@ export class PageSender {
       const wanted = skipped.length === 0 ? batch : subtractRuns(batch, skipped);
       if (skipped.length > 0) counts.skippedPages += countPages(batch) - countPages(wanted);
       if (wanted.length === 0) continue;
-      const choice = this.#packing?.choose(countPages(wanted), options.awaited === true);
+      const choice = this.#packing?.choose(countPages(wanted), options.awaited === true, options.mayName);
       const isDirect =
         choice === undefined && this.#maySendDirectly(options) && !mayHoldZeroPages(this.#memory, wanted);
       const buffer = await this.#pool.lend();
@@ -137,6 +139,11 @@ export class PageSender {
     await Promise.all(pending);
     if (failure) throw failure;
     return { ...counts, unsent: unsent.finish() };
+  }
+
+  /** The destination does not hold these pages, which were only named: they are to be sent again. */
+  miss(runs: readonly PageRun[]): void {
+    this.#packing?.miss(runs);
   }
 
   async #sendBatch(

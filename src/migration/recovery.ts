@@ -6,6 +6,7 @@
  * its migration, be it open or ended; of several migrations of one VM at most one has it.
  */
 import type { MigrationHandle } from './handle.ts';
+import { NO_CONTENTS } from './held-contents.ts';
 import { findJournals, readJournal } from './journal.ts';
 import { destinationFacts, destinationRecovery, type SourceRecovery, sourceRecovery, stayOf } from './journal-facts.ts';
 import { rememberJournal } from './sessions.ts';
@@ -36,5 +37,15 @@ export async function recoverMigrations(options: {
 
 function resumeSource(stateDirectory: string, recovery: SourceRecovery): MigrationHandle {
   const { id, vm, to, options, hostName, startedAt } = recovery.facts;
-  return startSourceThread({ id, vm, to, options, hostName, startedAt, stateDirectory, recovery });
+  return startSourceThread({
+    id,
+    vm,
+    to,
+    options,
+    hostName,
+    startedAt,
+    stateDirectory,
+    contents: NO_CONTENTS,
+    recovery,
+  });
 }

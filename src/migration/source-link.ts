@@ -10,9 +10,11 @@ import { asGodwitError, GodwitError } from '../base/errors.ts';
 import type { PageRun } from '../base/page.ts';
 import type { StreamConnection } from '../transfer/stream-connection.ts';
 import { encodeRunList } from '../wire/encoder.ts';
+import { type HeldFilter, HeldFilterCollector } from '../wire/held-filter.ts';
 import type { ControlMessage } from '../wire/messages.ts';
 import { RunListCollector } from '../wire/run-list-collector.ts';
-import { routeFrames, sendControl } from './frame-router.ts';
+import { type BinaryName, routeFrames, sendControl } from './frame-router.ts';
+import { DUPLICATES_FEATURE } from './held-contents.ts';
 import { type ClockComparison, compareClocks, type OpenedConnection, openConnection, takeAnswer } from './opening.ts';
 import { encodeJoin } from './source-offer.ts';
 
@@ -26,6 +28,8 @@ export interface SourceLinkPort {
   onMessage(message: ControlMessage): void;
   /** The destination's list of what it misses, after it came back. */
   onStillMissing(runs: readonly PageRun[]): void;
+  /** What the destination holds already. @throws GW_WIRE_FRAME_INVALID */
+  onHeld(held: HeldFilter): void;
   onLost(reason: GodwitError): void;
   note(text: string): void;
 }
@@ -43,7 +47,9 @@ export class SourceLink {
   #stillMissing: RunListCollector | undefined;
   /** What the destination said of the migration when it was dialled last. */
   #isUnknown = false;
-  #roundWaiter: { round: number; resolve: () => void } | undefined;
+  #heldFilter: HeldFilterCollector | undefined;
+  #missedPages: RunListCollector | undefined;
+  #roundWaiter: { round: number; resolve: (missed: readonly PageRun[]) => void } | undefined;
 
   constructor(port: SourceLinkPort) {
     this.#port = port;
@@ -74,18 +80,10 @@ export class SourceLink {
     this.#opened = opened;
     this.#connection = connection;
     this.#stillMissing = undefined;
+    this.#missedPages = undefined;
     routeFrames(connection, {
       control: (message) => this.#take(message, opened),
-      binary: (name, payload) => {
-        if (name !== 'stillMissing') {
-          throw new GodwitError('GW_WIRE_FRAME_INVALID', { frame: name, reason: 'a destination sends none here' });
-        }
-        this.#stillMissing ??= new RunListCollector('stillMissing', this.#port.pageCount);
-        if (!this.#stillMissing.add(payload)) return;
-        const { runs } = this.#stillMissing;
-        this.#stillMissing = undefined;
-        this.#port.onStillMissing(runs);
-      },
+      binary: (name, payload) => this.#takeBinary(name, payload),
     });
     connection.closed
       .then((reason) => {
@@ -111,9 +109,9 @@ export class SourceLink {
     return compareClocks(this.#opened!, this.#port.to);
   }
 
-  /** Resolves when the destination has put everything sent so far in its place. */
-  endRound(round: number, signal: AbortSignal): Promise<void> {
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
+  /** Resolves when the destination has put everything sent so far in its place, with what it was to hold and does not. */
+  endRound(round: number, signal: AbortSignal): Promise<readonly PageRun[]> {
+    const { promise, resolve, reject } = Promise.withResolvers<readonly PageRun[]>();
     const aborted = () => reject(signal.reason);
     if (signal.aborted) aborted();
     signal.addEventListener('abort', aborted, { once: true });
@@ -186,7 +184,41 @@ export class SourceLink {
   #take(message: ControlMessage, opened: OpenedConnection): void {
     if (message.kind === 'pong' || message.kind === 'joined') opened.inbox.post(message);
     else if (message.kind === 'roundAck') {
-      if (this.#roundWaiter?.round === message.round) this.#roundWaiter.resolve();
+      const { runs: missed = [], complete = true } = this.#missedPages ?? {};
+      this.#missedPages = undefined;
+      if (!complete) {
+        const reason = 'the list of missed pages before it has no end';
+        throw new GodwitError('GW_WIRE_FRAME_INVALID', { frame: 'roundAck', reason });
+      }
+      if (this.#roundWaiter?.round === message.round) this.#roundWaiter.resolve(missed);
     } else this.#port.onMessage(message);
+  }
+
+  #takeBinary(name: BinaryName, payload: Uint8Array): void {
+    const { pageCount } = this.#port;
+    const isAgreed = name === 'stillMissing' || this.has(DUPLICATES_FEATURE);
+    if (!isAgreed) throw new GodwitError('GW_WIRE_FRAME_INVALID', { frame: name, reason: 'it was not agreed on' });
+    switch (name) {
+      case 'stillMissing': {
+        this.#stillMissing ??= new RunListCollector('stillMissing', pageCount);
+        if (!this.#stillMissing.add(payload)) return;
+        const { runs } = this.#stillMissing;
+        this.#stillMissing = undefined;
+        this.#port.onStillMissing(runs);
+        return;
+      }
+      case 'missedPages':
+        this.#missedPages ??= new RunListCollector('missedPages', pageCount);
+        this.#missedPages.add(payload);
+        return;
+      case 'heldFilter': {
+        this.#heldFilter ??= new HeldFilterCollector();
+        const held = this.#heldFilter.add(payload);
+        if (held) this.#port.onHeld(held);
+        return;
+      }
+      default:
+        throw new GodwitError('GW_WIRE_FRAME_INVALID', { frame: name, reason: 'a destination sends none here' });
+    }
   }
 }

@@ -55,6 +55,8 @@ export function makeOffer(facts: OfferFacts, guest: SourceGuest): Message<'offer
       facts: {
         vcpus: vm.vcpus,
         createdAt: vm.createdAt,
+        // A mere question needs no secret.
+        ...(facts.checkOnly || vm.contentKey === undefined ? {} : { contentKey: vm.contentKey }),
       },
     },
   };

@@ -6,6 +6,7 @@
  */
 import { availableParallelism } from 'node:os';
 import { SYSTEM_CLOCK } from '../base/clock.ts';
+import { GodwitError } from '../base/errors.ts';
 import { PACKING_STEPS, type PackingStep } from '../base/packing-step.ts';
 import { availableCodecs } from '../linux/compression.ts';
 import { readIdleMs } from '../linux/idle-time.ts';
@@ -16,6 +17,8 @@ import { PackThreads } from '../transfer/pack-threads.ts';
 import { NOTHING_PACKED, Packing, type PackingCounts } from '../transfer/packing.ts';
 import { createSentLines } from '../transfer/sent-lines.ts';
 import { SpareCpus } from '../transfer/spare-cpus.ts';
+import type { FingerprintScope, HeldFilter } from '../wire/held-filter.ts';
+import { parseKey } from './fingerprint-keys.ts';
 import { LZ4_FEATURE, PACK_FEATURE } from './opening.ts';
 
 const MAX_THREADS = 4;
@@ -33,6 +36,8 @@ export interface SourcePackingPort {
   readonly ramBytes: number;
   readonly without: readonly PackingStep[];
   readonly pacer: Pacer;
+  /** Keys of fingerprints, in hexadecimal; null: there is none. */
+  readonly keys: Readonly<Record<FingerprintScope, string | null>>;
   /** Whether both hosts know a feature of the protocol. */
   has(feature: string): boolean;
 }
@@ -58,6 +63,13 @@ export class SourcePacking implements Disposable {
       threads + WAITING_SLOTS,
       remembers ? createSentLines(port.pageCount, budget) : null,
     );
+  }
+
+  /** What the destination holds need not be sent. @throws GW_WIRE_FRAME_INVALID */
+  learn({ scope, filter }: HeldFilter): void {
+    const key = parseKey(this.#port.keys[scope]);
+    if (!key) throw new GodwitError('GW_WIRE_FRAME_INVALID', { frame: 'heldFilter', reason: 'its key is not here' });
+    this.#threads?.learn({ filter, key });
   }
 
   /**

@@ -34,6 +34,8 @@ export interface SourceHooks {
   emit(event: MigrationEvent): void;
   readonly entrust: Entrust;
   phase(): SourcePhase;
+  /** In hexadecimal; not among the facts, which are written down. */
+  readonly fleetKey: string | null;
   /** As tuned by now. */
   options(): MigrationOptions;
   /** Of all connections of the migration. */
@@ -84,6 +86,7 @@ export function assembleSource(facts: SourceFacts, guest: SourceGuest, hooks: So
     life: life.signal,
     onMessage: hooks.onMessage,
     onStillMissing: hooks.onStillMissing,
+    onHeld: (held) => packing.learn(held),
     onLost: hooks.onLost,
     note,
   });
@@ -113,11 +116,12 @@ export function assembleSource(facts: SourceFacts, guest: SourceGuest, hooks: So
     elapsedMs: () => SYSTEM_CLOCK.nowMs() - startedMs,
   });
   const pacer = new Pacer(options.bandwidthBytesPerSecond);
-  const packing = new SourcePacking({
+  const packing: SourcePacking = new SourcePacking({
     pageCount: guest.layout.pageCount,
     ramBytes: guest.layout.bytes,
     without: options.without,
     pacer,
+    keys: { vm: facts.vm.contentKey ?? null, fleet: hooks.fleetKey },
     has: (feature) => link.has(feature),
   });
   life.signal.addEventListener('abort', () => packing[Symbol.dispose]());

@@ -7,13 +7,15 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { asGodwitError, GodwitError } from '../base/errors.ts';
 import { isAlive } from '../linux/process.ts';
+import { PageFingerprint } from '../memory/page-fingerprint.ts';
 import { applyDirectIo } from './direct-io.ts';
 import { emptyReport } from './empty-report.ts';
+import { newVmKey, parseKey } from './fingerprint-keys.ts';
 import type { OutgoingInput } from './handle.ts';
 import { Journal, journalPath } from './journal.ts';
 import { isTakenBack, type SourceRecovery } from './journal-facts.ts';
 import { linksPathIn } from './known-links-file.ts';
-import { openConnection } from './opening.ts';
+import { featuresOf, openConnection } from './opening.ts';
 import { OrphanedSource } from './orphaned-source.ts';
 import { rehearse } from './rehearsal.ts';
 import type { MigrationOutcome } from './report.ts';
@@ -21,6 +23,8 @@ import { SourceMigration } from './source.ts';
 import type { SourceFacts } from './source-facts.ts';
 import { blockedBy, SourceGuest } from './source-guest.ts';
 import { newSessionKey } from './source-offer.ts';
+import { Patience } from './thread-priority.ts';
+import { VisitWriter } from './visit-writer.ts';
 import { type VmRecord, vmPaths } from './vm-record.ts';
 import { obeyOrders, REHEARSAL, takeInput, WORKER_PORT } from './worker-port.ts';
 
@@ -55,7 +59,8 @@ try {
   if (input.recovery) {
     await recover(input.recovery);
   } else {
-    guest = await SourceGuest.open(input.vm);
+    // Its first journey: from now on its pages have fingerprints that only its hosts can tell.
+    guest = await SourceGuest.open({ ...input.vm, contentKey: input.vm.contentKey ?? newVmKey() });
     await start(guest);
   }
 } catch (error) {
@@ -100,10 +105,11 @@ async function start(opened: SourceGuest): Promise<void> {
   if (blockers.length > 0) throw blockedBy(input.vm.name, blockers);
   const rule = applyDirectIo(input.vm.name, opened.facts.disks, input.options);
   if (rule.note) WORKER_PORT.emit({ kind: 'noted', level: 'warn', text: rule.note });
-  const connection = await openConnection(input.to, input.hostName, cancelled.signal);
+  const features = featuresOf(rule.options.without, input.contents.fleetKey);
+  const connection = await openConnection(input.to, input.hostName, cancelled.signal, features);
   const facts: SourceFacts = {
     id: input.id,
-    vm: input.vm,
+    vm: opened.vm,
     to: input.to,
     destinationName: connection.agreement.host,
     options: rule.options,
@@ -114,8 +120,24 @@ async function start(opened: SourceGuest): Promise<void> {
     linksPath: linksPathIn(input.stateDirectory),
   };
   const journal = Journal.create(journalPath(input.stateDirectory, input.id, 'outgoing'));
-  migration = new SourceMigration(facts, opened, journal, WORKER_PORT);
+  migration = new SourceMigration(facts, opened, journal, WORKER_PORT, input.contents.fleetKey);
+  const { visits } = input.contents;
+  using visit = visits.budgetBytes > 0 ? new VisitWriter(opened.memory, visits) : undefined;
   await migration.run(connection);
+  if (visit && migration.hasLeft) keep(visit, opened.vm);
+}
+
+/** For the day when the VM comes back. Everybody has been told how the migration ended. */
+function keep(visit: VisitWriter, { name, uuid, contentKey }: VmRecord): void {
+  new Patience().begin();
+  try {
+    const key = parseKey(input.contents.fleetKey ?? contentKey)!;
+    if (visit.write(uuid, new PageFingerprint(key))) return;
+    WORKER_PORT.emit({ kind: 'noted', level: 'warn', text: `The memory of ${name} is larger than what is kept here` });
+  } catch (error) {
+    const text = `The memory of ${name} is not kept for when it comes back: ${asGodwitError(error).message}`;
+    WORKER_PORT.emit({ kind: 'noted', level: 'warn', text });
+  }
 }
 
 /** The VM was not touched. */

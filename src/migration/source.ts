@@ -39,12 +39,19 @@ export class SourceMigration {
   #options: MigrationOptions;
   #state!: SourceState;
 
-  constructor(facts: SourceFacts, guest: SourceGuest, journal: Journal, port: SourcePort) {
+  constructor(
+    facts: SourceFacts,
+    guest: SourceGuest,
+    journal: Journal,
+    port: SourcePort,
+    fleetKey: string | null = null,
+  ) {
     this.#facts = facts;
     this.#guest = guest;
     this.#journal = journal;
     this.#options = facts.options;
     this.#parts = assembleSource(facts, guest, {
+      fleetKey,
       emit: (event) => port.emit(event),
       entrust: port.entrust,
       phase: () => this.#state.phase,
@@ -76,6 +83,11 @@ export class SourceMigration {
     if (!found) return;
     if (isGivenAway(found.state.phase)) this.#end.settleLeft(found.state.epoch);
     await this.#begin(found.state, found.effects);
+  }
+
+  /** Nobody needs what of it is here any more. */
+  get hasLeft(): boolean {
+    return this.#state.phase === 'released';
   }
 
   /** @throws GW_MIGRATION_TOO_LATE, GW_CONFLICT */

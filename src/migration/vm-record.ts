@@ -30,6 +30,8 @@ export interface VmRecord {
   readonly createdAt: number;
   /** Where the VM came from last, or null if it was created here. */
   readonly arrivedFrom: string | null;
+  /** The key of its pages' fingerprints, in hexadecimal; absent before it moves for the first time. Known to nobody else. */
+  readonly contentKey?: string;
 }
 
 /** The files of a VM on this host. */

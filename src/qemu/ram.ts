@@ -59,6 +59,8 @@ interface MappedFile {
 /** statfs(2) */
 const TMPFS_MAGIC = 0x01021994;
 const HUGETLBFS_MAGIC = 0x958458f6;
+/** QEMU shares smaller files with helpers of its own. */
+const SMALLEST_RAM_BYTES = 2 ** 20;
 /** Backends that are files; memory-backend-ram may be shared but has no file that it can be found by. */
 const FILE_TYPES = new Set(['memory-backend-file', 'memory-backend-memfd']);
 
@@ -89,6 +91,17 @@ export async function inspectRam(qmp: QmpClient, pid: number): Promise<RamBacken
     backends.push({ id, bytes: size, type, shared: share ?? place !== null, place });
   }
   return backends;
+}
+
+/** Files that are RAM of this process, as far as they can be told from outside, and without asking QEMU. */
+export function findRamFiles(pid: number): { readonly path: string; readonly bytes: number }[] {
+  const files = listOpenFiles(pid);
+  return joinMappings(readMappings(pid)).flatMap((file) => {
+    const bytes = Number(file.end - file.start);
+    if (bytes < SMALLEST_RAM_BYTES) return [];
+    const { fdPath: path, fileSystem } = describePlace(pid, file, files);
+    return fileSystem === 'other' ? [] : [{ path, bytes }];
+  });
 }
 
 /** Shared file mappings, neighbours of one file joined (userfaultfd and numa policies split them). */

@@ -8,7 +8,7 @@ import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { StagingBuffer, StagingPool } from '../memory/staging.ts';
 import { MAX_PAGES_PER_FRAME } from '../wire/limits.ts';
-import { createSlot, type PackJob, type PackResult, type PackShared } from './pack-words.ts';
+import { createSlot, type HeldContents, type PackJob, type PackResult, type PackShared } from './pack-words.ts';
 import type { SentLinesShared } from './sent-lines.ts';
 
 type Answer = PackResult | { readonly id: number; readonly failed: true };
@@ -21,6 +21,7 @@ export class PackThreads implements Disposable {
   readonly #waiting = new Map<number, PromiseWithResolvers<PackResult | undefined>>();
   #nextId = 0;
   #hasEnded = false;
+  #knowsHeld = false;
 
   constructor(threads: number, slots: number, lines: SentLinesShared | null) {
     this.shared = { slots: Array.from({ length: slots }, createSlot), lines };
@@ -40,6 +41,17 @@ export class PackThreads implements Disposable {
 
   get count(): number {
     return this.#workers.length;
+  }
+
+  /** Whether the threads know what the destination holds. */
+  get knowsHeld(): boolean {
+    return this.#knowsHeld;
+  }
+
+  /** For jobs from now on. */
+  learn(held: HeldContents): void {
+    this.#knowsHeld = true;
+    for (const worker of this.#workers) worker.postMessage(held);
   }
 
   /** Bytes of the slot's body, and of what it was packed to. */

@@ -23,6 +23,12 @@ export interface PackShared {
   readonly lines: SentLinesShared | null;
 }
 
+/** What the destination holds already, and under which key. */
+export interface HeldContents {
+  readonly filter: Uint8Array<SharedArrayBuffer>;
+  readonly key: Uint8Array;
+}
+
 export interface PackJob {
   readonly id: number;
   readonly slot: number;
@@ -33,6 +39,8 @@ export interface PackJob {
   readonly level: number;
   /** Leave out what has not changed since it was sent. */
   readonly same: boolean;
+  /** Name pages that the destination holds, where the packing threads know what it does. */
+  readonly held: boolean;
   /** Send changed lines only, where that is less. */
   readonly delta: boolean;
 }
@@ -42,6 +50,7 @@ export interface PackResult {
   /** Without the pages that have not changed. */
   readonly runs: readonly PackedRun[];
   readonly samePages: number;
+  readonly heldPages: number;
   readonly deltaPages: number;
   /** Of the whole pages that the deltas are for. */
   readonly deltaSavedBytes: number;

@@ -5,7 +5,8 @@
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { availableCodecs } from '../linux/compression.ts';
-import { createSlot, type PackJob, type PackShared } from './pack-words.ts';
+import { FINGERPRINT_KEY_BYTES } from '../memory/page-fingerprint.ts';
+import { createSlot, type HeldContents, type PackJob, type PackShared } from './pack-words.ts';
 import { PagePacker } from './page-packer.ts';
 import { createSentLines } from './sent-lines.ts';
 
@@ -15,9 +16,13 @@ const REHEARSED_PAGES = 64;
 const packer = new PagePacker(workerData as PackShared);
 rehearse();
 
-parentPort!.on('message', (job: PackJob | 'stop') => {
+parentPort!.on('message', (job: PackJob | HeldContents | 'stop') => {
   if (job === 'stop') {
     parentPort!.close();
+    return;
+  }
+  if ('filter' in job) {
+    packer.learn(job);
     return;
   }
   try {
@@ -34,10 +39,11 @@ function rehearse(): void {
   for (let i = 0; i < pages.length; i++) pages[i] = i & 1 ? i : Math.imul(i, 0x9e3779b1);
   const runs = [{ first: 0, count: REHEARSED_PAGES }];
   const stand = new PagePacker({ slots: [slot], lines: createSentLines(REHEARSED_PAGES, 2 ** 20) });
+  stand.learn({ filter: new Uint8Array(new SharedArrayBuffer(64)), key: new Uint8Array(FINGERPRINT_KEY_BYTES) });
   for (let round = 0; round < REHEARSALS; round++) {
     for (let page = 0; page < REHEARSED_PAGES; page += 2) pages[page * 1024]!++;
     for (const codec of availableCodecs()) {
-      stand.pack({ id: 0, slot: 0, runs, parts: runs, codec, level: 1, same: true, delta: true });
+      stand.pack({ id: 0, slot: 0, runs, parts: runs, codec, level: 1, same: true, held: true, delta: true });
     }
   }
 }

@@ -12,6 +12,8 @@ import { createSentLines } from './sent-lines.ts';
 
 const PAGES = 64;
 
+const nothingHeld = () => expect.unreachable();
+
 /** A source and a destination with nothing but this between them. */
 class Pair {
   readonly source = new Uint8Array(PAGES * PAGE_SIZE);
@@ -30,18 +32,22 @@ class Pair {
     };
     const batch = this.#staging.read(memory as never, runs);
     const parts = batch.parts.map((part) => ({ first: part.byteOffset / PAGE_SIZE, count: part.length / PAGE_SIZE }));
-    const job = { id: 1, slot: 0, codec: 'zstd', level: 1, same: true, delta: true, ...how } as const;
+    const job = { id: 1, slot: 0, codec: 'zstd', level: 1, same: true, held: false, delta: true, ...how } as const;
     const result = this.#packer.pack({ ...job, runs: batch.dataRuns, parts });
     if (result.runs.length === 0) return result;
     const memoryOf = result.codec === 'none' ? this.#slot.body : this.#slot.packed;
     const packed = new Uint8Array(memoryOf).slice(0, result.packedBytes);
     const header = encodePackedPagesHeader({ ...result, digests: undefined }, packed.length);
     const frame = decodePackedPages(new Uint8Array(Buffer.concat([header.subarray(8), packed])), PAGES);
-    const pages = this.#unpacker.unpack(frame, (page, into) => {
-      if (!this.#received.has(page)) return false;
-      into.set(this.destination.subarray(page * PAGE_SIZE, (page + 1) * PAGE_SIZE));
-      return true;
-    });
+    const pages = this.#unpacker.unpack(
+      frame,
+      (page, into) => {
+        if (!this.#received.has(page)) return false;
+        into.set(this.destination.subarray(page * PAGE_SIZE, (page + 1) * PAGE_SIZE));
+        return true;
+      },
+      nothingHeld,
+    );
     let at = 0;
     for (const { first, count } of pages.runs) {
       this.destination.set(pages.data.subarray(at, at + count * PAGE_SIZE), first * PAGE_SIZE);
@@ -167,7 +173,7 @@ describe('what does not unpack is refused', () => {
   const frame = (packed: Uint8Array, how: object = {}) => ({ ...one, ...how, pages: 1, digests: undefined, packed });
 
   test('garbage', () => {
-    expect(() => new PageUnpacker().unpack(frame(new Uint8Array(50).fill(3)), () => true)).toThrow(
+    expect(() => new PageUnpacker().unpack(frame(new Uint8Array(50).fill(3)), () => true, nothingHeld)).toThrow(
       'it does not unpack to 4096 bytes with zstd',
     );
   });
@@ -176,7 +182,7 @@ describe('what does not unpack is refused', () => {
     const body = new Uint8Array(8 + 64);
     body[0] = 1;
     const delta = { codec: 'none', runs: [{ first: 0, count: 1, kind: 'delta' }], bodyBytes: body.length };
-    expect(() => new PageUnpacker().unpack(frame(body, delta), () => false)).toThrow(
+    expect(() => new PageUnpacker().unpack(frame(body, delta), () => false, nothingHeld)).toThrow(
       'page 0 is not here to be changed',
     );
   });

@@ -1,15 +1,18 @@
 /**
- * One batch of pages through the steps that make it smaller: unchanged, delta, compression (M2).
+ * One batch of pages through the steps that make it smaller: unchanged, duplicates, delta, compression (M2, G4).
  *
  * Owns: the steps' order and what each has saved. Must hold: it works on the staging copy alone, so that what is
- * compared is what is sent; a page that is left out is what the destination has, to the byte.
+ * compared is what is sent; a page that is left out is what the destination has, to the byte; one that is only
+ * named is named by a fingerprint that no other page has.
  */
 import { PAGE_SIZE } from '../base/page.ts';
 import { type Codec, type CodecName, openCodec } from '../linux/compression.ts';
-import { LINE_BYTES, LINE_MASK_BYTES } from '../wire/limits.ts';
+import { PageFilter } from '../memory/page-filter.ts';
+import { PageFingerprint } from '../memory/page-fingerprint.ts';
+import { FINGERPRINT_BYTES, LINE_BYTES, LINE_MASK_BYTES } from '../wire/limits.ts';
 import { writeU32 } from '../wire/little-endian.ts';
 import type { PackedKind, PackedRun } from '../wire/packed-pages.ts';
-import type { PackJob, PackResult, PackShared } from './pack-words.ts';
+import type { HeldContents, PackJob, PackResult, PackShared } from './pack-words.ts';
 import { type Difference, SentLines } from './sent-lines.ts';
 
 /** A delta of more lines is no better than the page, which compresses better as a whole. */
@@ -31,6 +34,7 @@ export class PagePacker {
   readonly #slots: readonly Slot[];
   readonly #lines: SentLines | null;
   readonly #codecs = new Map<CodecName, Codec>();
+  #held: HeldSearch | undefined;
 
   constructor(shared: PackShared) {
     this.#slots = shared.slots.map(({ staging, body, packed }) => ({
@@ -42,10 +46,15 @@ export class PagePacker {
     this.#lines = shared.lines && new SentLines(shared.lines);
   }
 
+  /** From now on the destination holds these. */
+  learn({ filter, key }: HeldContents): void {
+    this.#held = { filter: new PageFilter(filter), fingerprint: new PageFingerprint(key) };
+  }
+
   pack(job: PackJob): PackResult {
     const slot = this.#slots[job.slot]!;
     const startedMs = ownCpuMs();
-    const body = new BodyBuilder(slot, job);
+    const body = new BodyBuilder(slot, job, job.held ? this.#held : undefined);
     const lines = job.same || job.delta ? this.#lines : null;
     let part = 0;
     let partAt = 0;
@@ -63,12 +72,13 @@ export class PagePacker {
       id: job.id,
       runs: body.runs,
       samePages: body.samePages,
+      heldPages: body.heldPages,
       deltaPages: body.deltaPages,
       deltaSavedBytes: body.deltaSavedBytes,
       bodyBytes: body.bytes,
       codec: packedBytes > 0 ? job.codec : 'none',
       packedBytes: packedBytes > 0 ? packedBytes : body.bytes,
-      plain: packedBytes === 0 && body.samePages === 0 && body.deltaPages === 0,
+      plain: packedBytes === 0 && body.samePages + body.heldPages + body.deltaPages === 0,
       packMs: ownCpuMs() - comparedMs,
       wallMs: performance.now() - comparedAtMs,
       compareMs: comparedMs - startedMs,
@@ -94,19 +104,27 @@ function ownCpuMs(): number {
   return (user + system) / 1000;
 }
 
+interface HeldSearch {
+  readonly filter: PageFilter;
+  readonly fingerprint: PageFingerprint;
+}
+
 /** Puts a body together, and counts. */
 class BodyBuilder {
   readonly runs: PackedRun[] = [];
   bytes = 0;
   samePages = 0;
+  heldPages = 0;
   deltaPages = 0;
   deltaSavedBytes = 0;
   readonly #slot: Slot;
   readonly #steps: Pick<PackJob, 'same' | 'delta'>;
+  readonly #held: HeldSearch | undefined;
 
-  constructor(slot: Slot, steps: Pick<PackJob, 'same' | 'delta'>) {
+  constructor(slot: Slot, steps: Pick<PackJob, 'same' | 'delta'>, held: HeldSearch | undefined) {
     this.#slot = slot;
     this.#steps = steps;
+    this.#held = held;
   }
 
   /** The page lies at page `at` of the staging buffer. */
@@ -116,12 +134,25 @@ class BodyBuilder {
     } else if (difference?.kind === 'changed' && this.#steps.delta && difference.lines <= MAX_DELTA_LINES) {
       this.#addRun(page, 'delta');
       this.#addDelta(at, difference);
-    } else {
+    } else if (!this.#addHeld(page, at)) {
       this.#addRun(page, 'data');
       const { body, stagingBytes } = this.#slot;
       body.set(stagingBytes.subarray(at * PAGE_SIZE, (at + 1) * PAGE_SIZE), this.bytes);
       this.bytes += PAGE_SIZE;
     }
+  }
+
+  /** After the deltas: a page that was sent and has changed in a few lines is hardly one that somebody holds. */
+  #addHeld(page: number, at: number): boolean {
+    if (!this.#held) return false;
+    const { body, stagingBytes } = this.#slot;
+    const fingerprint = this.#held.fingerprint.of(stagingBytes, at * PAGE_SIZE);
+    if (!this.#held.filter.mayHave(fingerprint)) return false;
+    this.#addRun(page, 'held');
+    body.set(fingerprint, this.bytes);
+    this.bytes += FINGERPRINT_BYTES;
+    this.heldPages++;
+    return true;
   }
 
   #addDelta(at: number, { low, high, lines }: Readonly<Difference>): void {

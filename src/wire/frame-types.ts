@@ -12,6 +12,7 @@ import {
   LINE_MASK_BYTES,
   MAX_CONSOLE_CHUNK,
   MAX_CONTROL_BYTES,
+  MAX_FILTER_PIECE,
   MAX_OFFER_BYTES,
   MAX_PAGES_PER_FRAME,
   MAX_RUNS_PER_PART,
@@ -87,6 +88,8 @@ export const FRAMES = {
     16 + PACKED_RUN_BYTES + 1,
     16 + MAX_PAGES_PER_FRAME * (PACKED_RUN_BYTES + PAGE_DIGEST_BYTES + LINE_MASK_BYTES + PAGE_SIZE),
   ),
+  heldFilter: binary(74, 'destination', 9, 8 + MAX_FILTER_PIECE),
+  missedPages: binary(75, 'destination', 8, 8 + MAX_RUNS_PER_PART * RUN_BYTES),
 } as const satisfies Record<string, FrameRow>;
 
 export type FrameName = keyof typeof FRAMES;

@@ -4,6 +4,7 @@ import { expect, test } from 'vitest';
 import { FRAME_NAMES, FRAME_SAMPLES, SAMPLE_PAGES, senderOf, thrownBy } from '../../test/support/wire-samples.ts';
 import { FrameDecoder } from './decoder.ts';
 import { FRAMES, type FrameName, FrameType, frameName, type PeerRole } from './frame-types.ts';
+import { HeldFilterCollector } from './held-filter.ts';
 import { decodeControl, isControl } from './message-codec.ts';
 import { decodePackedPages, readPackedBody } from './packed-pages.ts';
 import {
@@ -13,7 +14,7 @@ import {
   decodePages,
   decodeZeroPages,
 } from './page-payloads.ts';
-import { RunListCollector } from './run-list-collector.ts';
+import { RunListCollector, type RunListFrame } from './run-list-collector.ts';
 
 const FUZZ_MS = 1000;
 
@@ -31,7 +32,7 @@ function consume(type: FrameType, payload: Uint8Array): readonly { first: number
     case FrameType.packedPages: {
       const frame = decodePackedPages(payload, SAMPLE_PAGES);
       // As if it unpacked to the wrong thing.
-      readPackedBody(frame, frame.packed, { data: () => undefined, delta: () => undefined });
+      readPackedBody(frame, frame.packed, { data: () => undefined, delta: () => undefined, held: () => undefined });
       return frame.runs;
     }
     case FrameType.zeroPages:
@@ -41,11 +42,15 @@ function consume(type: FrameType, payload: Uint8Array): readonly { first: number
     case FrameType.pageReply:
       return decodePageReply(payload, SAMPLE_PAGES).runs;
     case FrameType.missingRuns:
+    case FrameType.missedPages:
     case FrameType.stillMissing: {
-      const collector = new RunListCollector(frameName(type) as 'missingRuns' | 'stillMissing', SAMPLE_PAGES);
+      const collector = new RunListCollector(frameName(type) as RunListFrame, SAMPLE_PAGES);
       collector.add(payload);
       return collector.runs;
     }
+    case FrameType.heldFilter:
+      new HeldFilterCollector().add(payload);
+      return [];
     default:
       return [];
   }

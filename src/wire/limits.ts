@@ -18,6 +18,8 @@ export const PACKED_RUN_BYTES = 16;
 /** What a delta is made of: a cache line, and a bit for each of a page's 64. */
 export const LINE_BYTES = 64;
 export const LINE_MASK_BYTES = 8;
+/** Of a page's contents under a key: what is sent instead of a page that the destination holds. */
+export const FINGERPRINT_BYTES = 16;
 
 /** No frame of any type is larger. Half of the decoder's buffer, so that a frame always fits behind another one. */
 export const MAX_FRAME_PAYLOAD = 2 * 1024 * 1024;
@@ -30,6 +32,9 @@ export const MAX_RUNS_PER_PART = 65_536;
 /** QEMU writes its device state, some 300 kB in all, in pieces of 32 KiB; a socket read is 64 KiB. */
 export const MAX_STATE_CHUNK = 1024 * 1024;
 export const MAX_CONSOLE_CHUNK = 256 * 1024;
+/** The filter of what a destination holds: at 12 bits a page 5.6 million pages, or 21 GiB. */
+export const MAX_FILTER_BYTES: number = 8 * 1024 * 1024;
+export const MAX_FILTER_PIECE: number = 1024 * 1024;
 
 /** Control messages are small, but the offer carries QEMU's whole command line. */
 export const MAX_CONTROL_BYTES = 64 * 1024;

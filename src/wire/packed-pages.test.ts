@@ -38,6 +38,7 @@ const someFrame = fc
       runs.push({ first, count: masks.length, kind });
       for (const mask of masks) {
         if (kind === 'data') body.push(filled(4096, runs.length));
+        else if (kind === 'held') body.push(filled(16, runs.length));
         else body.push([4, Number(mask & 0xffff_ffffn)], [4, Number(mask >> 32n)], filled(64 * bitsOf(mask), 7));
       }
     }
@@ -60,7 +61,8 @@ test('golden vector', () => {
 test('round trip, and equal to the naive codec', () => {
   fc.assert(
     fc.property(someFrame, fc.boolean(), ({ runs, body }, digested) => {
-      const digests = digested ? filled(16 * pagesIn(runs)) : undefined;
+      const isHeld = runs.some(({ kind }) => kind === 'held');
+      const digests = digested && !isHeld ? filled(16 * pagesIn(runs)) : undefined;
       const header = encodePackedPagesHeader({ codec: 'none', runs, bodyBytes: body.length, digests }, body.length);
       const payload = join(header.subarray(8), body);
       const kinds = runs.map((each) => [each, PACKED_KINDS.indexOf(each.kind)] as const);
@@ -79,6 +81,11 @@ test('round trip, and equal to the naive codec', () => {
           seen.push([page, 'delta']);
           expect(lines.length).toBe(64 * (countBits(low) + countBits(high)));
           bytes += 8 + lines.length;
+        },
+        held(page, fingerprint) {
+          seen.push([page, 'held']);
+          expect(fingerprint.length).toBe(16);
+          bytes += 16;
         },
       });
       expect(seen).toEqual(
@@ -115,7 +122,7 @@ describe('rejects', () => {
     ],
     [
       'a run of an unknown kind',
-      naivePackedPages(0, [[{ first: 4, count: 1 }, 2]], 4096, data),
+      naivePackedPages(0, [[{ first: 4, count: 1 }, 3]], 4096, data),
       'a run is of an unknown kind',
     ],
     [
@@ -149,6 +156,16 @@ describe('rejects', () => {
       naivePackedPages(2, delta, 4096 + 9, filled(10)),
       'a body of 4105 bytes is none of 1 such pages',
     ],
+    [
+      'a fingerprint with a digest',
+      naivePackedPages(0, [[{ first: 4, count: 1 }, 2]], 16, filled(16), filled(16)),
+      'a page that is only named has a digest',
+    ],
+    [
+      'a fingerprint that is too long',
+      naivePackedPages(0, [[{ first: 4, count: 1 }, 2]], 17, filled(17)),
+      'a body of 17 bytes is none of 1 such pages',
+    ],
     ['nothing packed', packed(2, 4096, 0), '0 bytes are not a body of 4096 with codec zstd'],
     ['what did not shrink', packed(1, 4096, 4096), '4096 bytes are not a body of 4096 with codec lz4'],
     ['a body that is not all there', packed(0, 4096, 4095), '4095 bytes are not a body of 4096 with codec none'],
@@ -166,7 +183,7 @@ describe('rejects', () => {
     ['a body that ends in a line', naiveBytes([[4, 1], [4, 0], filled(63)]), 'its body ends in the middle of a page'],
     ['a body that is too long', naiveBytes([[4, 1], [4, 0], filled(65)]), 'its body has 1 bytes too many'],
   ])('%s', (_, body, reason) => {
-    const ignore = { data: () => undefined, delta: () => undefined };
+    const ignore = { data: () => undefined, delta: () => undefined, held: () => undefined };
     expect(thrownBy(() => readPackedBody({ runs: [run(4, 1, 'delta')] }, body, ignore))).toEqual({
       code: 'GW_WIRE_FRAME_INVALID',
       reason,

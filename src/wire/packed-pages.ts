@@ -9,6 +9,7 @@
 import { PAGE_SIZE, type PageRun } from '../base/page.ts';
 import { encodeFrameHeader, invalidFrame } from './frame-types.ts';
 import {
+  FINGERPRINT_BYTES,
   FRAME_HEADER_BYTES,
   LINE_BYTES,
   LINE_MASK_BYTES,
@@ -23,8 +24,11 @@ import { checkRun, checkTotal, requireRoom } from './run-list.ts';
 export const PACK_CODECS = ['none', 'lz4', 'zstd'] as const;
 export type PackCodec = (typeof PACK_CODECS)[number];
 
-/** `data`: the whole page. `delta`: the 64-byte lines that differ from what the destination has. */
-export const PACKED_KINDS = ['data', 'delta'] as const;
+/**
+ * `data`: the whole page. `delta`: the 64-byte lines that differ from what the destination has. `held`: the fingerprint
+ * of a page that the destination holds somewhere.
+ */
+export const PACKED_KINDS = ['data', 'delta', 'held'] as const;
 export type PackedKind = (typeof PACKED_KINDS)[number];
 
 export interface PackedRun extends PageRun {
@@ -48,11 +52,20 @@ export interface PackedSink {
   data(run: PageRun, contents: Uint8Array): void;
   /** The lines that the mask has a bit for, in ascending order; bit 0 of `low` is the page's first line. */
   delta(page: number, low: number, high: number, lines: Uint8Array): void;
+  held(page: number, fingerprint: Uint8Array): void;
 }
 
 const FIXED_BYTES = 16;
-const SMALLEST: Readonly<Record<PackedKind, number>> = { data: PAGE_SIZE, delta: LINE_MASK_BYTES };
-const LARGEST: Readonly<Record<PackedKind, number>> = { data: PAGE_SIZE, delta: LINE_MASK_BYTES + PAGE_SIZE };
+const SMALLEST: Readonly<Record<PackedKind, number>> = {
+  data: PAGE_SIZE,
+  delta: LINE_MASK_BYTES,
+  held: FINGERPRINT_BYTES,
+};
+const LARGEST: Readonly<Record<PackedKind, number>> = {
+  data: PAGE_SIZE,
+  delta: LINE_MASK_BYTES + PAGE_SIZE,
+  held: FINGERPRINT_BYTES,
+};
 
 /** Everything of a packedPages frame but the packed body. @param digests - 16 bytes a page, or undefined */
 export function encodePackedPagesHeader(
@@ -97,6 +110,8 @@ export function decodePackedPages(payload: Uint8Array, pageCount: number): Packe
     const count = readU32(payload, at + 8);
     const kind = PACKED_KINDS[readU32(payload, at + 12)];
     if (kind === undefined) throw invalidFrame('packedPages', 'a run is of an unknown kind');
+    // Who is told a digest installs what comes; a page that turns out not to be held could not be.
+    if (kind === 'held' && digested === 1) throw invalidFrame('packedPages', 'a page that is only named has a digest');
     checkRun('packedPages', first, count, endPage, pageCount);
     endPage = first + count;
     pages += count;
@@ -139,6 +154,10 @@ export function readPackedBody(frame: Pick<PackedPages, 'runs'>, body: Uint8Arra
       continue;
     }
     for (let page = run.first; page < run.first + run.count; page++) {
+      if (run.kind === 'held') {
+        sink.held(page, take(FINGERPRINT_BYTES));
+        continue;
+      }
       const mask = take(LINE_MASK_BYTES);
       const low = readU32(mask, 0);
       const high = readU32(mask, 4);

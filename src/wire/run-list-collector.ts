@@ -1,5 +1,5 @@
 /**
- * A list of page runs that comes in several frames (missingRuns, stillMissing).
+ * A list of page runs that comes in several frames (missingRuns, stillMissing, missedPages).
  *
  * Owns: joining the parts. Must hold: the whole list is ascending, disjoint and within the guest, so it never has more
  * runs than the guest has pages; every part but the last brings it forward; nothing is taken after the last.
@@ -11,7 +11,7 @@ import { RUN_BYTES } from './limits.ts';
 import { readU32 } from './little-endian.ts';
 import { readRuns } from './run-list.ts';
 
-export type RunListFrame = 'missingRuns' | 'stillMissing';
+export type RunListFrame = 'missingRuns' | 'stillMissing' | 'missedPages';
 
 export const RUN_LIST_PART_BYTES = 8;
 

@@ -11,9 +11,9 @@ for (let i = 0; i < words.length; i++) words[i] = Math.imul(i, 0x9e3779b1) >>> (
 // Threads that pack do not keep their owner alive.
 const alive = setInterval(() => undefined, 1000);
 for (const level of [1, 3]) {
-  await threads.run({ slot: 0, runs, parts: runs, codec: 'zstd', level, same: false, delta: false });
+  await threads.run({ slot: 0, runs, parts: runs, codec: 'zstd', level, same: false, held: false, delta: false });
 }
-void threads.run({ slot: 1, runs, parts: runs, codec: 'zstd', level: 9, same: false, delta: false });
+void threads.run({ slot: 1, runs, parts: runs, codec: 'zstd', level: 9, same: false, held: false, delta: false });
 threads[Symbol.dispose]();
 clearInterval(alive);
 parentPort!.postMessage('packing');

@@ -15,6 +15,7 @@ import {
   encodeZeroPages,
 } from '../../src/wire/encoder.ts';
 import { type ControlName, FRAMES, type FrameName, type PeerRole } from '../../src/wire/frame-types.ts';
+import { encodeHeldFilter } from '../../src/wire/held-filter.ts';
 import { encodeControl } from '../../src/wire/message-codec.ts';
 import type { ControlMessage, Message } from '../../src/wire/messages.ts';
 import { encodePackedPagesHeader } from '../../src/wire/packed-pages.ts';
@@ -145,18 +146,22 @@ export const BINARY_SAMPLES: { readonly [N in BinaryName]: Uint8Array } = {
         runs: [
           { first: 1, count: 2, kind: 'delta' },
           { first: 3, count: 1, kind: 'data' },
+          { first: 9, count: 1, kind: 'held' },
         ],
-        bodyBytes: 8 + 64 + 8 + 128 + 4096,
-        digests: digests(3),
+        bodyBytes: 8 + 64 + 8 + 128 + 4096 + 16,
+        digests: undefined,
       },
-      8 + 64 + 8 + 128 + 4096,
+      8 + 64 + 8 + 128 + 4096 + 16,
     ),
     Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 128),
     contents(1).subarray(0, 64),
     Uint8Array.of(2, 0, 0, 0, 1, 0, 0, 0),
     contents(1).subarray(0, 128),
     contents(1),
+    contents(1).subarray(0, 16),
   ),
+  heldFilter: join(...encodeHeldFilter('fleet', contents(1))),
+  missedPages: join(...encodeRunList('missedPages', [{ first: 3, count: 2 }])),
 };
 
 /** Whole frames by name. */

@@ -133,8 +133,10 @@ function expectConsistent(report: ReportView, mode: MigrationMode, hosts: { from
   expect(pages.hole).toBe(RAM_PAGES - report.verify!.pages - pages.zero);
   if (postCopy) expect(pages.sent - pages.resent).toBeGreaterThanOrEqual(report.verify!.pages);
   else expect(pages.sent - pages.resent).toBe(report.verify!.pages);
-  const { unchangedPages, deltaSavedBytes, compressedFromBytes, compressedToBytes } = report.packing!;
-  const savedBytes = unchangedPages * PAGE_SIZE + deltaSavedBytes + compressedFromBytes - compressedToBytes;
+  const { unchangedPages, duplicateSavedBytes, deltaSavedBytes, compressedFromBytes, compressedToBytes } =
+    report.packing!;
+  const savedBytes =
+    unchangedPages * PAGE_SIZE + duplicateSavedBytes + deltaSavedBytes + compressedFromBytes - compressedToBytes;
   expect(report.wireBytes + savedBytes).toBeGreaterThan(pages.sent * PAGE_SIZE);
   expect(rounds.map(({ number }) => number)).toEqual(rounds.map((_, index) => index + 1));
   expect(rounds.reduce((sum, round) => sum + round.pages, 0)).toBeLessThanOrEqual(pages.sent);

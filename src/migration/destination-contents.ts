@@ -1,0 +1,32 @@
+/**
+ * Telling the source what need not be sent, and having it at hand when it is named.
+ *
+ * Must hold: what goes wrong here only makes the migration a larger one.
+ */
+import { asGodwitError } from '../base/errors.ts';
+import { encodeHeldFilter } from '../wire/held-filter.ts';
+import type { HeldInput } from './destination-facts.ts';
+import type { DestinationParts } from './destination-parts.ts';
+import { openHeldContents } from './held-contents.ts';
+
+/** @param held - undefined: nothing is held */
+export async function offerContents(parts: DestinationParts, held: HeldInput | undefined): Promise<void> {
+  if (!held) return;
+  const { facts, life, link, note, receiver } = parts;
+  const { vm } = facts.offer;
+  try {
+    const newcomer = { uuid: vm.uuid ?? '', vmKey: vm.facts['contentKey'], features: held.features };
+    const contents = await openHeldContents(newcomer, held.policy, note);
+    if (!contents) return;
+    const dispose = (): void => contents[Symbol.dispose]();
+    if (life.signal.aborted) {
+      dispose();
+      return;
+    }
+    life.signal.addEventListener('abort', dispose);
+    receiver.hold(contents.store);
+    link.sendFrames(encodeHeldFilter(contents.scope, contents.store.filter.bytes));
+  } catch (error) {
+    note(`What this host holds is not made use of: ${asGodwitError(error).message}`);
+  }
+}

@@ -1,0 +1,92 @@
+/**
+ * What a destination holds that the source need not send.
+ *
+ * Owns: the choice of images for one migration. Must hold: contents of other VMs serve only where both hosts have the
+ * fleet's key; otherwise the VM's own earlier visit does, if the source has the key that the VM left with.
+ */
+import { explain } from '../base/errors.ts';
+import { readContentIndex } from '../memory/content-index.ts';
+import { MAX_INDEXED_PAGES } from '../memory/content-scan.ts';
+import { ContentStore, type HeldImage } from '../memory/content-store.ts';
+import { FileImage } from '../memory/file-image.ts';
+import { PageFingerprint } from '../memory/page-fingerprint.ts';
+import type { FingerprintScope } from '../wire/held-filter.ts';
+import { fleetFeature, parseKey } from './fingerprint-keys.ts';
+import { listScanned, openScanned } from './live-contents.ts';
+import { type Visit, type VisitPolicy, VisitStore } from './visit-store.ts';
+
+/** What this host does with contents. */
+export interface ContentPolicy {
+  readonly visits: VisitPolicy;
+  /** Where it is written down what is in the memory of the VMs here. */
+  readonly liveDirectory: string;
+  /** Hexadecimal; null: this host is of no fleet. */
+  readonly fleetKey: string | null;
+}
+
+/** A migration that is taken up after a restart goes on without. */
+export const NO_CONTENTS: ContentPolicy = {
+  visits: { directory: '', budgetBytes: 0 },
+  liveDirectory: '',
+  fleetKey: null,
+};
+
+export interface HeldContents extends Disposable {
+  readonly scope: FingerprintScope;
+  readonly store: ContentStore;
+}
+
+export interface Newcomer {
+  readonly uuid: string;
+  /** As its source says. */
+  readonly vmKey: unknown;
+  /** Of the protocol, that both hosts have. */
+  readonly features: readonly string[];
+}
+
+export const DUPLICATES_FEATURE = 'duplicates';
+
+/** undefined: nothing. @param warn - told of an image that cannot be read; the others serve */
+export async function openHeldContents(
+  { uuid, vmKey, features }: Newcomer,
+  { visits, liveDirectory, fleetKey }: ContentPolicy,
+  warn: (text: string) => void,
+): Promise<HeldContents | undefined> {
+  if (!features.includes(DUPLICATES_FEATURE)) return undefined;
+  const isFleet = fleetKey !== null && features.includes(fleetFeature(fleetKey));
+  const key = parseKey(isFleet ? fleetKey : vmKey);
+  if (!key) return undefined;
+  const fingerprint = new PageFingerprint(key);
+  const images: HeldImage[] = [];
+  let room = MAX_INDEXED_PAGES;
+  const take = (open: () => HeldImage | undefined): void => {
+    try {
+      const held = open();
+      if (!held) return;
+      if (held.index.pages > room) {
+        held.image[Symbol.dispose]();
+        return;
+      }
+      images.push(held);
+      room -= held.index.pages;
+    } catch (error) {
+      // What was there a moment ago may have been evicted, or have ended.
+      warn(`What this host holds cannot all be read: ${explain(error)}`);
+    }
+  };
+  const all = new VisitStore(visits).list();
+  for (const visit of all.filter((each) => each.uuid === uuid)) take(() => openVisit(visit, fingerprint));
+  if (isFleet) {
+    // Before the memory of VMs that run: this does not change.
+    for (const visit of all.filter((each) => each.uuid !== uuid)) take(() => openVisit(visit, fingerprint));
+    for (const vm of listScanned(liveDirectory)) take(() => openScanned(liveDirectory, vm, fingerprint));
+  }
+  if (images.length === 0) return undefined;
+  const store = await ContentStore.of(fingerprint, images);
+  return { scope: isFleet ? 'fleet' : 'vm', store, [Symbol.dispose]: () => store[Symbol.dispose]() };
+}
+
+function openVisit({ indexPath, imagePath }: Visit, fingerprint: PageFingerprint): HeldImage | undefined {
+  const index = readContentIndex(indexPath, fingerprint, MAX_INDEXED_PAGES);
+  return index && { index, image: new FileImage(imagePath) };
+}

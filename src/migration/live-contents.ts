@@ -1,0 +1,88 @@
+/**
+ * What is in the memory of the VMs that run on this host, as it was looked through last.
+ *
+ * Owns: a directory with one index a VM; its name says which process it is of. Must hold: of a process that has ended, or
+ * whose number another one has by now, nothing is opened.
+ */
+import { mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { isAlive } from '../linux/process.ts';
+import { RamFile } from '../linux/ram-file.ts';
+import { readContentIndex, writeContentIndex } from '../memory/content-index.ts';
+import { MAX_INDEXED_PAGES, scanContents } from '../memory/content-scan.ts';
+import type { HeldImage } from '../memory/content-store.ts';
+import { GuestMemory } from '../memory/guest-memory.ts';
+import { RamLayout } from '../memory/layout.ts';
+import type { PageFingerprint } from '../memory/page-fingerprint.ts';
+import { findRamFiles } from '../qemu/ram.ts';
+
+export interface LiveVm {
+  readonly pid: number;
+  readonly startTicks: number;
+}
+
+const NAME = /^(\d{1,10})-(\d{1,19})$/;
+
+/** The last that was looked through first. */
+export function listScanned(directory: string): (LiveVm & { readonly scannedAtMs: number })[] {
+  return readNames(directory)
+    .flatMap((name) => {
+      const [, pid, startTicks] = NAME.exec(name) ?? [];
+      const status = statSync(join(directory, name), { throwIfNoEntry: false });
+      if (pid === undefined || !status) return [];
+      return [{ pid: Number(pid), startTicks: Number(startTicks), scannedAtMs: status.mtimeMs }];
+    })
+    .sort((a, b) => b.scannedAtMs - a.scannedAtMs);
+}
+
+/** On this thread. */
+export function scanVm(directory: string, vm: LiveVm, fingerprint: PageFingerprint): void {
+  using memory = openMemory(vm);
+  if (!memory) return;
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  writeContentIndex(pathOf(directory, vm), scanContents(memory, fingerprint), fingerprint);
+}
+
+export function forgetScanned(directory: string, vm: LiveVm): void {
+  rmSync(pathOf(directory, vm), { force: true });
+}
+
+/** undefined: it has ended, or nothing is known of it. */
+export function openScanned(directory: string, vm: LiveVm, fingerprint: PageFingerprint): HeldImage | undefined {
+  const index = readContentIndex(pathOf(directory, vm), fingerprint, MAX_INDEXED_PAGES);
+  const memory = index && openMemory(vm);
+  if (!memory) return undefined;
+  const image = {
+    read(number: number, into: Uint8Array): boolean {
+      if (number >= memory.layout.pageCount) return false;
+      memory.readPages({ first: number, count: 1 }, into);
+      return true;
+    },
+    [Symbol.dispose]: () => memory[Symbol.dispose](),
+  };
+  return { index, image };
+}
+
+function openMemory(vm: LiveVm): GuestMemory | undefined {
+  if (!isAlive(vm)) return undefined;
+  const files = findRamFiles(vm.pid);
+  if (files.length === 0) return undefined;
+  const layout = new RamLayout(files.map(({ path, bytes }) => ({ id: path, bytes })));
+  return new GuestMemory(
+    layout,
+    files.map(({ path, bytes }) => RamFile.open(path, bytes)),
+  );
+}
+
+function pathOf(directory: string, { pid, startTicks }: LiveVm): string {
+  return join(directory, `${pid}-${startTicks}`);
+}
+
+function readNames(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  }
+}
