@@ -13,9 +13,15 @@ import { GodwitClient } from '../src/client/godwit-client.ts';
 import { ADDRESSES, enter, type Side } from './network.ts';
 
 const GODWIT = fileURLToPath(new URL('../bin/godwit', import.meta.url));
-const MIGRATION_PORT = 7710;
+const USUAL: HostSettings = { migrationPort: 7710, args: [] };
 const START_TIMEOUT_MS = 20_000;
 const POLL_MS = 50;
+
+export interface HostSettings {
+  readonly migrationPort: number;
+  /** Further arguments of `godwit host`. */
+  readonly args: readonly string[];
+}
 
 export class GodwitHosts implements AsyncDisposable {
   readonly source: GodwitHost;
@@ -26,8 +32,11 @@ export class GodwitHosts implements AsyncDisposable {
     this.destination = destination;
   }
 
-  static async start(directory: string): Promise<GodwitHosts> {
-    const hosts = new GodwitHosts(new GodwitHost('source', directory), new GodwitHost('destination', directory));
+  static async start(directory: string, settings: HostSettings = USUAL): Promise<GodwitHosts> {
+    const [source, destination] = (['source', 'destination'] as const).map(
+      (side) => new GodwitHost(side, directory, settings),
+    );
+    const hosts = new GodwitHosts(source!, destination!);
     try {
       await Promise.all([hosts.source.ready(), hosts.destination.ready()]);
       return hosts;
@@ -49,14 +58,15 @@ export class GodwitHost {
   readonly #child: ChildProcess;
   readonly #logPath: string;
 
-  constructor(side: Side, directory: string) {
+  constructor(side: Side, directory: string, { migrationPort, args: further }: HostSettings) {
     const socket = join(directory, `${side}.sock`);
     this.#logPath = join(directory, `${side}.log`);
-    this.migrationAddress = `${ADDRESSES[side]}:${MIGRATION_PORT}`;
+    this.migrationAddress = `${ADDRESSES[side]}:${migrationPort}`;
     this.client = new GodwitClient({ url: `unix:${socket}` });
     const [program, args] = enter(side, GODWIT, [
       ...['host', '--name', side, '--state', join(directory, side[0]!), '--listen', `unix:${socket}`],
       ...['--migration-listen', this.migrationAddress, '--insecure-migration', '--log-format', 'json'],
+      ...further,
     ]);
     const log = openSync(this.#logPath, 'a');
     this.#child = spawn(program, args, { stdio: ['ignore', log, log] });

@@ -12,6 +12,7 @@ import { linuxGuestImages } from '../guest/linux/images.ts';
 import { explain } from '../src/base/errors.ts';
 import { GodwitHosts } from './godwit-hosts.ts';
 import { GODWIT_METHODS, GodwitSystem } from './godwit-system.ts';
+import { HELD_CASES, measureHeld } from './held-contents.ts';
 import { measureRun } from './measure.ts';
 import { NetworkPair } from './network.ts';
 import { type BenchOptions, isWanted, parseOptions, USAGE } from './options.ts';
@@ -64,6 +65,7 @@ async function main(args: readonly string[]): Promise<number> {
     if (load > BUSY_LOAD) print(`This machine is busy (load ${load.toFixed(1)}): what follows is no measurement.`);
     await runScenarios(bench, options, results);
     for (const { name } of SCENARIOS) printScenario(name, results);
+    printHeld(results);
     printStandingGuest(results);
     print(renderTrackers(results));
     for (const line of renderPredictions(results)) print(line);
@@ -78,7 +80,9 @@ async function main(args: readonly string[]): Promise<number> {
 function wantedNames(options: BenchOptions): string[] {
   return [
     ...SCENARIOS.flatMap((scenario) => systemsOf(scenario, options).map((name) => `${scenario.name}/${name}`)),
-    ...[...TRACKING_CASES, ...TRACKER_CASES].map(({ name }) => name).filter((name) => isWanted(name, options)),
+    ...[...HELD_CASES, ...TRACKING_CASES, ...TRACKER_CASES]
+      .map(({ name }) => name)
+      .filter((name) => isWanted(name, options)),
     ...THROTTLE_PERCENTS.map((percent) => `throttle/${percent}`).filter((name) => isWanted(name, options)),
     ...wantedPredictions(options).map(({ name }) => name),
   ];
@@ -126,6 +130,11 @@ async function runScenarios(bench: Bench, options: BenchOptions, results: Result
         results.addRun(title, result);
         if (options.verbose) process.stderr.write(`${JSON.stringify(result)}\n`);
       }
+    }
+    for (const held of HELD_CASES.filter(({ name }) => isWanted(name, options))) {
+      if (stop.aborted) return;
+      progress(`${held.name}, run ${round + 1} of ${options.runs}`);
+      await measureHeld(bench, network, held, results, `gwb${process.pid}-${++count}`);
     }
     if (stop.aborted) return;
     await measureStandingGuest(bench, options, results, `gwb${process.pid}-s${round + 1}`);
@@ -175,6 +184,19 @@ function printScenario(name: string, results: Results): void {
     const title = `${name}/${system}`;
     if (results.hasRun(title)) for (const remark of results.tally(title).remarks) print(`  ${system}: ${remark}`);
   }
+}
+
+function printHeld(results: Results): void {
+  const rows = HELD_CASES.flatMap(({ name }) => {
+    const runs = results.samples(`${name}/againMegabytes`).length;
+    if (runs === 0) return [];
+    const of = (number: string): number => median(results.samples(`${name}/${number}`));
+    const seconds = [of('firstTotalMs'), of('againTotalMs')].map((ms) => (ms / 1000).toFixed(2));
+    const megabytes = [of('firstMegabytes'), of('againMegabytes'), of('againOfFirstPercent')].map((n) => n.toFixed(1));
+    return [[name, ...megabytes, ...seconds, String(runs)]];
+  });
+  const head = ['held at the destination', 'first MB', 'then MB', '% of it', 'first s', 'then s', 'runs'];
+  if (rows.length > 0) print(`\n${alignColumns([head, ...rows])}`);
 }
 
 function printStandingGuest(results: Results): void {

@@ -59,6 +59,12 @@ const TARGETS: readonly Target[] = [
   ),
   limit('unshaped, post-copy: fault p50, µs', `${UNSHAPED}/godwit-post-copy/postCopy.faultMicrosecondsP50`, 150),
   limit('unshaped, post-copy: fault p99, µs', `${UNSHAPED}/godwit-post-copy/postCopy.faultMicrosecondsP99`, 1000),
+  limit(
+    'a VM that comes back after two minutes: bytes, % of the first time',
+    'returning@1gbit/againOfFirstPercent',
+    25,
+  ),
+  limit('a second VM of an image: bytes, % of the first', 'same-image@1gbit/againOfFirstPercent', 35),
   limit('tracking at one round a second: guest work lost, %', 'tracking/words-1s/lostPercent', 5),
   limit('a whole pre-copy, unshaped: guest work lost, %', 'computing@unshaped/godwit-pre-copy/lostPercent', 15),
   ...[20, 50, 80].map((percent) =>

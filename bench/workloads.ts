@@ -25,6 +25,14 @@ export const IDLE: Workload = {
   timeoutMs: 60_000,
 };
 
+/** A few whole pages a second, here and there: in two minutes a twentieth of the memory. */
+export const LIGHT: Workload = {
+  name: 'light',
+  description: '200 MiB of half compressible data, 20 whole pages a second of 64 MiB of it rewritten at random',
+  options: { fillMiB: 200, workingSetMiB: 64, rate: 20, mode: 'page', order: 'random', check: 'off' },
+  timeoutMs: 60_000,
+};
+
 export const DATA: Workload = {
   name: 'data',
   description: '200 MiB of half compressible data, 64 MiB of it rewritten at random, 4000 pages a second',
