@@ -7,6 +7,7 @@
  */
 import { formatDuration } from '../base/units.ts';
 import { fixedDowntimeMs, type RoundFacts, usableRate, wholeBytesPerPage } from './dirty-estimate.ts';
+import type { MigrationOptions } from './request.ts';
 
 /** What the destination would miss if the VM were stopped now, at most. */
 export interface Residue {
@@ -62,4 +63,10 @@ export function explainTooLate(facts: RoundFacts, residue: Residue): string | nu
   if (facts.elapsedMs >= finishByMs) return `--finish-by ${formatDuration(finishByMs)} has passed already`;
   if (!Number.isFinite(endMs) || endMs <= finishByMs) return null;
   return `it may take up to ${formatDuration(endMs)} in all, later than --finish-by ${formatDuration(finishByMs)}`;
+}
+
+/** Why the end of a migration cannot be promised; null when it can. */
+export function explainNoFinishBy(mode: MigrationOptions['mode'], canPostCopy: boolean): string | null {
+  if (mode === 'pre-copy') return 'its mode is pre-copy, whose end cannot be promised';
+  return canPostCopy ? null : 'its destination cannot do post-copy';
 }

@@ -9,6 +9,7 @@ import { asGodwitError, GodwitError } from '../base/errors.ts';
 import { isAlive } from '../linux/process.ts';
 import { MAX_HISTORY_SAMPLES } from '../wire/limits.ts';
 import type { ControlMessage } from '../wire/messages.ts';
+import { explainNoFinishBy } from './finish-by.ts';
 import type { SourceEffect, SourceMessage, SourceRecord } from './handover.ts';
 import { startSource, stepSource } from './handover-source.ts';
 import { recoverSource } from './handover-source-recovery.ts';
@@ -94,7 +95,8 @@ export class SourceMigration {
   async command(command: MigrationCommand): Promise<void> {
     if (command.kind === 'tune') {
       const { kind: _, ...tuned } = command;
-      if ((tuned.finishByMs ?? 0) > 0) this.#checkFinishBy();
+      const refusal = explainNoFinishBy(this.#options.mode, this.#parts.link.has('post-copy'));
+      if ((tuned.finishByMs ?? 0) > 0 && refusal !== null) throw this.#conflict(refusal);
       this.#options = { ...this.#options, ...tuned };
       this.#parts.pacer.setLimit(this.#options.bandwidthBytesPerSecond);
       return;
@@ -104,8 +106,7 @@ export class SourceMigration {
     if (command.kind === 'switchPostCopy') {
       const { mode } = this.#options;
       if (phase !== 'copying' || mode === 'pre-copy') {
-        const reason = mode === 'pre-copy' ? 'its mode is pre-copy' : `it is in phase ${phase}`;
-        throw new GodwitError('GW_CONFLICT', { kind: 'Migration', name: this.#facts.id, reason });
+        throw this.#conflict(mode === 'pre-copy' ? 'its mode is pre-copy' : `it is in phase ${phase}`);
       }
       this.#parts.copying.interrupt('asked');
       return;
@@ -114,14 +115,8 @@ export class SourceMigration {
     this.#parts.beforeCommit.abort(new GodwitError('GW_MIGRATION_CANCELLED'));
   }
 
-  /** @throws GW_CONFLICT */
-  #checkFinishBy(): void {
-    const isPreCopy = this.#options.mode === 'pre-copy';
-    if (!isPreCopy && this.#parts.link.has('post-copy')) return;
-    const reason = isPreCopy
-      ? 'its mode is pre-copy, whose end cannot be promised'
-      : 'its destination cannot do post-copy';
-    throw new GodwitError('GW_CONFLICT', { kind: 'Migration', name: this.#facts.id, reason });
+  #conflict(reason: string): GodwitError {
+    return new GodwitError('GW_CONFLICT', { kind: 'Migration', name: this.#facts.id, reason });
   }
 
   // ---- events and effects
@@ -210,9 +205,8 @@ export class SourceMigration {
       case 'keepGuest': {
         const { name, pid, qmpPath } = this.#facts.vm;
         if (!isAlive(this.#guest.identity)) return;
-        this.#parts.note(
-          `To take it back: godwit vm adopt ${name} --pid ${pid} --qmp ${qmpPath}; godwit vm resume ${name}`,
-        );
+        const adopt = `godwit vm adopt ${name} --pid ${pid} --qmp ${qmpPath}`;
+        this.#parts.note(`To take it back: ${adopt}; godwit vm resume ${name}`);
         return;
       }
       case 'finish':
@@ -234,10 +228,8 @@ export class SourceMigration {
       return;
     }
     const { id, vm, sessionKey, hostName } = this.#facts;
-    const { epoch } = this.#state;
-    const { mode } = this.#options;
-    const facts = { id, vm, sessionKey, hostName, mode, epoch, verify, checkOnly: false };
-    link.say(makeOffer(facts, this.#guest));
+    const now = { mode: this.#options.mode, epoch: this.#state.epoch };
+    link.say(makeOffer({ id, vm, sessionKey, hostName, ...now, verify, checkOnly: false }, this.#guest));
   }
 
   #receive(message: ControlMessage): void {
