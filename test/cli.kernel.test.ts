@@ -25,6 +25,9 @@ describe('exit status and output', () => {
     [['migrate', 'web1', '--to', 'b', '--throttle-max', '100'], 2, 'GW_INPUT_INVALID'],
     [['migrate', 'web1', '--to', 'b', '--throttle-ratio', 'x'], 2, 'GW_USAGE'],
     [['migration', 'tune', 'm1'], 2, 'GW_USAGE'],
+    [['bandwidth', 'lots'], 2, 'GW_INPUT_INVALID'],
+    [['host', '--bandwidth', 'lots'], 2, 'GW_INPUT_INVALID'],
+    [['host', '--dscp', 'cs8'], 2, 'GW_INPUT_INVALID'],
     [['vm', 'create', '/nonexistent.yaml'], 2, 'GW_INPUT_UNREADABLE'],
     [['vm', 'console', 'web1', '--follow', '--json'], 2, 'GW_USAGE'],
     [['vm', 'adopt', 'web1', '--pid', 'x', '--qmp', '/q'], 2, 'GW_INPUT_INVALID'],
@@ -214,4 +217,13 @@ test('check exits with 3 when something blocks, and its result says what and the
   expect((await cli(trial, 'check', 'web1', '--to', '127.0.0.1:9')).out).toBe(
     'VM web1 cannot be migrated to 127.0.0.1:9:\n  RAM: private\n    fix: share it\n',
   );
+});
+
+test('bandwidth shows the limit of the host and changes it', async () => {
+  await using trial = await startTrialDaemon();
+  expect((await cli(trial, 'bandwidth')).out).toBe('bandwidth of all migrations of host a: unlimited; 0 running\n');
+  const changed = await cli(trial, 'bandwidth', '5Gbit/s', '--json');
+  expect(JSON.parse(changed.out)).toEqual({ host: 'a', bandwidthBytesPerSecond: 625_000_000 });
+  expect((await cli(trial, 'bandwidth')).out).toContain('596 MiB/s');
+  expect((await cli(trial, 'bandwidth', 'unlimited')).out).toContain('unlimited');
 });

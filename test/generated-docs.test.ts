@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { expect, test } from 'vitest';
 import type { z } from 'zod';
 import { EventBodySchema } from '../src/api/event-schema.ts';
-import { HostSchema } from '../src/api/host-schema.ts';
+import { HostSchema, TuneHostSchema } from '../src/api/host-schema.ts';
 import {
   CheckResultSchema,
   MigrateSchema,
@@ -31,6 +31,7 @@ test.each([
   ['api.md', 'MigrationProgress', ProgressSchema, 'output'],
   ['api.md', 'CheckResult', CheckResultSchema, 'output'],
   ['api.md', 'Host', HostSchema, 'output'],
+  ['api.md', 'TuneHostRequest', TuneHostSchema, 'input'],
 ] as const)('docs/%s: the fields of %s are those of the schema', (file, name, schema, io) => {
   const { documented, generated } = comparePart(file, name, fieldTable(schema as z.ZodType, io));
   expect(documented).toBe(generated);

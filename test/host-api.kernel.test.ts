@@ -3,13 +3,14 @@ import { request } from 'undici';
 import { describe, expect, test } from 'vitest';
 import type { HostEvent } from '../src/api/event-schema.ts';
 import { GodwitClient } from '../src/client/godwit-client.ts';
+import { HostBudget } from '../src/transfer/host-budget.ts';
 import { sampleProgress } from './support/scripted-engine.ts';
 import { startTrialDaemon, type TrialDaemon } from './support/trial-daemon.ts';
 
 async function call(
   trial: TrialDaemon,
   path: string,
-  options: { method?: 'GET' | 'POST'; headers?: Record<string, string>; body?: string } = {},
+  options: { method?: 'GET' | 'POST' | 'PATCH'; headers?: Record<string, string>; body?: string } = {},
 ): Promise<{ status: number; headers: Record<string, unknown>; text: string; json: unknown }> {
   const answer = await request(`${trial.daemon.api[0]}${path}`, options);
   const text = await answer.body.text();
@@ -172,6 +173,41 @@ describe('events', () => {
   });
 });
 
+describe('the bandwidth limit of the host', () => {
+  const LIMIT = 625_000_000;
+
+  test('is changed for all migrations at once, which is told and shown', async () => {
+    await using trial = await startTrialDaemon({ settings: { bandwidth: 1000, dscp: 8 } });
+    await trial.client.migrate('web1', { to: '127.0.0.1:9' });
+    const { traffic } = trial.engine.inputs[0]!;
+    const ofThread = new HostBudget(traffic.budget);
+    expect([ofThread.bytesPerSecond, traffic.dscp]).toEqual([1000, 8]);
+    const events = trial.client.events()[Symbol.asyncIterator]();
+    const told = events.next();
+    await expect.poll(() => trial.client.host()).toMatchObject({ bandwidthBytesPerSecond: 1000, dscp: 8 });
+    const changed = await trial.client.tuneHost({ bandwidthBytesPerSecond: LIMIT });
+    expect(changed).toMatchObject({ name: 'a', bandwidthBytesPerSecond: LIMIT });
+    expect(ofThread.bytesPerSecond).toBe(LIMIT);
+    expect((await told).value).toMatchObject({ kind: 'hostChanged', host: changed });
+    await events.return?.();
+    expect(await trial.client.host()).toEqual(changed);
+    expect(await trial.client.metrics()).toMatch(/^godwit_host_bandwidth_limit_bytes_per_second 625000000$/m);
+  });
+
+  test.each([
+    '{}',
+    '{"bandwidthBytesPerSecond":-1}',
+    '{"bandwidthBytesPerSecond":"5Gbit/s"}',
+    '{"name":"b"}',
+  ])('is not changed by %s', async (body) => {
+    await using trial = await startTrialDaemon();
+    const answer = await call(trial, '/v1/host', { method: 'PATCH', headers: asJson, body });
+    expect(answer.status).toBe(400);
+    expect(answer.json).toMatchObject({ code: 'GW_INPUT_INVALID' });
+    expect(await trial.client.host()).toMatchObject({ bandwidthBytesPerSecond: 0, dscp: null });
+  });
+});
+
 describe('metrics', () => {
   test('have the names that are promised, and a migration’s own gauges go with it', async () => {
     await using trial = await startTrialDaemon();
@@ -230,6 +266,7 @@ describe('OpenAPI', () => {
       'MigrationProgress',
       'MigrationReport',
       'StopRequest',
+      'TuneHostRequest',
       'TuneRequest',
       'Vm',
       'VmSpec',

@@ -5,10 +5,12 @@
  * the next one.
  */
 import { z } from 'zod';
+import { HostSchema } from './host-schema.ts';
 import { MigrationSchema, ProgressSchema } from './migration-schema.ts';
 import { VmSchema } from './vm-schema.ts';
 
 export const EventBodySchema = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('hostChanged'), host: HostSchema }),
   z.object({ kind: z.literal('vmChanged'), vm: VmSchema }),
   z.object({ kind: z.literal('vmRemoved'), name: z.string(), reason: z.string() }),
   z.object({ kind: z.literal('migrationStarted'), migration: MigrationSchema }),
@@ -52,6 +54,7 @@ export function vmOfEvent(event: HostEventBody): string | null {
       return event.vm.name;
     case 'vmRemoved':
       return event.name;
+    case 'hostChanged':
     case 'eventsMissed':
       return null;
     case 'migrationStarted':

@@ -60,6 +60,23 @@ export function size(
   });
 }
 
+/** What a text stands for, by a parser that throws GW_INPUT_INVALID. */
+export function meaning<Input extends z.ZodType<string | number>, Output>(
+  input: Input,
+  fix: string,
+  parse: (text: string) => Output,
+): z.ZodPipe<Input, z.ZodTransform<Output, string | number>> {
+  return input.transform((value, context) => {
+    try {
+      return parse(String(value));
+    } catch (error) {
+      if (!(error instanceof GodwitError)) throw error;
+      context.issues.push({ code: 'custom', input: value, message: fix });
+      return z.NEVER;
+    }
+  });
+}
+
 function sizeOrNaN(value: string): number {
   try {
     return parseSize(value, 'size');

@@ -1,6 +1,6 @@
 /** Routes about the daemon itself: /v1/host, /healthz, /metrics. */
 import { z } from 'zod';
-import { HostSchema } from './host-schema.ts';
+import { HostSchema, TuneHostSchema } from './host-schema.ts';
 import { errors, type Routes } from './routes.ts';
 import type { HostService } from './service.ts';
 
@@ -9,6 +9,18 @@ export function addHostRoutes(routes: Routes, service: HostService): void {
     '/v1/host',
     { schema: { tags: ['host'], summary: 'This host', response: { 200: HostSchema, ...errors } } },
     () => service.host(),
+  );
+  routes.patch(
+    '/v1/host',
+    {
+      schema: {
+        tags: ['host'],
+        summary: 'Change the bandwidth limit of all migrations',
+        body: TuneHostSchema,
+        response: { 200: HostSchema, ...errors },
+      },
+    },
+    (request) => service.tuneHost(request.body),
   );
   routes.get(
     '/healthz',

@@ -1,5 +1,6 @@
 /** The host daemon itself, as the API speaks of it. */
 import { z } from 'zod';
+import { number, strictObject } from './field.ts';
 
 export const HostSchema = z
   .object({
@@ -11,9 +12,20 @@ export const HostSchema = z
     api: z.array(z.string()).describe('Where the API listens.'),
     migration: z.string().describe('HOST:PORT of the migration port.'),
     peers: z.record(z.string(), z.string()),
+    bandwidthBytesPerSecond: z
+      .number()
+      .describe('What all migrations away from here may send together; 0 is unlimited.'),
+    dscp: z.number().nullable().describe('Mark of all packets of migrations; null: none is set.'),
     vms: z.number(),
     runningMigrations: z.number(),
   })
   .meta({ id: 'Host' });
 
+export const TuneHostSchema = strictObject({
+  bandwidthBytesPerSecond: number(0, 1e12, 'give bytes a second from 0 (unlimited) to 1e12').describe(
+    'What all migrations away from here may send together, at once and until the daemon ends; 0 is unlimited.',
+  ),
+}).meta({ id: 'TuneHostRequest' });
+
+export type TuneHostBody = z.output<typeof TuneHostSchema>;
 export type HostView = z.output<typeof HostSchema>;

@@ -5,7 +5,7 @@
  */
 import type { CheckResult } from '../migration/handle.ts';
 import type { EventHub } from './event-hub.ts';
-import type { HostView } from './host-schema.ts';
+import type { HostView, TuneHostBody } from './host-schema.ts';
 import type { MigrateBody, MigrationView, TuneBody } from './migration-schema.ts';
 import type { AdoptBody, VmSpecBody, VmView } from './vm-schema.ts';
 
@@ -20,6 +20,7 @@ export interface ConsoleOptions {
 export interface HostService {
   readonly events: EventHub;
   host(): HostView;
+  tuneHost(request: TuneHostBody): HostView;
 
   listVms(): VmView[];
   showVm(name: string): VmView;

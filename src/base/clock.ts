@@ -17,6 +17,9 @@ export const SYSTEM_CLOCK: Clock = {
   wallMs: () => performance.timeOrigin + performance.now(),
 };
 
+/** The same reading in every thread of the process: for times that threads share. */
+export const PROCESS_CLOCK: Clock = { ...SYSTEM_CLOCK, nowMs: () => Number(process.hrtime.bigint()) / 1e6 };
+
 /** A clock that moves only when told to. */
 export class FakeClock implements Clock {
   #ms: number;

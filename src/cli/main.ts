@@ -7,6 +7,7 @@
 import { Command, CommanderError } from 'commander';
 import { asGodwitError, ERRORS, GodwitError } from '../base/errors.ts';
 import { DEFAULT_API } from './api-connection.ts';
+import { addBandwidthCommand } from './bandwidth-command.ts';
 import { CommandContext, type ExitStatus } from './command-context.ts';
 import { addDoctorCommand } from './doctor-command.ts';
 import { addHostCommand } from './host-command.ts';
@@ -53,6 +54,7 @@ export function createProgram(context: CommandContext): Command {
   addVmCommands(program, context);
   addMigrateCommands(program, context);
   addMigrationCommands(program, context);
+  addBandwidthCommand(program, context);
   addDoctorCommand(program, context);
   forEachCommand(program, (command) => {
     command

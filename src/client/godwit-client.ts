@@ -7,7 +7,7 @@
  * for await (const event of client.watchMigration(id)) console.log(event.kind);
  */
 import type { HostEvent } from '../api/event-schema.ts';
-import type { HostView } from '../api/host-schema.ts';
+import type { HostView, TuneHostBody } from '../api/host-schema.ts';
 import type { MigrateBody, MigrationView, TuneBody } from '../api/migration-schema.ts';
 import type { AdoptBody, VmSpecInput, VmView } from '../api/vm-schema.ts';
 import type { CheckResult } from '../migration/handle.ts';
@@ -29,6 +29,10 @@ export class GodwitClient {
 
   host(): Promise<HostView> {
     return this.#get('/v1/host');
+  }
+  /** Changes the bandwidth limit of all migrations. */
+  tuneHost(request: TuneHostBody): Promise<HostView> {
+    return this.#transport.json({ method: 'PATCH', path: '/v1/host', body: request });
   }
   metrics(): Promise<string> {
     return this.#text('/metrics', {});

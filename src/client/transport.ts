@@ -16,7 +16,7 @@ export interface TransportOptions {
 }
 
 export interface Call {
-  readonly method: 'GET' | 'POST' | 'DELETE';
+  readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
   readonly path: string;
   readonly query?: Readonly<Record<string, string | number | undefined>>;
   readonly body?: unknown;
@@ -49,16 +49,17 @@ export class Transport {
     for (const [name, value] of Object.entries(call.query ?? {})) {
       if (value !== undefined) url.searchParams.set(name, String(value));
     }
+    const hasBody = call.method === 'POST' || call.method === 'PATCH';
     const answer = await this.#reach(() =>
       request(url, {
         dispatcher: this.#agent,
         method: call.method,
         headers: {
           ...(this.#token === undefined ? {} : { authorization: `Bearer ${this.#token}` }),
-          ...(call.method === 'POST' ? { 'content-type': 'application/json' } : {}),
+          ...(hasBody ? { 'content-type': 'application/json' } : {}),
           ...call.headers,
         },
-        ...(call.method === 'POST' ? { body: JSON.stringify(call.body ?? {}) } : {}),
+        ...(hasBody ? { body: JSON.stringify(call.body ?? {}) } : {}),
         ...(call.signal === undefined ? {} : { signal: call.signal }),
       }),
     );

@@ -41,6 +41,8 @@ migrationListen: 0.0.0.0:7710
 insecureMigration: true
 state: /srv/godwit
 peers: {b: 10.0.0.2:7710}
+bandwidth: 5Gbit/s
+dscp: cs1
 maxIncomingMigrations: 3
 allowedNetworkScripts: [/etc/up, /etc/down]
 keepReports: 7
@@ -61,6 +63,8 @@ tokenFile: ${file('token', 'a-token-that-is-long-enough\n')}
       stateDirectory: '/srv/godwit',
       token: 'a-token-that-is-long-enough',
       peers: { b: '10.0.0.2:7710' },
+      bandwidthBytesPerSecond: 625_000_000,
+      dscp: 8,
       maxIncomingMigrations: 3,
       allowedNetworkScripts: ['/etc/up', '/etc/down'],
       keepReports: 7,
@@ -79,6 +83,8 @@ tokenFile: ${file('token', 'a-token-that-is-long-enough\n')}
       stateDirectory: '/var/lib/godwit',
       token: null,
       peers: {},
+      bandwidthBytesPerSecond: 0,
+      dscp: null,
       maxIncomingMigrations: 8,
       allowedNetworkScripts: [],
       keepReports: 500,
@@ -98,6 +104,10 @@ tokenFile: ${file('token', 'a-token-that-is-long-enough\n')}
     ['tokenFile: 7', 'tokenFile', '7'],
     ['peers: [b]', 'peers', '["b"]'],
     ['peers: {b: 7}', 'peers.b', '7'],
+    ['bandwidth: 5', 'bandwidth', '5'],
+    ['bandwidth: 5Gbit/h', 'bandwidth', '"5Gbit/h"'],
+    ['dscp: 64', 'dscp', '64'],
+    ['dscp: af14', 'dscp', '"af14"'],
     ['maxIncomingMigrations: 0', 'maxIncomingMigrations', '0'],
     ['allowedNetworkScripts: /etc/up', 'allowedNetworkScripts', '"/etc/up"'],
     ['allowedNetworkScripts: [up]', 'allowedNetworkScripts[0]', '"up"'],

@@ -9,15 +9,18 @@ import { hostname } from 'node:os';
 import { resolve } from 'node:path';
 import { parse } from 'yaml';
 import { z } from 'zod';
-import { choice, flag, integer, list, size, strictObject, text } from '../api/field.ts';
+import { choice, flag, integer, list, meaning, size, strictObject, text } from '../api/field.ts';
 import { parseInput } from '../api/input-error.ts';
 import { isLoopback, type ListenAddress, parseHostPort, parseListenAddress } from '../api/listen.ts';
 import { NameSchema } from '../api/vm-schema.ts';
+import { DSCP_FIX, parseDscp } from '../base/dscp.ts';
 import { GodwitError } from '../base/errors.ts';
+import { parseRate } from '../base/units.ts';
 import { fleetKeyOf } from '../migration/fingerprint-keys.ts';
 
 const ADDRESS_FIX = 'give HOST:PORT such as 127.0.0.1:7700, or unix:/path';
 const SCRIPT_FIX = 'give the absolute path of a program on this host';
+const BANDWIDTH_FIX = 'give a rate such as 5Gbit/s, 200MiB/s or unlimited';
 const PEERS_FIX = 'give names with HOST:PORT, such as {b: 10.0.0.2:7710}';
 
 // Each has threads and buffers of its own, and all share one link: beyond a few they only make each other later.
@@ -47,6 +50,14 @@ export const HostConfigSchema = strictObject({
     .record(NameSchema, text(PEERS_FIX), { error: PEERS_FIX })
     .optional()
     .describe('Other hosts by name: migration addresses HOST:PORT for `godwit migrate --to NAME`.'),
+  bandwidth: meaning(text(BANDWIDTH_FIX), BANDWIDTH_FIX, (given) => parseRate(given, 'bandwidth'))
+    .optional()
+    .describe('What all migrations away from here may send together, such as `5Gbit/s`. Default: unlimited.'),
+  dscp: meaning(z.union([z.number(), z.string()], { error: DSCP_FIX }), DSCP_FIX, (given) => parseDscp(given, 'dscp'))
+    .optional()
+    .describe(
+      'Mark of all packets of migrations (DSCP): 0 to 63, or a name such as `le`, `cs1` or `af11`. Default: none is set.',
+    ),
   maxIncomingMigrations: integer(1, 1000, 'give a whole number from 1 to 1000')
     .optional()
     .describe('How many VMs may be on their way here at once; further ones wait at their hosts. Default: 8.'),
@@ -86,6 +97,10 @@ export interface HostConfig {
   readonly stateDirectory: string;
   readonly token: string | null;
   readonly peers: Readonly<Record<string, string>>;
+  /** 0 = unlimited. */
+  readonly bandwidthBytesPerSecond: number;
+  /** null: none is set. */
+  readonly dscp: number | null;
   readonly maxIncomingMigrations: number;
   readonly allowedNetworkScripts: readonly string[];
   readonly keepReports: number;
@@ -137,6 +152,8 @@ export function resolveConfig(settings: HostSettings, environment: { token?: str
     stateDirectory: resolve(settings.state ?? '/var/lib/godwit'),
     token,
     peers: settings.peers ?? {},
+    bandwidthBytesPerSecond: settings.bandwidth ?? 0,
+    dscp: settings.dscp ?? null,
     maxIncomingMigrations: settings.maxIncomingMigrations ?? DEFAULT_MAX_INCOMING,
     allowedNetworkScripts: settings.allowedNetworkScripts ?? [],
     keepReports: settings.keepReports ?? 500,

@@ -15,9 +15,10 @@ import type { VmState } from '../api/vm-schema.ts';
 import { SYSTEM_CLOCK } from '../base/clock.ts';
 import { explain, GodwitError } from '../base/errors.ts';
 import { ContentScanner, type ScannerOrder } from '../migration/content-scanner.ts';
-import type { MigrationListener } from '../migration/handle.ts';
+import type { HostTraffic, MigrationListener } from '../migration/handle.ts';
 import { removeLeftSaveDirectories } from '../migration/save-directory.ts';
 import { VisitStore } from '../migration/visit-store.ts';
+import { HostBudget } from '../transfer/host-budget.ts';
 import type { HostConfig } from './config.ts';
 import type { Engine } from './engine-port.ts';
 import { DaemonService } from './host-service.ts';
@@ -70,7 +71,10 @@ export async function startDaemon(
   });
   starting.defer(() => registry.dispose());
   const metrics = new HostMetrics(version, config.name, () => countStates(registry));
+  metrics.limited(config.bandwidthBytesPerSecond);
   for (const path of store.load()) log.error({ path }, 'cannot read a migration report; left as it is');
+  const budget = HostBudget.create(config.bandwidthBytesPerSecond);
+  const traffic: HostTraffic = { budget: budget.buffer, dscp: config.dscp };
   const migrations = new Migrations({
     hostName: config.name,
     stateDirectory: config.stateDirectory,
@@ -79,6 +83,7 @@ export async function startDaemon(
     allowedNetworkScripts: config.allowedNetworkScripts,
     contents: { visits: visitPolicy, liveDirectory, fleetKey: config.fleetKey },
     engine,
+    traffic,
     registry,
     promises,
     store,
@@ -94,7 +99,7 @@ export async function startDaemon(
     const warn = (reason: string): void => log.warn({ reason }, 'cannot look through the memory of a VM');
     starting.use(new ContentScanner(input, () => scannedVms(registry), warn));
   }
-  const port = await openMigrationPort(engine, config, migrations);
+  const port = await openMigrationPort(engine, config, traffic, migrations);
   starting.defer(() => port.close());
   const migration = formatHostPort(config.migration.host, port.port);
 
@@ -105,6 +110,8 @@ export async function startDaemon(
     visits,
     migrations,
     metrics,
+    budget,
+    log,
     host: (): HostView => ({
       name: config.name,
       version,
@@ -114,6 +121,8 @@ export async function startDaemon(
       api: listeners.map((listener) => listener.url),
       migration,
       peers: { ...config.peers },
+      bandwidthBytesPerSecond: budget.bytesPerSecond,
+      dscp: config.dscp,
       vms: registry.list().length,
       runningMigrations: migrations.runningCount,
     }),
@@ -170,10 +179,11 @@ function tidyUp(visits: VisitStore, log: Logger): void {
 async function openMigrationPort(
   engine: Engine,
   config: HostConfig,
+  traffic: HostTraffic,
   migrations: Migrations,
 ): Promise<MigrationListener> {
   try {
-    return await engine.listenForMigrations({ ...config.migration, policy: migrations.policy });
+    return await engine.listenForMigrations({ ...config.migration, traffic, policy: migrations.policy });
   } catch (error) {
     if (error instanceof GodwitError) throw error;
     const code = (error as NodeJS.ErrnoException).code ?? String(error);

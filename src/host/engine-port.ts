@@ -5,6 +5,7 @@
  */
 import type {
   CheckResult,
+  HostTraffic,
   IncomingPolicy,
   MigrationHandle,
   MigrationListener,
@@ -17,6 +18,7 @@ export interface Engine {
   listenForMigrations(options: {
     readonly host: string;
     readonly port: number;
+    readonly traffic: HostTraffic;
     readonly policy: IncomingPolicy;
   }): Promise<MigrationListener>;
   checkMigration(options: {
@@ -24,11 +26,13 @@ export interface Engine {
     readonly to: string;
     readonly hostName: string;
     readonly stateDirectory: string;
+    readonly traffic: HostTraffic;
   }): Promise<CheckResult>;
   /** Those that a restart found unfinished; they go on. */
   recoverMigrations(options: {
     readonly stateDirectory: string;
     readonly hostName: string;
+    readonly traffic: HostTraffic;
     readonly policy: IncomingPolicy;
   }): Promise<readonly MigrationHandle[]>;
 }

@@ -2,14 +2,16 @@
  * What the API can ask of this host, carried out by the registry and the migrations.
  */
 import type { EventHub } from '../api/event-hub.ts';
-import type { HostView } from '../api/host-schema.ts';
+import type { HostView, TuneHostBody } from '../api/host-schema.ts';
 import type { MigrateBody, MigrationView, TuneBody } from '../api/migration-schema.ts';
 import type { ConsoleOptions, HostService } from '../api/service.ts';
 import type { AdoptBody, VmSpecBody, VmView } from '../api/vm-schema.ts';
 import { GodwitError } from '../base/errors.ts';
 import type { CheckResult } from '../migration/handle.ts';
 import type { VisitStore } from '../migration/visit-store.ts';
+import type { HostBudget } from '../transfer/host-budget.ts';
 import { readConsole } from './console.ts';
+import type { Logger } from './logger.ts';
 import type { HostMetrics } from './metrics.ts';
 import type { Migrations } from './migrations.ts';
 import type { Vm } from './vm.ts';
@@ -21,6 +23,8 @@ export interface DaemonServiceOptions {
   readonly visits: VisitStore;
   readonly migrations: Migrations;
   readonly metrics: HostMetrics;
+  readonly budget: HostBudget;
+  readonly log: Logger;
   host(): HostView;
 }
 
@@ -35,6 +39,15 @@ export class DaemonService implements HostService {
 
   host(): HostView {
     return this.#options.host();
+  }
+  tuneHost({ bandwidthBytesPerSecond }: TuneHostBody): HostView {
+    const { budget, metrics, events, log } = this.#options;
+    budget.setLimit(bandwidthBytesPerSecond);
+    metrics.limited(budget.bytesPerSecond);
+    log.info({ bandwidthBytesPerSecond: budget.bytesPerSecond }, 'new bandwidth limit of all migrations');
+    const host = this.host();
+    events.emit({ kind: 'hostChanged', host });
+    return host;
   }
 
   listVms(): VmView[] {

@@ -37,6 +37,11 @@ export class HostMetrics {
   readonly #perMigration: Gauge<'vm' | 'direction'>[] = [];
 
   readonly #vms = this.#gauge('godwit_vms', 'VMs of this host by state', ['state']);
+  readonly #limit = this.#gauge(
+    'godwit_host_bandwidth_limit_bytes_per_second',
+    'What all migrations away from the host may send together; 0 is unlimited',
+    [],
+  );
   readonly #data = new Counter({
     name: `${PREFIX}_data_bytes_total`,
     help: 'Bytes that migrations have put on the wire',
@@ -110,6 +115,10 @@ export class HostMetrics {
     };
   }
   readonly #refreshVms: () => void;
+
+  limited(bytesPerSecond: number): void {
+    this.#limit.set(bytesPerSecond);
+  }
 
   started(id: string, vm: string, direction: Direction, atMs: number): void {
     this.#phases.set(id, 'preparing');

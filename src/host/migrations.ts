@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { EventHub } from '../api/event-hub.ts';
 import type { MigrateBody, MigrationView, TuneBody } from '../api/migration-schema.ts';
 import { explain, GodwitError } from '../base/errors.ts';
-import type { CheckResult, IncomingPolicy, MigrationHandle } from '../migration/handle.ts';
+import type { CheckResult, HostTraffic, IncomingPolicy, MigrationHandle } from '../migration/handle.ts';
 import type { DestinationPhase, MigrationCommand } from '../migration/progress.ts';
 import type { Engine } from './engine-port.ts';
 import { createPolicy, type IncomingHost } from './incoming-policy.ts';
@@ -25,6 +25,7 @@ import { applySettlement } from './settlement.ts';
 export interface MigrationsOptions extends IncomingHost {
   readonly peers: Readonly<Record<string, string>>;
   readonly engine: Engine;
+  readonly traffic: HostTraffic;
   readonly store: MigrationStore;
   readonly events: EventHub;
   readonly metrics: HostMetrics;
@@ -54,7 +55,7 @@ export class Migrations {
   }
 
   async start(name: string, body: MigrateBody): Promise<MigrationView> {
-    const { engine, registry, peers, hostName, stateDirectory, contents } = this.#options;
+    const { engine, registry, peers, hostName, stateDirectory, contents, traffic } = this.#options;
     await this.#arrivalOf(name);
     const vm = registry.get(name);
     const to = resolvePeer(peers, body.to);
@@ -62,7 +63,8 @@ export class Migrations {
     vm.takeLease(id, 'migration');
     try {
       const options = mergeOptions(body);
-      return this.track(engine.startOutgoing({ id, vm: vm.record, to, options, hostName, stateDirectory, contents }));
+      const input = { id, vm: vm.record, to, options, hostName, stateDirectory, contents, traffic };
+      return this.track(engine.startOutgoing(input));
     } catch (error) {
       void vm.endLease();
       throw error;
@@ -70,13 +72,13 @@ export class Migrations {
   }
 
   async check(name: string, peer: string): Promise<CheckResult> {
-    const { engine, registry, peers, hostName, stateDirectory } = this.#options;
+    const { engine, registry, peers, hostName, stateDirectory, traffic } = this.#options;
     await this.#arrivalOf(name);
     const vm = registry.get(name);
     const to = resolvePeer(peers, peer);
     vm.takeLease('check', 'check');
     try {
-      return await engine.checkMigration({ vm: vm.record, to, hostName, stateDirectory });
+      return await engine.checkMigration({ vm: vm.record, to, hostName, stateDirectory, traffic });
     } finally {
       await vm.endLease();
     }
@@ -84,8 +86,8 @@ export class Migrations {
 
   /** Goes on with, or cleans up after, what an earlier daemon had begun. Returns the names of VMs that migrations have. */
   async recover(): Promise<ReadonlySet<string>> {
-    const { engine, registry, promises, store, stateDirectory, hostName } = this.#options;
-    const handles = await engine.recoverMigrations({ stateDirectory, hostName, policy: this.policy });
+    const { engine, registry, promises, store, stateDirectory, hostName, traffic } = this.#options;
+    const handles = await engine.recoverMigrations({ stateDirectory, hostName, traffic, policy: this.policy });
     const taken = new Set<string>();
     for (const handle of handles) {
       if (handle.hasVm) {
@@ -115,10 +117,8 @@ export class Migrations {
     this.#running.set(handle.id, running);
     metrics.started(handle.id, handle.vm, handle.direction, view.startedAtMs);
     events.emit({ kind: 'migrationStarted', migration: view });
-    log.info(
-      { migration: handle.id, vm: handle.vm, direction: handle.direction, peer: handle.peer },
-      'migration started',
-    );
+    const { id, vm, direction, peer } = handle;
+    log.info({ migration: id, vm, direction, peer }, 'migration started');
     handle.onEvent((event) => takeEvent(running, event, this.#options));
     return view;
   }

@@ -9,6 +9,7 @@ import {
   receive,
   receiveSome,
   sendAll,
+  setDscp,
   setSocketOption,
   shutdownSocket,
 } from './socket.ts';
@@ -72,4 +73,25 @@ test.each([
 ] as const)('option %s takes effect', (option, value, readBack) => {
   setSocketOption(fds[0], option, value);
   expect(getSocketOption(fds[0], option)).toBe(readBack);
+});
+
+test('packets are marked, and the bits beside the mark are left alone', () => {
+  setDscp(fds[0], 8);
+  expect(getSocketOption(fds[0], 'typeOfService')).toBe(0x20);
+  expect(getSocketOption(fds[1], 'typeOfService')).toBe(0);
+  setDscp(fds[0], 0);
+  expect(getSocketOption(fds[0], 'typeOfService')).toBe(0);
+});
+
+test('an IPv6 socket marks both kinds of packets', async () => {
+  const server6 = createServer().listen(0, '::1');
+  await once(server6, 'listening');
+  const client = connect((server6.address() as { port: number }).port, '::1');
+  await once(client, 'connect');
+  const fd = descriptorOf(client);
+  setDscp(fd, 46);
+  expect(getSocketOption(fd, 'trafficClass')).toBe(46 << 2);
+  expect(getSocketOption(fd, 'typeOfService')).toBe(46 << 2);
+  client.destroy();
+  server6.close();
 });

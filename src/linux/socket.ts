@@ -8,12 +8,18 @@
  */
 import { POLLIN, POLLOUT } from './abi/files.ts';
 import {
+  AF_INET6,
   F_DUPFD_CLOEXEC,
+  IP_TOS,
+  IPPROTO_IP,
+  IPPROTO_IPV6,
   IPPROTO_TCP,
+  IPV6_TCLASS,
   MSG_DONTWAIT,
   MSG_NOSIGNAL,
   SHUT_RDWR,
   SIOCOUTQ,
+  SO_DOMAIN,
   SO_RCVBUF,
   SO_SNDBUF,
   SOL_SOCKET,
@@ -34,6 +40,12 @@ const OPTIONS = {
   notSentLowWaterBytes: [IPPROTO_TCP, TCP_NOTSENT_LOWAT],
   /** A connection whose data stays unacknowledged for so long is cut (TCP_USER_TIMEOUT). */
   userTimeoutMs: [IPPROTO_TCP, TCP_USER_TIMEOUT],
+  /** AF_INET or AF_INET6; can only be read. */
+  domain: [SOL_SOCKET, SO_DOMAIN],
+  /** DSCP × 4 of IPv4 packets. */
+  typeOfService: [IPPROTO_IP, IP_TOS],
+  /** DSCP × 4 of IPv6 packets. */
+  trafficClass: [IPPROTO_IPV6, IPV6_TCLASS],
 } as const;
 
 export type SocketOption = keyof typeof OPTIONS;
@@ -161,6 +173,13 @@ export function setSocketOption(fd: number, option: SocketOption, value: number)
   const [level, name] = OPTIONS[option];
   // SAFETY: reads the four bytes of the array, alive for the call.
   call(`setsockopt(${option})`, raw.setsockopt(fd, level, name, Int32Array.of(value), 4));
+}
+
+/** Marks the packets of a TCP socket. The two bits beside the mark stay the kernel's, for congestion (RFC 3168). */
+export function setDscp(fd: number, dscp: number): void {
+  // An IPv6 socket may carry IPv4 as well.
+  setSocketOption(fd, 'typeOfService', dscp << 2);
+  if (getSocketOption(fd, 'domain') === AF_INET6) setSocketOption(fd, 'trafficClass', dscp << 2);
 }
 
 /** The kernel doubles the buffer sizes that it was given. */

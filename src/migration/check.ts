@@ -8,7 +8,7 @@ import type { Blocker } from '../qemu/blocker.ts';
 import { encodeControl } from '../wire/message-codec.ts';
 import { factsBefore, openPredictor } from './before-migration.ts';
 import { applyDirectIo } from './direct-io.ts';
-import type { CheckResult } from './handle.ts';
+import type { CheckResult, HostTraffic } from './handle.ts';
 import { HistoryFile } from './history-file.ts';
 import { linksPathIn } from './known-links-file.ts';
 import { openConnection, takeAnswer } from './opening.ts';
@@ -23,8 +23,9 @@ export async function checkMigration(options: {
   readonly to: string;
   readonly hostName: string;
   readonly stateDirectory: string;
+  readonly traffic: HostTraffic;
 }): Promise<CheckResult> {
-  const { vm, to, hostName, stateDirectory } = options;
+  const { vm, to, hostName, stateDirectory, traffic } = options;
   let guest: SourceGuest;
   try {
     guest = await SourceGuest.open(vm);
@@ -36,7 +37,7 @@ export async function checkMigration(options: {
   try {
     const blockers = await guest.findBlockers();
     const rule = applyDirectIo(vm.name, guest.facts.disks, { ...DEFAULT_MIGRATION_OPTIONS, mode: 'auto' });
-    const there = await askDestination(guest, to, hostName);
+    const there = await askDestination(guest, to, hostName, traffic);
     return {
       ok: blockers.length === 0 && there.blockers.length === 0,
       blockers: [...blockers, ...there.blockers],
@@ -76,9 +77,10 @@ async function askDestination(
   guest: SourceGuest,
   to: string,
   hostName: string,
+  { dscp }: HostTraffic,
 ): Promise<{ blockers: CheckResult['blockers']; notes: readonly string[] }> {
   try {
-    const opened = await openConnection(to, hostName, new AbortController().signal);
+    const opened = await openConnection(to, hostName, dscp, new AbortController().signal);
     try {
       const offer = makeOffer(
         {

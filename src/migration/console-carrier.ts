@@ -6,6 +6,7 @@
  */
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import type { Connection } from '../transfer/connection.ts';
+import type { Pacer } from '../transfer/pacer.ts';
 import { encodeChunkHeader } from '../wire/encoder.ts';
 import { MAX_CONSOLE_CHUNK } from '../wire/limits.ts';
 
@@ -22,8 +23,11 @@ export class ConsoleCarrier {
   }
 
   /** Sends what was written since the last call. */
-  async sendRest(connection: Connection): Promise<void> {
-    for (const chunk of this.#read()) await connection.send(encodeChunkHeader('consoleChunk', chunk.length), chunk);
+  async sendRest(connection: Connection, pacer: Pacer): Promise<void> {
+    for (const chunk of this.#read()) {
+      await pacer.take(chunk.length);
+      await connection.send(encodeChunkHeader('consoleChunk', chunk.length), chunk);
+    }
   }
 
   *#read(): Generator<Uint8Array> {

@@ -4,11 +4,12 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { TempDirectory } from '../../test/support/temp-directory.ts';
 import { waitUntil } from '../../test/support/wait-until.ts';
 import { MESSAGE_SAMPLES } from '../../test/support/wire-samples.ts';
+import { HostBudget } from '../transfer/host-budget.ts';
 import { encodeControl } from '../wire/message-codec.ts';
 import type { ControlMessage } from '../wire/messages.ts';
 import type { DestinationFacts } from './destination-facts.ts';
 import { listenForMigrations, recoverMigrations } from './engine.ts';
-import type { MigrationListener } from './handle.ts';
+import type { HostTraffic, MigrationListener } from './handle.ts';
 import type { DestinationRecord } from './handover.ts';
 import { NO_CONTENTS } from './held-contents.ts';
 import { Journal, journalPath } from './journal.ts';
@@ -25,6 +26,8 @@ const OWNER: DestinationRecord[] = [
   { side: 'destination', kind: 'resumed', resumedAtMs: 5 },
 ];
 const COMMIT: ControlMessage = { kind: 'commit', epoch: EPOCH };
+
+const TRAFFIC: HostTraffic = { budget: HostBudget.create(0).buffer, dscp: null };
 
 let directory: TempDirectory;
 let listener: MigrationListener;
@@ -50,7 +53,7 @@ function leave(...records: DestinationRecord[]): Left {
 }
 
 async function join(key: string, purpose: 'urgent' | 'resume' = 'resume'): Promise<OpenedConnection> {
-  const opened = await openConnection(`127.0.0.1:${listener.port}`, 'a', AbortSignal.timeout(10_000));
+  const opened = await openConnection(`127.0.0.1:${listener.port}`, 'a', null, AbortSignal.timeout(10_000));
   await opened.connection.send(encodeJoin(key, purpose));
   return opened;
 }
@@ -82,10 +85,11 @@ describe('a source that comes back after the migration has ended here', () => {
     cancelled = leave(PREPARED, { side: 'destination', kind: 'ended', outcome: 'cancelled', error: ERROR });
     const complete: DestinationRecord = { side: 'destination', kind: 'complete' };
     completed = leave(...OWNER, complete, { side: 'destination', kind: 'ended', outcome: 'completed', error: null });
-    expect(await recoverMigrations({ stateDirectory: directory.path })).toEqual([]);
+    expect(await recoverMigrations({ stateDirectory: directory.path, traffic: TRAFFIC })).toEqual([]);
     listener = await listenForMigrations({
       host: '127.0.0.1',
       port: 0,
+      traffic: TRAFFIC,
       policy: {
         hostName: 'b',
         stateDirectory: directory.path,
@@ -170,7 +174,7 @@ describe('a source that comes back after the migration has ended here', () => {
 
   test('of a migration that is forgotten is not known', async () => {
     const forgotten = leave({ side: 'destination', kind: 'ended', outcome: 'failed', error: ERROR });
-    await recoverMigrations({ stateDirectory: directory.path });
+    await recoverMigrations({ stateDirectory: directory.path, traffic: TRAFFIC });
     rmSync(forgotten.path);
     expect(await hear(await join(forgotten.key))).toMatchObject({ error: { code: 'GW_PEER_UNKNOWN_SESSION' } });
   });

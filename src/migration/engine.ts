@@ -11,7 +11,7 @@ import type { Message } from '../wire/messages.ts';
 import { EndedDestinations } from './ended-destination.ts';
 import { fleetFeature } from './fingerprint-keys.ts';
 import { explainBlockers, findFit, memoryOf, placeOf } from './fit.ts';
-import type { IncomingPolicy, MigrationHandle, MigrationListener, OutgoingInput } from './handle.ts';
+import type { HostTraffic, IncomingPolicy, MigrationHandle, MigrationListener, OutgoingInput } from './handle.ts';
 import { listen, type Screening } from './listener.ts';
 import { findJournalOf, findThread } from './sessions.ts';
 import { endSpareThreads, keepSpareThread, rehearseIn } from './spare-threads.ts';
@@ -30,6 +30,7 @@ export function startOutgoing(input: OutgoingInput): MigrationHandle {
 export async function listenForMigrations(options: {
   readonly host: string;
   readonly port: number;
+  readonly traffic: HostTraffic;
   readonly policy: IncomingPolicy;
 }): Promise<MigrationListener> {
   const { policy } = options;
@@ -40,6 +41,7 @@ export async function listenForMigrations(options: {
     host: options.host,
     port: options.port,
     hostName: policy.hostName,
+    dscp: options.traffic.dscp,
     screen: (offer, peer) => screen(policy, offer, peer),
     features: contents.fleetKey === null ? [] : [fleetFeature(contents.fleetKey)],
     onOffer(offer, fd, peer, features) {

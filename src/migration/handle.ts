@@ -45,6 +45,14 @@ export interface MigrationHandle {
   readonly ended: Promise<MigrationReport>;
 }
 
+/** What the migrations of a host have in common on the network. */
+export interface HostTraffic {
+  /** Shared memory of their budget (transfer/host-budget.ts). */
+  readonly budget: SharedArrayBuffer;
+  /** Mark of their packets; null: none is set. */
+  readonly dscp: number | null;
+}
+
 export interface OutgoingInput {
   readonly id: string;
   readonly vm: VmRecord;
@@ -54,6 +62,7 @@ export interface OutgoingInput {
   readonly hostName: string;
   readonly stateDirectory: string;
   readonly contents: ContentPolicy;
+  readonly traffic: HostTraffic;
 }
 
 /** What the daemon answers when a peer offers a VM. */

@@ -7,7 +7,7 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import { SYSTEM_CLOCK } from '../base/clock.ts';
 import { asGodwitError, GodwitError } from '../base/errors.ts';
-import { descriptorOf, duplicateFd } from '../linux/socket.ts';
+import { descriptorOf, duplicateFd, setDscp } from '../linux/socket.ts';
 import { FrameDecoder } from '../wire/decoder.ts';
 import { PREFACE } from '../wire/encoder.ts';
 import { localPeer, stepListener } from '../wire/handshake.ts';
@@ -37,6 +37,8 @@ export interface ListenOptions {
   readonly host: string;
   readonly port: number;
   readonly hostName: string;
+  /** Mark of our packets. */
+  readonly dscp: number | null;
   /** Beyond those of every host of this build. */
   readonly features: readonly string[];
   /** Answers for the connection from now on. The descriptor is the callee's. @param features - that both hosts have */
@@ -59,6 +61,7 @@ export function listen(options: ListenOptions): Promise<OpenListener> {
       socket.destroy();
       return;
     }
+    if (options.dscp !== null) setDscp(descriptorOf(socket), options.dscp);
     undecided.add(socket);
     new Opening(socket, options, () => undecided.delete(socket)).start();
   });

@@ -57,14 +57,20 @@ export function parseAddress(text: string, field: string): { host: string; port:
   return { host: (match[1] ?? match[2])!, port };
 }
 
-/** Dials and agrees on version and features. @throws GW_PEER_UNREACHABLE, GW_WIRE_… */
+/**
+ * Dials and agrees on version and features.
+ * @param dscp - mark of our packets
+ * @throws GW_PEER_UNREACHABLE, GW_WIRE_…
+ */
 export async function openConnection(
   address: string,
   hostName: string,
+  dscp: number | null,
   signal: AbortSignal,
   features: readonly string[] = FEATURES,
 ): Promise<OpenedConnection> {
-  const connection = await StreamConnection.dial(parseAddress(address, 'to'), DIAL_TIMEOUT_MS, signal);
+  const to = { ...parseAddress(address, 'to'), dscp };
+  const connection = await StreamConnection.dial(to, DIAL_TIMEOUT_MS, signal);
   try {
     const inbox = new Mailbox<ControlMessage>();
     connection.closed.then((reason) => inbox.close(reason)).catch(() => undefined);

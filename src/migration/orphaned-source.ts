@@ -10,6 +10,7 @@ import { pagesFor } from '../base/page.ts';
 import { Mailbox } from '../transfer/mailbox.ts';
 import type { ControlMessage } from '../wire/messages.ts';
 import { emptyReport } from './empty-report.ts';
+import type { HostTraffic } from './handle.ts';
 import { type HandoverOutcome, reportedOutcome, type SourceEffect, type SourceMessage } from './handover.ts';
 import { stepSource } from './handover-source.ts';
 import { recoverSource } from './handover-source-recovery.ts';
@@ -31,7 +32,7 @@ export class OrphanedSource {
   #state!: SourceState;
   #finished = false;
 
-  constructor(recovery: SourceRecovery, journal: Journal, port: SourcePort) {
+  constructor(recovery: SourceRecovery, journal: Journal, port: SourcePort, { dscp }: HostTraffic) {
     const { to, hostName, sessionKey, vm } = recovery.facts;
     this.#recovery = recovery;
     this.#journal = journal;
@@ -39,6 +40,7 @@ export class OrphanedSource {
     this.#link = new SourceLink({
       to,
       hostName,
+      dscp,
       sessionKey,
       pageCount: pagesFor(vm.memoryBytes),
       life: this.#life.signal,

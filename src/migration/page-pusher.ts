@@ -22,7 +22,7 @@ import type { Packing } from '../transfer/packing.ts';
 import { MAX_PAGES_PER_FRAME } from '../wire/limits.ts';
 import { PageSender } from './page-sender.ts';
 import {
-  PAGE_SERVER_SHARED_BYTES,
+  createPageServerShared,
   type PageServerInput,
   type PageServerReport,
   PageServerShared,
@@ -54,7 +54,7 @@ export class PagePusher {
   readonly #options: PagePusherOptions;
   /** Shared with the page server, as the words are. */
   #owed: PageBitmap;
-  #words = sharedWords(FULL_WINDOW_PAGES);
+  #words = createPageServerShared(FULL_WINDOW_PAGES);
   #server: { worker: Worker; control: EventFd } | undefined;
   #pushing: { readonly connection: Connection; readonly abort: AbortController } | undefined;
   #earlierUrgentBytes = 0;
@@ -100,6 +100,7 @@ export class PagePusher {
       owed: this.#owed.words.buffer as SharedArrayBuffer,
       shared: this.#words.buffer,
       verify: this.#options.verify,
+      hostBudget: this.#options.pacer.host.buffer,
     };
     const worker = new Worker(workerModule('page-server'), { workerData: input, name: 'page-server' });
     const server = { worker, control };
@@ -204,7 +205,7 @@ export class PagePusher {
     const owed = PageBitmap.shared(this.#owed.pageCount);
     owed.words.set(this.#owed.words);
     this.#owed = owed;
-    this.#words = sharedWords(this.#words[PageServerShared.window]!);
+    this.#words = createPageServerShared(this.#words[PageServerShared.window]!);
   }
 
   #stopServer(): void {
@@ -219,13 +220,6 @@ export class PagePusher {
     this.#server = undefined;
     this.#earlierUrgentBytes += Atomics.exchange(this.#words, PageServerShared.wireBytes256, 0) * 256;
   }
-}
-
-function sharedWords(windowPages: number): Int32Array<SharedArrayBuffer> {
-  const words = new Int32Array(new SharedArrayBuffer(PAGE_SERVER_SHARED_BYTES));
-  words[PageServerShared.window] = windowPages;
-  words[PageServerShared.pivot] = -1;
-  return words;
 }
 
 function stepPages(window: PushWindow): number {

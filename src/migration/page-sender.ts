@@ -179,9 +179,11 @@ export class PageSender {
     this.#packing?.forget(runs);
     const header = encodePagesHeader(runs);
     const pieces = this.#memory.filePieces(runs);
-    await this.#connection.sendFiles!(header, pieces, (from) => buffer.readRest(this.#memory, runs, from));
     const pages = countPages(runs);
-    this.#count(counts, pages, resentPages, header.length + pages * PAGE_SIZE);
+    const bytes = header.length + pages * PAGE_SIZE;
+    this.#pacer.charge(bytes);
+    await this.#connection.sendFiles!(header, pieces, (from) => buffer.readRest(this.#memory, runs, from));
+    this.#count(counts, pages, resentPages, bytes);
   }
 
   /** Nothing has to be compared, held back or made smaller. */

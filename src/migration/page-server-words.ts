@@ -14,6 +14,8 @@ export interface PageServerInput {
   /** See `PageServerShared`. */
   readonly shared: SharedArrayBuffer;
   readonly verify: DigestScheme | null;
+  /** Shared memory of the host's budget, which answers count in. */
+  readonly hostBudget: SharedArrayBuffer;
 }
 
 /**
@@ -31,7 +33,14 @@ export const PageServerShared = {
   /** Bytes sent and received by this thread, in units of 256 bytes. */
   wireBytes256: 2,
 } as const;
-export const PAGE_SERVER_SHARED_BYTES = 12;
+const PAGE_SERVER_SHARED_BYTES = 12;
+
+export function createPageServerShared(windowPages: number): Int32Array<SharedArrayBuffer> {
+  const words = new Int32Array(new SharedArrayBuffer(PAGE_SERVER_SHARED_BYTES));
+  words[PageServerShared.window] = windowPages;
+  words[PageServerShared.pivot] = -1;
+  return words;
+}
 
 export type PageServerReport =
   | { readonly kind: 'ready' }

@@ -2,20 +2,16 @@ import { Worker } from 'node:worker_threads';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { ScratchMemory } from '../../test/support/scratch-memory.ts';
 import { SocketPair } from '../../test/support/socket-pair.ts';
-import { within } from '../../test/support/wait-until.ts';
+import { waitUntil, within } from '../../test/support/wait-until.ts';
 import { PageBitmap } from '../base/page-bitmap.ts';
 import { EventFd } from '../linux/poll.ts';
+import { HostBudget } from '../transfer/host-budget.ts';
 import { FrameDecoder } from '../wire/decoder.ts';
 import { encodePageRequest } from '../wire/encoder.ts';
 import { FrameType } from '../wire/frame-types.ts';
 import { MAX_PAGES_PER_FRAME } from '../wire/limits.ts';
 import { decodePageReply, type ReplyRun } from '../wire/page-payloads.ts';
-import {
-  PAGE_SERVER_SHARED_BYTES,
-  type PageServerInput,
-  type PageServerReport,
-  PageServerShared,
-} from './page-server-words.ts';
+import { createPageServerShared, type PageServerInput, type PageServerReport } from './page-server-words.ts';
 import { workerModule } from './worker-module.ts';
 
 const PAGES = 1024;
@@ -26,6 +22,7 @@ let scratch: ScratchMemory;
 let sockets: SocketPair;
 let control: EventFd;
 let owed: PageBitmap;
+let budget: HostBudget;
 let server: Worker;
 /** What the server's thread tells, and what the other host hears. */
 let reports: PageServerReport[];
@@ -34,16 +31,15 @@ let mayAsk: PromiseWithResolvers<void>;
 let ended: Promise<unknown>;
 
 function serve(): void {
-  const words = new Int32Array(new SharedArrayBuffer(PAGE_SERVER_SHARED_BYTES));
-  words[PageServerShared.window] = WINDOW;
   const input: PageServerInput = {
     fd: sockets.take('near'),
     controlFd: control.fd,
     layout: scratch.memory.layout.toJSON(),
     files: scratch.memory.ownPaths(),
     owed: owed.words.buffer as SharedArrayBuffer,
-    shared: words.buffer,
+    shared: createPageServerShared(WINDOW).buffer,
     verify: null,
+    hostBudget: budget.buffer,
   };
   server = new Worker(workerModule('page-server'), { workerData: input });
   server.on('message', (report: PageServerReport) => reports.push(report));
@@ -67,6 +63,7 @@ beforeEach(async () => {
   scratch.fill(0, ...Array.from({ length: PAGES }, (_, page) => 1 + (page % 255)));
   sockets = await SocketPair.open();
   control = EventFd.create();
+  budget = HostBudget.create(0);
   owed = PageBitmap.shared(PAGES);
   owed.addRuns(ALL);
   reports = [];
@@ -107,6 +104,21 @@ test('as many pages as a frame may hold can be asked for', async () => {
   await within('it listens', mayAsk.promise);
   sockets.far.write(encodePageRequest(1, { first: 0, count: MAX_PAGES_PER_FRAME }));
   await expect.poll(() => replies[0]).toEqual([{ first: 0, count: MAX_PAGES_PER_FRAME, kind: 'data' }]);
+});
+
+test('answers do not wait for the limit of the host, and count in it', async () => {
+  const slowest = 1000;
+  budget.setLimit(slowest);
+  hear();
+  serve();
+  await within('it listens', mayAsk.promise);
+  sockets.far.write(encodePageRequest(1, { first: 0, count: 1 }));
+  await within(
+    'it answers at once',
+    waitUntil('an answer came', () => replies.length === 2),
+    1000,
+  );
+  expect(budget.reserve(1)).toBeGreaterThan(900);
 });
 
 test('after an answer that could not be sent it answers no more, closes and says that the link is lost', async () => {

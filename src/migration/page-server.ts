@@ -18,6 +18,7 @@ import { createPageDigest } from '../memory/digest.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
 import { RamLayout } from '../memory/layout.ts';
 import { StagingBuffer } from '../memory/staging.ts';
+import { HostBudget } from '../transfer/host-budget.ts';
 import { UrgentChannel } from '../transfer/urgent-channel.ts';
 import type { DecodedFrame } from '../wire/decoder.ts';
 import { encodePageReplyHeader } from '../wire/encoder.ts';
@@ -42,6 +43,7 @@ class PageServer implements Disposable {
   readonly #shared: Int32Array;
   readonly #channel: UrgentChannel;
   readonly #control: EventFd;
+  readonly #budget: HostBudget;
   readonly #staging = new StagingBuffer(MAX_PAGES_PER_FRAME);
   readonly #pageDigest: ReturnType<typeof createPageDigest> | undefined;
   #frame = new Uint8Array(0);
@@ -58,6 +60,7 @@ class PageServer implements Disposable {
     this.#shared = new Int32Array(input.shared);
     this.#channel = new UrgentChannel(input.fd, 'destination');
     this.#control = EventFd.borrow(input.controlFd);
+    this.#budget = new HostBudget(input.hostBudget);
     this.#pageDigest = input.verify === null ? undefined : createPageDigest(input.verify);
   }
 
@@ -166,6 +169,7 @@ class PageServer implements Disposable {
   }
 
   #say(frame: Uint8Array): void {
+    this.#budget.charge(frame.length);
     if (!this.#channel.send(frame)) this.#lost = 'the other host does not take what it is sent';
     const moved = this.#channel.bytesSent + this.#channel.bytesReceived;
     Atomics.store(this.#shared, PageServerShared.wireBytes256, Math.ceil(moved / 256));

@@ -5,7 +5,7 @@
  * Must hold: called before the migration port is opened, or a source that comes back would be told that nobody knows
  * its migration, be it open or ended; of several migrations of one VM at most one has it.
  */
-import type { MigrationHandle } from './handle.ts';
+import type { HostTraffic, MigrationHandle } from './handle.ts';
 import { NO_CONTENTS } from './held-contents.ts';
 import { findJournals, readJournal } from './journal.ts';
 import { destinationFacts, destinationRecovery, type SourceRecovery, sourceRecovery, stayOf } from './journal-facts.ts';
@@ -14,6 +14,7 @@ import { startDestinationThread, startSourceThread } from './threads.ts';
 
 export async function recoverMigrations(options: {
   readonly stateDirectory: string;
+  readonly traffic: HostTraffic;
 }): Promise<readonly MigrationHandle[]> {
   const journals = findJournals(options.stateDirectory).map((found) => {
     const lines = readJournal(found.path);
@@ -30,22 +31,17 @@ export async function recoverMigrations(options: {
       continue;
     }
     const recovery = sourceRecovery(lines, others);
-    if (recovery) handles.push(resumeSource(options.stateDirectory, recovery));
+    if (recovery) handles.push(resumeSource(options, recovery));
   }
   return handles;
 }
 
-function resumeSource(stateDirectory: string, recovery: SourceRecovery): MigrationHandle {
+function resumeSource(
+  host: { readonly stateDirectory: string; readonly traffic: HostTraffic },
+  recovery: SourceRecovery,
+): MigrationHandle {
   const { id, vm, to, options, hostName, startedAt } = recovery.facts;
-  return startSourceThread({
-    id,
-    vm,
-    to,
-    options,
-    hostName,
-    startedAt,
-    stateDirectory,
-    contents: NO_CONTENTS,
-    recovery,
-  });
+  const { stateDirectory, traffic } = host;
+  const facts = { id, vm, to, options, hostName, startedAt };
+  return startSourceThread({ ...facts, stateDirectory, contents: NO_CONTENTS, traffic, recovery });
 }

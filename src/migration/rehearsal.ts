@@ -112,9 +112,9 @@ async function performSwitchover({ stage, signal, qmp, memory, source, destinati
     },
   });
   const outlet = await StateOutlet.open(join(stage, 'save'));
-  const state = new StateSender(saveDeviceState(qmp, outlet, { signal }), source);
-  await state.stopped();
   const pacer = new Pacer(0);
+  const state = new StateSender(saveDeviceState(qmp, outlet, { signal }), source, pacer);
+  await state.stopped();
   await sendRest({
     guest: { memory, layout: memory.layout, canReturnMemory: false, tracker: { collect: () => ALL } },
     connection: source,

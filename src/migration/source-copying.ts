@@ -117,7 +117,7 @@ export class SourceCopying {
       this.#slow(initialThrottle(peak, this.#port.options(), link.has('post-copy')));
     }
     const sender = new PageSender(guest.memory, link.connection, pacer, packing.open(link.connection, 'copy'));
-    await this.#port.console.sendRest(link.connection);
+    await this.#port.console.sendRest(link.connection, pacer);
     const held = mode === 'post-copy' ? await readHeldPages(guest.memory) : null;
     const result = held ? this.#everything(sender, held) : await this.#copyRounds(sender, isRunning);
     const announced = result.kind === 'postCopy' ? await this.#announce(result.remaining) : null;

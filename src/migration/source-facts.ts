@@ -5,7 +5,7 @@
  * restarted can go on; nothing in here changes during the migration.
  */
 import type { Entrust } from './group-tracker.ts';
-import type { VmSettlement } from './handle.ts';
+import type { HostTraffic, VmSettlement } from './handle.ts';
 import type { MigrationEvent } from './progress.ts';
 import type { MigrationOptions } from './request.ts';
 import type { VmRecord } from './vm-record.ts';
@@ -16,6 +16,13 @@ export interface SourcePort {
   settle(settlement: VmSettlement): void;
   /** Closes the descriptor if this thread dies without being able to. */
   readonly entrust: Entrust;
+}
+
+/** What a migration has of its host, which is another one's after a restart. */
+export interface SourceHost {
+  readonly traffic: HostTraffic;
+  /** For contents that the destination holds; null: the VM's own key. */
+  readonly fleetKey: string | null;
 }
 
 /** Everything that a restarted daemon needs besides the handover's own records. */

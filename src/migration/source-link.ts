@@ -21,6 +21,8 @@ import { encodeJoin } from './source-offer.ts';
 export interface SourceLinkPort {
   readonly to: string;
   readonly hostName: string;
+  /** Mark of our packets. */
+  readonly dscp: number | null;
   readonly sessionKey: string;
   readonly pageCount: number;
   /** Aborted at the very end of the migration. */
@@ -122,8 +124,8 @@ export class SourceLink {
 
   /** A further connection for page requests; its descriptor is the caller's. */
   async openUrgent(): Promise<number> {
-    const { to, hostName, life } = this.#port;
-    const opened = await openConnection(to, hostName, life);
+    const { to, hostName, dscp, life } = this.#port;
+    const opened = await openConnection(to, hostName, dscp, life);
     const answer = await this.#join(opened, 'urgent');
     if (answer.kind === 'joined') return opened.connection.detach();
     opened.connection.destroy();
@@ -139,12 +141,12 @@ export class SourceLink {
    * @returns whether the destination knows the migration
    */
   async redial(rejoined: () => Promise<void>): Promise<'joined' | 'unknown' | 'ended'> {
-    const { to, hostName, life } = this.#port;
+    const { to, hostName, dscp, life } = this.#port;
     let told = '';
     if (this.#isUnknown) await delay(UNKNOWN_PAUSE_MS, undefined, { signal: life }).catch(() => undefined);
     for (let pauseMs = REDIAL_FIRST_MS; !life.aborted; pauseMs = Math.min(pauseMs * 2, REDIAL_MAX_MS)) {
       try {
-        const opened = await openConnection(to, hostName, life);
+        const opened = await openConnection(to, hostName, dscp, life);
         const answer = await this.#join(opened, 'resume');
         if (answer.kind === 'joined') {
           this.use(opened);

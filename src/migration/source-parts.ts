@@ -8,6 +8,7 @@ import { SYSTEM_CLOCK } from '../base/clock.ts';
 import type { GodwitError } from '../base/errors.ts';
 import { countPages, type PageRun } from '../base/page.ts';
 import { availableDigestSchemes, type DigestScheme } from '../memory/digest.ts';
+import { HostBudget } from '../transfer/host-budget.ts';
 import { Mailbox } from '../transfer/mailbox.ts';
 import { Pacer } from '../transfer/pacer.ts';
 import type { PackingCounts } from '../transfer/packing.ts';
@@ -15,6 +16,7 @@ import type { ControlMessage } from '../wire/messages.ts';
 import { openPredictor } from './before-migration.ts';
 import { ConsoleCarrier } from './console-carrier.ts';
 import type { Entrust } from './group-tracker.ts';
+import type { HostTraffic } from './handle.ts';
 import type { SourceEvent } from './handover-source-state.ts';
 import { HistoryFile } from './history-file.ts';
 import type { Predictor } from './predictor.ts';
@@ -74,13 +76,19 @@ export interface SourceParts {
   note(text: string): void;
 }
 
-export function assembleSource(facts: SourceFacts, guest: SourceGuest, hooks: SourceHooks): SourceParts {
+export function assembleSource(
+  facts: SourceFacts,
+  traffic: HostTraffic,
+  guest: SourceGuest,
+  hooks: SourceHooks,
+): SourceParts {
   const { options } = facts;
   const note = (text: string): void => hooks.emit({ kind: 'noted', level: 'warn', text });
   const life = new AbortController();
   const link = new SourceLink({
     to: facts.to,
     hostName: facts.hostName,
+    dscp: traffic.dscp,
     sessionKey: facts.sessionKey,
     pageCount: guest.layout.pageCount,
     life: life.signal,
@@ -115,7 +123,7 @@ export function assembleSource(facts: SourceFacts, guest: SourceGuest, hooks: So
     prediction: () => predictor.latest,
     elapsedMs: () => SYSTEM_CLOCK.nowMs() - startedMs,
   });
-  const pacer = new Pacer(options.bandwidthBytesPerSecond);
+  const pacer = new Pacer(options.bandwidthBytesPerSecond, new HostBudget(traffic.budget));
   const packing: SourcePacking = new SourcePacking({
     pageCount: guest.layout.pageCount,
     ramBytes: guest.layout.bytes,

@@ -64,9 +64,8 @@ export interface SwitchoverResult {
 
 export async function sendRest(port: SwitchoverPort, clock: Clock = SYSTEM_CLOCK): Promise<SwitchoverResult> {
   const { marks } = port;
-  // The limit is for the guest's sake; while it stands still only speed helps it.
-  const limit = port.pacer.bytesPerSecond;
-  port.pacer.setLimit(0);
+  // The limit is for the guest's sake; while it stands still only speed helps it. Other migrations of the host wait.
+  port.pacer.suspend();
   try {
     const proceeding = port.state.proceed();
     // It is awaited below; if something else fails first, nobody hears of it.
@@ -88,7 +87,7 @@ export async function sendRest(port: SwitchoverPort, clock: Clock = SYSTEM_CLOCK
     const digest = port.verify ? digestOf(port, subtractRuns(allPages(port), missing)) : null;
     const missingDigest = port.verify && missing.length > 0 ? digestOf(port, missing) : null;
     marks.digestMs = digest ? clock.nowMs() - digestFromMs : 0;
-    await port.console.sendRest(port.connection);
+    await port.console.sendRest(port.connection, port.pacer);
     await port.connection.send(
       encodeControl({
         kind: 'stateEnd',
@@ -104,7 +103,7 @@ export async function sendRest(port: SwitchoverPort, clock: Clock = SYSTEM_CLOCK
     marks.stateSentAtMs = clock.wallMs();
     return { missing, digest, missingDigest };
   } finally {
-    port.pacer.setLimit(limit);
+    port.pacer.resume();
   }
 }
 

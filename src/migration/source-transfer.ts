@@ -175,8 +175,8 @@ export class SourceTransfer {
   }
 
   #saveState(): StateSender {
-    const { guest, link, beforeCommit } = this.#parts;
-    this.#state ??= new StateSender(guest.saveState(beforeCommit.signal), link.connection);
+    const { guest, link, pacer, beforeCommit } = this.#parts;
+    this.#state ??= new StateSender(guest.saveState(beforeCommit.signal), link.connection, pacer);
     return this.#state;
   }
 

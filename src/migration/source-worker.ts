@@ -76,10 +76,16 @@ async function recover(recovery: SourceRecovery): Promise<void> {
   const journal = Journal.reopen(journalPath(input.stateDirectory, input.id, 'outgoing'));
   const found = isTakenBack(recovery) ? undefined : await openWhileAlive(input.vm);
   if (!found) {
-    await new OrphanedSource(recovery, journal, WORKER_PORT).run();
+    await new OrphanedSource(recovery, journal, WORKER_PORT, input.traffic).run();
     return;
   }
-  migration = new SourceMigration(recovery.facts, found, journal, WORKER_PORT);
+  migration = new SourceMigration(
+    recovery.facts,
+    { traffic: input.traffic, fleetKey: null },
+    found,
+    journal,
+    WORKER_PORT,
+  );
   await migration.recover(recovery.records);
 }
 
@@ -106,7 +112,7 @@ async function start(opened: SourceGuest): Promise<void> {
   const rule = applyDirectIo(input.vm.name, opened.facts.disks, input.options);
   if (rule.note) WORKER_PORT.emit({ kind: 'noted', level: 'warn', text: rule.note });
   const features = featuresOf(rule.options.without, input.contents.fleetKey);
-  const connection = await openConnection(input.to, input.hostName, cancelled.signal, features);
+  const connection = await openConnection(input.to, input.hostName, input.traffic.dscp, cancelled.signal, features);
   const facts: SourceFacts = {
     id: input.id,
     vm: opened.vm,
@@ -120,7 +126,8 @@ async function start(opened: SourceGuest): Promise<void> {
     linksPath: linksPathIn(input.stateDirectory),
   };
   const journal = Journal.create(journalPath(input.stateDirectory, input.id, 'outgoing'));
-  migration = new SourceMigration(facts, opened, journal, WORKER_PORT, input.contents.fleetKey);
+  const { fleetKey } = input.contents;
+  migration = new SourceMigration(facts, { traffic: input.traffic, fleetKey }, opened, journal, WORKER_PORT);
   const { visits } = input.contents;
   using visit = visits.budgetBytes > 0 ? new VisitWriter(opened.memory, visits) : undefined;
   await migration.run(connection);

@@ -20,7 +20,7 @@ import { isGivenAway } from './phases.ts';
 import type { MigrationCommand } from './progress.ts';
 import type { MigrationOptions } from './request.ts';
 import { SourceEnd } from './source-end.ts';
-import type { SourceFacts, SourcePort } from './source-facts.ts';
+import type { SourceFacts, SourceHost, SourcePort } from './source-facts.ts';
 import type { SourceGuest } from './source-guest.ts';
 import { makeOffer } from './source-offer.ts';
 import { assembleSource, type SourceParts } from './source-parts.ts';
@@ -40,19 +40,13 @@ export class SourceMigration {
   #options: MigrationOptions;
   #state!: SourceState;
 
-  constructor(
-    facts: SourceFacts,
-    guest: SourceGuest,
-    journal: Journal,
-    port: SourcePort,
-    fleetKey: string | null = null,
-  ) {
+  constructor(facts: SourceFacts, host: SourceHost, guest: SourceGuest, journal: Journal, port: SourcePort) {
     this.#facts = facts;
     this.#guest = guest;
     this.#journal = journal;
     this.#options = facts.options;
-    this.#parts = assembleSource(facts, guest, {
-      fleetKey,
+    this.#parts = assembleSource(facts, host.traffic, guest, {
+      fleetKey: host.fleetKey,
       emit: (event) => port.emit(event),
       entrust: port.entrust,
       phase: () => this.#state.phase,

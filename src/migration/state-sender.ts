@@ -6,6 +6,7 @@
  */
 import type { DeviceStateSave } from '../qemu/device-state-save.ts';
 import type { Connection } from '../transfer/connection.ts';
+import type { Pacer } from '../transfer/pacer.ts';
 import { encodeChunkHeader } from '../wire/encoder.ts';
 import { MAX_STATE_CHUNK } from '../wire/limits.ts';
 import { encodeControl } from '../wire/message-codec.ts';
@@ -15,11 +16,13 @@ export class StateSender {
   readonly sent: Promise<number>;
   readonly #save: DeviceStateSave;
   readonly #connection: Connection;
+  readonly #pacer: Pacer;
 
   /** QEMU begins at once. */
-  constructor(save: DeviceStateSave, connection: Connection) {
+  constructor(save: DeviceStateSave, connection: Connection, pacer: Pacer) {
     this.#save = save;
     this.#connection = connection;
+    this.#pacer = pacer;
     this.sent = this.#send();
     // If something else fails first, nobody hears of it.
     this.sent.catch(() => undefined);
@@ -45,6 +48,7 @@ export class StateSender {
     for await (const chunk of this.#save.chunks) {
       for (let at = 0; at < chunk.length; at += MAX_STATE_CHUNK) {
         const part = chunk.subarray(at, at + MAX_STATE_CHUNK);
+        this.#pacer.charge(part.length);
         await this.#connection.send(encodeChunkHeader('stateChunk', part.length), part);
       }
     }

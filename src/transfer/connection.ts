@@ -57,3 +57,8 @@ export interface Connection {
 export function closedBy(peer: string, reason: string): GodwitError {
   return new GodwitError('GW_WIRE_CLOSED', { peer, reason });
 }
+
+/** Of a socket's error: its code, if it has one. */
+export function errorName(error: Error): string {
+  return (error as NodeJS.ErrnoException).code ?? error.message;
+}

@@ -5,13 +5,14 @@
  * Must hold: what `send` was given is written in one system call where the kernel has room; after the first error
  * nothing is sent or handled any more.
  */
-import { connect, Socket } from 'node:net';
-import { asGodwitError, GodwitError, hasCode } from '../base/errors.ts';
+import { Socket } from 'node:net';
+import { asGodwitError, type GodwitError, hasCode } from '../base/errors.ts';
 import type { FilePiece } from '../linux/ram-file.ts';
 import { descriptorOf, duplicateFd, sendFromFile, setSocketOption, unacknowledgedBytes } from '../linux/socket.ts';
 import { FrameDecoder } from '../wire/decoder.ts';
 import type { PeerRole } from '../wire/frame-types.ts';
-import { type Connection, closedBy, type FrameHandler } from './connection.ts';
+import { type Connection, closedBy, errorName, type FrameHandler } from './connection.ts';
+import { type DialTarget, dial } from './dial.ts';
 
 /**
  * Data that the other side has not acknowledged for this long means that the link or the host is gone: TCP itself
@@ -53,35 +54,11 @@ export class StreamConnection implements Connection {
   }
 
   /** Dials a host. @throws GW_PEER_UNREACHABLE */
-  static dial(
-    address: { host: string; port: number },
-    timeoutMs: number,
-    signal: AbortSignal,
-  ): Promise<StreamConnection> {
-    const peer = `${address.host}:${address.port}`;
+  static async dial(to: DialTarget, timeoutMs: number, signal: AbortSignal): Promise<StreamConnection> {
+    const peer = `${to.host}:${to.port}`;
     const connection = new StreamConnection({ peer, peerRole: 'destination', preface: 'expected' });
-    return new Promise((resolve, reject) => {
-      const socket = connect({ ...address, noDelay: true, onread: connection.#onread() });
-      const fail = (reason: string, cause?: unknown) => {
-        clearTimeout(timer);
-        signal.removeEventListener('abort', aborted);
-        socket.destroy();
-        reject(new GodwitError('GW_PEER_UNREACHABLE', { peer, reason }, cause === undefined ? {} : { cause }));
-      };
-      const aborted = () => fail('the migration ended first', signal.reason);
-      const timer = setTimeout(() => fail(`no answer within ${timeoutMs} ms`), timeoutMs);
-      const failed = (error: Error) => fail(errorName(error));
-      signal.addEventListener('abort', aborted, { once: true });
-      socket.once('error', failed);
-      socket.once('connect', () => {
-        clearTimeout(timer);
-        signal.removeEventListener('abort', aborted);
-        socket.removeListener('error', failed);
-        connection.#attach(socket);
-        resolve(connection);
-      });
-      if (signal.aborted) aborted();
-    });
+    connection.#attach(await dial(to, timeoutMs, signal, connection.#onread()));
+    return connection;
   }
 
   /** Takes over a connected TCP socket's descriptor. */
@@ -241,8 +218,4 @@ export class StreamConnection implements Connection {
     this.#reason = reason;
     this.#resolveClosed(reason);
   }
-}
-
-function errorName(error: Error): string {
-  return (error as NodeJS.ErrnoException).code ?? error.message;
 }

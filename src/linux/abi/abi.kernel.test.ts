@@ -10,6 +10,7 @@ import * as files from './files.ts';
 import * as pagemap from './pagemap.ts';
 import * as ptrace from './ptrace.ts';
 import * as scheduling from './scheduling.ts';
+import * as socket from './socket.ts';
 import * as syscalls from './syscalls.ts';
 import * as uffd from './userfaultfd.ts';
 
@@ -19,19 +20,25 @@ const PREAMBLE = `
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/ptrace.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
+#include <linux/sockios.h>
 #include <linux/userfaultfd.h>
 #ifndef PAGEMAP_SCAN
 struct page_region { __u64 start, end, categories; };
@@ -69,6 +76,7 @@ const OWN_NAMES: Record<string, string> = {
   USER_REGS_WORDS: 'sizeof(struct user_regs_struct) / 8',
   POLLFD_WORDS: 'sizeof(struct pollfd) / 4',
   SCHED_PARAM_WORDS: 'sizeof(struct sched_param) / 4',
+  UNIX_PATH_MAX: 'sizeof(((struct sockaddr_un *)0)->sun_path)',
   USER_CS: '({ unsigned long cs; asm("mov %%cs, %0" : "=r"(cs)); cs; })',
 };
 
@@ -88,7 +96,7 @@ const PM_SCAN_FIELDS: Record<keyof typeof pagemap.PmScanArg, string> = {
 };
 
 const ROWS: [expression: string, ours: bigint][] = [
-  ...[uffd, pagemap, ptrace, scheduling, syscalls, files]
+  ...[uffd, pagemap, ptrace, scheduling, socket, syscalls, files]
     .flatMap(numbersOf)
     .map(([name, value]): [string, bigint] => [OWN_NAMES[name] ?? name, value]),
   ...Object.entries(syscalls.X64_SYSCALLS).map(([name, value]): [string, bigint] => [`SYS_${name}`, BigInt(value)]),

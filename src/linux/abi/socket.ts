@@ -1,16 +1,23 @@
 /**
- * Numbers of socket(2), send(2), tcp(7) and unix(7) (asm-generic/socket.h and linux/tcp.h, x86-64 and arm64).
+ * Numbers of socket(2), send(2), ip(7), ipv6(7), tcp(7) and unix(7) (asm-generic/socket.h, linux/in.h, linux/in6.h and
+ * linux/tcp.h, x86-64 and arm64).
  *
  * Owns: data only.
  */
 
 export const AF_UNIX = 1;
+export const AF_INET6 = 10;
 export const SOCK_DGRAM = 2;
 export const SOCK_CLOEXEC = 0o2000000;
 
 export const SOL_SOCKET = 1;
 export const SO_SNDBUF = 7;
 export const SO_RCVBUF = 8;
+export const SO_DOMAIN = 39;
+export const IPPROTO_IP = 0;
+export const IP_TOS = 1;
+export const IPPROTO_IPV6 = 41;
+export const IPV6_TCLASS = 67;
 export const IPPROTO_TCP = 6;
 export const TCP_NODELAY = 1;
 export const TCP_USER_TIMEOUT = 18;
