@@ -47,7 +47,7 @@ export const TRACKER_CASES: readonly TrackerCase[] = WORKS.flatMap((work) =>
 );
 
 const PART_MS = 2_500;
-/** A console's line is read, and a rate has come to be. */
+/** A console takes one line after the other, and a rate has come to be. */
 const SETTLE_MS = 1_000;
 const PAGE_COUNT = (GUEST_MEMORY_MEBIBYTES * 2 ** 20) / PAGE_SIZE;
 
@@ -56,8 +56,10 @@ export async function measureTrackers(guest: Guest, cases: readonly TrackerCase[
   for (const candidate of WORKS) {
     const wanted = cases.filter((each) => each.work === candidate);
     if (wanted.length === 0) continue;
-    for (const setting of candidate.settings) await guest.type(`set ${setting}`);
-    await delay(SETTLE_MS);
+    for (const setting of candidate.settings) {
+      await guest.type(`set ${setting}`);
+      await delay(SETTLE_MS);
+    }
     let before = await work.measure(PART_MS);
     for (const { name, tracker } of wanted) {
       const tracked = await measureTracked(guest, work, tracker, candidate.roundMs);

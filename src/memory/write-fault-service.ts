@@ -119,7 +119,7 @@ export class WriteFaultService {
       this.#parts.uffd.wake(this.#addressOf(page), PAGE_SIZE);
       return;
     }
-    const grant = this.#grants.grant(page);
+    const grant = this.#grants.grant(page, nowMs);
     this.#protect(grant, false);
     this.#pace.take(grant.added, nowMs);
   }

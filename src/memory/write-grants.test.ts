@@ -22,13 +22,13 @@ describe('write grants', () => {
     ['groups that count from the start of their region', 16, 105, { first: 100, count: 16, added: 16 }],
     ['all of a region that is smaller than the group', 4096, 5, { first: 0, count: 100, added: 100 }],
   ] as const)('make %s writable', (_, setting, page, grant) => {
-    expect(open(setting).grant(page)).toEqual(grant);
+    expect(open(setting).grant(page, 0)).toEqual(grant);
   });
 
   test('are listed with their unchanged neighbours until they are cleared', () => {
     const grants = open(16);
-    grants.grant(37);
-    grants.grant(300);
+    grants.grant(37, 0);
+    grants.grant(300, 0);
     expect(grants.list()).toEqual([
       { first: 32, count: 16 },
       { first: 292, count: 16 },
@@ -42,21 +42,21 @@ describe('write grants', () => {
     const grants = open('auto');
     grants.setBudget(500);
     const sizes = Array.from({ length: 1000 }, (_, page) => page + 100).flatMap((page) =>
-      grants.isGranted(page) ? [] : [grants.grant(page).count],
+      grants.isGranted(page) ? [] : [grants.grant(page, page).count],
     );
     expect(sizes[0]).toBe(16);
     expect(sizes.at(-1)).toBe(1);
     expect(countPages(grants.list())).toBe(1000);
     expect([grants.smallestPages, grants.largestPages]).toEqual([1, 16]);
     grants.clear();
-    expect(grants.grant(100).count).toBe(16);
+    expect(grants.grant(100, 5000).count).toBe(16);
   });
 
   test('count a page once that lies in two groups', () => {
     const grants = open('auto');
     grants.setBudget(33);
-    expect(grants.grant(101).added).toBe(2);
+    expect(grants.grant(101, 0).added).toBe(2);
     grants.setBudget(100);
-    expect(grants.grant(103)).toEqual({ first: 100, count: 4, added: 2 });
+    expect(grants.grant(103, 0)).toEqual({ first: 100, count: 4, added: 2 });
   });
 });

@@ -8,7 +8,7 @@
 import type { PageIndex, PageRun } from '../base/page.ts';
 import type { PageBitmap } from '../base/page-bitmap.ts';
 import type { GroupSetting } from '../base/tracker-choice.ts';
-import { groupSize } from './group-size.ts';
+import { GroupSizer } from './group-size.ts';
 import type { RamLayout } from './layout.ts';
 
 /** A group that becomes writable. */
@@ -19,7 +19,7 @@ export interface Grant extends PageRun {
 
 export class WriteGrants {
   readonly #layout: RamLayout;
-  readonly #setting: GroupSetting;
+  readonly #sizer: GroupSizer;
   readonly #granted: PageBitmap;
   #budgetPages = Number.POSITIVE_INFINITY;
   #resendPages = 0;
@@ -28,7 +28,7 @@ export class WriteGrants {
 
   constructor(layout: RamLayout, setting: GroupSetting, granted: PageBitmap) {
     this.#layout = layout;
-    this.#setting = setting;
+    this.#sizer = new GroupSizer(setting);
     this.#granted = granted;
   }
 
@@ -51,8 +51,8 @@ export class WriteGrants {
   }
 
   /** The group of a page that was written to: it counts as written from now on, and its protection may be lifted. */
-  grant(page: PageIndex): Grant {
-    const size = groupSize(this.#setting, this.#resendPages, this.#budgetPages);
+  grant(page: PageIndex, nowMs: number): Grant {
+    const size = this.#sizer.next(this.#resendPages, this.#budgetPages, nowMs);
     const { region } = this.#layout.locate(page);
     const regionPage = page - region.firstPage;
     const start = regionPage - (regionPage % size);
