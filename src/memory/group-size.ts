@@ -17,8 +17,9 @@ const LARGEST_PART = 1 / 16;
 const MAX_FAULTS_PER_MS = 5;
 /** Groups this large leave a writer of all memory nearly all of its speed; beyond, only false dirties grow. */
 const MAX_FORCED_PAGES = 64;
-/** Quick to grow, because a burst of faults is over in some tens of milliseconds … */
-const GROWING_MS = 5;
+/** Quick to grow, because the faults of a writer of all memory are over in some tens of milliseconds (guests write in bursts
+ * of ten milliseconds themselves) … */
+const GROWING_MS = 20;
 /** … and slow to shrink, because the next round brings the next burst. */
 const SHRINKING_MS = 200;
 
