@@ -54,6 +54,7 @@ export function factsBefore(known: {
     canThrottle: true,
     canPostCopy,
     elapsedMs,
+    begunMs: elapsedMs,
     curve: null,
   };
 }

@@ -36,6 +36,7 @@ function facts(more: Partial<RoundFacts>): RoundFacts {
     canThrottle: true,
     canPostCopy: true,
     elapsedMs: 2_185,
+    begunMs: 0,
     curve: null,
     ...more,
   };

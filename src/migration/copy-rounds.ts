@@ -101,6 +101,7 @@ export async function copyRounds(port: CopyRoundsPort, clock: Clock = SYSTEM_CLO
   // In the last round.
   let writtenPages = 0;
   let isLate = false;
+  const begunMs = elapsedMs();
   const { pageCount } = guest.layout;
   const watch = new RoundWatch({ tracker: guest.tracker, pageCount, link: () => port.linkCounts() }, clock);
   let remaining: readonly PageRun[] = guest.memory.dataRuns();
@@ -135,6 +136,7 @@ export async function copyRounds(port: CopyRoundsPort, clock: Clock = SYSTEM_CLO
       canThrottle: port.wasRunning,
       canPostCopy: port.canPostCopy,
       elapsedMs: elapsedMs(),
+      begunMs,
       curve: watch.curve,
     };
   }

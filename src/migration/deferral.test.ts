@@ -28,6 +28,7 @@ function facts(more: Partial<DeferralFacts> = {}): DeferralFacts {
     canThrottle: true,
     canPostCopy: true,
     elapsedMs: 3000,
+    begunMs: 0,
     curve: null,
     ...more,
   };

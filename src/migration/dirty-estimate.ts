@@ -65,6 +65,8 @@ export interface RoundFacts {
   /** The destination can serve missing pages. */
   readonly canPostCopy: boolean;
   readonly elapsedMs: number;
+  /** `elapsedMs` when copying began: how quick both hosts are at starting processes and threads now. */
+  readonly begunMs: number;
   /** How the VM modifies its memory, as far as the rounds have shown it; null while nothing was seen. */
   readonly curve: DirtyCurve | null;
 }

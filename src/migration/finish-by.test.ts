@@ -35,6 +35,7 @@ function facts(more: Partial<RoundFacts> & { readonly finishByMs?: number } = {}
     canThrottle: true,
     canPostCopy: true,
     elapsedMs: 0,
+    begunMs: 0,
     curve: null,
     ...rest,
   };
@@ -51,6 +52,13 @@ describe('the last moment', () => {
   ])('%i pages after %i ms: %s', (remainingPages, elapsedMs, expected) => {
     const now = facts({ remainingPages, elapsedMs });
     expect(isLastMoment(now, residueOf(now))).toBe(expected);
+  });
+
+  test('is earlier by what hosts that are slow now took to prepare, but not by what they waited for', () => {
+    const at = (begunMs: number): number => lastMomentMs(facts({ begunMs }), { pages: 0, bytes: 0 });
+    expect(at(0) - at(400)).toBe(0);
+    expect(at(0) - at(1_500)).toBe(1_000);
+    expect(at(0) - at(60_000)).toBe(2_500);
   });
 
   test('never comes without --finish-by', () => {

@@ -16,9 +16,13 @@ export interface Residue {
   readonly bytes: number;
 }
 
-/** From the decision to the stop: the list of what will be missing, the threads that serve it. And after the last page the release. */
-const SWITCH_MS = 300;
-const RELEASE_MS = 200;
+/**
+ * From the decision to the stop (the list of what will be missing, the threads that serve it), and after the last page the
+ * release: at least so long, and on hosts that have more to do as long as they took to prepare the migration. What is beyond
+ * that was waiting for something else.
+ */
+const MIN_SWITCH_MS = 500;
+const MAX_SWITCH_MS = 3_000;
 /** Page requests of the VM take some of the link, and pushing waits for them: up to 2.2 times as long was measured, on two busy CPUs. */
 const PUSH_MARGIN = 2.2;
 /** Claiming, framing and installing a page, however fast the link: measured on two busy CPUs (docs/performance.md). */
@@ -34,7 +38,8 @@ export function pushBoundMs(facts: RoundFacts, { pages, bytes }: Residue): numbe
   const rate = usableRate(facts);
   if (rate <= 0) return Number.POSITIVE_INFINITY;
   const pushMs = Math.max((bytes * 1000) / rate, pages * MIN_PUSH_MS_PER_PAGE);
-  return SWITCH_MS + fixedDowntimeMs(facts) + pushMs * PUSH_MARGIN + RELEASE_MS;
+  const switchMs = Math.max(MIN_SWITCH_MS, Math.min(facts.begunMs, MAX_SWITCH_MS));
+  return switchMs + fixedDowntimeMs(facts) + pushMs * PUSH_MARGIN;
 }
 
 /** Whether post-copy has to begin now. */

@@ -33,6 +33,7 @@ function inputFor(vm: SimulatedVm, options: Partial<MigrationOptions> = {}, doub
     canThrottle: true,
     canPostCopy: true,
     elapsedMs: 0,
+    begunMs: 0,
     curve: null,
   };
   const link = { bytesPerSecond: LINK_PAGES * PAGE_BYTES, wholeBytes: PAGE_BYTES, resentBytes: PAGE_BYTES };

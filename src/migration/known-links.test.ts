@@ -25,7 +25,7 @@ describe('what can be expected of a link', () => {
   test('is the limit that the user sets, where it is below', () => {
     expect(expectOf([], { ...REQUEST, limit: 1e6 })).toMatchObject({
       link: { bytesPerSecond: 1e6 },
-      doubts: { rate: 0.25 },
+      doubts: { rate: 0.3 },
     });
     expect(expectOf([VISIT], { ...REQUEST, limit: 1e9 }).link.bytesPerSecond).toBe(50e6);
   });
@@ -44,7 +44,7 @@ describe('what can be expected of a link', () => {
         rates.map((bytesPerSecond) => ({ ...VISIT, bytesPerSecond })),
         REQUEST,
       ).doubts.rate;
-    expect(doubtOf(50e6, 51e6, 52e6)).toBe(0.25);
+    expect(doubtOf(50e6, 51e6, 52e6)).toBe(0.3);
     expect(doubtOf(20e6, 50e6, 120e6)).toBeGreaterThan(0.5);
   });
 

@@ -58,10 +58,10 @@ const USUAL_ENDING_MS = 40;
 const USUAL_PUSH_FACTOR = 1.4;
 
 /** How far what was seen is from what will be: of the same VM, of another VM, of nobody. */
-const RATE_DOUBTS = { known: 0.25, unknown: 1.3 } as const;
+const RATE_DOUBTS = { known: 0.3, unknown: 1.3 } as const;
 const BYTES_DOUBTS = { own: 0.15, others: 0.4, unknown: 0.4, raw: 0.02 } as const;
 const RESENT_DOUBTS = { own: 0.3, others: 0.6 } as const;
-const FIXED_DOUBTS = { known: 0.5, unknown: 0.7 } as const;
+const FIXED_DOUBTS = { known: 0.7, unknown: 0.9 } as const;
 /** Two processes end, files are written, threads wait for a CPU: short, but never the same twice. */
 const ENDING_DOUBT = 0.9;
 

@@ -35,7 +35,7 @@ const USUAL_WORKING_PART = 0.05;
 /** How far the VM's writing may be from what is known: nothing, its history, what was seen of it just now. */
 const WRITING_DOUBTS = { unknown: 1.5, history: 0.5, measured: 0.2 } as const;
 /** How far what was measured may be from what follows: the rate, and the bytes a page, in a part of a pass and in a whole one. */
-const MEASURED_DOUBTS = { part: { rate: 0.3, bytes: 0.25 }, whole: { rate: 0.15, bytes: 0.05 } } as const;
+const MEASURED_DOUBTS = { part: { rate: 0.35, bytes: 0.25 }, whole: { rate: 0.22, bytes: 0.05 } } as const;
 
 /** What was known before counts as much as so long a part of a pass, if it is known as well. */
 const BLENDING_MS = 1500;
@@ -71,7 +71,8 @@ export class Predictor {
     const { expectation, history } = this.#port;
     const samples = history.samples.slice(-HISTORY_SAMPLES);
     const writing = samples.length > 0 ? WRITING_DOUBTS.history : WRITING_DOUBTS.unknown;
-    const before = { ...facts, elapsedMs: Math.max(facts.elapsedMs, expectation.preparingMs), linkBytesPerSecond: 0 };
+    const begunMs = Math.max(facts.elapsedMs, expectation.preparingMs);
+    const before = { ...facts, elapsedMs: begunMs, begunMs, linkBytesPerSecond: 0 };
     this.#predict('start', facts.elapsedMs, {
       facts: before,
       underway: null,

@@ -65,6 +65,7 @@ describe('the fewest pages that rounds come to', () => {
     canThrottle: true,
     canPostCopy: true,
     elapsedMs: 3_300,
+    begunMs: 0,
     curve: null,
   };
 

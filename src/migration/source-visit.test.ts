@@ -27,6 +27,7 @@ function facts(rounds: readonly MeasuredRound[], elapsedMs: number): RoundFacts 
     canThrottle: true,
     canPostCopy: true,
     elapsedMs,
+    begunMs: 0,
     curve: null,
   };
 }

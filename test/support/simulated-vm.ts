@@ -77,6 +77,7 @@ export function simulate(migration: SimulatedMigration): SimulationResult {
       canThrottle,
       canPostCopy,
       elapsedMs,
+      begunMs: 0,
       curve: samples.length === 0 ? null : fitDirtyCurve(samples.slice(-MAX_SAMPLES), vm.totalPages),
     };
     const decision = decide(facts);
