@@ -22,7 +22,8 @@ import { PageSender } from './page-sender.ts';
 const PAGES = 24;
 const KEY = new Uint8Array(32).fill(4);
 const ALL: PageRun[] = [{ first: 0, count: PAGES }];
-const SLOW: Conditions = { bytesPerSecond: 20e6, isIdle: false, cpus: 2, nowMs: 0 };
+// So slow that packing pays on the busiest machine.
+const SLOW: Conditions = { bytesPerSecond: 1e6, isIdle: false, cpus: 2, nowMs: 0 };
 const FAST: Conditions = { bytesPerSecond: 5e9, isIdle: false, cpus: 2, nowMs: 0 };
 
 /** Frames go to the receiver as they come. */
