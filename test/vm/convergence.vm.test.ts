@@ -278,7 +278,8 @@ requireCapability('vm')('convergence', () => {
   });
 
   test('progress never goes back, ends at 100, and the verdict says why', async () => {
-    await writeAbout(2 * LIMIT_PAGES_PER_SECOND);
+    // More than needs slowing on a quiet machine: a busy one slows the guest by itself.
+    await writeAbout(6 * LIMIT_PAGES_PER_SECOND);
     const migration = await begin({ mode: 'pre-copy' });
     completedReport(await migration.ended);
     const percents = migration.progress.map(({ percent }) => percent);
