@@ -82,6 +82,7 @@ describe('the ladder', () => {
     const { last } = simulate(24, usual, { cpus: 0.5 });
     expect(mostOf(last)).toBe('zstd-3');
     expect(mostOf(simulate(600, usual, { cpus: 0.5 }).last)).toBe('raw');
+    expect(mostOf(simulate(300, usual, { cpus: 0.2 }).last)).toBe('raw');
   });
 
   test.each([24, 119, 600])('threads that hardly get a CPU do not hold up %i MB/s', (linkMBps) => {

@@ -70,6 +70,8 @@ const COMPARING_BYTES_PER_SECOND = 400e6;
 
 /** On a host that has no CPU to spare so much is taken all the same: to move a VM away is what helps it. */
 const MIN_CPUS = 0.5;
+/** But not from who sends and receives, whom a faster link keeps busy. */
+const BUSY_BYTES_PER_SECOND = 150e6;
 
 export class PackLadder {
   readonly #rungs: readonly KnownRung[];
@@ -113,7 +115,8 @@ export class PackLadder {
       this.#probeBatches = Math.max(0, this.#probeBatches - 1);
       return { rung: RAW, hasTime };
     }
-    const best = this.#best(bytesPerSecond, Math.max(MIN_CPUS, cpus));
+    const least = bytesPerSecond < BUSY_BYTES_PER_SECOND ? MIN_CPUS : 0;
+    const best = this.#best(bytesPerSecond, Math.max(least, cpus));
     const isTrial = hasTime && ++this.#batches >= this.#nextTrial;
     return { rung: isTrial ? this.#try(this.#denserThan(best), bytesPerSecond) : best, hasTime };
   }
