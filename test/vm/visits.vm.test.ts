@@ -173,7 +173,8 @@ requireCapability('vm')('a second VM of the same image', () => {
     pair = await HostPair.open();
     const { first, second } = await bringBoth([]);
     expect(second.packing).toMatchObject({ duplicatePages: 0, missedReferences: 0 });
-    expect(second.wireBytes).toBeGreaterThan(first.wireBytes * 0.7);
+    // Not bytes: how densely each is packed depends on what else the machine does.
+    expect(second.pages.sent).toBeGreaterThan(first.pages.sent * 0.7);
   });
 });
 
