@@ -6,12 +6,14 @@
  */
 import { z } from 'zod';
 import { PACKING_STEPS } from '../base/packing-step.ts';
+import { MAX_PAGE_CHANNELS } from '../base/page.ts';
 import { parseTracker, TRACKER_FORMS } from '../base/tracker-choice.ts';
 import type { MigrationProgress } from '../migration/progress.ts';
 import type { MigrationReport } from '../migration/report.ts';
 import { MIGRATION_MODES, type MigrationOptions, TIMEOUT_ACTIONS } from '../migration/request.ts';
 import { ErrorSchema } from './error-schema.ts';
 import { choice, flag, integer, list, number, strictObject, text } from './field.ts';
+import { PackingSchema } from './packing-schema.ts';
 import { PredictionReportSchema, PredictionSchema } from './prediction-schema.ts';
 import { ThrottleSchema } from './throttle-schema.ts';
 
@@ -45,6 +47,9 @@ export const MigrateSchema = strictObject({
   finishByMs: finishBy.optional(),
   verify: flag().optional().describe('Compare digests of all guest memory on both sides.'),
   throttle: ThrottleSchema.optional(),
+  connections: integer(0, MAX_PAGE_CHANNELS, `give a number of connections up to ${MAX_PAGE_CHANNELS}, 0 for the best`)
+    .optional()
+    .describe('Connections that carry pages side by side; 0 is as many as are best.'),
   without: list(choice(packingSteps), 'give an array of steps')
     .optional()
     .describe('Steps that pages do not go through on their way to fewer bytes.'),
@@ -117,6 +122,7 @@ export const OptionsSchema = z
       historyPagesPerSecond: z.number(),
       maxPercent: z.number(),
     }),
+    connections: z.number(),
     without: z.array(z.enum(packingSteps)).readonly(),
     tracker: z.string(),
   })
@@ -155,21 +161,7 @@ export const ReportSchema = z
       sent: z.number(),
       resent: z.number(),
     }),
-    packing: z
-      .object({
-        unchangedPages: z.number(),
-        duplicatePages: z.number(),
-        duplicateSavedBytes: z.number(),
-        missedReferences: z.number(),
-        deltaPages: z.number(),
-        deltaSavedBytes: z.number(),
-        compressedFromBytes: z.number(),
-        compressedToBytes: z.number(),
-        compareMs: z.number(),
-        compressMs: z.number(),
-      })
-      .nullable()
-      .describe('What the steps that make pages smaller did; null at the destination.'),
+    packing: PackingSchema,
     tracker: z
       .object({
         kind: z.enum(['kernel', 'groups', 'none']),

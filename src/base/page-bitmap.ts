@@ -1,8 +1,8 @@
 /**
  * A set of pages, one bit each.
  *
- * Owns: the words of the set. The words may lie in shared memory: `claim` and `release` are atomic, so two threads
- * never both claim one page; the other methods are for sets with one writer.
+ * Owns: the words of the set. The words may lie in shared memory: `claim` and `release` (and those of runs) are atomic,
+ * so two threads never both claim one page; the other methods are for sets with one writer.
  */
 import { type PageIndex, type PageRun, RunBuilder } from './page.ts';
 
@@ -50,6 +50,20 @@ export class PageBitmap {
   release(page: PageIndex): boolean {
     const bit = 1 << (page & 31);
     return (Atomics.and(this.words, page >>> 5, ~bit) & bit) !== 0;
+  }
+
+  /** Sets the bits of the run, each word atomically. */
+  claimRun(first: PageIndex, count: number): void {
+    this.#eachWord(first, count, (word, mask) => {
+      Atomics.or(this.words, word, mask);
+    });
+  }
+
+  /** Clears the bits of the run, each word atomically. */
+  releaseRun(first: PageIndex, count: number): void {
+    this.#eachWord(first, count, (word, mask) => {
+      Atomics.and(this.words, word, ~mask);
+    });
   }
 
   addRun(first: PageIndex, count: number): void {

@@ -9,6 +9,9 @@
 export const PAGE_SIZE = 4096;
 export const PAGE_SHIFT = 12;
 
+/** Connections that carry pages side by side, at most: each has a thread at either end. */
+export const MAX_PAGE_CHANNELS = 16;
+
 /** A page number; an integer from 0 to the VM's page count - 1. */
 export type PageIndex = number;
 

@@ -87,6 +87,7 @@ test('the first line has the limits', () => {
     onTimeout: 'post-copy',
     verify: false,
     throttle: { enabled: true, minRatio: 5, minPagesPerSecond: 0, historyPagesPerSecond: 0, maxPercent: 99 },
+    connections: 0,
     without: [],
     tracker: 'kernel',
   } as const;

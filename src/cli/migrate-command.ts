@@ -27,6 +27,7 @@ export interface MigrateFlags {
   readonly throttleMinRate?: number;
   readonly throttleHistoryRate?: number;
   readonly throttleMax?: number;
+  readonly connections?: number;
   readonly without?: MigrateBody['without'];
   readonly tracker?: string;
 }
@@ -97,6 +98,12 @@ export function addMigrateCommands(program: Command, context: CommandContext): v
     )
     .addOption(
       new Option(
+        '--connections <number>',
+        'connections that carry pages side by side, 0 for as many as are best (default: 0)',
+      ).argParser(parseNumber),
+    )
+    .addOption(
+      new Option(
         '--without <steps>',
         `steps to leave out on the way to fewer bytes: ${PACKING_STEPS.join(', ')}, separated by commas (default: none)`,
       ).argParser(parseSteps),
@@ -154,6 +161,7 @@ export function bodyOfFlags(flags: MigrateFlags): MigrateBody {
     ...(flags.finishBy === undefined ? {} : { finishByMs: flags.finishBy }),
     ...(flags.verify === undefined ? {} : { verify: flags.verify }),
     ...(Object.keys(throttle).length === 0 ? {} : { throttle }),
+    ...(flags.connections === undefined ? {} : { connections: flags.connections }),
     ...(flags.without === undefined ? {} : { without: flags.without }),
     ...(flags.tracker === undefined ? {} : { tracker: flags.tracker }),
   };

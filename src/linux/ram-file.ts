@@ -70,7 +70,7 @@ export class RamFile implements Disposable {
       const part = done === 0 ? from : from.subarray(done);
       // SAFETY: the kernel reads at most part.byteLength bytes of `part`, which this frame references.
       const count = retryInterrupted(() => raw.pwrite(this.fd, part, part.byteLength, offset + done));
-      if (count === -1) throw this.#writeError('pwrite(RAM file)', lastErrno(), part.byteLength);
+      if (count === -1) throw writeError('pwrite(RAM file)', lastErrno(), part.byteLength, this.fd);
       done += count;
     }
   }
@@ -112,7 +112,7 @@ export class RamFile implements Disposable {
     this.#checkRange(offset, bytes);
     // SAFETY: no memory of ours. A signal makes tmpfs roll back, so that trying again is right.
     const result = retryInterrupted(() => raw.fallocate(this.fd, 0, offset, bytes));
-    if (result === -1) throw this.#writeError('fallocate', lastErrno(), bytes);
+    if (result === -1) throw writeError('fallocate', lastErrno(), bytes, this.fd);
   }
 
   [Symbol.dispose](): void {
@@ -134,15 +134,16 @@ export class RamFile implements Disposable {
       throw new RangeError(`Bytes ${offset}+${bytes} lie outside a RAM file of ${this.bytes} bytes`);
     }
   }
+}
 
-  #writeError(name: string, errno: number, needed: number): GodwitError {
-    if (errno !== Errno.ENOSPC && errno !== Errno.ENOMEM && errno !== Errno.EDQUOT) return systemCallError(name, errno);
-    const { bavail, bsize } = statfsSync(`/proc/self/fd/${this.fd}`);
-    const cause = systemCallError(name, errno);
-    return new GodwitError(
-      'GW_SYS_NO_ROOM',
-      { resource: 'memory for guest RAM (bytes)', host: hostname(), needed, available: bavail * bsize },
-      { cause },
-    );
-  }
+/** Of writing so many bytes to the file: GW_SYS_NO_ROOM where that is the reason, GW_SYS_CALL otherwise. */
+export function writeError(name: string, errno: number, needed: number, fd: number): GodwitError {
+  if (errno !== Errno.ENOSPC && errno !== Errno.ENOMEM && errno !== Errno.EDQUOT) return systemCallError(name, errno);
+  const { bavail, bsize } = statfsSync(`/proc/self/fd/${fd}`);
+  const cause = systemCallError(name, errno);
+  return new GodwitError(
+    'GW_SYS_NO_ROOM',
+    { resource: 'memory for guest RAM (bytes)', host: hostname(), needed, available: bavail * bsize },
+    { cause },
+  );
 }

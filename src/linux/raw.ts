@@ -153,6 +153,17 @@ export const raw = {
     offset: BigInt64Array | null,
     bytes: number,
   ) => number,
+  /** https://man7.org/linux/man-pages/man2/splice.2.html */
+  splice: libc.func(
+    'ssize_t splice(int fd_in, void *off_in, int fd_out, void *off_out, size_t len, unsigned int flags)',
+  ) as (
+    from: number,
+    fromOffset: BigInt64Array | null,
+    to: number,
+    toOffset: BigInt64Array | null,
+    bytes: number,
+    flags: number,
+  ) => number,
   /** https://man7.org/linux/man-pages/man2/pipe.2.html */
   pipe2: libc.func('int pipe2(void *pipefd, int flags)') as (fds: Int32Array, flags: number) => number,
   /** https://man7.org/linux/man-pages/man3/clock_gettime.3.html */

@@ -16,6 +16,7 @@ import {
   IPPROTO_TCP,
   IPV6_TCLASS,
   MSG_DONTWAIT,
+  MSG_MORE,
   MSG_NOSIGNAL,
   SHUT_RDWR,
   SIOCOUTQ,
@@ -56,6 +57,8 @@ export interface WaitOptions {
   /** Ends the wait as soon as it is readable: an eventfd of the owner. */
   readonly interruptFd?: number;
 }
+
+export type WaitOutcome = 'ready' | 'interrupted' | 'timedOut';
 
 export type SendOutcome =
   | { readonly kind: 'sent' }
@@ -120,6 +123,31 @@ export function sendAll(fd: number, bytes: Uint8Array, options: WaitOptions = {}
     if (waited !== 'ready') return { kind: waited, sentBytes };
   }
   return SENT;
+}
+
+/**
+ * Gives the kernel what it has room for now, never waiting: how many bytes, 0 when there is no room.
+ * @param more - further bytes follow at once: the kernel need not send these in a packet of their own
+ * @throws GW_SYS_CALL
+ */
+export function sendSome(fd: number, bytes: Uint8Array, more: boolean): number {
+  const flags = MSG_NOSIGNAL | MSG_DONTWAIT | (more ? MSG_MORE : 0);
+  // SAFETY: reads `bytes`, alive for the call; MSG_DONTWAIT, so it does not block.
+  const sent = retryInterrupted(() => raw.send(fd, bytes, bytes.length, flags));
+  if (sent >= 0) return sent;
+  const errno = lastErrno();
+  if (errno === Errno.EAGAIN) return 0;
+  throw systemCallError('send', errno);
+}
+
+/** Blocks the thread until there is room to send, or the time-out or interruption of the options. */
+export function waitForRoom(fd: number, options: WaitOptions): WaitOutcome {
+  return waitFor(fd, POLLOUT, options);
+}
+
+/** Blocks the thread until something has come, or the time-out or interruption of the options. */
+export function waitForData(fd: number, options: WaitOptions): WaitOutcome {
+  return waitFor(fd, POLLIN, options);
 }
 
 /**
@@ -191,7 +219,7 @@ export function getSocketOption(fd: number, option: SocketOption): number {
   return value[0]!;
 }
 
-function waitFor(fd: number, events: number, options: WaitOptions): 'ready' | 'interrupted' | 'timedOut' {
+function waitFor(fd: number, events: number, options: WaitOptions): WaitOutcome {
   // struct pollfd {int fd; short events; short revents}: a negative descriptor is skipped by the kernel.
   const fds = Int32Array.of(fd, events, options.interruptFd ?? -1, POLLIN);
   // SAFETY: the kernel writes revents of the two pollfd in `fds`; blocks this thread for at most the time-out.

@@ -11,12 +11,13 @@ import { closeSync, fstatSync, openSync, readSync, renameSync, writeSync } from 
 import type { PageIndex } from '../base/page.ts';
 import { KEY_NAME_BYTES, type PageFingerprint } from './page-fingerprint.ts';
 
+/** In memory that threads can share. */
 export interface ContentIndex {
   readonly pages: number;
   /** 16 bytes a page. */
-  readonly fingerprints: Buffer;
+  readonly fingerprints: Buffer<SharedArrayBuffer>;
   /** Where in the file each page lies, counted in pages. */
-  readonly numbers: Uint32Array;
+  readonly numbers: Uint32Array<SharedArrayBuffer>;
 }
 
 export const INDEX_ENTRY_BYTES = 20;
@@ -25,14 +26,14 @@ const HEADER_BYTES = 24;
 const FINGERPRINT_BYTES = 16;
 
 export class ContentIndexBuilder {
-  readonly #fingerprints: Buffer;
-  readonly #numbers: Uint32Array;
+  readonly #fingerprints: Buffer<SharedArrayBuffer>;
+  readonly #numbers: Uint32Array<SharedArrayBuffer>;
   #pages = 0;
 
   /** @param maxPages - memory is taken for so many */
   constructor(maxPages: number) {
-    this.#fingerprints = Buffer.alloc(maxPages * FINGERPRINT_BYTES);
-    this.#numbers = new Uint32Array(maxPages);
+    this.#fingerprints = sharedBuffer(maxPages * FINGERPRINT_BYTES);
+    this.#numbers = new Uint32Array(new SharedArrayBuffer(maxPages * 4));
   }
 
   get isFull(): boolean {
@@ -96,8 +97,8 @@ export function readContentIndex(
     const isOurs = header.indexOf(MAGIC) === 0 && header.subarray(MAGIC.length, -8).equals(keyName);
     const isWhole = fstatSync(fd).size === HEADER_BYTES + pages * INDEX_ENTRY_BYTES;
     if (!isOurs || !isWhole || pages > maxPages) return undefined;
-    const fingerprints = Buffer.alloc(pages * FINGERPRINT_BYTES);
-    const numbers = new Uint32Array(pages);
+    const fingerprints = sharedBuffer(pages * FINGERPRINT_BYTES);
+    const numbers = new Uint32Array(new SharedArrayBuffer(pages * 4));
     const isRead =
       readWhole(fd, fingerprints, HEADER_BYTES) &&
       readWhole(fd, new Uint8Array(numbers.buffer), HEADER_BYTES + fingerprints.length);
@@ -105,6 +106,10 @@ export function readContentIndex(
   } finally {
     closeSync(fd);
   }
+}
+
+function sharedBuffer(bytes: number): Buffer<SharedArrayBuffer> {
+  return Buffer.from(new SharedArrayBuffer(bytes));
 }
 
 function readWhole(fd: number, into: Uint8Array, from: number): boolean {

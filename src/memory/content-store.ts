@@ -1,24 +1,39 @@
 /**
  * The pages that this host holds already, found by what is in them.
  *
- * Owns: a table from fingerprint to where the page lies, and the images. Must hold: what it gives has the fingerprint
- * that was asked for, whatever has become of the image meanwhile: each page is hashed again when it is taken.
+ * Owns: a table from fingerprint to where the page lies, and the images. Both can be lent to other threads of this
+ * process, which find pages by themselves (`share`, ContentTable). Must hold: what it gives has the fingerprint that was asked
+ * for, whatever has become of the image meanwhile: each page is hashed again when it is taken.
  */
 import { setImmediate } from 'node:timers/promises';
-import type { PageIndex } from '../base/page.ts';
+import type { FilePiece } from '../linux/ram-file.ts';
 import type { ContentIndex } from './content-index.ts';
+import { readPieces } from './page-files.ts';
 import { PageFilter } from './page-filter.ts';
-import type { PageFingerprint } from './page-fingerprint.ts';
+import { PageFingerprint } from './page-fingerprint.ts';
 
 /** Pages that lie somewhere: in a file, or in the memory of a VM that runs here. */
 export interface PageImage extends Disposable {
-  /** False when the page is not there. */
-  read(number: PageIndex, into: Uint8Array): boolean;
+  /** The files that it is made of, one after the other, open as long as it is. */
+  readonly pieces: readonly FilePiece[];
 }
 
 export interface HeldImage {
   readonly index: ContentIndex;
   readonly image: PageImage;
+}
+
+/** Plain data, so that it can be posted to other threads. */
+export interface SharedContents {
+  readonly key: Uint8Array;
+  readonly slots: SharedArrayBuffer;
+  readonly images: readonly SharedImage[];
+}
+
+interface SharedImage extends ContentIndex {
+  /** Entries of the images before it. */
+  readonly begin: number;
+  readonly pieces: readonly FilePiece[];
 }
 
 const FINGERPRINT_BYTES = 16;
@@ -31,50 +46,80 @@ export class ContentStore implements Disposable {
   readonly filter: PageFilter;
   /** Pages that it holds; one that is in two images counts twice. */
   readonly pages: number;
-  readonly #fingerprint: PageFingerprint;
-  readonly #images: readonly (HeldImage & { readonly begin: number })[];
-  /** Entries of all images, counted through, + 1; 0 is none. A power of two. */
-  readonly #slots: Uint32Array;
+  readonly #images: readonly PageImage[];
+  readonly #table: ContentTable;
 
   private constructor(fingerprint: PageFingerprint, images: readonly HeldImage[]) {
-    this.#fingerprint = fingerprint;
     let pages = 0;
-    this.#images = images.map((held) => {
+    const shared = images.map(({ index, image: { pieces } }) => {
       const begin = pages;
-      pages += held.index.pages;
-      return { ...held, begin };
+      pages += index.pages;
+      return { ...index, begin, pieces };
     });
     this.pages = pages;
     this.filter = PageFilter.forPages(pages);
-    this.#slots = new Uint32Array(2 ** Math.ceil(Math.log2(Math.max(2, pages / FILLED_PART))));
+    this.#images = images.map(({ image }) => image);
+    const slots = new SharedArrayBuffer(4 * 2 ** Math.ceil(Math.log2(Math.max(2, pages / FILLED_PART))));
+    this.#table = new ContentTable({ key: fingerprint.key, slots, images: shared });
   }
 
   /** @param images - are the store's from now on; of two that have a page the first is taken */
   static async of(fingerprint: PageFingerprint, images: readonly HeldImage[]): Promise<ContentStore> {
     const store = new ContentStore(fingerprint, images);
-    for (const { index, begin } of store.#images) {
-      for (let page = 0; page < index.pages; page++) {
+    for (const { fingerprints, begin, pages } of store.share().images) {
+      for (let page = 0; page < pages; page++) {
         if (page % YIELD_ENTRIES === YIELD_ENTRIES - 1) await setImmediate();
         const at = page * FINGERPRINT_BYTES;
-        store.filter.add(index.fingerprints, at);
-        const slot = store.#slotOf(index.fingerprints, at);
-        if (store.#slots[slot] === 0) store.#slots[slot] = begin + page + 1;
+        store.filter.add(fingerprints, at);
+        store.#table.add(fingerprints, at, begin + page);
       }
     }
     return store;
   }
 
+  /** For threads that are done with it before it is disposed of. */
+  share(): SharedContents {
+    return this.#table.shared;
+  }
+
   /** False when no image has a page like this any more; `into` may hold anything then. */
+  fetch(fingerprint: Uint8Array, into: Uint8Array): boolean {
+    return this.#table.fetch(fingerprint, into);
+  }
+
+  [Symbol.dispose](): void {
+    for (const image of this.#images) image[Symbol.dispose]();
+  }
+}
+
+/** The store as any thread of the process uses it. */
+export class ContentTable {
+  readonly shared: SharedContents;
+  readonly #fingerprint: PageFingerprint;
+  readonly #images: readonly SharedImage[];
+  /** Entries of all images, counted through, + 1; 0 is none. A power of two. */
+  readonly #slots: Uint32Array;
+
+  constructor(shared: SharedContents) {
+    this.shared = shared;
+    this.#fingerprint = new PageFingerprint(shared.key);
+    // As buffers again, which a thread gets as plain arrays.
+    this.#images = shared.images.map((image) => ({ ...image, fingerprints: asBuffer(image.fingerprints) }));
+    this.#slots = new Uint32Array(shared.slots);
+  }
+
+  add(fingerprints: Buffer, at: number, entry: number): void {
+    const slot = this.#slotOf(fingerprints, at);
+    if (this.#slots[slot] === 0) this.#slots[slot] = entry + 1;
+  }
+
+  /** See ContentStore. */
   fetch(fingerprint: Uint8Array, into: Uint8Array): boolean {
     const wanted = Buffer.from(fingerprint.buffer, fingerprint.byteOffset, FINGERPRINT_BYTES);
     const entry = this.#slots[this.#slotOf(wanted, 0)]! - 1;
     if (entry < 0) return false;
-    const { index, image, begin } = this.#imageOf(entry);
-    return image.read(index.numbers[entry - begin]!, into) && this.#fingerprint.of(into, 0).equals(wanted);
-  }
-
-  [Symbol.dispose](): void {
-    for (const { image } of this.#images) image[Symbol.dispose]();
+    const { numbers, pieces, begin } = this.#imageOf(entry);
+    return readPieces(pieces, numbers[entry - begin]!, into) && this.#fingerprint.of(into, 0).equals(wanted);
   }
 
   /** The slot of the page with this fingerprint, or an empty one where it belongs. */
@@ -83,15 +128,19 @@ export class ContentStore implements Disposable {
     let slot = fingerprints.readUInt32LE(at + 8) & mask;
     for (; this.#slots[slot] !== 0; slot = (slot + 1) & mask) {
       const entry = this.#slots[slot]! - 1;
-      const { index, begin } = this.#imageOf(entry);
-      const other = (entry - begin) * FINGERPRINT_BYTES;
-      if (index.fingerprints.compare(fingerprints, at, at + FINGERPRINT_BYTES, other, other + FINGERPRINT_BYTES) === 0)
+      const image = this.#imageOf(entry);
+      const other = (entry - image.begin) * FINGERPRINT_BYTES;
+      if (image.fingerprints.compare(fingerprints, at, at + FINGERPRINT_BYTES, other, other + FINGERPRINT_BYTES) === 0)
         break;
     }
     return slot;
   }
 
-  #imageOf(entry: number): HeldImage & { readonly begin: number } {
+  #imageOf(entry: number): SharedImage {
     return this.#images.findLast(({ begin }) => begin <= entry)!;
   }
+}
+
+function asBuffer({ buffer, byteOffset, byteLength }: Uint8Array<SharedArrayBuffer>): Buffer<SharedArrayBuffer> {
+  return Buffer.from(buffer, byteOffset, byteLength);
 }

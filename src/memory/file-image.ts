@@ -3,8 +3,8 @@
  *
  * Owns: a descriptor: the file may lose its name meanwhile.
  */
-import { closeSync, openSync, readSync } from 'node:fs';
-import { PAGE_SIZE, type PageIndex } from '../base/page.ts';
+import { closeSync, openSync } from 'node:fs';
+import type { FilePiece } from '../linux/ram-file.ts';
 import type { PageImage } from './content-store.ts';
 
 export class FileImage implements PageImage {
@@ -14,8 +14,8 @@ export class FileImage implements PageImage {
     this.#fd = openSync(path, 'r');
   }
 
-  read(number: PageIndex, into: Uint8Array): boolean {
-    return readSync(this.#fd, into, 0, PAGE_SIZE, number * PAGE_SIZE) === PAGE_SIZE;
+  get pieces(): readonly FilePiece[] {
+    return [{ fd: this.#fd, offset: 0, bytes: Number.MAX_SAFE_INTEGER }];
   }
 
   [Symbol.dispose](): void {

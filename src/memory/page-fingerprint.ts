@@ -18,10 +18,12 @@ const BLOCK_BYTES = 64;
 export class PageFingerprint {
   /** Says which key was used without giving it away. */
   readonly keyName: Buffer;
+  readonly key: Uint8Array;
   readonly #message = Buffer.alloc(BLOCK_BYTES + PAGE_SIZE);
 
   constructor(key: Uint8Array) {
     if (key.length !== FINGERPRINT_KEY_BYTES) throw new RangeError(`A key of ${key.length} bytes`);
+    this.key = key;
     this.#message.set(key);
     this.keyName = hash('sha256', Buffer.concat([Buffer.from('name of a key'), key]), 'buffer').subarray(
       0,

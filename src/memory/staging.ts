@@ -1,9 +1,8 @@
 /**
  * Staging copies: pages read out of guest memory, so that what is looked at is what is sent.
  *
- * Owns: a few fixed buffers of one batch each, lent and taken back. Must hold: a buffer is lent to one user at a time;
- * guest memory is read by pread, so that a hole stays a hole and a page that changes meanwhile is only torn, never a
- * crash (the dirty tracker has it sent again).
+ * Owns: a fixed buffer of one batch. Must hold: guest memory is read by pread, so that a hole stays a hole and a page
+ * that changes meanwhile is only torn, never a crash (the dirty tracker has it sent again).
  */
 import { countPages, PAGE_SIZE, type PageRun, RunBuilder } from '../base/page.ts';
 import { isZeroPage } from '../base/zero-page.ts';
@@ -28,23 +27,14 @@ export class StagingBuffer {
   readonly #words: Int32Array;
   readonly maxPages: number;
 
-  /** Its number in a pool. */
-  readonly slot: number;
-
-  /** @param memory - of so many pages; its own when none is given */
-  constructor(
-    maxPages: number,
-    slot = 0,
-    memory: ArrayBuffer | SharedArrayBuffer = new ArrayBuffer(maxPages * PAGE_SIZE),
-  ) {
+  constructor(maxPages: number) {
     this.maxPages = maxPages;
-    this.slot = slot;
-    this.bytes = new Uint8Array(memory);
-    this.#words = new Int32Array(memory);
+    this.bytes = new Uint8Array(maxPages * PAGE_SIZE);
+    this.#words = new Int32Array(this.bytes.buffer);
   }
 
   /** Reads the runs (at most `maxPages` pages in all) and tells zero pages from data. */
-  read(memory: GuestMemory, runs: readonly PageRun[]): PageBatch {
+  read(memory: Pick<GuestMemory, 'readPages'>, runs: readonly PageRun[]): PageBatch {
     const dataRuns = new RunBuilder();
     const zeroRuns = new RunBuilder();
     const parts: Uint8Array[] = [];
@@ -72,22 +62,6 @@ export class StagingBuffer {
     return { dataRuns: dataRuns.finish(), dataPages, zeroRuns: zeroRuns.finish(), zeroPages, parts };
   }
 
-  /** The bytes of the runs from one on; they may have changed since those before it were read. */
-  readRest(memory: GuestMemory, runs: readonly PageRun[], from: number): Uint8Array {
-    const firstPage = Math.floor(from / PAGE_SIZE);
-    let at = 0;
-    let read = 0;
-    for (const { first, count } of runs) {
-      const skipped = Math.min(count, Math.max(0, firstPage - at));
-      at += count;
-      if (skipped === count) continue;
-      const rest = { first: first + skipped, count: count - skipped };
-      memory.readPages(rest, this.#slice(read, read + rest.count));
-      read += rest.count;
-    }
-    return this.bytes.subarray(from - firstPage * PAGE_SIZE, read * PAGE_SIZE);
-  }
-
   #slice(fromPage: number, toPage: number): Uint8Array {
     return this.bytes.subarray(fromPage * PAGE_SIZE, toPage * PAGE_SIZE);
   }
@@ -106,26 +80,4 @@ export function mayHoldZeroPages(memory: GuestMemory, runs: readonly PageRun[]):
     next -= count;
   }
   return false;
-}
-
-/** Lends staging buffers; who asks while all are lent waits. */
-export class StagingPool {
-  readonly #free: StagingBuffer[];
-  readonly #waiting: ((buffer: StagingBuffer) => void)[] = [];
-
-  constructor(buffers: readonly StagingBuffer[]) {
-    this.#free = [...buffers];
-  }
-
-  lend(): Promise<StagingBuffer> {
-    const buffer = this.#free.pop();
-    if (buffer) return Promise.resolve(buffer);
-    return new Promise((resolve) => this.#waiting.push(resolve));
-  }
-
-  giveBack(buffer: StagingBuffer): void {
-    const next = this.#waiting.shift();
-    if (next) next(buffer);
-    else this.#free.push(buffer);
-  }
 }

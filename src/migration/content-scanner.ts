@@ -5,9 +5,9 @@
  * Owns: a thread that looks through one VM after the other. Must hold: it gives way to everything else on this host, and
  * takes little of a CPU over time.
  */
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
+import { startThread } from './child-threads.ts';
 import type { LiveVm } from './live-contents.ts';
-import { workerModule } from './worker-module.ts';
 
 /** What the thread is started with. */
 export interface ScannerInput {
@@ -33,7 +33,12 @@ export class ContentScanner implements Disposable {
 
   /** @param warn - told of what cannot be looked through; nothing depends on it */
   constructor(input: ScannerInput, vms: () => ScannerOrder['vms'], warn: (reason: string) => void) {
-    this.#worker = new Worker(workerModule('content-scanner-worker'), { workerData: input, name: 'content-scanner' });
+    this.#worker = startThread({
+      module: 'content-scanner-worker',
+      name: 'content-scanner',
+      workerData: input,
+      stop: (thread) => thread.postMessage('stop'),
+    });
     this.#worker.unref();
     this.#worker.on('message', (report: ScannerReport) => {
       this.#isBusy = false;

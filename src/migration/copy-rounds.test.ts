@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { SinkConnection } from '../../test/support/sink-connection.ts';
+import { SinkChannels } from '../../test/support/sink-channels.ts';
 import { intersectRuns, type PageRun } from '../base/page.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import { Pacer } from '../transfer/pacer.ts';
@@ -42,7 +42,7 @@ async function copy(rewritten: readonly PageRun[], missed: readonly PageRun[] = 
       },
       throttlePercent: 99,
     },
-    sender: new PageSender(memory, new SinkConnection(), new Pacer(0)),
+    sender: new PageSender(new SinkChannels(), new Pacer(0)),
     signal: new AbortController().signal,
     options: () => ({ ...DEFAULT_MIGRATION_OPTIONS, mode: 'pre-copy', maxDowntimeMs: 1 }),
     costs: PRIOR_COSTS,
@@ -74,7 +74,7 @@ test('pages that the destination was to hold and does not come in the same round
   const [plain] = (await copy(rewritten)).rounds;
   const [round] = (await copy(rewritten, [{ first: 5000, count: 300 }])).rounds;
   expect([round!.number, round!.pages]).toEqual([1, plain!.pages]);
-  expect(round!.bytes - plain!.bytes).toBeGreaterThan(300 * 4096);
+  expect(round!.bytes - plain!.bytes).toBeGreaterThanOrEqual(300 * 4096);
 });
 
 /** So that a round takes its time without anybody waiting. */
@@ -111,7 +111,7 @@ test('what is written in every round is left for the stop, goes on counting as l
         tracker: { collect, peek: () => [], setBudget: () => undefined },
         throttlePercent: 0,
       },
-      sender: new PageSender(memory, new SinkConnection(), new Pacer(0)),
+      sender: new PageSender(new SinkChannels(), new Pacer(0)),
       signal: new AbortController().signal,
       // Ten milliseconds for the last pages: about a tenth of what a round of the hot pages takes.
       options: () => ({ ...DEFAULT_MIGRATION_OPTIONS, mode: 'pre-copy', maxDowntimeMs: 25 }),

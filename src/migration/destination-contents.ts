@@ -12,7 +12,7 @@ import { openHeldContents } from './held-contents.ts';
 /** @param held - undefined: nothing is held */
 export async function offerContents(parts: DestinationParts, held: HeldInput | undefined): Promise<void> {
   if (!held) return;
-  const { facts, life, link, note, receiver } = parts;
+  const { arrivals, facts, life, link, note } = parts;
   const { vm } = facts.offer;
   try {
     const newcomer = { uuid: vm.uuid ?? '', vmKey: vm.facts['contentKey'], features: held.features };
@@ -24,7 +24,7 @@ export async function offerContents(parts: DestinationParts, held: HeldInput | u
       return;
     }
     life.signal.addEventListener('abort', dispose);
-    receiver.hold(contents.store);
+    arrivals.hold(contents.store.share());
     link.sendFrames(encodeHeldFilter(contents.scope, contents.store.filter.bytes));
   } catch (error) {
     note(`What this host holds is not made use of: ${asGodwitError(error).message}`);

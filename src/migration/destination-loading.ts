@@ -5,12 +5,14 @@
  * loaded only when everything that the source sent before it is in place, and faults on missing pages are answered;
  * whatever comes of it is an event, never a decision about the VM.
  */
+import { availableParallelism } from 'node:os';
 import { SYSTEM_CLOCK } from '../base/clock.ts';
 import { asGodwitError, GodwitError } from '../base/errors.ts';
 import { type PageRun, subtractRuns } from '../base/page.ts';
 import { waitForExit } from '../linux/process.ts';
 import { digestMemory } from '../memory/digest.ts';
 import { advanceGuestClock } from '../qemu/guest-clock.ts';
+import { chooseChannels } from './channel-choice.ts';
 import { offerContents } from './destination-contents.ts';
 import type { DestinationEnd } from './destination-end.ts';
 import { type HeldInput, missingFilePath } from './destination-facts.ts';
@@ -59,8 +61,9 @@ export class DestinationLoading {
 
   /** Creates QEMU. */
   async prepare(): Promise<void> {
-    const { facts, journal, life, events } = this.#parts;
+    const { arrivals, facts, journal, life, events } = this.#parts;
     const { offer, hostName, peer } = facts;
+    arrivals.prepare(chooseChannels({ asked: 0, cpus: availableParallelism() }));
     try {
       // Looked up while QEMU starts.
       const contents = offerContents(this.#parts, this.#held);
@@ -83,6 +86,7 @@ export class DestinationLoading {
       // Before it hears that it may begin, the source knows what it need not send.
       await contents;
       this.#parts.patience.begin();
+      this.#parts.arrivals.become('copying');
       events.post({ kind: 'prepared' });
     } catch (error) {
       events.post({ kind: 'refused', error: asGodwitError(error).toBody() });
@@ -121,7 +125,7 @@ export class DestinationLoading {
 
   /** Pages will be missing: whoever touches one waits from now on. */
   openPager(missing?: readonly PageRun[]): MissingPager {
-    const { facts, journal, link, events } = this.#parts;
+    const { arrivals, facts, journal, link, events } = this.#parts;
     const guest = this.requireGuest();
     const { name: vm } = guest.record;
     const { insideFd } = guest.watchMissing();
@@ -130,6 +134,8 @@ export class DestinationLoading {
       guest,
       facts.offer.verify,
       {
+        share: (paging) => arrivals.page(paging),
+        pushed: () => arrivals.statistics(),
         onLinkLost: (reason) => link.drop(reason),
         onAllPresent: () => events.post({ kind: 'allPagesArrived' }),
         onFailed: (error) => {
@@ -154,6 +160,7 @@ export class DestinationLoading {
   beginSwitchover(): void {
     this.#parts.patience.end();
     becomeUrgent();
+    this.#parts.arrivals.become('urgent');
   }
 
   /** Loading reads guest memory, so it begins only when everything before `stateEnd` is in place. */
@@ -190,6 +197,7 @@ export class DestinationLoading {
   /** Lets the VM run. Returns when it did, by QEMU's own event: its answer to `cont` comes later. */
   async resume(): Promise<number> {
     const { resumedAtMs } = await this.requireGuest().resume();
+    this.#parts.arrivals.become('ordinary');
     if (this.#commitHeardAtMs > 0) this.#resumeMs = Math.max(0, resumedAtMs - this.#commitHeardAtMs);
     this.#parts.report.resumedAtMs = resumedAtMs;
     return resumedAtMs;
@@ -210,9 +218,11 @@ export class DestinationLoading {
 
   /** Nothing of the VM stays here. */
   async discard(): Promise<void> {
-    const { life, receiver } = this.#parts;
+    const { arrivals, life, receiver } = this.#parts;
     life.abort();
     receiver.pager?.stop();
+    // Before QEMU's memory goes: what they would install then fails.
+    await arrivals.stop();
     if (this.#guest) await this.#guest.discard();
     else if (this.#leftBehind) await discardLeftBehind(this.#leftBehind);
     this.#guest = undefined;

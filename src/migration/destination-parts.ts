@@ -6,6 +6,7 @@
  */
 import type { GodwitError } from '../base/errors.ts';
 import { Mailbox } from '../transfer/mailbox.ts';
+import { Arrivals } from './arrivals.ts';
 import { type DestinationFacts, type DestinationPort, missingFilePath } from './destination-facts.ts';
 import { DestinationLink } from './destination-link.ts';
 import { DestinationReceiver } from './destination-receiver.ts';
@@ -21,6 +22,8 @@ import { Patience } from './thread-priority.ts';
 export interface DestinationHooks extends FrameRoutes {
   phase(): DestinationPhase;
   openPager(): MissingPager;
+  /** A page could not be put in its place. */
+  onFailed(error: GodwitError): void;
 }
 
 export interface DestinationParts {
@@ -33,6 +36,7 @@ export interface DestinationParts {
   readonly life: AbortController;
   readonly link: DestinationLink;
   readonly receiver: DestinationReceiver;
+  readonly arrivals: Arrivals;
   readonly patience: Patience;
   readonly report: DestinationReport;
   phase(): DestinationPhase;
@@ -49,13 +53,24 @@ export function assembleDestination(
   const events = new Mailbox<DestinationEvent>();
   const note = (text: string): void => port.emit({ kind: 'noted', level: 'warn', text });
   const patience = new Patience();
+  const onProgress = (): void => {
+    patience.reconsider();
+    report.tellSometimes();
+  };
+  const arrivals: Arrivals = new Arrivals({
+    peer: facts.peer,
+    verify: facts.offer.verify,
+    onBegin: () => receiver.begin(),
+    onProgress,
+    onAllPresent: () => receiver.pager?.checkAllPresent(),
+    onLost: (reason) => link.drop(reason),
+    onFailed: hooks.onFailed,
+  });
   const receiver: DestinationReceiver = new DestinationReceiver({
     verify: facts.offer.verify,
+    arrivals,
     onPages: () => events.post({ kind: 'pagesArrived' }),
-    onProgress: () => {
-      patience.reconsider();
-      report.tellSometimes();
-    },
+    onProgress,
     onMissing: (runs) => appendMissingFile(missingFilePath(facts), runs),
     openPager: hooks.openPager,
   });
@@ -76,7 +91,7 @@ export function assembleDestination(
     startedAt: facts.startedAt,
     emit: (event) => port.emit(event),
     phase: hooks.phase,
-    wireBytes: () => link.bytes + (receiver.pager?.wireBytes ?? 0),
+    wireBytes: () => link.bytes + arrivals.bytes + (receiver.pager?.wireBytes ?? 0),
     pageCount: () => receiver.pageCount,
     receivedPages: () => receiver.receivedPages,
     pager: () => receiver.pager,
@@ -90,6 +105,7 @@ export function assembleDestination(
     life: new AbortController(),
     link,
     receiver,
+    arrivals,
     patience,
     report,
     phase: hooks.phase,

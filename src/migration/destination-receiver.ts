@@ -1,30 +1,27 @@
 /**
- * What arrives at the destination: pages, lists of missing pages, device state, console.
+ * What arrives at the destination on the main connection: lists of missing pages, device state, console, and the few
+ * pages that loading reads. All other pages come by the page channels (arrivals.ts).
  *
- * Owns: which pages were received and which could not be found here, the device state until it is loaded, and the pager once pages are missing.
- * Must hold: nothing is taken before QEMU is there; pages go to the RAM file while none are missing and through the
- * pager from the first list on; everything from the peer was checked by the decoders of wire/.
+ * Owns: the device state until it is loaded, and the pager once pages are missing.
+ * Must hold: nothing is taken before QEMU is there; everything from the peer was checked by the decoders of wire/.
  */
 import { appendFileSync } from 'node:fs';
 import { GodwitError } from '../base/errors.ts';
-import { countPages, PAGE_SIZE, type PageRun } from '../base/page.ts';
-import { PageBitmap } from '../base/page-bitmap.ts';
-import type { ContentStore } from '../memory/content-store.ts';
+import type { PageRun } from '../base/page.ts';
 import { createPageDigest, type DigestScheme, type PageDigest } from '../memory/digest.ts';
-import { PageUnpacker } from '../transfer/page-unpacker.ts';
 import type { Message } from '../wire/messages.ts';
-import { decodePackedPages, type PackedPages } from '../wire/packed-pages.ts';
 import { decodeDigestedPages, decodePages, decodeZeroPages, type PagesPayload } from '../wire/page-payloads.ts';
 import { RunListCollector } from '../wire/run-list-collector.ts';
+import type { Arrivals } from './arrivals.ts';
 import type { DestinationGuest } from './destination-guest.ts';
 import type { BinaryName } from './frame-router.ts';
-import { MissedPages } from './missed-pages.ts';
 import type { MissingPager } from './missing-pager.ts';
 import type { VmRecord } from './vm-record.ts';
 
 export interface DestinationReceiverPort {
   readonly verify: DigestScheme | null;
-  /** The first frame of memory. */
+  readonly arrivals: ArrivedPages;
+  /** The first word of memory. */
   onPages(): void;
   onProgress(): void;
   /** A list of missing pages is complete. Whoever takes over from this process must find it. */
@@ -32,6 +29,9 @@ export interface DestinationReceiverPort {
   /** Pages will be missing: whoever touches one waits from now on. */
   openPager(): MissingPager;
 }
+
+/** What of the page channels is needed; a rehearsal has none. */
+export type ArrivedPages = Pick<Arrivals, 'open' | 'forget' | 'reached' | 'missedPages' | 'receivedPages'>;
 
 /** What of the VM is needed to put in place what comes. */
 export type ReceivingGuest = Pick<DestinationGuest, 'memory' | 'forget' | 'feedState'> & {
@@ -47,14 +47,10 @@ export class DestinationReceiver {
   readonly #stateEnd = Promise.withResolvers<Message<'stateEnd'>>();
   readonly #digest: PageDigest | undefined;
   #guest: ReceivingGuest | undefined;
-  #received: PageBitmap | undefined;
-  #contents: Pick<ContentStore, 'fetch'> | undefined;
-  #missed: MissedPages | undefined;
   #pager: MissingPager | undefined;
   #missingList: RunListCollector | undefined;
   #stateChunks: Uint8Array[] = [];
   #stateBytes = 0;
-  readonly #unpacker = new PageUnpacker();
   #receivedPages = 0;
   #begun = false;
 
@@ -64,7 +60,7 @@ export class DestinationReceiver {
   }
 
   get receivedPages(): number {
-    return this.#receivedPages;
+    return this.#receivedPages + this.#port.arrivals.receivedPages;
   }
 
   get pager(): MissingPager | undefined {
@@ -78,23 +74,27 @@ export class DestinationReceiver {
   /** QEMU is there. After a restart `pager` is what was missing then. */
   open(guest: ReceivingGuest): void {
     this.#guest = guest;
-    this.#received = new PageBitmap(guest.memory.layout.pageCount);
-  }
-
-  /** The source may name pages that are in here. */
-  hold(contents: Pick<ContentStore, 'fetch'>): void {
-    this.#contents = contents;
-  }
-
-  /** Pages that the source has named and that could not be found, since this was asked last. */
-  takeMissed(): readonly PageRun[] {
-    return this.#missed?.take() ?? [];
+    this.#port.arrivals.open(guest.memory);
   }
 
   /** After a restart: pages had arrived before. */
   resume(pager: MissingPager | undefined): void {
     this.#begun = true;
     this.#pager = pager;
+  }
+
+  /** Something of the memory has come. */
+  begin(): void {
+    if (this.#begun) return;
+    this.#begun = true;
+    this.#port.onPages();
+  }
+
+  /** Resolves when so many frames of the page channels are in place, and faults are answered if pages will be missing. */
+  async settle(frames: number): Promise<void> {
+    await this.#port.arrivals.reached(frames);
+    if (frames > 0) this.begin();
+    await this.#pager?.rehearsed;
   }
 
   /** A new connection: a list that was cut off begins anew. */
@@ -106,16 +106,13 @@ export class DestinationReceiver {
     const guest = this.#requireGuest(name);
     switch (name) {
       case 'pages':
-        this.#takePages(guest, decodePages(payload, this.pageCount));
+        this.#takePages(name, decodePages(payload, this.pageCount));
         return;
       case 'digestedPages':
-        this.#takePages(guest, decodeDigestedPages(payload, this.pageCount));
-        return;
-      case 'packedPages':
-        this.#takePackedPages(guest, decodePackedPages(payload, this.pageCount));
+        this.#takePages(name, decodeDigestedPages(payload, this.pageCount));
         return;
       case 'zeroPages':
-        this.#takeZeroPages(guest, decodeZeroPages(payload, this.pageCount).runs);
+        this.#install(name, decodeZeroPages(payload, this.pageCount).runs, null);
         return;
       case 'missingRuns':
         this.#takeMissing(guest, payload);
@@ -143,69 +140,37 @@ export class DestinationReceiver {
   /** The device state since the stop and what the source said of it, when all of it is here. @throws GW_WIRE_FRAME_INVALID */
   async takeWholeState(pagesMissing: boolean): Promise<{ state: Buffer; end: Message<'stateEnd'> }> {
     const end = await this.#stateEnd.promise;
+    await this.#port.arrivals.reached(end.frames);
     const invalid = (reason: string) => new GodwitError('GW_WIRE_FRAME_INVALID', { frame: 'stateEnd', reason });
     if (end.bytes !== this.#stateBytes) throw invalid(`${this.#stateBytes} bytes arrived where ${end.bytes} were sent`);
     const missing = this.#pager?.expectedPages ?? 0;
     if (end.missingPages !== missing || pagesMissing !== (this.#pager !== undefined)) {
       throw invalid(`it counts ${end.missingPages} missing pages, the lists have ${missing}`);
     }
-    const missed = this.#missed?.count ?? 0;
+    const missed = this.#port.arrivals.missedPages;
     if (missed > 0) throw invalid(`${missed} pages were named that are not here, and not sent`);
     const state = Buffer.concat(this.#stateChunks);
     this.#stateChunks = [];
     return { state, end };
   }
 
-  #takePages(guest: ReceivingGuest, frame: PagesPayload): void {
-    this.#begin();
-    if (frame.digests) this.#digest?.check(frame.runs, frame.data, frame.digests);
-    this.#receivedPages += frame.pages;
-    if (this.#pager) {
-      this.#pager.install(frame.runs, frame.data, frame.digests);
-    } else {
-      let at = 0;
-      for (const run of frame.runs) {
-        const bytes = run.count * PAGE_SIZE;
-        guest.memory.writePages(run, frame.data.subarray(at, at + bytes));
-        this.#received!.addRun(run.first, run.count);
-        this.#missed?.settle(run);
-        at += bytes;
-      }
+  #takePages(name: BinaryName, { runs, data, digests }: PagesPayload): void {
+    if (digests) this.#digest?.check(runs, data, digests);
+    this.#install(name, runs, data, digests);
+  }
+
+  /** Pages come here only when others are missing. */
+  #install(name: BinaryName, runs: readonly PageRun[], data: Uint8Array | null, digests?: Uint8Array): void {
+    if (!this.#pager) {
+      const reason = 'pages come by page channels as long as none are missing';
+      throw new GodwitError('GW_WIRE_FRAME_INVALID', { frame: name, reason });
     }
+    this.#receivedPages += this.#pager.install(runs, data, digests);
     this.#port.onProgress();
   }
 
-  #takePackedPages(guest: ReceivingGuest, frame: PackedPages): void {
-    const old = (page: number, into: Uint8Array): boolean => {
-      if (this.#pager || !this.#received!.has(page)) return false;
-      guest.memory.readPages({ first: page, count: 1 }, into);
-      return true;
-    };
-    const unpacked = this.#unpacker.unpack(frame, old, (fingerprint, into) => this.#fetch(fingerprint, into));
-    this.#takePages(guest, unpacked);
-    if (unpacked.missed.length === 0) return;
-    this.#missed ??= new MissedPages(this.pageCount);
-    this.#missed.add(unpacked.missed);
-  }
-
-  #fetch(fingerprint: Uint8Array, into: Uint8Array): boolean {
-    if (this.#contents && !this.#pager) return this.#contents.fetch(fingerprint, into);
-    const reason = 'it names a page by its contents where nothing is held';
-    throw new GodwitError('GW_WIRE_FRAME_INVALID', { frame: 'packedPages', reason });
-  }
-
-  #takeZeroPages(guest: ReceivingGuest, runs: readonly PageRun[]): void {
-    this.#begin();
-    if (this.#pager) {
-      this.#receivedPages += countPages(runs);
-      this.#pager.install(runs, null);
-    } else {
-      this.#forget(guest, runs);
-    }
-  }
-
   #takeMissing(guest: ReceivingGuest, payload: Uint8Array): void {
-    this.#begin();
+    this.begin();
     this.#missingList ??= new RunListCollector('missingRuns', this.pageCount);
     if (!this.#missingList.add(payload)) return;
     const { runs } = this.#missingList;
@@ -218,11 +183,7 @@ export class DestinationReceiver {
 
   /** Gives back what was received for the pages; pages that never came have nothing to give back. */
   #forget(guest: ReceivingGuest, runs: readonly PageRun[]): void {
-    for (const run of runs) {
-      guest.forget(this.#received!.runs(run.first, run.first + run.count));
-      this.#received!.deleteRun(run.first, run.count);
-      this.#missed?.settle(run);
-    }
+    for (const run of runs) guest.forget(this.#port.arrivals.forget(run));
   }
 
   #takeState(guest: ReceivingGuest, payload: Uint8Array): void {
@@ -232,12 +193,6 @@ export class DestinationReceiver {
     }
     if (this.#hasStopped) this.#stateChunks.push(payload.slice());
     else guest.feedState(payload.slice());
-  }
-
-  #begin(): void {
-    if (this.#begun) return;
-    this.#begun = true;
-    this.#port.onPages();
   }
 
   #requireGuest(frame: BinaryName): ReceivingGuest {

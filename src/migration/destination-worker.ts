@@ -3,6 +3,7 @@
  */
 import { asGodwitError } from '../base/errors.ts';
 import { StreamConnection } from '../transfer/stream-connection.ts';
+import { endThreads } from './child-threads.ts';
 import { DestinationMigration } from './destination.ts';
 import type { DestinationFacts, HeldInput } from './destination-facts.ts';
 import { Journal, journalPath } from './journal.ts';
@@ -38,5 +39,6 @@ try {
   if (recovery) await migration.recover(recovery);
   else await migration.run(StreamConnection.fromFd(fd!, { peer: facts.peer, peerRole: 'source', preface: 'seen' }));
 } finally {
+  await endThreads();
   stopObeying();
 }

@@ -7,13 +7,13 @@
 import { asGodwitError, GodwitError } from '../base/errors.ts';
 import type { Connection } from '../transfer/connection.ts';
 import { encodeControl } from '../wire/message-codec.ts';
-import type { ControlMessage } from '../wire/messages.ts';
+import type { ControlMessage, JoinPurpose, Message } from '../wire/messages.ts';
+import { ArrivalFailures } from './arrival-failures.ts';
 import { DestinationEnd } from './destination-end.ts';
 import type { DestinationFacts, DestinationPort, HeldInput } from './destination-facts.ts';
 import { DestinationLoading } from './destination-loading.ts';
 import { assembleDestination, type DestinationParts } from './destination-parts.ts';
 import { hearSource, sayToSource } from './destination-words.ts';
-import type { BinaryName } from './frame-router.ts';
 import type { DestinationEffect, DestinationMessage } from './handover.ts';
 import { startDestination, stepDestination } from './handover-destination.ts';
 import { recoverDestination } from './handover-destination-recovery.ts';
@@ -32,8 +32,7 @@ export class DestinationMigration {
   /** The source has come back: it waits for our list of missing pages. */
   #rejoined = false;
   #wasRunning: boolean;
-  /** A page could not be put in its place: the rest is of no use. */
-  #failing = false;
+  readonly #failures: ArrivalFailures;
   #released = false;
 
   constructor(facts: DestinationFacts, journal: Journal, port: DestinationPort, held?: HeldInput) {
@@ -41,9 +40,11 @@ export class DestinationMigration {
     this.#parts = assembleDestination(facts, journal, port, {
       phase: () => this.#state.phase,
       control: (message) => this.#receive(message),
-      binary: (name, payload) => this.#take(name, payload),
+      binary: (name, payload) => this.#failures.take(name, payload),
       openPager: () => this.#loading.openPager(),
+      onFailed: (error) => this.#failures.tell(error),
     });
+    this.#failures = new ArrivalFailures(this.#parts);
     this.#end = new DestinationEnd(this.#parts);
     this.#loading = new DestinationLoading(this.#parts, this.#end, held);
   }
@@ -83,17 +84,19 @@ export class DestinationMigration {
   }
 
   /** A further connection of this migration, which the listener has let in. */
-  join(purpose: 'urgent' | 'resume', connection: Connection, detach: () => number): void {
+  join(purpose: JoinPurpose, connection: Connection, detach: () => number): void {
     const { phase, epoch } = this.#state;
-    const { link, receiver } = this.#parts;
+    const { arrivals, link, receiver } = this.#parts;
     const joined = encodeControl({ kind: 'joined', phase, epoch });
-    if (purpose === 'urgent') {
+    if (purpose !== 'resume') {
+      const use = purpose === 'urgent' ? (fd: number) => this.#loading.pageOver(fd) : (fd: number) => arrivals.add(fd);
       connection
         .send(joined)
-        .then(() => this.#loading.pageOver(detach()))
+        .then(() => use(detach()))
         .catch((error: unknown) => connection.destroy(asGodwitError(error)));
       return;
     }
+    arrivals.replace();
     link.endReplaced();
     this.#rejoined = true;
     receiver.pager?.countReconnect();
@@ -123,6 +126,7 @@ export class DestinationMigration {
     while (!this.#isOver()) await this.#handle(await events.take());
     life.abort();
     link.close();
+    await this.#parts.arrivals.stop();
     this.#loading.guest?.close();
     this.#parts.journal[Symbol.dispose]();
   }
@@ -198,7 +202,7 @@ export class DestinationMigration {
     const { receiver, report, events, note } = this.#parts;
     const heard = hearSource(message);
     if (message.kind === 'roundEnd') {
-      this.#acknowledge(message.round).catch((error: unknown) => note(asGodwitError(error).message));
+      this.#acknowledge(message).catch((error: unknown) => note(asGodwitError(error).message));
     } else if (message.kind === 'stopped') {
       receiver.takeStopped();
     } else if (message.kind === 'stateEnd') {
@@ -212,24 +216,11 @@ export class DestinationMigration {
     if (heard) events.post({ kind: 'received', message: heard });
   }
 
-  /** What breaks the protocol ends the connection; what cannot be put in its place is told before that. */
-  #take(name: BinaryName, payload: Uint8Array): void {
-    if (this.#failing) return;
-    try {
-      this.#parts.receiver.take(name, payload);
-    } catch (thrown) {
-      const error = asGodwitError(thrown);
-      if (error.code.startsWith('GW_WIRE_') || !['waiting', 'receiving'].includes(this.#state.phase)) throw error;
-      this.#failing = true;
-      this.#fail(error);
-    }
-  }
-
   /** Everything before it is in place; once pages will be missing, their faults are answered too. */
-  async #acknowledge(round: number): Promise<void> {
-    const { link, receiver, report } = this.#parts;
-    await receiver.pager?.rehearsed;
-    link.sendMissed(receiver.takeMissed());
+  async #acknowledge({ round, frames }: Message<'roundEnd'>): Promise<void> {
+    const { arrivals, link, receiver, report } = this.#parts;
+    await receiver.settle(frames);
+    link.sendMissed(arrivals.takeMissed());
     link.send({ kind: 'roundAck', round });
     report.tellSometimes();
   }

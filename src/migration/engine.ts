@@ -8,6 +8,7 @@ import { GodwitError } from '../base/errors.ts';
 import { availableDigestSchemes } from '../memory/digest.ts';
 import { toWireError } from '../wire/message-fields.ts';
 import type { Message } from '../wire/messages.ts';
+import { endThreads } from './child-threads.ts';
 import { EndedDestinations } from './ended-destination.ts';
 import { fleetFeature } from './fingerprint-keys.ts';
 import { explainBlockers, findFit, memoryOf, placeOf } from './fit.ts';
@@ -64,7 +65,7 @@ export async function listenForMigrations(options: {
   return {
     ...listener,
     close: async () => {
-      await endSpareThreads();
+      await Promise.all([endSpareThreads(), endThreads()]);
       await listener.close();
     },
   };

@@ -52,14 +52,8 @@ export function openScanned(directory: string, vm: LiveVm, fingerprint: PageFing
   const index = readContentIndex(pathOf(directory, vm), fingerprint, MAX_INDEXED_PAGES);
   const memory = index && openMemory(vm);
   if (!memory) return undefined;
-  const image = {
-    read(number: number, into: Uint8Array): boolean {
-      if (number >= memory.layout.pageCount) return false;
-      memory.readPages({ first: number, count: 1 }, into);
-      return true;
-    },
-    [Symbol.dispose]: () => memory[Symbol.dispose](),
-  };
+  const all = { first: 0, count: memory.layout.pageCount };
+  const image = { pieces: memory.filePieces([all]), [Symbol.dispose]: () => memory[Symbol.dispose]() };
   return { index, image };
 }
 

@@ -1,37 +1,35 @@
 /**
  * The destination after the switchover: pages that are missing come by fault and by push (V5, V6).
  *
- * Owns: the set of missing pages, the fault service's thread, and installing what is pushed.
+ * Owns: the set of missing pages, the fault service's thread, and what is counted of both ways. Pages that are pushed are
+ * installed by the threads of the page channels.
  * Must hold: the fault service runs before QEMU loads its state, because loading touches pages; a page is installed
  * once (page-installer.ts); everything is present only when both ways say so.
  */
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import { SYSTEM_CLOCK } from '../base/clock.ts';
 import { GodwitError } from '../base/errors.ts';
 import type { PageRun } from '../base/page.ts';
 import { PageBitmap } from '../base/page-bitmap.ts';
 import { EventFd } from '../linux/poll.ts';
-import { type DigestScheme, DigestSum, type MemoryDigest } from '../memory/digest.ts';
+import type { DigestScheme, MemoryDigest } from '../memory/digest.ts';
 import { createMissingPages, PageInstaller } from '../memory/page-installer.ts';
+import type { ArrivalPaging } from './arrival-words.ts';
+import { startThread } from './child-threads.ts';
 import type { DestinationGuest } from './destination-guest.ts';
 import type { FaultOrder, FaultReport, FaultStatistics, FaultWorkerInput } from './fault-worker-words.ts';
+import { PagingTally, type PushedPages } from './paging-tally.ts';
 import type { PostCopyReport } from './report.ts';
-import { workerModule } from './worker-module.ts';
 
 export interface MissingPagerPort {
+  /** For the threads of the page channels, which install what is pushed. */
+  share(paging: ArrivalPaging): void;
+  /** What these have installed; asked for when nothing is missing any more. */
+  pushed(): Promise<PushedPages>;
   onLinkLost(reason: GodwitError): void;
   onAllPresent(): void;
   onFailed(error: GodwitError): void;
 }
-
-const NO_FAULTS: FaultStatistics = {
-  faults: 0,
-  p50Microseconds: 0,
-  p99Microseconds: 0,
-  pages: 0,
-  wireBytes: 0,
-  digest: { pages: 0, words: new BigUint64Array(2) },
-};
 
 export class MissingPager {
   readonly #guest: DestinationGuest;
@@ -47,10 +45,8 @@ export class MissingPager {
   readonly #ready = Promise.withResolvers<void>();
   readonly #rehearsed = Promise.withResolvers<void>();
   readonly #stopped = Promise.withResolvers<FaultStatistics>();
-  #statistics: FaultStatistics = NO_FAULTS;
   #begunMs = 0;
-  #residentMs = 0;
-  #pushedPages = 0;
+  readonly #tally = new PagingTally();
   #isAllPresent = false;
   #isStopped = false;
   #reconnects = 0;
@@ -75,6 +71,7 @@ export class MissingPager {
     const { uffd, insideFd } = guest.watchMissing();
     this.#installer = new PageInstaller(this.#pages, layout, guest.starts, uffd);
     this.expect(missing ?? []);
+    port.share({ pid: guest.identity.pid, insideFd, starts: guest.starts, pages: this.#pages });
     const input: FaultWorkerInput = {
       pid: guest.identity.pid,
       insideFd,
@@ -84,7 +81,12 @@ export class MissingPager {
       controlFd: this.#control.fd,
       verify,
     };
-    this.#worker = new Worker(workerModule('fault-worker'), { workerData: input, name: 'fault-service' });
+    this.#worker = startThread({
+      module: 'fault-worker',
+      name: 'fault-service',
+      workerData: input,
+      stop: () => this.stop(),
+    });
     this.#worker.on('message', (report: FaultReport) => this.#hear(report));
     this.#worker.on('error', (cause) => {
       this.#port.onFailed(new GodwitError('GW_INTERNAL', { reason: 'the fault service died' }, { cause }));
@@ -92,7 +94,7 @@ export class MissingPager {
     this.#worker.on('exit', () => {
       this.#ready.resolve();
       this.#rehearsed.resolve();
-      this.#stopped.resolve(this.#statistics);
+      this.#stopped.resolve(this.#tally.faults);
       this.#control[Symbol.dispose]();
       this.#isStopped = true;
     });
@@ -121,7 +123,7 @@ export class MissingPager {
   }
 
   get wireBytes(): number {
-    return this.#statistics.wireBytes;
+    return this.#tally.faults.wireBytes;
   }
 
   expectedRuns(): PageRun[] {
@@ -143,7 +145,7 @@ export class MissingPager {
   /** The VM is about to run. */
   begin(): void {
     this.#begunMs = SYSTEM_CLOCK.nowMs();
-    if (this.#installer.remaining === 0) this.#tellAllPresent();
+    this.checkAllPresent();
   }
 
   /** A new urgent connection, which is the fault service's from now on. */
@@ -155,22 +157,22 @@ export class MissingPager {
     this.#reconnects++;
   }
 
-  /** Pages that were pushed; `null` for zero pages. */
-  install(runs: readonly PageRun[], data: Uint8Array | null, digests?: Uint8Array): void {
-    this.#pushedPages += this.#installer.install(runs, data, digests);
+  /** Pages that came with the device state; `null` for zero pages. Returns how many were missing. */
+  install(runs: readonly PageRun[], data: Uint8Array | null, digests?: Uint8Array): number {
+    const installed = this.#installer.install(runs, data, digests);
+    this.#tally.pushedPages += installed;
+    this.checkAllPresent();
+    return installed;
+  }
+
+  /** Somebody has installed what seemed to be the last page: there may be more by now. */
+  checkAllPresent(): void {
     if (this.#installer.remaining === 0) this.#tellAllPresent();
   }
 
   /** What the source is told with `allPresent`. */
   statistics(): Omit<PostCopyReport, 'missingPages' | 'reconnects'> {
-    const { faults, p50Microseconds, p99Microseconds } = this.#statistics;
-    return {
-      faults,
-      faultMicrosecondsP50: p50Microseconds,
-      faultMicrosecondsP99: p99Microseconds,
-      pushedPages: this.#pushedPages,
-      residentMs: this.#residentMs,
-    };
+    return this.#tally.statistics();
   }
 
   /**
@@ -179,10 +181,7 @@ export class MissingPager {
    */
   digest(): MemoryDigest | null {
     if (this.#verify === null || this.#isTakenUp) return null;
-    const sum = new DigestSum();
-    sum.addSum(this.#installer.digest);
-    sum.addWords(this.#statistics.digest.pages, this.#statistics.digest.words);
-    return { scheme: this.#verify, pages: sum.pages, digest: sum.toHex(), chunks: [] };
+    return this.#tally.digest(this.#verify, this.#installer.digest);
   }
 
   report(): PostCopyReport {
@@ -192,7 +191,7 @@ export class MissingPager {
   /** Ends the fault service once nothing is missing, after the registration has ended. */
   async end(): Promise<void> {
     this.stop();
-    this.#statistics = await this.#stopped.promise;
+    this.#tally.faults = await this.#stopped.promise;
   }
 
   stop(): void {
@@ -213,8 +212,7 @@ export class MissingPager {
         this.#rehearsed.resolve();
         return;
       case 'allPresent':
-        // It may be old: a list can have come since.
-        if (this.#installer.remaining === 0) this.#tellAllPresent();
+        this.checkAllPresent();
         return;
       case 'linkLost':
         this.#rehearsed.resolve();
@@ -224,7 +222,7 @@ export class MissingPager {
         this.#port.onFailed(GodwitError.fromBody(report.error));
         return;
       case 'stopped':
-        this.#statistics = report.statistics;
+        this.#tally.faults = report.statistics;
         return;
     }
   }
@@ -236,10 +234,11 @@ export class MissingPager {
   #tellAllPresent(): void {
     if (this.#isAllPresent || this.#begunMs === 0) return;
     this.#isAllPresent = true;
-    this.#residentMs = SYSTEM_CLOCK.nowMs() - this.#begunMs;
+    this.#tally.residentMs = SYSTEM_CLOCK.nowMs() - this.#begunMs;
     this.stop();
-    this.#stopped.promise
-      .then(() => {
+    Promise.all([this.#port.pushed(), this.#stopped.promise])
+      .then(([pushed]) => {
+        this.#tally.addPushed(pushed);
         this.#guest.endWatching();
         this.#port.onAllPresent();
       })

@@ -1,63 +1,19 @@
-// The sender with its packing threads against the receiver, with nothing but frames between them.
+// Pages through the steps that make them smaller, over page channels with their real threads, into another memory.
+import { once } from 'node:events';
+import { closeSync, openSync, rmSync, writeSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
 import fc from 'fast-check';
-import { afterEach, beforeEach, expect, test } from 'vitest';
-import { SinkConnection } from '../../test/support/sink-connection.ts';
-import { PACKING_STEPS } from '../base/packing-step.ts';
-import { PAGE_SIZE, type PageRun } from '../base/page.ts';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { ChannelPair, FAST, SLOW } from '../../test/support/channel-pair.ts';
+import { PAGE_SIZE } from '../base/page.ts';
 import { ContentIndexBuilder } from '../memory/content-index.ts';
 import { ContentStore } from '../memory/content-store.ts';
 import { PageFingerprint } from '../memory/page-fingerprint.ts';
-import { Pacer } from '../transfer/pacer.ts';
-import type { Conditions } from '../transfer/pack-ladder.ts';
-import { PackThreads } from '../transfer/pack-threads.ts';
-import { NOTHING_PACKED, Packing } from '../transfer/packing.ts';
-import { createSentLines } from '../transfer/sent-lines.ts';
-import { FrameDecoder } from '../wire/decoder.ts';
-import { frameName } from '../wire/frame-types.ts';
-import { encodePackedPagesHeader } from '../wire/packed-pages.ts';
-import { DestinationReceiver, type ReceivingGuest } from './destination-receiver.ts';
-import type { BinaryName } from './frame-router.ts';
-import { PageSender } from './page-sender.ts';
 
 const PAGES = 24;
 const KEY = new Uint8Array(32).fill(4);
-const ALL: PageRun[] = [{ first: 0, count: PAGES }];
-// So slow that packing pays on the busiest machine.
-const SLOW: Conditions = { bytesPerSecond: 1e6, isIdle: false, cpus: 2, nowMs: 0 };
-const FAST: Conditions = { bytesPerSecond: 5e9, isIdle: false, cpus: 2, nowMs: 0 };
-
-/** Frames go to the receiver as they come. */
-class ReceiverConnection extends SinkConnection {
-  readonly #decoder = new FrameDecoder('source', 'seen');
-  readonly #receiver: DestinationReceiver;
-
-  constructor(receiver: DestinationReceiver) {
-    super();
-    this.#receiver = receiver;
-  }
-
-  override async send(...parts: readonly Uint8Array[]): Promise<void> {
-    await super.send(...parts);
-    for (const part of parts) {
-      this.#decoder.push(part);
-      for (let step = this.#decoder.next(); step.kind === 'frame'; step = this.#decoder.next()) {
-        this.#receiver.take(frameName(step.type) as BinaryName, step.payload);
-      }
-    }
-  }
-}
-
-function memoryOf(bytes: Uint8Array) {
-  const at = ({ first, count }: PageRun) => bytes.subarray(first * PAGE_SIZE, (first + count) * PAGE_SIZE);
-  return {
-    layout: { pageCount: PAGES },
-    readPages: (run: PageRun, into: Uint8Array) => into.set(at(run)),
-    writePages: (run: PageRun, from: Uint8Array) => at(run).set(from),
-    forget: (runs: readonly PageRun[]) => {
-      for (const run of runs) at(run).fill(0);
-    },
-  };
-}
 
 function pageOf(seed: number): Uint8Array {
   return Uint8Array.from({ length: PAGE_SIZE }, (_, i) =>
@@ -65,132 +21,101 @@ function pageOf(seed: number): Uint8Array {
   );
 }
 
-class Pair {
-  readonly source = new Uint8Array(PAGES * PAGE_SIZE);
-  readonly destination = new Uint8Array(PAGES * PAGE_SIZE);
-  readonly counts = { ...NOTHING_PACKED };
-  link = SLOW;
-  readonly #threads: PackThreads;
-  readonly #receiver: DestinationReceiver;
-  readonly #sender: PageSender;
+let pair: ChannelPair;
 
-  constructor(threads: PackThreads) {
-    this.#threads = threads;
-    const memory = memoryOf(this.destination);
-    const receiver = new DestinationReceiver({
-      verify: null,
-      onPages: () => undefined,
-      onProgress: () => undefined,
-      onMissing: () => undefined,
-      openPager: () => expect.unreachable(),
-    });
-    receiver.open({ memory, forget: memory.forget, record: { consoleLogPath: null } } as unknown as ReceivingGuest);
-    const packing = new Packing(threads, {
-      conditions: () => this.link,
-      codecs: ['zstd', 'lz4'],
-      steps: new Set(PACKING_STEPS),
-      parallel: 2,
-      densestLevel: 9,
-      counts: this.counts,
-    });
-    this.#receiver = receiver;
-    // Of a migration before this one nothing may be known.
-    packing.forget(ALL);
-    this.#sender = new PageSender(
-      memoryOf(this.source) as never,
-      new ReceiverConnection(receiver),
-      new Pacer(0),
-      packing,
-    );
+/** The same contents each time that it is filled with the same. */
+function fill(page: number, seed: number): void {
+  pair.source.memory.writePages({ first: page, count: 1 }, pageOf(seed));
+}
+
+function change(page: number, at: number): void {
+  const contents = new Uint8Array(PAGE_SIZE);
+  pair.source.memory.readPages({ first: page, count: 1 }, contents);
+  contents[at]! ^= 1;
+  pair.source.memory.writePages({ first: page, count: 1 }, contents);
+}
+
+/** Pages in a file of this host. */
+class Image implements Disposable {
+  readonly #path = join(tmpdir(), `godwit-image-${process.pid}-${Math.random()}`);
+  readonly #fd = openSync(this.#path, 'w+');
+
+  constructor(pages: readonly Uint8Array[]) {
+    for (const [number, page] of pages.entries()) this.write(number, page);
   }
 
-  async send(runs: readonly PageRun[] = ALL): Promise<void> {
-    await this.#sender.send(runs, { signal: new AbortController().signal });
+  write(number: number, page: Uint8Array): void {
+    writeSync(this.#fd, page, 0, PAGE_SIZE, number * PAGE_SIZE);
   }
 
-  /** A round: pages may be named, and come after all if they are not there. Returns those. */
-  async sendNaming(runs: readonly PageRun[] = ALL): Promise<readonly PageRun[]> {
-    const { signal } = new AbortController();
-    await this.#sender.send(runs, { signal, mayName: true });
-    const missed = this.#receiver.takeMissed();
-    if (missed.length > 0) this.#sender.miss(missed);
-    await this.#sender.send(missed, { signal });
-    return missed;
+  get pieces() {
+    return [{ fd: this.#fd, offset: 0, bytes: Number.MAX_SAFE_INTEGER }];
   }
 
-  /** From now on the destination holds these pages and says so; and says so of some others. */
-  async hold(image: readonly Uint8Array[], lies: readonly Uint8Array[]): Promise<void> {
-    const fingerprint = new PageFingerprint(KEY);
-    const index = new ContentIndexBuilder(image.length);
-    for (const [number, page] of image.entries()) index.add(number, fingerprint.of(page, 0));
-    const read = (number: number, into: Uint8Array) => {
-      into.set(image[number]!);
-      return true;
-    };
-    const held = { index: index.finish(), image: { read, [Symbol.dispose]: () => undefined } };
-    const store = await ContentStore.of(fingerprint, [held]);
-    for (const page of lies) store.filter.add(fingerprint.of(page, 0));
-    this.#receiver.hold(store);
-    const { bytes } = store.filter;
-    const filter = new Uint8Array(new SharedArrayBuffer(bytes.length));
-    filter.set(bytes);
-    this.#threads.learn({ filter, key: KEY });
-  }
-
-  page(number: number): Uint8Array {
-    return this.source.subarray(number * PAGE_SIZE, (number + 1) * PAGE_SIZE);
-  }
-
-  /** The same contents each time that it is filled with the same. */
-  fill(number: number, seed: number): void {
-    this.page(number).set(pageOf(seed));
-  }
-
-  get isEqual(): boolean {
-    return Buffer.compare(this.source, this.destination) === 0;
+  [Symbol.dispose](): void {
+    closeSync(this.#fd);
+    rmSync(this.#path);
   }
 }
 
-let threads: PackThreads;
-let pair: Pair;
+/** From now on the destination holds these pages and says so; and says so of some others. */
+async function hold(pages: readonly Uint8Array[], lies: readonly Uint8Array[]): Promise<Image> {
+  const fingerprint = new PageFingerprint(KEY);
+  const index = new ContentIndexBuilder(pages.length);
+  for (const [number, page] of pages.entries()) index.add(number, fingerprint.of(page, 0));
+  const image = new Image(pages);
+  const store = await ContentStore.of(fingerprint, [{ index: index.finish(), image }]);
+  for (const page of lies) store.filter.add(fingerprint.of(page, 0));
+  pair.hold(store, KEY);
+  return image;
+}
 
-const newPair = async (): Promise<Pair> => {
-  const made = new Pair(threads);
+beforeAll(async () => {
+  // Fewer entries than pages: some share one.
+  pair = await ChannelPair.open({ channels: 2, regions: [PAGES], lines: 10 });
   // Past the batches that go raw to see what the link can take.
   for (let i = 0; i < 5; i++) {
-    made.fill(0, i + 1);
-    await made.send([{ first: 0, count: 1 }]);
+    fill(0, i + 1);
+    await pair.send([{ first: 0, count: 1 }]);
   }
-  return made;
-};
-
-beforeEach(async () => {
-  // Fewer entries than pages: some share one.
-  threads = new PackThreads(2, 4, createSentLines(PAGES, 10 * 516));
-  pair = await newPair();
 });
-afterEach(() => threads[Symbol.dispose]());
+afterAll(async () => {
+  expect(pair.failures).toEqual([]);
+  await pair[Symbol.asyncDispose]();
+});
+
+test('what has not changed is not sent again, of what has only a part, and it is compressed', async () => {
+  for (let page = 0; page < 8; page++) fill(page, 100 + page);
+  await pair.send([{ first: 0, count: 8 }]);
+  const before = { ...pair.counts };
+  change(3, 7);
+  const { bytes } = await pair.send([{ first: 0, count: 8 }]);
+  expect(pair.counts.unchangedPages - before.unchangedPages).toBe(7);
+  expect(pair.counts.deltaPages - before.deltaPages).toBe(1);
+  expect(bytes).toBeLessThan(200);
+  expect(before.compressedToBytes).toBeLessThan(before.compressedFromBytes);
+  expect(pair.differences()).toEqual([]);
+});
 
 test('a page that becomes zero and then what it was before is sent again', async () => {
-  pair.fill(3, 5);
-  await pair.send();
-  pair.fill(3, 0);
-  await pair.send();
-  pair.fill(3, 5);
-  await pair.send();
-  expect(pair.isEqual).toBe(true);
+  for (const seed of [5, 0, 5]) {
+    fill(3, seed);
+    await pair.send();
+  }
+  expect(pair.differences()).toEqual([]);
 });
 
 test('a page that was sent around the steps is not compared with what was before', async () => {
-  pair.fill(3, 5);
-  await pair.send();
-  pair.link = FAST;
-  pair.fill(3, 6);
-  await pair.send();
-  pair.link = SLOW;
-  pair.fill(3, 5);
-  await pair.send();
-  expect(pair.isEqual).toBe(true);
+  for (const [link, seed] of [
+    [SLOW, 5],
+    [FAST, 6],
+    [SLOW, 5],
+  ] as const) {
+    pair.link = link;
+    fill(3, seed);
+    await pair.send();
+  }
+  expect(pair.differences()).toEqual([]);
 });
 
 test('whatever is written, in whatever pieces and how fast it is sent, arrives', async () => {
@@ -203,64 +128,56 @@ test('whatever is written, in whatever pieces and how fast it is sent, arrives',
     writes: fc.array(write, { maxLength: 20 }),
     first: fc.nat(PAGES - 1),
     isFast: fc.boolean(),
+    inOrder: fc.boolean(),
   });
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: 10 }), async (steps) => {
-      const trial = await newPair();
-      for (const { writes, first, isFast } of steps) {
+      for (const { writes, first, isFast, inOrder } of steps) {
         for (const { page, how, at } of writes) {
-          if (how === 'byte') trial.page(page)[at]! ^= 1;
-          else trial.fill(page, how === 'zero' ? 0 : how === 'one' ? 1 : 2);
+          if (how === 'byte') change(page, at);
+          else fill(page, how === 'zero' ? 0 : how === 'one' ? 1 : 2);
         }
-        trial.link = isFast ? FAST : SLOW;
-        await trial.send([{ first, count: PAGES - first }]);
+        pair.link = isFast ? FAST : SLOW;
+        await pair.send([{ first, count: PAGES - first }], { inOrder });
       }
-      trial.link = SLOW;
-      await trial.send();
-      expect(trial.isEqual).toBe(true);
+      pair.link = SLOW;
+      await pair.send();
+      expect(pair.differences()).toEqual([]);
     }),
-    { numRuns: 60 },
+    { numRuns: 40 },
   );
 });
 
+test('what is sent in order arrives in order, though nobody waits for it', async () => {
+  for (let seed = 1; seed < 40; seed++) {
+    for (let page = 0; page < PAGES; page++) fill(page, (seed * 31 + page) % 7);
+    await pair.sender.send(pair.all, { signal: new AbortController().signal, inOrder: true });
+  }
+  await pair.send();
+  expect(pair.differences()).toEqual([]);
+});
+
 test('pages that the destination holds are named, those that it only says it holds come after all', async () => {
-  await pair.hold([pageOf(1), pageOf(2)], [pageOf(3)]);
-  for (const [page, seed] of [2, 1, 3, 4].entries()) pair.fill(page, seed);
+  using _ = await hold([pageOf(1), pageOf(2)], [pageOf(3)]);
+  const before = { ...pair.counts };
+  for (const [page, seed] of [2, 1, 3, 4].entries()) fill(page, seed);
+  // New to the steps: what was sent of these pages before would be compared first.
+  pair.sender.miss([{ first: 0, count: 4 }]);
   expect(await pair.sendNaming([{ first: 0, count: 4 }])).toEqual([{ first: 2, count: 1 }]);
-  expect(pair.counts).toMatchObject({ duplicatePages: 2, missedReferences: 1 });
-  expect(pair.isEqual).toBe(true);
+  expect(pair.counts.duplicatePages - before.duplicatePages).toBe(2);
+  expect(pair.arrivals.missedPages).toBe(0);
+  expect(pair.differences()).toEqual([]);
 });
 
 test('a page that was missed is not what the next one is compared with', async () => {
-  await pair.hold([], [pageOf(3)]);
-  pair.fill(2, 5);
+  using _ = await hold([], [pageOf(3)]);
+  fill(2, 5);
   await pair.send();
-  pair.fill(2, 3);
+  fill(2, 3);
   await pair.sendNaming([{ first: 2, count: 1 }]);
-  pair.page(2)[7]! ^= 1;
+  change(2, 7);
   await pair.send();
-  expect(pair.isEqual).toBe(true);
-});
-
-test('a page that was named and never came is told at the end', async () => {
-  const receiver = new DestinationReceiver({
-    verify: null,
-    onPages: () => undefined,
-    onProgress: () => undefined,
-    onMissing: () => undefined,
-    openPager: () => expect.unreachable(),
-  });
-  const memory = memoryOf(new Uint8Array(PAGES * PAGE_SIZE));
-  receiver.open({ memory, forget: memory.forget, record: { consoleLogPath: null } } as unknown as ReceivingGuest);
-  const runs = [{ first: 1, count: 1, kind: 'held' }] as const;
-  const header = encodePackedPagesHeader({ codec: 'none', runs, bodyBytes: 16, digests: undefined }, 16);
-  const payload = new Uint8Array(Buffer.concat([header.subarray(8), new Uint8Array(16)]));
-  expect(() => receiver.take('packedPages', payload)).toThrow('where nothing is held');
-  receiver.hold({ fetch: () => false });
-  receiver.take('packedPages', payload);
-  const end = { bytes: 0, stoppedAtMs: 1, clockOffsetMs: 0, clockUncertaintyMs: 0, lastPages: 0, missingPages: 0 };
-  receiver.takeStateEnd({ kind: 'stateEnd', ...end, digest: null });
-  await expect(receiver.takeWholeState(false)).rejects.toThrow('1 pages were named that are not here');
+  expect(pair.differences()).toEqual([]);
 });
 
 test('whatever is written, held, spoiled or only said to be held, arrives', async () => {
@@ -273,24 +190,40 @@ test('whatever is written, held, spoiled or only said to be held, arrives', asyn
   });
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: 10 }), async (steps) => {
-      const trial = await newPair();
-      const image = [1, 2, 3, 4].map(pageOf);
-      await trial.hold(image, [pageOf(5)]);
+      using image = await hold([1, 2, 3, 4].map(pageOf), [pageOf(5)]);
       for (const { writes, first, how, spoils } of steps) {
         for (const { page, seed: content, byte } of writes) {
-          if (byte) trial.page(page)[content]! ^= 1;
-          else trial.fill(page, content);
+          if (byte) change(page, content);
+          else fill(page, content);
         }
-        for (const number of spoils) image[number]![0]! ^= 1;
-        trial.link = how === 'fast' ? FAST : SLOW;
+        for (const number of spoils) image.write(number, pageOf(90 + number));
+        pair.link = how === 'fast' ? FAST : SLOW;
         const runs = [{ first, count: PAGES - first }];
-        if (how === 'names') await trial.sendNaming(runs);
-        else await trial.send(runs);
+        if (how === 'names') await pair.sendNaming(runs);
+        else await pair.send(runs);
       }
-      trial.link = SLOW;
-      await trial.send();
-      expect(trial.isEqual).toBe(true);
+      pair.link = SLOW;
+      await pair.send();
+      expect(pair.differences()).toEqual([]);
     }),
-    { numRuns: 60 },
+    { numRuns: 40 },
   );
+});
+
+test('whatever its threads are at when it ends, the process lives, and they leave no memory behind', async () => {
+  const module = new URL('../../test/support/ending-sender.ts', import.meta.url);
+  const endOnce = async (workerData: 'loading' | 'packing') => {
+    const owner = new Worker(module, { workerData });
+    const heard: string[] = [];
+    owner.on('message', (word: string) => heard.push(word));
+    await once(owner, 'exit');
+    expect(heard).toEqual([workerData]);
+  };
+  for (let i = 0; i < 4; i++) await endOnce('packing');
+  const before = process.memoryUsage.rss();
+  for (let i = 0; i < 10; i++) {
+    await endOnce('packing');
+    await endOnce('loading');
+  }
+  expect(process.memoryUsage.rss() - before).toBeLessThan(64 * 2 ** 20);
 });

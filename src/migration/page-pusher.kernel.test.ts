@@ -9,6 +9,8 @@ import { Pacer } from '../transfer/pacer.ts';
 import { StreamConnection } from '../transfer/stream-connection.ts';
 import { encodePageRequest } from '../wire/encoder.ts';
 import { decodePages } from '../wire/page-payloads.ts';
+import { endThreads } from './child-threads.ts';
+import { PageChannels } from './page-channels.ts';
 import { PagePusher } from './page-pusher.ts';
 
 const PAGES = 2048;
@@ -17,14 +19,20 @@ const ALL = [{ first: 0, count: PAGES }];
 const FULL_BYTES = 512 * 1024;
 
 let scratch: ScratchMemory;
+let channels: PageChannels;
 let resources: DisposableStack;
 
 beforeEach(() => {
   resources = new DisposableStack();
   scratch = resources.use(new ScratchMemory(PAGES));
   scratch.fill(0, ...Array.from({ length: PAGES }, (_, page) => 1 + (page % 255)));
+  const { memory } = scratch;
+  channels = resources.use(new PageChannels({ memory, count: 1, lines: null, peer: 'far', onLost: () => undefined }));
 });
-afterEach(() => resources.dispose());
+afterEach(async () => {
+  resources.dispose();
+  await endThreads();
+});
 
 function createPusher(pacer = new Pacer(0)): PagePusher {
   const fail = (error: Error) => {
@@ -33,19 +41,49 @@ function createPusher(pacer = new Pacer(0)): PagePusher {
   const { memory } = scratch;
   const files = memory.ownPaths();
   const hooks = { packing: () => undefined, onLinkLost: fail, onFailed: fail };
-  return new PagePusher({ memory, files, pacer, verify: null, roundTripMs: 1, ...hooks });
+  return new PagePusher({ memory, files, pacer, channels, verify: null, roundTripMs: 1, ...hooks });
 }
 
-/** The source's end, and the destination's, which buffers little and reads nothing until told to. */
-async function connect(): Promise<[source: StreamConnection, destination: StreamConnection]> {
-  const sockets = resources.use(await SocketPair.open());
-  const fds = [sockets.take('near'), sockets.take('far')] as const;
-  setSocketOption(fds[1], 'receiveBufferBytes', 64 * 1024);
-  const ends = (['destination', 'source'] as const).map((peerRole, i) =>
-    StreamConnection.fromFd(fds[i]!, { peer: peerRole, peerRole, preface: 'seen' }),
-  );
-  for (const end of ends) resources.defer(() => end.destroy());
-  return [ends[0]!, ends[1]!];
+/** What the source has of a link: the main connection, and a page channel once it is pushed over. */
+class SourceEnd {
+  readonly #main: StreamConnection;
+  #pagesFd: number | undefined;
+
+  constructor(main: StreamConnection, pagesFd: number) {
+    this.#main = main;
+    this.#pagesFd = pagesFd;
+  }
+
+  get isClosed(): boolean {
+    return this.#main.isClosed;
+  }
+
+  pushFrom(pusher: PagePusher): Promise<void> {
+    if (this.#pagesFd !== undefined) channels.link([this.#pagesFd]);
+    this.#pagesFd = undefined;
+    return pusher.push(this.#main);
+  }
+
+  destroy(): void {
+    this.#main.destroy();
+    channels.cut();
+  }
+}
+
+/** The source's end, and the destination's of its page channel, which buffers little and reads nothing until told to. */
+async function connect(): Promise<[source: SourceEnd, destination: StreamConnection]> {
+  const [main, pages] = [resources.use(await SocketPair.open()), resources.use(await SocketPair.open())];
+  const source = StreamConnection.fromFd(main.take('near'), {
+    peer: 'far',
+    peerRole: 'destination',
+    preface: 'seen',
+  });
+  const fd = pages.take('far');
+  setSocketOption(fd, 'receiveBufferBytes', 64 * 1024);
+  const destination = StreamConnection.fromFd(fd, { peer: 'near', peerRole: 'source', preface: 'seen' });
+  resources.defer(() => source.destroy());
+  resources.defer(() => destination.destroy());
+  return [new SourceEnd(source, pages.take('near')), destination];
 }
 
 function receivePages(connection: StreamConnection): PageBitmap {
@@ -59,7 +97,7 @@ test('pushes every page', async () => {
   const pusher = createPusher();
   pusher.owe(ALL);
   const received = receivePages(destination);
-  await within('all is pushed', pusher.push(source));
+  await within('all is pushed', source.pushFrom(pusher));
   await expect.poll(() => received.count()).toBe(PAGES);
   expect(pusher.owedPages).toBe(0);
 });
@@ -69,14 +107,14 @@ test('what pushed over a connection that is lost takes nothing of the list that 
   const [second, destination] = await connect();
   const pusher = createPusher();
   pusher.owe(ALL);
-  const pushing = pusher.push(first);
-  await waitUntil('the link is full', () => first.unacknowledgedBytes > FULL_BYTES);
+  const pushing = first.pushFrom(pusher);
+  await waitUntil('the link is full', () => channels.unacknowledgedBytes > FULL_BYTES);
   first.destroy();
   pusher.oweOnly(ALL);
   await within('the first pushing ends', pushing);
   expect(pusher.owedPages).toBe(PAGES);
   const received = receivePages(destination);
-  await within('all is pushed', pusher.push(second));
+  await within('all is pushed', second.pushFrom(pusher));
   await expect.poll(() => received.count()).toBe(PAGES);
 });
 
@@ -85,11 +123,11 @@ test('what pushed before another connection came takes nothing either', async ()
   const [second, destination] = await connect();
   const pusher = createPusher();
   pusher.owe(ALL);
-  const pushing = pusher.push(first);
-  await waitUntil('the link is full', () => first.unacknowledgedBytes > FULL_BYTES);
+  const pushing = first.pushFrom(pusher);
+  await waitUntil('the link is full', () => channels.unacknowledgedBytes > FULL_BYTES);
   pusher.oweOnly(ALL);
   const received = receivePages(destination);
-  await within('all is pushed', Promise.all([pushing, pusher.push(second)]));
+  await within('all is pushed', Promise.all([pushing, second.pushFrom(pusher)]));
   await expect.poll(() => received.count()).toBe(PAGES);
 });
 
@@ -119,9 +157,9 @@ test('is told twice to push over one connection: it goes on, and no page is lost
   const pusher = createPusher(pacer);
   pusher.owe(ALL);
   const received = receivePages(destination);
-  const pushing = pusher.push(source);
+  const pushing = source.pushFrom(pusher);
   await waitUntil('some pages came', () => received.count() > 0);
-  await pusher.push(source);
+  await source.pushFrom(pusher);
   pacer.setLimit(0);
   await within('all is pushed', pushing);
   await expect.poll(() => received.count()).toBe(PAGES);
@@ -132,7 +170,7 @@ test('stopped in the middle of a step it ends without an error', async () => {
   const pusher = createPusher(new Pacer(1024 * 1024));
   pusher.owe(ALL);
   const received = receivePages(destination);
-  const pushing = pusher.push(source);
+  const pushing = source.pushFrom(pusher);
   await waitUntil('some pages came', () => received.count() > 0);
   pusher.stop();
   await within('the pushing ends', pushing);

@@ -8,18 +8,20 @@
  * served a connection that is lost takes no page of the list that came after it.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import { SYSTEM_CLOCK } from '../base/clock.ts';
 import { GodwitError } from '../base/errors.ts';
 import { PAGE_SIZE, type PageRun } from '../base/page.ts';
 import { PageBitmap } from '../base/page-bitmap.ts';
 import { EventFd } from '../linux/poll.ts';
-import { createPageDigest, type DigestScheme } from '../memory/digest.ts';
+import type { DigestScheme } from '../memory/digest.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import type { Connection } from '../transfer/connection.ts';
 import type { Pacer } from '../transfer/pacer.ts';
 import type { Packing } from '../transfer/packing.ts';
 import { MAX_PAGES_PER_FRAME } from '../wire/limits.ts';
+import { startThread } from './child-threads.ts';
+import type { PageCarrier } from './page-channels.ts';
 import { PageSender } from './page-sender.ts';
 import {
   createPageServerShared,
@@ -28,7 +30,6 @@ import {
   PageServerShared,
 } from './page-server-words.ts';
 import { PushWindow } from './push-window.ts';
-import { workerModule } from './worker-module.ts';
 
 export interface PagePusherOptions {
   readonly memory: GuestMemory;
@@ -37,7 +38,8 @@ export interface PagePusherOptions {
   readonly pacer: Pacer;
   readonly verify: DigestScheme | null;
   readonly roundTripMs: number;
-  packing(connection: Connection): Packing | undefined;
+  readonly channels: PageCarrier;
+  packing(): Packing | undefined;
   onLinkLost(reason: GodwitError): void;
   onFailed(error: GodwitError): void;
 }
@@ -102,7 +104,11 @@ export class PagePusher {
       verify: this.#options.verify,
       hostBudget: this.#options.pacer.host.buffer,
     };
-    const worker = new Worker(workerModule('page-server'), { workerData: input, name: 'page-server' });
+    const stop = (thread: Worker): void => {
+      thread.postMessage('stop');
+      control.signal();
+    };
+    const worker = startThread({ module: 'page-server', name: 'page-server', workerData: input, stop });
     const server = { worker, control };
     this.#server = server;
     const ready = Promise.withResolvers<void>();
@@ -149,31 +155,62 @@ export class PagePusher {
   }
 
   async #pushAll(connection: Connection, signal: AbortSignal): Promise<void> {
-    const { memory, pacer, verify } = this.#options;
-    const sender = new PageSender(memory, connection, pacer, this.#options.packing(connection));
-    const digest = verify === null ? undefined : createPageDigest(verify);
+    const { channels, pacer, verify } = this.#options;
+    const sender = new PageSender(channels, pacer, this.#options.packing());
     let cursor = 0;
     const startedMs = SYSTEM_CLOCK.nowMs();
     let sentBytes = 0;
     const window = new PushWindow(this.#options.roundTripMs);
-    const sentBefore = connection.bytesSent;
+    const sentBefore = channels.bytesSent;
+    const steps = new Set<Promise<void>>();
+    let failure: unknown;
     for (;;) {
-      await waitForRoom(connection, window, sentBefore, signal);
+      await this.#waitForRoom(connection, window, sentBefore, signal);
+      // One is packed while another one is sent.
+      if (steps.size > 0 && steps.size >= channels.openCount) await Promise.race(steps);
+      if (failure) throw failure;
       // Right before the claim: what is claimed here now would be missing on the connection that came instead.
       if (signal.aborted || connection.isClosed) return;
       const pivot = Atomics.exchange(this.#words, PageServerShared.pivot, -1);
       if (pivot >= 0) cursor = pivot;
       const runs = this.#claimFrom(cursor, stepPages(window));
       if (runs.length === 0) {
-        if (this.#owed.isEmpty()) return;
+        if (this.#owed.isEmpty()) break;
         cursor = 0;
         continue;
       }
       const last = runs.at(-1)!;
       cursor = last.first + last.count;
-      const sent = await sender.send(runs, { signal, awaited: true, digest });
-      sentBytes += sent.bytes;
-      this.#fitWindow(sentBytes, SYSTEM_CLOCK.nowMs() - startedMs);
+      const step = sender
+        .send(runs, { signal, awaited: true, digest: verify })
+        .then((sent) => {
+          sentBytes += sent.bytes;
+          this.#fitWindow(sentBytes, SYSTEM_CLOCK.nowMs() - startedMs);
+        })
+        .catch((error: unknown) => {
+          failure ??= error;
+        })
+        .finally(() => steps.delete(step));
+      steps.add(step);
+    }
+    await Promise.all(steps);
+    if (failure) throw failure;
+  }
+
+  /** Until little enough is on its way that a fault's answer would not wait behind it. */
+  async #waitForRoom(
+    connection: Connection,
+    window: PushWindow,
+    sentBefore: number,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { channels } = this.#options;
+    for (;;) {
+      const waiting = channels.unacknowledgedBytes;
+      window.update(SYSTEM_CLOCK.nowMs(), channels.bytesSent - sentBefore - waiting);
+      if (waiting === 0) window.sawIdleLink();
+      if (waiting < window.bytes || connection.isClosed || signal.aborted) return;
+      await delay(1);
     }
   }
 
@@ -225,20 +262,4 @@ export class PagePusher {
 function stepPages(window: PushWindow): number {
   const pages = Math.floor(window.bytes / STEPS_A_WINDOW / PAGE_SIZE);
   return Math.max(MIN_STEP_PAGES, Math.min(MAX_PAGES_PER_FRAME, pages));
-}
-
-/** Until little enough is on its way that a fault's answer would not wait behind it. */
-async function waitForRoom(
-  connection: Connection,
-  window: PushWindow,
-  sentBefore: number,
-  signal: AbortSignal,
-): Promise<void> {
-  for (;;) {
-    const waiting = connection.unacknowledgedBytes;
-    window.update(SYSTEM_CLOCK.nowMs(), connection.bytesSent - sentBefore - waiting);
-    if (waiting === 0) window.sawIdleLink();
-    if (waiting < window.bytes || connection.isClosed || signal.aborted) return;
-    await delay(1);
-  }
 }

@@ -1,32 +1,28 @@
 /**
- * Sends pages of a VM over the main connection.
+ * Sends pages of a VM over the page channels.
  *
- * Owns: reading into staging buffers, leaving out what costs nothing, framing, pacing and counting; which pages the
- * destination has content of. Must hold: a staging buffer is not reused before the kernel has taken its bytes; a page
- * that the destination holds and that is zero now is told to be zero, one that it never got is left out (its memory
- * reads as zero).
+ * Owns: cutting what is to be sent into batches, which steps each goes through, the pace, and counting. Must hold: of a
+ * list each page is sent once; what a migration sends later than `inOrder` pages arrives later, if it is sent so, too.
  */
-import { setImmediate } from 'node:timers/promises';
 import { batchRuns, countPages, PAGE_SIZE, type PageRun, RunBuilder, subtractRuns } from '../base/page.ts';
-import { PageBitmap } from '../base/page-bitmap.ts';
-import type { PageDigest } from '../memory/digest.ts';
-import type { GuestMemory } from '../memory/guest-memory.ts';
-import { mayHoldZeroPages, type PageBatch, StagingBuffer, StagingPool } from '../memory/staging.ts';
-import type { Connection } from '../transfer/connection.ts';
+import type { DigestScheme } from '../memory/digest.ts';
 import type { Pacer } from '../transfer/pacer.ts';
-import type { Packing, PackingChoice } from '../transfer/packing.ts';
-import { encodeDigestedPagesHeader, encodePagesHeader, encodeZeroPages } from '../wire/encoder.ts';
+import type { Packing } from '../transfer/packing.ts';
 import { MAX_PAGES_PER_FRAME } from '../wire/limits.ts';
-import { encodePackedPagesHeader } from '../wire/packed-pages.ts';
+import type { PageChannel } from './page-channel-thread.ts';
+import type { SendResult } from './page-channel-words.ts';
+import type { PageCarrier } from './page-channels.ts';
 
-/** Enough that reading the next batch overlaps with sending the ones before. */
-const STAGING_BUFFERS = 4;
+/** Of one channel: what it sends and what it sends next, so that it never waits for a batch. */
+const DEPTH = 2;
+/** Not read far ahead of what the pacer lets go, or contents would be old when they leave. */
+const PACED_DEPTH = 1;
 /** Under a bandwidth limit a frame takes at most about this long, so that a limit is kept smoothly. */
 const PACED_FRAME_MS = 4;
 /** Packed, pages take about half. */
 const USUAL_SHRINKING = 2;
-
-const YIELD_BATCHES = 16;
+/** Few pages are divided among the channels, but not into less than this. */
+const MIN_DIVIDED_PAGES = 32;
 
 /** Over all calls of `send`; counts on while one runs, and what a failed one has sent is in it. */
 export interface PageTotals {
@@ -59,28 +55,23 @@ export interface SendOptions {
   readonly awaited?: boolean;
   /** The destination tells afterwards which of the pages that are only named it does not hold. */
   readonly mayName?: boolean;
+  /** Pages may be sent again before the destination has said that it has these. */
+  readonly inOrder?: boolean;
   /** Sends a digest with every page, for who installs it to compare. */
-  readonly digest?: PageDigest | undefined;
+  readonly digest?: DigestScheme | null;
 }
 
 export class PageSender {
-  /** The destination has content for these pages: it must be told when they become zero. */
-  readonly #delivered: PageBitmap;
   readonly #totals = { pages: 0, zeroPages: 0, resentPages: 0 };
-  readonly #memory: GuestMemory;
-  readonly #connection: Connection;
+  readonly #channels: PageCarrier;
   readonly #pacer: Pacer;
   readonly #packing: Packing | undefined;
-  readonly #pool: StagingPool;
 
   /** @param packing - makes the pages smaller; without it they go as they are */
-  constructor(memory: GuestMemory, connection: Connection, pacer: Pacer, packing?: Packing) {
-    this.#memory = memory;
-    this.#connection = connection;
+  constructor(channels: PageCarrier, pacer: Pacer, packing?: Packing) {
+    this.#channels = channels;
     this.#pacer = pacer;
     this.#packing = packing;
-    this.#pool = packing?.pool ?? new StagingPool(createBuffers());
-    this.#delivered = new PageBitmap(memory.layout.pageCount);
   }
 
   get totals(): PageTotals {
@@ -89,18 +80,16 @@ export class PageSender {
 
   /**
    * Resolves when the kernel has taken the last byte.
-   * @throws the abort reason of the signal, or the error of the connection
+   * @throws the abort reason of the signal, or the error of a channel
    */
-  async send(runs: Iterable<PageRun>, options: SendOptions): Promise<SendCounts> {
+  async send(runs: readonly PageRun[], options: SendOptions): Promise<SendCounts> {
     const counts = { pages: 0, skippedPages: 0, bytes: 0 };
     const unsent = new RunBuilder();
     let isEnough = false;
     const pending = new Set<Promise<void>>();
     let failure: unknown;
-    let batches = 0;
-    let before: Promise<void> | undefined;
     this.#packing?.begin();
-    for (const batch of batchRuns(runs, this.#batchPages())) {
+    for (const batch of this.#batches(runs, options.inOrder === true)) {
       options.signal.throwIfAborted();
       if (failure) break;
       isEnough ||= options.enough?.() ?? false;
@@ -108,33 +97,19 @@ export class PageSender {
         for (const run of batch) unsent.add(run.first, run.count);
         continue;
       }
-      // A kernel that takes everything at once would never let the event loop read or run timers.
-      if (++batches % YIELD_BATCHES === 0) await setImmediate();
       const skipped = options.skip?.(batch) ?? [];
       const wanted = skipped.length === 0 ? batch : subtractRuns(batch, skipped);
       if (skipped.length > 0) counts.skippedPages += countPages(batch) - countPages(wanted);
       if (wanted.length === 0) continue;
-      const choice = this.#packing?.choose(countPages(wanted), options.awaited === true, options.mayName);
-      const isDirect =
-        choice === undefined && this.#maySendDirectly(options) && !mayHoldZeroPages(this.#memory, wanted);
-      const buffer = await this.#pool.lend();
-      // Behind bytes that wait nothing could go by reference.
-      if (isDirect) await before;
-      const sent = isDirect
-        ? this.#sendDirectly(buffer, wanted, counts)
-        : this.#sendBatch(buffer, wanted, counts, options, choice);
-      const done = sent
+      const channel = options.inOrder
+        ? this.#channels.channelOf(wanted[0]!.first)
+        : await this.#channels.free(this.#pacer.bytesPerSecond > 0 ? PACED_DEPTH : DEPTH);
+      const done = this.#sendBatch(channel, wanted, counts, options)
         .catch((error: unknown) => {
           failure ??= error;
         })
-        .finally(() => {
-          pending.delete(done);
-          this.#pool.giveBack(buffer);
-        });
+        .finally(() => pending.delete(done));
       pending.add(done);
-      // Not read far ahead of what the pacer lets go, or contents would be old when they leave: one is packed meanwhile.
-      if (this.#pacer.bytesPerSecond > 0) await (this.#packing ? before : done);
-      before = done;
     }
     await Promise.all(pending);
     if (failure) throw failure;
@@ -147,99 +122,84 @@ export class PageSender {
   }
 
   async #sendBatch(
-    buffer: StagingBuffer,
+    channel: PageChannel,
     runs: readonly PageRun[],
     counts: Counters,
     options: SendOptions,
-    choice: PackingChoice | undefined,
   ): Promise<void> {
-    const delivered = this.#delivered;
-    const batch = buffer.read(this.#memory, runs);
-    const zeroed = options.awaited ? batch.zeroRuns : batch.zeroRuns.filter((run) => anyDelivered(delivered, run));
-    this.#totals.zeroPages += batch.zeroPages;
-    const resentPages = this.#deliver(batch.dataRuns);
-    const parts: Uint8Array[] = [];
-    if (zeroed.length > 0) {
-      for (const run of zeroed) delivered.deleteRun(run.first, run.count);
-      this.#packing?.forget(zeroed);
-      parts.push(encodeZeroPages(zeroed));
-    }
-    if (batch.dataPages > 0) parts.push(...(await this.#frameOf(buffer, batch, options, choice)));
-    const bytes = parts.reduce((sum, part) => sum + part.length, 0);
-    if (bytes > 0) {
-      await this.#pacer.take(bytes);
-      await this.#connection.send(...parts);
-    }
-    this.#count(counts, batch.dataPages, resentPages, bytes);
+    const { awaited = false, mayName, digest = null } = options;
+    const choice = this.#packing?.choose(countPages(runs), awaited, mayName);
+    const isPaced = this.#pacer.bytesPerSecond > 0;
+    const job = {
+      runs,
+      steps: choice && { ...choice.rung, same: choice.same, held: choice.held, delta: choice.delta },
+      isDirect: choice === undefined && digest === null && !isPaced,
+      awaited,
+      digest,
+      isPaced,
+    };
+    const result = await channel.send(job, (bytes) => this.#pacer.take(bytes));
+    if (!isPaced) this.#pacer.charge(result.bytes);
+    if (choice && result.outcome) this.#packing?.learn(choice, result.outcome);
+    this.#count(counts, result);
   }
 
-  /** Without looking at the pages, and without copying them where the kernel can do without. */
-  async #sendDirectly(buffer: StagingBuffer, runs: readonly PageRun[], counts: Counters): Promise<void> {
-    const resentPages = this.#deliver(runs);
-    this.#packing?.forget(runs);
-    const header = encodePagesHeader(runs);
-    const pieces = this.#memory.filePieces(runs);
-    const pages = countPages(runs);
-    const bytes = header.length + pages * PAGE_SIZE;
-    this.#pacer.charge(bytes);
-    await this.#connection.sendFiles!(header, pieces, (from) => buffer.readRest(this.#memory, runs, from));
-    this.#count(counts, pages, resentPages, bytes);
-  }
-
-  /** Nothing has to be compared, held back or made smaller. */
-  #maySendDirectly({ digest }: SendOptions): boolean {
-    return this.#connection.sendFiles !== undefined && digest === undefined && this.#pacer.bytesPerSecond === 0;
-  }
-
-  /** How many of the pages the destination had before. */
-  #deliver(runs: readonly PageRun[]): number {
-    const delivered = this.#delivered;
-    let again = 0;
-    for (const run of runs) {
-      for (let page = run.first; page < run.first + run.count; page++) {
-        if (delivered.has(page)) again++;
-        else delivered.add(page);
-      }
-    }
-    return again;
-  }
-
-  #count(counts: Counters, pages: number, resentPages: number, bytes: number): void {
+  #count(counts: Counters, { pages, zeroPages, resentPages, bytes }: SendResult): void {
     counts.bytes += bytes;
     counts.pages += pages;
     this.#totals.pages += pages;
+    this.#totals.zeroPages += zeroPages;
     this.#totals.resentPages += resentPages;
   }
 
-  /** The batch's pages with content as a frame; nothing when the destination has them all. */
-  async #frameOf(
-    buffer: StagingBuffer,
-    batch: PageBatch,
-    options: SendOptions,
-    choice: PackingChoice | undefined,
-  ): Promise<Uint8Array[]> {
-    const { dataRuns, parts } = batch;
-    const digests = options.digest?.digestParts(dataRuns, parts);
-    const packed = await this.#packing?.pack(buffer, batch, choice);
-    if (packed?.runs.length === 0) return [];
-    if (packed) return [encodePackedPagesHeader({ ...packed, digests }, packed.packed.length), packed.packed];
-    return [digests ? encodeDigestedPagesHeader(dataRuns, digests) : encodePagesHeader(dataRuns), ...parts];
+  /** In order each batch is of one channel; otherwise any channel takes any. */
+  *#batches(runs: readonly PageRun[], inOrder: boolean): Generator<PageRun[]> {
+    const most = this.#batchPages(runs);
+    if (!inOrder) {
+      yield* batchRuns(runs, most);
+      return;
+    }
+    const lists = new Map<PageChannel, RunBuilder>();
+    for (const piece of piecesOf(runs)) {
+      const channel = this.#channels.channelOf(piece.first);
+      let list = lists.get(channel);
+      if (!list) {
+        list = new RunBuilder();
+        lists.set(channel, list);
+      }
+      list.add(piece.first, piece.count);
+    }
+    const queues = [...lists.values()].map((list) => batchRuns(list.finish(), most));
+    for (let isOver = false; !isOver; ) {
+      isOver = true;
+      for (const queue of queues) {
+        const next = queue.next();
+        if (next.done) continue;
+        isOver = false;
+        yield next.value;
+      }
+    }
   }
 
-  #batchPages(): number {
+  #batchPages(runs: readonly PageRun[]): number {
+    const share = Math.ceil(countPages(runs) / Math.max(1, this.#channels.openCount));
+    const divided = Math.max(MIN_DIVIDED_PAGES, share);
     const limit = this.#pacer.bytesPerSecond;
-    if (limit === 0) return MAX_PAGES_PER_FRAME;
+    if (limit === 0) return Math.min(MAX_PAGES_PER_FRAME, divided);
     const ms = this.#packing ? PACED_FRAME_MS * USUAL_SHRINKING : PACED_FRAME_MS;
     const pages = Math.floor((limit * ms) / 1000 / PAGE_SIZE);
-    return Math.max(1, Math.min(MAX_PAGES_PER_FRAME, pages));
+    return Math.max(1, Math.min(MAX_PAGES_PER_FRAME, divided, pages));
   }
 }
 
-function createBuffers(): StagingBuffer[] {
-  return Array.from({ length: STAGING_BUFFERS }, (_, slot) => new StagingBuffer(MAX_PAGES_PER_FRAME, slot));
-}
-
-function anyDelivered(delivered: PageBitmap, run: PageRun): boolean {
-  const next = delivered.next(run.first);
-  return next >= 0 && next < run.first + run.count;
+/** Cut where `channelOf` may change. */
+function* piecesOf(runs: readonly PageRun[]): Generator<PageRun> {
+  for (const run of runs) {
+    const end = run.first + run.count;
+    for (let first = run.first; first < end; ) {
+      const next = Math.min(end, (Math.floor(first / MAX_PAGES_PER_FRAME) + 1) * MAX_PAGES_PER_FRAME);
+      yield { first, count: next - first };
+      first = next;
+    }
+  }
 }

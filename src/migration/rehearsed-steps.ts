@@ -16,7 +16,7 @@ import { startSource, stepSource } from './handover-source.ts';
 import type { SourceEvent } from './handover-source-state.ts';
 
 const MESSAGES: readonly ControlMessage[] = [
-  { kind: 'roundEnd', round: 1 },
+  { kind: 'roundEnd', round: 1, frames: 1 },
   { kind: 'roundAck', round: 1 },
   { kind: 'switchover', wasRunning: true, pagesMissing: true, history: [{ atMs: 1, pagesPerSecond: 1 }] },
   { kind: 'stopped' },
@@ -27,6 +27,7 @@ const MESSAGES: readonly ControlMessage[] = [
     clockOffsetMs: 0,
     clockUncertaintyMs: 0,
     lastPages: 0,
+    frames: 1,
     missingPages: 0,
     digest: null,
   },

@@ -50,6 +50,8 @@ export interface MigrationOptions extends Tunable {
   /** Compare digests of all guest memory on both sides (G6). */
   readonly verify: boolean;
   readonly throttle: ThrottleOptions;
+  /** Connections that carry pages side by side; 0: as many as are best. */
+  readonly connections: number;
   /** Steps that pages do not go through on their way. */
   readonly without: readonly PackingStep[];
   /** How written pages are found: `kernel` (by groups where the kernel cannot), `groups`, `groups:auto`, `groups:N`. */
@@ -68,6 +70,7 @@ export const DEFAULT_MIGRATION_OPTIONS: MigrationOptions = {
   // minRatio 5 is the design's own constant (S3): below it a round leaves more than a fifth of what it sent.
   // maxPercent 99: a cgroup quota of 1 ms in 100 ms is the smallest that the kernel takes at that period.
   throttle: { enabled: true, minRatio: 5, minPagesPerSecond: 0, historyPagesPerSecond: 20_000, maxPercent: 99 },
+  connections: 0,
   without: [],
   // Wherever nobody has to be asked before a page is written, the kernel's own bits are cheaper (docs/performance.md).
   tracker: 'kernel',

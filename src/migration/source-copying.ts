@@ -103,6 +103,11 @@ export class SourceCopying {
 
   async #copy(): Promise<Copied> {
     const { guest, link, pacer, packing, report } = this.#port;
+    const { channels } = packing;
+    const opening = link.openPages(channels.count).then((fds) => channels.link(fds));
+    // It is awaited below; if something else fails first, nobody hears of it.
+    opening.catch(() => undefined);
+    channels.become('copying');
     report.clock = await link.compareClocks();
     this.#checkFinishBy();
     await guest.prepareToSave();
@@ -116,7 +121,8 @@ export class SourceCopying {
     if (isRunning) {
       this.#slow(initialThrottle(peak, this.#port.options(), link.has('post-copy')));
     }
-    const sender = new PageSender(guest.memory, link.connection, pacer, packing.open(link.connection, 'copy'));
+    await opening;
+    const sender = new PageSender(packing.channels, pacer, packing.open('copy'));
     await this.#port.console.sendRest(link.connection, pacer);
     const held = mode === 'post-copy' ? await readHeldPages(guest.memory) : null;
     const result = held ? this.#everything(sender, held) : await this.#copyRounds(sender, isRunning);
@@ -125,8 +131,8 @@ export class SourceCopying {
   }
 
   #copyRounds(sender: PageSender, isRunning: boolean): Promise<CopyResult> {
-    const { guest, link, signal, report, progress, history, predictor, visit } = this.#port;
-    const { connection } = link;
+    const { guest, link, packing, signal, report, progress, history, predictor, visit } = this.#port;
+    const { channels } = packing;
     return copyRounds(
       {
         guest,
@@ -137,10 +143,10 @@ export class SourceCopying {
         canPostCopy: link.has('post-copy'),
         startedMs: this.#port.startedMs,
         wasRunning: isRunning,
-        endRound: (round) => link.endRound(round, signal),
+        endRound: (round) => link.endRound(round, channels.frames, signal),
         linkCounts: () => ({
-          sentBytes: connection.bytesSent,
-          acknowledgedBytes: connection.bytesSent - connection.unacknowledgedBytes,
+          sentBytes: channels.bytesSent,
+          acknowledgedBytes: channels.bytesSent - channels.unacknowledgedBytes,
           pages: sender.totals.pages + sender.totals.zeroPages,
         }),
         interruption: () => this.#interruption,
@@ -171,10 +177,10 @@ export class SourceCopying {
 
   /** While the VM still runs: the destination prepares for what it will miss outside the downtime. */
   async #announce(runs: readonly PageRun[]): Promise<readonly PageRun[]> {
-    const { link, signal } = this.#port;
+    const { link, packing, signal } = this.#port;
     await this.#port.prepareServing();
     await link.sendMissing(runs);
-    await link.endRound(ANNOUNCEMENT_ROUND, signal);
+    await link.endRound(ANNOUNCEMENT_ROUND, packing.channels.frames, signal);
     return runs;
   }
 

@@ -1,5 +1,5 @@
 /**
- * The source's connections to the destination: the main one, the urgent one, and how they come back.
+ * The source's connections to the destination: the main one, those beside it, and how they come back.
  *
  * Owns: the main connection and what is in flight on it (round acknowledgements, the list of still missing pages).
  * Must hold: `redial` tries until it succeeds or the migration's life ends, because the destination may hold the VM; a
@@ -8,10 +8,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { asGodwitError, GodwitError } from '../base/errors.ts';
 import type { PageRun } from '../base/page.ts';
+import { closeFd } from '../linux/socket.ts';
 import type { StreamConnection } from '../transfer/stream-connection.ts';
 import { encodeRunList } from '../wire/encoder.ts';
 import { type HeldFilter, HeldFilterCollector } from '../wire/held-filter.ts';
-import type { ControlMessage } from '../wire/messages.ts';
+import type { ControlMessage, JoinPurpose } from '../wire/messages.ts';
 import { RunListCollector } from '../wire/run-list-collector.ts';
 import { type BinaryName, routeFrames, sendControl } from './frame-router.ts';
 import { DUPLICATES_FEATURE } from './held-contents.ts';
@@ -111,22 +112,40 @@ export class SourceLink {
     return compareClocks(this.#opened!, this.#port.to);
   }
 
-  /** Resolves when the destination has put everything sent so far in its place, with what it was to hold and does not. */
-  endRound(round: number, signal: AbortSignal): Promise<readonly PageRun[]> {
+  /**
+   * Resolves when the destination has put everything sent so far in its place, with what it was to hold and does not.
+   * @param frames - sent on all page channels since the migration began
+   */
+  endRound(round: number, frames: number, signal: AbortSignal): Promise<readonly PageRun[]> {
     const { promise, resolve, reject } = Promise.withResolvers<readonly PageRun[]>();
     const aborted = () => reject(signal.reason);
     if (signal.aborted) aborted();
     signal.addEventListener('abort', aborted, { once: true });
     this.#roundWaiter = { round, resolve };
-    this.say({ kind: 'roundEnd', round });
+    this.say({ kind: 'roundEnd', round, frames });
     return promise.finally(() => signal.removeEventListener('abort', aborted));
   }
 
   /** A further connection for page requests; its descriptor is the caller's. */
-  async openUrgent(): Promise<number> {
+  openUrgent(): Promise<number> {
+    return this.#openFurther('urgent');
+  }
+
+  /** Further connections for pages; their descriptors are the caller's. */
+  async openPages(count: number): Promise<number[]> {
+    const opening = Array.from({ length: count }, () => this.#openFurther('pages'));
+    const opened = await Promise.allSettled(opening);
+    const fds = opened.flatMap((each) => (each.status === 'fulfilled' ? each.value : []));
+    const failed = opened.find((each) => each.status === 'rejected');
+    if (!failed) return fds;
+    for (const fd of fds) closeFd(fd);
+    throw failed.reason;
+  }
+
+  async #openFurther(purpose: 'urgent' | 'pages'): Promise<number> {
     const { to, hostName, dscp, life } = this.#port;
     const opened = await openConnection(to, hostName, dscp, life);
-    const answer = await this.#join(opened, 'urgent');
+    const answer = await this.#join(opened, purpose);
     if (answer.kind === 'joined') return opened.connection.detach();
     opened.connection.destroy();
     throw answer.kind === 'refused' || answer.kind === 'failed'
@@ -178,7 +197,7 @@ export class SourceLink {
     this.#connection?.close();
   }
 
-  async #join(opened: OpenedConnection, purpose: 'urgent' | 'resume'): Promise<ControlMessage> {
+  async #join(opened: OpenedConnection, purpose: JoinPurpose): Promise<ControlMessage> {
     await opened.connection.send(encodeJoin(this.#port.sessionKey, purpose));
     return await takeAnswer(opened.inbox, this.#port.to);
   }

@@ -8,7 +8,7 @@ import { randomBytes } from 'node:crypto';
 import { readCommandLine } from '../linux/process.ts';
 import type { DigestScheme } from '../memory/digest.ts';
 import { encodeControl } from '../wire/message-codec.ts';
-import type { Message } from '../wire/messages.ts';
+import type { JoinPurpose, Message } from '../wire/messages.ts';
 import type { MigrationMode } from './request.ts';
 import type { SourceGuest } from './source-guest.ts';
 import type { VmRecord } from './vm-record.ts';
@@ -67,6 +67,6 @@ export function newSessionKey(): string {
   return randomBytes(32).toString('hex');
 }
 
-export function encodeJoin(sessionKey: string, purpose: 'urgent' | 'resume'): Uint8Array {
+export function encodeJoin(sessionKey: string, purpose: JoinPurpose): Uint8Array {
   return encodeControl({ kind: 'join', sessionKey, purpose });
 }

@@ -95,7 +95,10 @@ export function assembleSource(
     onMessage: hooks.onMessage,
     onStillMissing: hooks.onStillMissing,
     onHeld: (held) => packing.learn(held),
-    onLost: hooks.onLost,
+    onLost: (reason) => {
+      packing.channels.cut();
+      hooks.onLost(reason);
+    },
     note,
   });
   // The clock of this thread at the moment of the request, which another thread took.
@@ -125,12 +128,14 @@ export function assembleSource(
   });
   const pacer = new Pacer(options.bandwidthBytesPerSecond, new HostBudget(traffic.budget));
   const packing: SourcePacking = new SourcePacking({
-    pageCount: guest.layout.pageCount,
-    ramBytes: guest.layout.bytes,
+    memory: guest.memory,
+    to: facts.to,
+    connections: options.connections,
     without: options.without,
     pacer,
     keys: { vm: facts.vm.contentKey ?? null, fleet: hooks.fleetKey },
     has: (feature) => link.has(feature),
+    onLost: (reason) => link.drop(reason),
   });
   life.signal.addEventListener('abort', () => packing[Symbol.dispose]());
   const shared = {

@@ -39,7 +39,8 @@ export class SourceServing {
       pacer: port.pacer,
       verify: port.verify,
       roundTripMs: port.roundTripMs,
-      packing: (connection) => port.packing.open(connection, 'push'),
+      channels: port.packing.channels,
+      packing: () => port.packing.open('push'),
       onLinkLost: (reason) => port.link.drop(reason),
       onFailed: (error) => port.onFailed(error),
     });
@@ -61,7 +62,9 @@ export class SourceServing {
   /** The link is back: the destination says first what it misses. */
   async rejoin(): Promise<void> {
     this.#awaitsList = true;
-    await this.openUrgent();
+    const { link, packing } = this.#port;
+    const { channels } = packing;
+    await Promise.all([this.openUrgent(), link.openPages(channels.count).then((fds) => channels.link(fds))]);
   }
 
   resumed(): void {

@@ -12,9 +12,10 @@ import { uniteRuns } from '../base/page-bitmap.ts';
 import { createPageDigest, type DigestScheme, digestMemory, type MemoryDigest } from '../memory/digest.ts';
 import type { DirtyTracker } from '../memory/dirty-tracker.ts';
 import { type HeldPages, holdsTheSame, readHeldPages } from '../memory/held-pages.ts';
+import { StagingBuffer } from '../memory/staging.ts';
 import type { Connection } from '../transfer/connection.ts';
 import type { Pacer } from '../transfer/pacer.ts';
-import { encodeRunList } from '../wire/encoder.ts';
+import { encodeDigestedPagesHeader, encodePagesHeader, encodeRunList, encodeZeroPages } from '../wire/encoder.ts';
 import { encodeControl } from '../wire/message-codec.ts';
 import type { ConsoleCarrier } from './console-carrier.ts';
 import type { ClockComparison } from './opening.ts';
@@ -38,6 +39,8 @@ export interface SwitchoverPort {
   readonly guest: StoppedGuest;
   readonly connection: Connection;
   readonly sender: PageSender;
+  /** On all page channels so far. */
+  sentFrames(): number;
   readonly state: StateSender;
   readonly pacer: Pacer;
   readonly signal: AbortSignal;
@@ -82,7 +85,7 @@ export async function sendRest(port: SwitchoverPort, clock: Clock = SYSTEM_CLOCK
     const late = held ? appearedSince(port, held) : port.guest.tracker.collect();
     const latePages = port.announced ? 0 : await sendPages(port, late);
     if (port.announced) missing = await sendMissing(port, missing, late);
-    await sendReadWhileLoading(port, missing);
+    if (port.announced) await sendReadWhileLoading(port, missing);
     const digestFromMs = clock.nowMs();
     const digest = port.verify ? digestOf(port, subtractRuns(allPages(port), missing)) : null;
     const missingDigest = port.verify && missing.length > 0 ? digestOf(port, missing) : null;
@@ -96,6 +99,7 @@ export async function sendRest(port: SwitchoverPort, clock: Clock = SYSTEM_CLOCK
         clockOffsetMs: port.clockComparison.offsetMs,
         clockUncertaintyMs: port.clockComparison.uncertaintyMs,
         lastPages: lastPages + latePages,
+        frames: port.sentFrames(),
         missingPages: countPages(missing),
         digest,
       }),
@@ -108,7 +112,7 @@ export async function sendRest(port: SwitchoverPort, clock: Clock = SYSTEM_CLOCK
 }
 
 async function sendPages(port: SwitchoverPort, runs: readonly PageRun[]): Promise<number> {
-  const counts = await port.sender.send(runs, { signal: port.signal });
+  const counts = await port.sender.send(runs, { signal: port.signal, inOrder: true });
   return counts.pages;
 }
 
@@ -127,15 +131,21 @@ function appearedSince({ guest: { memory } }: SwitchoverPort, held: HeldPages): 
 }
 
 /**
- * After the last list, so that none of them is outdated when it is read. They stay on the list of missing pages, and come
- * once more with the others.
+ * On this connection, before the end of the state, and after the last list, so that none of them is outdated when it is
+ * read. They stay on the list of missing pages, and come once more with the others.
  */
 async function sendReadWhileLoading(port: SwitchoverPort, missing: readonly PageRun[]): Promise<void> {
   const isMissing = (page: number): boolean =>
     missing.some(({ first, count }) => page >= first && page < first + count);
   const runs = READ_WHILE_LOADING.filter(isMissing).map((first) => ({ first, count: 1 }));
+  if (runs.length === 0) return;
   const digest = port.verify ? createPageDigest(port.verify) : undefined;
-  await port.sender.send(runs, { signal: port.signal, awaited: true, digest });
+  const { dataRuns, zeroRuns, parts } = new StagingBuffer(READ_WHILE_LOADING.length).read(port.guest.memory, runs);
+  if (zeroRuns.length > 0) await port.connection.send(encodeZeroPages(zeroRuns));
+  if (dataRuns.length === 0) return;
+  const digests = digest?.digestParts(dataRuns, parts);
+  const header = digests ? encodeDigestedPagesHeader(dataRuns, digests) : encodePagesHeader(dataRuns);
+  await port.connection.send(header, ...parts);
 }
 
 /** Tells of the missing pages that were not announced. Returns all. */

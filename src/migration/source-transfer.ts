@@ -37,7 +37,8 @@ export class SourceTransfer {
 
   /** Sent and received on all connections so far. */
   get wireBytes(): number {
-    return this.#parts.link.bytes + (this.#serving?.urgentBytes ?? 0);
+    const { link, packing } = this.#parts;
+    return link.bytes + packing.channels.bytesSent + (this.#serving?.urgentBytes ?? 0);
   }
 
   startCopying(): void {
@@ -47,7 +48,8 @@ export class SourceTransfer {
   /** QEMU stops the VM when it has sent what can be sent before. */
   async stopGuest(): Promise<void> {
     becomeUrgent();
-    const { guest, throttleClock, note } = this.#parts;
+    const { guest, packing, throttleClock, note } = this.#parts;
+    packing.channels.become('urgent');
     const state = this.#saveState();
     // Not before: at full speed it would write what the limit has no room for. Not later: a slowed vCPU is slow to stop.
     state.stopping
@@ -62,7 +64,7 @@ export class SourceTransfer {
 
   /** The VM is stopped: the last pages or the list of missing ones, and the device state. */
   async sendRest(): Promise<void> {
-    const { guest, link, progress, report, pacer, console, beforeCommit, verify } = this.#parts;
+    const { guest, link, packing, progress, report, pacer, console, beforeCommit, verify } = this.#parts;
     const copied = this.#copied!;
     progress.say({ kind: 'finishing', text: 'The VM is stopped; the rest is being sent' });
     report.marks.stopReturnedAtMs = SYSTEM_CLOCK.wallMs();
@@ -72,6 +74,7 @@ export class SourceTransfer {
       guest,
       connection: link.connection,
       sender: copied.sender,
+      sentFrames: () => packing.channels.frames,
       state,
       pacer,
       signal: beforeCommit.signal,
@@ -112,6 +115,7 @@ export class SourceTransfer {
   /** The VM runs at the destination. */
   resumed(): void {
     becomeOrdinary();
+    this.#parts.packing.channels.become('ordinary');
     this.#serving?.resumed();
   }
 
@@ -125,11 +129,12 @@ export class SourceTransfer {
 
   async rollBack(resume: boolean): Promise<void> {
     becomeOrdinary();
-    const { guest, throttleClock, beforeCommit, note } = this.#parts;
+    const { guest, packing, throttleClock, beforeCommit, note } = this.#parts;
     beforeCommit.abort(new GodwitError('GW_MIGRATION_CANCELLED'));
     guest.unthrottle();
     throttleClock.set(0);
     await this.#endCopying();
+    packing.channels.cut();
     this.stopServing();
     try {
       await guest.restore(resume);

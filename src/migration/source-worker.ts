@@ -8,6 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { asGodwitError, GodwitError } from '../base/errors.ts';
 import { isAlive } from '../linux/process.ts';
 import { PageFingerprint } from '../memory/page-fingerprint.ts';
+import { endThreads } from './child-threads.ts';
 import { applyDirectIo } from './direct-io.ts';
 import { emptyReport } from './empty-report.ts';
 import { newVmKey, parseKey } from './fingerprint-keys.ts';
@@ -68,6 +69,7 @@ try {
   guest?.close();
   refuse(error);
 } finally {
+  await endThreads();
   stopObeying();
 }
 

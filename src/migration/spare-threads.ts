@@ -6,11 +6,15 @@
  * Must hold: a spare keeps no process alive; one that dies is only a slower start; a thread that is needed ends its
  * rehearsal with the turn that it is in, and one that was not there in time rehearses nothing.
  */
+import { once } from 'node:events';
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { workerModule } from './worker-module.ts';
 import type { ThreadData } from './worker-port.ts';
+
+/** Instead of an input: the thread is not needed any more. Not by ending it from outside (child-threads.ts). */
+export const NOTHING_TO_DO = 'nothing to do';
 
 interface Spare {
   readonly thread: Worker;
@@ -33,7 +37,7 @@ export function takeThread(module: string): Worker {
   const spare = SPARES.get(module);
   SPARES.delete(module);
   if (spare) Atomics.store(spare.needed, 0, 1);
-  const thread = spare?.thread ?? startThread(module, { rehearsal: null });
+  const thread = spare?.thread ?? startSpare(module, { rehearsal: null });
   thread.ref();
   return thread;
 }
@@ -42,7 +46,7 @@ export function takeThread(module: string): Worker {
 export function keepSpareThread(module: string): void {
   if (SPARES.has(module)) return;
   const needed = new Int32Array(new SharedArrayBuffer(4));
-  const thread = startThread(module, { rehearsal: rehearsals === null ? null : { directory: rehearsals, needed } });
+  const thread = startSpare(module, { rehearsal: rehearsals === null ? null : { directory: rehearsals, needed } });
   thread.unref();
   const forget = () => {
     if (SPARES.get(module)?.thread === thread) SPARES.delete(module);
@@ -55,9 +59,19 @@ export function keepSpareThread(module: string): void {
 /** The daemon ends: nobody rehearses in its state directory any more. */
 export async function endSpareThreads(): Promise<void> {
   rehearsals = null;
-  await Promise.all([...SPARES.values()].map(({ thread }) => thread.terminate()));
+  const spares = [...SPARES.values()];
+  SPARES.clear();
+  await Promise.all(
+    spares.map(async ({ thread, needed }) => {
+      Atomics.store(needed, 0, 1);
+      const ended = once(thread, 'exit');
+      thread.ref();
+      thread.postMessage(NOTHING_TO_DO);
+      await ended;
+    }),
+  );
 }
 
-function startThread(module: string, workerData: ThreadData): Worker {
+function startSpare(module: string, workerData: ThreadData): Worker {
   return new Worker(workerModule(module), { workerData });
 }

@@ -63,6 +63,26 @@ export class Patience {
   }
 }
 
+/** What a thread that carries pages is told to be. `copying`: guests come first. `urgent`: a VM stands still. */
+export type ThreadRole = 'copying' | 'urgent' | 'ordinary';
+
+/** The role of the calling thread, which others give it. */
+export class ThreadDuty {
+  readonly #patience = new Patience();
+
+  take(role: ThreadRole): void {
+    this.#patience.end();
+    if (role === 'copying') this.#patience.begin();
+    else if (role === 'urgent') becomeUrgent();
+    else becomeOrdinary();
+  }
+
+  /** Called now and then by the same thread. */
+  reconsider(): void {
+    this.#patience.reconsider();
+  }
+}
+
 /**
  * Serving page faults: each keeps a vCPU waiting for as long as it takes both hosts to run their threads, and even the
  * lowest nice value lets others finish their slice of some milliseconds first. So these threads are real-time ones, as

@@ -8,6 +8,7 @@
 import type { Worker } from 'node:worker_threads';
 import { asGodwitError, type ErrorBody, explain, GodwitError } from '../base/errors.ts';
 import { FileDescriptor } from '../linux/file-descriptor.ts';
+import type { JoinPurpose } from '../wire/messages.ts';
 import type { MigrationHandle, VmSettlement } from './handle.ts';
 import type { MigrationCommand, MigrationEvent } from './progress.ts';
 import type { MigrationReport } from './report.ts';
@@ -26,7 +27,7 @@ export type WorkerReport =
 /** From the main thread to the worker. */
 export type WorkerOrder =
   | { readonly kind: 'command'; readonly sequence: number; readonly command: MigrationCommand }
-  | { readonly kind: 'connection'; readonly purpose: 'urgent' | 'resume'; readonly fd: number; readonly peer: string };
+  | { readonly kind: 'connection'; readonly purpose: JoinPurpose; readonly fd: number; readonly peer: string };
 
 export interface WorkerHandleOptions {
   readonly id: string;
@@ -125,7 +126,7 @@ export class WorkerHandle implements MigrationHandle {
   }
 
   /** Hands a descriptor over: the worker owns and closes it from now on. */
-  addConnection(purpose: 'urgent' | 'resume', fd: number, peer: string): void {
+  addConnection(purpose: JoinPurpose, fd: number, peer: string): void {
     this.#order({ kind: 'connection', purpose, fd, peer });
   }
 

@@ -5,14 +5,14 @@
  * an answer or without; a thread that says nothing any more is told of, so that nobody waits for it; what it reads from is
  * closed only when it has ended.
  */
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import { GodwitError } from '../base/errors.ts';
 import type { PageRun } from '../base/page.ts';
 import { PageBitmap } from '../base/page-bitmap.ts';
 import { EventFd } from '../linux/poll.ts';
 import { LEASE_MS, RENEWAL_MS } from '../linux/throttle-lease.ts';
 import type { TrackerFacts } from '../memory/dirty-tracker.ts';
-import { workerModule } from './worker-module.ts';
+import { startThread } from './child-threads.ts';
 import {
   createWriteFaultShared,
   Figure,
@@ -52,7 +52,12 @@ export class WriteFaultThread {
     this.#granted = new PageBitmap(pageCount, this.#shared.granted);
     this.#collected = new PageBitmap(pageCount, this.#shared.collected);
     const workerData: WriteFaultInput = { ...input, controlFd: this.#control.fd, shared: this.#shared };
-    this.#worker = new Worker(workerModule('write-fault-worker'), { workerData, name: 'write-faults' });
+    this.#worker = startThread({
+      module: 'write-fault-worker',
+      name: 'write-faults',
+      workerData,
+      stop: () => this.stop(),
+    });
     this.#worker.on('message', (report: WriteFaultReport) => {
       if (report.kind === 'ready') this.#ready.resolve();
       else this.#fail(GodwitError.fromBody(report.error));

@@ -7,7 +7,6 @@
  * looked at; the first error closes the connection and is what `closed` tells.
  */
 import { GodwitError } from '../base/errors.ts';
-import type { FilePiece } from '../linux/ram-file.ts';
 import type { FrameType } from '../wire/frame-types.ts';
 
 /** A frame as it arrived. `payload` is only valid until the handler returns. */
@@ -32,16 +31,6 @@ export interface Connection {
    * Rejects with the error of `closed`.
    */
   send(...parts: readonly Uint8Array[]): Promise<void>;
-  /**
-   * Sends a header and after it pieces of files, without copying them where the kernel can: they are sent as they are
-   * when they leave. Only while nothing is queued, and undefined where the connection has to see what it sends.
-   * @param rest - the bytes of the pieces from one on: what the kernel has no room for now goes as other bytes do
-   */
-  readonly sendFiles?: (
-    header: Uint8Array,
-    pieces: readonly FilePiece[],
-    rest: (from: number) => Uint8Array,
-  ) => Promise<void>;
   /** Starts reading; a handler that throws closes the connection with that error. */
   receive(handler: FrameHandler): void;
   /** Resolves, never rejects, when the connection is closed, with the reason. */
@@ -52,6 +41,12 @@ export interface Connection {
   /** Closes at once. Idempotent. */
   destroy(reason?: GodwitError): void;
 }
+
+/**
+ * Data that the other side has not acknowledged for this long means that the link or the host is gone: TCP itself
+ * would go on for a quarter of an hour.
+ */
+export const UNACKNOWLEDGED_LIMIT_MS = 10_000;
 
 /** What `closed` tells when nobody did anything wrong. */
 export function closedBy(peer: string, reason: string): GodwitError {

@@ -1,20 +1,18 @@
 /**
- * Makes pages smaller on their way to one connection (M2): which steps a batch goes through, and what they have saved.
+ * Which steps pages go through on their way to the link (M2), and what the steps have saved.
  *
- * Owns: the choice for each batch, and the counts. Must hold: a batch that goes around the steps is forgotten by those
- * that remember what was sent; threads that have died cost bytes, never a VM: everything goes as it is then.
+ * Owns: the choice for each batch, and the counts. The steps themselves are done by the threads of the page channels
+ * (page-packer.ts). Must hold: what was only named and is not held is forgotten by the step that remembers what was sent.
  */
 import type { PackingStep } from '../base/packing-step.ts';
 import { countPages, PAGE_SIZE, type PageRun } from '../base/page.ts';
 import type { CodecName } from '../linux/compression.ts';
-import type { PageBatch, StagingBuffer, StagingPool } from '../memory/staging.ts';
 import { FINGERPRINT_BYTES } from '../wire/limits.ts';
-import type { PackedPages } from '../wire/packed-pages.ts';
 import { DuplicateSearch } from './duplicate-search.ts';
 import { type Conditions, PackLadder, type Rung } from './pack-ladder.ts';
-import type { PackThreads } from './pack-threads.ts';
 import { PackingWorth } from './packing-worth.ts';
-import { SentLines } from './sent-lines.ts';
+import type { PackOutcome } from './page-packer.ts';
+import { SentLines, type SentLinesShared } from './sent-lines.ts';
 
 export interface PackingCounts {
   /** Pages that were not sent because the destination has them as they are. */
@@ -51,12 +49,6 @@ export const NOTHING_PACKED: PackingCounts = {
   compressMs: 0,
 };
 
-/** What is sent instead of the batch. */
-export interface PackedBatch extends Pick<PackedPages, 'codec' | 'runs' | 'bodyBytes'> {
-  /** A view of the slot's memory; empty when nothing has to be sent. */
-  readonly packed: Uint8Array;
-}
-
 /** The steps that a batch goes through. */
 export interface PackingChoice {
   readonly rung: Rung;
@@ -70,31 +62,28 @@ export interface PackingPort {
   /** Empty: nothing is compressed. */
   readonly codecs: readonly CodecName[];
   readonly steps: ReadonlySet<PackingStep>;
-  /** Batches that are packed at a time, if there are so many threads. */
+  /** What was sent, as all threads remember it; null: nothing is remembered. */
+  readonly lines: SentLinesShared | null;
+  /** Batches that are packed at a time. */
   readonly parallel: number;
   readonly densestLevel: number;
+  /** Whether it is known what the destination holds. */
+  knowsHeld(): boolean;
   /** Counts on. */
   readonly counts: { -readonly [K in keyof PackingCounts]: number };
 }
 
 export class Packing {
-  readonly #threads: PackThreads;
   readonly #port: PackingPort;
   readonly #lines: SentLines | null;
   readonly #ladder: PackLadder;
   readonly #worth = new PackingWorth();
   readonly #search = new DuplicateSearch();
 
-  constructor(threads: PackThreads, port: PackingPort) {
-    this.#threads = threads;
+  constructor(port: PackingPort) {
     this.#port = port;
-    this.#lines = threads.shared.lines && new SentLines(threads.shared.lines);
-    this.#ladder = new PackLadder(port.codecs, Math.min(port.parallel, threads.count), port.densestLevel);
-  }
-
-  /** What batches have to be read into. */
-  get pool(): StagingPool {
-    return this.#threads.pool;
+    this.#lines = port.lines && new SentLines(port.lines);
+    this.#ladder = new PackLadder(port.codecs, port.parallel, port.densestLevel);
   }
 
   /** Pages are about to be sent, after some time without. */
@@ -120,7 +109,7 @@ export class Packing {
   #chooseSteps(conditions: Conditions, whole: boolean, mayName: boolean): PackingChoice | undefined {
     const { steps } = this.#port;
     const { rung, hasTime } = this.#ladder.choose(conditions);
-    const mayLook = mayName && this.#threads.knowsHeld && steps.has('duplicates');
+    const mayLook = mayName && this.#port.knowsHeld() && steps.has('duplicates');
     const held = mayLook && (hasTime || conditions.bytesPerSecond === undefined) && this.#search.isWorthwhile();
     const knows = this.#lines !== null && !whole && hasTime;
     const same = knows && steps.has('unchanged');
@@ -128,52 +117,30 @@ export class Packing {
     return same || held || delta || rung.codec !== 'none' ? { rung, same, held, delta } : undefined;
   }
 
-  /**
-   * @param buffer - of our pool; it holds the batch
-   * @returns undefined when the batch is best sent as it is
-   */
-  async pack(
-    { slot }: StagingBuffer,
-    batch: PageBatch,
-    choice: PackingChoice | undefined,
-  ): Promise<PackedBatch | undefined> {
-    if (!(choice?.same || choice?.delta)) this.forget(batch.dataRuns);
-    if (choice === undefined) return undefined;
+  /** What came of a batch for which this was chosen. */
+  learn({ rung, held }: PackingChoice, outcome: PackOutcome): void {
     const { counts } = this.#port;
-    const { rung, same, held, delta } = choice;
-    const parts = batch.parts.map((part) => ({ first: part.byteOffset / PAGE_SIZE, count: part.length / PAGE_SIZE }));
-    const { codec, level } = rung;
-    const result = await this.#threads.run({ slot, runs: batch.dataRuns, parts, codec, level, same, held, delta });
-    if (result === undefined) {
-      this.forget(batch.dataRuns);
-      return undefined;
+    const { bodyBytes, packedBytes, heldPages } = outcome;
+    counts.unchangedPages += outcome.samePages;
+    if (held) this.#search.learn(outcome.pages, heldPages);
+    counts.duplicatePages += heldPages;
+    counts.duplicateSavedBytes += heldPages * NAMING_SAVES;
+    counts.deltaPages += outcome.deltaPages;
+    counts.deltaSavedBytes += outcome.deltaSavedBytes;
+    counts.compareMs += outcome.compareMs;
+    counts.compressMs += outcome.packMs;
+    if (rung.codec !== 'none') {
+      this.#ladder.learn(rung, bodyBytes, packedBytes, { cpuMs: outcome.packMs, wallMs: outcome.wallMs });
     }
-    counts.unchangedPages += result.samePages;
-    if (held) this.#search.learn(batch.dataPages, result.heldPages);
-    counts.duplicatePages += result.heldPages;
-    counts.duplicateSavedBytes += result.heldPages * NAMING_SAVES;
-    counts.deltaPages += result.deltaPages;
-    counts.deltaSavedBytes += result.deltaSavedBytes;
-    counts.compareMs += result.compareMs;
-    counts.compressMs += result.packMs;
-    if (codec !== 'none') {
-      const took = { cpuMs: result.packMs, wallMs: result.wallMs };
-      this.#ladder.learn(rung, result.bodyBytes, result.packedBytes, took);
-    }
-    if (result.codec !== 'none') {
-      counts.compressedFromBytes += result.bodyBytes;
-      counts.compressedToBytes += result.packedBytes;
-    }
-    if (result.plain) return undefined;
-    const memory = result.codec === 'none' ? this.#threads.body(slot) : this.#threads.packed(slot);
-    const { runs, bodyBytes } = result;
-    return { codec: result.codec, runs, bodyBytes, packed: memory.subarray(0, result.packedBytes) };
+    if (outcome.codec === 'none') return;
+    counts.compressedFromBytes += bodyBytes;
+    counts.compressedToBytes += packedBytes;
   }
 
   /** The destination does not hold these pages although they were named: they are as they were before. */
   miss(runs: readonly PageRun[]): void {
     const pages = countPages(runs);
-    this.forget(runs);
+    for (const { first, count } of runs) this.#lines?.forget(first, count);
     this.#search.miss(pages);
     const { counts } = this.#port;
     // It may say of more pages than were named.
@@ -181,10 +148,5 @@ export class Packing {
     counts.missedReferences += named;
     counts.duplicatePages -= named;
     counts.duplicateSavedBytes -= named * NAMING_SAVES;
-  }
-
-  /** The destination has something else of these pages now than was packed last. */
-  forget(runs: readonly PageRun[]): void {
-    for (const { first, count } of runs) this.#lines?.forget(first, count);
   }
 }

@@ -5,8 +5,7 @@ import { PAGE_SIZE, type PageRun } from '../base/page.ts';
 import { StagingBuffer } from '../memory/staging.ts';
 import { MAX_PAGES_PER_FRAME } from '../wire/limits.ts';
 import { decodePackedPages, encodePackedPagesHeader, type PackCodec } from '../wire/packed-pages.ts';
-import { createSlot, type PackJob, type PackResult } from './pack-words.ts';
-import { PagePacker } from './page-packer.ts';
+import { type PackedBatch, type PackOutcome, type PackSteps, PagePacker } from './page-packer.ts';
 import { PageUnpacker } from './page-unpacker.ts';
 import { createSentLines } from './sent-lines.ts';
 
@@ -18,25 +17,22 @@ const nothingHeld = () => expect.unreachable();
 class Pair {
   readonly source = new Uint8Array(PAGES * PAGE_SIZE);
   readonly destination = new Uint8Array(PAGES * PAGE_SIZE);
-  readonly #slot = createSlot();
-  readonly #staging = new StagingBuffer(MAX_PAGES_PER_FRAME, 0, this.#slot.staging);
-  readonly #packer = new PagePacker({ slots: [this.#slot], lines: createSentLines(PAGES, 1 << 20) });
+  readonly #staging = new StagingBuffer(MAX_PAGES_PER_FRAME);
+  readonly #packer = new PagePacker(createSentLines(PAGES, 1 << 20));
   readonly #unpacker = new PageUnpacker();
   readonly #received = new Set<number>();
 
   /** Sends the pages; returns what the steps did. */
-  send(runs: readonly PageRun[], how: Partial<PackJob> = {}): PackResult {
+  send(runs: readonly PageRun[], how: Partial<PackSteps> = {}): PackOutcome & Pick<PackedBatch, 'runs' | 'isPlain'> {
     const memory = {
       readPages: (run: PageRun, into: Uint8Array) =>
         into.set(this.source.subarray(run.first * PAGE_SIZE, (run.first + run.count) * PAGE_SIZE)),
     };
-    const batch = this.#staging.read(memory as never, runs);
-    const parts = batch.parts.map((part) => ({ first: part.byteOffset / PAGE_SIZE, count: part.length / PAGE_SIZE }));
-    const job = { id: 1, slot: 0, codec: 'zstd', level: 1, same: true, held: false, delta: true, ...how } as const;
-    const result = this.#packer.pack({ ...job, runs: batch.dataRuns, parts });
-    if (result.runs.length === 0) return result;
-    const memoryOf = result.codec === 'none' ? this.#slot.body : this.#slot.packed;
-    const packed = new Uint8Array(memoryOf).slice(0, result.packedBytes);
+    const batch = this.#staging.read(memory, runs);
+    const steps = { codec: 'zstd', level: 1, same: true, held: false, delta: true, ...how } as const;
+    const { outcome, runs: packedRuns, packed, isPlain } = this.#packer.pack(batch, steps);
+    const result = { ...outcome, runs: packedRuns, isPlain };
+    if (packedRuns.length === 0) return result;
     const header = encodePackedPagesHeader({ ...result, digests: undefined }, packed.length);
     const frame = decodePackedPages(new Uint8Array(Buffer.concat([header.subarray(8), packed])), PAGES);
     const pages = this.#unpacker.unpack(
@@ -114,7 +110,7 @@ describe('packed pages', () => {
     const pair = filledPair();
     pair.send(ALL, { same: false, delta: false });
     const again = pair.send(ALL, { same: false, delta: false, codec: 'none' });
-    expect(again).toMatchObject({ plain: true, samePages: 0, runs: [{ first: 0, count: PAGES, kind: 'data' }] });
+    expect(again).toMatchObject({ isPlain: true, samePages: 0, runs: [{ first: 0, count: PAGES, kind: 'data' }] });
   });
 
   test('unchanged and delta can be had without each other', () => {
@@ -130,7 +126,7 @@ describe('packed pages', () => {
   test('contents that cannot be compressed are sent as they are', () => {
     const pair = new Pair();
     crypto.getRandomValues(pair.source.subarray(0, 65_536));
-    expect(pair.send([{ first: 0, count: 16 }])).toMatchObject({ codec: 'none', plain: true });
+    expect(pair.send([{ first: 0, count: 16 }])).toMatchObject({ codec: 'none', isPlain: true });
     expect(pair.isEqual).toBe(true);
   });
 

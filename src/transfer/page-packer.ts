@@ -9,12 +9,61 @@ import { PAGE_SIZE } from '../base/page.ts';
 import { type Codec, type CodecName, openCodec } from '../linux/compression.ts';
 import { PageFilter } from '../memory/page-filter.ts';
 import { PageFingerprint } from '../memory/page-fingerprint.ts';
-import { FINGERPRINT_BYTES, LINE_BYTES, LINE_MASK_BYTES } from '../wire/limits.ts';
+import type { PageBatch } from '../memory/staging.ts';
+import { FINGERPRINT_BYTES, LINE_BYTES, LINE_MASK_BYTES, MAX_PAGES_PER_FRAME } from '../wire/limits.ts';
 import { writeU32 } from '../wire/little-endian.ts';
-import type { PackedKind, PackedRun } from '../wire/packed-pages.ts';
-import type { HeldContents, PackJob, PackResult, PackShared } from './pack-words.ts';
-import { type Difference, SentLines } from './sent-lines.ts';
+import type { PackCodec, PackedKind, PackedRun } from '../wire/packed-pages.ts';
+import { type Difference, SentLines, type SentLinesShared } from './sent-lines.ts';
 
+/** What the destination holds already, and under which key. */
+export interface HeldContents {
+  readonly filter: Uint8Array<SharedArrayBuffer>;
+  readonly key: Uint8Array;
+}
+
+/** Which steps a batch goes through. */
+export interface PackSteps {
+  readonly codec: PackCodec;
+  readonly level: number;
+  /** Leave out what has not changed since it was sent. */
+  readonly same: boolean;
+  /** Name pages that the destination holds, where it is known what it does. */
+  readonly held: boolean;
+  /** Send changed lines only, where that is less. */
+  readonly delta: boolean;
+}
+
+/** What the steps did, for who chooses them. */
+export interface PackOutcome {
+  /** Of the batch. */
+  readonly pages: number;
+  readonly samePages: number;
+  readonly heldPages: number;
+  readonly deltaPages: number;
+  /** Of the whole pages that the deltas are for. */
+  readonly deltaSavedBytes: number;
+  readonly bodyBytes: number;
+  /** `none` when packing does not pay. */
+  readonly codec: PackCodec;
+  readonly packedBytes: number;
+  /** CPU time of the packing proper, and of finding what has changed. */
+  readonly packMs: number;
+  readonly compareMs: number;
+  /** How long the packing proper took, with waiting for a CPU. */
+  readonly wallMs: number;
+}
+
+export interface PackedBatch {
+  readonly outcome: PackOutcome;
+  /** Without the pages that have not changed. */
+  readonly runs: readonly PackedRun[];
+  /** What is sent for them: a view that is valid until the next batch. */
+  readonly packed: Uint8Array;
+  /** Nothing was left out and nothing packed: the pages can be sent from where they lie. */
+  readonly isPlain: boolean;
+}
+
+export const BODY_BYTES: number = MAX_PAGES_PER_FRAME * (PAGE_SIZE + LINE_MASK_BYTES);
 /** A delta of more lines is no better than the page, which compresses better as a whole. */
 const MAX_DELTA_LINES = 40;
 /** A body that shrinks by less is not worth unpacking. */
@@ -23,27 +72,21 @@ const LINE_WORDS = LINE_BYTES / 4;
 const PAGE_WORDS = PAGE_SIZE / 4;
 const LINES_A_WORD = 32;
 
-interface Slot {
-  readonly staging: Int32Array;
-  readonly stagingBytes: Uint8Array;
-  readonly body: Uint8Array;
-  readonly packed: Uint8Array;
+interface HeldSearch {
+  readonly filter: PageFilter;
+  readonly fingerprint: PageFingerprint;
 }
 
 export class PagePacker {
-  readonly #slots: readonly Slot[];
+  readonly #body = new Uint8Array(BODY_BYTES);
+  #packed: Uint8Array | undefined;
   readonly #lines: SentLines | null;
   readonly #codecs = new Map<CodecName, Codec>();
   #held: HeldSearch | undefined;
 
-  constructor(shared: PackShared) {
-    this.#slots = shared.slots.map(({ staging, body, packed }) => ({
-      staging: new Int32Array(staging),
-      stagingBytes: new Uint8Array(staging),
-      body: new Uint8Array(body),
-      packed: new Uint8Array(packed),
-    }));
-    this.#lines = shared.lines && new SentLines(shared.lines);
+  /** @param lines - null: what was sent is not remembered */
+  constructor(lines: SentLinesShared | null) {
+    this.#lines = lines && new SentLines(lines);
   }
 
   /** From now on the destination holds these. */
@@ -51,50 +94,63 @@ export class PagePacker {
     this.#held = { filter: new PageFilter(filter), fingerprint: new PageFingerprint(key) };
   }
 
-  pack(job: PackJob): PackResult {
-    const slot = this.#slots[job.slot]!;
+  /** @param batch - its parts are views of one staging buffer */
+  pack({ dataRuns, dataPages, parts }: PageBatch, steps: PackSteps): PackedBatch {
     const startedMs = ownCpuMs();
-    const body = new BodyBuilder(slot, job, job.held ? this.#held : undefined);
-    const lines = job.same || job.delta ? this.#lines : null;
+    const body = new BodyBuilder(this.#body, steps, steps.held ? this.#held : undefined);
+    const lines = steps.same || steps.delta ? this.#lines : null;
+    const words = parts.length > 0 ? new Int32Array(parts[0]!.buffer) : new Int32Array(0);
     let part = 0;
-    let partAt = 0;
-    for (const { first, count } of job.runs) {
-      for (let page = first; page < first + count; page++) {
-        for (; partAt === job.parts[part]!.count; part++) partAt = 0;
-        const at = job.parts[part]!.first + partAt++;
-        body.add(page, at, lines?.exchange(page, slot.staging, at * PAGE_WORDS));
+    let at = 0;
+    for (const { first, count } of dataRuns) {
+      for (let page = first; page < first + count; page++, at += PAGE_SIZE) {
+        for (; at >= parts[part]!.length; part++) at = 0;
+        const contents = parts[part]!.subarray(at, at + PAGE_SIZE);
+        body.add(page, contents, lines?.exchange(page, words, contents.byteOffset / 4));
       }
     }
     const comparedMs = ownCpuMs();
     const comparedAtMs = performance.now();
-    const packedBytes = this.#compress(job, slot, body.bytes);
-    return {
-      id: job.id,
-      runs: body.runs,
-      samePages: body.samePages,
-      heldPages: body.heldPages,
-      deltaPages: body.deltaPages,
-      deltaSavedBytes: body.deltaSavedBytes,
+    const packed = this.#compress(steps, body.bytes);
+    const { samePages, heldPages, deltaPages, deltaSavedBytes } = body;
+    const outcome: PackOutcome = {
+      pages: dataPages,
+      samePages,
+      heldPages,
+      deltaPages,
+      deltaSavedBytes,
       bodyBytes: body.bytes,
-      codec: packedBytes > 0 ? job.codec : 'none',
-      packedBytes: packedBytes > 0 ? packedBytes : body.bytes,
-      plain: packedBytes === 0 && body.samePages + body.heldPages + body.deltaPages === 0,
+      codec: packed ? steps.codec : 'none',
+      packedBytes: packed?.length ?? body.bytes,
       packMs: ownCpuMs() - comparedMs,
       wallMs: performance.now() - comparedAtMs,
       compareMs: comparedMs - startedMs,
     };
+    return {
+      outcome,
+      runs: body.runs,
+      packed: packed ?? this.#body.subarray(0, body.bytes),
+      isPlain: !packed && samePages + heldPages + deltaPages === 0,
+    };
   }
 
-  /** 0 when it is not wanted or does not pay. */
-  #compress({ codec, level }: PackJob, slot: Slot, bodyBytes: number): number {
-    if (codec === 'none' || bodyBytes === 0) return 0;
+  /** The destination has something else of these pages now than was packed last. */
+  forget(first: number, count: number): void {
+    this.#lines?.forget(first, count);
+  }
+
+  /** undefined when it is not wanted or does not pay. */
+  #compress({ codec, level }: PackSteps, bodyBytes: number): Uint8Array | undefined {
+    if (codec === 'none' || bodyBytes === 0) return undefined;
     let opened = this.#codecs.get(codec);
     if (opened === undefined) {
       opened = openCodec(codec);
       this.#codecs.set(codec, opened);
     }
-    const room = slot.packed.subarray(0, Math.floor(bodyBytes * PAYS));
-    return opened.compress(slot.body.subarray(0, bodyBytes), room, level);
+    this.#packed ??= new Uint8Array(BODY_BYTES);
+    const room = this.#packed.subarray(0, Math.floor(bodyBytes * PAYS));
+    const bytes = opened.compress(this.#body.subarray(0, bodyBytes), room, level);
+    return bytes > 0 ? room.subarray(0, bytes) : undefined;
   }
 }
 
@@ -102,11 +158,6 @@ export class PagePacker {
 function ownCpuMs(): number {
   const { user, system } = process.threadCpuUsage();
   return (user + system) / 1000;
-}
-
-interface HeldSearch {
-  readonly filter: PageFilter;
-  readonly fingerprint: PageFingerprint;
 }
 
 /** Puts a body together, and counts. */
@@ -117,58 +168,56 @@ class BodyBuilder {
   heldPages = 0;
   deltaPages = 0;
   deltaSavedBytes = 0;
-  readonly #slot: Slot;
-  readonly #steps: Pick<PackJob, 'same' | 'delta'>;
+  readonly #body: Uint8Array;
+  readonly #steps: Pick<PackSteps, 'same' | 'delta'>;
   readonly #held: HeldSearch | undefined;
 
-  constructor(slot: Slot, steps: Pick<PackJob, 'same' | 'delta'>, held: HeldSearch | undefined) {
-    this.#slot = slot;
+  constructor(body: Uint8Array, steps: Pick<PackSteps, 'same' | 'delta'>, held: HeldSearch | undefined) {
+    this.#body = body;
     this.#steps = steps;
     this.#held = held;
   }
 
-  /** The page lies at page `at` of the staging buffer. */
-  add(page: number, at: number, difference: Readonly<Difference> | undefined): void {
+  add(page: number, contents: Uint8Array, difference: Readonly<Difference> | undefined): void {
     if (difference?.kind === 'same' && this.#steps.same) {
       this.samePages++;
     } else if (difference?.kind === 'changed' && this.#steps.delta && difference.lines <= MAX_DELTA_LINES) {
       this.#addRun(page, 'delta');
-      this.#addDelta(at, difference);
-    } else if (!this.#addHeld(page, at)) {
+      this.#addDelta(contents, difference);
+    } else if (!this.#addHeld(page, contents)) {
       this.#addRun(page, 'data');
-      const { body, stagingBytes } = this.#slot;
-      body.set(stagingBytes.subarray(at * PAGE_SIZE, (at + 1) * PAGE_SIZE), this.bytes);
-      this.bytes += PAGE_SIZE;
+      this.#add(contents);
     }
   }
 
   /** After the deltas: a page that was sent and has changed in a few lines is hardly one that somebody holds. */
-  #addHeld(page: number, at: number): boolean {
+  #addHeld(page: number, contents: Uint8Array): boolean {
     if (!this.#held) return false;
-    const { body, stagingBytes } = this.#slot;
-    const fingerprint = this.#held.fingerprint.of(stagingBytes, at * PAGE_SIZE);
+    const fingerprint = this.#held.fingerprint.of(contents, 0);
     if (!this.#held.filter.mayHave(fingerprint)) return false;
     this.#addRun(page, 'held');
-    body.set(fingerprint, this.bytes);
+    this.#body.set(fingerprint, this.bytes);
     this.bytes += FINGERPRINT_BYTES;
     this.heldPages++;
     return true;
   }
 
-  #addDelta(at: number, { low, high, lines }: Readonly<Difference>): void {
-    const { body, stagingBytes } = this.#slot;
-    writeU32(body, this.bytes, low);
-    writeU32(body, this.bytes + 4, high);
+  #addDelta(contents: Uint8Array, { low, high, lines }: Readonly<Difference>): void {
+    writeU32(this.#body, this.bytes, low);
+    writeU32(this.#body, this.bytes + 4, high);
     this.bytes += LINE_MASK_BYTES;
     for (let line = 0; line < PAGE_WORDS / LINE_WORDS; line++) {
       const word = line < LINES_A_WORD ? low : high;
       if ((word & (1 << (line % LINES_A_WORD))) === 0) continue;
-      const from = at * PAGE_SIZE + line * LINE_BYTES;
-      body.set(stagingBytes.subarray(from, from + LINE_BYTES), this.bytes);
-      this.bytes += LINE_BYTES;
+      this.#add(contents.subarray(line * LINE_BYTES, (line + 1) * LINE_BYTES));
     }
     this.deltaPages++;
     this.deltaSavedBytes += PAGE_SIZE - LINE_MASK_BYTES - lines * LINE_BYTES;
+  }
+
+  #add(contents: Uint8Array): void {
+    this.#body.set(contents, this.bytes);
+    this.bytes += contents.length;
   }
 
   #addRun(page: number, kind: PackedKind): void {

@@ -10,7 +10,7 @@ import { invalidFrame } from '../wire/frame-types.ts';
 import { LINE_BYTES, MAX_PAGES_PER_FRAME } from '../wire/limits.ts';
 import { type PackedPages, readPackedBody } from '../wire/packed-pages.ts';
 import type { PagesPayload } from '../wire/page-payloads.ts';
-import { BODY_BYTES } from './pack-words.ts';
+import { BODY_BYTES } from './page-packer.ts';
 
 /** Reads the page as it is here; false when the source cannot know what it is. */
 export type ReadOld = (page: number, into: Uint8Array) => boolean;

@@ -6,19 +6,13 @@
  * nothing is sent or handled any more.
  */
 import { Socket } from 'node:net';
-import { asGodwitError, type GodwitError, hasCode } from '../base/errors.ts';
-import type { FilePiece } from '../linux/ram-file.ts';
-import { descriptorOf, duplicateFd, sendFromFile, setSocketOption, unacknowledgedBytes } from '../linux/socket.ts';
+import { asGodwitError, type GodwitError } from '../base/errors.ts';
+import { descriptorOf, duplicateFd, setSocketOption, unacknowledgedBytes } from '../linux/socket.ts';
 import { FrameDecoder } from '../wire/decoder.ts';
 import type { PeerRole } from '../wire/frame-types.ts';
-import { type Connection, closedBy, errorName, type FrameHandler } from './connection.ts';
+import { type Connection, closedBy, errorName, type FrameHandler, UNACKNOWLEDGED_LIMIT_MS } from './connection.ts';
 import { type DialTarget, dial } from './dial.ts';
 
-/**
- * Data that the other side has not acknowledged for this long means that the link or the host is gone: TCP itself
- * would go on for a quarter of an hour.
- */
-const UNACKNOWLEDGED_LIMIT_MS = 10_000;
 /** An idle connection is probed after this time, so that a host that is gone is noticed. */
 const KEEP_ALIVE_MS = 3000;
 /** How long a connection that was closed here waits for the other side to close it too. */
@@ -115,20 +109,6 @@ export class StreamConnection implements Connection {
     });
   }
 
-  sendFiles(header: Uint8Array, pieces: readonly FilePiece[], rest: (from: number) => Uint8Array): Promise<void> {
-    const head = this.send(header);
-    if (this.#reason) return head;
-    let sent = 0;
-    let bytes = 0;
-    for (const piece of pieces) {
-      // Behind queued bytes nothing may overtake them.
-      if (sent === bytes && this.#socket.writableLength === 0) sent += this.#sendPiece(piece);
-      bytes += piece.bytes;
-    }
-    this.#bytesSent += sent;
-    return sent === bytes ? head : this.send(rest(sent));
-  }
-
   receive(handler: FrameHandler): void {
     this.#handler = handler;
     this.#drain();
@@ -182,22 +162,6 @@ export class StreamConnection implements Connection {
     socket.on('end', () => this.#fail(closedBy(this.peer, 'the other host closed it')));
     socket.on('close', () => this.#fail(closedBy(this.peer, 'the other host closed it')));
     if (!this.#handler) socket.pause();
-  }
-
-  /** What the kernel takes of it now. A connection that has broken fails at the next send, which tells why. */
-  #sendPiece({ fd, offset, bytes }: FilePiece): number {
-    const socket = descriptorOf(this.#socket);
-    let sent = 0;
-    try {
-      while (sent < bytes) {
-        const taken = sendFromFile(socket, fd, offset + sent, bytes - sent);
-        if (taken === 0) break;
-        sent += taken;
-      }
-    } catch (error) {
-      if (!hasCode(error, 'GW_SYS_CALL')) throw error;
-    }
-    return sent;
   }
 
   #drain(): void {

@@ -42,6 +42,8 @@ const version = z.int().min(1).max(65_535);
 const features = z.array(z.string().regex(/^[a-z][a-z0-9-]{0,31}$/, 'is not a feature name')).max(MAX_FEATURES);
 const token = z.int().min(0).max(0xffff_ffff);
 const round = z.int().min(0).max(0xffff_ffff);
+/** Of at most 1 MiB each: more than any VM is moved in. */
+const frames = z.int().min(0).max(0x7fff_ffff);
 const pageTotal = z.int().min(0).max(MAX_GUEST_PAGES);
 /** When QEMU stopped or resumed the VM, by its own event; null for a VM that was paused and stays paused. */
 const eventMs = wallMs.nullable();
@@ -119,6 +121,10 @@ export const JOINED_PHASES = [
   'lost',
 ] as const;
 
+/** What a further connection of a migration is for. */
+export const JOIN_PURPOSES = ['urgent', 'resume', 'pages'] as const;
+export type JoinPurpose = (typeof JOIN_PURPOSES)[number];
+
 export const MESSAGES = {
   hello: z
     .strictObject({ minVersion: version, maxVersion: version, features, host: word, software: word })
@@ -143,11 +149,12 @@ export const MESSAGES = {
   }),
   notReady: z.strictObject({ reason: text(MAX_TEXT_LENGTH) }),
   refused: z.strictObject({ error: errorBody }),
-  join: z.strictObject({ sessionKey, purpose: z.enum(['urgent', 'resume']) }),
+  join: z.strictObject({ sessionKey, purpose: z.enum(JOIN_PURPOSES) }),
   joined: z.strictObject({ phase: z.enum(JOINED_PHASES), epoch: count }),
   ping: z.strictObject({ token, wallMs }),
   pong: z.strictObject({ token, wallMs, receivedWallMs: wallMs }),
-  roundEnd: z.strictObject({ round }),
+  /** `frames`: on all page channels since the migration began; they are in place before the answer. */
+  roundEnd: z.strictObject({ round, frames }),
   roundAck: z.strictObject({ round }),
   /** Sent before the VM is stopped; what follows on this connection belongs to the switchover. */
   switchover: z.strictObject({
@@ -166,6 +173,8 @@ export const MESSAGES = {
     clockOffsetMs: z.number().min(-1e15).max(1e15),
     clockUncertaintyMs: durationMs,
     lastPages: pageTotal,
+    /** As in roundEnd: they are in place before the VM is loaded. */
+    frames,
     /** Pages on all missingRuns lists together; 0 without post-copy. */
     missingPages: pageTotal,
     digest: memoryDigest.nullable(),

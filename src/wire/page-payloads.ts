@@ -52,6 +52,33 @@ export function decodePages(payload: Uint8Array, pageCount: number): PagesPayloa
   return readPages('pages', payload, pageCount, false);
 }
 
+/** Bytes at the beginning of a pages frame that say how long what `decodePagesHead` needs is. */
+export const PAGES_COUNT_BYTES = 4;
+
+/**
+ * How many bytes the runs of a pages frame take, their count included.
+ * @param count - the first PAGES_COUNT_BYTES of the payload
+ * @throws GW_WIRE_FRAME_INVALID
+ */
+export function pagesHeadBytes(count: Uint8Array, payloadBytes: number): number {
+  const runCount = readU32(count, 0);
+  const bytes = PAGES_COUNT_BYTES + runCount * RUN_BYTES;
+  if (runCount > MAX_PAGES_PER_FRAME || bytes > payloadBytes) {
+    throw invalidFrame('pages', `${runCount} runs do not fit ${payloadBytes} bytes`);
+  }
+  return bytes;
+}
+
+/** The runs of a pages frame whose contents are still to be read. @throws GW_WIRE_FRAME_INVALID */
+export function decodePagesHead(head: Uint8Array, payloadBytes: number, pageCount: number): RunList {
+  const runCount = readU32(head, 0);
+  const bounds = { pageCount, fromPage: 0, maxPages: MAX_PAGES_PER_FRAME };
+  const list = readRuns('pages', head, PAGES_COUNT_BYTES, runCount, bounds);
+  const expected = head.length + list.pages * PAGE_SIZE;
+  if (payloadBytes === expected) return list;
+  throw invalidFrame('pages', `it has ${payloadBytes} bytes where its runs need ${expected}`);
+}
+
 /** @throws GW_WIRE_FRAME_INVALID */
 export function decodeDigestedPages(payload: Uint8Array, pageCount: number): PagesPayload {
   return readPages('digestedPages', payload, pageCount, true);

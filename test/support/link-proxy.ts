@@ -5,9 +5,13 @@
  */
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+import { descriptorOf, setSocketOption } from '../../src/linux/socket.ts';
 import { LinkPipe } from './link-pipe.ts';
 import { LinkShaper } from './link-shaper.ts';
 import { within } from './wait-until.ts';
+
+/** The kernel doubles it. */
+const RECEIVE_BUFFER_BYTES = 64 * 1024;
 
 export type LinkDirection = 'up' | 'down';
 
@@ -122,6 +126,8 @@ export class LinkProxy implements AsyncDisposable {
     }
     const target = connect({ ...this.#target, allowHalfOpen: true, noDelay: true });
     client.setNoDelay(true);
+    // Grown by the kernel, it would take some MiB at memory speed, which no network does.
+    setSocketOption(descriptorOf(client), 'receiveBufferBytes', RECEIVE_BUFFER_BYTES);
     const pipe = (from: Socket, to: Socket, direction: LinkDirection): LinkPipe =>
       new LinkPipe(from, to, this.#shapers[direction], (bytes) => this.#count(direction, bytes));
     const connection = { client, target, up: pipe(client, target, 'up'), down: pipe(target, client, 'down') };

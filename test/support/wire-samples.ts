@@ -66,7 +66,7 @@ export const MESSAGE_SAMPLES: { readonly [N in ControlName]: Message<N> } = {
   joined: { kind: 'joined', phase: 'pagingIn', epoch: 3 },
   ping: { kind: 'ping', token: 7, wallMs: 1.5 },
   pong: { kind: 'pong', token: 7, wallMs: 2.5, receivedWallMs: 2.25 },
-  roundEnd: { kind: 'roundEnd', round: 1 },
+  roundEnd: { kind: 'roundEnd', round: 1, frames: 90 },
   roundAck: { kind: 'roundAck', round: 1 },
   switchover: {
     kind: 'switchover',
@@ -82,6 +82,7 @@ export const MESSAGE_SAMPLES: { readonly [N in ControlName]: Message<N> } = {
     clockOffsetMs: -1.25,
     clockUncertaintyMs: 0.1,
     lastPages: 17,
+    frames: 91,
     missingPages: 12,
     digest,
   },

@@ -25,6 +25,7 @@ export const TCP_NOTSENT_LOWAT = 25;
 
 export const MSG_DONTWAIT = 0x40;
 export const MSG_NOSIGNAL = 0x4000;
+export const MSG_MORE = 0x8000;
 
 export const SHUT_RDWR = 2;
 

@@ -1,0 +1,18 @@
+/**
+ * Pages in files that lie one after the other, as the regions of a VM's memory do.
+ *
+ * Must hold: a file that has become shorter, or was closed, is a page that is not there.
+ */
+import { readSync } from 'node:fs';
+import { PAGE_SIZE, type PageIndex } from '../base/page.ts';
+import type { FilePiece } from '../linux/ram-file.ts';
+
+/** False when the page is not there. */
+export function readPieces(pieces: readonly FilePiece[], page: PageIndex, into: Uint8Array): boolean {
+  let at = page * PAGE_SIZE;
+  for (const { fd, offset, bytes } of pieces) {
+    if (at < bytes) return readSync(fd, into, 0, PAGE_SIZE, offset + at) === PAGE_SIZE;
+    at -= bytes;
+  }
+  return false;
+}

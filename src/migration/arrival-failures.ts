@@ -1,0 +1,45 @@
+/**
+ * What becomes of the migration when something of the VM that arrives cannot be put in its place.
+ *
+ * Must hold: what breaks the protocol ends the connection, and so does what comes too late for giving up; everything else
+ * is told to the handover, once, and what comes afterwards is of no use.
+ */
+import { asGodwitError, type GodwitError } from '../base/errors.ts';
+import type { DestinationParts } from './destination-parts.ts';
+import type { BinaryName } from './frame-router.ts';
+
+export class ArrivalFailures {
+  readonly #parts: DestinationParts;
+  #isFailing = false;
+
+  constructor(parts: DestinationParts) {
+    this.#parts = parts;
+  }
+
+  /** A frame of the main connection. @throws what ends the connection */
+  take(name: BinaryName, payload: Uint8Array): void {
+    if (this.#isFailing) return;
+    try {
+      this.#parts.receiver.take(name, payload);
+    } catch (thrown) {
+      const error = asGodwitError(thrown);
+      if (!this.#mayFail(error)) throw error;
+      this.tell(error);
+    }
+  }
+
+  /** A page channel's. */
+  tell(error: GodwitError): void {
+    const { events, link } = this.#parts;
+    if (!this.#mayFail(error)) {
+      link.drop(error);
+    } else if (!this.#isFailing) {
+      this.#isFailing = true;
+      events.post({ kind: 'failed', error: error.toBody() });
+    }
+  }
+
+  #mayFail({ code }: GodwitError): boolean {
+    return !code.startsWith('GW_WIRE_') && ['waiting', 'receiving'].includes(this.#parts.phase());
+  }
+}

@@ -1,0 +1,100 @@
+/**
+ * What a migration's thread and the threads of its page channels say to each other at the destination.
+ *
+ * Owns: the words, and the memory that the threads share.
+ */
+import type { ErrorBody } from '../base/errors.ts';
+import { PageBitmap } from '../base/page-bitmap.ts';
+import type { SharedContents } from '../memory/content-store.ts';
+import type { DigestScheme } from '../memory/digest.ts';
+import type { RamLayoutJson } from '../memory/layout.ts';
+import type { MissingPages } from '../memory/page-installer.ts';
+import type { ThreadRole } from './thread-priority.ts';
+
+/** What one thread is started with, before anything is known of the VM. */
+export interface ArrivalInput {
+  /** Readable when an order waits. */
+  readonly controlFd: number;
+  readonly peer: string;
+  readonly verify: DigestScheme | null;
+  /** See `ArrivalWords`. All threads of a migration share them. */
+  readonly words: SharedArrayBuffer;
+  /** [0] bytes received. */
+  readonly receivedBytes: SharedArrayBuffer;
+}
+
+/** Words of `ArrivalInput.words`. */
+export const ArrivalWords = {
+  /** Frames that are in place. */
+  frames: 0,
+  /** Somebody waits until so many frames are in place; 0: nobody does. */
+  awaitedFrames: 1,
+  /** Pages with content that came, zero pages that were missing included. */
+  pages: 2,
+} as const;
+const ARRIVAL_WORDS_BYTES = 12;
+
+export function createArrivalWords(): Pick<ArrivalInput, 'words' | 'receivedBytes'> {
+  return { words: new SharedArrayBuffer(ARRIVAL_WORDS_BYTES), receivedBytes: new SharedArrayBuffer(8) };
+}
+
+/** The VM's memory, and what is known of it. Sets of pages, a bit each. */
+export interface ArrivingMemory {
+  readonly layout: RamLayoutJson;
+  /** Paths of the regions' RAM files. */
+  readonly files: readonly string[];
+  /** They hold what the source had. */
+  readonly received: SharedArrayBuffer;
+  /** The source has only named them, and they could not be found here: all of those, and those it was not told of. */
+  readonly missed: SharedArrayBuffer;
+  readonly untoldMissed: SharedArrayBuffer;
+}
+
+export function createArrivingMemory(
+  layout: RamLayoutJson,
+  files: readonly string[],
+  pageCount: number,
+): ArrivingMemory {
+  const set = (): SharedArrayBuffer => new SharedArrayBuffer(PageBitmap.byteLength(pageCount));
+  return { layout, files, received: set(), missed: set(), untoldMissed: set() };
+}
+
+/** How missing pages get into the running VM. */
+export interface ArrivalPaging {
+  readonly pid: number;
+  /** Number of the userfaultfd inside QEMU. */
+  readonly insideFd: number;
+  readonly starts: readonly bigint[];
+  readonly pages: MissingPages;
+}
+
+export type ArrivalOrder =
+  | { readonly kind: 'memory'; readonly memory: ArrivingMemory }
+  | { readonly kind: 'held'; readonly contents: SharedContents }
+  /** From now on pages are missing. */
+  | { readonly kind: 'paging'; readonly paging: ArrivalPaging }
+  | { readonly kind: 'link'; readonly fd: number }
+  | { readonly kind: 'priority'; readonly priority: ThreadRole }
+  | { readonly kind: 'tell' }
+  | { readonly kind: 'stop' };
+
+/** What a thread has installed of pages that were missing. */
+export interface ArrivalStatistics {
+  readonly pages: number;
+  /** Their digests added up (DigestSum). */
+  readonly digest: { readonly pages: number; readonly words: BigUint64Array };
+}
+
+export type ArrivalReport =
+  /** The first frame came. */
+  | { readonly kind: 'begun' }
+  /** Now and then while frames come. */
+  | { readonly kind: 'progress' }
+  /** As many frames as somebody waits for are in place. */
+  | { readonly kind: 'reached' }
+  /** No page is missing any more. */
+  | { readonly kind: 'allPresent' }
+  | { readonly kind: 'linkLost'; readonly error: ErrorBody }
+  | { readonly kind: 'failed'; readonly error: ErrorBody }
+  /** The answer to `tell`. */
+  | { readonly kind: 'statistics'; readonly statistics: ArrivalStatistics };

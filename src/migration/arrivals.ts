@@ -1,0 +1,214 @@
+/**
+ * The page channels of one migration at the destination: threads that put pages in place as they come.
+ *
+ * Owns: the threads, and the memory that they share. Must hold: `reached` resolves when every frame that was sent before
+ * is in place; what went wrong first is told, once.
+ */
+import { GodwitError } from '../base/errors.ts';
+import { MAX_PAGE_CHANNELS, type PageRun } from '../base/page.ts';
+import { PageBitmap } from '../base/page-bitmap.ts';
+import { closeFd } from '../linux/socket.ts';
+import type { SharedContents } from '../memory/content-store.ts';
+import { type DigestScheme, DigestSum } from '../memory/digest.ts';
+import type { GuestMemory } from '../memory/guest-memory.ts';
+import { type ArrivalNews, ArrivalThread } from './arrival-thread.ts';
+import {
+  type ArrivalOrder,
+  type ArrivalPaging,
+  ArrivalWords,
+  type ArrivingMemory,
+  createArrivalWords,
+  createArrivingMemory,
+} from './arrival-words.ts';
+import type { ThreadRole } from './thread-priority.ts';
+
+export interface ArrivalsOptions {
+  readonly peer: string;
+  readonly verify: DigestScheme | null;
+  /** The first frame has come. */
+  onBegin(): void;
+  /** Now and then while frames come. */
+  onProgress(): void;
+  /** No page is missing any more. */
+  onAllPresent(): void;
+  onLost(reason: GodwitError): void;
+  /** A page could not be put in its place, or a thread has died. */
+  onFailed(error: GodwitError): void;
+}
+
+export class Arrivals {
+  readonly #options: ArrivalsOptions;
+  readonly #shared = createArrivalWords();
+  readonly #words = new Int32Array(this.#shared.words);
+  readonly #threads: ArrivalThread[] = [];
+  /** Orders that a thread which starts later must have, too. */
+  readonly #standing: ArrivalOrder[] = [];
+  #pages: { readonly received: PageBitmap; readonly missed: PageBitmap; readonly untold: PageBitmap } | undefined;
+  #awaited: { readonly frames: number; readonly resolve: () => void }[] = [];
+  #hasBegun = false;
+  #isStopped = false;
+
+  constructor(options: ArrivalsOptions) {
+    this.#options = options;
+  }
+
+  /** Starts so many threads, before their connections come: it takes long. */
+  prepare(count: number): void {
+    for (let i = 0; i < count; i++) this.#start();
+  }
+
+  /** Pages with content that came, and missing ones that are zero. */
+  get receivedPages(): number {
+    return Atomics.load(this.#words, ArrivalWords.pages);
+  }
+
+  get bytes(): number {
+    return Number(Atomics.load(new BigInt64Array(this.#shared.receivedBytes), 0));
+  }
+
+  /** Pages that the source has only named and that have not come. */
+  get missedPages(): number {
+    return this.#pages?.missed.count() ?? 0;
+  }
+
+  /** QEMU is there: pages may come. */
+  open(memory: Pick<GuestMemory, 'layout' | 'ownPaths'>): void {
+    const { layout } = memory;
+    const arriving: ArrivingMemory = createArrivingMemory(layout.toJSON(), memory.ownPaths(), layout.pageCount);
+    const set = (buffer: SharedArrayBuffer): PageBitmap => new PageBitmap(layout.pageCount, buffer);
+    this.#pages = {
+      received: set(arriving.received),
+      missed: set(arriving.missed),
+      untold: set(arriving.untoldMissed),
+    };
+    this.#order({ kind: 'memory', memory: arriving });
+  }
+
+  /** The source may name pages that are in here. */
+  hold(contents: SharedContents): void {
+    this.#order({ kind: 'held', contents });
+  }
+
+  /** Pages are missing from now on. */
+  page(paging: ArrivalPaging): void {
+    this.#order({ kind: 'paging', paging });
+  }
+
+  become(priority: ThreadRole): void {
+    for (const thread of this.#threads) thread.order({ kind: 'priority', priority });
+  }
+
+  /** A further connection; the descriptor is ours. @throws GW_WIRE_FRAME_INVALID: there are as many as may be */
+  add(fd: number): void {
+    let thread = this.#threads.find(({ isLinked, isGone }) => !isLinked && !isGone);
+    if (!thread && this.#threads.filter(({ isGone }) => !isGone).length >= MAX_PAGE_CHANNELS) {
+      closeFd(fd);
+      const reason = `there are ${MAX_PAGE_CHANNELS} page channels already`;
+      throw new GodwitError('GW_WIRE_FRAME_INVALID', { frame: 'join', reason });
+    }
+    thread ??= this.#start();
+    thread.link(fd);
+  }
+
+  /** The source dials anew: connections that come now replace those that are there. */
+  replace(): void {
+    for (const thread of this.#threads) thread.isLinked = false;
+  }
+
+  /** Resolves when so many frames are in place, of all that came on all channels. */
+  reached(frames: number): Promise<void> {
+    if (frames === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#awaited.push({ frames, resolve });
+      this.#await();
+    });
+  }
+
+  /** Pages that the source has named and that could not be found, since this was asked last. No frame may be on its way. */
+  takeMissed(): readonly PageRun[] {
+    const untold = this.#pages?.untold;
+    if (!untold || untold.isEmpty()) return [];
+    const runs = untold.runs();
+    untold.clear();
+    return runs;
+  }
+
+  /** Which of the pages came; they count as not received from now on. No frame may be on its way. */
+  forget({ first, count }: PageRun): readonly PageRun[] {
+    const { received, missed } = this.#pages!;
+    const came = received.runs(first, first + count);
+    received.releaseRun(first, count);
+    missed.releaseRun(first, count);
+    return came;
+  }
+
+  /** What was installed of missing pages by all threads. */
+  async statistics(): Promise<{ readonly pages: number; readonly digest: DigestSum }> {
+    const all = await Promise.all(this.#threads.map((thread) => thread.tell()));
+    const digest = new DigestSum();
+    let pages = 0;
+    for (const each of all) {
+      pages += each.pages;
+      digest.addWords(each.digest.pages, each.digest.words);
+    }
+    return { pages, digest };
+  }
+
+  /** Ends the threads, and with them the connections. Resolves when they have ended. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    await Promise.all(this.#threads.map((thread) => thread.stop()));
+  }
+
+  #start(): ArrivalThread {
+    const { peer, verify } = this.#options;
+    const thread = new ArrivalThread({ ...this.#shared, peer, verify }, (report) => this.#hear(report));
+    for (const order of this.#standing) thread.order(order);
+    this.#threads.push(thread);
+    return thread;
+  }
+
+  #order(order: ArrivalOrder): void {
+    this.#standing.push(order);
+    for (const thread of this.#threads) thread.order(order);
+  }
+
+  #hear(report: ArrivalNews): void {
+    if (this.#isStopped) return;
+    switch (report.kind) {
+      case 'begun':
+        if (!this.#hasBegun) this.#options.onBegin();
+        this.#hasBegun = true;
+        return;
+      case 'progress':
+        this.#options.onProgress();
+        return;
+      case 'reached':
+        this.#await();
+        return;
+      case 'allPresent':
+        this.#options.onAllPresent();
+        return;
+      case 'linkLost':
+        this.#options.onLost(GodwitError.fromBody(report.error));
+        return;
+      case 'failed':
+        this.#options.onFailed(GodwitError.fromBody(report.error));
+        return;
+    }
+  }
+
+  /** Resolves what has come; a thread tells when the next has. */
+  #await(): void {
+    const lowest = () => this.#awaited.reduce((least, { frames }) => Math.min(least, frames), Number.POSITIVE_INFINITY);
+    const next = lowest();
+    Atomics.store(this.#words, ArrivalWords.awaitedFrames, Number.isFinite(next) ? next : 0);
+    // After that store: a thread that was too early for it has counted its frame by now.
+    const there = Atomics.load(this.#words, ArrivalWords.frames);
+    const reached = this.#awaited.filter(({ frames }) => frames <= there);
+    if (reached.length === 0) return;
+    this.#awaited = this.#awaited.filter(({ frames }) => frames > there);
+    for (const { resolve } of reached) resolve();
+    this.#await();
+  }
+}

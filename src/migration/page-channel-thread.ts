@@ -1,0 +1,156 @@
+/**
+ * One page channel at the source, seen from the migration's thread: its thread and the connection of now.
+ *
+ * Owns: the thread, what is shared with it, and a duplicate of the connection's descriptor, to look at and to cut it. Must
+ * hold: every job is answered, also when the thread has died.
+ */
+import type { Worker } from 'node:worker_threads';
+import { GodwitError } from '../base/errors.ts';
+import { FileDescriptor } from '../linux/file-descriptor.ts';
+import { EventFd } from '../linux/poll.ts';
+import { duplicateFd, shutdownSocket, unacknowledgedBytes } from '../linux/socket.ts';
+import { closedBy } from '../transfer/connection.ts';
+import { startThread } from './child-threads.ts';
+import {
+  createSendingWords,
+  type SendingInput,
+  type SendingShared,
+  SendingWords,
+  type SendJob,
+  type SendOrder,
+  type SendReport,
+  type SendResult,
+} from './page-channel-words.ts';
+
+/** One channel. */
+export interface PageChannel {
+  /** Jobs that it has. */
+  readonly jobs: number;
+  /**
+   * Resolves when the kernel has taken the frame.
+   * @param turn - for a paced job: resolves when so many bytes may go
+   * @throws GW_WIRE_CLOSED …
+   */
+  send(job: SendJob, turn: (bytes: number) => Promise<void>): Promise<SendResult>;
+}
+
+export type ChannelChange =
+  /** A job is done. */
+  | { readonly kind: 'done'; readonly frames: number }
+  | { readonly kind: 'failed'; readonly error: GodwitError; readonly isGone: boolean };
+
+interface Waiting {
+  readonly resolve: (result: SendResult) => void;
+  readonly reject: (error: GodwitError) => void;
+  readonly turn: (bytes: number) => Promise<void>;
+}
+
+export class ChannelThread implements PageChannel {
+  readonly #worker: Worker;
+  readonly #interrupt = EventFd.create();
+  readonly #words: Int32Array;
+  readonly #sentBytes: BigInt64Array;
+  readonly #peer: string;
+  readonly #tell: (change: ChannelChange) => void;
+  readonly #jobs = new Map<number, Waiting>();
+  /** A duplicate: the thread closes its own. */
+  #descriptor: FileDescriptor | undefined;
+  #nextId = 0;
+
+  constructor(shared: SendingShared & { readonly peer: string }, tell: (change: ChannelChange) => void) {
+    const { words, sentBytes } = createSendingWords();
+    this.#words = new Int32Array(words);
+    this.#sentBytes = new BigInt64Array(sentBytes);
+    this.#peer = shared.peer;
+    this.#tell = tell;
+    const input: SendingInput = { ...shared, words, sentBytes, interruptFd: this.#interrupt.fd };
+    this.#worker = startThread({
+      module: 'page-channel-worker',
+      name: 'page-channel',
+      workerData: input,
+      stop: () => this.stop(),
+    });
+    this.#worker.on('message', (report: SendReport) => this.#hear(report));
+    this.#worker.on('error', (cause) => {
+      this.#failAll(new GodwitError('GW_INTERNAL', { reason: 'the thread of a page channel died' }, { cause }));
+    });
+    this.#worker.on('exit', () => {
+      this.#failAll(closedBy(this.#peer, 'closed here'));
+      this.#interrupt[Symbol.dispose]();
+    });
+    this.#worker.unref();
+  }
+
+  get jobs(): number {
+    return this.#jobs.size;
+  }
+
+  get bytesSent(): number {
+    return Number(Atomics.load(this.#sentBytes, 0));
+  }
+
+  get unacknowledgedBytes(): number {
+    return this.#descriptor ? unacknowledgedBytes(this.#descriptor.fd) : 0;
+  }
+
+  order(order: SendOrder): void {
+    this.#worker.postMessage(order);
+  }
+
+  link(fd: number): void {
+    this.#descriptor = new FileDescriptor(duplicateFd(fd));
+    this.order({ kind: 'link', fd });
+  }
+
+  cut(): void {
+    if (!this.#descriptor) return;
+    Atomics.store(this.#words, SendingWords.isCut, 1);
+    this.#openGate();
+    shutdownSocket(this.#descriptor.fd);
+    this.#interrupt.signal();
+    this.#descriptor[Symbol.dispose]();
+    this.#descriptor = undefined;
+  }
+
+  stop(): void {
+    this.cut();
+    this.order({ kind: 'stop' });
+  }
+
+  send(job: SendJob, turn: (bytes: number) => Promise<void>): Promise<SendResult> {
+    const id = this.#nextId++;
+    return new Promise((resolve, reject) => {
+      this.#jobs.set(id, { resolve, reject, turn });
+      this.order({ kind: 'send', id, job });
+    });
+  }
+
+  #hear(report: SendReport): void {
+    const waiting = this.#jobs.get(report.id);
+    if (!waiting) return;
+    if (report.kind === 'packed') {
+      waiting.turn(report.bytes).finally(() => this.#openGate());
+      return;
+    }
+    this.#jobs.delete(report.id);
+    if (report.kind === 'sent') {
+      waiting.resolve(report.result);
+      this.#tell({ kind: 'done', frames: report.result.frames });
+      return;
+    }
+    const error = GodwitError.fromBody(report.error);
+    waiting.reject(error);
+    this.#tell({ kind: 'failed', error, isGone: false });
+  }
+
+  #failAll(error: GodwitError): void {
+    for (const { reject } of this.#jobs.values()) reject(error);
+    this.#jobs.clear();
+    this.#tell({ kind: 'failed', error, isGone: true });
+  }
+
+  #openGate(): void {
+    Atomics.add(this.#words, SendingWords.gate, 1);
+    Atomics.notify(this.#words, SendingWords.gate);
+  }
+}

@@ -1,0 +1,136 @@
+// Page channels with their threads at both ends: pages that go as they are, connections that break, threads that die.
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { ChannelPair } from '../../test/support/channel-pair.ts';
+import { SocketPair } from '../../test/support/socket-pair.ts';
+import { hasCode } from '../base/errors.ts';
+import { PAGE_SIZE, type PageRun } from '../base/page.ts';
+import { encodePagesHeader } from '../wire/encoder.ts';
+
+/** Two regions, so that a run goes through both; far more than sockets take at once. */
+const REGION_PAGES = 5000;
+const PAGES = 2 * REGION_PAGES;
+const RAW = { regions: [REGION_PAGES, REGION_PAGES], isRaw: true } as const;
+
+function fill(pair: ChannelPair, run: PageRun, seed: number): void {
+  const bytes = new Uint8Array(run.count * PAGE_SIZE);
+  const words = new Uint32Array(bytes.buffer);
+  for (let i = 0; i < words.length; i++) words[i] = Math.imul(i + seed, 0x9e3779b1) | 1;
+  pair.source.memory.writePages(run, bytes);
+}
+
+test.each([1, 2, 4])('everything arrives over %i channels, and each takes its part', async (channels) => {
+  await using pair = await ChannelPair.open({ ...RAW, channels });
+  fill(pair, pair.all[0]!, 1);
+  const { bytes } = await pair.send();
+  expect(pair.differences()).toEqual([]);
+  expect(pair.sender.totals).toEqual({ pages: PAGES, zeroPages: 0, resentPages: 0 });
+  expect([pair.channels.bytesSent, pair.arrivals.bytes]).toEqual([bytes, bytes]);
+  expect(pair.arrivals.receivedPages).toBe(PAGES);
+  expect(pair.channels.unacknowledgedBytes).toBe(0);
+});
+
+test('zero pages are not sent where they come in crowds, and told where there was something', async () => {
+  await using pair = await ChannelPair.open({ ...RAW, channels: 2 });
+  fill(pair, { first: 1024, count: 512 }, 1);
+  await pair.send();
+  expect(pair.sender.totals).toMatchObject({ pages: 512, zeroPages: PAGES - 512 });
+  pair.source.memory.punch({ first: 1100, count: 300 });
+  await pair.send();
+  expect(pair.differences()).toEqual([]);
+  expect(pair.destination.residentPages()).toBe(512 - 300);
+});
+
+test('any runs, in any order, arrive as they are, with digests and without', async () => {
+  await using pair = await ChannelPair.open({ ...RAW, channels: 3 });
+  const step = fc.record({
+    first: fc.nat(PAGES - 1),
+    count: fc.integer({ min: 1, max: 700 }),
+    seed: fc.nat(1000),
+    hasDigest: fc.boolean(),
+  });
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 12 }), async (steps) => {
+      for (const { first, count, seed, hasDigest } of steps) {
+        const run = { first, count: Math.min(count, PAGES - first) };
+        fill(pair, run, seed);
+        await pair.send([run], { digest: hasDigest ? 'xxh3-128' : null });
+      }
+      expect(pair.differences()).toEqual([]);
+    }),
+    { numRuns: 15 },
+  );
+});
+
+test('a peer that is gone fails the sending, with the reason, and is told once', async () => {
+  await using pair = await ChannelPair.open({ ...RAW, channels: 2 });
+  fill(pair, pair.all[0]!, 1);
+  const silent = [await SocketPair.open(), await SocketPair.open()];
+  pair.channels.link(silent.map((socket) => socket.take('near')));
+  const sent = pair.send();
+  // Nobody reads there, so that the threads wait for room.
+  await expect.poll(() => pair.channels.unacknowledgedBytes).toBeGreaterThan(2 ** 18);
+  silent[1]!.far.resetAndDestroy();
+  await expect(sent).rejects.toSatisfy((error: unknown) => hasCode(error, 'GW_WIRE_CLOSED'));
+  expect(pair.failures.map(({ code }) => code)).toEqual(['GW_WIRE_CLOSED']);
+  await expect(pair.send()).rejects.toSatisfy((error: unknown) => hasCode(error, 'GW_WIRE_CLOSED'));
+  for (const socket of silent) socket[Symbol.dispose]();
+});
+
+test('cut while its threads wait for room it ends at once, and new connections carry on', async () => {
+  await using pair = await ChannelPair.open({ ...RAW, channels: 2 });
+  fill(pair, pair.all[0]!, 1);
+  const silent = [await SocketPair.open(), await SocketPair.open()];
+  pair.channels.link(silent.map((socket) => socket.take('near')));
+  const sent = pair.send();
+  await expect.poll(() => pair.channels.unacknowledgedBytes).toBeGreaterThan(2 ** 18);
+  pair.channels.cut();
+  await expect(sent).rejects.toSatisfy((error: unknown) => hasCode(error, 'GW_WIRE_CLOSED'));
+  for (const socket of silent) socket[Symbol.dispose]();
+  pair.connect(await Promise.all([SocketPair.open(), SocketPair.open()]));
+  await pair.sender.send(pair.all, { signal: new AbortController().signal });
+  await expect.poll(() => pair.differences(), { timeout: 10_000 }).toEqual([]);
+  expect(pair.failures).toEqual([]);
+});
+
+test('a connection in the middle of a frame is replaced: the frame counts for nothing', async () => {
+  await using pair = await ChannelPair.open({ ...RAW, channels: 1 });
+  const half = await SocketPair.open();
+  pair.arrivals.replace();
+  pair.arrivals.add(half.take('far'));
+  half.near.write(encodePagesHeader([{ first: 0, count: 100 }]));
+  half.near.write(Buffer.alloc(50 * PAGE_SIZE, 7));
+  await expect.poll(() => pair.destination.residentPages()).toBe(50);
+  pair.connect([await SocketPair.open()]);
+  fill(pair, pair.all[0]!, 3);
+  await pair.send();
+  expect(pair.differences()).toEqual([]);
+  expect(pair.failures).toEqual([]);
+  half[Symbol.dispose]();
+});
+
+test.each([
+  ['a frame that is none', Buffer.from([1, 0, 0, 0, 0xee, 0, 0, 0, 0]), 'GW_WIRE_FRAME_UNKNOWN'],
+  ['pages that the VM has not', Buffer.from(encodePagesHeader([{ first: PAGES, count: 1 }])), 'GW_WIRE_FRAME_INVALID'],
+  ['more runs than fit', Buffer.from([16, 16, 0, 0, 64, 0, 0, 0, 255, 255, 255, 255]), 'GW_WIRE_FRAME_INVALID'],
+  ['words for the main connection', Buffer.from([2, 0, 0, 0, 21, 0, 0, 0, 0x7b, 0x7d]), 'GW_WIRE_FRAME_INVALID'],
+])('%s ends the channel, and nothing is written', async (_, bytes, code) => {
+  await using pair = await ChannelPair.open({ ...RAW, channels: 1 });
+  const liar = await SocketPair.open();
+  pair.arrivals.replace();
+  pair.arrivals.add(liar.take('far'));
+  liar.near.write(bytes);
+  await expect.poll(() => pair.failures.map((error) => error.code)).toEqual([code]);
+  expect(pair.destination.residentPages()).toBe(0);
+  liar[Symbol.dispose]();
+});
+
+test('frames wait for their turn under a bandwidth limit', async () => {
+  await using pair = await ChannelPair.open({ ...RAW, channels: 2 });
+  fill(pair, { first: 0, count: 1024 }, 1);
+  pair.pacer.setLimit(16 * 2 ** 20);
+  const startedMs = performance.now();
+  await pair.send([{ first: 0, count: 1024 }]);
+  expect(performance.now() - startedMs).toBeGreaterThan(200);
+  expect(pair.differences()).toEqual([]);
+});

@@ -1,0 +1,175 @@
+/**
+ * The page channels of one migration at the source: connections that carry pages side by side, each with its thread.
+ *
+ * Owns: the channels, and who gets the next batch. Must hold: a connection that fails is told once, and with it all fail;
+ * nothing is sent over connections that were cut; what was sent and what waits in the kernel can be asked for at any moment.
+ */
+import type { GodwitError } from '../base/errors.ts';
+import type { PageIndex } from '../base/page.ts';
+import type { GuestMemory } from '../memory/guest-memory.ts';
+import { closedBy } from '../transfer/connection.ts';
+import type { HeldContents } from '../transfer/page-packer.ts';
+import type { SentLinesShared } from '../transfer/sent-lines.ts';
+import { MAX_PAGES_PER_FRAME } from '../wire/limits.ts';
+import { type ChannelChange, ChannelThread, type PageChannel } from './page-channel-thread.ts';
+import { createDelivered, type SendingShared } from './page-channel-words.ts';
+import type { ThreadRole } from './thread-priority.ts';
+
+export interface PageChannelsOptions {
+  readonly memory: Pick<GuestMemory, 'layout' | 'ownPaths'>;
+  /** Threads that are started. */
+  readonly count: number;
+  readonly lines: SentLinesShared | null;
+  /** Address of the other host, for messages. */
+  readonly peer: string;
+  /** A connection broke. */
+  onLost(reason: GodwitError): void;
+}
+
+/** What page senders need of channels; a rehearsal has others. */
+export interface PageCarrier {
+  /** A channel with fewer than so many jobs; the one with the fewest. Waits for one. */
+  free(depth: number): Promise<PageChannel>;
+  /** Always the same for a page, as long as no connection is lost: what is sent later arrives later. */
+  channelOf(page: PageIndex): PageChannel;
+  /** With a connection. */
+  readonly openCount: number;
+  readonly bytesSent: number;
+  readonly unacknowledgedBytes: number;
+}
+
+export class PageChannels implements PageCarrier, Disposable {
+  readonly #options: PageChannelsOptions;
+  readonly #shared: SendingShared;
+  #threads: ChannelThread[] = [];
+  /** Bytes of threads that have died. */
+  #earlierBytes = 0;
+  #held: HeldContents | undefined;
+  readonly #waiting: { readonly depth: number; readonly resolve: (channel: PageChannel) => void }[] = [];
+  #open: readonly ChannelThread[] = [];
+  #frames = 0;
+  #isLost = true;
+
+  constructor(options: PageChannelsOptions) {
+    this.#options = options;
+    const { memory, lines } = options;
+    const { layout } = memory;
+    this.#shared = {
+      layout: layout.toJSON(),
+      files: memory.ownPaths(),
+      delivered: createDelivered(layout.pageCount),
+      lines,
+    };
+    for (let i = 0; i < options.count; i++) this.#start();
+  }
+
+  /** Connections that are wanted. */
+  get count(): number {
+    return this.#options.count;
+  }
+
+  get openCount(): number {
+    return this.#open.length;
+  }
+
+  /** Sent over all connections since the migration began. */
+  get frames(): number {
+    return this.#frames;
+  }
+
+  get bytesSent(): number {
+    return this.#threads.reduce((sum, thread) => sum + thread.bytesSent, this.#earlierBytes);
+  }
+
+  get unacknowledgedBytes(): number {
+    return this.#open.reduce((sum, thread) => sum + thread.unacknowledgedBytes, 0);
+  }
+
+  /** From now on pages go over these connections, as many as there are; the descriptors are the channels'. */
+  link(fds: readonly number[]): void {
+    this.cut();
+    this.#isLost = false;
+    while (this.#threads.length < fds.length) this.#start();
+    this.#open = this.#threads.slice(0, fds.length);
+    this.#open.forEach((thread, i) => void thread.link(fds[i]!));
+    this.#serveWaiting();
+  }
+
+  /** The connections are of no use any more; what is being sent fails. */
+  cut(): void {
+    this.#isLost = true;
+    for (const thread of this.#open) thread.cut();
+    this.#open = [];
+    for (const { resolve } of this.#waiting.splice(0)) resolve(this.#lostChannel());
+  }
+
+  learn(held: HeldContents): void {
+    this.#held = held;
+    for (const thread of this.#threads) thread.order({ kind: 'held', ...held });
+  }
+
+  become(priority: ThreadRole): void {
+    for (const thread of this.#threads) thread.order({ kind: 'priority', priority });
+  }
+
+  free(depth: number): Promise<PageChannel> {
+    if (this.#isLost) return Promise.resolve(this.#lostChannel());
+    const found = this.#leastBusy();
+    if (found && found.jobs < depth) return Promise.resolve(found);
+    return new Promise((resolve) => this.#waiting.push({ depth, resolve }));
+  }
+
+  channelOf(page: PageIndex): PageChannel {
+    if (this.#isLost) return this.#lostChannel();
+    return this.#open[Math.floor(page / MAX_PAGES_PER_FRAME) % this.#open.length]!;
+  }
+
+  [Symbol.dispose](): void {
+    this.cut();
+    for (const thread of this.#threads) thread.stop();
+  }
+
+  #start(): void {
+    const shared = { ...this.#shared, peer: this.#options.peer };
+    const thread: ChannelThread = new ChannelThread(shared, (change) => this.#hear(thread, change));
+    if (this.#held) thread.order({ kind: 'held', ...this.#held });
+    this.#threads.push(thread);
+  }
+
+  #hear(thread: ChannelThread, change: ChannelChange): void {
+    if (change.kind === 'failed') {
+      if (change.isGone && this.#threads.includes(thread)) {
+        // Another one takes its place when there are connections again.
+        this.#threads = this.#threads.filter((other) => other !== thread);
+        this.#earlierBytes += thread.bytesSent;
+      }
+      if (this.#isLost) return;
+      this.cut();
+      this.#options.onLost(change.error);
+      return;
+    }
+    this.#frames += change.frames;
+    if (this.#open.includes(thread)) this.#serveWaiting();
+  }
+
+  #serveWaiting(): void {
+    const [next] = this.#waiting;
+    const found = this.#leastBusy();
+    if (!next || !found || found.jobs >= next.depth) return;
+    this.#waiting.shift();
+    next.resolve(found);
+    // Whoever waited gives it a job before others are looked at.
+    if (this.#waiting.length > 0) setImmediate(() => this.#serveWaiting());
+  }
+
+  #leastBusy(): ChannelThread | undefined {
+    let best: ChannelThread | undefined;
+    for (const thread of this.#open) if (!best || thread.jobs < best.jobs) best = thread;
+    return best;
+  }
+
+  #lostChannel(): PageChannel {
+    const { peer } = this.#options;
+    return { jobs: 0, send: () => Promise.reject(closedBy(peer, 'the connection is lost')) };
+  }
+}
