@@ -2,8 +2,8 @@
  * The source after the switchover: pages on demand and in the background (V5, V6).
  *
  * Owns: which pages the destination is still owed, the page server's thread, and the background pushing over the main
- * connection, which goes on where the destination last asked. After a reconnect both start anew from the
- * destination's own list of what it misses.
+ * connection, in the order of push-order.ts. After a reconnect both start anew from the destination's own list of what
+ * it misses.
  * Must hold: urgent pages never wait for pushed ones (another connection, and little is queued on this one); what
  * served a connection that is lost takes no page of the list that came after it.
  */
@@ -16,6 +16,7 @@ import { PageBitmap } from '../base/page-bitmap.ts';
 import { EventFd } from '../linux/poll.ts';
 import { createPageDigest, type DigestScheme } from '../memory/digest.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
+import type { PageHeat } from '../memory/page-heat.ts';
 import type { Connection } from '../transfer/connection.ts';
 import type { Pacer } from '../transfer/pacer.ts';
 import type { Packing } from '../transfer/packing.ts';
@@ -23,10 +24,12 @@ import { MAX_PAGES_PER_FRAME } from '../wire/limits.ts';
 import { PageSender } from './page-sender.ts';
 import {
   createPageServerShared,
+  faultsIn,
   type PageServerInput,
   type PageServerReport,
   PageServerShared,
 } from './page-server-words.ts';
+import { PushOrder } from './push-order.ts';
 import { PushWindow } from './push-window.ts';
 import { workerModule } from './worker-module.ts';
 
@@ -55,6 +58,8 @@ export class PagePusher {
   /** Shared with the page server, as the words are. */
   #owed: PageBitmap;
   #words = createPageServerShared(FULL_WINDOW_PAGES);
+  #faults = faultsIn(this.#words);
+  #order: PushOrder;
   #server: { worker: Worker; control: EventFd } | undefined;
   #pushing: { readonly connection: Connection; readonly abort: AbortController } | undefined;
   #earlierUrgentBytes = 0;
@@ -62,6 +67,7 @@ export class PagePusher {
   constructor(options: PagePusherOptions) {
     this.#options = options;
     this.#owed = PageBitmap.shared(options.memory.layout.pageCount);
+    this.#order = new PushOrder(this.#owed, null);
   }
 
   get owedPages(): number {
@@ -73,15 +79,20 @@ export class PagePusher {
     return this.#earlierUrgentBytes + Atomics.load(this.#words, PageServerShared.wireBytes256) * 256;
   }
 
-  /** Pages that the destination misses. */
-  owe(runs: readonly PageRun[]): void {
+  /**
+   * Pages that the destination misses.
+   * @param heat - how hot pages were while the VM ran here, if that was looked at
+   */
+  owe(runs: readonly PageRun[], heat: PageHeat | null = null): void {
     this.#owed.addRuns(runs);
+    this.#order = new PushOrder(this.#owed, heat);
   }
 
   /** The destination's word after a reconnect: only these are missing, whatever was sent before. */
   oweOnly(runs: readonly PageRun[]): void {
     this.#owed.clear();
     this.#owed.addRuns(runs);
+    this.#order.restart(this.#owed);
   }
 
   /**
@@ -152,7 +163,6 @@ export class PagePusher {
     const { memory, pacer, verify } = this.#options;
     const sender = new PageSender(memory, connection, pacer, this.#options.packing(connection));
     const digest = verify === null ? undefined : createPageDigest(verify);
-    let cursor = 0;
     const startedMs = SYSTEM_CLOCK.nowMs();
     let sentBytes = 0;
     const window = new PushWindow(this.#options.roundTripMs);
@@ -161,35 +171,18 @@ export class PagePusher {
       await waitForRoom(connection, window, sentBefore, signal);
       // Right before the claim: what is claimed here now would be missing on the connection that came instead.
       if (signal.aborted || connection.isClosed) return;
-      const pivot = Atomics.exchange(this.#words, PageServerShared.pivot, -1);
-      if (pivot >= 0) cursor = pivot;
-      const runs = this.#claimFrom(cursor, stepPages(window));
-      if (runs.length === 0) {
-        if (this.#owed.isEmpty()) return;
-        cursor = 0;
-        continue;
-      }
-      const last = runs.at(-1)!;
-      cursor = last.first + last.count;
+      const runs = this.#claim(stepPages(window));
+      if (runs.length === 0) return;
       const sent = await sender.send(runs, { signal, awaited: true, digest });
       sentBytes += sent.bytes;
       this.#fitWindow(sentBytes, SYSTEM_CLOCK.nowMs() - startedMs);
     }
   }
 
-  /** Takes up to a step of owed pages at or after the cursor. */
-  #claimFrom(cursor: number, pages: number): PageRun[] {
-    const runs: PageRun[] = [];
-    let left = pages;
-    for (let page = this.#owed.next(cursor); page >= 0 && left > 0; page = this.#owed.next(page + 1)) {
-      if (!this.#owed.release(page)) continue;
-      left--;
-      const last = runs.at(-1);
-      if (last && last.first + last.count === page)
-        runs[runs.length - 1] = { first: last.first, count: last.count + 1 };
-      else runs.push({ first: page, count: 1 });
-    }
-    return runs;
+  /** Takes up to so many owed pages; none only when nothing is owed. */
+  #claim(pages: number): PageRun[] {
+    for (const page of this.#faults.take()) this.#order.fault(page);
+    return this.#order.take(pages);
   }
 
   #fitWindow(bytes: number, ms: number): void {
@@ -205,7 +198,9 @@ export class PagePusher {
     const owed = PageBitmap.shared(this.#owed.pageCount);
     owed.words.set(this.#owed.words);
     this.#owed = owed;
+    this.#order.restart(owed);
     this.#words = createPageServerShared(this.#words[PageServerShared.window]!);
+    this.#faults = faultsIn(this.#words);
   }
 
   #stopServer(): void {
