@@ -76,11 +76,32 @@ test('whatever is done to it, the bitmap holds what a set of numbers holds', () 
   );
 });
 
+const anywhere = fc.nat(PAGE_COUNT + 40);
+
 test('next finds the first page at or after any page, or -1', () => {
   fc.assert(
-    fc.property(steps, fc.nat(PAGE_COUNT + 40), (history, from) => {
+    fc.property(steps, anywhere, (history, from) => {
       const { bitmap, pages } = build(history);
       expect(bitmap.next(from)).toBe(pages.find((each) => each >= from) ?? -1);
+    }),
+  );
+});
+
+test('next and previous find the first and the last page within any bounds, or -1', () => {
+  fc.assert(
+    fc.property(steps, anywhere, anywhere, (history, from, to) => {
+      const { bitmap, pages } = build(history);
+      const within = pages.filter((each) => each >= from && each < to);
+      expect([bitmap.next(from, to), bitmap.previous(to, from)]).toEqual([within.at(0) ?? -1, within.at(-1) ?? -1]);
+    }),
+  );
+});
+
+test('previous finds the last page before any page, or -1', () => {
+  fc.assert(
+    fc.property(steps, anywhere, (history, to) => {
+      const { bitmap, pages } = build(history);
+      expect(bitmap.previous(to)).toBe(pages.findLast((each) => each < to) ?? -1);
     }),
   );
 });

@@ -97,17 +97,36 @@ export class PageBitmap {
     return true;
   }
 
-  /** The first page at or after `from` that is in the set, or -1. */
-  next(from: PageIndex): PageIndex {
-    if (from >= this.pageCount) return -1;
+  /** The first page of [from, to) that is in the set, or -1. */
+  next(from: PageIndex, to: PageIndex = this.pageCount): PageIndex {
+    const end = Math.min(to, this.pageCount);
+    if (from >= end) return -1;
+    const lastWord = (end - 1) >>> 5;
     let word = from >>> 5;
     let bits = this.words[word]! & (-1 << (from & 31));
     while (bits === 0) {
       word++;
-      if (word >= this.words.length) return -1;
+      if (word > lastWord) return -1;
       bits = this.words[word]!;
     }
-    return (word << 5) + 31 - Math.clz32(bits & -bits);
+    const page = (word << 5) + 31 - Math.clz32(bits & -bits);
+    return page < end ? page : -1;
+  }
+
+  /** The last page of [from, to) that is in the set, or -1. */
+  previous(to: PageIndex, from: PageIndex = 0): PageIndex {
+    const last = Math.min(to, this.pageCount) - 1;
+    if (last < from) return -1;
+    const firstWord = from >>> 5;
+    let word = last >>> 5;
+    let bits = this.words[word]! & (-1 >>> (31 - (last & 31)));
+    while (bits === 0) {
+      word--;
+      if (word < firstWord) return -1;
+      bits = this.words[word]!;
+    }
+    const page = (word << 5) + 31 - Math.clz32(bits);
+    return page >= from ? page : -1;
   }
 
   /** The runs of the set within [from, to). */

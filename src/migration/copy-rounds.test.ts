@@ -141,6 +141,8 @@ test('what is written in every round is left for the stop, goes on counting as l
   // The last round sent all but the deferred pages, nobody wrote anything, and exactly they are left.
   expect(result.remaining).toEqual([{ first: hot.first, count: hot.count - sent[5]! }]);
   expect(rounds[5]!.modificationPagesPerSecond).toBe(0);
+  // As the six rounds found it, the last one first.
+  expect([result.heat?.of(hot.first), result.heat?.of(0)]).toEqual([0b0111_1100, 0]);
 });
 
 describe('copy rounds', () => {

@@ -87,6 +87,8 @@ export interface CopyResult {
   readonly kind: 'finish' | 'postCopy';
   /** Pages still to be sent, as far as known; more may have been written since. */
   readonly remaining: readonly PageRun[];
+  /** As each round found what was written in it; null without rounds. */
+  readonly heat: PageHeat | null;
 }
 
 /** A measurement of the link needs at least this much data to mean anything. */
@@ -116,7 +118,7 @@ export async function copyRounds(port: CopyRoundsPort, clock: Clock = SYSTEM_CLO
     port.onProgress({ round: number, remainingPages, decision, facts, watch: null });
     if (decision.kind === 'giveUp') throw new GodwitError(decision.code, giveUpDetails(decision, port.options()));
     if (decision.kind !== 'nextRound') {
-      return { kind: decision.kind, remaining };
+      return { kind: decision.kind, remaining, heat };
     }
     if (port.wasRunning) port.slow(decision.throttlePercent);
     const round = await sendRound(number, remaining, decision, facts);

@@ -40,6 +40,8 @@ export type ChannelChange =
   | { readonly kind: 'failed'; readonly error: GodwitError; readonly isGone: boolean };
 
 interface Waiting {
+  /** Of the connection that it was for. */
+  readonly generation: number;
   readonly resolve: (result: SendResult) => void;
   readonly reject: (error: GodwitError) => void;
   readonly turn: (bytes: number) => Promise<void>;
@@ -56,6 +58,8 @@ export class ChannelThread implements PageChannel {
   /** A duplicate: the thread closes its own. */
   #descriptor: FileDescriptor | undefined;
   #nextId = 0;
+  /** Of the connection of now. */
+  #generation = 0;
 
   constructor(shared: SendingShared & { readonly peer: string }, tell: (change: ChannelChange) => void) {
     const { words, sentBytes } = createSendingWords();
@@ -98,6 +102,7 @@ export class ChannelThread implements PageChannel {
   }
 
   link(fd: number): void {
+    this.#generation++;
     this.#descriptor = new FileDescriptor(duplicateFd(fd));
     this.order({ kind: 'link', fd });
   }
@@ -120,7 +125,7 @@ export class ChannelThread implements PageChannel {
   send(job: SendJob, turn: (bytes: number) => Promise<void>): Promise<SendResult> {
     const id = this.#nextId++;
     return new Promise((resolve, reject) => {
-      this.#jobs.set(id, { resolve, reject, turn });
+      this.#jobs.set(id, { generation: this.#generation, resolve, reject, turn });
       this.order({ kind: 'send', id, job });
     });
   }
@@ -140,7 +145,9 @@ export class ChannelThread implements PageChannel {
     }
     const error = GodwitError.fromBody(report.error);
     waiting.reject(error);
-    this.#tell({ kind: 'failed', error, isGone: false });
+    // What was for a connection that was cut says nothing of the one that came after it.
+    if (waiting.generation === this.#generation) this.#tell({ kind: 'failed', error, isGone: false });
+    else this.#tell({ kind: 'done', frames: 0 });
   }
 
   #failAll(error: GodwitError): void {

@@ -1,13 +1,12 @@
 /**
  * The source after the switchover: pages on demand and in the background (V5, V6).
  *
- * Owns: which pages the destination is still owed, the page server's thread, and the background pushing over the main
- * connection, which goes on where the destination last asked. After a reconnect both start anew from the
- * destination's own list of what it misses.
+ * Owns: which pages the destination is still owed, the page server's thread, and the background pushing over the page
+ * channels, in the order of push-order.ts. After a reconnect both start anew from the destination's own list of what
+ * it misses.
  * Must hold: urgent pages never wait for pushed ones (another connection, and little is queued on this one); what
  * served a connection that is lost takes no page of the list that came after it.
  */
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Worker } from 'node:worker_threads';
 import { SYSTEM_CLOCK } from '../base/clock.ts';
 import { GodwitError } from '../base/errors.ts';
@@ -16,20 +15,22 @@ import { PageBitmap } from '../base/page-bitmap.ts';
 import { EventFd } from '../linux/poll.ts';
 import type { DigestScheme } from '../memory/digest.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
+import type { PageHeat } from '../memory/page-heat.ts';
 import type { Connection } from '../transfer/connection.ts';
 import type { Pacer } from '../transfer/pacer.ts';
 import type { Packing } from '../transfer/packing.ts';
-import { MAX_PAGES_PER_FRAME } from '../wire/limits.ts';
 import { startThread } from './child-threads.ts';
 import type { PageCarrier } from './page-channels.ts';
 import { PageSender } from './page-sender.ts';
 import {
   createPageServerShared,
+  faultsIn,
   type PageServerInput,
   type PageServerReport,
   PageServerShared,
 } from './page-server-words.ts';
-import { PushWindow } from './push-window.ts';
+import { PushOrder } from './push-order.ts';
+import { PushPace } from './push-pace.ts';
 
 export interface PagePusherOptions {
   readonly memory: GuestMemory;
@@ -48,15 +49,14 @@ export interface PagePusherOptions {
 const FULL_WINDOW_PAGES = 16;
 /** A neighbourhood may take the link this long: more would delay the next fault. */
 const WINDOW_TIME_US = 100;
-/** Steps that fill the window: fewer would overshoot it, more would cost time between them. */
-const STEPS_A_WINDOW = 4;
-const MIN_STEP_PAGES = 16;
 
 export class PagePusher {
   readonly #options: PagePusherOptions;
   /** Shared with the page server, as the words are. */
   #owed: PageBitmap;
   #words = createPageServerShared(FULL_WINDOW_PAGES);
+  #faults = faultsIn(this.#words);
+  #order: PushOrder;
   #server: { worker: Worker; control: EventFd } | undefined;
   #pushing: { readonly connection: Connection; readonly abort: AbortController } | undefined;
   #earlierUrgentBytes = 0;
@@ -64,6 +64,7 @@ export class PagePusher {
   constructor(options: PagePusherOptions) {
     this.#options = options;
     this.#owed = PageBitmap.shared(options.memory.layout.pageCount);
+    this.#order = new PushOrder(this.#owed, null);
   }
 
   get owedPages(): number {
@@ -75,15 +76,20 @@ export class PagePusher {
     return this.#earlierUrgentBytes + Atomics.load(this.#words, PageServerShared.wireBytes256) * 256;
   }
 
-  /** Pages that the destination misses. */
-  owe(runs: readonly PageRun[]): void {
+  /**
+   * Pages that the destination misses.
+   * @param heat - how hot pages were while the VM ran here, if that was looked at
+   */
+  owe(runs: readonly PageRun[], heat: PageHeat | null = null): void {
     this.#owed.addRuns(runs);
+    this.#order = new PushOrder(this.#owed, heat);
   }
 
   /** The destination's word after a reconnect: only these are missing, whatever was sent before. */
   oweOnly(runs: readonly PageRun[]): void {
     this.#owed.clear();
     this.#owed.addRuns(runs);
+    this.#order.restart(this.#owed);
   }
 
   /**
@@ -157,30 +163,20 @@ export class PagePusher {
   async #pushAll(connection: Connection, signal: AbortSignal): Promise<void> {
     const { channels, pacer, verify } = this.#options;
     const sender = new PageSender(channels, pacer, this.#options.packing());
-    let cursor = 0;
     const startedMs = SYSTEM_CLOCK.nowMs();
     let sentBytes = 0;
-    const window = new PushWindow(this.#options.roundTripMs);
-    const sentBefore = channels.bytesSent;
+    const pace = new PushPace(channels, this.#options.roundTripMs);
     const steps = new Set<Promise<void>>();
     let failure: unknown;
     for (;;) {
-      await this.#waitForRoom(connection, window, sentBefore, signal);
+      await pace.room(() => connection.isClosed || signal.aborted);
       // One is packed while another one is sent.
       if (steps.size > 0 && steps.size >= channels.openCount) await Promise.race(steps);
       if (failure) throw failure;
       // Right before the claim: what is claimed here now would be missing on the connection that came instead.
       if (signal.aborted || connection.isClosed) return;
-      const pivot = Atomics.exchange(this.#words, PageServerShared.pivot, -1);
-      if (pivot >= 0) cursor = pivot;
-      const runs = this.#claimFrom(cursor, stepPages(window));
-      if (runs.length === 0) {
-        if (this.#owed.isEmpty()) break;
-        cursor = 0;
-        continue;
-      }
-      const last = runs.at(-1)!;
-      cursor = last.first + last.count;
+      const runs = this.#claim(pace.stepPages);
+      if (runs.length === 0) break;
       const step = sender
         .send(runs, { signal, awaited: true, digest: verify })
         .then((sent) => {
@@ -197,36 +193,10 @@ export class PagePusher {
     if (failure) throw failure;
   }
 
-  /** Until little enough is on its way that a fault's answer would not wait behind it. */
-  async #waitForRoom(
-    connection: Connection,
-    window: PushWindow,
-    sentBefore: number,
-    signal: AbortSignal,
-  ): Promise<void> {
-    const { channels } = this.#options;
-    for (;;) {
-      const waiting = channels.unacknowledgedBytes;
-      window.update(SYSTEM_CLOCK.nowMs(), channels.bytesSent - sentBefore - waiting);
-      if (waiting === 0) window.sawIdleLink();
-      if (waiting < window.bytes || connection.isClosed || signal.aborted) return;
-      await delay(1);
-    }
-  }
-
-  /** Takes up to a step of owed pages at or after the cursor. */
-  #claimFrom(cursor: number, pages: number): PageRun[] {
-    const runs: PageRun[] = [];
-    let left = pages;
-    for (let page = this.#owed.next(cursor); page >= 0 && left > 0; page = this.#owed.next(page + 1)) {
-      if (!this.#owed.release(page)) continue;
-      left--;
-      const last = runs.at(-1);
-      if (last && last.first + last.count === page)
-        runs[runs.length - 1] = { first: last.first, count: last.count + 1 };
-      else runs.push({ first: page, count: 1 });
-    }
-    return runs;
+  /** Takes up to so many owed pages; none only when nothing is owed. */
+  #claim(pages: number): PageRun[] {
+    for (const page of this.#faults.take()) this.#order.fault(page);
+    return this.#order.take(pages);
   }
 
   #fitWindow(bytes: number, ms: number): void {
@@ -242,7 +212,9 @@ export class PagePusher {
     const owed = PageBitmap.shared(this.#owed.pageCount);
     owed.words.set(this.#owed.words);
     this.#owed = owed;
+    this.#order.restart(owed);
     this.#words = createPageServerShared(this.#words[PageServerShared.window]!);
+    this.#faults = faultsIn(this.#words);
   }
 
   #stopServer(): void {
@@ -257,9 +229,4 @@ export class PagePusher {
     this.#server = undefined;
     this.#earlierUrgentBytes += Atomics.exchange(this.#words, PageServerShared.wireBytes256, 0) * 256;
   }
-}
-
-function stepPages(window: PushWindow): number {
-  const pages = Math.floor(window.bytes / STEPS_A_WINDOW / PAGE_SIZE);
-  return Math.max(MIN_STEP_PAGES, Math.min(MAX_PAGES_PER_FRAME, pages));
 }

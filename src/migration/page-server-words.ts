@@ -2,6 +2,7 @@
 import type { ErrorBody } from '../base/errors.ts';
 import type { DigestScheme } from '../memory/digest.ts';
 import type { RamLayoutJson } from '../memory/layout.ts';
+import { FaultRing } from './fault-ring.ts';
 
 export interface PageServerInput {
   readonly fd: number;
@@ -28,18 +29,22 @@ export const REHEARSAL_SEQUENCE = 0x8000_0000;
 export const PageServerShared = {
   /** Pages of the neighbourhood that one request brings, a power of two; written by the pusher. */
   window: 0,
-  /** The page after the last one asked for, where the pusher goes on; -1 when it has seen it. */
-  pivot: 1,
   /** Bytes sent and received by this thread, in units of 256 bytes. */
-  wireBytes256: 2,
+  wireBytes256: 1,
+  /** The first of a FaultRing: pages that were asked for. */
+  faults: 2,
 } as const;
-const PAGE_SERVER_SHARED_BYTES = 12;
+const WORDS = PageServerShared.faults + FaultRing.WORDS;
 
 export function createPageServerShared(windowPages: number): Int32Array<SharedArrayBuffer> {
-  const words = new Int32Array(new SharedArrayBuffer(PAGE_SERVER_SHARED_BYTES));
+  const words = new Int32Array(new SharedArrayBuffer(WORDS * Int32Array.BYTES_PER_ELEMENT));
   words[PageServerShared.window] = windowPages;
-  words[PageServerShared.pivot] = -1;
   return words;
+}
+
+/** Each thread has an object of its own, over the same words. */
+export function faultsIn(words: Int32Array<SharedArrayBuffer>): FaultRing {
+  return new FaultRing(words.subarray(PageServerShared.faults, WORDS));
 }
 
 export type PageServerReport =

@@ -11,7 +11,13 @@ import { encodePageRequest } from '../wire/encoder.ts';
 import { FrameType } from '../wire/frame-types.ts';
 import { MAX_PAGES_PER_FRAME } from '../wire/limits.ts';
 import { decodePageReply, type ReplyRun } from '../wire/page-payloads.ts';
-import { createPageServerShared, type PageServerInput, type PageServerReport } from './page-server-words.ts';
+import {
+  createPageServerShared,
+  faultsIn,
+  type PageServerInput,
+  type PageServerReport,
+  REHEARSAL_SEQUENCE,
+} from './page-server-words.ts';
 import { workerModule } from './worker-module.ts';
 
 const PAGES = 1024;
@@ -23,6 +29,7 @@ let sockets: SocketPair;
 let control: EventFd;
 let owed: PageBitmap;
 let budget: HostBudget;
+let words: Int32Array<SharedArrayBuffer>;
 let server: Worker;
 /** What the server's thread tells, and what the other host hears. */
 let reports: PageServerReport[];
@@ -37,7 +44,7 @@ function serve(): void {
     layout: scratch.memory.layout.toJSON(),
     files: scratch.memory.ownPaths(),
     owed: owed.words.buffer as SharedArrayBuffer,
-    shared: createPageServerShared(WINDOW).buffer,
+    shared: words.buffer,
     verify: null,
     hostBudget: budget.buffer,
   };
@@ -66,6 +73,7 @@ beforeEach(async () => {
   budget = HostBudget.create(0);
   owed = PageBitmap.shared(PAGES);
   owed.addRuns(ALL);
+  words = createPageServerShared(WINDOW);
   reports = [];
   replies = [];
   mayAsk = Promise.withResolvers();
@@ -96,6 +104,18 @@ test('the page asked for comes alone, then its neighbourhood as far as it is owe
     ],
   ]);
   expect(owed.count()).toBe(PAGES - WINDOW);
+});
+
+test('what was asked for is told to who pushes, a rehearsal is not', async () => {
+  const faults = faultsIn(words);
+  hear();
+  serve();
+  await within('it listens', mayAsk.promise);
+  sockets.far.write(encodePageRequest(1, { first: 500, count: 1 }));
+  sockets.far.write(encodePageRequest(REHEARSAL_SEQUENCE, { first: 0, count: 1 }));
+  sockets.far.write(encodePageRequest(2, { first: 20, count: 1 }));
+  await expect.poll(() => replies.length).toBe(5);
+  expect(await waitUntil('both are told', () => words[2] === 2 && faults.take())).toEqual([500, 20]);
 });
 
 test('as many pages as a frame may hold can be asked for', async () => {

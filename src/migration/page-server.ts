@@ -26,7 +26,9 @@ import { FrameType } from '../wire/frame-types.ts';
 import { MAX_PAGES_PER_FRAME } from '../wire/limits.ts';
 import { encodeControl } from '../wire/message-codec.ts';
 import { decodePageRequest, type ReplyRun } from '../wire/page-payloads.ts';
+import type { FaultRing } from './fault-ring.ts';
 import {
+  faultsIn,
   type PageServerInput,
   type PageServerReport,
   PageServerShared,
@@ -40,7 +42,8 @@ class PageServer implements Disposable {
   readonly #memory: GuestMemory;
   readonly #layout: RamLayout;
   readonly #owed: PageBitmap;
-  readonly #shared: Int32Array;
+  readonly #shared: Int32Array<SharedArrayBuffer>;
+  readonly #faults: FaultRing;
   readonly #channel: UrgentChannel;
   readonly #control: EventFd;
   readonly #budget: HostBudget;
@@ -58,6 +61,7 @@ class PageServer implements Disposable {
     );
     this.#owed = new PageBitmap(this.#layout.pageCount, input.owed);
     this.#shared = new Int32Array(input.shared);
+    this.#faults = faultsIn(this.#shared);
     this.#channel = new UrgentChannel(input.fd, 'destination');
     this.#control = EventFd.borrow(input.controlFd);
     this.#budget = new HostBudget(input.hostBudget);
@@ -124,7 +128,7 @@ class PageServer implements Disposable {
     if (this.#lost !== undefined) return;
     const neighbours = this.#neighbours(asked);
     if (neighbours.length > 0) this.#send(sequence, neighbours);
-    Atomics.store(this.#shared, PageServerShared.pivot, asked.first + asked.count);
+    this.#faults.add(asked.first);
   }
 
   /** The rest of the aligned window around the request that nobody has sent. */

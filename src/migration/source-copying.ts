@@ -172,7 +172,7 @@ export class SourceCopying {
   #everything(sender: PageSender, { runs: remaining }: HeldPages): CopyResult {
     const { guest, report } = this.#port;
     report.watchCopying(guest.layout.pageCount - countPages(remaining), sender.totals);
-    return { kind: 'postCopy', remaining };
+    return { kind: 'postCopy', remaining, heat: null };
   }
 
   /** While the VM still runs: the destination prepares for what it will miss outside the downtime. */

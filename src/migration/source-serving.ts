@@ -7,6 +7,7 @@
 import { asGodwitError, type GodwitError } from '../base/errors.ts';
 import type { PageRun } from '../base/page.ts';
 import type { DigestScheme } from '../memory/digest.ts';
+import type { PageHeat } from '../memory/page-heat.ts';
 import type { Pacer } from '../transfer/pacer.ts';
 import { PagePusher } from './page-pusher.ts';
 import type { SourceGuest } from './source-guest.ts';
@@ -55,8 +56,8 @@ export class SourceServing {
     await this.#pusher.serve(await this.#port.link.openUrgent());
   }
 
-  owe(runs: readonly PageRun[]): void {
-    this.#pusher.owe(runs);
+  owe(runs: readonly PageRun[], heat: PageHeat | null): void {
+    this.#pusher.owe(runs, heat);
   }
 
   /** The link is back: the destination says first what it misses. */

@@ -59,6 +59,8 @@ export interface SwitchoverPort {
 export interface SwitchoverResult {
   /** Everything that the destination lacks. */
   readonly missing: readonly PageRun[];
+  /** Since the last round, as far as writes are tracked. */
+  readonly written: readonly PageRun[];
   /** Of what the destination has; with `verify`. */
   readonly digest: MemoryDigest | null;
   /** Of what it lacks, to be compared when it has that, too. */
@@ -73,7 +75,8 @@ export async function sendRest(port: SwitchoverPort, clock: Clock = SYSTEM_CLOCK
     const proceeding = port.state.proceed();
     // It is awaited below; if something else fails first, nobody hears of it.
     proceeding.catch(() => undefined);
-    const first = port.held ? [] : unite(port, port.remaining, port.guest.tracker.collect());
+    const written = port.held ? [] : port.guest.tracker.collect();
+    const first = port.held ? [] : unite(port, port.remaining, written);
     const held = port.held && (await heldNow(port, port.held));
     const lastPages = port.announced ? 0 : await sendPages(port, first);
     // While QEMU saves.
@@ -105,7 +108,7 @@ export async function sendRest(port: SwitchoverPort, clock: Clock = SYSTEM_CLOCK
       }),
     );
     marks.stateSentAtMs = clock.wallMs();
-    return { missing, digest, missingDigest };
+    return { missing, written: unite(port, written, late), digest, missingDigest };
   } finally {
     port.pacer.resume();
   }

@@ -88,6 +88,8 @@ export class SourceTransfer {
     });
     this.#digest = rest.digest;
     this.#missingDigest = rest.missingDigest;
+    // While the destination loads. What was written right before the stop is what the VM is at.
+    if (copied.announced) copied.result.heat?.look(rest.written);
     this.#copied = { ...copied, announced: copied.announced && rest.missing };
   }
 
@@ -109,7 +111,7 @@ export class SourceTransfer {
   }
 
   servePages(): void {
-    this.#serve().owe(this.#announced);
+    this.#serve().owe(this.#announced, this.#copied?.result.heat ?? null);
   }
 
   /** The VM runs at the destination. */
