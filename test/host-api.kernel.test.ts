@@ -2,6 +2,7 @@ import { appendFileSync } from 'node:fs';
 import { request } from 'undici';
 import { describe, expect, test } from 'vitest';
 import type { HostEvent } from '../src/api/event-schema.ts';
+import { CLIENT_IDLE_MS } from '../src/api/keep-alive.ts';
 import { GodwitClient } from '../src/client/godwit-client.ts';
 import { HostBudget } from '../src/transfer/host-budget.ts';
 import { sampleProgress } from './support/scripted-engine.ts';
@@ -60,6 +61,14 @@ describe('answers', () => {
     const answer = await call(trial, '/v1/vms/web1/actions/resume', { method: 'POST', headers: asJson, body: '{}' });
     expect(answer.status).toBe(200);
   });
+});
+
+test('a host keeps an idle connection far longer than the client does', async () => {
+  await using trial = await startTrialDaemon();
+  const { headers } = await call(trial, '/healthz');
+  const idleSeconds = Number(/^timeout=(\d+)$/.exec(String(headers['keep-alive']))?.[1]);
+  // Also when the host comes late to reading what has arrived.
+  expect(idleSeconds * 1000).toBeGreaterThan(4 * CLIENT_IDLE_MS);
 });
 
 describe('access', () => {
