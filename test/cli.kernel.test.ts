@@ -1,9 +1,9 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { type CliRun, startCli } from './support/in-process-cli.ts';
-import { sampleProgress } from './support/scripted-engine.ts';
+import { sampleProgress, sampleReport } from './support/scripted-engine.ts';
 import { startTrialDaemon, type TrialDaemon } from './support/trial-daemon.ts';
 
 const NOBODY = 'http://127.0.0.1:9';
@@ -205,6 +205,23 @@ describe('migrate', () => {
     expect((await cli(trial, 'migration', 'show', id)).out).toContain('mode auto: completed');
     expect((await cli(trial, 'migration', 'cancel', id)).status).toBe(3);
   });
+});
+
+test('reports of an earlier version are listed and shown, damaged ones are left out', async () => {
+  const { packing: _a, tracker: _b, prediction: _c, ...earlier } = sampleReport({ id: 'earlier' });
+  const files = { earlier: JSON.stringify(earlier), cut: '{"id": "cut"', other: '{"id": "other"}' };
+  const prepare = (_engine: unknown, state: string): void => {
+    for (const [id, text] of Object.entries(files)) {
+      mkdirSync(join(state, 'migrations', id), { recursive: true });
+      writeFileSync(join(state, 'migrations', id, 'report.json'), text);
+    }
+  };
+  await using trial = await startTrialDaemon({ prepare });
+  const list = await cli(trial, 'migration', 'list', '--json');
+  expect(JSON.parse(list.out)).toMatchObject([{ id: 'earlier', state: 'completed' }]);
+  const shown = await cli(trial, 'migration', 'show', 'earlier');
+  expect(shown).toMatchObject({ status: 0, err: '' });
+  expect(shown.out).toContain('migration earlier: web1 from a to b, mode auto: completed');
 });
 
 test('check exits with 3 when something blocks, and its result says what and the fix', async () => {
