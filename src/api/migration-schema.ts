@@ -134,6 +134,7 @@ export const ReportSchema = z
     startedAt: z.number(),
     totalMs: z.number(),
     downtimeMs: z.number().nullable(),
+    downtimeLimitMs: z.number().nullable().describe('The limit that was asked for, as tuned.'),
     downtimeParts: z
       .object({
         stop: z.number(),

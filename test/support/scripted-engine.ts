@@ -150,6 +150,7 @@ export function sampleReport(changes: Partial<MigrationReport> = {}): MigrationR
     startedAt: 1_700_000_000_000,
     totalMs: 3210,
     downtimeMs: 12.3,
+    downtimeLimitMs: 50,
     downtimeParts: {
       stop: 0.4,
       lastRound: 2.1,
