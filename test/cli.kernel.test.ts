@@ -82,15 +82,16 @@ describe('exit status and output', () => {
   test('every problem of a spec is named before the host is asked', async () => {
     const directory = mkdtempSync(join(tmpdir(), 'godwit-cli-'));
     const path = join(directory, 'bad.yaml');
-    writeFileSync(path, 'name: -x\nmemory: lots\nboot: {kernel: vmlinuz, initrd: 3}\n');
+    writeFileSync(path, 'name: -x\nmemory: lots\nboot: {initrd: 3}\n');
     const run = await startCli(['--api', NOBODY, 'vm', 'create', path]).finished;
     rmSync(directory, { recursive: true });
     expect(run.status).toBe(2);
     expect(run.err).toBe(
       [
-        'godwit: 3 problems [GW_INPUT_INVALID]',
+        'godwit: 4 problems [GW_INPUT_INVALID]',
         '  name: "-x" is not valid: give 1 to 63 letters, digits, dots, dashes or underscores, the first a letter or digit',
         '  memory: "lots" is not valid: give a size of whole MiB from 4MiB to 16TiB, such as 512MiB or 2GiB, or a number of bytes',
+        '  boot.kernel is missing: give the absolute path of a file on the host',
         '  boot.initrd: 3 is not valid: give the absolute path of a file on the host',
         '',
       ].join('\n'),

@@ -33,7 +33,7 @@ const SCHEMA = ReportSchema.extend({
   tracker: ReportSchema.shape.tracker.catch(NOTHING_TRACKED),
 });
 
-/** @throws SyntaxError, or GW_INPUT_INVALID */
+/** @throws SyntaxError, or an `inputError` */
 export function parseStoredReport(text: string): MigrationReport {
   const document: unknown = JSON.parse(text);
   const known = isObject(document) ? document : {};
