@@ -228,13 +228,23 @@ test('reports of an earlier version are listed and shown, damaged ones are left 
 test('check exits with 3 when something blocks, and its result says what and the fix', async () => {
   await using trial = await startTrialDaemon();
   const blocker = { id: 'private-ram', what: 'RAM', reason: 'private', fix: 'share it' };
-  trial.engine.checkResult = { ok: false, blockers: [blocker], notes: [], facts: {} };
+  trial.engine.checkResult = { ok: false, outcome: 'refused', blockers: [blocker], notes: [], facts: {} };
   const run = await cli(trial, 'check', 'web1', '--to', '127.0.0.1:9', '--json');
   expect(run.status).toBe(3);
-  expect(JSON.parse(run.out)).toEqual({ ok: false, blockers: [blocker], notes: [], facts: {} });
+  expect(JSON.parse(run.out)).toEqual({ ok: false, outcome: 'refused', blockers: [blocker], notes: [], facts: {} });
   expect((await cli(trial, 'check', 'web1', '--to', '127.0.0.1:9')).out).toBe(
     'VM web1 cannot be migrated to 127.0.0.1:9:\n  RAM: private\n    fix: share it\n',
   );
+});
+
+test.each([
+  ['refused', 3],
+  ['failed', 1],
+  ['ok', 0],
+] as const)('check of a migration that would end as %s exits with %d', async (outcome, status) => {
+  await using trial = await startTrialDaemon();
+  trial.engine.checkResult = { ok: outcome === 'ok', outcome, blockers: [], notes: [], facts: {} };
+  expect((await cli(trial, 'check', 'web1', '--to', '127.0.0.1:9')).status).toBe(status);
 });
 
 test('bandwidth shows the limit of the host and changes it', async () => {

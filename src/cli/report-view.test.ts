@@ -103,7 +103,7 @@ test('predictions say what was expected when, and how far off that was', () => {
 test('a check that finds nothing in the way says what the migration would take', () => {
   const interval = { low: 1_000, expected: 2_000, high: 3_000 };
   const prediction = { rounds: interval, bytes: interval, totalMs: interval, downtimeMs: interval, ending: 'finish' };
-  const check = { ok: true, blockers: [], notes: [], facts: { prediction } };
+  const check = { ok: true, outcome: 'ok', blockers: [], notes: [], facts: { prediction } } as const;
   expect(renderCheck('web1', 'b', check)).toBe(
     'VM web1 can be migrated to b.\n  it would take about 2.0 s (1.0 s to 3.0 s) and 2.0 KiB, downtime 1.0 s to 3.0 s',
   );
@@ -155,7 +155,7 @@ test('a list has one line for each migration', () => {
 });
 
 test('a check that finds nothing is one line', () => {
-  expect(renderCheck('web1', 'b', { ok: true, blockers: [], notes: [], facts: {} })).toBe(
+  expect(renderCheck('web1', 'b', { ok: true, outcome: 'ok', blockers: [], notes: [], facts: {} })).toBe(
     'VM web1 can be migrated to b.',
   );
 });

@@ -89,7 +89,7 @@ export class ScriptedEngine {
   readonly arriving: ScriptedHandle[] = [];
   readonly inputs: OutgoingInput[] = [];
   policy: IncomingPolicy | undefined;
-  checkResult: CheckResult = { ok: true, blockers: [], notes: [], facts: {} };
+  checkResult: CheckResult = { ok: true, outcome: 'ok', blockers: [], notes: [], facts: {} };
   handlesAtStart: ScriptedHandle[] = [];
 
   readonly startOutgoing = (input: OutgoingInput): MigrationHandle => {
