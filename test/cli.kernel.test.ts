@@ -1,9 +1,9 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { type CliRun, startCli } from './support/in-process-cli.ts';
-import { sampleProgress } from './support/scripted-engine.ts';
+import { sampleProgress, sampleReport } from './support/scripted-engine.ts';
 import { startTrialDaemon, type TrialDaemon } from './support/trial-daemon.ts';
 
 const NOBODY = 'http://127.0.0.1:9';
@@ -82,15 +82,16 @@ describe('exit status and output', () => {
   test('every problem of a spec is named before the host is asked', async () => {
     const directory = mkdtempSync(join(tmpdir(), 'godwit-cli-'));
     const path = join(directory, 'bad.yaml');
-    writeFileSync(path, 'name: -x\nmemory: lots\nboot: {kernel: vmlinuz, initrd: 3}\n');
+    writeFileSync(path, 'name: -x\nmemory: lots\nboot: {initrd: 3}\n');
     const run = await startCli(['--api', NOBODY, 'vm', 'create', path]).finished;
     rmSync(directory, { recursive: true });
     expect(run.status).toBe(2);
     expect(run.err).toBe(
       [
-        'godwit: 3 problems [GW_INPUT_INVALID]',
+        'godwit: 4 problems [GW_INPUT_INVALID]',
         '  name: "-x" is not valid: give 1 to 63 letters, digits, dots, dashes or underscores, the first a letter or digit',
         '  memory: "lots" is not valid: give a size of whole MiB from 4MiB to 16TiB, such as 512MiB or 2GiB, or a number of bytes',
+        '  boot.kernel is missing: give the absolute path of a file on the host',
         '  boot.initrd: 3 is not valid: give the absolute path of a file on the host',
         '',
       ].join('\n'),
@@ -207,16 +208,43 @@ describe('migrate', () => {
   });
 });
 
+test('reports of an earlier version are listed and shown, damaged ones are left out', async () => {
+  const { packing: _a, tracker: _b, prediction: _c, ...earlier } = sampleReport({ id: 'earlier' });
+  const files = { earlier: JSON.stringify(earlier), cut: '{"id": "cut"', other: '{"id": "other"}' };
+  const prepare = (_engine: unknown, state: string): void => {
+    for (const [id, text] of Object.entries(files)) {
+      mkdirSync(join(state, 'migrations', id), { recursive: true });
+      writeFileSync(join(state, 'migrations', id, 'report.json'), text);
+    }
+  };
+  await using trial = await startTrialDaemon({ prepare });
+  const list = await cli(trial, 'migration', 'list', '--json');
+  expect(JSON.parse(list.out)).toMatchObject([{ id: 'earlier', state: 'completed' }]);
+  const shown = await cli(trial, 'migration', 'show', 'earlier');
+  expect(shown).toMatchObject({ status: 0, err: '' });
+  expect(shown.out).toContain('migration earlier: web1 from a to b, mode auto: completed');
+});
+
 test('check exits with 3 when something blocks, and its result says what and the fix', async () => {
   await using trial = await startTrialDaemon();
   const blocker = { id: 'private-ram', what: 'RAM', reason: 'private', fix: 'share it' };
-  trial.engine.checkResult = { ok: false, blockers: [blocker], notes: [], facts: {} };
+  trial.engine.checkResult = { ok: false, outcome: 'refused', blockers: [blocker], notes: [], facts: {} };
   const run = await cli(trial, 'check', 'web1', '--to', '127.0.0.1:9', '--json');
   expect(run.status).toBe(3);
-  expect(JSON.parse(run.out)).toEqual({ ok: false, blockers: [blocker], notes: [], facts: {} });
+  expect(JSON.parse(run.out)).toEqual({ ok: false, outcome: 'refused', blockers: [blocker], notes: [], facts: {} });
   expect((await cli(trial, 'check', 'web1', '--to', '127.0.0.1:9')).out).toBe(
     'VM web1 cannot be migrated to 127.0.0.1:9:\n  RAM: private\n    fix: share it\n',
   );
+});
+
+test.each([
+  ['refused', 3],
+  ['failed', 1],
+  ['ok', 0],
+] as const)('check of a migration that would end as %s exits with %d', async (outcome, status) => {
+  await using trial = await startTrialDaemon();
+  trial.engine.checkResult = { ok: outcome === 'ok', outcome, blockers: [], notes: [], facts: {} };
+  expect((await cli(trial, 'check', 'web1', '--to', '127.0.0.1:9')).status).toBe(status);
 });
 
 test('bandwidth shows the limit of the host and changes it', async () => {
@@ -225,5 +253,6 @@ test('bandwidth shows the limit of the host and changes it', async () => {
   const changed = await cli(trial, 'bandwidth', '5Gbit/s', '--json');
   expect(JSON.parse(changed.out)).toEqual({ host: 'a', bandwidthBytesPerSecond: 625_000_000 });
   expect((await cli(trial, 'bandwidth')).out).toContain('596 MiB/s');
-  expect((await cli(trial, 'bandwidth', 'unlimited')).out).toContain('unlimited');
+  expect((await cli(trial, 'bandwidth')).out).not.toContain('until');
+  expect((await cli(trial, 'bandwidth', 'unlimited')).out).toMatch(/unlimited; 0 running\nuntil the daemon ends/);
 });

@@ -1,15 +1,10 @@
 import type { Command } from 'commander';
 import { expect, test } from 'vitest';
 import type { z } from 'zod';
+import { CheckResultSchema } from '../src/api/check-schema.ts';
 import { EventBodySchema } from '../src/api/event-schema.ts';
 import { HostSchema, TuneHostSchema } from '../src/api/host-schema.ts';
-import {
-  CheckResultSchema,
-  MigrateSchema,
-  MigrationSchema,
-  ProgressSchema,
-  TuneSchema,
-} from '../src/api/migration-schema.ts';
+import { MigrateSchema, MigrationSchema, ProgressSchema, TuneSchema } from '../src/api/migration-schema.ts';
 import { buildApiServer } from '../src/api/server.ts';
 import type { HostService } from '../src/api/service.ts';
 import { AdoptSchema, StopSchema, VmSchema, VmSpecSchema } from '../src/api/vm-schema.ts';

@@ -2,6 +2,7 @@ import { appendFileSync } from 'node:fs';
 import { request } from 'undici';
 import { describe, expect, test } from 'vitest';
 import type { HostEvent } from '../src/api/event-schema.ts';
+import { CLIENT_IDLE_MS } from '../src/api/keep-alive.ts';
 import { GodwitClient } from '../src/client/godwit-client.ts';
 import { HostBudget } from '../src/transfer/host-budget.ts';
 import { sampleProgress } from './support/scripted-engine.ts';
@@ -60,6 +61,14 @@ describe('answers', () => {
     const answer = await call(trial, '/v1/vms/web1/actions/resume', { method: 'POST', headers: asJson, body: '{}' });
     expect(answer.status).toBe(200);
   });
+});
+
+test('a host keeps an idle connection far longer than the client does', async () => {
+  await using trial = await startTrialDaemon();
+  const { headers } = await call(trial, '/healthz');
+  const idleSeconds = Number(/^timeout=(\d+)$/.exec(String(headers['keep-alive']))?.[1]);
+  // Also when the host comes late to reading what has arrived.
+  expect(idleSeconds * 1000).toBeGreaterThan(4 * CLIENT_IDLE_MS);
 });
 
 describe('access', () => {
@@ -195,15 +204,15 @@ describe('the bandwidth limit of the host', () => {
   });
 
   test.each([
-    '{}',
-    '{"bandwidthBytesPerSecond":-1}',
-    '{"bandwidthBytesPerSecond":"5Gbit/s"}',
-    '{"name":"b"}',
-  ])('is not changed by %s', async (body) => {
+    ['{}', 'GW_INPUT_MISSING'],
+    ['{"bandwidthBytesPerSecond":-1}', 'GW_INPUT_INVALID'],
+    ['{"bandwidthBytesPerSecond":"5Gbit/s"}', 'GW_INPUT_INVALID'],
+    ['{"name":"b"}', 'GW_INPUT_INVALID'],
+  ])('is not changed by %s', async (body, code) => {
     await using trial = await startTrialDaemon();
     const answer = await call(trial, '/v1/host', { method: 'PATCH', headers: asJson, body });
     expect(answer.status).toBe(400);
-    expect(answer.json).toMatchObject({ code: 'GW_INPUT_INVALID' });
+    expect(answer.json).toMatchObject({ code });
     expect(await trial.client.host()).toMatchObject({ bandwidthBytesPerSecond: 0, dscp: null });
   });
 });

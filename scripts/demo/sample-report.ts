@@ -18,6 +18,7 @@ export function sampleReport(
     startedAt: 1_700_000_000_000,
     totalMs: 1234,
     downtimeMs: 30,
+    downtimeLimitMs: 50,
     downtimeParts: {
       stop: 1,
       lastRound: 2,

@@ -8,6 +8,7 @@ import { chmodSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { GodwitError } from '../base/errors.ts';
+import { HOST_IDLE_MS } from './keep-alive.ts';
 
 export type ListenAddress =
   | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
@@ -55,7 +56,7 @@ export async function openApiListener(
   handle: (request: IncomingMessage, response: ServerResponse) => void,
 ): Promise<ApiListener> {
   const requests = new WeakSet<IncomingMessage>();
-  const server = createServer((request, response) => {
+  const server = createServer({ keepAliveTimeout: HOST_IDLE_MS }, (request, response) => {
     requests.add(request);
     handle(request, response);
   });

@@ -31,9 +31,9 @@ const maxDowntime = number(0.1, 600_000, 'give milliseconds from 0.1 to 600000')
 const finishBy = integer(0, MAX_MS, 'give milliseconds from 0 (no such promise) to 30 days').describe(
   'Milliseconds from the start until all is over: the last page at the destination, the source released. Post-copy begins in time for that; not with mode pre-copy. 0 is no such promise.',
 );
-const ToSchema = text('give HOST:PORT of the other host, or its name in the `peers` of the config').describe(
-  'Migration address HOST:PORT of the other host, or its name in `peers`.',
-);
+export const ToSchema: z.ZodString = text(
+  'give HOST:PORT of the other host, or its name in the `peers` of the config',
+).describe('Migration address HOST:PORT of the other host, or its name in `peers`.');
 
 export const MigrateSchema = strictObject({
   to: ToSchema,
@@ -65,8 +65,6 @@ export const MigrateSchema = strictObject({
   .meta({ id: 'MigrateRequest', description: 'All but `to` has a default (docs/cli.md).' });
 export type MigrateBody = z.output<typeof MigrateSchema>;
 
-export const CheckSchema = strictObject({ to: ToSchema }).meta({ id: 'CheckRequest' });
-
 export const TuneSchema = strictObject({
   bandwidthBytesPerSecond: bandwidth.optional(),
   maxDowntimeMs: maxDowntime.optional(),
@@ -77,15 +75,6 @@ export const TuneSchema = strictObject({
   })
   .meta({ id: 'TuneRequest' });
 export type TuneBody = z.output<typeof TuneSchema>;
-
-export const CheckResultSchema = z
-  .object({
-    ok: z.boolean(),
-    blockers: z.array(z.object({ id: z.string(), what: z.string(), reason: z.string(), fix: z.string() })),
-    notes: z.array(z.string()),
-    facts: z.record(z.string(), z.unknown()),
-  })
-  .meta({ id: 'CheckResult', description: 'What would block a migration, from both hosts.' });
 
 export const ProgressSchema = z
   .object({
@@ -140,6 +129,7 @@ export const ReportSchema = z
     startedAt: z.number(),
     totalMs: z.number(),
     downtimeMs: z.number().nullable(),
+    downtimeLimitMs: z.number().nullable().describe('The limit that was asked for, as tuned.'),
     downtimeParts: z
       .object({
         stop: z.number(),

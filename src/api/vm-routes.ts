@@ -1,7 +1,8 @@
 /** Routes about VMs: /v1/vms and everything below it. */
 import { Readable } from 'node:stream';
 import { z } from 'zod';
-import { CheckResultSchema, CheckSchema, MigrateSchema, MigrationSchema } from './migration-schema.ts';
+import { CheckResultSchema, CheckSchema } from './check-schema.ts';
+import { MigrateSchema, MigrationSchema } from './migration-schema.ts';
 import { errors, NameParams, type Routes, switchParam } from './routes.ts';
 import type { HostService } from './service.ts';
 import { AdoptSchema, StopSchema, VmSchema, VmSpecSchema } from './vm-schema.ts';

@@ -24,6 +24,7 @@ function row(exitStatus: ErrorRow['exitStatus'], httpStatus: number, text: strin
 export const ERRORS = {
   // Input
   GW_INPUT_INVALID: row(2, 400, '{field}: {value} is not valid: {fix}'),
+  GW_INPUT_MISSING: row(2, 400, '{field} is missing: {fix}'),
   GW_INPUT_UNREADABLE: row(2, 400, 'Cannot read {path}: {reason}'),
   GW_USAGE: row(2, 400, '{reason}'),
   // API

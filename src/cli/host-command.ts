@@ -1,6 +1,5 @@
 /** `godwit host`: runs the host daemon in the foreground. */
 import type { Command } from 'commander';
-import { explain } from '../base/errors.ts';
 import type { CommandContext } from './command-context.ts';
 import { printResult } from './io.ts';
 import { VERSION } from './version.ts';
@@ -46,7 +45,7 @@ export function addHostCommand(program: Command, context: CommandContext): void 
     .option('--log-format <format>', 'pretty or json (default: pretty in a terminal)')
     .addHelpText(
       'after',
-      '\nPort 0 lets the system choose; the ready line, or with --json one JSON document, says which.',
+      '\nPort 0 lets the system choose; the ready line (with --log-format json one of the log), or with --json one JSON document, says which.',
     )
     .action(async (_flags: HostFlags, command: Command) => {
       const flags = context.options<HostFlags>(command);
@@ -58,13 +57,12 @@ export function addHostCommand(program: Command, context: CommandContext): void 
         token: context.io.environment['GODWIT_TOKEN'],
         terminal: context.io.errIsTerminal,
         version: VERSION,
-        ready: (facts) => {
+        ready: (facts, logFormat) => {
           const line = `godwit host ${facts.name} ready: API ${facts.api}, migration ${facts.migration}\n`;
-          context.io.err(line);
+          if (logFormat === 'pretty') context.io.err(line);
           if (flags.json === true) printResult({ json: true, io: context.io }, facts, () => '');
         },
         onStopSignal: (listener) => context.io.onInterrupt(listener),
-        warn: (error) => context.io.err(`godwit: ${explain(error)}\n`),
       });
       context.exitStatus = left === 0 ? 0 : 1;
     });

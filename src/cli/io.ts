@@ -35,8 +35,8 @@ export function printError(output: Output, error: ErrorBody): void {
 function humanError(error: ErrorBody): string {
   const problems = error.details['problems'];
   if (!Array.isArray(problems) || problems.length < 2) return `godwit: ${error.message} [${error.code}]\n`;
-  const lines = (problems as { field: string; value: string; fix: string }[]).map(
-    ({ field, value, fix }) => `  ${field}: ${value} is not valid: ${fix}`,
+  const lines = (problems as { field: string; value: string | null; fix: string }[]).map(
+    ({ field, value, fix }) => `  ${field}${value === null ? ' is missing' : `: ${value} is not valid`}: ${fix}`,
   );
   return `godwit: ${lines.length} problems [${error.code}]\n${lines.join('\n')}\n`;
 }

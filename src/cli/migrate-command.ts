@@ -32,6 +32,8 @@ export interface MigrateFlags {
   readonly tracker?: string;
 }
 
+/** As that of the migration would be. */
+const CHECK_STATUSES = { ok: 0, refused: 3, failed: 1 } as const;
 const DEFAULTS = DEFAULT_MIGRATION_OPTIONS;
 
 export function addMigrateCommands(program: Command, context: CommandContext): void {
@@ -137,7 +139,7 @@ export function addMigrateCommands(program: Command, context: CommandContext): v
     .requiredOption('--to <host>', 'migration address HOST:PORT of the other host, or its name in `peers`')
     .action(async (name: string, flags: { to: string }, command: Command) => {
       const result = await withClient(context.options(command), context.io, (client) => client.check(name, flags.to));
-      context.exitStatus = result.ok ? 0 : 3;
+      context.exitStatus = CHECK_STATUSES[result.outcome];
       printResult(context.output(command), result, () => renderCheck(name, flags.to, result));
     });
 }

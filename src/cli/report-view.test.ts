@@ -62,6 +62,30 @@ test('what --verify adds to the downtime is told apart, and has a part of its ow
   expect(text).toContain('\n    verify       210.00 ms\n');
 });
 
+test.each([
+  ['V3-fixed-costs', 'a switchover alone takes so long here, a lower limit changes nothing'],
+  ['deadline', 'the time was up, and --on-timeout pause asked for it'],
+  ['V3-threshold', 'it took longer than was predicted when the VM was stopped'],
+])('a downtime above the limit is explained: %s', (rule, why) => {
+  const rounds = [{ ...sampleReport().rounds[0]!, rule }];
+  const text = renderReport(sampleReport({ rounds, downtimeMs: 62, downtimeLimitMs: 50 }));
+  expect(text).toContain(`  downtime    62.0 ms (± 100 µs)\n              above the limit of 50.0 ms: ${why}\n`);
+});
+
+test('a downtime of post-copy above the limit is that of the switchover', () => {
+  const text = renderReport(sampleReport({ rounds: [], downtimeMs: 62, downtimeLimitMs: 50 }));
+  expect(text).toContain('above the limit of 50.0 ms: a switchover alone takes so long here');
+});
+
+test.each([
+  ['within the limit', 49.9, 50, 0],
+  ['that is above it because of --verify only', 62, 50, 13],
+  ['whose limit nobody knows', 62, null, 0],
+])('a downtime %s needs no explanation', (_which, downtimeMs, downtimeLimitMs, verify) => {
+  const plain = sampleReport({ downtimeMs, downtimeLimitMs });
+  expect(renderReport({ ...plain, downtimeParts: { ...plain.downtimeParts!, verify } })).not.toContain('limit');
+});
+
 test('predictions say what was expected when, and how far off that was', () => {
   const interval = (expected: number) => ({ low: expected * 0.8, expected, high: expected * 1.5 });
   const values = { rounds: interval(2), bytes: interval(1e8), totalMs: interval(3_000), downtimeMs: interval(20) };
@@ -79,7 +103,7 @@ test('predictions say what was expected when, and how far off that was', () => {
 test('a check that finds nothing in the way says what the migration would take', () => {
   const interval = { low: 1_000, expected: 2_000, high: 3_000 };
   const prediction = { rounds: interval, bytes: interval, totalMs: interval, downtimeMs: interval, ending: 'finish' };
-  const check = { ok: true, blockers: [], notes: [], facts: { prediction } };
+  const check = { ok: true, outcome: 'ok', blockers: [], notes: [], facts: { prediction } } as const;
   expect(renderCheck('web1', 'b', check)).toBe(
     'VM web1 can be migrated to b.\n  it would take about 2.0 s (1.0 s to 3.0 s) and 2.0 KiB, downtime 1.0 s to 3.0 s',
   );
@@ -131,7 +155,7 @@ test('a list has one line for each migration', () => {
 });
 
 test('a check that finds nothing is one line', () => {
-  expect(renderCheck('web1', 'b', { ok: true, blockers: [], notes: [], facts: {} })).toBe(
+  expect(renderCheck('web1', 'b', { ok: true, outcome: 'ok', blockers: [], notes: [], facts: {} })).toBe(
     'VM web1 can be migrated to b.',
   );
 });

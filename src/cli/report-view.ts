@@ -78,6 +78,7 @@ export function renderReport(report: ReportView): string {
     const verified = verifyMs > 0 ? `, of that ${formatDuration(verifyMs)} for --verify` : '';
     lines.push(
       `  downtime    ${formatDuration(report.downtimeMs)} (± ${formatDuration(report.clockUncertaintyMs)})${verified}`,
+      ...excessLines(report, report.downtimeMs - verifyMs),
     );
   }
   if (report.downtimeParts) {
@@ -128,6 +129,19 @@ export function renderCheck(name: string, to: string, check: CheckResult): strin
     lines.push(`  it would take ${about} and ${formatSize(bytes.expected)}, downtime ${renderRange(downtimeMs)}`);
   }
   return lines.join('\n');
+}
+
+/** Why the VM stood still for longer than it was meant to, if it did. */
+function excessLines({ downtimeLimitMs, postCopy, rounds }: ReportView, downtimeMs: number): string[] {
+  if (downtimeLimitMs === null || downtimeMs <= downtimeLimitMs) return [];
+  const rule = rounds.at(-1)?.rule;
+  const why =
+    rule === undefined || rule === 'V3-fixed-costs' || postCopy !== null
+      ? 'a switchover alone takes so long here, a lower limit changes nothing'
+      : rule === 'deadline'
+        ? 'the time was up, and --on-timeout pause asked for it'
+        : 'it took longer than was predicted when the VM was stopped';
+  return [`              above the limit of ${formatDuration(downtimeLimitMs)}: ${why}`];
 }
 
 function pagesLine({ pages }: ReportView): string {

@@ -2,9 +2,11 @@
  * HTTP to a host daemon, over TCP or a unix socket.
  *
  * Must hold: whatever goes wrong is a GodwitError: the host's own, or GW_API_UNREACHABLE with the address and the
- * reason.
+ * reason. A request that changes something is sent once, on a connection of its own, because one that was left open may
+ * be closed by the host just then; one that only reads is sent once more when that happens.
  */
 import { Agent, type Dispatcher, request } from 'undici';
+import { CLIENT_IDLE_MS } from '../api/keep-alive.ts';
 import { asGodwitError, GodwitError } from '../base/errors.ts';
 
 const CONNECT_TIMEOUT_MS = 5000;
@@ -27,7 +29,10 @@ export interface Call {
 export class Transport {
   readonly url: string;
   readonly #base: string;
-  readonly #agent: Agent;
+  /** Leaves connections open for the next request. */
+  readonly #reusing: Agent;
+  /** A connection for each request. */
+  readonly #fresh: Agent;
   readonly #token: string | undefined;
 
   constructor(options: TransportOptions) {
@@ -35,12 +40,14 @@ export class Transport {
     this.#token = options.token;
     const unix = /^unix:(?:\/\/)?(\/.+)$/.exec(options.url)?.[1];
     this.#base = unix === undefined ? checkUrl(options.url) : 'http://localhost';
-    this.#agent = new Agent({
+    const settings = {
       connect: { timeout: CONNECT_TIMEOUT_MS, ...(unix === undefined ? {} : { socketPath: unix }) },
       // An answer may take as long as a migration; the caller's signal is what ends the waiting.
       headersTimeout: 0,
       bodyTimeout: 0,
-    });
+    };
+    this.#reusing = new Agent({ ...settings, keepAliveTimeout: CLIENT_IDLE_MS, keepAliveMaxTimeout: CLIENT_IDLE_MS });
+    this.#fresh = new Agent({ ...settings, pipelining: 0 });
   }
 
   /** The answer, once it is known to be a success. */
@@ -49,20 +56,7 @@ export class Transport {
     for (const [name, value] of Object.entries(call.query ?? {})) {
       if (value !== undefined) url.searchParams.set(name, String(value));
     }
-    const hasBody = call.method === 'POST' || call.method === 'PATCH';
-    const answer = await this.#reach(() =>
-      request(url, {
-        dispatcher: this.#agent,
-        method: call.method,
-        headers: {
-          ...(this.#token === undefined ? {} : { authorization: `Bearer ${this.#token}` }),
-          ...(hasBody ? { 'content-type': 'application/json' } : {}),
-          ...call.headers,
-        },
-        ...(hasBody ? { body: JSON.stringify(call.body ?? {}) } : {}),
-        ...(call.signal === undefined ? {} : { signal: call.signal }),
-      }),
-    );
+    const answer = await this.#reach(() => this.#ask(url, call));
     if (answer.statusCode < 400) return answer;
     throw errorOf(answer.statusCode, await this.#reach(() => answer.body.text()));
   }
@@ -83,8 +77,33 @@ export class Transport {
     }
   }
 
-  close(): Promise<void> {
-    return this.#agent.destroy();
+  async close(): Promise<void> {
+    await Promise.all([this.#reusing.destroy(), this.#fresh.destroy()]);
+  }
+
+  async #ask(url: URL, call: Call): Promise<Dispatcher.ResponseData> {
+    if (call.method !== 'GET') return await this.#askOn(this.#fresh, url, call);
+    try {
+      return await this.#askOn(this.#reusing, url, call);
+    } catch (error) {
+      if (!CLOSED.has((error as NodeJS.ErrnoException).code ?? '')) throw error;
+      return await this.#askOn(this.#fresh, url, call);
+    }
+  }
+
+  #askOn(dispatcher: Agent, url: URL, call: Call): Promise<Dispatcher.ResponseData> {
+    const hasBody = call.method === 'POST' || call.method === 'PATCH';
+    return request(url, {
+      dispatcher,
+      method: call.method,
+      headers: {
+        ...(this.#token === undefined ? {} : { authorization: `Bearer ${this.#token}` }),
+        ...(hasBody ? { 'content-type': 'application/json' } : {}),
+        ...call.headers,
+      },
+      ...(hasBody ? { body: JSON.stringify(call.body ?? {}) } : {}),
+      ...(call.signal === undefined ? {} : { signal: call.signal }),
+    });
   }
 
   async #reach<T>(action: () => Promise<T>): Promise<T> {
@@ -103,6 +122,9 @@ export class Transport {
   }
 }
 
+/** The connection ended before the answer began. */
+const CLOSED: ReadonlySet<string> = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE']);
+
 const REASONS: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'nothing listens there; start one with `godwit host`, or give --api',
   ENOENT: 'there is no such socket; start a host with `godwit host`, or give --api',
@@ -111,6 +133,7 @@ const REASONS: Readonly<Record<string, string>> = {
   UND_ERR_CONNECT_TIMEOUT: 'no answer',
   UND_ERR_SOCKET: 'the connection was closed',
   ECONNRESET: 'the connection was closed',
+  EPIPE: 'the connection was closed',
 };
 
 function checkUrl(url: string): string {

@@ -2,6 +2,7 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { refusedWith, startTrialDaemon } from '../../test/support/trial-daemon.ts';
+import { GodwitClient } from '../client/godwit-client.ts';
 import { resolveConfig } from './config.ts';
 import { startDaemon } from './daemon.ts';
 import { openLogger } from './logger.ts';
@@ -86,6 +87,19 @@ describe('start', () => {
     const parts = { engine: trial.engine, log, version: '0' };
     await expect(startDaemon(config(state, listen), parts)).rejects.toThrow(`cannot listen on ${listen}: it is in use`);
     const next = await startDaemon(config(state, '127.0.0.1:0'), parts);
+    await next.close();
+  });
+
+  test('begins with the bandwidth limit of its configuration, whatever an earlier daemon was told meanwhile', async () => {
+    await using trial = await startTrialDaemon({ settings: { bandwidth: 1000 } });
+    await trial.client.tuneHost({ bandwidthBytesPerSecond: 2000 });
+    expect(await trial.client.host()).toMatchObject({ bandwidthBytesPerSecond: 2000 });
+    await trial.daemon.close();
+    const settings = { ...config(trial.state, '127.0.0.1:0'), bandwidthBytesPerSecond: 1000 };
+    const next = await startDaemon(settings, { engine: trial.engine, log, version: '0' });
+    const client = new GodwitClient({ url: next.api[0]! });
+    expect(await client.host()).toMatchObject({ bandwidthBytesPerSecond: 1000 });
+    await client.close();
     await next.close();
   });
 

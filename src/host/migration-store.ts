@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { GodwitError } from '../base/errors.ts';
 import type { MigrationReport } from '../migration/report.ts';
 import { writeFileAtomically } from './atomic-file.ts';
+import { parseStoredReport } from './stored-report.ts';
 
 const SAFE_ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 
@@ -31,7 +32,7 @@ export class MigrationStore {
     for (const id of readdirSync(this.#directory)) {
       const path = join(this.#directory, id, 'report.json');
       try {
-        found.push(JSON.parse(readFileSync(path, 'utf8')) as MigrationReport);
+        found.push(parseStoredReport(readFileSync(path, 'utf8')));
       } catch (error) {
         // No report yet: the migration was cut off; its journal is the engine's business.
         if ((error as NodeJS.ErrnoException).code !== 'ENOENT') damaged.push(path);

@@ -4,11 +4,12 @@
  * Owns: where the daemon meets the real engine, the log, the service manager and the stop signals.
  */
 import { parseInput } from '../api/input-error.ts';
+import { explain } from '../base/errors.ts';
 import { notifySystemd } from '../linux/sd-notify.ts';
-import { HostConfigSchema, readConfigFile, resolveConfig } from './config.ts';
+import { type HostConfig, HostConfigSchema, readConfigFile, resolveConfig } from './config.ts';
 import { startDaemon } from './daemon.ts';
 import type { Engine } from './engine-port.ts';
-import { openLogger } from './logger.ts';
+import { type Logger, openLogger } from './logger.ts';
 
 export interface ReadyFacts {
   readonly name: string;
@@ -26,9 +27,9 @@ export interface RunHostOptions {
   readonly token: string | undefined;
   readonly terminal: boolean;
   readonly version: string;
-  ready(facts: ReadyFacts): void;
+  /** @param logFormat - `json`: whoever reads stderr reads JSON lines, of which the log has had one about this */
+  ready(facts: ReadyFacts, logFormat: HostConfig['logFormat']): void;
   onStopSignal(listener: () => void): () => void;
-  warn(error: unknown): void;
 }
 
 /** Returns how many migrations had to be left when it stopped. Throws when the daemon cannot start. */
@@ -46,25 +47,20 @@ export async function runHost(options: RunHostOptions): Promise<number> {
   // From before the start, so that a signal during it is not lost.
   const forget = options.onStopSignal(() => stopped.resolve());
   const daemon = await startDaemon(config, { engine, log, version: options.version });
-  options.ready({
-    name: daemon.name,
-    api: daemon.api[0]!,
-    apis: daemon.api,
-    migration: daemon.migration,
-    pid: process.pid,
-  });
-  notify('READY=1', options);
+  const { name, api, migration } = daemon;
+  options.ready({ name, api: api[0]!, apis: api, migration, pid: process.pid }, config.logFormat);
+  notify('READY=1', log);
   await stopped.promise;
   forget();
-  notify('STOPPING=1', options);
+  notify('STOPPING=1', log);
   log.info('stopping; the VMs run on');
   return daemon.close();
 }
 
-function notify(state: string, options: RunHostOptions): void {
+function notify(state: string, log: Logger): void {
   try {
     notifySystemd(state);
   } catch (error) {
-    options.warn(error);
+    log.warn({ reason: explain(error) }, 'cannot tell the service manager');
   }
 }

@@ -2,7 +2,7 @@
  * What would block a migration, before any byte moves.
  */
 import { randomUUID } from 'node:crypto';
-import { asGodwitError, type ErrorCode, GodwitError, type JsonValue } from '../base/errors.ts';
+import { asGodwitError, ERRORS, type ErrorCode, GodwitError, type JsonValue } from '../base/errors.ts';
 import { countPages } from '../base/page.ts';
 import type { Blocker } from '../qemu/blocker.ts';
 import { encodeControl } from '../wire/message-codec.ts';
@@ -32,14 +32,17 @@ export async function checkMigration(options: {
   } catch (error) {
     const known = asGodwitError(error);
     const { blockers } = known.details;
-    return blocked(Array.isArray(blockers) ? (blockers as Blocker[]) : [toBlocker('source', known)]);
+    const found = Array.isArray(blockers) ? (blockers as unknown as Blocker[]) : [toBlocker('source', known)];
+    return { ok: false, outcome: outcomeOf(known), blockers: found, notes: [], facts: {} };
   }
   try {
     const blockers = await guest.findBlockers();
     const rule = applyDirectIo(vm.name, guest.facts.disks, { ...DEFAULT_MIGRATION_OPTIONS, mode: 'auto' });
     const there = await askDestination(guest, to, hostName, traffic);
+    const outcome = blockers.length > 0 ? 'refused' : there.outcome;
     return {
-      ok: blockers.length === 0 && there.blockers.length === 0,
+      ok: outcome === 'ok',
+      outcome,
       blockers: [...blockers, ...there.blockers],
       notes: rule.note === null ? there.notes : [rule.note, ...there.notes],
       facts: {
@@ -78,7 +81,7 @@ async function askDestination(
   to: string,
   hostName: string,
   { dscp }: HostTraffic,
-): Promise<{ blockers: CheckResult['blockers']; notes: readonly string[] }> {
+): Promise<Pick<CheckResult, 'outcome' | 'blockers' | 'notes'>> {
   try {
     const opened = await openConnection(to, hostName, dscp, new AbortController().signal);
     try {
@@ -97,17 +100,23 @@ async function askDestination(
       );
       await opened.connection.send(encodeControl(offer));
       const answer = await takeAnswer(opened.inbox, to);
-      if (answer.kind === 'ready') return { blockers: [], notes: answer.notes };
+      if (answer.kind === 'ready') return { outcome: 'ok', blockers: [], notes: answer.notes };
       if (answer.kind === 'refused') {
-        return { blockers: [toBlocker('destination', GodwitError.fromBody(answer.error))], notes: [] };
+        const reason = GodwitError.fromBody(answer.error);
+        return { outcome: 'refused', blockers: [toBlocker('destination', reason)], notes: [] };
       }
       throw new GodwitError('GW_WIRE_FRAME_INVALID', { frame: answer.kind, reason: 'it comes where ready must come' });
     } finally {
       opened.connection.close();
     }
   } catch (error) {
-    return { blockers: [toBlocker('destination', asGodwitError(error))], notes: [] };
+    const known = asGodwitError(error);
+    return { outcome: outcomeOf(known), blockers: [toBlocker('destination', known)], notes: [] };
   }
+}
+
+function outcomeOf({ code }: GodwitError): 'refused' | 'failed' {
+  return ERRORS[code].exitStatus === 3 ? 'refused' : 'failed';
 }
 
 /** Where the error itself does not say what to do. */
@@ -121,8 +130,4 @@ const FIXES: Partial<Record<ErrorCode, string>> = {
 function toBlocker(where: string, error: GodwitError): CheckResult['blockers'][number] {
   const fix = error.details['fix'] ?? FIXES[error.code] ?? 'change on the other host what the reason names';
   return { id: error.code, what: where, reason: error.message, fix: String(fix) };
-}
-
-function blocked(blockers: CheckResult['blockers']): CheckResult {
-  return { ok: false, blockers, notes: [], facts: {} };
 }

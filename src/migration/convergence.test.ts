@@ -186,7 +186,9 @@ describe('decide', () => {
 
   test('finishes with next to nothing left where the fixed costs alone exceed the limit', () => {
     const options = { ...DEFAULT_MIGRATION_OPTIONS, mode: 'pre-copy', maxDowntimeMs: 5 } as const;
-    expect(decide(facts({ options, remainingPages: 30 }))).toMatchObject({ kind: 'finish', rule: 'V3-fixed-costs' });
+    const decision = decide(facts({ options, remainingPages: 30 }));
+    expect(decision).toMatchObject({ kind: 'finish', rule: 'V3-fixed-costs' });
+    expect(decision.verdict.text).toMatch(/, above the limit of 5\.0 ms: a switchover alone takes so long here$/);
   });
 
   test('pages of which next to nothing is sent take the time that they take to be looked at', () => {

@@ -90,7 +90,11 @@ export function waiting(facts: RoundFacts): Decision {
 
 export function finish(facts: RoundFacts, rule: Rule): Decision {
   const predictedDowntimeMs = downtimeNow(facts);
-  const text = `Finishing: ${size(facts)} left, downtime about ${predictedDowntimeMs === null ? 'unknown' : formatDuration(predictedDowntimeMs)}`;
+  const downtime = predictedDowntimeMs === null ? 'unknown' : formatDuration(predictedDowntimeMs);
+  const limit = formatDuration(facts.options.maxDowntimeMs);
+  const excess =
+    rule === 'V3-fixed-costs' ? `, above the limit of ${limit}: a switchover alone takes so long here` : '';
+  const text = `Finishing: ${size(facts)} left, downtime about ${downtime}${excess}`;
   return {
     kind: 'finish',
     throttlePercent: 0,

@@ -103,6 +103,7 @@ export class DestinationReport {
       startedAt,
       totalMs: SYSTEM_CLOCK.nowMs() - this.#startedMs,
       downtimeMs: moved ? resumedAtMs - end.clockOffsetMs - stoppedAtMs : null,
+      downtimeLimitMs: null,
       downtimeParts: null,
       wireBytes: this.#port.wireBytes(),
       ramBytes: this.#port.pageCount() * PAGE_SIZE,

@@ -29,6 +29,7 @@ export function emptyReport({ input, startedAt, totalMs, outcome, error }: Empty
     startedAt,
     totalMs,
     downtimeMs: null,
+    downtimeLimitMs: null,
     downtimeParts: null,
     wireBytes: 0,
     ramBytes: input.vm.memoryBytes,

@@ -108,6 +108,8 @@ export interface MigrationListener {
 /** What would block a migration, from both hosts. */
 export interface CheckResult {
   readonly ok: boolean;
+  /** How a migration would end now: `refused`, or `failed` because somebody, such as the other host, could not be asked. */
+  readonly outcome: 'ok' | 'refused' | 'failed';
   readonly blockers: readonly {
     readonly id: string;
     readonly what: string;

@@ -43,13 +43,14 @@ export class SourceEnd {
     if (this.#finished) return;
     this.#finished = true;
     this.#settle({ kind: 'stays' });
-    const { facts, guest, history, phase, predictor, report, startedMs, throttleClock, visit } = this.#parts;
+    const { facts, guest, history, options, phase, predictor, report, startedMs, throttleClock, visit } = this.#parts;
     const made = report.make({
       outcome: reportedOutcome(outcome, error),
       error,
       totalMs: SYSTEM_CLOCK.nowMs() - startedMs,
       wireBytes,
       owner: isGivenAway(phase()) ? facts.destinationName : facts.hostName,
+      downtimeLimitMs: options().maxDowntimeMs,
       throttle: { mechanism: guest.throttleMechanism, ...throttleClock.read() },
       tracker: guest.trackerReport,
       predictions: predictor.made,

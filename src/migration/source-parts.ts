@@ -72,6 +72,8 @@ export interface SourceParts {
   /** How pages are compared; null when they are not. */
   readonly verify: DigestScheme | null;
   phase(): SourcePhase;
+  /** As tuned by now. */
+  options(): MigrationOptions;
   /** Tells whoever watches what no report holds. */
   note(text: string): void;
 }
@@ -170,6 +172,7 @@ export function assembleSource(
     copying,
     verify: options.verify ? availableDigestSchemes()[0]! : null,
     phase: hooks.phase,
+    options: hooks.options,
     note,
   };
 }

@@ -92,6 +92,7 @@ export class SourceReport {
     readonly totalMs: number;
     readonly wireBytes: number;
     readonly owner: string;
+    readonly downtimeLimitMs: number;
     readonly throttle: MigrationReport['throttle'];
     readonly tracker: MigrationReport['tracker'];
     readonly predictions: readonly RecordedPrediction[];
@@ -113,6 +114,7 @@ export class SourceReport {
       startedAt,
       totalMs: end.totalMs,
       downtimeMs,
+      downtimeLimitMs: end.downtimeLimitMs,
       downtimeParts: downtimeMs === null ? null : this.#parts(downtimeMs),
       wireBytes: end.wireBytes,
       ramBytes,

@@ -30,6 +30,8 @@ export interface ChannelPairOptions {
   readonly lines?: number;
   /** Every page goes as it is. */
   readonly isRaw?: boolean;
+  /** Without a limit by default. */
+  readonly pacer?: Pacer;
 }
 
 const LINES_ENTRY_BYTES = 516;
@@ -41,7 +43,7 @@ export class ChannelPair implements AsyncDisposable {
   readonly arrivals: Arrivals;
   readonly sender: PageSender;
   readonly counts = { ...NOTHING_PACKED };
-  readonly pacer = new Pacer(0);
+  readonly pacer: Pacer;
   /** What went wrong on either side. */
   readonly failures: GodwitError[] = [];
   link = SLOW;
@@ -53,6 +55,7 @@ export class ChannelPair implements AsyncDisposable {
     const fail = (error: GodwitError): void => {
       this.failures.push(error);
     };
+    this.pacer = options.pacer ?? new Pacer(0);
     this.source = new ScratchMemory(...options.regions);
     this.destination = new ScratchMemory(...options.regions);
     this.#sockets = sockets;

@@ -1,7 +1,8 @@
 /**
  * A real host daemon in a process of its own, on ports that the system chose, with a state directory of its own.
  *
- * Owns: the daemon, its VMs' processes and its state directory; `await using` ends and removes them all.
+ * Owns: the daemon, its VMs' processes and its state directory; `await using` ends and removes them all. Must hold: a
+ * daemon that ends without being told to fails the test, with how it ended and what it said last.
  */
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -21,7 +22,7 @@ import {
 import { TempDirectory } from './temp-directory.ts';
 import { TinyGuestView } from './tiny-guest-view.ts';
 import { type TinyVmOptions, tinyVmSpec } from './tiny-vm.ts';
-import { within } from './wait-until.ts';
+import { waitUntil, within } from './wait-until.ts';
 
 export interface HostOptions {
   readonly name: string;
@@ -46,9 +47,19 @@ interface VmFacts {
   readonly memoryBytes: number;
 }
 
+interface UnexpectedEnd {
+  /** Signal or exit status. */
+  readonly how: string;
+  log(): string;
+}
+
 const START_TIMEOUT_MS = 20_000;
 /** A daemon that stops waits for its migrations. */
 const STOP_TIMEOUT_MS = 30_000;
+/** The kernel closes a dead process's connections before its parent hears of the death. */
+const DEATH_NEWS_MS = 500;
+/** Enough for a stack trace and what led to it. */
+const LAST_LOG_LINES = 20;
 
 /** Starts it and waits until it says that it is ready. */
 export async function startHost(options: HostOptions): Promise<TestHost> {
@@ -71,6 +82,8 @@ export class TestHost implements AsyncDisposable {
   #output: (() => { stdout: string; stderr: string }) | undefined;
   /** What daemons that have ended wrote. */
   #earlierLog = '';
+  #isEnding = false;
+  readonly #unexpectedEnds: UnexpectedEnd[] = [];
 
   constructor(options: HostOptions) {
     this.name = options.name;
@@ -94,7 +107,7 @@ export class TestHost implements AsyncDisposable {
 
   /** Between `start` and `stop` or `kill`. */
   get isRunning(): boolean {
-    return this.#child !== undefined;
+    return this.#child !== undefined && !hasEnded(this.#child);
   }
 
   /** All that daemons of this host have logged. */
@@ -104,7 +117,9 @@ export class TestHost implements AsyncDisposable {
 
   /** Starts the daemon, again after `stop` or `kill`: then on the same ports. Throws when it is not ready in time. */
   async start(): Promise<void> {
-    if (this.#child !== undefined) throw new Error(`The daemon of ${this.name} runs already`);
+    if (this.isRunning) throw new Error(`The daemon of ${this.name} runs already`);
+    // It may have ended by itself, which is told in the end.
+    await this.#end('SIGKILL');
     const address = this.#options.address ?? '127.0.0.1';
     const listen = this.#facts === undefined ? `${address}:0` : this.#facts.api.replace(/^https?:\/\//, '');
     const child = spawnGodwit(
@@ -117,6 +132,11 @@ export class TestHost implements AsyncDisposable {
       this.#cliOptions,
     );
     const output = collectOutput(child);
+    child.once('exit', (status, signal) => {
+      // Whoever is asked to end does so with a status; other signals are crashes at any time.
+      const wasTold = this.#isEnding && (signal === null || signal === 'SIGTERM' || signal === 'SIGKILL');
+      if (!wasTold) this.#unexpectedEnds.push({ how: signal ?? `exit status ${status}`, log: () => output().stderr });
+    });
     this.#child = child;
     this.#output = output;
     try {
@@ -130,6 +150,14 @@ export class TestHost implements AsyncDisposable {
   /** Ends the daemon as a service manager does; its VMs run on. Returns its exit status. */
   stop(): Promise<number | null> {
     return this.#end('SIGTERM');
+  }
+
+  /** How daemons ended that nobody had told to; empty when none did. Waits for a death that may just have happened. */
+  async unexpectedEnds(): Promise<string> {
+    await waitUntil('it has died', () => this.#unexpectedEnds.length > 0, { timeoutMs: DEATH_NEWS_MS }).catch(
+      () => undefined,
+    );
+    return this.#describeEnds();
   }
 
   /** Ends the daemon as a crash does; its VMs run on. */
@@ -169,6 +197,7 @@ export class TestHost implements AsyncDisposable {
     await this.#end('SIGTERM');
     await this.#endVms();
     this.directory[Symbol.dispose]();
+    if (this.#unexpectedEnds.length > 0) throw new Error(this.#describeEnds());
   }
 
   get #known(): ReadyFacts {
@@ -192,7 +221,8 @@ export class TestHost implements AsyncDisposable {
   async #end(signal: NodeJS.Signals): Promise<number | null> {
     const child = this.#child;
     if (child === undefined) return null;
-    if (child.exitCode === null && child.signalCode === null) {
+    if (!hasEnded(child)) {
+      this.#isEnding = true;
       const closed = once(child, 'close');
       child.kill(signal);
       const late = setTimeout(() => child.kill('SIGKILL'), STOP_TIMEOUT_MS);
@@ -202,8 +232,21 @@ export class TestHost implements AsyncDisposable {
     this.#earlierLog = this.log;
     this.#child = undefined;
     this.#output = undefined;
+    this.#isEnding = false;
     return child.exitCode;
   }
+
+  #describeEnds(): string {
+    const ends = this.#unexpectedEnds.map(({ how, log }) => {
+      const lines = log().trimEnd().split('\n').slice(-LAST_LOG_LINES);
+      return `The daemon of host ${this.name} ended by itself with ${how}; what it logged last:\n${lines.join('\n')}`;
+    });
+    return ends.join('\n');
+  }
+}
+
+function hasEnded(child: ChildProcess): boolean {
+  return child.exitCode !== null || child.signalCode !== null;
 }
 
 function isQemuWith(pid: number, path: string): boolean {

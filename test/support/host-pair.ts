@@ -7,10 +7,11 @@
 import type { HostEvent } from '../../src/api/event-schema.ts';
 import type { MigrateBody, MigrationView, ReportView } from '../../src/api/migration-schema.ts';
 import type { VmSpecInput, VmView } from '../../src/api/vm-schema.ts';
-import { GodwitClient } from '../../src/client/godwit-client.ts';
+import type { GodwitClient } from '../../src/client/godwit-client.ts';
 import type { MigrationProgress } from '../../src/migration/progress.ts';
 import { type HostOptions, startHost, type TestHost } from './godwit-host.ts';
 import { LinkProxy } from './link-proxy.ts';
+import { openTellingClient } from './telling-client.ts';
 import { TinyGuestView } from './tiny-guest-view.ts';
 import { type TinyVmOptions, tinyVmSpec } from './tiny-vm.ts';
 import { waitUntil, within } from './wait-until.ts';
@@ -30,8 +31,8 @@ export class HostPair implements AsyncDisposable {
   readonly link: LinkProxy;
 
   private constructor(a: TestHost, b: TestHost, link: LinkProxy) {
-    this.a = { host: a, client: new GodwitClient({ url: a.api }) };
-    this.b = { host: b, client: new GodwitClient({ url: b.api }) };
+    this.a = { host: a, client: openTellingClient(a) };
+    this.b = { host: b, client: openTellingClient(b) };
     this.link = link;
   }
 
@@ -81,7 +82,10 @@ export class HostPair implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all([this.a.client.close(), this.b.client.close(), this.link[Symbol.asyncDispose]()]);
-    await Promise.all([this.a.host[Symbol.asyncDispose](), this.b.host[Symbol.asyncDispose]()]);
+    // Both end, whatever the first one has to say.
+    await using _ends = new AsyncDisposableStack();
+    _ends.use(this.a.host);
+    _ends.use(this.b.host);
   }
 }
 

@@ -89,7 +89,7 @@ export class ScriptedEngine {
   readonly arriving: ScriptedHandle[] = [];
   readonly inputs: OutgoingInput[] = [];
   policy: IncomingPolicy | undefined;
-  checkResult: CheckResult = { ok: true, blockers: [], notes: [], facts: {} };
+  checkResult: CheckResult = { ok: true, outcome: 'ok', blockers: [], notes: [], facts: {} };
   handlesAtStart: ScriptedHandle[] = [];
 
   readonly startOutgoing = (input: OutgoingInput): MigrationHandle => {
@@ -150,6 +150,7 @@ export function sampleReport(changes: Partial<MigrationReport> = {}): MigrationR
     startedAt: 1_700_000_000_000,
     totalMs: 3210,
     downtimeMs: 12.3,
+    downtimeLimitMs: 50,
     downtimeParts: {
       stop: 0.4,
       lastRound: 2.1,

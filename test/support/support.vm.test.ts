@@ -5,6 +5,7 @@ import { identifyProcess, isAlive } from '../../src/linux/process.ts';
 import { requireCapability } from './capability.ts';
 import { runCli } from './godwit-cli.ts';
 import { startHost } from './godwit-host.ts';
+import { HostPair } from './host-pair.ts';
 import { checkLeaks, listProcesses, markChildren } from './leak-check.ts';
 import { startTinyVm } from './tiny-vm.ts';
 import { waitUntil } from './wait-until.ts';
@@ -61,5 +62,22 @@ describe('the test kit', () => {
 
   test('a host that cannot start says why', async () => {
     await expect(startHost({ name: 'a', args: ['--log-level', 'loud'] })).rejects.toThrow('logLevel');
+  });
+
+  test('a daemon that dies by itself is told from a closed connection, and fails the test', async () => {
+    const pair = await HostPair.open();
+    process.kill(pair.a.host.pid, 'SIGSEGV');
+    const told = /daemon of host a ended by itself with SIGSEGV; what it logged last:\n.*ready/;
+    await expect(pair.a.client.listVms()).rejects.toThrow(told);
+    await expect(pair[Symbol.asyncDispose]()).rejects.toThrow(told);
+  });
+
+  test('a daemon that is told to end has not died by itself', async () => {
+    const host = await startHost({ name: 'a' });
+    await host.kill();
+    await host.start();
+    await host.stop();
+    expect(await host.unexpectedEnds()).toBe('');
+    await host[Symbol.asyncDispose]();
   });
 });

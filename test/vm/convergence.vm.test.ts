@@ -83,6 +83,7 @@ requireCapability('vm')('convergence', () => {
     expect(report.rounds.map(({ rule }) => rule)).toContain('S3');
     expect(report.rounds.at(-1)!.rule).toMatch(/^V3-(threshold|fixed-costs)$/);
     expect(report.downtimeMs).toBeLessThan(MAX_DOWNTIME_MS + DOWNTIME_TOLERANCE_MS);
+    expect(report.downtimeLimitMs).toBe(MAX_DOWNTIME_MS);
     const [first, last] = [report.rounds[0]!, report.rounds.at(-1)!];
     expect(last.modificationPagesPerSecond).toBeLessThan(first.modificationPagesPerSecond);
     await runsIntact(pair, VM, pair.b);
@@ -274,6 +275,7 @@ requireCapability('vm')('convergence', () => {
     await pair.a.host.json(['migration', 'tune', migration.id, '--max-downtime', '5s']);
     const report = completedReport(await migration.ended);
     expect(report.rounds.at(-1)!.rule).toBe('V3-threshold');
+    expect(report.downtimeLimitMs).toBe(5000);
     await runsIntact(pair, VM, pair.b);
   });
 

@@ -183,8 +183,13 @@ requireCapability('vm')('failures', () => {
   });
 
   test('no peer answers', async () => {
-    const port = await freePort();
-    const result = await pair.a.host.cli(['migrate', VM, '--to', `127.0.0.1:${port}`, '--json']);
+    const to = `127.0.0.1:${await freePort()}`;
+    const check = await pair.a.host.cli(['check', VM, '--to', to, '--json']);
+    expect(check).toMatchObject({
+      status: 1,
+      json: { ok: false, outcome: 'failed', blockers: [{ id: 'GW_PEER_UNREACHABLE' }] },
+    });
+    const result = await pair.a.host.cli(['migrate', VM, '--to', to, '--json']);
     expect(result).toMatchObject({ status: 1, json: { outcome: 'failed', error: { code: 'GW_PEER_UNREACHABLE' } } });
     await atSourceAsBefore();
   });

@@ -18,11 +18,25 @@ const MIB = 2 ** 20;
 /** 32 MiB that one byte of each page is written of, again and again. */
 const WORKING_PAGES = 8192;
 const FILL = { firstPage: FIRST_USABLE_PAGE, pageCount: WORKING_PAGES };
-/** Raw, the first pass takes a second. */
-const LINK_BYTES_PER_SECOND = 32 * MIB;
-const WRITES_PER_SECOND = 4000;
+/** Raw, the first pass takes four seconds: packing pays on a busy machine, too. */
+const LINK_BYTES_PER_SECOND = 8 * MIB;
+/** What a pacer lets through beyond its limit at once. */
+const BURST_BYTES = 64 * 1024;
+const WRITES_PER_SECOND = 1000;
+
+type RoundView = ReportView['rounds'][number];
 
 let pair: HostPair;
+
+/** Makes the guest write about so many pages a second, whatever this machine can do now. */
+async function writeAbout(pagesPerSecond: number): Promise<void> {
+  using guest = await openTinyGuest(pair.a, VM);
+  const trialDelay = 50_000;
+  guest.change({ delay: trialDelay });
+  await delay(50);
+  const trial = await measureWork(guest, 200);
+  guest.change({ delay: Math.round((trialDelay * trial) / pagesPerSecond) });
+}
 
 async function move(request: Partial<MigrateBody>): Promise<ReportView> {
   const throttle = { enabled: false };
@@ -40,15 +54,10 @@ requireCapability('vm')('packing', () => {
       name: VM,
       guest: { firstPage: FIRST_USABLE_PAGE, pageCount: WORKING_PAGES, fill: FILL },
     });
-    using guest = await openTinyGuest(pair.a, VM);
-    const trialDelay = 50_000;
-    guest.change({ delay: trialDelay });
-    await delay(50);
-    const trial = await measureWork(guest, 200);
-    guest.change({ delay: Math.round((trialDelay * trial) / WRITES_PER_SECOND) });
   });
   beforeEach(async () => {
     await pair.bring(VM, pair.a);
+    await writeAbout(WRITES_PER_SECOND);
     pair.link.shape({ bytesPerSecond: LINK_BYTES_PER_SECOND });
   });
   afterAll(() => pair?.[Symbol.asyncDispose]());
@@ -56,7 +65,8 @@ requireCapability('vm')('packing', () => {
   test('pre-copy compresses what it sends, and of pages that are sent again only what has changed', async () => {
     const report = await move({ mode: 'pre-copy' });
     const { unchangedPages, deltaPages, deltaSavedBytes, compressedFromBytes, compressedToBytes } = report.packing!;
-    expect(compressedFromBytes).toBeGreaterThan(FILL.pageCount * PAGE_SIZE * 0.5);
+    // The rest goes raw where that is faster: first, to see what the link takes, and while the machine is busy.
+    expect(compressedFromBytes).toBeGreaterThan(FILL.pageCount * PAGE_SIZE * 0.25);
     expect(compressedToBytes).toBeLessThan(compressedFromBytes * 0.9);
     expect(deltaPages + unchangedPages).toBeGreaterThan(0);
     if (deltaPages > 0) expect(deltaSavedBytes / deltaPages).toBeGreaterThan(PAGE_SIZE * 0.9);
@@ -86,16 +96,23 @@ requireCapability('vm')('packing', () => {
   });
 
   test('what is left out is not done', async () => {
+    pair.link.shape({ bytesPerSecond: undefined });
     const report = await move({ mode: 'pre-copy', without: [...PACKING_STEPS] });
     expect(report.packing).toMatchObject({ unchangedPages: 0, deltaPages: 0, compressedFromBytes: 0 });
     expect(report.wireBytes).toBeGreaterThan(report.pages.sent * PAGE_SIZE);
   });
 
-  test('a bandwidth limit is of what is sent, not of what it was before', async () => {
+  // A machine that is so busy that nothing is packed in time keeps the limit by sending less than it allows: then once
+  // more. That only what is sent counts is shown without a clock in paced-sending.kernel.test.ts.
+  test('a bandwidth limit is of what is sent, not of what it was before', { retry: 2 }, async () => {
     pair.link.shape({ bytesPerSecond: undefined });
-    const limited = await move({ mode: 'pre-copy', bandwidthBytesPerSecond: LINK_BYTES_PER_SECOND });
-    expect(limited.packing!.compressedFromBytes).toBeGreaterThan(0);
-    const first = limited.rounds[0]!;
-    expect(first.pages * PAGE_SIZE).toBeGreaterThan((LINK_BYTES_PER_SECOND * first.ms) / 1000);
+    // Pages that are written again before their turn would make the round too short to tell.
+    await writeAbout(WRITES_PER_SECOND / 10);
+    const bandwidthBytesPerSecond = LINK_BYTES_PER_SECOND;
+    const report = await move({ mode: 'pre-copy', bandwidthBytesPerSecond });
+    const [first] = report.rounds as [RoundView];
+    const allowedBytes = (bandwidthBytesPerSecond * first.ms) / 1000;
+    expect(first.bytes).toBeLessThan(allowedBytes + BURST_BYTES);
+    expect(first.pages * PAGE_SIZE).toBeGreaterThan((allowedBytes + BURST_BYTES) * 1.1);
   });
 });
