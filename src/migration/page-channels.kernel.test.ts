@@ -5,7 +5,10 @@ import { ChannelPair } from '../../test/support/channel-pair.ts';
 import { SocketPair } from '../../test/support/socket-pair.ts';
 import { hasCode } from '../base/errors.ts';
 import { PAGE_SIZE, type PageRun } from '../base/page.ts';
+import { Pacer } from '../transfer/pacer.ts';
 import { encodePagesHeader } from '../wire/encoder.ts';
+import { PageChannels } from './page-channels.ts';
+import { PageSender } from './page-sender.ts';
 
 /** Two regions, so that a run goes through both; far more than sockets take at once. */
 const REGION_PAGES = 5000;
@@ -133,4 +136,25 @@ test('frames wait for their turn under a bandwidth limit', async () => {
   await pair.send([{ first: 0, count: 1024 }]);
   expect(performance.now() - startedMs).toBeGreaterThan(200);
   expect(pair.differences()).toEqual([]);
+});
+
+test('threads that die are told, and nothing waits for them', async () => {
+  await using pair = await ChannelPair.open({ ...RAW, channels: 2 });
+  fill(pair, pair.all[0]!, 1);
+  const { memory } = pair.source;
+  const paths = memory.ownPaths().map((path) => `${path}/none`);
+  const lost: string[] = [];
+  using channels = new PageChannels({
+    memory: { layout: memory.layout, ownPaths: () => paths },
+    count: 2,
+    lines: null,
+    peer: 'far',
+    onLost: ({ code }) => lost.push(code),
+  });
+  const sockets = await Promise.all([SocketPair.open(), SocketPair.open()]);
+  channels.link(sockets.map((socket) => socket.take('near')));
+  const { signal } = new AbortController();
+  await expect(new PageSender(channels, new Pacer(0)).send(pair.all, { signal })).rejects.toThrow();
+  expect(lost).toEqual(['GW_INTERNAL']);
+  for (const socket of sockets) socket[Symbol.dispose]();
 });

@@ -143,7 +143,7 @@ export class PageChannels implements PageCarrier, Disposable {
         this.#threads = this.#threads.filter((other) => other !== thread);
         this.#earlierBytes += thread.bytesSent;
       }
-      if (this.#isLost) return;
+      if (!this.#open.includes(thread)) return;
       this.cut();
       this.#options.onLost(change.error);
       return;
