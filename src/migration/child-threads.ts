@@ -21,10 +21,14 @@ export interface ChildThread {
 /** A thread that loads, or waits in a call, looks within this time; one that does not has failed. */
 const ENDING_MS = 10_000;
 
+/** They make few objects; of what the engine would take by itself most was never used again (docs/performance.md). */
+const YOUNG_MEBIBYTES = 4;
+
 const RUNNING = new Map<Worker, () => void>();
 
 export function startThread({ module, name, workerData, stop }: ChildThread): Worker {
-  const thread = new Worker(workerModule(module), { workerData, name });
+  const resourceLimits = { maxYoungGenerationSizeMb: YOUNG_MEBIBYTES };
+  const thread = new Worker(workerModule(module), { workerData, name, resourceLimits });
   RUNNING.set(thread, () => stop(thread));
   thread.once('exit', () => RUNNING.delete(thread));
   return thread;

@@ -131,6 +131,14 @@ describe('the ladder', () => {
     }
   });
 
+  test('on a link of which nothing is known pages are packed once they pile up', () => {
+    const ladder = new PackLadder(['zstd', 'lz4'], 2, 9);
+    const choose = (isIdle: boolean) =>
+      name(ladder.choose({ bytesPerSecond: undefined, isIdle, cpus: 1, nowMs: 0 }).rung);
+    expect([true, true, false, false].map(choose)).toEqual(['raw', 'raw', 'raw', 'raw']);
+    expect([false, false, true].map(choose)).toEqual(['zstd-1', 'zstd-1', 'raw']);
+  });
+
   test('on a link that is faster than comparing there is no time for that', () => {
     const ladder = new PackLadder(['zstd'], 1, 9);
     expect(ladder.choose({ bytesPerSecond: undefined, isIdle: true, cpus: 1, nowMs: 0 }).hasTime).toBe(false);

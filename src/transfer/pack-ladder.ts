@@ -111,10 +111,12 @@ export class PackLadder {
       this.#probeBatches = PROBE_BATCHES;
       this.#probedAtMs = nowMs;
     }
-    if (this.#probeBatches > 0 || bytesPerSecond === undefined) {
-      this.#probeBatches = Math.max(0, this.#probeBatches - 1);
+    if (this.#probeBatches > 0) {
+      this.#probeBatches--;
       return { rung: RAW, hasTime };
     }
+    // Where pages pile up although nothing more is known, the link is slower than a CPU.
+    if (bytesPerSecond === undefined) return { rung: isIdle ? RAW : this.#denserThan(RAW), hasTime };
     const least = bytesPerSecond < BUSY_BYTES_PER_SECOND ? MIN_CPUS : 0;
     const best = this.#best(bytesPerSecond, Math.max(least, cpus));
     const isTrial = hasTime && ++this.#batches >= this.#nextTrial;
