@@ -35,6 +35,10 @@ const MAX_DOWNTIME_MS = 100;
 /** The machine is shared: a predicted downtime is a prediction. */
 const DOWNTIME_TOLERANCE_MS = 150;
 
+/** Of pages sent to pages written in the first round; below 5 a VM is slowed, and at this by 60 %. */
+const UNSLOWED_RATIO = 2;
+const WRITER_ATTEMPTS = 4;
+
 type RoundView = ReportView['rounds'][number];
 
 let pair: HostPair;
@@ -60,6 +64,20 @@ async function writeAbout(pagesPerSecond: number, vm: string = VM): Promise<void
   guest.change({ delay: Math.round((trialDelay * trial) / pagesPerSecond) });
 }
 
+/**
+ * Moves the VM by pre-copy while it writes at twice the rate of the link. A machine that does not let the guest run
+ * makes it converge by itself, and rightly so; whether it did is seen in the first round, and then it moves once more.
+ */
+async function moveWriter(): Promise<{ migration: WatchedMigration; report: ReportView }> {
+  for (let attempt = 1; ; attempt++) {
+    await pair.bring(VM, pair.a);
+    await writeAbout(2 * LIMIT_PAGES_PER_SECOND);
+    const migration = await begin({ mode: 'pre-copy' });
+    const report = completedReport(await migration.ended);
+    if (report.rounds[0]!.ratio < UNSLOWED_RATIO || attempt === WRITER_ATTEMPTS) return { migration, report };
+  }
+}
+
 requireCapability('vm')('convergence', () => {
   beforeAll(async () => {
     pair = await HostPair.open();
@@ -75,8 +93,9 @@ requireCapability('vm')('convergence', () => {
   afterAll(() => pair?.[Symbol.asyncDispose]());
 
   test('pre-copy slows a VM that writes at twice the rate of the link until it converges', async () => {
-    await writeAbout(2 * LIMIT_PAGES_PER_SECOND);
-    const report = completedReport(await (await begin({ mode: 'pre-copy' })).ended);
+    const { report } = await moveWriter();
+    const [first, ...later] = report.rounds as [RoundView, ...RoundView[]];
+    expect(first.ratio).toBeLessThan(UNSLOWED_RATIO);
     expect(report.postCopy).toBeNull();
     expect(report.throttle.mechanism).not.toBe('none');
     expect(report.throttle.maxPercent).toBeGreaterThan(30);
@@ -84,8 +103,10 @@ requireCapability('vm')('convergence', () => {
     expect(report.rounds.at(-1)!.rule).toMatch(/^V3-(threshold|fixed-costs)$/);
     expect(report.downtimeMs).toBeLessThan(MAX_DOWNTIME_MS + DOWNTIME_TOLERANCE_MS);
     expect(report.downtimeLimitMs).toBe(MAX_DOWNTIME_MS);
-    const [first, last] = [report.rounds[0]!, report.rounds.at(-1)!];
-    expect(last.modificationPagesPerSecond).toBeLessThan(first.modificationPagesPerSecond);
+    // Not the last round: the shorter one is, the fewer of its writes are to pages that were written already.
+    const slowed = later.filter(({ throttlePercent }) => throttlePercent > 0);
+    const slowest = Math.min(...slowed.map(({ modificationPagesPerSecond }) => modificationPagesPerSecond));
+    expect(slowest).toBeLessThan(first.modificationPagesPerSecond);
     await runsIntact(pair, VM, pair.b);
   });
 
@@ -280,9 +301,7 @@ requireCapability('vm')('convergence', () => {
   });
 
   test('progress never goes back, ends at 100, and the verdict says why', async () => {
-    await writeAbout(2 * LIMIT_PAGES_PER_SECOND);
-    const migration = await begin({ mode: 'pre-copy' });
-    completedReport(await migration.ended);
+    const { migration } = await moveWriter();
     const percents = migration.progress.map(({ percent }) => percent);
     expect(percents).toEqual(percents.toSorted((a, b) => a - b));
     expect(percents.at(-1)).toBe(100);
