@@ -24,11 +24,10 @@ export class ArrivalThread {
   #asked: PromiseWithResolvers<ArrivalStatistics> | undefined;
 
   constructor(input: Omit<ArrivalInput, 'controlFd'>, tell: (report: ArrivalNews) => void) {
-    const workerData: ArrivalInput = { ...input, controlFd: this.#control.fd };
+    const complete: ArrivalInput = { ...input, controlFd: this.#control.fd };
     this.#worker = startThread({
       module: 'arrival-worker',
-      name: 'page-arrival',
-      workerData,
+      input: complete,
       stop: () => this.order({ kind: 'stop' }),
     });
     this.#worker.on('message', (report: ArrivalReport) => {

@@ -4,7 +4,7 @@
  * Owns: one connection at a time. Must hold: a frame counts as in place only when all of it is; orders are obeyed before
  * what comes after them is read; this thread touches guest memory by the kernel's calls alone.
  */
-import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import { parentPort, receiveMessageOnPort } from 'node:worker_threads';
 import { asGodwitError } from '../base/errors.ts';
 import { EventFd, pollReadable } from '../linux/poll.ts';
 import { RamFile } from '../linux/ram-file.ts';
@@ -25,6 +25,7 @@ import {
 } from './arrival-words.ts';
 import { ArrivingPages } from './arriving-pages.ts';
 import { FrameIntake } from './frame-intake.ts';
+import { takeInput } from './thread-input.ts';
 import { ThreadDuty } from './thread-priority.ts';
 
 const PROGRESS_EVERY_MS = 100;
@@ -188,7 +189,7 @@ function report(message: ArrivalReport): void {
 }
 
 try {
-  new ArrivalThread(workerData as ArrivalInput).run();
+  new ArrivalThread(await takeInput<ArrivalInput>()).run();
 } catch (error) {
   report({ kind: 'failed', error: asGodwitError(error).toBody() });
 }

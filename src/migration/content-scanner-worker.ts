@@ -4,12 +4,13 @@
  * Owns: when a VM's turn is. Must hold: no more than a hundredth of a CPU goes into a VM, but for its first time.
  */
 import { setPriority } from 'node:os';
-import { parentPort, workerData } from 'node:worker_threads';
+import { parentPort } from 'node:worker_threads';
 import { explain } from '../base/errors.ts';
 import { PageFingerprint } from '../memory/page-fingerprint.ts';
 import type { ScannerInput, ScannerOrder, ScannerReport } from './content-scanner.ts';
 import { parseKey } from './fingerprint-keys.ts';
 import { forgetScanned, type LiveVm, listScanned, scanVm } from './live-contents.ts';
+import { takeInput } from './thread-input.ts';
 
 /** A VM that does anything has other contents by then. */
 const SHORTEST_PAUSE_MS = 60_000;
@@ -17,7 +18,7 @@ const SHORTEST_PAUSE_MS = 60_000;
 const PAUSE_FACTOR = 100;
 const LAST_NICE = 19;
 
-const { directory, key } = workerData as ScannerInput;
+const { directory, key } = await takeInput<ScannerInput>();
 const fingerprint = new PageFingerprint(parseKey(key)!);
 /** When each is due, by its process; those that were there when the VMs were told last. */
 let due = new Map<string, number>();

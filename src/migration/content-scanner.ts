@@ -35,8 +35,7 @@ export class ContentScanner implements Disposable {
   constructor(input: ScannerInput, vms: () => ScannerOrder['vms'], warn: (reason: string) => void) {
     this.#worker = startThread({
       module: 'content-scanner-worker',
-      name: 'content-scanner',
-      workerData: input,
+      input,
       stop: (thread) => thread.postMessage('stop'),
     });
     this.#worker.unref();

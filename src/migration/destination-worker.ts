@@ -1,15 +1,18 @@
 /**
  * The thread of an incoming migration. The listener has read the opening message; its answer comes from here.
  */
+import { availableParallelism } from 'node:os';
 import { asGodwitError } from '../base/errors.ts';
 import { StreamConnection } from '../transfer/stream-connection.ts';
-import { endThreads } from './child-threads.ts';
+import { chooseChannels } from './channel-choice.ts';
+import { endThreads, keepThreads } from './child-threads.ts';
 import { DestinationMigration } from './destination.ts';
 import type { DestinationFacts, HeldInput } from './destination-facts.ts';
 import { Journal, journalPath } from './journal.ts';
 import type { DestinationRecovery } from './journal-facts.ts';
 import { rehearse } from './rehearsal.ts';
-import { obeyOrders, REHEARSAL, takeInput, WORKER_PORT } from './worker-port.ts';
+import { takeInput } from './thread-input.ts';
+import { obeyOrders, REHEARSAL, WORKER_PORT } from './worker-port.ts';
 
 export interface DestinationWorkerInput {
   readonly facts: DestinationFacts;
@@ -20,6 +23,7 @@ export interface DestinationWorkerInput {
   readonly held?: HeldInput;
 }
 
+if (REHEARSAL !== null) keepThreads('arrival-worker', chooseChannels({ asked: 0, cpus: availableParallelism() }));
 const unrehearsed = REHEARSAL === null ? undefined : await rehearse(REHEARSAL);
 const { facts, fd, recovery, held } = await takeInput<DestinationWorkerInput>();
 if (unrehearsed) WORKER_PORT.emit({ kind: 'noted', level: 'warn', text: unrehearsed });

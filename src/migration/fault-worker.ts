@@ -6,7 +6,7 @@
  * Must hold: this thread never touches guest memory except through the kernel's calls on the userfaultfd, never waits
  * for QMP, and never waits without also watching its control descriptor.
  */
-import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import { parentPort, receiveMessageOnPort } from 'node:worker_threads';
 import { asGodwitError, GodwitError } from '../base/errors.ts';
 import { LatencyHistogram } from '../base/latency-histogram.ts';
 import { PAGE_SIZE, type PageIndex } from '../base/page.ts';
@@ -24,6 +24,7 @@ import { FrameType } from '../wire/frame-types.ts';
 import { decodePageReply, type ReplyRun } from '../wire/page-payloads.ts';
 import type { FaultOrder, FaultReport, FaultWorkerInput } from './fault-worker-words.ts';
 import { REHEARSAL_SEQUENCE } from './page-server-words.ts';
+import { takeInput } from './thread-input.ts';
 import { Alertness } from './thread-priority.ts';
 
 /** How long to wait before a page for which there was no memory is asked for again. */
@@ -236,7 +237,7 @@ function report(message: FaultReport): void {
 }
 
 try {
-  new FaultService(workerData as FaultWorkerInput).run();
+  new FaultService(await takeInput<FaultWorkerInput>()).run();
 } catch (error) {
   report({ kind: 'failed', error: asGodwitError(error).toBody() });
 }

@@ -83,8 +83,7 @@ export class MissingPager {
     };
     this.#worker = startThread({
       module: 'fault-worker',
-      name: 'fault-service',
-      workerData: input,
+      input,
       stop: () => this.stop(),
     });
     this.#worker.on('message', (report: FaultReport) => this.#hear(report));

@@ -70,8 +70,7 @@ export class ChannelThread implements PageChannel {
     const input: SendingInput = { ...shared, words, sentBytes, interruptFd: this.#interrupt.fd };
     this.#worker = startThread({
       module: 'page-channel-worker',
-      name: 'page-channel',
-      workerData: input,
+      input,
       stop: () => this.stop(),
     });
     this.#worker.on('message', (report: SendReport) => this.#hear(report));

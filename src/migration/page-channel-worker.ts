@@ -5,7 +5,7 @@
  * a page that the destination holds and that is zero now is told to be zero, one that it never got is left out (its
  * memory reads as zero); after a frame that could not be sent whole nothing more goes over that connection.
  */
-import { parentPort, workerData } from 'node:worker_threads';
+import { parentPort } from 'node:worker_threads';
 import { asGodwitError } from '../base/errors.ts';
 import { countPages, PAGE_SIZE, type PageRun } from '../base/page.ts';
 import { PageBitmap } from '../base/page-bitmap.ts';
@@ -30,6 +30,7 @@ import {
   type SendReport,
   type SendResult,
 } from './page-channel-words.ts';
+import { takeInput } from './thread-input.ts';
 import { ThreadDuty } from './thread-priority.ts';
 
 interface Frame {
@@ -210,6 +211,6 @@ function report(message: SendReport): void {
   parentPort!.postMessage(message);
 }
 
-const thread = new PageChannelThread(workerData as SendingInput);
 rehearsePacking();
+const thread = new PageChannelThread(await takeInput<SendingInput>());
 parentPort!.on('message', (order: SendOrder) => thread.obey(order));

@@ -13,6 +13,8 @@ import { PageSender } from './page-sender.ts';
 /** Two regions, so that a run goes through both; far more than sockets take at once. */
 const REGION_PAGES = 5000;
 const PAGES = 2 * REGION_PAGES;
+/** Threads that have just been started are slow on a busy machine. */
+const PATIENT = { timeout: 10_000 } as const;
 const RAW = { regions: [REGION_PAGES, REGION_PAGES], isRaw: true } as const;
 
 function fill(pair: ChannelPair, run: PageRun, seed: number): void {
@@ -72,7 +74,7 @@ test('a peer that is gone fails the sending, with the reason, and is told once',
   pair.channels.link(silent.map((socket) => socket.take('near')));
   const sent = pair.send();
   // Nobody reads there, so that the threads wait for room.
-  await expect.poll(() => pair.channels.unacknowledgedBytes).toBeGreaterThan(2 ** 18);
+  await expect.poll(() => pair.channels.unacknowledgedBytes, PATIENT).toBeGreaterThan(2 ** 18);
   silent[1]!.far.resetAndDestroy();
   await expect(sent).rejects.toSatisfy((error: unknown) => hasCode(error, 'GW_WIRE_CLOSED'));
   expect(pair.failures.map(({ code }) => code)).toEqual(['GW_WIRE_CLOSED']);
@@ -86,13 +88,13 @@ test('cut while its threads wait for room it ends at once, and new connections c
   const silent = [await SocketPair.open(), await SocketPair.open()];
   pair.channels.link(silent.map((socket) => socket.take('near')));
   const sent = pair.send();
-  await expect.poll(() => pair.channels.unacknowledgedBytes).toBeGreaterThan(2 ** 18);
+  await expect.poll(() => pair.channels.unacknowledgedBytes, PATIENT).toBeGreaterThan(2 ** 18);
   pair.channels.cut();
   await expect(sent).rejects.toSatisfy((error: unknown) => hasCode(error, 'GW_WIRE_CLOSED'));
   for (const socket of silent) socket[Symbol.dispose]();
   pair.connect(await Promise.all([SocketPair.open(), SocketPair.open()]));
   await pair.sender.send(pair.all, { signal: new AbortController().signal });
-  await expect.poll(() => pair.differences(), { timeout: 10_000 }).toEqual([]);
+  await expect.poll(() => pair.differences(), PATIENT).toEqual([]);
   expect(pair.failures).toEqual([]);
 });
 
@@ -103,7 +105,7 @@ test('a connection in the middle of a frame is replaced: the frame counts for no
   pair.arrivals.add(half.take('far'));
   half.near.write(encodePagesHeader([{ first: 0, count: 100 }]));
   half.near.write(Buffer.alloc(50 * PAGE_SIZE, 7));
-  await expect.poll(() => pair.destination.residentPages()).toBe(50);
+  await expect.poll(() => pair.destination.residentPages(), PATIENT).toBe(50);
   pair.connect([await SocketPair.open()]);
   fill(pair, pair.all[0]!, 3);
   await pair.send();
@@ -123,7 +125,7 @@ test.each([
   pair.arrivals.replace();
   pair.arrivals.add(liar.take('far'));
   liar.near.write(bytes);
-  await expect.poll(() => pair.failures.map((error) => error.code)).toEqual([code]);
+  await expect.poll(() => pair.failures.map((error) => error.code), PATIENT).toEqual([code]);
   expect(pair.destination.residentPages()).toBe(0);
   liar[Symbol.dispose]();
 });

@@ -17,6 +17,8 @@ import { endThreads } from './child-threads.ts';
 import { PageChannels } from './page-channels.ts';
 import { PagePusher } from './page-pusher.ts';
 
+/** Threads that have just been started are slow on a busy machine. */
+const PATIENT = { timeout: 10_000 } as const;
 const PAGES = 2048;
 const ALL = [{ first: 0, count: PAGES }];
 /** More than the window has room for at first. */
@@ -137,7 +139,7 @@ test('pushes every page', async () => {
   pusher.owe(ALL);
   const received = receivePages(destination);
   await within('all is pushed', source.pushFrom(pusher));
-  await expect.poll(() => received.count()).toBe(PAGES);
+  await expect.poll(() => received.count(), PATIENT).toBe(PAGES);
   expect(pusher.owedPages).toBe(0);
 });
 
@@ -154,7 +156,7 @@ test('what pushed over a connection that is lost takes nothing of the list that 
   expect(pusher.owedPages).toBe(PAGES);
   const received = receivePages(destination);
   await within('all is pushed', second.pushFrom(pusher));
-  await expect.poll(() => received.count()).toBe(PAGES);
+  await expect.poll(() => received.count(), PATIENT).toBe(PAGES);
 });
 
 test('what pushed before another connection came takes nothing either', async () => {
@@ -167,7 +169,7 @@ test('what pushed before another connection came takes nothing either', async ()
   pusher.oweOnly(ALL);
   const received = receivePages(destination);
   await within('all is pushed', Promise.all([pushing, second.pushFrom(pusher)]));
-  await expect.poll(() => received.count()).toBe(PAGES);
+  await expect.poll(() => received.count(), PATIENT).toBe(PAGES);
 });
 
 test('a page server in the middle of its answers takes nothing of the list that came after it', async () => {
@@ -201,7 +203,7 @@ test('is told twice to push over one connection: it goes on, and no page is lost
   await source.pushFrom(pusher);
   pacer.setLimit(0);
   await within('all is pushed', pushing);
-  await expect.poll(() => received.count()).toBe(PAGES);
+  await expect.poll(() => received.count(), PATIENT).toBe(PAGES);
 });
 
 test('stopped in the middle of a step it ends without an error', async () => {

@@ -114,7 +114,7 @@ export class PagePusher {
       thread.postMessage('stop');
       control.signal();
     };
-    const worker = startThread({ module: 'page-server', name: 'page-server', workerData: input, stop });
+    const worker = startThread({ module: 'page-server', input, stop });
     const server = { worker, control };
     this.#server = server;
     const ready = Promise.withResolvers<void>();

@@ -48,7 +48,8 @@ function serve(): void {
     verify: null,
     hostBudget: budget.buffer,
   };
-  server = new Worker(workerModule('page-server'), { workerData: input });
+  server = new Worker(workerModule('page-server'));
+  server.postMessage(input);
   server.on('message', (report: PageServerReport) => reports.push(report));
   ended = new Promise((resolve) => server.once('exit', resolve));
 }

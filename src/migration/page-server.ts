@@ -7,7 +7,7 @@
  * also when the background already sent it (it may still be queued behind a megabyte); after an answer that could not be
  * sent nothing more is answered, and the connection is closed, so that the destination asks anew on another one.
  */
-import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import { parentPort, receiveMessageOnPort } from 'node:worker_threads';
 import { SYSTEM_CLOCK } from '../base/clock.ts';
 import { asGodwitError, GodwitError } from '../base/errors.ts';
 import type { PageRun } from '../base/page.ts';
@@ -34,6 +34,7 @@ import {
   PageServerShared,
   REHEARSAL_SEQUENCE,
 } from './page-server-words.ts';
+import { takeInput } from './thread-input.ts';
 import { Alertness } from './thread-priority.ts';
 
 const MAX_WINDOW = 64;
@@ -185,7 +186,7 @@ function report(message: PageServerReport): void {
 }
 
 try {
-  using server = new PageServer(workerData as PageServerInput);
+  using server = new PageServer(await takeInput<PageServerInput>());
   server.run();
 } catch (error) {
   report({ kind: 'failed', error: asGodwitError(error).toBody() });

@@ -4,11 +4,13 @@
  * Owns: what comes before the handover begins: opening QEMU, looking for what blocks, dialling. Must hold: whatever
  * fails here leaves the VM untouched and ends in a report.
  */
+import { availableParallelism } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { asGodwitError, GodwitError } from '../base/errors.ts';
 import { isAlive } from '../linux/process.ts';
 import { PageFingerprint } from '../memory/page-fingerprint.ts';
-import { endThreads } from './child-threads.ts';
+import { chooseChannels } from './channel-choice.ts';
+import { endThreads, keepThreads } from './child-threads.ts';
 import { applyDirectIo } from './direct-io.ts';
 import { emptyReport } from './empty-report.ts';
 import { newVmKey, parseKey } from './fingerprint-keys.ts';
@@ -24,10 +26,11 @@ import { SourceMigration } from './source.ts';
 import type { SourceFacts } from './source-facts.ts';
 import { blockedBy, SourceGuest } from './source-guest.ts';
 import { newSessionKey } from './source-offer.ts';
+import { takeInput } from './thread-input.ts';
 import { Patience } from './thread-priority.ts';
 import { VisitWriter } from './visit-writer.ts';
 import { type VmRecord, vmPaths } from './vm-record.ts';
-import { obeyOrders, REHEARSAL, takeInput, WORKER_PORT } from './worker-port.ts';
+import { obeyOrders, REHEARSAL, WORKER_PORT } from './worker-port.ts';
 
 export interface SourceWorkerInput extends OutgoingInput {
   /** When the migration was asked for, Unix milliseconds. */
@@ -39,6 +42,7 @@ export interface SourceWorkerInput extends OutgoingInput {
 /** Before a QEMU that lives and does not answer is asked again. */
 const REOPEN_PAUSE_MS = 1000;
 
+if (REHEARSAL !== null) keepThreads('page-channel-worker', chooseChannels({ asked: 0, cpus: availableParallelism() }));
 const unrehearsed = REHEARSAL === null ? undefined : await rehearse(REHEARSAL);
 const input = await takeInput<SourceWorkerInput>();
 const { startedAt } = input;

@@ -10,11 +10,9 @@ import { once } from 'node:events';
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
+import { NOTHING_TO_DO } from './thread-input.ts';
 import { workerModule } from './worker-module.ts';
 import type { ThreadData } from './worker-port.ts';
-
-/** Instead of an input: the thread is not needed any more. Not by ending it from outside (child-threads.ts). */
-export const NOTHING_TO_DO = 'nothing to do';
 
 interface Spare {
   readonly thread: Worker;

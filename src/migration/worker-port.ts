@@ -3,13 +3,11 @@
  *
  * Owns: the messages across the thread's border. Must hold: an order is answered, also when it cannot be carried out.
  */
-import { once } from 'node:events';
 import { parentPort, workerData } from 'node:worker_threads';
 import { asGodwitError } from '../base/errors.ts';
 import type { JoinPurpose } from '../wire/messages.ts';
 import type { MigrationCommand } from './progress.ts';
 import type { SourcePort } from './source-facts.ts';
-import { NOTHING_TO_DO } from './spare-threads.ts';
 import type { WorkerOrder, WorkerReport } from './worker-handle.ts';
 
 /** What a thread is started with, before it is known what for. */
@@ -19,13 +17,6 @@ export interface ThreadData {
 }
 
 export const { rehearsal: REHEARSAL }: ThreadData = workerData as ThreadData;
-
-/** What this thread is for; it may have been started long before. */
-export async function takeInput<T>(): Promise<T> {
-  const [input] = (await once(parentPort!, 'message')) as [T | typeof NOTHING_TO_DO];
-  if (input === NOTHING_TO_DO) process.exit();
-  return input;
-}
 
 export interface WorkerOrders {
   command(command: MigrationCommand): Promise<void>;

@@ -51,11 +51,10 @@ export class WriteFaultThread {
     this.#shared = createWriteFaultShared(pageCount);
     this.#granted = new PageBitmap(pageCount, this.#shared.granted);
     this.#collected = new PageBitmap(pageCount, this.#shared.collected);
-    const workerData: WriteFaultInput = { ...input, controlFd: this.#control.fd, shared: this.#shared };
+    const complete: WriteFaultInput = { ...input, controlFd: this.#control.fd, shared: this.#shared };
     this.#worker = startThread({
       module: 'write-fault-worker',
-      name: 'write-faults',
-      workerData,
+      input: complete,
       stop: () => this.stop(),
     });
     this.#worker.on('message', (report: WriteFaultReport) => {

@@ -6,7 +6,7 @@
  * also watching its control descriptor; when the tracker is not heard of any more, nobody is slowed.
  */
 import { existsSync } from 'node:fs';
-import { parentPort, workerData } from 'node:worker_threads';
+import { parentPort } from 'node:worker_threads';
 import { asGodwitError } from '../base/errors.ts';
 import { PageBitmap } from '../base/page-bitmap.ts';
 import { PidFd } from '../linux/pidfd.ts';
@@ -16,6 +16,7 @@ import { LEASE_MS } from '../linux/throttle-lease.ts';
 import { UserfaultfdRanges } from '../linux/userfaultfd-ranges.ts';
 import { RamLayout } from '../memory/layout.ts';
 import { WriteFaultService } from '../memory/write-fault-service.ts';
+import { takeInput } from './thread-input.ts';
 import { Alertness } from './thread-priority.ts';
 import { Figure, Word, type WriteFaultInput, type WriteFaultReport } from './write-fault-words.ts';
 
@@ -133,7 +134,7 @@ function report(message: WriteFaultReport): void {
   parentPort!.postMessage(message);
 }
 
-const input = workerData as WriteFaultInput;
+const input = await takeInput<WriteFaultInput>();
 const { words } = input.shared;
 try {
   using faults = new WriteFaults(input);

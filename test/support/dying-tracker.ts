@@ -2,7 +2,8 @@
 
 import { RamLayout } from '../../src/memory/layout.ts';
 import { GroupDirtyTracker, type GroupTrackerOptions } from '../../src/migration/group-tracker.ts';
-import { takeInput, WORKER_PORT } from '../../src/migration/worker-port.ts';
+import { takeInput } from '../../src/migration/thread-input.ts';
+import { WORKER_PORT } from '../../src/migration/worker-port.ts';
 
 export type DyingTrackerInput = Pick<GroupTrackerOptions, 'qemu' | 'starts'> & { readonly bytes: number };
 

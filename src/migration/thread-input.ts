@@ -1,0 +1,13 @@
+/** What a thread is for: it may have been started long before anybody knew. */
+import { once } from 'node:events';
+import { parentPort } from 'node:worker_threads';
+
+/** Instead of an input: the thread is not needed any more. Not by ending it from outside (child-threads.ts). */
+export const NOTHING_TO_DO = 'nothing to do';
+
+/** The first message to this thread. A thread that is not needed ends here. */
+export async function takeInput<T>(): Promise<T> {
+  const [input] = (await once(parentPort!, 'message')) as [T | typeof NOTHING_TO_DO];
+  if (input === NOTHING_TO_DO) process.exit();
+  return input;
+}
