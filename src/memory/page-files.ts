@@ -11,8 +11,17 @@ import type { FilePiece } from '../linux/ram-file.ts';
 export function readPieces(pieces: readonly FilePiece[], page: PageIndex, into: Uint8Array): boolean {
   let at = page * PAGE_SIZE;
   for (const { fd, offset, bytes } of pieces) {
-    if (at < bytes) return readSync(fd, into, 0, PAGE_SIZE, offset + at) === PAGE_SIZE;
+    if (at < bytes) return isRead(fd, into, offset + at);
     at -= bytes;
   }
   return false;
+}
+
+function isRead(fd: number, into: Uint8Array, position: number): boolean {
+  try {
+    return readSync(fd, into, 0, PAGE_SIZE, position) === PAGE_SIZE;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EBADF') return false;
+    throw error;
+  }
 }

@@ -1,7 +1,7 @@
 /**
  * Puts pages into a running VM's memory, each exactly once.
  *
- * Owns: the rules by which two threads (the one that serves faults, the one that takes pushed pages) install pages
+ * Owns: the rules by which several threads (the one that serves faults, those that take pushed pages) install pages
  * through one userfaultfd. Must hold:
  * - a page is claimed before it is installed, and marked as there only after the kernel has it: a page that was marked
  *   first could be answered with zeros meanwhile;
@@ -17,7 +17,7 @@ import { DigestSum } from './digest.ts';
 import type { RamLayout } from './layout.ts';
 import { PAGE_DIGEST_BYTES } from './page-digest.ts';
 
-/** What the two threads share; plain data, so that it can be posted. */
+/** What the threads share; plain data, so that it can be posted. */
 export interface MissingPages {
   readonly pageCount: number;
   /** One bit a page: the source still has it and it is not here. */

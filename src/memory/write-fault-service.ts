@@ -38,6 +38,8 @@ export interface WriteFaultCounts {
   readonly largestPages: number;
 }
 
+/** Whoever asks for what was written, or tells to stop, has a turn after so many faults times 64: some 10 ms. */
+const MAX_BATCHES_A_TURN = 4;
 /** Looking at protected pages costs less than another call that makes every vCPU forget its translations. */
 const JOINED_GAP_PAGES = 64;
 
@@ -74,13 +76,13 @@ export class WriteFaultService {
     return this.#waiting.size === 0 ? Number.POSITIVE_INFINITY : this.#pace.waitMs(nowMs);
   }
 
-  /** Takes all faults that there are. */
+  /** Takes the faults that there are, as far as they do not come faster than they are answered. */
   takeFaults(nowMs: number): void {
-    let count: number;
-    do {
-      count = this.#parts.uffd.readFaults(this.#batch);
+    for (let batch = 0; batch < MAX_BATCHES_A_TURN; batch++) {
+      const count = this.#parts.uffd.readFaults(this.#batch);
       for (let i = 0; i < count; i++) this.#take(this.#batch.address(i), this.#batch.threadId(i), nowMs);
-    } while (count === MAX_FAULTS_PER_READ);
+      if (count < MAX_FAULTS_PER_READ) return;
+    }
   }
 
   /** Answers those whose turn has come. */
@@ -103,10 +105,14 @@ export class WriteFaultService {
 
   #take(address: bigint, threadId: number, nowMs: number): void {
     const page = this.#pageAt(address);
-    if (page === undefined || this.#waiting.has(page)) return;
+    if (page === undefined) return;
+    const isPaced = this.#parts.isPaced(threadId);
+    if (this.#waiting.has(page) && isPaced) return;
     this.#faults++;
     const mayGo = this.#waiting.size === 0 && this.#pace.waitMs(nowMs) === 0;
-    if (mayGo || this.#grants.isGranted(page) || !this.#parts.isPaced(threadId)) {
+    if (mayGo || this.#grants.isGranted(page) || !isPaced) {
+      // Also where a vCPU waits for it already: QEMU's own threads never do.
+      this.#waiting.delete(page);
       this.#answer(page, nowMs);
       return;
     }

@@ -7,11 +7,12 @@
 import type { Worker } from 'node:worker_threads';
 import { GodwitError } from '../base/errors.ts';
 import { EventFd } from '../linux/poll.ts';
+import { closeFd } from '../linux/socket.ts';
 import type { ArrivalInput, ArrivalOrder, ArrivalReport, ArrivalStatistics } from './arrival-words.ts';
 import { startThread } from './child-threads.ts';
 
 /** What it tells without being asked. */
-export type ArrivalNews = Exclude<ArrivalReport, { kind: 'statistics' }>;
+export type ArrivalNews = Exclude<ArrivalReport, { kind: 'statistics' | 'linked' }>;
 
 export class ArrivalThread {
   /** It has a connection of the present generation. */
@@ -21,7 +22,9 @@ export class ArrivalThread {
   readonly #control = EventFd.create();
   readonly #worker: Worker;
   readonly #exited = Promise.withResolvers<void>();
-  #asked: PromiseWithResolvers<ArrivalStatistics> | undefined;
+  /** Handed over, and not the thread's yet. */
+  #handedFd: number | undefined;
+  #asked: PromiseWithResolvers<ArrivalStatistics | null> | undefined;
 
   constructor(input: Omit<ArrivalInput, 'controlFd'>, tell: (report: ArrivalNews) => void) {
     const complete: ArrivalInput = { ...input, controlFd: this.#control.fd };
@@ -32,6 +35,7 @@ export class ArrivalThread {
     });
     this.#worker.on('message', (report: ArrivalReport) => {
       if (report.kind === 'statistics') this.#asked?.resolve(report.statistics);
+      else if (report.kind === 'linked') this.#handedFd = undefined;
       else tell(report);
     });
     this.#worker.on('error', (cause) => {
@@ -39,7 +43,8 @@ export class ArrivalThread {
     });
     this.#worker.on('exit', () => {
       this.isGone = true;
-      this.#asked?.resolve({ pages: 0, digest: { pages: 0, words: new BigUint64Array(2) } });
+      this.#asked?.resolve(null);
+      this.#closeHanded();
       this.#control[Symbol.dispose]();
       this.#exited.resolve();
     });
@@ -54,14 +59,22 @@ export class ArrivalThread {
 
   link(fd: number): void {
     this.isLinked = true;
-    this.order({ kind: 'link', fd });
+    this.#handedFd = fd;
+    if (this.isGone) this.#closeHanded();
+    else this.order({ kind: 'link', fd });
   }
 
-  tell(): Promise<ArrivalStatistics> {
-    this.#asked = Promise.withResolvers<ArrivalStatistics>();
-    if (this.isGone) return Promise.resolve({ pages: 0, digest: { pages: 0, words: new BigUint64Array(2) } });
+  /** What it has installed of missing pages; null: nobody knows any more. */
+  tell(): Promise<ArrivalStatistics | null> {
+    this.#asked = Promise.withResolvers<ArrivalStatistics | null>();
+    if (this.isGone) return Promise.resolve(null);
     this.order({ kind: 'tell' });
     return this.#asked.promise;
+  }
+
+  #closeHanded(): void {
+    if (this.#handedFd !== undefined) closeFd(this.#handedFd);
+    this.#handedFd = undefined;
   }
 
   stop(): Promise<void> {

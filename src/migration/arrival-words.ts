@@ -31,8 +31,10 @@ export const ArrivalWords = {
   awaitedFrames: 1,
   /** Pages with content that came, zero pages that were missing included. */
   pages: 2,
+  /** 1: all of the memory is in place, and nothing may change it from here. */
+  isSealed: 3,
 } as const;
-const ARRIVAL_WORDS_BYTES = 12;
+const ARRIVAL_WORDS_BYTES = 16;
 
 export function createArrivalWords(): Pick<ArrivalInput, 'words' | 'receivedBytes'> {
   return { words: new SharedArrayBuffer(ARRIVAL_WORDS_BYTES), receivedBytes: new SharedArrayBuffer(8) };
@@ -94,6 +96,8 @@ export type ArrivalReport =
   | { readonly kind: 'reached' }
   /** No page is missing any more. */
   | { readonly kind: 'allPresent' }
+  /** The descriptor of the latest connection is the thread's now. */
+  | { readonly kind: 'linked' }
   | { readonly kind: 'linkLost'; readonly error: ErrorBody }
   | { readonly kind: 'failed'; readonly error: ErrorBody }
   /** The answer to `tell`. */

@@ -13,6 +13,7 @@ import { ContentTable } from '../memory/content-store.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
 import { RamLayout } from '../memory/layout.ts';
 import { PageInstaller } from '../memory/page-installer.ts';
+import { closedBy } from '../transfer/connection.ts';
 import { ReceivingChannel } from '../transfer/page-channel.ts';
 import { type FrameHeader, frameName, invalidFrame } from '../wire/frame-types.ts';
 import {
@@ -82,7 +83,13 @@ class ArrivalThread {
   #obeyAll(): void {
     this.#control.drain();
     for (let next = receiveMessageOnPort(parentPort!); next; next = receiveMessageOnPort(parentPort!)) {
-      this.#obey(next.message as ArrivalOrder);
+      try {
+        this.#obey(next.message as ArrivalOrder);
+      } catch (error) {
+        if (error instanceof Stopped) throw error;
+        // It says nothing of a frame that is being read, and orders behind it must be obeyed all the same.
+        report({ kind: 'failed', error: asGodwitError(error).toBody() });
+      }
     }
   }
 
@@ -105,6 +112,7 @@ class ArrivalThread {
           interruptFd: this.#control.fd,
           interrupted: () => this.#obeyAll(),
         });
+        report({ kind: 'linked' });
         return;
       case 'priority':
         this.#duty.take(order.priority);
@@ -140,9 +148,8 @@ class ArrivalThread {
     const bytesBefore = channel.bytesReceived;
     try {
       const header = channel.readHeader();
-      // An end between two frames: what it means is the main connection's to say.
-      if (!header) this.#drop(channel);
-      else this.#takePayload(channel, header);
+      if (!header) throw closedBy(this.#input.peer, 'the other host closed it');
+      this.#takePayload(channel, header);
     } catch (thrown) {
       if (thrown instanceof Stopped) throw thrown;
       const error = asGodwitError(thrown);
@@ -161,6 +168,9 @@ class ArrivalThread {
   }
 
   #takePayload(channel: ReceivingChannel, header: FrameHeader): void {
+    if (!this.#installer && Atomics.load(this.#words, ArrivalWords.isSealed) !== 0) {
+      throw invalidFrame(frameName(header.type), 'it comes after all of the memory');
+    }
     if (!this.#pages || !this.#memory) throw invalidFrame(frameName(header.type), 'it comes before anybody was ready');
     const count = this.#frames.take(channel, header, this.#pages, this.#memory);
     Atomics.add(this.#words, ArrivalWords.pages, count);

@@ -11,6 +11,7 @@ import { closeFd } from '../linux/socket.ts';
 import type { SharedContents } from '../memory/content-store.ts';
 import { type DigestScheme, DigestSum } from '../memory/digest.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
+import { closedBy } from '../transfer/connection.ts';
 import { type ArrivalNews, ArrivalThread } from './arrival-thread.ts';
 import {
   type ArrivalOrder,
@@ -20,6 +21,7 @@ import {
   createArrivalWords,
   createArrivingMemory,
 } from './arrival-words.ts';
+import type { PushedPages } from './paging-tally.ts';
 import type { ThreadRole } from './thread-priority.ts';
 
 export interface ArrivalsOptions {
@@ -36,6 +38,9 @@ export interface ArrivalsOptions {
   onFailed(error: GodwitError): void;
 }
 
+/** What the main connection carries at the end of a migration comes a moment after the page channels have ended. */
+const LAST_WORDS_MS = 500;
+
 export class Arrivals {
   readonly #options: ArrivalsOptions;
   readonly #shared = createArrivalWords();
@@ -47,6 +52,8 @@ export class Arrivals {
   #awaited: { readonly frames: number; readonly resolve: () => void }[] = [];
   #hasBegun = false;
   #isStopped = false;
+  /** Counts on when the source dials anew. */
+  #generation = 0;
 
   constructor(options: ArrivalsOptions) {
     this.#options = options;
@@ -98,20 +105,27 @@ export class Arrivals {
     for (const thread of this.#threads) thread.order({ kind: 'priority', priority });
   }
 
-  /** A further connection; the descriptor is ours. @throws GW_WIRE_FRAME_INVALID: there are as many as may be */
+  /** For one more connection. */
+  get hasRoom(): boolean {
+    return !this.#isStopped && this.#threads.filter(({ isLinked }) => isLinked).length < MAX_PAGE_CHANNELS;
+  }
+
+  /** A further connection; the descriptor is ours. @throws GW_WIRE_CLOSED where there is no room for it */
   add(fd: number): void {
-    let thread = this.#threads.find(({ isLinked, isGone }) => !isLinked && !isGone);
-    if (!thread && this.#threads.filter(({ isGone }) => !isGone).length >= MAX_PAGE_CHANNELS) {
+    if (!this.hasRoom) {
       closeFd(fd);
-      const reason = `there are ${MAX_PAGE_CHANNELS} page channels already`;
-      throw new GodwitError('GW_WIRE_FRAME_INVALID', { frame: 'join', reason });
+      throw closedBy(
+        this.#options.peer,
+        `there are ${MAX_PAGE_CHANNELS} page channels already, or no more pages can come`,
+      );
     }
-    thread ??= this.#start();
+    const thread = this.#threads.find(({ isLinked, isGone }) => !isLinked && !isGone) ?? this.#start();
     thread.link(fd);
   }
 
   /** The source dials anew: connections that come now replace those that are there. */
   replace(): void {
+    this.#generation++;
     for (const thread of this.#threads) thread.isLinked = false;
   }
 
@@ -142,16 +156,22 @@ export class Arrivals {
     return came;
   }
 
-  /** What was installed of missing pages by all threads. */
-  async statistics(): Promise<{ readonly pages: number; readonly digest: DigestSum }> {
+  /** All that the source had to send is in place: who sends more breaks the protocol, if no pages are missing. */
+  seal(): void {
+    Atomics.store(this.#words, ArrivalWords.isSealed, 1);
+  }
+
+  /** What was installed of missing pages by all threads; without a digest where one of them has died. */
+  async statistics(): Promise<PushedPages> {
     const all = await Promise.all(this.#threads.map((thread) => thread.tell()));
     const digest = new DigestSum();
     let pages = 0;
     for (const each of all) {
+      if (!each) continue;
       pages += each.pages;
       digest.addWords(each.digest.pages, each.digest.words);
     }
-    return { pages, digest };
+    return { pages, digest: all.includes(null) ? null : digest };
   }
 
   /** Ends the threads, and with them the connections. Resolves when they have ended. */
@@ -190,12 +210,23 @@ export class Arrivals {
         this.#options.onAllPresent();
         return;
       case 'linkLost':
-        this.#options.onLost(GodwitError.fromBody(report.error));
+        this.#lose(GodwitError.fromBody(report.error));
         return;
       case 'failed':
         this.#options.onFailed(GodwitError.fromBody(report.error));
         return;
     }
+  }
+
+  /**
+   * A connection that has ended may have taken frames with it that count as sent. If the migration ends the main
+   * connection says so in a moment; otherwise all begins anew with other connections.
+   */
+  #lose(reason: GodwitError): void {
+    const generation = this.#generation;
+    setTimeout(() => {
+      if (!this.#isStopped && this.#generation === generation) this.#options.onLost(reason);
+    }, LAST_WORDS_MS).unref();
   }
 
   /** Resolves what has come; a thread tells when the next has. */

@@ -48,6 +48,7 @@ export function factsBefore(known: {
     options,
     rounds: [],
     remainingPages: dataPages,
+    dataPages,
     linkBytesPerSecond: 0,
     costs: PRIOR_COSTS,
     throttlePercent: initialThrottle(history.peakPagesPerSecond(Date.now()), options, canPostCopy),

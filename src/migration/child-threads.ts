@@ -49,15 +49,20 @@ export async function endThreads(): Promise<void> {
   SPARES.clear();
   const late = new AbortController();
   const timer = setTimeout(() => late.abort(), ENDING_MS);
-  await Promise.all(
-    [...RUNNING].map(async ([thread, stop]) => {
-      const ended = once(thread, 'exit', { signal: late.signal }).catch(() => undefined);
-      thread.ref();
-      stop();
-      await ended;
-    }),
-  );
+  // Some may be started while others end.
+  while (RUNNING.size > 0 && !late.signal.aborted) {
+    await Promise.all([...RUNNING].map(([thread, stop]) => end(thread, stop, late.signal)));
+  }
   clearTimeout(timer);
+}
+
+async function end(thread: Worker, stop: () => void, signal: AbortSignal): Promise<void> {
+  const ended = once(thread, 'exit', { signal }).catch(() => undefined);
+  thread.ref();
+  stop();
+  await ended;
+  // One that does not end is not waited for.
+  thread.unref();
 }
 
 function load(module: string): Worker {

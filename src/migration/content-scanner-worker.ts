@@ -9,7 +9,7 @@ import { explain } from '../base/errors.ts';
 import { PageFingerprint } from '../memory/page-fingerprint.ts';
 import type { ScannerInput, ScannerOrder, ScannerReport } from './content-scanner.ts';
 import { parseKey } from './fingerprint-keys.ts';
-import { forgetScanned, type LiveVm, listScanned, scanVm } from './live-contents.ts';
+import { forgetScanned, type LiveVm, listScanned, removeHalfScanned, scanVm } from './live-contents.ts';
 import { takeInput } from './thread-input.ts';
 
 /** A VM that does anything has other contents by then. */
@@ -18,8 +18,9 @@ const SHORTEST_PAUSE_MS = 60_000;
 const PAUSE_FACTOR = 100;
 const LAST_NICE = 19;
 
-const { directory, key } = await takeInput<ScannerInput>();
+const { directory, key, stop } = await takeInput<ScannerInput>();
 const fingerprint = new PageFingerprint(parseKey(key)!);
+removeHalfScanned(directory);
 /** When each is due, by its process; those that were there when the VMs were told last. */
 let due = new Map<string, number>();
 
@@ -51,10 +52,15 @@ function look({ vms }: ScannerOrder): void {
     if (vm.isMoving || !before.has(name) || due.get(name)! > startedMs) continue;
     // Also for one that fails: it is not tried all the time.
     due.set(name, startedMs + SHORTEST_PAUSE_MS);
-    scanVm(directory, vm, fingerprint);
+    scanVm(directory, vm, fingerprint, endIfTold);
     const endedMs = performance.now();
     due.set(name, endedMs + Math.max(SHORTEST_PAUSE_MS, (endedMs - startedMs) * PAUSE_FACTOR));
   }
+}
+
+/** In the middle of a VM, too: the daemon waits. */
+function endIfTold(): void {
+  if (Atomics.load(stop, 0) !== 0) process.exit();
 }
 
 function nameOf({ pid, startTicks }: LiveVm): string {

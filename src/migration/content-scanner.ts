@@ -14,6 +14,8 @@ export interface ScannerInput {
   readonly directory: string;
   /** Hexadecimal. */
   readonly key: string;
+  /** [0] turns to 1 when the thread is to end. */
+  readonly stop: Int32Array;
 }
 
 /** To the thread: the VMs of now. From it: done. */
@@ -29,14 +31,15 @@ const LOOK_EVERY_MS = 3000;
 export class ContentScanner implements Disposable {
   readonly #worker: Worker;
   readonly #timer: NodeJS.Timeout;
+  readonly #stop = new Int32Array(new SharedArrayBuffer(4));
   #isBusy = false;
 
   /** @param warn - told of what cannot be looked through; nothing depends on it */
-  constructor(input: ScannerInput, vms: () => ScannerOrder['vms'], warn: (reason: string) => void) {
+  constructor(input: Omit<ScannerInput, 'stop'>, vms: () => ScannerOrder['vms'], warn: (reason: string) => void) {
     this.#worker = startThread({
       module: 'content-scanner-worker',
-      input,
-      stop: (thread) => thread.postMessage('stop'),
+      input: { ...input, stop: this.#stop },
+      stop: () => this[Symbol.dispose](),
     });
     this.#worker.unref();
     this.#worker.on('message', (report: ScannerReport) => {
@@ -57,6 +60,7 @@ export class ContentScanner implements Disposable {
 
   [Symbol.dispose](): void {
     clearInterval(this.#timer);
+    Atomics.store(this.#stop, 0, 1);
     this.#worker.postMessage('stop');
   }
 }

@@ -30,6 +30,7 @@ function facts(more: Partial<RoundFacts>): RoundFacts {
     options: DEFAULT_MIGRATION_OPTIONS,
     rounds: [{ number: 1, sentPages: 65_536, sentBytes: 65_536 * 4112, skippedPages: 0, ms: 2_185, dirtyPages: 0 }],
     remainingPages: 0,
+    dataPages: 10_000,
     linkBytesPerSecond: LINK * 4112,
     costs: PRIOR_COSTS,
     throttlePercent: 0,

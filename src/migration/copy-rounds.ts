@@ -107,7 +107,8 @@ export async function copyRounds(port: CopyRoundsPort, clock: Clock = SYSTEM_CLO
   const { pageCount } = guest.layout;
   const watch = new RoundWatch({ tracker: guest.tracker, pageCount, link: () => port.linkCounts() }, clock);
   let remaining: readonly PageRun[] = guest.memory.dataRuns();
-  port.onBegin(pageCount - countPages(remaining));
+  const dataPages = countPages(remaining);
+  port.onBegin(pageCount - dataPages);
   for (let number = 1; ; number++) {
     const remainingPages = countPages(remaining);
     const interruption = port.interruption() ?? (isLate ? 'finishBy' : null);
@@ -132,6 +133,7 @@ export async function copyRounds(port: CopyRoundsPort, clock: Clock = SYSTEM_CLO
       options: port.options(),
       rounds,
       remainingPages,
+      dataPages,
       linkBytesPerSecond,
       costs: port.costs,
       throttlePercent: guest.throttlePercent,

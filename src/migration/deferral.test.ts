@@ -22,6 +22,7 @@ function facts(more: Partial<DeferralFacts> = {}): DeferralFacts {
     rounds: [round(2000), round(200), round(200)],
     remaining: [REMAINING],
     remainingPages: REMAINING.count,
+    dataPages: 10_000,
     linkBytesPerSecond: LINK,
     costs: PRIOR_COSTS,
     throttlePercent: 0,

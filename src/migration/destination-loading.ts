@@ -219,10 +219,10 @@ export class DestinationLoading {
   /** Nothing of the VM stays here. */
   async discard(): Promise<void> {
     const { arrivals, life, receiver } = this.#parts;
-    life.abort();
     receiver.pager?.stop();
-    // Before QEMU's memory goes: what they would install then fails.
+    // Before QEMU's memory goes, and what is closed with the migration's life.
     await arrivals.stop();
+    life.abort();
     if (this.#guest) await this.#guest.discard();
     else if (this.#leftBehind) await discardLeftBehind(this.#leftBehind);
     this.#guest = undefined;

@@ -31,7 +31,7 @@ export interface DestinationReceiverPort {
 }
 
 /** What of the page channels is needed; a rehearsal has none. */
-export type ArrivedPages = Pick<Arrivals, 'open' | 'forget' | 'reached' | 'missedPages' | 'receivedPages'>;
+export type ArrivedPages = Pick<Arrivals, 'open' | 'forget' | 'reached' | 'seal' | 'missedPages' | 'receivedPages'>;
 
 /** What of the VM is needed to put in place what comes. */
 export type ReceivingGuest = Pick<DestinationGuest, 'memory' | 'forget' | 'feedState'> & {
@@ -140,14 +140,16 @@ export class DestinationReceiver {
   /** The device state since the stop and what the source said of it, when all of it is here. @throws GW_WIRE_FRAME_INVALID */
   async takeWholeState(pagesMissing: boolean): Promise<{ state: Buffer; end: Message<'stateEnd'> }> {
     const end = await this.#stateEnd.promise;
-    await this.#port.arrivals.reached(end.frames);
+    const { arrivals } = this.#port;
+    await arrivals.reached(end.frames);
+    arrivals.seal();
     const invalid = (reason: string) => new GodwitError('GW_WIRE_FRAME_INVALID', { frame: 'stateEnd', reason });
     if (end.bytes !== this.#stateBytes) throw invalid(`${this.#stateBytes} bytes arrived where ${end.bytes} were sent`);
     const missing = this.#pager?.expectedPages ?? 0;
     if (end.missingPages !== missing || pagesMissing !== (this.#pager !== undefined)) {
       throw invalid(`it counts ${end.missingPages} missing pages, the lists have ${missing}`);
     }
-    const missed = this.#port.arrivals.missedPages;
+    const missed = arrivals.missedPages;
     if (missed > 0) throw invalid(`${missed} pages were named that are not here, and not sent`);
     const state = Buffer.concat(this.#stateChunks);
     this.#stateChunks = [];

@@ -88,6 +88,10 @@ export class DestinationMigration {
     const { phase, epoch } = this.#state;
     const { arrivals, link, receiver } = this.#parts;
     const joined = encodeControl({ kind: 'joined', phase, epoch });
+    if (purpose === 'pages' && !arrivals.hasRoom) {
+      connection.destroy();
+      return;
+    }
     if (purpose !== 'resume') {
       const use = purpose === 'urgent' ? (fd: number) => this.#loading.pageOver(fd) : (fd: number) => arrivals.add(fd);
       connection
@@ -124,9 +128,10 @@ export class DestinationMigration {
   async #loop(): Promise<void> {
     const { events, life, link } = this.#parts;
     while (!this.#isOver()) await this.#handle(await events.take());
+    // First: they use what is closed with the migration's life.
+    await this.#parts.arrivals.stop();
     life.abort();
     link.close();
-    await this.#parts.arrivals.stop();
     this.#loading.guest?.close();
     this.#parts.journal[Symbol.dispose]();
   }

@@ -32,8 +32,6 @@ export interface DowntimeCosts {
   readonly loadStateMs: number;
   readonly commitMs: number;
   readonly resumeMs: number;
-  /** 0 without `--verify`. */
-  readonly verifyMs: number;
 }
 
 /** Medians of QEMU 10 with one vCPU and the usual devices (docs/performance.md): saving and loading overlap in part. */
@@ -45,7 +43,6 @@ export const PRIOR_COSTS: DowntimeCosts = {
   loadStateMs: 4,
   commitMs: 2,
   resumeMs: 1,
-  verifyMs: 0,
 };
 
 /** Everything that a decision may depend on. */
@@ -55,6 +52,8 @@ export interface RoundFacts {
   readonly rounds: readonly MeasuredRound[];
   /** Pages that would have to be sent now: at first all that hold data, later what the last round left. */
   readonly remainingPages: number;
+  /** All that hold data, sent or not. */
+  readonly dataPages: number;
   /** Measured bytes a second on the wire; 0 = not measured yet. */
   readonly linkBytesPerSecond: number;
   readonly costs: DowntimeCosts;
@@ -137,10 +136,10 @@ function sampleRound({ rounds }: RoundFacts): MeasuredRound | undefined {
 
 /** Downtime without any last page: what post-copy takes. */
 export function fixedDowntimeMs(facts: RoundFacts): number {
-  const { stopMs, collectMs, saveStateMs, stateBytes, loadStateMs, commitMs, resumeMs, verifyMs } = facts.costs;
+  const { stopMs, collectMs, saveStateMs, stateBytes, loadStateMs, commitMs, resumeMs } = facts.costs;
   const rate = usableRate(facts);
   const transferMs = rate > 0 ? (stateBytes * 1000) / rate : 0;
-  return stopMs + collectMs + saveStateMs + transferMs + loadStateMs + commitMs + resumeMs + verifyMs;
+  return stopMs + collectMs + saveStateMs + transferMs + loadStateMs + commitMs + resumeMs;
 }
 
 /** S2 of the latest round. Where a round sent next to nothing, the link's own speed stands in for what was sent. */

@@ -29,6 +29,7 @@ function facts(more: Partial<RoundFacts> & { readonly finishByMs?: number } = {}
     options: { ...DEFAULT_MIGRATION_OPTIONS, finishByMs },
     rounds: [PASS],
     remainingPages: 10_000,
+    dataPages: 10_000,
     linkBytesPerSecond: LINK_PAGES * PAGE_BYTES,
     costs: PRIOR_COSTS,
     throttlePercent: 0,

@@ -27,6 +27,7 @@ function inputFor(vm: SimulatedVm, options: Partial<MigrationOptions> = {}, doub
     options: { ...DEFAULT_MIGRATION_OPTIONS, ...options },
     rounds: [],
     remainingPages: vm.totalPages,
+    dataPages: 10_000,
     linkBytesPerSecond: 0,
     costs: PRIOR_COSTS,
     throttlePercent: 0,

@@ -6,6 +6,7 @@
  */
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { threadId } from 'node:worker_threads';
 import { addVisit, type KnownLinks, parseLinks, type Visit } from './known-links.ts';
 
 export function linksPathIn(stateDirectory: string): string {
@@ -17,8 +18,10 @@ export function readVisits(path: string, to: string): readonly Visit[] {
 }
 
 export function rememberVisit(path: string, to: string, visit: Visit): void {
-  writeFileSync(`${path}.new`, JSON.stringify(addVisit(readLinks(path), to, visit)));
-  renameSync(`${path}.new`, path);
+  // A name for each thread: two that end at the same moment must not write into one file.
+  const temporary = `${path}.${process.pid}-${threadId}.new`;
+  writeFileSync(temporary, JSON.stringify(addVisit(readLinks(path), to, visit)));
+  renameSync(temporary, path);
 }
 
 function readLinks(path: string): KnownLinks {

@@ -35,12 +35,17 @@ export function listScanned(directory: string): (LiveVm & { readonly scannedAtMs
     .sort((a, b) => b.scannedAtMs - a.scannedAtMs);
 }
 
-/** On this thread. */
-export function scanVm(directory: string, vm: LiveVm, fingerprint: PageFingerprint): void {
+/** Removes what a process that was killed while it wrote has left. */
+export function removeHalfScanned(directory: string): void {
+  for (const name of readNames(directory)) if (name.endsWith('.new')) rmSync(join(directory, name), { force: true });
+}
+
+/** On this thread. @param goOn - called all the time; throws to end it */
+export function scanVm(directory: string, vm: LiveVm, fingerprint: PageFingerprint, goOn: () => void): void {
   using memory = openMemory(vm);
   if (!memory) return;
   mkdirSync(directory, { recursive: true, mode: 0o700 });
-  writeContentIndex(pathOf(directory, vm), scanContents(memory, fingerprint), fingerprint);
+  writeContentIndex(pathOf(directory, vm), scanContents(memory, fingerprint, goOn), fingerprint);
 }
 
 export function forgetScanned(directory: string, vm: LiveVm): void {

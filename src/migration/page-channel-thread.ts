@@ -8,7 +8,7 @@ import type { Worker } from 'node:worker_threads';
 import { GodwitError } from '../base/errors.ts';
 import { FileDescriptor } from '../linux/file-descriptor.ts';
 import { EventFd } from '../linux/poll.ts';
-import { duplicateFd, shutdownSocket, unacknowledgedBytes } from '../linux/socket.ts';
+import { closeFd, duplicateFd, shutdownSocket, unacknowledgedBytes } from '../linux/socket.ts';
 import { closedBy } from '../transfer/connection.ts';
 import { startThread } from './child-threads.ts';
 import {
@@ -35,6 +35,7 @@ export interface PageChannel {
 }
 
 export type ChannelChange =
+  | { readonly kind: 'noted'; readonly text: string }
   /** A job is done. */
   | { readonly kind: 'done'; readonly frames: number }
   | { readonly kind: 'failed'; readonly error: GodwitError; readonly isGone: boolean };
@@ -57,9 +58,12 @@ export class ChannelThread implements PageChannel {
   readonly #jobs = new Map<number, Waiting>();
   /** A duplicate: the thread closes its own. */
   #descriptor: FileDescriptor | undefined;
+  /** Handed over, and not the thread's yet. */
+  #handedFd: number | undefined;
   #nextId = 0;
   /** Of the connection of now. */
   #generation = 0;
+  #isGone = false;
 
   constructor(shared: SendingShared & { readonly peer: string }, tell: (change: ChannelChange) => void) {
     const { words, sentBytes } = createSendingWords();
@@ -78,6 +82,8 @@ export class ChannelThread implements PageChannel {
       this.#failAll(new GodwitError('GW_INTERNAL', { reason: 'the thread of a page channel died' }, { cause }));
     });
     this.#worker.on('exit', () => {
+      this.#isGone = true;
+      this.#closeHanded();
       this.#failAll(closedBy(this.#peer, 'closed here'));
       this.#interrupt[Symbol.dispose]();
     });
@@ -103,7 +109,9 @@ export class ChannelThread implements PageChannel {
   link(fd: number): void {
     this.#generation++;
     this.#descriptor = new FileDescriptor(duplicateFd(fd));
-    this.order({ kind: 'link', fd });
+    this.#handedFd = fd;
+    if (this.#isGone) this.#closeHanded();
+    else this.order({ kind: 'link', fd });
   }
 
   cut(): void {
@@ -129,11 +137,25 @@ export class ChannelThread implements PageChannel {
     });
   }
 
+  #closeHanded(): void {
+    if (this.#handedFd !== undefined) closeFd(this.#handedFd);
+    this.#handedFd = undefined;
+  }
+
   #hear(report: SendReport): void {
+    if (report.kind === 'linked') {
+      this.#handedFd = undefined;
+      return;
+    }
+    if (report.kind === 'noted') {
+      this.#tell(report);
+      return;
+    }
     const waiting = this.#jobs.get(report.id);
     if (!waiting) return;
     if (report.kind === 'packed') {
-      waiting.turn(report.bytes).finally(() => this.#openGate());
+      const open = () => this.#openGate();
+      waiting.turn(report.bytes).then(open, open);
       return;
     }
     this.#jobs.delete(report.id);

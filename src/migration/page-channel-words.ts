@@ -85,6 +85,9 @@ export type SendOrder =
   | { readonly kind: 'stop' };
 
 export type SendReport =
+  /** The descriptor of the latest connection is the thread's now. */
+  | { readonly kind: 'linked' }
+  | { readonly kind: 'noted'; readonly text: string }
   /** So many bytes wait for their turn. */
   | { readonly kind: 'packed'; readonly id: number; readonly bytes: number }
   | { readonly kind: 'sent'; readonly id: number; readonly result: SendResult }

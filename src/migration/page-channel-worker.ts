@@ -50,6 +50,7 @@ class PageChannelThread {
   readonly #duty = new ThreadDuty();
   #digest: PageDigest | undefined;
   #channel: SendingChannel | undefined;
+  #hasComplained = false;
 
   constructor(input: SendingInput) {
     this.#input = input;
@@ -102,6 +103,7 @@ class PageChannelThread {
       interrupted: () => this.#giveUp(),
     };
     this.#channel = new SendingChannel(fd, options, (bytes) => Atomics.add(this.#sentBytes, 0, BigInt(bytes)));
+    report({ kind: 'linked' });
   }
 
   #giveUp(): never {
@@ -171,7 +173,9 @@ class PageChannelThread {
       return this.#packer.pack(batch, steps);
     } catch (error) {
       this.#forget(batch.dataRuns);
-      process.emitWarning(`Pages are sent whole, because packing failed: ${asGodwitError(error).message}`);
+      const text = `Pages are sent whole, because packing failed: ${asGodwitError(error).message}`;
+      if (!this.#hasComplained) report({ kind: 'noted', text });
+      this.#hasComplained = true;
       return undefined;
     }
   }

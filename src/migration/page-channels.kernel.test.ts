@@ -1,10 +1,12 @@
 // Page channels with their threads at both ends: pages that go as they are, connections that break, threads that die.
+import { existsSync } from 'node:fs';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { ChannelPair } from '../../test/support/channel-pair.ts';
 import { SocketPair } from '../../test/support/socket-pair.ts';
 import { hasCode } from '../base/errors.ts';
 import { PAGE_SIZE, type PageRun } from '../base/page.ts';
+import { createMissingPages } from '../memory/page-installer.ts';
 import { Pacer } from '../transfer/pacer.ts';
 import { encodePagesHeader } from '../wire/encoder.ts';
 import { PageChannels } from './page-channels.ts';
@@ -152,6 +154,7 @@ test('threads that die are told, and nothing waits for them', async () => {
     lines: null,
     peer: 'far',
     onLost: ({ code }) => lost.push(code),
+    note: () => undefined,
   });
   const sockets = await Promise.all([SocketPair.open(), SocketPair.open()]);
   channels.link(sockets.map((socket) => socket.take('near')));
@@ -159,4 +162,53 @@ test('threads that die are told, and nothing waits for them', async () => {
   await expect(new PageSender(channels, new Pacer(0)).send(pair.all, { signal })).rejects.toThrow();
   expect(lost).toEqual(['GW_INTERNAL']);
   for (const socket of sockets) socket[Symbol.dispose]();
+});
+
+test('an idle channel that is ended by somebody in between is told: frames sent into it are lost', async () => {
+  await using pair = await ChannelPair.open({ ...RAW, channels: 2 });
+  const sockets = [await SocketPair.open(), await SocketPair.open()];
+  pair.arrivals.replace();
+  for (const socket of sockets) pair.arrivals.add(socket.take('far'));
+  pair.channels.link(sockets.map((socket) => socket.take('near')));
+  sockets[1]!.near.end();
+  await expect.poll(() => pair.failures.map(({ code }) => code), PATIENT).toEqual(['GW_WIRE_CLOSED']);
+  for (const socket of sockets) socket[Symbol.dispose]();
+});
+
+test('an order that fails in the middle of a frame leaves those behind it to be obeyed', async () => {
+  const pair = await ChannelPair.open({ ...RAW, channels: 1 });
+  const half = await SocketPair.open();
+  pair.arrivals.replace();
+  pair.arrivals.add(half.take('far'));
+  half.near.write(encodePagesHeader([{ first: 0, count: 100 }]));
+  half.near.write(Buffer.alloc(50 * PAGE_SIZE, 7));
+  await expect.poll(() => pair.destination.residentPages(), PATIENT).toBe(50);
+  const pages = createMissingPages(PAGES);
+  // No such process: its userfaultfd cannot be had.
+  pair.arrivals.page({ pid: 2 ** 22, insideFd: 3, starts: [0n, 0n], pages });
+  await pair[Symbol.asyncDispose]();
+  half[Symbol.dispose]();
+});
+
+test('what comes after all of the memory is in place is refused', async () => {
+  await using pair = await ChannelPair.open({ ...RAW, channels: 1 });
+  fill(pair, { first: 0, count: 10 }, 1);
+  await pair.send();
+  pair.arrivals.seal();
+  fill(pair, { first: 0, count: 10 }, 2);
+  await pair.sender.send([{ first: 0, count: 10 }], { signal: new AbortController().signal });
+  await expect.poll(() => pair.failures.map(({ code }) => code), PATIENT).toEqual(['GW_WIRE_FRAME_INVALID']);
+  expect(pair.differences()).toHaveLength(10);
+});
+
+test('connections for channels or threads that have ended are closed', async () => {
+  const pair = await ChannelPair.open({ ...RAW, channels: 1 });
+  const { channels, arrivals } = pair;
+  await pair[Symbol.asyncDispose]();
+  const sockets = await SocketPair.open();
+  const fds = [sockets.take('near'), sockets.take('far')] as const;
+  channels.link([fds[0]]);
+  expect(() => arrivals.add(fds[1])).toThrow(/no more pages can come/);
+  for (const fd of fds) expect(existsSync(`/proc/self/fd/${fd}`)).toBe(false);
+  sockets[Symbol.dispose]();
 });

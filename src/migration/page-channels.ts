@@ -6,6 +6,7 @@
  */
 import type { GodwitError } from '../base/errors.ts';
 import type { PageIndex } from '../base/page.ts';
+import { closeFd } from '../linux/socket.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import { closedBy } from '../transfer/connection.ts';
 import type { HeldContents } from '../transfer/page-packer.ts';
@@ -24,18 +25,26 @@ export interface PageChannelsOptions {
   readonly peer: string;
   /** A connection broke. */
   onLost(reason: GodwitError): void;
+  /** What no report holds. */
+  note(text: string): void;
 }
 
 /** What page senders need of channels; a rehearsal has others. */
 export interface PageCarrier {
-  /** A channel with fewer than so many jobs; the one with the fewest. Waits for one. */
-  free(depth: number): Promise<PageChannel>;
+  /** A channel with fewer than so many jobs, the one with the fewest; or this one. Waits for it. */
+  free(depth: number, only?: PageChannel): Promise<PageChannel>;
   /** Always the same for a page, as long as no connection is lost: what is sent later arrives later. */
   channelOf(page: PageIndex): PageChannel;
   /** With a connection. */
   readonly openCount: number;
   readonly bytesSent: number;
   readonly unacknowledgedBytes: number;
+}
+
+interface Waiting {
+  readonly depth: number;
+  readonly only: PageChannel | undefined;
+  readonly resolve: (channel: PageChannel) => void;
 }
 
 export class PageChannels implements PageCarrier, Disposable {
@@ -45,10 +54,11 @@ export class PageChannels implements PageCarrier, Disposable {
   /** Bytes of threads that have died. */
   #earlierBytes = 0;
   #held: HeldContents | undefined;
-  readonly #waiting: { readonly depth: number; readonly resolve: (channel: PageChannel) => void }[] = [];
+  #waiting: Waiting[] = [];
   #open: readonly ChannelThread[] = [];
   #frames = 0;
   #isLost = true;
+  #isOver = false;
 
   constructor(options: PageChannelsOptions) {
     this.#options = options;
@@ -88,6 +98,10 @@ export class PageChannels implements PageCarrier, Disposable {
   /** From now on pages go over these connections, as many as there are; the descriptors are the channels'. */
   link(fds: readonly number[]): void {
     this.cut();
+    if (this.#isOver) {
+      for (const fd of fds) closeFd(fd);
+      return;
+    }
     this.#isLost = false;
     while (this.#threads.length < fds.length) this.#start();
     this.#open = this.#threads.slice(0, fds.length);
@@ -100,7 +114,9 @@ export class PageChannels implements PageCarrier, Disposable {
     this.#isLost = true;
     for (const thread of this.#open) thread.cut();
     this.#open = [];
-    for (const { resolve } of this.#waiting.splice(0)) resolve(this.#lostChannel());
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const { resolve } of waiting) resolve(this.#lostChannel());
   }
 
   learn(held: HeldContents): void {
@@ -112,11 +128,11 @@ export class PageChannels implements PageCarrier, Disposable {
     for (const thread of this.#threads) thread.order({ kind: 'priority', priority });
   }
 
-  free(depth: number): Promise<PageChannel> {
+  free(depth: number, only?: PageChannel): Promise<PageChannel> {
     if (this.#isLost) return Promise.resolve(this.#lostChannel());
-    const found = this.#leastBusy();
+    const found = only ?? this.#leastBusy();
     if (found && found.jobs < depth) return Promise.resolve(found);
-    return new Promise((resolve) => this.#waiting.push({ depth, resolve }));
+    return new Promise((resolve) => this.#waiting.push({ depth, only, resolve }));
   }
 
   channelOf(page: PageIndex): PageChannel {
@@ -125,6 +141,7 @@ export class PageChannels implements PageCarrier, Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#isOver = true;
     this.cut();
     for (const thread of this.#threads) thread.stop();
   }
@@ -137,6 +154,10 @@ export class PageChannels implements PageCarrier, Disposable {
   }
 
   #hear(thread: ChannelThread, change: ChannelChange): void {
+    if (change.kind === 'noted') {
+      this.#options.note(change.text);
+      return;
+    }
     if (change.kind === 'failed') {
       if (change.isGone && this.#threads.includes(thread)) {
         // Another one takes its place when there are connections again.
@@ -152,14 +173,17 @@ export class PageChannels implements PageCarrier, Disposable {
     if (this.#open.includes(thread)) this.#serveWaiting();
   }
 
+  /** One at a time: whoever has waited gives the channel a job before others are looked at. */
   #serveWaiting(): void {
-    const [next] = this.#waiting;
-    const found = this.#leastBusy();
-    if (!next || !found || found.jobs >= next.depth) return;
-    this.#waiting.shift();
-    next.resolve(found);
-    // Whoever waited gives it a job before others are looked at.
-    if (this.#waiting.length > 0) setImmediate(() => this.#serveWaiting());
+    const least = this.#leastBusy();
+    for (const [at, { depth, only, resolve }] of this.#waiting.entries()) {
+      const found = only ?? least;
+      if (!found || found.jobs >= depth) continue;
+      this.#waiting.splice(at, 1);
+      resolve(found);
+      if (this.#waiting.length > 0) setImmediate(() => this.#serveWaiting());
+      return;
+    }
   }
 
   #leastBusy(): ChannelThread | undefined {

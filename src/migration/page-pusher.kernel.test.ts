@@ -33,7 +33,9 @@ beforeEach(() => {
   scratch = resources.use(new ScratchMemory(PAGES));
   scratch.fill(0, ...Array.from({ length: PAGES }, (_, page) => 1 + (page % 255)));
   const { memory } = scratch;
-  channels = resources.use(new PageChannels({ memory, count: 1, lines: null, peer: 'far', onLost: () => undefined }));
+  channels = resources.use(
+    new PageChannels({ memory, count: 1, lines: null, peer: 'far', onLost: () => undefined, note: () => undefined }),
+  );
 });
 afterEach(async () => {
   resources.dispose();

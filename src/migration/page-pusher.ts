@@ -50,6 +50,8 @@ const FULL_WINDOW_PAGES = 16;
 /** A neighbourhood may take the link this long: more would delay the next fault. */
 const WINDOW_TIME_US = 100;
 
+const STEPS_AT_ONCE = 2;
+
 export class PagePusher {
   readonly #options: PagePusherOptions;
   /** Shared with the page server, as the words are. */
@@ -169,9 +171,9 @@ export class PagePusher {
     const steps = new Set<Promise<void>>();
     let failure: unknown;
     for (;;) {
+      // One is packed while another one is sent; more would be claimed before there is room for them.
+      if (steps.size >= Math.max(1, Math.min(STEPS_AT_ONCE, channels.openCount))) await Promise.race(steps);
       await pace.room(() => connection.isClosed || signal.aborted);
-      // One is packed while another one is sent.
-      if (steps.size > 0 && steps.size >= channels.openCount) await Promise.race(steps);
       if (failure) throw failure;
       // Right before the claim: what is claimed here now would be missing on the connection that came instead.
       if (signal.aborted || connection.isClosed) return;

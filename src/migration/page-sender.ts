@@ -101,9 +101,8 @@ export class PageSender {
       const wanted = skipped.length === 0 ? batch : subtractRuns(batch, skipped);
       if (skipped.length > 0) counts.skippedPages += countPages(batch) - countPages(wanted);
       if (wanted.length === 0) continue;
-      const channel = options.inOrder
-        ? this.#channels.channelOf(wanted[0]!.first)
-        : await this.#channels.free(this.#pacer.bytesPerSecond > 0 ? PACED_DEPTH : DEPTH);
+      const only = options.inOrder ? this.#channels.channelOf(wanted[0]!.first) : undefined;
+      const channel = await this.#channels.free(this.#pacer.bytesPerSecond > 0 ? PACED_DEPTH : DEPTH, only);
       const done = this.#sendBatch(channel, wanted, counts, options)
         .catch((error: unknown) => {
           failure ??= error;

@@ -9,8 +9,8 @@ import type { PostCopyReport } from './report.ts';
 
 export interface PushedPages {
   readonly pages: number;
-  /** Of these pages, with `--verify`. */
-  readonly digest: DigestSum;
+  /** Of these pages, with `--verify`; null: not all of it is known any more. */
+  readonly digest: DigestSum | null;
 }
 
 export class PagingTally {
@@ -24,11 +24,12 @@ export class PagingTally {
   };
   pushedPages = 0;
   residentMs = 0;
-  readonly #pushedDigest = new DigestSum();
+  #pushedDigest: DigestSum | null = new DigestSum();
 
   addPushed({ pages, digest }: PushedPages): void {
     this.pushedPages += pages;
-    this.#pushedDigest.addSum(digest);
+    if (digest) this.#pushedDigest?.addSum(digest);
+    else this.#pushedDigest = null;
   }
 
   statistics(): Omit<PostCopyReport, 'missingPages' | 'reconnects'> {
@@ -42,8 +43,9 @@ export class PagingTally {
     };
   }
 
-  /** @param own - of what this thread has installed itself */
-  digest(scheme: DigestScheme, own: DigestSum): MemoryDigest {
+  /** @param own - of what this thread has installed itself. null: not all of it is known any more */
+  digest(scheme: DigestScheme, own: DigestSum): MemoryDigest | null {
+    if (!this.#pushedDigest) return null;
     const sum = new DigestSum();
     sum.addSum(own);
     sum.addSum(this.#pushedDigest);

@@ -41,6 +41,7 @@ function facts(rounds: readonly MeasuredRound[], elapsedMs: number): RoundFacts 
     options: DEFAULT_MIGRATION_OPTIONS,
     rounds,
     remainingPages: rounds.at(-1)?.dirtyPages ?? PAGES,
+    dataPages: 10_000,
     linkBytesPerSecond: rounds.length > 0 ? RATE : 0,
     costs: PRIOR_COSTS,
     throttlePercent: 0,

@@ -181,6 +181,7 @@ const STAND_IN_ARRIVALS: ArrivedPages = {
   open: () => undefined,
   forget: () => [],
   reached: () => Promise.resolve(),
+  seal: () => undefined,
   missedPages: 0,
   receivedPages: 0,
 };

@@ -59,6 +59,7 @@ describe('the fewest pages that rounds come to', () => {
     options: DEFAULT_MIGRATION_OPTIONS,
     rounds: [{ ...round, number: 1, sentPages: 65_536, sentBytes: 65_536 * 4_000, ms: 2_621 }, round],
     remainingPages: 16_384,
+    dataPages: 10_000,
     linkBytesPerSecond: 100e6,
     costs: PRIOR_COSTS,
     throttlePercent: 0,

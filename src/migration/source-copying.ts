@@ -104,7 +104,7 @@ export class SourceCopying {
   async #copy(): Promise<Copied> {
     const { guest, link, pacer, packing, report } = this.#port;
     const { channels } = packing;
-    const opening = link.openPages(channels.count).then((fds) => channels.link(fds));
+    const opening = link.openPages(channels.count, (fds) => channels.link(fds));
     // It is awaited below; if something else fails first, nobody hears of it.
     opening.catch(() => undefined);
     channels.become('copying');
@@ -154,7 +154,8 @@ export class SourceCopying {
         onBegin: (holePages) => report.watchCopying(holePages, sender.totals),
         onRound: (round, decision) => {
           report.rounds.push(round);
-          history.add(Date.now(), round);
+          // What groups of pages count as written says nothing of the VM.
+          if (guest.trackerReport.kind !== 'groups') history.add(Date.now(), round);
           progress.roundEnded(round, decision);
         },
         onProgress: ({ round, remainingPages, decision, facts, watch }) => {

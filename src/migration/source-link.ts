@@ -131,15 +131,21 @@ export class SourceLink {
     return this.#openFurther('urgent');
   }
 
-  /** Further connections for pages; their descriptors are the caller's. */
-  async openPages(count: number): Promise<number[]> {
+  /** Further connections for pages. @param use - gets their descriptors, if the main connection is the same still */
+  async openPages(count: number, use: (fds: readonly number[]) => void): Promise<void> {
+    const main = this.#connection;
     const opening = Array.from({ length: count }, () => this.#openFurther('pages'));
     const opened = await Promise.allSettled(opening);
     const fds = opened.flatMap((each) => (each.status === 'fulfilled' ? each.value : []));
-    const failed = opened.find((each) => each.status === 'rejected');
-    if (!failed) return fds;
+    const failed = opened.find(({ status }) => status === 'rejected') as PromiseRejectedResult | undefined;
+    if (!failed && main && this.#connection === main) {
+      use(fds);
+      return;
+    }
     for (const fd of fds) closeFd(fd);
-    throw failed.reason;
+    throw (
+      failed?.reason ?? new GodwitError('GW_WIRE_CLOSED', { peer: this.#port.to, reason: 'the connection is lost' })
+    );
   }
 
   async #openFurther(purpose: 'urgent' | 'pages'): Promise<number> {
@@ -161,9 +167,8 @@ export class SourceLink {
    */
   async redial(rejoined: () => Promise<void>): Promise<'joined' | 'unknown' | 'ended'> {
     const { to, hostName, dscp, life } = this.#port;
-    let told = '';
     if (this.#isUnknown) await delay(UNKNOWN_PAUSE_MS, undefined, { signal: life }).catch(() => undefined);
-    for (let pauseMs = REDIAL_FIRST_MS; !life.aborted; pauseMs = Math.min(pauseMs * 2, REDIAL_MAX_MS)) {
+    for (let pauseMs = REDIAL_FIRST_MS, told = ''; !life.aborted; pauseMs = Math.min(pauseMs * 2, REDIAL_MAX_MS)) {
       try {
         const opened = await openConnection(to, hostName, dscp, life);
         const answer = await this.#join(opened, 'resume');

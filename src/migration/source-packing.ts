@@ -18,7 +18,7 @@ import { createSentLines, type SentLinesShared } from '../transfer/sent-lines.ts
 import { SpareCpus } from '../transfer/spare-cpus.ts';
 import type { FingerprintScope, HeldFilter } from '../wire/held-filter.ts';
 import { chooseChannels } from './channel-choice.ts';
-import { parseKey } from './fingerprint-keys.ts';
+import { fleetFeature, parseKey } from './fingerprint-keys.ts';
 import { LZ4_FEATURE, PACK_FEATURE } from './opening.ts';
 import { PageChannels } from './page-channels.ts';
 
@@ -43,6 +43,7 @@ export interface SourcePackingPort {
   has(feature: string): boolean;
   /** A page channel broke. */
   onLost(reason: GodwitError): void;
+  note(text: string): void;
 }
 
 export class SourcePacking implements Disposable {
@@ -69,13 +70,19 @@ export class SourcePacking implements Disposable {
       lines: this.#lines,
       peer: port.to,
       onLost: port.onLost,
+      note: port.note,
     });
   }
 
   /** What the destination holds need not be sent. @throws GW_WIRE_FRAME_INVALID */
   learn({ scope, filter }: HeldFilter): void {
-    const key = parseKey(this.#port.keys[scope]);
-    if (!key) throw new GodwitError('GW_WIRE_FRAME_INVALID', { frame: 'heldFilter', reason: 'its key is not here' });
+    const secret = this.#port.keys[scope];
+    const key = parseKey(secret);
+    // Under the key of a fleet nothing is told to a host that is not of it.
+    const isAgreed = scope === 'vm' || (secret !== null && this.#port.has(fleetFeature(secret)));
+    if (!key || !isAgreed) {
+      throw new GodwitError('GW_WIRE_FRAME_INVALID', { frame: 'heldFilter', reason: 'its key is not shared' });
+    }
     this.#knowsHeld = true;
     this.channels.learn({ filter, key });
   }

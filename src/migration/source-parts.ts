@@ -138,6 +138,7 @@ export function assembleSource(
     keys: { vm: facts.vm.contentKey ?? null, fleet: hooks.fleetKey },
     has: (feature) => link.has(feature),
     onLost: (reason) => link.drop(reason),
+    note,
   });
   life.signal.addEventListener('abort', () => packing[Symbol.dispose]());
   const shared = {

@@ -65,7 +65,7 @@ export class SourceServing {
     this.#awaitsList = true;
     const { link, packing } = this.#port;
     const { channels } = packing;
-    await Promise.all([this.openUrgent(), link.openPages(channels.count).then((fds) => channels.link(fds))]);
+    await Promise.all([this.openUrgent(), link.openPages(channels.count, (fds) => channels.link(fds))]);
   }
 
   resumed(): void {

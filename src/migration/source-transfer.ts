@@ -19,7 +19,7 @@ import { sourceFailure } from './source-watch.ts';
 import { StateSender } from './state-sender.ts';
 import { becomeOrdinary, becomeUrgent } from './thread-priority.ts';
 
-/** What is being sent when copying is to end is 4 MiB at most, and a link that lives takes them in this time. */
+/** What the threads are sending when copying is to end is given up; asking the tracker and QEMU takes no longer than this. */
 const COPYING_ENDS_MS = 1000;
 
 export class SourceTransfer {

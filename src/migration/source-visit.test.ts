@@ -21,6 +21,7 @@ function facts(rounds: readonly MeasuredRound[], elapsedMs: number): RoundFacts 
     rounds,
     // A thousand of them are zero.
     remainingPages: rounds.at(-1)?.dirtyPages ?? 11_000,
+    dataPages: 10_000,
     linkBytesPerSecond: 0,
     costs: PRIOR_COSTS,
     throttlePercent: 0,

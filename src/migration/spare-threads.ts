@@ -6,7 +6,6 @@
  * Must hold: a spare keeps no process alive; one that dies is only a slower start; a thread that is needed ends its
  * rehearsal with the turn that it is in, and one that was not there in time rehearses nothing.
  */
-import { once } from 'node:events';
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
@@ -62,7 +61,8 @@ export async function endSpareThreads(): Promise<void> {
   await Promise.all(
     spares.map(async ({ thread, needed }) => {
       Atomics.store(needed, 0, 1);
-      const ended = once(thread, 'exit');
+      // One that dies on its way ends, too.
+      const ended = new Promise((resolve) => thread.once('exit', resolve));
       thread.ref();
       thread.postMessage(NOTHING_TO_DO);
       await ended;

@@ -5,7 +5,7 @@
  * the moment that its index is there, and goes with it; the oldest goes first; what a process that was killed has half
  * written goes at the next start.
  */
-import { mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, statfsSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 export interface VisitPolicy {
@@ -25,6 +25,8 @@ export interface Visit {
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const BLOCK_BYTES = 512;
+/** Of the file system, for whoever else writes there: journals above all. */
+const LEFT_FREE_PART = 0.1;
 
 export class VisitStore {
   readonly #policy: VisitPolicy;
@@ -47,9 +49,17 @@ export class VisitStore {
   begin(uuid: string, bytes: number): Pick<Visit, 'imagePath' | 'indexPath'> | undefined {
     if (!UUID.test(uuid)) return undefined;
     this.remove(uuid);
-    if (bytes > this.#policy.budgetBytes) return undefined;
-    this.#shrinkTo(this.#policy.budgetBytes - bytes);
-    mkdirSync(join(this.#policy.directory, uuid), { recursive: true, mode: 0o700 });
+    const { directory, budgetBytes } = this.#policy;
+    // Other threads may be writing visits.
+    const room = budgetBytes - this.#begunBytes();
+    if (bytes > room) return undefined;
+    this.#shrinkTo(room - bytes);
+    mkdirSync(join(directory, uuid), { recursive: true, mode: 0o700 });
+    if (bytes > spareBytes(directory)) {
+      this.remove(uuid);
+      return undefined;
+    }
+    writeFileSync(this.#pathsOf(uuid).sizePath, String(bytes));
     return this.#pathsOf(uuid);
   }
 
@@ -78,6 +88,13 @@ export class VisitStore {
     }
   }
 
+  /** Of the visits that are being written. */
+  #begunBytes(): number {
+    return this.#names()
+      .filter((uuid) => !this.#find(uuid))
+      .reduce((sum, uuid) => sum + readSize(this.#pathsOf(uuid).sizePath), 0);
+  }
+
   #find(uuid: string): Visit | undefined {
     const { imagePath, indexPath } = this.#pathsOf(uuid);
     const index = statSync(indexPath, { throwIfNoEntry: false });
@@ -96,8 +113,27 @@ export class VisitStore {
     }
   }
 
-  #pathsOf(uuid: string): Pick<Visit, 'imagePath' | 'indexPath'> {
+  #pathsOf(uuid: string): Pick<Visit, 'imagePath' | 'indexPath'> & { readonly sizePath: string } {
     const directory = join(this.#policy.directory, uuid);
-    return { imagePath: join(directory, 'image'), indexPath: join(directory, 'index') };
+    return {
+      imagePath: join(directory, 'image'),
+      indexPath: join(directory, 'index'),
+      sizePath: join(directory, 'size'),
+    };
+  }
+}
+
+function spareBytes(directory: string): number {
+  const { bavail, blocks, bsize } = statfsSync(directory);
+  return (bavail - blocks * LEFT_FREE_PART) * bsize;
+}
+
+/** 0 when it is gone by now. */
+function readSize(path: string): number {
+  try {
+    return Number(readFileSync(path, 'utf8'));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return 0;
+    throw error;
   }
 }

@@ -7,9 +7,9 @@
  * error ends the channel; whoever waits here also watches the interrupting descriptor.
  */
 import { GodwitError } from '../base/errors.ts';
+import { FileDescriptor } from '../linux/file-descriptor.ts';
 import type { FilePiece } from '../linux/ram-file.ts';
 import {
-  closeFd,
   receiveSome,
   sendFromFile,
   sendSome,
@@ -37,20 +37,23 @@ const LONGEST_WAIT_MS = 1000;
 
 /** The source's end. */
 export class SendingChannel implements Disposable {
-  readonly fd: number;
+  readonly #descriptor: FileDescriptor;
   readonly #options: PageChannelOptions;
   readonly #waiting: WaitOptions;
   readonly #onSent: (bytes: number) => void;
-  #isOpen = true;
 
   /** @param onSent - told of every piece that the kernel has taken */
   constructor(fd: number, options: PageChannelOptions, onSent: (bytes: number) => void) {
-    this.fd = fd;
+    this.#descriptor = new FileDescriptor(fd);
     this.#options = options;
     this.#waiting = { interruptFd: options.interruptFd, timeoutMs: LONGEST_WAIT_MS };
     this.#onSent = onSent;
     setSocketOption(fd, 'noDelay', 1);
     setSocketOption(fd, 'userTimeoutMs', UNACKNOWLEDGED_LIMIT_MS);
+  }
+
+  get fd(): number {
+    return this.#descriptor.fd;
   }
 
   /** Returns when the kernel has taken all of the parts. @throws GW_WIRE_CLOSED */
@@ -70,9 +73,7 @@ export class SendingChannel implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    if (!this.#isOpen) return;
-    this.#isOpen = false;
-    closeFd(this.fd);
+    this.#descriptor[Symbol.dispose]();
   }
 
   #sendAll(bytes: number, sendFrom: (at: number) => number): void {
@@ -87,19 +88,22 @@ export class SendingChannel implements Disposable {
 
 /** The destination's end. */
 export class ReceivingChannel implements Disposable {
-  readonly fd: number;
+  readonly #descriptor: FileDescriptor;
   readonly #options: PageChannelOptions;
   readonly #waiting: WaitOptions;
   readonly #header = new Uint8Array(FRAME_HEADER_BYTES);
   #pipe: SplicePipe | undefined;
   #bytesReceived = 0;
-  #isOpen = true;
 
   constructor(fd: number, options: PageChannelOptions) {
-    this.fd = fd;
+    this.#descriptor = new FileDescriptor(fd);
     this.#options = options;
     this.#waiting = { interruptFd: options.interruptFd, timeoutMs: LONGEST_WAIT_MS };
     setSocketOption(fd, 'userTimeoutMs', UNACKNOWLEDGED_LIMIT_MS);
+  }
+
+  get fd(): number {
+    return this.#descriptor.fd;
   }
 
   get bytesReceived(): number {
@@ -137,10 +141,8 @@ export class ReceivingChannel implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    if (!this.#isOpen) return;
-    this.#isOpen = false;
     this.#pipe?.[Symbol.dispose]();
-    closeFd(this.fd);
+    this.#descriptor[Symbol.dispose]();
   }
 
   #readAll(into: Uint8Array): void {
@@ -153,7 +155,7 @@ export class ReceivingChannel implements Disposable {
 
   #interrupt(): void {
     this.#options.interrupted();
-    if (!this.#isOpen) throw closedBy(this.#options.peer, 'another one replaced it');
+    if (this.fd < 0) throw closedBy(this.#options.peer, 'another one replaced it');
   }
 
   /** Waits for some; 0 at the end. */

@@ -27,7 +27,7 @@ export interface PageRequest {
   readonly count: number;
 }
 
-/** `sent`: on its way, or arrived already, on the main connection. */
+/** `sent`: on its way, or arrived already, on a page channel. */
 export type ReplyKind = 'data' | 'zero' | 'sent';
 
 /** The byte of each kind is its index. */

@@ -61,7 +61,14 @@ export class ChannelPair implements AsyncDisposable {
     this.#sockets = sockets;
     const lines = options.isRaw ? null : createSentLines(pages, (options.lines ?? pages) * LINES_ENTRY_BYTES);
     const { memory } = this.source;
-    this.channels = new PageChannels({ memory, count: options.channels, lines, peer: 'far', onLost: fail });
+    this.channels = new PageChannels({
+      memory,
+      count: options.channels,
+      lines,
+      peer: 'far',
+      onLost: fail,
+      note: () => undefined,
+    });
     const ignore = (): void => undefined;
     this.arrivals = new Arrivals({
       peer: 'near',

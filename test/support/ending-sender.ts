@@ -20,6 +20,7 @@ const channels = new PageChannels({
   lines: null,
   peer: 'far',
   onLost: () => undefined,
+  note: () => undefined,
 });
 channels.link(sockets.map((socket) => socket.take('near')));
 const send = async (level: number): Promise<void> => {

@@ -71,6 +71,7 @@ export function simulate(migration: SimulatedMigration): SimulationResult {
       options,
       rounds,
       remainingPages,
+      dataPages: 10_000,
       linkBytesPerSecond,
       costs: PRIOR_COSTS,
       throttlePercent,

@@ -37,7 +37,8 @@ export class SinkChannels implements PageCarrier {
     return this.jobs.length;
   }
 
-  free(): Promise<PageChannel> {
+  free(_depth: number, only?: PageChannel): Promise<PageChannel> {
+    if (only) return Promise.resolve(only);
     const least = this.jobs.reduce((best, list, i) => (list.length < this.jobs[best]!.length ? i : best), 0);
     return Promise.resolve(this.#channel(least));
   }
