@@ -25,6 +25,8 @@ import { PageChannels } from './page-channels.ts';
 /** Levels of zstd: 1 takes 2 ms for a batch, 9 up to 30. */
 const DENSEST_COPIED = 9;
 const DENSEST_PUSHED = 1;
+/** Without a limit on the link a few hundred KiB wait at any moment, for acknowledgements. */
+const PILED_BYTES = 2 * 2 ** 20;
 /** For a table of what was sent: 64 MiB, and 1 % of a large VM's memory; 131 072 pages or 512 MiB need 67 MB. */
 const LINES_BUDGET_BYTES = 68 * 2 ** 20;
 const LINES_BUDGET_PART = 0.01;
@@ -99,9 +101,11 @@ export class SourcePacking implements Disposable {
     const conditions = () => {
       const limit = pacer.bytesPerSecond;
       const measured = rate.measure();
+      const waitingBytes = channels.unacknowledgedBytes;
       return {
         bytesPerSecond: limit > 0 ? Math.min(limit, measured ?? limit) : measured,
-        isIdle: channels.unacknowledgedBytes === 0 && limit === 0,
+        isIdle: waitingBytes === 0 && limit === 0,
+        isPilingUp: waitingBytes >= PILED_BYTES,
         cpus: this.#spare.measure(),
         nowMs: SYSTEM_CLOCK.nowMs(),
       };

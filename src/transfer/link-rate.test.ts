@@ -27,23 +27,30 @@ test('nothing is known at first, nor of a moment', () => {
 
 test('the rate is what was acknowledged while something was waiting', () => {
   const { acknowledge, send } = trial();
-  send(100_000);
-  expect(acknowledge(10, 20_000)).toBeCloseTo(2e6);
+  send(500_000);
+  expect(acknowledge(50, 100_000)).toBeCloseTo(2e6);
+});
+
+test('what a bucket lets pass at once is not a rate', () => {
+  const { acknowledge, send } = trial();
+  send(1e9);
+  expect(acknowledge(10, 1_500_000)).toBeUndefined();
+  expect(acknowledge(40, 4_800_000)).toBeCloseTo(1.2e8);
 });
 
 test('an idle time does not count', () => {
   const { clock, acknowledge, send } = trial();
-  send(20_000);
-  acknowledge(10, 20_000);
+  send(100_000);
+  acknowledge(50, 100_000);
   clock.advance(500);
-  expect(send(20_000)).toBeCloseTo(2e6);
-  expect(acknowledge(10, 10_000)).toBeCloseTo(2e6);
+  expect(send(100_000)).toBeCloseTo(2e6);
+  expect(acknowledge(50, 50_000)).toBeCloseTo(2e6);
 });
 
 test('what is known of a link is not forgotten while it has nothing to do', () => {
   const { clock, acknowledge, send } = trial();
-  send(20_000);
-  acknowledge(10, 20_000);
+  send(100_000);
+  acknowledge(50, 100_000);
   for (let i = 0; i < 10; i++) {
     clock.advance(1000);
     expect(send(0)).toBeCloseTo(2e6);
@@ -53,7 +60,7 @@ test('what is known of a link is not forgotten while it has nothing to do', () =
 test('a link that was fast is believed to be for a while, one that has become slower is followed', () => {
   const { acknowledge, send } = trial();
   send(1e9);
-  acknowledge(10, 1_000_000);
+  acknowledge(50, 5_000_000);
   const seen: number[] = [];
   for (let i = 0; i < 300; i++) seen.push(acknowledge(10, 1000)!);
   expect(seen[0]).toBeCloseTo(1e8);

@@ -8,8 +8,8 @@
 import { type Clock, SYSTEM_CLOCK } from '../base/clock.ts';
 import type { Connection } from './connection.ts';
 
-/** A rate is of at least this time, or it would be one of bursts. */
-const WINDOW_MS = 8;
+/** A rate is of at least this time, or it would be one of bursts: what shapes a link lets some of it pass at once. */
+const WINDOW_MS = 40;
 const BELIEVED_MS = 1000;
 
 interface Sample {

@@ -36,7 +36,7 @@ function simulate(
   for (let i = 0; i < BATCHES; i++) {
     const isIdle = queuedMB === 0;
     if (!isIdle) known = linkMBps * 1e6;
-    const { rung } = ladder.choose({ bytesPerSecond: known, isIdle, cpus, nowMs });
+    const { rung } = ladder.choose({ bytesPerSecond: known, isIdle, isPilingUp: false, cpus, nowMs });
     const [ratio, speed] = rungsAt(i)[name(rung)] ?? [1, 4000];
     const ms = 1000 / speed;
     pass(rung.codec === 'none' ? ms : ms / Math.min(cpus, THREADS * share));
@@ -119,29 +119,39 @@ describe('the ladder', () => {
     const ladder = new PackLadder(['zstd', 'lz4'], 1, 1);
     const used = new Set<string>();
     for (let i = 0; i < 200; i++)
-      used.add(name(ladder.choose({ bytesPerSecond: 5e6, isIdle: false, cpus: 1, nowMs: i }).rung));
+      used.add(name(ladder.choose({ bytesPerSecond: 5e6, isIdle: false, isPilingUp: false, cpus: 1, nowMs: i }).rung));
     expect([...used].sort()).toEqual(['raw', 'zstd-1']);
   });
 
   test('without codecs everything is raw', () => {
     const ladder = new PackLadder([], 1, 9);
     for (let i = 0; i < 100; i++) {
-      const { rung, hasTime } = ladder.choose({ bytesPerSecond: 1e8, isIdle: false, cpus: 1, nowMs: i });
+      const { rung, hasTime } = ladder.choose({
+        bytesPerSecond: 1e8,
+        isIdle: false,
+        isPilingUp: false,
+        cpus: 1,
+        nowMs: i,
+      });
       expect([name(rung), hasTime]).toEqual(['raw', true]);
     }
   });
 
   test('on a link of which nothing is known pages are packed once they pile up', () => {
     const ladder = new PackLadder(['zstd', 'lz4'], 2, 9);
-    const choose = (isIdle: boolean) =>
-      name(ladder.choose({ bytesPerSecond: undefined, isIdle, cpus: 1, nowMs: 0 }).rung);
+    const choose = (isPilingUp: boolean) =>
+      name(ladder.choose({ bytesPerSecond: undefined, isIdle: false, isPilingUp, cpus: 1, nowMs: 0 }).rung);
     expect([true, true, false, false].map(choose)).toEqual(['raw', 'raw', 'raw', 'raw']);
-    expect([false, false, true].map(choose)).toEqual(['zstd-1', 'zstd-1', 'raw']);
+    expect([true, true, false].map(choose)).toEqual(['zstd-1', 'zstd-1', 'raw']);
   });
 
   test('on a link that is faster than comparing there is no time for that', () => {
     const ladder = new PackLadder(['zstd'], 1, 9);
-    expect(ladder.choose({ bytesPerSecond: undefined, isIdle: true, cpus: 1, nowMs: 0 }).hasTime).toBe(false);
-    expect(ladder.choose({ bytesPerSecond: 1e9, isIdle: false, cpus: 1, nowMs: 0 }).hasTime).toBe(false);
+    expect(
+      ladder.choose({ bytesPerSecond: undefined, isIdle: true, isPilingUp: false, cpus: 1, nowMs: 0 }).hasTime,
+    ).toBe(false);
+    expect(ladder.choose({ bytesPerSecond: 1e9, isIdle: false, isPilingUp: false, cpus: 1, nowMs: 0 }).hasTime).toBe(
+      false,
+    );
   });
 });

@@ -29,6 +29,8 @@ export interface Conditions {
   readonly bytesPerSecond: number | undefined;
   /** It has nothing to do at the moment. */
   readonly isIdle: boolean;
+  /** More waits for it than a fast one ever leaves waiting. */
+  readonly isPilingUp: boolean;
   /** CPUs that packing can have without taking them from anybody. */
   readonly cpus: number;
   readonly nowMs: number;
@@ -63,8 +65,9 @@ const TRY_EVERY = 32;
 /** A denser rung must move pages faster by this part: it costs CPU time. */
 const WORTH = 1.02;
 /** Batches that go raw to see what the link can take, at most so often. */
-const PROBE_BATCHES = 4;
-const PROBE_EVERY_MS = 500;
+const FIRST_PROBE_BATCHES = 4;
+const PROBE_BATCHES = 2;
+const PROBE_EVERY_MS = 1000;
 /** Comparing a page with what was sent takes two thousandths of a millisecond: no slower link has to wait for it. */
 const COMPARING_BYTES_PER_SECOND = 400e6;
 
@@ -76,7 +79,7 @@ const BUSY_BYTES_PER_SECOND = 150e6;
 export class PackLadder {
   readonly #rungs: readonly KnownRung[];
   readonly #threads: number;
-  #probeBatches = PROBE_BATCHES;
+  #probeBatches = FIRST_PROBE_BATCHES;
   #batches = 0;
   #nextTrial = TRY_EVERY;
   #probedAtMs = Number.NEGATIVE_INFINITY;
@@ -105,7 +108,7 @@ export class PackLadder {
     );
   }
 
-  choose({ bytesPerSecond, isIdle, cpus, nowMs }: Conditions): Choice {
+  choose({ bytesPerSecond, isIdle, isPilingUp, cpus, nowMs }: Conditions): Choice {
     const hasTime = bytesPerSecond !== undefined && bytesPerSecond < COMPARING_BYTES_PER_SECOND;
     if (isIdle && this.#probeBatches === 0 && nowMs >= this.#probedAtMs + PROBE_EVERY_MS) {
       this.#probeBatches = PROBE_BATCHES;
@@ -116,7 +119,7 @@ export class PackLadder {
       return { rung: RAW, hasTime };
     }
     // Where pages pile up although nothing more is known, the link is slower than a CPU.
-    if (bytesPerSecond === undefined) return { rung: isIdle ? RAW : this.#denserThan(RAW), hasTime };
+    if (bytesPerSecond === undefined) return { rung: isPilingUp ? this.#denserThan(RAW) : RAW, hasTime };
     const least = bytesPerSecond < BUSY_BYTES_PER_SECOND ? MIN_CPUS : 0;
     const best = this.#best(bytesPerSecond, Math.max(least, cpus));
     const isTrial = hasTime && ++this.#batches >= this.#nextTrial;
