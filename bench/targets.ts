@@ -16,6 +16,8 @@ interface Target {
 const DATA = 'data@1gbit';
 const UNSHAPED = 'data@unshaped';
 const NON_CONVERGING = 'non-converging@1gbit';
+/** What QEMU's own migration is measured with. */
+const MODES = ['pre-copy', 'pre-copy-50ms', 'multifd', 'multifd-zstd', 'xbzrle', 'auto-converge', 'post-copy'];
 /** godwit's default `--max-downtime`. */
 const MAX_DOWNTIME_MS = 50;
 
@@ -67,6 +69,13 @@ const TARGETS: readonly Target[] = [
   limit('a second VM of an image: bytes, % of the first', 'same-image@1gbit/againOfFirstPercent', 35),
   limit('tracking at one round a second: guest work lost, %', 'tracking/words-1s/lostPercent', 5),
   limit('a whole pre-copy, unshaped: guest work lost, %', 'computing@unshaped/godwit-pre-copy/lostPercent', 15),
+  ...['idle@1gbit', 'words@1gbit', 'data@1gbit', 'words@200mbit', 'data@200mbit'].flatMap((scenario) => [
+    againstDefault(scenario, 'wireMegabytes', 0.48),
+    againstDefault(scenario, 'totalMs', 0.5),
+    againstBest(scenario, 'wireMegabytes', limitAgainstBest(scenario)),
+    againstBest(scenario, 'totalMs', limitAgainstBest(scenario)),
+  ]),
+  againstBest(UNSHAPED, 'totalMs', 1),
   ...[20, 50, 80].map((percent) =>
     limit(`throttle ${percent} %: points off what was asked`, `throttle/${percent}/offPoints`, 10),
   ),
@@ -92,6 +101,28 @@ export function renderTargets(results: Results, godwitRuns: readonly string[]): 
 
 function limit(claim: string, name: string, most: number): Target {
   return { claim, limit: most, measure: (results) => median(results.samples(name)) };
+}
+
+/** A slow link leaves CPU time for denser packing, and words that change leave little to send. */
+function limitAgainstBest(scenario: string): number {
+  if (scenario === 'words@200mbit') return 0.7;
+  return scenario.endsWith('@200mbit') ? 0.93 : 1;
+}
+
+function againstDefault(scenario: string, number: string, most: number): Target {
+  const claim = `${scenario}, pre-copy: ${number} ÷ QEMU default`;
+  return ratio(claim, `${scenario}/godwit-pre-copy`, `${scenario}/qemu-pre-copy`, number, most);
+}
+
+/** The best of QEMU's modes in this number, of those that were measured. */
+function againstBest(scenario: string, number: string, most: number): Target {
+  const measure = (results: Results): number => {
+    const modes = MODES.map((mode) => median(results.samples(`${scenario}/qemu-${mode}/${number}`)));
+    const best = Math.min(...modes.filter((value) => !Number.isNaN(value)));
+    const ours = median(results.samples(`${scenario}/godwit-pre-copy/${number}`));
+    return Number.isFinite(best) ? ours / best : Number.NaN;
+  };
+  return { claim: `${scenario}, pre-copy: ${number} ÷ the best of QEMU's modes here`, limit: most, measure };
 }
 
 function ratio(claim: string, ours: string, theirs: string, number: string, most: number): Target {

@@ -48,6 +48,16 @@ interface Waiting {
   readonly turn: (bytes: number) => Promise<void>;
 }
 
+/** A job that has failed and is not answered yet. */
+interface Failure {
+  readonly error: GodwitError;
+  readonly reject: (error: GodwitError) => void;
+  timer: NodeJS.Timeout | undefined;
+}
+
+/** A destination that gives up closes its channels; why, the main connection says in a moment. */
+const LAST_WORDS_MS = 500;
+
 export class ChannelThread implements PageChannel {
   readonly #worker: Worker;
   readonly #interrupt = EventFd.create();
@@ -56,6 +66,7 @@ export class ChannelThread implements PageChannel {
   readonly #peer: string;
   readonly #tell: (change: ChannelChange) => void;
   readonly #jobs = new Map<number, Waiting>();
+  readonly #failures = new Set<Failure>();
   /** A duplicate: the thread closes its own. */
   #descriptor: FileDescriptor | undefined;
   /** Handed over, and not the thread's yet. */
@@ -91,7 +102,7 @@ export class ChannelThread implements PageChannel {
   }
 
   get jobs(): number {
-    return this.#jobs.size;
+    return this.#jobs.size + this.#failures.size;
   }
 
   get bytesSent(): number {
@@ -122,6 +133,7 @@ export class ChannelThread implements PageChannel {
     this.#interrupt.signal();
     this.#descriptor[Symbol.dispose]();
     this.#descriptor = undefined;
+    this.#answerFailures();
   }
 
   stop(): void {
@@ -165,13 +177,35 @@ export class ChannelThread implements PageChannel {
       return;
     }
     const error = GodwitError.fromBody(report.error);
-    waiting.reject(error);
+    const failure: Failure = { error, reject: waiting.reject, timer: undefined };
     // What was for a connection that was cut says nothing of the one that came after it.
-    if (waiting.generation === this.#generation) this.#tell({ kind: 'failed', error, isGone: false });
-    else this.#tell({ kind: 'done', frames: 0 });
+    const isOfNow = this.#descriptor !== undefined && waiting.generation === this.#generation;
+    if (!isOfNow) {
+      this.#giveUp(failure);
+      return;
+    }
+    this.#failures.add(failure);
+    failure.timer = setTimeout(() => {
+      this.#failures.delete(failure);
+      failure.reject(error);
+      this.#tell({ kind: 'failed', error, isGone: false });
+    }, LAST_WORDS_MS);
+  }
+
+  #answerFailures(): void {
+    const failures = [...this.#failures];
+    this.#failures.clear();
+    for (const failure of failures) this.#giveUp(failure);
+  }
+
+  #giveUp({ error, reject, timer }: Failure): void {
+    clearTimeout(timer);
+    reject(error);
+    this.#tell({ kind: 'done', frames: 0 });
   }
 
   #failAll(error: GodwitError): void {
+    this.#answerFailures();
     for (const { reject } of this.#jobs.values()) reject(error);
     this.#jobs.clear();
     this.#tell({ kind: 'failed', error, isGone: true });

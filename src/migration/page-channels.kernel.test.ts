@@ -79,7 +79,7 @@ test('a peer that is gone fails the sending, with the reason, and is told once',
   await expect.poll(() => pair.channels.unacknowledgedBytes, PATIENT).toBeGreaterThan(2 ** 18);
   silent[1]!.far.resetAndDestroy();
   await expect(sent).rejects.toSatisfy((error: unknown) => hasCode(error, 'GW_WIRE_CLOSED'));
-  expect(pair.failures.map(({ code }) => code)).toEqual(['GW_WIRE_CLOSED']);
+  expect(pair.losses.map(({ code }) => code)).toEqual(['GW_WIRE_CLOSED']);
   await expect(pair.send()).rejects.toSatisfy((error: unknown) => hasCode(error, 'GW_WIRE_CLOSED'));
   for (const socket of silent) socket[Symbol.dispose]();
 });

@@ -21,9 +21,12 @@ interface Spare {
 
 const SPARES = new Map<string, Spare>();
 let rehearsals: string | null = null;
+/** The process ends: a thread that loads then takes it down with it (child-threads.ts). */
+let isEnding = false;
 
 /** Where spare threads rehearse from now on; what an earlier process left there is removed. */
 export function rehearseIn(stateDirectory: string): void {
+  isEnding = false;
   rehearsals = join(stateDirectory, 'rehearsals');
   rmSync(rehearsals, { recursive: true, force: true });
   mkdirSync(rehearsals, { recursive: true, mode: 0o700 });
@@ -39,9 +42,9 @@ export function takeThread(module: string): Worker {
   return thread;
 }
 
-/** Makes sure that the next `takeThread` is quick. */
+/** Makes sure that the next `takeThread` is quick; nothing to do once the daemon ends. */
 export function keepSpareThread(module: string): void {
-  if (SPARES.has(module)) return;
+  if (isEnding || SPARES.has(module)) return;
   const needed = new Int32Array(new SharedArrayBuffer(4));
   const thread = startSpare(module, { rehearsal: rehearsals === null ? null : { directory: rehearsals, needed } });
   thread.unref();
@@ -53,9 +56,10 @@ export function keepSpareThread(module: string): void {
   SPARES.set(module, { thread, needed });
 }
 
-/** The daemon ends: nobody rehearses in its state directory any more. */
+/** The daemon ends: nobody rehearses in its state directory any more, and no thread is kept for later. */
 export async function endSpareThreads(): Promise<void> {
   rehearsals = null;
+  isEnding = true;
   const spares = [...SPARES.values()];
   SPARES.clear();
   await Promise.all(

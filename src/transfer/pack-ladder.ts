@@ -109,7 +109,7 @@ export class PackLadder {
   }
 
   choose({ bytesPerSecond, isIdle, isPilingUp, cpus, nowMs }: Conditions): Choice {
-    const hasTime = bytesPerSecond !== undefined && bytesPerSecond < COMPARING_BYTES_PER_SECOND;
+    const hasTime = bytesPerSecond === undefined ? isPilingUp : bytesPerSecond < COMPARING_BYTES_PER_SECOND;
     if (isIdle && this.#probeBatches === 0 && nowMs >= this.#probedAtMs + PROBE_EVERY_MS) {
       this.#probeBatches = PROBE_BATCHES;
       this.#probedAtMs = nowMs;

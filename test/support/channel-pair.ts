@@ -45,7 +45,10 @@ export class ChannelPair implements AsyncDisposable {
   readonly counts = { ...NOTHING_PACKED };
   readonly pacer: Pacer;
   /** What went wrong on either side. */
+  /** Of both ends. */
   readonly failures: GodwitError[] = [];
+  /** Of the sending one. */
+  readonly losses: GodwitError[] = [];
   link = SLOW;
   #knowsHeld = false;
   readonly #sockets: SocketPair[];
@@ -66,7 +69,10 @@ export class ChannelPair implements AsyncDisposable {
       count: options.channels,
       lines,
       peer: 'far',
-      onLost: fail,
+      onLost: (error) => {
+        this.losses.push(error);
+        fail(error);
+      },
       note: () => undefined,
     });
     const ignore = (): void => undefined;
