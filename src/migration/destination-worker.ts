@@ -25,7 +25,7 @@ export interface DestinationWorkerInput {
 
 if (REHEARSAL !== null) keepThreads('arrival-worker', chooseChannels({ asked: 0, cpus: availableParallelism() }));
 const unrehearsed = REHEARSAL === null ? undefined : await rehearse(REHEARSAL);
-const { facts, fd, recovery, held } = await takeInput<DestinationWorkerInput>();
+const { facts, fd, recovery, held } = await takeInput<DestinationWorkerInput>(endThreads);
 if (unrehearsed) WORKER_PORT.emit({ kind: 'noted', level: 'warn', text: unrehearsed });
 const path = journalPath(facts.stateDirectory, facts.offer.migrationId, 'incoming');
 const journal = recovery ? Journal.reopen(path) : Journal.create(path);

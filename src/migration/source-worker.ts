@@ -44,7 +44,7 @@ const REOPEN_PAUSE_MS = 1000;
 
 if (REHEARSAL !== null) keepThreads('page-channel-worker', chooseChannels({ asked: 0, cpus: availableParallelism() }));
 const unrehearsed = REHEARSAL === null ? undefined : await rehearse(REHEARSAL);
-const input = await takeInput<SourceWorkerInput>();
+const input = await takeInput<SourceWorkerInput>(endThreads);
 const { startedAt } = input;
 if (unrehearsed) WORKER_PORT.emit({ kind: 'noted', level: 'warn', text: unrehearsed });
 const cancelled = new AbortController();

@@ -5,9 +5,13 @@ import { parentPort } from 'node:worker_threads';
 /** Instead of an input: the thread is not needed any more. Not by ending it from outside (child-threads.ts). */
 export const NOTHING_TO_DO = 'nothing to do';
 
-/** The first message to this thread. A thread that is not needed ends here. */
-export async function takeInput<T>(): Promise<T> {
+/**
+ * The first message to this thread. A thread that is not needed ends here.
+ * @param leave - before it ends: threads that it has started, and that may still load, must not be ended with it
+ */
+export async function takeInput<T>(leave?: () => Promise<void>): Promise<T> {
   const [input] = (await once(parentPort!, 'message')) as [T | typeof NOTHING_TO_DO];
-  if (input === NOTHING_TO_DO) process.exit();
-  return input;
+  if (input !== NOTHING_TO_DO) return input;
+  await leave?.();
+  process.exit();
 }
