@@ -104,9 +104,16 @@ class GodwitSession implements Session {
       const to = this.#hosts.destination.migrationAddress;
       const { id } = await client.migrate(vm, { to, mode, timeoutMs, onTimeout: 'cancel', without: [...without] });
       let preparedAtMs: number | undefined;
+      let releasedAtMs: number | undefined;
       for await (const event of client.watchMigration(id, { signal })) {
-        if (event.kind === 'migrationPhaseChanged' && event.phase !== 'preparing') preparedAtMs ??= event.atMs;
-        if (event.kind === 'migrationEnded') return this.#judge(event.migration, startedAtMs, preparedAtMs);
+        if (event.kind === 'migrationPhaseChanged') {
+          if (event.phase !== 'preparing') preparedAtMs ??= event.atMs;
+          if (event.phase === 'released') releasedAtMs = event.atMs;
+        }
+        if (event.kind === 'migrationEnded') {
+          const endedAtMs = releasedAtMs ?? wallMs();
+          return this.#judge(event.migration, { startedAtMs, preparedAtMs: preparedAtMs ?? endedAtMs, endedAtMs });
+        }
       }
       return { kind: 'failed', reason: 'the events ended before the migration did' };
     } catch (error) {
@@ -124,8 +131,11 @@ class GodwitSession implements Session {
     this.#destination?.[Symbol.dispose]();
   }
 
-  #judge(migration: MigrationView, startedAtMs: number, preparedAtMs: number | undefined): Move {
-    const endedAtMs = wallMs();
+  #judge(
+    migration: MigrationView,
+    times: { readonly startedAtMs: number; readonly preparedAtMs: number; readonly endedAtMs: number },
+  ): Move {
+    const { startedAtMs, preparedAtMs, endedAtMs } = times;
     const { report } = migration;
     if (migration.state === 'cancelled') return { kind: 'notConverged', afterMs: endedAtMs - startedAtMs };
     if (migration.state !== 'completed' || report === null) {
@@ -137,14 +147,8 @@ class GodwitSession implements Session {
       ownStartAfterMs: report.startedAt - startedAtMs,
       daemonPeakMegabytes: Math.max(...this.helperPids.map(readPeakMegabytes)),
     };
-    return {
-      kind: 'moved',
-      startedAtMs,
-      ...(preparedAtMs === undefined ? {} : { preparedAtMs }),
-      endedAtMs,
-      destination: this.#destination,
-      own,
-    };
+    const preparingMs = preparedAtMs - startedAtMs;
+    return { kind: 'moved', ...times, preparingMs, destination: this.#destination, own };
   }
 }
 

@@ -71,8 +71,8 @@ function judge(
   if (stoppedMs === undefined || resumedMs === undefined) {
     return { kind: 'failed', reason: 'the traces show no stop at the source or no resume at the destination' };
   }
-  const { startedAtMs, endedAtMs, preparedAtMs } = move;
-  const totalMs = endedAtMs - startedAtMs;
+  const { startedAtMs, endedAtMs, preparedAtMs, preparingMs } = move;
+  const movingMs = endedAtMs - preparedAtMs;
   const undisturbed = rateBetween(progress.source, facts.undisturbedFromMs, startedAtMs);
   const workAtStop = valueAt(progress.source, stoppedMs + AFTERMATH_MS);
   const steps = [
@@ -81,10 +81,10 @@ function judge(
   ];
   const workFrom = valueAt(progress.source, startedAtMs);
   const workTo = Math.max(valueAt(progress.destination, endedAtMs), valueAt(progress.source, endedAtMs));
-  const workPercent = (100 * (workTo - workFrom)) / (undisturbed * totalMs);
+  const workPercent = (100 * (workTo - workFrom)) / (undisturbed * (endedAtMs - startedAtMs));
   const numbers: Record<string, number> = {
-    totalMs,
-    totalWithoutPreparingMs: preparedAtMs === undefined ? totalMs : endedAtMs - preparedAtMs,
+    totalMs: preparingMs + movingMs,
+    totalWithoutPreparingMs: movingMs,
     downtimeMs: resumedMs - stoppedMs,
     gapMs: gapAround(steps, stoppedMs, resumedMs),
     longestGapMs: longestGap([startedAtMs, ...steps]),

@@ -1,8 +1,8 @@
 /**
  * QEMU's own migration: two QEMUs, started as godwit starts them, moved by QMP `migrate`.
  *
- * Must hold: the destination is up and set before the time counts; the end is what the source says it is, or the
- * destination's resume if that is later.
+ * Must hold: the destination is up and set before the migration begins, and how long that took is told; the end is what
+ * the source says it is, or the destination's resume if that is later.
  */
 import { randomUUID } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
@@ -69,6 +69,7 @@ class QemuSession implements Session {
   readonly #uuid = randomUUID();
   readonly #guests: Partial<Record<Side, Guest>> = {};
   readonly #qemus: Partial<Record<Side, StartedQemu>> = {};
+  #preparingMs = 0;
 
   constructor(spec: VmSpec, place: RunPlace, method: QemuMethod, timeoutMs: number) {
     this.#spec = spec;
@@ -86,9 +87,11 @@ class QemuSession implements Session {
   }
 
   async prepare(): Promise<Guest> {
+    const begunMs = wallMs();
     await this.#start('destination', ['-incoming', 'defer']);
     for (const side of ['source', 'destination'] as const) await this.#configure(this.#qmp(side));
     await this.#qmp('destination').execute('migrate-incoming', { uri: migrationUri() });
+    this.#preparingMs = wallMs() - begunMs;
     return this.#guests.destination!;
   }
 
@@ -114,7 +117,8 @@ class QemuSession implements Session {
     const { timestampMs } = await resumed;
     const own = await ownNumbers(qmp);
     const endedAtMs = Math.max(end.timestampMs, timestampMs);
-    return { kind: 'moved', startedAtMs, endedAtMs, destination: this.#guests.destination!, own };
+    const times = { startedAtMs, preparedAtMs: startedAtMs, preparingMs: this.#preparingMs, endedAtMs };
+    return { kind: 'moved', ...times, destination: this.#guests.destination!, own };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -32,7 +32,7 @@ export interface Session extends AsyncDisposable {
   readonly source: Guest;
   /** Processes besides the two QEMUs that take part. */
   readonly helperPids: readonly number[];
-  /** What is to be done beforehand and does not count. Returns the destination if it is there by then. */
+  /** What is to be done beforehand. Returns the destination if it is there by then. */
   prepare(): Promise<Guest | undefined>;
   /** Moves it. `found` is called once with the destination, as soon as it is there, unless `prepare` gave it. */
   migrate(found: (destination: Guest) => void): Promise<Move>;
@@ -43,8 +43,10 @@ export type Move =
       readonly kind: 'moved';
       /** When it was asked for, Unix milliseconds. */
       readonly startedAtMs: number;
-      /** When the destination was prepared, if that was a part of it. */
-      readonly preparedAtMs?: number;
+      /** When copying could begin. */
+      readonly preparedAtMs: number;
+      /** How long it took to prepare the destination, be it before it was asked for or after. */
+      readonly preparingMs: number;
       /** When the source was needed no more. */
       readonly endedAtMs: number;
       readonly destination: Guest;

@@ -18,7 +18,7 @@ export interface PageBatch {
   readonly dataPages: number;
   readonly zeroRuns: PageRun[];
   readonly zeroPages: number;
-  /** Views of the staging buffer. */
+  /** Views of the staging buffer, as few as can be: runs follow each other in it. */
   readonly parts: Uint8Array[];
 }
 
@@ -41,24 +41,24 @@ export class StagingBuffer {
     let dataPages = 0;
     let zeroPages = 0;
     let at = 0;
+    let dataFrom = -1;
     for (const run of runs) {
       memory.readPages(run, this.bytes.subarray(at * PAGE_SIZE, (at + run.count) * PAGE_SIZE));
-      let dataFrom = -1;
       for (let i = 0; i < run.count; i++) {
         if (isZeroPage(this.#words, at + i)) {
           zeroRuns.add(run.first + i, 1);
           zeroPages++;
-          if (dataFrom >= 0) parts.push(this.#slice(at + dataFrom, at + i));
+          if (dataFrom >= 0) parts.push(this.#slice(dataFrom, at + i));
           dataFrom = -1;
         } else {
           dataRuns.add(run.first + i, 1);
           dataPages++;
-          if (dataFrom < 0) dataFrom = i;
+          if (dataFrom < 0) dataFrom = at + i;
         }
       }
-      if (dataFrom >= 0) parts.push(this.#slice(at + dataFrom, at + run.count));
       at += run.count;
     }
+    if (dataFrom >= 0) parts.push(this.#slice(dataFrom, at));
     return { dataRuns: dataRuns.finish(), dataPages, zeroRuns: zeroRuns.finish(), zeroPages, parts };
   }
 

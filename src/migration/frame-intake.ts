@@ -5,7 +5,7 @@
  * not put anywhere; a frame is read to its end.
  */
 import type { GuestMemory } from '../memory/guest-memory.ts';
-import type { ReceivingChannel } from '../transfer/page-channel.ts';
+import { isBestMovedDirectly, type ReceivingChannel } from '../transfer/page-channel.ts';
 import { type FrameHeader, FrameType, frameName, invalidFrame } from '../wire/frame-types.ts';
 import { MAX_FRAME_PAYLOAD } from '../wire/limits.ts';
 import { decodePackedPages } from '../wire/packed-pages.ts';
@@ -44,7 +44,7 @@ export class FrameIntake {
     }
   }
 
-  /** From the socket into the RAM file, without a copy in between. */
+  /** From the socket into the RAM file, where it pays without a copy in between. */
   #takeDirectly(
     channel: ReceivingChannel,
     { payloadBytes }: FrameHeader,
@@ -52,9 +52,15 @@ export class FrameIntake {
     memory: GuestMemory,
   ): number {
     const count = this.#read(channel, PAGES_COUNT_BYTES);
+    const { pageCount } = memory.layout;
     const head = this.#buffer(pagesHeadBytes(count, payloadBytes));
     channel.read(head.subarray(PAGES_COUNT_BYTES));
-    const list = decodePagesHead(head, payloadBytes, memory.layout.pageCount);
+    const list = decodePagesHead(head, payloadBytes, pageCount);
+    if (!isBestMovedDirectly(list.runs)) {
+      const payload = this.#buffer(payloadBytes);
+      channel.read(payload.subarray(head.length));
+      return pages.takePages(decodePages(payload, pageCount));
+    }
     for (const piece of memory.filePieces(list.runs)) channel.readIntoFile(piece);
     pages.settle(list.runs);
     return list.pages;

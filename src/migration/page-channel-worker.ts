@@ -16,7 +16,7 @@ import { GuestMemory } from '../memory/guest-memory.ts';
 import { RamLayout } from '../memory/layout.ts';
 import { mayHoldZeroPages, type PageBatch, StagingBuffer } from '../memory/staging.ts';
 import { closedBy } from '../transfer/connection.ts';
-import { SendingChannel } from '../transfer/page-channel.ts';
+import { isBestMovedDirectly, SendingChannel } from '../transfer/page-channel.ts';
 import { type PackedBatch, type PackOutcome, type PackSteps, PagePacker } from '../transfer/page-packer.ts';
 import { encodeDigestedPagesHeader, encodePagesHeader, encodeZeroPages } from '../wire/encoder.ts';
 import { MAX_PAGES_PER_FRAME } from '../wire/limits.ts';
@@ -113,7 +113,8 @@ class PageChannelThread {
   #send(id: number, job: SendJob): SendResult {
     const channel = this.#channel;
     if (!channel || Atomics.load(this.#words, SendingWords.isCut) !== 0) this.#giveUp();
-    if (job.isDirect && !mayHoldZeroPages(this.#memory, job.runs)) return this.#sendDirectly(channel, job.runs);
+    const isDirect = job.isDirect && isBestMovedDirectly(job.runs);
+    if (isDirect && !mayHoldZeroPages(this.#memory, job.runs)) return this.#sendDirectly(channel, job.runs);
     const batch = this.#staging.read(this.#memory, job.runs);
     const zeroed = job.awaited ? batch.zeroRuns : batch.zeroRuns.filter((run) => this.#anyDelivered(run));
     const resentPages = this.#deliver(batch.dataRuns);

@@ -1,5 +1,5 @@
 /**
- * What a migration's thread does before it has anything to do: the switchover, with nobody waiting for it.
+ * What a migration's thread does before it has anything to do: opening and switchover, with nobody waiting for it.
  *
  * Code that runs for the first time has to be compiled and its shapes learned; in a switchover, which every thread goes
  * through once, that costs more than the work itself, while a VM stands still.
@@ -8,12 +8,11 @@
  */
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { asGodwitError, GodwitError } from '../base/errors.ts';
 import { countPages, PAGE_SIZE, type PageRun } from '../base/page.ts';
 import { RamFile } from '../linux/ram-file.ts';
-import { descriptorOf, duplicateFd } from '../linux/socket.ts';
+import { closeFd } from '../linux/socket.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
 import { RamLayout } from '../memory/layout.ts';
 import { loadDeviceState } from '../qemu/device-state-load.ts';
@@ -24,15 +23,17 @@ import { StandInQemu } from '../qemu/stand-in.ts';
 import { StateOutlet } from '../qemu/state-outlet.ts';
 import { Pacer } from '../transfer/pacer.ts';
 import { StreamConnection } from '../transfer/stream-connection.ts';
-import type { PeerRole } from '../wire/frame-types.ts';
 import { ConsoleCarrier } from './console-carrier.ts';
 import { type ArrivedPages, DestinationReceiver } from './destination-receiver.ts';
 import { routeFrames, sendControl } from './frame-router.ts';
 import { Journal } from './journal.ts';
+import { listen } from './listener.ts';
+import { compareClocks, type OpenedConnection, openConnection, takeAnswer } from './opening.ts';
 import type { PageChannel } from './page-channel-thread.ts';
 import type { PageCarrier } from './page-channels.ts';
 import { PageSender } from './page-sender.ts';
 import { rehearseSteps } from './rehearsed-steps.ts';
+import { encodeJoin, newSessionKey } from './source-offer.ts';
 import { NO_MARKS } from './source-report.ts';
 import { sendRest } from './source-switchover.ts';
 import { StateSender } from './state-sender.ts';
@@ -43,6 +44,7 @@ type Rehearsal = NonNullable<ThreadData['rehearsal']>;
 /** From the third time on nothing gets quicker. */
 const TIMES = 3;
 const PAGES = 256;
+const HOST = 'rehearsal';
 /** A machine on which it takes longer has other worries. */
 const LIMIT_MS = 2_000;
 const ALL: PageRun[] = [{ first: 0, count: PAGES }];
@@ -75,10 +77,10 @@ async function perform(stage: string, stack: DisposableStack, signal: AbortSigna
   stack.use(await StandInQemu.open(join(stage, 'qmp')));
   const qmp = stack.use(await QmpClient.connect(join(stage, 'qmp'), { signal }));
   const memory = stack.use(scratchMemory(join(stage, 'ram')));
-  const [source, destination] = await openPair();
-  stack.defer(() => source.destroy());
+  const { opened, destination } = await openPair(signal);
+  stack.defer(() => opened.connection.destroy());
   stack.defer(() => destination.destroy());
-  await performSwitchover({ stage, signal, qmp, memory, source, destination });
+  await performSwitchover({ stage, signal, qmp, memory, opened, destination });
 }
 
 interface Stage {
@@ -87,12 +89,12 @@ interface Stage {
   readonly signal: AbortSignal;
   readonly qmp: QmpClient;
   readonly memory: GuestMemory;
-  readonly source: StreamConnection;
+  readonly opened: OpenedConnection;
   readonly destination: StreamConnection;
 }
 
 /** As source.ts and destination.ts go through it. */
-async function performSwitchover({ stage, signal, qmp, memory, source, destination }: Stage): Promise<void> {
+async function performSwitchover({ stage, signal, qmp, memory, opened, destination }: Stage): Promise<void> {
   using journal = Journal.create(join(stage, 'journal', 'outgoing.journal'));
   const load = loadDeviceState(qmp, join(stage, 'load'), { logPath: join(stage, 'log'), signal });
   const receiver = openReceiver(memory, (part) => load.write(part));
@@ -106,6 +108,8 @@ async function performSwitchover({ stage, signal, qmp, memory, source, destinati
       if (message.kind === 'commit') committed.resolve();
     },
   });
+  const clockComparison = await compareClocks(opened, HOST);
+  const source = opened.connection;
   routeFrames(source, {
     binary: () => undefined,
     control: () => {
@@ -127,7 +131,7 @@ async function performSwitchover({ stage, signal, qmp, memory, source, destinati
     signal,
     console: new ConsoleCarrier(null),
     marks: { ...NO_MARKS },
-    clockComparison: { offsetMs: 0, uncertaintyMs: 0 },
+    clockComparison,
     verify: null,
     remaining: ALL,
     announced: null,
@@ -194,26 +198,25 @@ function scratchMemory(path: string): GuestMemory {
   return new GuestMemory(new RamLayout([{ id: 'ram', bytes }]), [RamFile.open(path, bytes)]);
 }
 
-/** Two ends of one TCP connection inside this process. */
-async function openPair(): Promise<[StreamConnection, StreamConnection]> {
-  const server = createServer({ pauseOnConnect: true }).listen(0, '127.0.0.1');
-  try {
-    await once(server, 'listening');
-    const { port } = server.address() as AddressInfo;
-    const accepted = once(server, 'connection') as Promise<[Socket]>;
-    const dialled = connect({ port, host: '127.0.0.1' }).pause();
-    await once(dialled, 'connect');
-    const [answered] = await accepted;
-    if (answered.remotePort !== dialled.localPort)
-      throw new GodwitError('GW_INTERNAL', { reason: 'somebody else called' });
-    return [takeOver(dialled, 'destination'), takeOver(answered, 'source')];
-  } finally {
-    server.close();
-  }
-}
-
-function takeOver(socket: Socket, peerRole: PeerRole): StreamConnection {
-  const fd = duplicateFd(descriptorOf(socket));
-  socket.destroy();
-  return StreamConnection.fromFd(fd, { peer: 'rehearsal', peerRole, preface: 'seen' });
+/** Two ends of one connection inside this process, opened as every connection of a migration is. */
+async function openPair(signal: AbortSignal): Promise<{ opened: OpenedConnection; destination: StreamConnection }> {
+  const come = Promise.withResolvers<StreamConnection>();
+  const strange = new GodwitError('GW_INTERNAL', { reason: 'somebody else called' });
+  await using stack = new AsyncDisposableStack();
+  const listener = await listen({
+    ...{ host: '127.0.0.1', port: 0, hostName: HOST, dscp: null, features: [] },
+    screen: () => Promise.reject(strange),
+    onOffer: (_, fd) => closeFd(fd),
+    onJoin: (_, takeFd, peer) => {
+      come.resolve(StreamConnection.fromFd(takeFd(), { peer, peerRole: 'source', preface: 'seen' }));
+      return 'taken';
+    },
+  });
+  stack.defer(() => listener.close());
+  const opened = await openConnection(`127.0.0.1:${listener.port}`, HOST, null, signal);
+  await opened.connection.send(encodeJoin(newSessionKey(), 'resume'));
+  const destination = await come.promise;
+  sendControl(destination, { kind: 'joined', phase: 'receiving', epoch: 1 });
+  await takeAnswer(opened.inbox, HOST);
+  return { opened, destination };
 }

@@ -1,10 +1,13 @@
 /**
- * The messages of a switchover and the steps of the handover, gone through for practice; see rehearsal.ts.
+ * The messages of a migration and the steps of the handover, gone through for practice; see rehearsal.ts.
  *
- * Must hold: every message and step on the path of the downtime is here: a schema that is compiled at its first use
- * costs a millisecond.
+ * Must hold: every message and step on the path of the downtime is here, and the offer: a schema that is compiled at its
+ * first use costs a millisecond, a large one several.
  */
+import { randomUUID } from 'node:crypto';
 import { GodwitError } from '../base/errors.ts';
+import { PAGE_SIZE } from '../base/page.ts';
+import { RamLayout } from '../memory/layout.ts';
 import { FrameType } from '../wire/frame-types.ts';
 import { FRAME_HEADER_BYTES } from '../wire/limits.ts';
 import { decodeControl, encodeControl } from '../wire/message-codec.ts';
@@ -14,8 +17,36 @@ import { startDestination, stepDestination } from './handover-destination.ts';
 import type { DestinationEvent } from './handover-destination-state.ts';
 import { startSource, stepSource } from './handover-source.ts';
 import type { SourceEvent } from './handover-source-state.ts';
+import { newSessionKey } from './source-offer.ts';
 
 const MESSAGES: readonly ControlMessage[] = [
+  {
+    kind: 'offer',
+    migrationId: randomUUID(),
+    sessionKey: newSessionKey(),
+    epoch: 1,
+    mode: 'auto',
+    verify: null,
+    checkOnly: false,
+    sourceHost: 'rehearsal',
+    vm: {
+      name: 'rehearsal',
+      uuid: randomUUID(),
+      wasRunning: true,
+      qemuVersion: '1.0.0',
+      machineType: 'pc',
+      accel: 'tcg',
+      cpuModel: 'qemu64',
+      cpuFeatures: ['fpu'],
+      binary: '/qemu',
+      args: ['-S'],
+      memory: new RamLayout([{ id: 'ram', bytes: PAGE_SIZE }]).toJSON(),
+      diskPaths: ['/disk'],
+      consoleBytes: 0,
+      facts: { vcpus: 1 },
+    },
+  },
+  { kind: 'ready', host: 'rehearsal', digestSchemes: [], notes: [] },
   { kind: 'roundEnd', round: 1, frames: 1 },
   { kind: 'roundAck', round: 1 },
   { kind: 'switchover', wasRunning: true, pagesMissing: true, history: [{ atMs: 1, pagesPerSecond: 1 }] },

@@ -104,14 +104,13 @@ export class SourceCopying {
   async #copy(): Promise<Copied> {
     const { guest, link, pacer, packing, report } = this.#port;
     const { channels } = packing;
-    const opening = link.openPages(channels.count, (fds) => channels.link(fds));
-    // It is awaited below; if something else fails first, nobody hears of it.
-    opening.catch(() => undefined);
-    channels.become('copying');
-    report.clock = await link.compareClocks();
     this.#checkFinishBy();
-    await guest.prepareToSave();
-    const isRunning = await guest.isRunning();
+    const opening = link.openPages(channels.count, (fds) => channels.link(fds));
+    channels.become('copying');
+    const clocks = link.compareClocks();
+    // Both are awaited below; if something else fails first, nobody hears of them.
+    for (const begun of [opening, clocks]) begun.catch(() => undefined);
+    const [isRunning] = await Promise.all([guest.isRunning(), guest.prepareToSave()]);
     const peak = this.#port.history.peakPagesPerSecond(Date.now());
     const { mode, tracker } = this.#port.options();
     if (mode !== 'post-copy') {
@@ -122,6 +121,7 @@ export class SourceCopying {
       this.#slow(initialThrottle(peak, this.#port.options(), link.has('post-copy')));
     }
     await opening;
+    report.clock = await clocks;
     const sender = new PageSender(packing.channels, pacer, packing.open('copy'));
     await this.#port.console.sendRest(link.connection, pacer);
     const held = mode === 'post-copy' ? await readHeldPages(guest.memory) : null;

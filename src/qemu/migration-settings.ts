@@ -43,8 +43,10 @@ export async function borrowMigrationSettings(qmp: QmpClient, role: MigrationRol
     return WANTED[role].has(capability) !== state && !KEPT.has(capability);
   });
   const bandwidth = parameters['max-bandwidth'];
-  if (before.length > 0) await setCapabilities(qmp, flip(before));
-  await qmp.execute('migrate-set-parameters', { 'max-bandwidth': UNLIMITED_BYTES_PER_SECOND });
+  await Promise.all([
+    before.length > 0 ? setCapabilities(qmp, flip(before)) : undefined,
+    qmp.execute('migrate-set-parameters', { 'max-bandwidth': UNLIMITED_BYTES_PER_SECOND }),
+  ]);
   return async () => {
     try {
       if (before.length > 0) await setCapabilities(qmp, before);

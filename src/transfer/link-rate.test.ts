@@ -38,6 +38,13 @@ test('what a bucket lets pass at once is not a rate', () => {
   expect(acknowledge(40, 4_800_000)).toBeCloseTo(1.2e8);
 });
 
+test('a fast link is known by how much it has taken', () => {
+  const { acknowledge, send } = trial();
+  send(1e9);
+  expect(acknowledge(10, 8 * 2 ** 20 - 1)).toBeUndefined();
+  expect(acknowledge(10, 1e7)).toBeCloseTo((8 * 2 ** 20 - 1 + 1e7) * 50);
+});
+
 test('an idle time does not count', () => {
   const { clock, acknowledge, send } = trial();
   send(100_000);

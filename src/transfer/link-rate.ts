@@ -8,8 +8,12 @@
 import { type Clock, SYSTEM_CLOCK } from '../base/clock.ts';
 import type { Connection } from './connection.ts';
 
-/** A rate is of at least this time, or it would be one of bursts: what shapes a link lets some of it pass at once. */
+/**
+ * A rate is of at least this time, or of more than what shapes a link ever lets pass at once: one of less would be the
+ * rate of a burst, and a fast link has taken much before the time is over.
+ */
 const WINDOW_MS = 40;
+const WINDOW_BYTES = 8 * 2 ** 20;
 const BELIEVED_MS = 1000;
 
 interface Sample {
@@ -46,7 +50,8 @@ export class LinkRate {
       this.#bestSinceMs = atMs;
     }
     const ms = atMs - first.atMs;
-    if (ms >= WINDOW_MS) this.#best = Math.max(this.#best, ((acknowledged - first.acknowledged) * 1000) / ms);
+    const bytes = acknowledged - first.acknowledged;
+    if (ms >= WINDOW_MS || (ms > 0 && bytes >= WINDOW_BYTES)) this.#best = Math.max(this.#best, (bytes * 1000) / ms);
     // What is measured next begins anew.
     if (waiting === 0) this.#samples = [];
     const best = Math.max(this.#best, this.#earlierBest);

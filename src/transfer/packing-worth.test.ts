@@ -9,7 +9,7 @@ function simulate(link: number, packedMBps: number, rawMBps: number, batches = 2
   const used: string[] = [];
   let nowMs = 0;
   for (let i = 0; i < batches; i++) {
-    const way = worth.isAllowed(nowMs) ? 'packed' : 'raw';
+    const way = worth.isAllowed(link * MB, nowMs) ? 'packed' : 'raw';
     worth.note(way, MB, link * MB, nowMs);
     nowMs += 1000 / (way === 'packed' ? packedMBps : rawMBps);
     used.push(way);
@@ -29,7 +29,15 @@ test('packing that holds up the sending is given up, and hardly costs any time',
 
 test('what the link took in its best moments is corrected by what raw sending moves', () => {
   // A link that is fast in bursts only: packing is a little faster all the same.
-  expect(simulate(400, 130, 100, 6000).packed).toBe(200);
+  expect(simulate(300, 130, 100, 6000).packed).toBe(200);
+});
+
+test('on a fast link raw sending comes first, and packing only where it beats that', () => {
+  expect(simulate(700, 455, 900, 100).packed).toBe(0);
+  const { packed, ms } = simulate(700, 455, 900);
+  expect(packed).toBeLessThan(100);
+  expect(ms).toBeLessThan((2000 / 900) * 1000 * 1.1);
+  expect(simulate(700, 1200, 900).packed).toBe(200);
 });
 
 test('the time between two sendings is of neither', () => {
@@ -42,6 +50,6 @@ test('the time between two sendings is of neither', () => {
       nowMs += 5;
     }
     nowMs += 5000;
-    expect(worth.isAllowed(nowMs - 5000)).toBe(true);
+    expect(worth.isAllowed(100 * MB, nowMs - 5000)).toBe(true);
   }
 });

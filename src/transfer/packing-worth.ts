@@ -6,13 +6,15 @@
  * did not pay it is left alone for a while, the longer, the more often it was tried for nothing.
  */
 
-/** Shorter times say how full a buffer was. */
-const WINDOW_MS = 80;
+/** Shorter times say how full a buffer was, and less of how busy the CPUs are (spare-cpus.ts). */
+const WINDOW_MS = 120;
 const WINDOW_BATCHES = 8;
 /** What raw sending moved longer ago than this says nothing of now. */
 const REMEMBERED_MS = 5000;
 /** A link that was measured in its best moments, and not by how long raw sending took, is trusted so far. */
 const BEST_MOMENTS = 0.8;
+/** On a faster link packing has to be quick, and raw sending, in which nothing is copied, comes first: it is to be beaten. */
+const FAST_BYTES_PER_SECOND = 400e6;
 const FIRST_REST_MS = 400;
 const LONGEST_REST_MS = 3200;
 
@@ -34,14 +36,16 @@ export class PackingWorth {
     this.#lastMs = undefined;
   }
 
-  isAllowed(nowMs: number): boolean {
-    return nowMs >= this.#restsUntilMs;
+  /** @param linkBytesPerSecond - what the link takes in its best moments; undefined while that is not known */
+  isAllowed(linkBytesPerSecond: number | undefined, nowMs: number): boolean {
+    if (nowMs < this.#restsUntilMs) return false;
+    return (linkBytesPerSecond ?? 0) < FAST_BYTES_PER_SECOND || this.#freshRaw(nowMs) !== undefined;
   }
 
   /**
    * A batch begins, and the one before is on its way.
    * @param bytes - of its pages, whatever is sent of them
-   * @param linkBytesPerSecond - what the link takes in its best moments; undefined while that is not known
+   * @param linkBytesPerSecond - as of `isAllowed`
    */
   note(way: Way, bytes: number, linkBytesPerSecond: number | undefined, nowMs: number): void {
     if (way !== this.#way) {
@@ -64,14 +68,18 @@ export class PackingWorth {
       this.#raw = { bytesPerSecond, atMs: nowMs };
       return;
     }
-    const isFresh = this.#raw !== undefined && this.#raw.atMs > nowMs - REMEMBERED_MS;
-    const asRaw = isFresh ? this.#raw!.bytesPerSecond : (linkBytesPerSecond ?? 0) * BEST_MOMENTS;
+    const asRaw = this.#freshRaw(nowMs) ?? (linkBytesPerSecond ?? 0) * BEST_MOMENTS;
     if (bytesPerSecond >= asRaw) {
       this.#restMs = FIRST_REST_MS;
       return;
     }
     this.#restsUntilMs = nowMs + this.#restMs;
     this.#restMs = Math.min(LONGEST_REST_MS, this.#restMs * 2);
+  }
+
+  /** What raw sending moved lately. */
+  #freshRaw(nowMs: number): number | undefined {
+    return this.#raw && this.#raw.atMs > nowMs - REMEMBERED_MS ? this.#raw.bytesPerSecond : undefined;
   }
 
   #restart(): void {

@@ -101,7 +101,9 @@ export class Packing {
   choose(pages: number, whole: boolean, mayName = false): PackingChoice | undefined {
     const conditions = this.#port.conditions();
     const { bytesPerSecond, nowMs } = conditions;
-    const choice = this.#worth.isAllowed(nowMs) ? this.#chooseSteps(conditions, whole, mayName) : undefined;
+    const choice = this.#worth.isAllowed(bytesPerSecond, nowMs)
+      ? this.#chooseSteps(conditions, whole, mayName)
+      : undefined;
     this.#worth.note(choice === undefined ? 'raw' : 'packed', pages * PAGE_SIZE, bytesPerSecond, nowMs);
     return choice;
   }

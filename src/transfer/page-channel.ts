@@ -7,6 +7,7 @@
  * error ends the channel; whoever waits here also watches the interrupting descriptor.
  */
 import { GodwitError } from '../base/errors.ts';
+import { countPages, type PageRun } from '../base/page.ts';
 import { FileDescriptor } from '../linux/file-descriptor.ts';
 import type { FilePiece } from '../linux/ram-file.ts';
 import {
@@ -34,6 +35,15 @@ export interface PageChannelOptions {
 
 /** A thread that is told to end from outside does so when it comes back from a call. */
 const LONGEST_WAIT_MS = 1000;
+const DIRECT_RUN_PAGES = 8;
+
+/**
+ * Whether pages are best moved from file to file without a copy in between: each run that is sent from its file is a
+ * packet of its own, and each that is spliced takes two calls, so it pays for runs of so many pages on average.
+ */
+export function isBestMovedDirectly(runs: readonly PageRun[]): boolean {
+  return countPages(runs) >= runs.length * DIRECT_RUN_PAGES;
+}
 
 /** The source's end. */
 export class SendingChannel implements Disposable {

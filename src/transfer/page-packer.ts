@@ -7,6 +7,7 @@
  */
 import { PAGE_SIZE } from '../base/page.ts';
 import { type Codec, type CodecName, openCodec } from '../linux/compression.ts';
+import { readOwnCpuMs } from '../linux/thread-time.ts';
 import { PageFilter } from '../memory/page-filter.ts';
 import { PageFingerprint } from '../memory/page-fingerprint.ts';
 import type { PageBatch } from '../memory/staging.ts';
@@ -96,7 +97,7 @@ export class PagePacker {
 
   /** @param batch - its parts are views of one staging buffer */
   pack({ dataRuns, dataPages, parts }: PageBatch, steps: PackSteps): PackedBatch {
-    const startedMs = ownCpuMs();
+    const startedMs = readOwnCpuMs();
     const body = new BodyBuilder(this.#body, steps, steps.held ? this.#held : undefined);
     const lines = steps.same || steps.delta ? this.#lines : null;
     const words = parts.length > 0 ? new Int32Array(parts[0]!.buffer) : new Int32Array(0);
@@ -109,7 +110,7 @@ export class PagePacker {
         body.add(page, contents, lines?.exchange(page, words, contents.byteOffset / 4));
       }
     }
-    const comparedMs = ownCpuMs();
+    const comparedMs = readOwnCpuMs();
     const comparedAtMs = performance.now();
     const packed = this.#compress(steps, body.bytes);
     const { samePages, heldPages, deltaPages, deltaSavedBytes } = body;
@@ -122,7 +123,7 @@ export class PagePacker {
       bodyBytes: body.bytes,
       codec: packed ? steps.codec : 'none',
       packedBytes: packed?.length ?? body.bytes,
-      packMs: ownCpuMs() - comparedMs,
+      packMs: readOwnCpuMs() - comparedMs,
       wallMs: performance.now() - comparedAtMs,
       compareMs: comparedMs - startedMs,
     };
@@ -152,12 +153,6 @@ export class PagePacker {
     const bytes = opened.compress(this.#body.subarray(0, bodyBytes), room, level);
     return bytes > 0 ? room.subarray(0, bytes) : undefined;
   }
-}
-
-/** CPU time of this thread. */
-function ownCpuMs(): number {
-  const { user, system } = process.threadCpuUsage();
-  return (user + system) / 1000;
 }
 
 /** Puts a body together, and counts. */

@@ -22,10 +22,10 @@ export const F_SETPIPE_SZ = 1031;
 export const EFD_NONBLOCK: number = O_NONBLOCK;
 export const EFD_CLOEXEC: number = O_CLOEXEC;
 
+export const CLOCK_THREAD_CPUTIME_ID = 3;
+
 export const POLLIN = 1;
 export const POLLOUT = 4;
-export const POLLERR = 8;
-export const POLLHUP = 16;
 export const POLLNVAL = 32;
 /** struct pollfd {int fd; short events; short revents}, as 32-bit words. */
 export const POLLFD_WORDS = 2;
