@@ -195,11 +195,13 @@ describe('migrate', () => {
     const watching = startCli(['--api', trial.daemon.api[0]!, 'migration', 'watch', id, '--json']);
     await expect.poll(() => watching.err()).toContain(id);
     expect((await cli(trial, 'migration', 'tune', id, '--bandwidth', '200MiB/s')).status).toBe(0);
+    expect((await cli(trial, 'migration', 'tune', id, '--timeout', '5m', '--on-timeout', 'pause')).status).toBe(0);
     expect((await cli(trial, 'migration', 'switch-postcopy', id)).status).toBe(0);
     trial.engine.outgoing[0]!.finish({ kind: 'left', to: 'b', epoch: 2 });
     expect(await watching.finished).toMatchObject({ status: 0 });
     expect(trial.engine.outgoing[0]!.commands).toEqual([
       { kind: 'tune', bandwidthBytesPerSecond: 200 * 2 ** 20 },
+      { kind: 'tune', timeoutMs: 300_000, onTimeout: 'pause' },
       { kind: 'switchPostCopy' },
     ]);
     expect((await cli(trial, 'migration', 'list')).out).toContain(id);

@@ -36,7 +36,8 @@ test.each([
   );
 });
 
-test('tune needs one of its two limits', () => {
+test('tune needs one of its limits', () => {
   expect(parseInput(TuneSchema, { maxDowntimeMs: 20 })).toEqual({ maxDowntimeMs: 20 });
+  expect(parseInput(TuneSchema, { timeoutMs: 0 })).toEqual({ timeoutMs: 0 });
   expect(() => parseInput(TuneSchema, {})).toThrow(expect.toSatisfy((error) => hasCode(error, 'GW_INPUT_INVALID')));
 });

@@ -31,6 +31,9 @@ const maxDowntime = number(0.1, 600_000, 'give milliseconds from 0.1 to 600000')
 const finishBy = integer(0, MAX_MS, 'give milliseconds from 0 (no such promise) to 30 days').describe(
   'Milliseconds from the start until all is over: the last page at the destination, the source released. Post-copy begins in time for that; not with mode pre-copy. 0 is no such promise.',
 );
+const timeout = integer(0, MAX_MS, 'give milliseconds from 0 (never) to 30 days').describe(
+  'Milliseconds from the start until `onTimeout` happens; 0 is never.',
+);
 export const ToSchema: z.ZodString = text(
   'give HOST:PORT of the other host, or its name in the `peers` of the config',
 ).describe('Migration address HOST:PORT of the other host, or its name in `peers`.');
@@ -40,9 +43,7 @@ export const MigrateSchema = strictObject({
   mode: choice(modes).optional().describe('Default auto: pre-copy, then throttle, then post-copy as needed.'),
   bandwidthBytesPerSecond: bandwidth.optional(),
   maxDowntimeMs: maxDowntime.optional(),
-  timeoutMs: integer(0, MAX_MS, 'give milliseconds from 0 (never) to 30 days')
-    .optional()
-    .describe('Milliseconds from the start until `onTimeout` happens; 0 is never.'),
+  timeoutMs: timeout.optional(),
   onTimeout: choice(timeoutActions).optional(),
   finishByMs: finishBy.optional(),
   verify: flag().optional().describe('Compare digests of all guest memory on both sides.'),
@@ -68,10 +69,12 @@ export type MigrateBody = z.output<typeof MigrateSchema>;
 export const TuneSchema = strictObject({
   bandwidthBytesPerSecond: bandwidth.optional(),
   maxDowntimeMs: maxDowntime.optional(),
+  timeoutMs: timeout.optional(),
+  onTimeout: choice(timeoutActions).optional(),
   finishByMs: finishBy.optional(),
 })
   .refine((body) => Object.values(body).some((value) => value !== undefined), {
-    error: 'give bandwidthBytesPerSecond, maxDowntimeMs or finishByMs',
+    error: 'give bandwidthBytesPerSecond, maxDowntimeMs, timeoutMs, onTimeout or finishByMs',
   })
   .meta({ id: 'TuneRequest' });
 export type TuneBody = z.output<typeof TuneSchema>;

@@ -1,7 +1,9 @@
 /** `godwit migration …`: migrations that run or have run. */
 import { type Command, Option } from 'commander';
+import type { TuneBody } from '../api/migration-schema.ts';
 import { GodwitError } from '../base/errors.ts';
 import { parseDurationMs, parseRate } from '../base/units.ts';
+import { TIMEOUT_ACTIONS } from '../migration/request.ts';
 import { withClient } from './api-connection.ts';
 import type { CommandContext } from './command-context.ts';
 import { printResult } from './io.ts';
@@ -11,6 +13,8 @@ import { exitStatusOf, watchMigration } from './watch-migration.ts';
 interface TuneFlags {
   readonly bandwidth?: number;
   readonly maxDowntime?: number;
+  readonly timeout?: number;
+  readonly onTimeout?: TuneBody['onTimeout'];
   readonly finishBy?: number;
 }
 
@@ -77,6 +81,12 @@ export function addMigrationCommands(program: Command, context: CommandContext):
       ),
     )
     .addOption(
+      new Option('--timeout <duration>', 'when --on-timeout happens, counted from the start; 0s: never').argParser(
+        (text: string) => parseDurationMs(text, '--timeout'),
+      ),
+    )
+    .addOption(new Option('--on-timeout <action>', 'what to do then').choices([...TIMEOUT_ACTIONS]))
+    .addOption(
       new Option('--finish-by <duration>', 'counted from the start of the migration; 0s: no such promise').argParser(
         (text: string) => parseDurationMs(text, '--finish-by'),
       ),
@@ -85,10 +95,14 @@ export function addMigrationCommands(program: Command, context: CommandContext):
       const body = {
         ...(options.bandwidth === undefined ? {} : { bandwidthBytesPerSecond: options.bandwidth }),
         ...(options.maxDowntime === undefined ? {} : { maxDowntimeMs: options.maxDowntime }),
+        ...(options.timeout === undefined ? {} : { timeoutMs: Math.round(options.timeout) }),
+        ...(options.onTimeout === undefined ? {} : { onTimeout: options.onTimeout }),
         ...(options.finishBy === undefined ? {} : { finishByMs: options.finishBy }),
       };
       if (Object.keys(body).length === 0)
-        throw new GodwitError('GW_USAGE', { reason: 'give --bandwidth, --max-downtime or --finish-by' });
+        throw new GodwitError('GW_USAGE', {
+          reason: 'give --bandwidth, --max-downtime, --timeout, --on-timeout or --finish-by',
+        });
       const after = await withClient(context.options(command), context.io, (client) => client.tuneMigration(id, body));
       printResult(context.output(command), after, () => `migration ${id} has new limits`);
     });

@@ -36,6 +36,8 @@ export type KnownLinks = Readonly<Record<string, readonly Visit[]>>;
 /** What a migration can count on before it begins. */
 export interface Expectation {
   readonly link: LinkModel;
+  /** The link's rate is not only assumed. */
+  readonly isLinkKnown: boolean;
   readonly pair: PairModel;
   readonly preparingMs: number;
   readonly doubts: Doubts;
@@ -94,6 +96,7 @@ export function expectOf(
       wholeBytes,
       resentBytes: isPacked ? medianOf(similar, ({ resentBytes }) => resentBytes, resentUsual) : RAW_BYTES,
     },
+    isLinkKnown: isKnown,
     pair: {
       fixedDowntimeMs: visits.length > 0 ? medianOf(visits, ({ fixedDowntimeMs }) => fixedDowntimeMs, 0) : null,
       endingMs: medianOf(visits, ({ endingMs }) => endingMs, USUAL_ENDING_MS),

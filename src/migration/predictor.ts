@@ -57,6 +57,12 @@ export class Predictor {
   }
 
   /** null before there is one. */
+  /** What the way to the other host takes; undefined when it is only assumed. */
+  get knownBytesPerSecond(): number | undefined {
+    const { link, isLinkKnown } = this.#port.expectation;
+    return isLinkKnown ? link.bytesPerSecond : undefined;
+  }
+
   get latest(): Prediction | null {
     return this.#latest;
   }

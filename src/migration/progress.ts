@@ -6,6 +6,7 @@
  */
 import type { Prediction } from './prediction.ts';
 import type { MigrationReport } from './report.ts';
+import type { MigrationOptions } from './request.ts';
 
 export type SourcePhase =
   | 'preparing'
@@ -68,5 +69,7 @@ export type MigrationCommand =
       readonly kind: 'tune';
       readonly bandwidthBytesPerSecond?: number;
       readonly maxDowntimeMs?: number;
+      readonly timeoutMs?: number;
+      readonly onTimeout?: MigrationOptions['onTimeout'];
       readonly finishByMs?: number;
     };

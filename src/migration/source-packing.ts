@@ -37,6 +37,8 @@ export interface SourcePackingPort {
   readonly to: string;
   /** Connections that were asked for; 0: as many as are best. */
   readonly connections: number;
+  /** As migrations before have shown, or a limit says; undefined: nobody knows. */
+  readonly linkBytesPerSecond: number | undefined;
   readonly without: readonly PackingStep[];
   readonly pacer: Pacer;
   /** Keys of fingerprints, in hexadecimal; null: there is none. */
@@ -68,7 +70,12 @@ export class SourcePacking implements Disposable {
     this.#lines = remembers ? createSentLines(layout.pageCount, budget) : null;
     this.channels = new PageChannels({
       memory: port.memory,
-      count: chooseChannels({ asked: port.connections, cpus: availableParallelism() }),
+      count: chooseChannels({
+        asked: port.connections,
+        cpus: availableParallelism(),
+        bytesPerSecond: port.linkBytesPerSecond,
+        isPacked: this.#steps.size > 0,
+      }),
       lines: this.#lines,
       peer: port.to,
       onLost: port.onLost,

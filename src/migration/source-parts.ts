@@ -133,6 +133,7 @@ export function assembleSource(
     memory: guest.memory,
     to: facts.to,
     connections: options.connections,
+    linkBytesPerSecond: predictor.knownBytesPerSecond,
     without: options.without,
     pacer,
     keys: { vm: facts.vm.contentKey ?? null, fleet: hooks.fleetKey },

@@ -1,7 +1,7 @@
 /**
  * What ends a migration at the source before its commit, other than the destination and the user.
  *
- * Owns: the time limit, the watch on QEMU's end, and what an error is to the handover. Must hold: after the commit
+ * Owns: the time limits, the watch on QEMU's end, and what an error is to the handover. Must hold: after the commit
  * nothing here speaks up, because the VM is the destination's and the open RAM file still has every page.
  */
 import { SYSTEM_CLOCK } from '../base/clock.ts';
@@ -36,30 +36,50 @@ export function watchQemu({ guest, beforeCommit, events, phase, note }: SourcePa
     .catch((error: unknown) => note(asGodwitError(error).message));
 }
 
+/** 24 days; Node takes a longer time for a millisecond. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
 /** A destination that fits creates its QEMU in seconds; one that says nothing for so long never will. */
 const PREPARING_LIMIT_MS = 60_000;
 
-/**
- * `--timeout`: what was asked for happens at that moment, also in the middle of a round. And a destination that neither
- * refuses nor gets ready is given up.
- */
-export function watchTime(parts: SourceParts, options: MigrationOptions): void {
-  const { copying, phase, progress, startedMs } = parts;
-  const { timeoutMs, onTimeout, mode } = options;
+/** A destination that neither refuses nor gets ready is given up. */
+export function watchPreparing(parts: SourceParts): void {
+  const { phase, progress } = parts;
   setTimeout(() => {
     if (phase() !== 'preparing' || progress.isWaiting) return;
     giveUp(parts, new GodwitError('GW_WIRE_TIMEOUT', { peer: parts.facts.to, timeoutMs: PREPARING_LIMIT_MS }));
   }, PREPARING_LIMIT_MS).unref();
-  if (timeoutMs <= 0) return;
-  const leftMs = Math.max(0, timeoutMs - (SYSTEM_CLOCK.nowMs() - startedMs));
-  setTimeout(() => {
+}
+
+/** `--timeout`: what was asked for happens at that moment, also in the middle of a round. */
+export class TimeLimit {
+  readonly #parts: SourceParts;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(parts: SourceParts) {
+    this.#parts = parts;
+  }
+
+  /** These count from now on; what happened at an earlier limit is not taken back. */
+  set(options: Pick<MigrationOptions, 'timeoutMs' | 'onTimeout' | 'mode'>): void {
+    clearTimeout(this.#timer);
+    const { timeoutMs } = options;
+    if (timeoutMs <= 0) return;
+    const leftMs = timeoutMs - (SYSTEM_CLOCK.nowMs() - this.#parts.startedMs);
+    // In steps: a timer cannot be set to more than this.
+    const again = leftMs > LONGEST_TIMER_MS;
+    const act = () => (again ? this.set(options) : this.#expire(options));
+    this.#timer = setTimeout(act, Math.max(0, Math.min(leftMs, LONGEST_TIMER_MS))).unref();
+  }
+
+  #expire({ timeoutMs, onTimeout, mode }: Pick<MigrationOptions, 'timeoutMs' | 'onTimeout' | 'mode'>): void {
+    const { copying, phase } = this.#parts;
     const now = phase();
     if (now !== 'preparing' && now !== 'copying') return;
     // While the destination still prepares it takes effect as soon as copying begins.
     if (onTimeout === 'pause') copying.interrupt('pause');
     else if (onTimeout === 'post-copy' && mode !== 'pre-copy') copying.interrupt('timeout');
-    else giveUp(parts, new GodwitError('GW_MIGRATION_TIMEOUT', { timeoutMs }));
-  }, leftMs).unref();
+    else giveUp(this.#parts, new GodwitError('GW_MIGRATION_TIMEOUT', { timeoutMs }));
+  }
 }
 
 /** The guest stands still: longer than this and it is better off where it is. */

@@ -25,7 +25,7 @@ import type { SourceGuest } from './source-guest.ts';
 import { makeOffer } from './source-offer.ts';
 import { assembleSource, type SourceParts } from './source-parts.ts';
 import { SourceTransfer } from './source-transfer.ts';
-import { sourceFailure, watchQemu, watchStandstill, watchTime } from './source-watch.ts';
+import { sourceFailure, TimeLimit, watchPreparing, watchQemu, watchStandstill } from './source-watch.ts';
 import { hearDestination, sayToDestination } from './source-words.ts';
 
 const NOT_READY_PAUSE_MS = 1000;
@@ -37,6 +37,7 @@ export class SourceMigration {
   readonly #parts: SourceParts;
   readonly #transfer: SourceTransfer;
   readonly #end: SourceEnd;
+  readonly #timeLimit: TimeLimit;
   #options: MigrationOptions;
   #state!: SourceState;
 
@@ -59,6 +60,7 @@ export class SourceMigration {
     });
     this.#transfer = new SourceTransfer(this.#parts);
     this.#end = new SourceEnd(this.#parts, port);
+    this.#timeLimit = new TimeLimit(this.#parts);
   }
 
   /** A new migration over a connection that has agreed on the protocol. Resolves when nothing is left to do. */
@@ -93,6 +95,7 @@ export class SourceMigration {
       if ((tuned.finishByMs ?? 0) > 0 && refusal !== null) throw this.#conflict(refusal);
       this.#options = { ...this.#options, ...tuned };
       this.#parts.pacer.setLimit(this.#options.bandwidthBytesPerSecond);
+      this.#timeLimit.set(this.#options);
       return;
     }
     const { phase } = this.#state;
@@ -120,7 +123,8 @@ export class SourceMigration {
     this.#state = state;
     progress.phaseChanged();
     watchQemu(this.#parts, this.#end);
-    watchTime(this.#parts, this.#options);
+    watchPreparing(this.#parts);
+    this.#timeLimit.set(this.#options);
     await this.#tryPerform(effects);
     while (!this.#isOver()) await this.#handle(await events.take());
     life.abort();

@@ -300,6 +300,17 @@ requireCapability('vm')('convergence', () => {
     await runsIntact(pair, VM, pair.b);
   });
 
+  test('a time limit that is set while it runs ends it, and the VM runs on where it is', async () => {
+    await writeAbout(4 * LIMIT_PAGES_PER_SECOND);
+    const migration = await begin({ mode: 'pre-copy', throttle: { enabled: false } });
+    await migration.progresses('some rounds', ({ round }) => round > 2);
+    await pair.a.host.json(['migration', 'tune', migration.id, '--timeout', '1ms', '--on-timeout', 'cancel']);
+    const { report, options } = await migration.ended;
+    expect([report?.outcome, report?.error?.code]).toEqual(['failed', 'GW_MIGRATION_TIMEOUT']);
+    expect(options).toMatchObject({ timeoutMs: 1, onTimeout: 'cancel' });
+    await runsIntact(pair, VM, pair.a);
+  });
+
   test('progress never goes back, ends at 100, and the verdict says why', async () => {
     const { migration } = await moveWriter();
     const percents = migration.progress.map(({ percent }) => percent);
