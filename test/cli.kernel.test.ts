@@ -184,7 +184,7 @@ describe('migrate', () => {
     run.interrupt();
     const { status, err } = await run.finished;
     expect(status).toBe(130);
-    expect(err).toContain('stopped watching; it goes on');
+    expect(err).toContain('Stopped watching; it goes on');
     trial.engine.outgoing[0]!.refusal = undefined;
   });
 

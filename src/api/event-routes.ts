@@ -29,7 +29,9 @@ export function addEventRoutes(routes: Routes, service: HostService): void {
       },
     },
     (request, reply) => {
-      const { vm, migration } = request.query;
+      const { vm, migration: given } = request.query;
+      // Its first characters do, as everywhere.
+      const migration = given === undefined ? undefined : service.showMigration(given).id;
       const wanted = (event: HostEvent): boolean =>
         event.kind === 'eventsMissed' ||
         ((vm === undefined || vmOfEvent(event) === vm) &&
@@ -48,8 +50,7 @@ export function addEventRoutes(routes: Routes, service: HostService): void {
       },
     },
     (request, reply) => {
-      const { id } = request.params;
-      const migration = service.showMigration(id);
+      const migration = service.showMigration(request.params.id);
       const ended = migration.state !== 'running';
       const first: HostEvent = {
         kind: ended ? 'migrationEnded' : 'migrationStarted',
@@ -58,7 +59,7 @@ export function addEventRoutes(routes: Routes, service: HostService): void {
         atMs: Date.now(),
       };
       streamEvents(service, request, reply, {
-        wanted: (event) => migrationOfEvent(event) === id,
+        wanted: (event) => migrationOfEvent(event) === migration.id,
         first: [first],
         last: (event) => event.kind === 'migrationEnded',
       });

@@ -65,7 +65,9 @@ export const ERRORS = {
   // Migration
   GW_MIGRATION_REFUSED: row(3, 409, 'Host {host} refused VM {vm}: {reason}'),
   GW_MIGRATION_BLOCKED: row(3, 409, 'VM {vm} cannot be migrated: {reason}'),
+  GW_HOST_STOPPING: row(3, 503, 'The daemon of host {host} is stopping and begins no migration'),
   GW_MIGRATION_BUSY: row(3, 409, 'VM {vm} is being migrated (migration {id})'),
+  GW_WATCH_STOPPED: row(130, 409, 'Stopped watching; it goes on: godwit migration watch {id}'),
   GW_MIGRATION_CANCELLED: row(130, 409, 'The migration was cancelled'),
   GW_MIGRATION_TOO_LATE: row(3, 409, 'Too late to cancel: VM {vm} already runs at the destination'),
   GW_MIGRATION_TIMEOUT: row(1, 504, 'The migration did not finish within {timeoutMs} ms'),

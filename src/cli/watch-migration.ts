@@ -21,7 +21,7 @@ export interface WatchOptions {
   readonly interrupt: 'cancel' | 'leave';
 }
 
-/** The migration when it has ended. Throws GW_USAGE-free GodwitErrors; GW_MIGRATION_CANCELLED when it was left by Ctrl-C. */
+/** The migration when it has ended. Throws GW_USAGE-free GodwitErrors; GW_WATCH_STOPPED when it was left by Ctrl-C. */
 export async function watchMigration(
   client: GodwitClient,
   id: string,
@@ -49,11 +49,7 @@ export async function watchMigration(
         if (!hasCode(error, 'GW_API_UNREACHABLE') || failures >= RETRIES) throw error;
       }
       if (left.signal.aborted) {
-        throw new GodwitError(
-          'GW_MIGRATION_CANCELLED',
-          { id },
-          { cause: `stopped watching; it goes on: godwit migration watch ${id}` },
-        );
+        throw new GodwitError('GW_WATCH_STOPPED', { id });
       }
       if (failures >= RETRIES)
         throw new GodwitError('GW_API_UNREACHABLE', { url: client.url, reason: 'the connection was closed' });

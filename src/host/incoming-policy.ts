@@ -29,6 +29,8 @@ export interface MigrationsHere {
   isRunning(id: string): boolean;
   /** Takes charge of a migration that has begun. */
   track(handle: MigrationHandle): void;
+  /** The daemon ends, and begins nothing more. */
+  isClosing(): boolean;
 }
 
 type Offer = Parameters<IncomingPolicy['admit']>[0];
@@ -44,6 +46,7 @@ export function createPolicy(host: IncomingHost, migrations: MigrationsHere): In
     allowedNetworkScripts,
     contents,
     admit: (offer): Admission => {
+      if (migrations.isClosing()) return { kind: 'refused', reason: 'its host daemon is stopping' };
       if (isKnown(offer.migrationId)) {
         const isHere = migrations.isRunning(offer.migrationId) && registry.find(offer.vm) !== undefined;
         const reason = isHere ? 'it is the host that the VM is on' : 'a migration with this id is known here already';

@@ -126,7 +126,7 @@ test('of a migration that was admitted and never began nothing is left: neither 
   const registry = new VmRegistry({ ...place, log, changed: () => undefined, removed: () => undefined, absenceOf });
   const policy = createPolicy(
     { ...place, registry, maxIncomingMigrations: 8, allowedNetworkScripts: [], contents: NO_CONTENTS },
-    { isRunning: () => false, track: () => undefined },
+    { isRunning: () => false, track: () => undefined, isClosing: () => false },
   );
   const memoryBytes = largeBytes();
   const offer = { vm: 'one', uuid: 'u', epoch: 2, memoryBytes, from: 'b', checkOnly: false, migrationId: 'in-1' };

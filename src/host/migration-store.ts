@@ -69,7 +69,9 @@ export class MigrationStore {
 
   /** Why there is no VM of this name: it may have moved away. */
   absenceOf(vm: string, hostName: string): GodwitError {
-    const last = this.list().find((report) => report.vm === vm && report.outcome === 'completed');
+    // One that failed after its commit has given the VM away, too.
+    const gave = ({ from, owner }: MigrationReport) => from === hostName && owner !== hostName;
+    const last = this.list().find((report) => report.vm === vm && (report.outcome === 'completed' || gave(report)));
     if (last === undefined || last.owner === hostName) return new GodwitError('GW_NOT_FOUND', { kind: 'VM', name: vm });
     return new GodwitError('GW_VM_MOVED', { vm, id: last.id, owner: last.owner });
   }

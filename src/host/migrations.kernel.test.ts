@@ -127,6 +127,9 @@ describe('outgoing migration', () => {
     trial.engine.outgoing[0]!.finish({ kind: 'stays' }, { outcome: 'cancelled' });
     await settleEvents();
     expect(await trial.client.showMigration(id.slice(0, 8))).toMatchObject({ id, state: 'cancelled' });
+    const watched: string[] = [];
+    for await (const event of trial.client.watchMigration(id.slice(0, 8))) watched.push(event.kind);
+    expect(watched).toEqual(['migrationEnded']);
   });
 
   test('of a VM that has moved one is told where it is', async () => {
@@ -155,6 +158,21 @@ describe('outgoing migration', () => {
     await migrating(trial);
     expect(await trial.daemon.close()).toBe(0);
     expect(trial.engine.outgoing[0]!.commands).toEqual([{ kind: 'cancel' }]);
+    await trial[Symbol.asyncDispose]();
+  });
+
+  test('a daemon that is stopping begins nothing more, and waits for what it cannot cancel', async () => {
+    const trial = await startTrialDaemon();
+    const id = await migrating(trial);
+    const handle = trial.engine.outgoing[0]!;
+    handle.refusal = new GodwitError('GW_MIGRATION_TOO_LATE', { vm: 'web1' });
+    const closed = trial.daemon.close();
+    const stopping = refusedWith('GW_HOST_STOPPING') as Error;
+    await expect(trial.client.migrate('web1', { to: '127.0.0.1:9' })).rejects.toThrow(stopping);
+    expect(await trial.client.showMigration(id)).toMatchObject({ state: 'running' });
+    handle.finish({ kind: 'left', to: 'b', epoch: 2 });
+    expect(await closed).toBe(0);
+    expect(trial.engine.outgoing).toHaveLength(1);
     await trial[Symbol.asyncDispose]();
   });
 

@@ -11,6 +11,7 @@ import type { MigrateBody, MigrationView, TuneBody } from '../api/migration-sche
 import { explain, GodwitError } from '../base/errors.ts';
 import type { CheckResult, HostTraffic, IncomingPolicy, MigrationHandle } from '../migration/handle.ts';
 import type { DestinationPhase, MigrationCommand } from '../migration/progress.ts';
+import { endRunning } from './end-running.ts';
 import type { Engine } from './engine-port.ts';
 import { createPolicy, type IncomingHost } from './incoming-policy.ts';
 import type { Logger } from './logger.ts';
@@ -38,6 +39,7 @@ const ARRIVING_PHASES: ReadonlySet<string> = new Set<DestinationPhase>(['loaded'
 export class Migrations {
   readonly #options: MigrationsOptions;
   readonly #running = new Map<string, RunningMigration>();
+  #isClosing = false;
 
   /** What the engine asks when another host offers a VM. */
   readonly policy: IncomingPolicy;
@@ -47,6 +49,7 @@ export class Migrations {
     this.policy = createPolicy(options, {
       isRunning: (id) => this.#running.has(id),
       track: (handle) => this.track(handle),
+      isClosing: () => this.#isClosing,
     });
   }
 
@@ -57,6 +60,7 @@ export class Migrations {
   async start(name: string, body: MigrateBody): Promise<MigrationView> {
     const { engine, registry, peers, hostName, stateDirectory, contents, traffic } = this.#options;
     await this.#arrivalOf(name);
+    if (this.#isClosing) throw new GodwitError('GW_HOST_STOPPING', { host: hostName });
     const vm = registry.get(name);
     const to = resolvePeer(peers, body.to);
     const id = randomUUID();
@@ -74,6 +78,7 @@ export class Migrations {
   async check(name: string, peer: string): Promise<CheckResult> {
     const { engine, registry, peers, hostName, stateDirectory, traffic } = this.#options;
     await this.#arrivalOf(name);
+    if (this.#isClosing) throw new GodwitError('GW_HOST_STOPPING', { host: hostName });
     const vm = registry.get(name);
     const to = resolvePeer(peers, peer);
     vm.takeLease('check', 'check');
@@ -162,19 +167,10 @@ export class Migrations {
     return running.view;
   }
 
-  /** Cancels what can be cancelled and waits for the rest, at most `timeoutMs`. Returns how many still run. */
+  /** Begins nothing more, cancels what can be cancelled, and waits for the rest, at most `timeoutMs`. Returns how many still run. */
   async close(timeoutMs: number): Promise<number> {
-    for (const { handle } of this.#running.values()) {
-      // Too late to cancel: the VM is at the destination and its last pages are on their way; that is waited for.
-      await handle.command({ kind: 'cancel' }).catch((error: unknown) => {
-        this.#options.log.info({ migration: handle.id, reason: explain(error) }, 'not cancelled');
-      });
-    }
-    const all = Promise.all([...this.#running.values()].map(({ finished }) => finished));
-    let timer: NodeJS.Timeout | undefined;
-    await Promise.race([all, new Promise((resolve) => (timer = setTimeout(resolve, timeoutMs)))]);
-    clearTimeout(timer);
-    return this.#running.size;
+    this.#isClosing = true;
+    return await endRunning(this.#running, timeoutMs, this.#options.log);
   }
 
   /**

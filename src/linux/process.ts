@@ -81,6 +81,11 @@ export function readCommandLine(pid: number): string[] {
   return words;
 }
 
+/** Where relative paths of its command line begin. Throws GW_SYS_PROCESS_GONE. */
+export function readWorkingDirectory(pid: number): string {
+  return fromProc(pid, () => readlinkSync(`/proc/${pid}/cwd`));
+}
+
 /** Its effective user and group. Throws GW_SYS_PROCESS_GONE. */
 export function ownerOf(pid: number): ProcessOwner {
   const status = readProc(pid, 'status');

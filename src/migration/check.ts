@@ -128,6 +128,6 @@ const FIXES: Partial<Record<ErrorCode, string>> = {
 };
 
 function toBlocker(where: string, error: GodwitError): CheckResult['blockers'][number] {
-  const fix = error.details['fix'] ?? FIXES[error.code] ?? 'change on the other host what the reason names';
+  const fix = error.details['fix'] ?? FIXES[error.code] ?? 'change what the reason names';
   return { id: error.code, what: where, reason: error.message, fix: String(fix) };
 }

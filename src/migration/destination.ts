@@ -9,6 +9,7 @@ import type { Connection } from '../transfer/connection.ts';
 import { encodeControl } from '../wire/message-codec.ts';
 import type { ControlMessage, JoinPurpose, Message } from '../wire/messages.ts';
 import { ArrivalFailures } from './arrival-failures.ts';
+import { resumeOwned, writeRecord } from './destination-duties.ts';
 import { DestinationEnd } from './destination-end.ts';
 import type { DestinationFacts, DestinationPort, HeldInput } from './destination-facts.ts';
 import { DestinationLoading } from './destination-loading.ts';
@@ -155,7 +156,10 @@ export class DestinationMigration {
     try {
       await this.#perform(step.effects);
     } catch (error) {
-      await this.#handle({ kind: 'failed', error: asGodwitError(error).toBody() });
+      const failed: DestinationEvent = { kind: 'failed', error: asGodwitError(error).toBody() };
+      // No way back from here: a thread that begins where the journal ends may do better.
+      if (stepDestination(this.#state, failed).kind === 'refused') throw error;
+      await this.#handle(failed);
       return;
     }
     if (event.kind === 'received' && event.message.kind === 'release') this.#released = true;
@@ -169,7 +173,7 @@ export class DestinationMigration {
   async #performOne(effect: DestinationEffect): Promise<void> {
     switch (effect.kind) {
       case 'writeJournal':
-        this.#parts.journal.append(effect.record);
+        await writeRecord(this.#parts, this.#state.phase, effect.record);
         return;
       case 'send':
         this.#say(effect.message);
@@ -182,7 +186,7 @@ export class DestinationMigration {
         else this.#parts.events.post({ kind: 'allPagesArrived' });
         return;
       case 'resumeGuest':
-        await this.#handle({ kind: 'guestResumed', resumedAtMs: await this.#loading.resume() });
+        await resumeOwned(this.#parts, this.#loading, (at) => this.#handle({ kind: 'guestResumed', resumedAtMs: at }));
         return;
       case 'discardGuest':
         await this.#loading.discard();

@@ -77,6 +77,15 @@ describe('the command line that an offered VM will have here', () => {
     expect(offered('-netdev tap,id=n0,script=/etc/down')).toMatchObject({ kind: 'blocked' });
   });
 
+  test('has the paths that its relative ones mean at the source', () => {
+    const args = `-machine q35,memory-backend=ram0 ${RAM} -nodefaults -kernel ./vmlinuz`.split(' ');
+    const { vm } = MESSAGE_SAMPLES.offer;
+    const at = (directory: string) =>
+      deriveOffered({ ...vm, args, facts: { ...vm.facts, directory } }, placeOf(MESSAGE_SAMPLES.offer, HOST));
+    expect(at('/home/u')).toMatchObject({ kind: 'derived', args: expect.arrayContaining(['/home/u/vmlinuz']) });
+    expect(at('home')).toMatchObject({ kind: 'blocked', blockers: [{ id: 'relative-path' }] });
+  });
+
   test('is blocked in words: what, why, and the cure', () => {
     const blocked = offered('-drive file=d.img -snapshot');
     expect(blocked.kind === 'blocked' && explainBlockers(blocked.blockers)).toBe(

@@ -78,11 +78,13 @@ export function deriveOffered(vm: OfferedVm, place: DestinationPlace): Derived {
     consoleLogPath: paths.consoleLog,
   };
   const { allowedNetworkScripts } = place;
+  const { directory } = vm.facts;
   return deriveDestination(vm.args, {
     machineType: vm.machineType,
     accel: acceleratorOf(vm),
     endpoints,
     allowedNetworkScripts,
+    ...(typeof directory === 'string' && isAbsolute(directory) ? { sourceDirectory: directory } : {}),
   });
 }
 

@@ -10,7 +10,9 @@ import {
   constants,
   existsSync,
   fdatasyncSync,
+  fstatSync,
   fsyncSync,
+  ftruncateSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -21,6 +23,7 @@ import {
 import { basename, dirname, join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { GodwitError } from '../base/errors.ts';
+import { passFaultPoint } from './fault-points.ts';
 import type { JournalRecord } from './handover.ts';
 
 /** Facts that a restarted daemon needs and that are no step of the handover. */
@@ -63,10 +66,18 @@ export class Journal implements Disposable {
     return new Journal(path, fd);
   }
 
+  /** A record that could not be written is not there, so that it may be written once more. */
   append(line: JournalLine): void {
     const json = JSON.stringify(line);
-    writeSync(this.#fd, `${checksum(json)} ${json}\n`);
-    fdatasyncSync(this.#fd);
+    const { size } = fstatSync(this.#fd);
+    try {
+      passFaultPoint('journalAppend');
+      writeSync(this.#fd, `${checksum(json)} ${json}\n`);
+      fdatasyncSync(this.#fd);
+    } catch (error) {
+      ftruncateSync(this.#fd, size);
+      throw error;
+    }
   }
 
   [Symbol.dispose](): void {

@@ -5,7 +5,7 @@
  * that it was once started from.
  */
 import { randomBytes } from 'node:crypto';
-import { readCommandLine } from '../linux/process.ts';
+import { readCommandLine, readWorkingDirectory } from '../linux/process.ts';
 import type { DigestScheme } from '../memory/digest.ts';
 import { encodeControl } from '../wire/message-codec.ts';
 import type { JoinPurpose, Message } from '../wire/messages.ts';
@@ -53,6 +53,7 @@ export function makeOffer(facts: OfferFacts, guest: SourceGuest): Message<'offer
       diskPaths: found.disks.map((disk) => disk.file),
       consoleBytes: 0,
       facts: {
+        directory: readWorkingDirectory(vm.pid),
         vcpus: vm.vcpus,
         createdAt: vm.createdAt,
         // A mere question needs no secret.

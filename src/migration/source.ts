@@ -103,7 +103,7 @@ export class SourceMigration {
     if (command.kind === 'switchPostCopy') {
       const { mode } = this.#options;
       if (phase !== 'copying' || mode === 'pre-copy') {
-        throw this.#conflict(mode === 'pre-copy' ? 'its mode is pre-copy' : `it is in phase ${phase}`);
+        throw this.#conflict(mode === 'pre-copy' ? 'only mode auto or hybrid can' : `it is in phase ${phase}`);
       }
       this.#parts.copying.interrupt('asked');
       return;
@@ -156,14 +156,16 @@ export class SourceMigration {
     if (resumed && step.state.phase === 'serving') this.#transfer.resumed();
   }
 
-  /** False when an effect failed before the commit: the failure was handled. After it, it ends the thread. */
+  /** False when an effect failed and the migration with it; where it cannot any more the thread ends. */
   async #tryPerform(effects: readonly SourceEffect[]): Promise<boolean> {
     try {
       for (const effect of effects) await this.#perform(effect);
       return true;
     } catch (error) {
-      if (isGivenAway(this.#state.phase)) throw asGodwitError(error);
-      await this.#handle(sourceFailure(this.#parts, error));
+      const failure = sourceFailure(this.#parts, error);
+      const hasNoWayBack = isGivenAway(this.#state.phase) || stepSource(this.#state, failure).kind === 'refused';
+      if (hasNoWayBack) throw asGodwitError(error);
+      await this.#handle(failure);
       return false;
     }
   }

@@ -3,8 +3,7 @@
  *
  * Owns: nothing; asks QEMU and /proc once.
  */
-import { readlinkSync } from 'node:fs';
-import { listOpenFiles, readCommandLine } from '../linux/process.ts';
+import { listOpenFiles, readCommandLine, readWorkingDirectory } from '../linux/process.ts';
 import type { Blocker } from './blocker.ts';
 import { findBlockers } from './blockers.ts';
 import { inspectVm, type VmFacts } from './facts.ts';
@@ -27,5 +26,5 @@ export async function surveyVm(qmp: QmpClient, pid: number): Promise<VmSurvey> {
   const [binary = '', ...args] = readCommandLine(pid);
   const openPaths = listOpenFiles(pid).map((file) => file.path);
   const blockers = findBlockers(facts, args, ram, openPaths);
-  return { facts, ram, args, binary, workingDirectory: readlinkSync(`/proc/${pid}/cwd`), blockers };
+  return { facts, ram, args, binary, workingDirectory: readWorkingDirectory(pid), blockers };
 }

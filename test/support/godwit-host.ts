@@ -115,8 +115,11 @@ export class TestHost implements AsyncDisposable {
     return this.#earlierLog + (this.#output?.().stderr ?? '');
   }
 
-  /** Starts the daemon, again after `stop` or `kill`: then on the same ports. Throws when it is not ready in time. */
-  async start(): Promise<void> {
+  /**
+   * Starts the daemon, again after `stop` or `kill`: then on the same ports. Throws when it is not ready in time.
+   * @param env - of this daemon only
+   */
+  async start(env: Readonly<Record<string, string>> = {}): Promise<void> {
     if (this.isRunning) throw new Error(`The daemon of ${this.name} runs already`);
     // It may have ended by itself, which is told in the end.
     await this.#end('SIGKILL');
@@ -129,7 +132,7 @@ export class TestHost implements AsyncDisposable {
         ...['--listen', listen, '--migration-listen', this.#facts?.migration ?? `${address}:0`],
         ...(this.#options.args ?? []),
       ],
-      this.#cliOptions,
+      { ...this.#cliOptions, env: { ...this.#options.env, ...env } },
     );
     const output = collectOutput(child);
     child.once('exit', (status, signal) => {

@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { basename } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { buildTinyGuest } from '../../guest/tiny/image.ts';
 import { FIRST_USABLE_PAGE } from '../../guest/tiny/layout.ts';
@@ -39,11 +40,24 @@ class HandStartedQemu implements AsyncDisposable {
     writeFileSync(firmware, buildTinyGuest({ mode: 'long3', ...range, heartbeatPasses: 10 }));
     const qmpPath = directory.join('qmp.sock');
     const args = [
-      ...['-accel', 'tcg', '-m', '64M', ...memory, '-bios', firmware, '-display', 'none', '-serial', 'null'],
+      ...[
+        '-accel',
+        'tcg',
+        '-m',
+        '64M',
+        ...memory,
+        '-bios',
+        `./${basename(firmware)}`,
+        '-display',
+        'none',
+        '-serial',
+        'null',
+      ],
       ...['-qmp', `unix:${qmpPath},server=on,wait=off`],
     ];
-    // Not a child of ours, as it would not be one of the daemon's.
+    // Not a child of ours, as it would not be one of the daemon's; somewhere else than the daemons, with a relative path.
     const shell = spawn('sh', ['-c', 'setsid "$0" "$@" >/dev/null 2>&1 & echo $!', TEST_QEMU, ...args], {
+      cwd: directory.path,
       stdio: ['ignore', 'pipe', 'ignore'],
     });
     let output = '';
