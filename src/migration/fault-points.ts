@@ -1,25 +1,20 @@
 /**
  * Faults that tests order: places in the product at which something fails that cannot be made to fail from outside.
  *
- * `GODWIT_FAULT=name[:nth]`, several separated by commas: the nth time (the first when it is not said) that a thread comes
- * by. Must hold: without the variable nothing is counted and nothing fails.
+ * `GODWIT_FAULT=name[:nth]`, several separated by commas: the nth time (the first when it is not said) as the place counts.
+ * Must hold: without the variable nothing fails.
  */
 import { GodwitError } from '../base/errors.ts';
 
-/** `journalAppend`: the disk of the state directory takes no record. */
+/** `journalAppend`: the nth record that is appended to an opened journal cannot be written. */
 export const FAULT_POINTS = ['journalAppend'] as const;
 export type FaultPoint = (typeof FAULT_POINTS)[number];
 
 const ordered: ReadonlyMap<FaultPoint, ReadonlySet<number>> = parseFaults(process.env['GODWIT_FAULT'] ?? '');
-const passed = new Map<FaultPoint, number>();
 
 /** @throws GW_SYS_CALL when a fault was ordered for this time */
-export function passFaultPoint(point: FaultPoint): void {
-  const times = ordered.get(point);
-  if (!times) return;
-  const nth = (passed.get(point) ?? 0) + 1;
-  passed.set(point, nth);
-  if (times.has(nth)) throw new GodwitError('GW_SYS_CALL', { call: point, errno: 'EIO' });
+export function passFaultPoint(point: FaultPoint, nth: number): void {
+  if (ordered.get(point)?.has(nth)) throw new GodwitError('GW_SYS_CALL', { call: point, errno: 'EIO' });
 }
 
 /** What is no fault point is left out. */

@@ -37,6 +37,8 @@ export type JournalLine = JournalRecord | JournalFacts;
 export class Journal implements Disposable {
   readonly path: string;
   #fd: number;
+  /** Records, those that could not be written among them. */
+  #tried = 0;
 
   private constructor(path: string, fd: number) {
     this.path = path;
@@ -71,7 +73,7 @@ export class Journal implements Disposable {
     const json = JSON.stringify(line);
     const { size } = fstatSync(this.#fd);
     try {
-      passFaultPoint('journalAppend');
+      passFaultPoint('journalAppend', ++this.#tried);
       writeSync(this.#fd, `${checksum(json)} ${json}\n`);
       fdatasyncSync(this.#fd);
     } catch (error) {

@@ -25,7 +25,7 @@ const CALM_DELAY = 200_000;
 let pair: HostPair;
 let faulty: ReachedHost | undefined;
 
-/** From now on its daemon fails to write its nth record in each thread. */
+/** From now on its daemon fails to write the nth record of each journal. */
 async function failAt(at: ReachedHost, ...nths: readonly number[]): Promise<void> {
   faulty = at;
   await at.host.stop();
