@@ -5,7 +5,7 @@
  * until its answer is there, so that a descriptor can change threads in between.
  */
 import { SYSTEM_CLOCK } from '../base/clock.ts';
-import { GodwitError } from '../base/errors.ts';
+import { asGodwitError, GodwitError } from '../base/errors.ts';
 import type { PackingStep } from '../base/packing-step.ts';
 import { availableCodecs } from '../linux/compression.ts';
 import { Mailbox } from '../transfer/mailbox.ts';
@@ -81,13 +81,32 @@ export async function openConnection(
       inbox.post(decodeControl(frame.type, frame.payload));
     });
     const local = localPeer(hostName, SOFTWARE, features);
-    await connection.send(PREFACE, encodeControl(hello(local)));
-    const step = stepDialer(local, await takeAnswer(inbox, address));
+    const answer = await whileWanted(connection, signal, async () => {
+      await connection.send(PREFACE, encodeControl(hello(local)));
+      return await takeAnswer(inbox, address);
+    });
+    const step = stepDialer(local, answer);
     if (step.kind === 'failed') throw step.error;
     return { connection, agreement: step.agreement, inbox };
   } catch (error) {
     connection.destroy();
     throw error;
+  }
+}
+
+/** The work on a connection, which is destroyed at once when the signal is aborted. */
+export async function whileWanted<T>(
+  connection: StreamConnection,
+  signal: AbortSignal,
+  work: () => Promise<T>,
+): Promise<T> {
+  const abandon = (): void => connection.destroy(asGodwitError(signal.reason));
+  signal.addEventListener('abort', abandon, { once: true });
+  try {
+    signal.throwIfAborted();
+    return await work();
+  } finally {
+    signal.removeEventListener('abort', abandon);
   }
 }
 

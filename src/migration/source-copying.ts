@@ -18,6 +18,7 @@ import type { Entrust } from './group-tracker.ts';
 import type { HistoryFile } from './history-file.ts';
 import type { Interruption } from './interruption.ts';
 import { PageSender } from './page-sender.ts';
+import { PeerWatch } from './peer-watch.ts';
 import type { Predictor } from './predictor.ts';
 import type { MigrationOptions } from './request.ts';
 import type { SourceGuest } from './source-guest.ts';
@@ -69,6 +70,9 @@ export class SourceCopying {
   readonly #port: SourceCopyingPort;
   readonly #patience = new Patience();
   #interruption: Interruption | null = null;
+  /** As the rules want it. */
+  #percent = 0;
+  #isPeerSuspect = false;
 
   constructor(port: SourceCopyingPort) {
     this.#port = port;
@@ -102,10 +106,10 @@ export class SourceCopying {
   }
 
   async #copy(): Promise<Copied> {
-    const { guest, link, pacer, packing, report } = this.#port;
+    const { guest, link, pacer, packing, report, signal } = this.#port;
     const { channels } = packing;
     this.#checkFinishBy();
-    const opening = link.openPages(channels.count, (fds) => channels.link(fds));
+    const opening = link.openPages(channels.count, (fds) => channels.link(fds), signal);
     channels.become('copying');
     const clocks = link.compareClocks();
     // Both are awaited below; if something else fails first, nobody hears of them.
@@ -117,11 +121,13 @@ export class SourceCopying {
       const reason = await guest.track(tracker, peak, this.#port.entrust);
       if (reason !== null) this.#port.note(reason);
     }
+    signal.throwIfAborted();
     if (isRunning) {
       this.#slow(initialThrottle(peak, this.#port.options(), link.has('post-copy')));
     }
     await opening;
     report.clock = await clocks;
+    using _ = this.#watchPeer();
     const sender = new PageSender(packing.channels, pacer, packing.open('copy'));
     await this.#port.console.sendRest(link.connection, pacer);
     const held = mode === 'post-copy' ? await readHeldPages(guest.memory) : null;
@@ -193,7 +199,33 @@ export class SourceCopying {
     throw new GodwitError('GW_MIGRATION_REFUSED', { host: link.connection.peer, vm: guest.vm.name, reason });
   }
 
+  /** A VM is not slowed for a copy that may not go on, and a host that hangs is given up. */
+  #watchPeer(): PeerWatch {
+    const { link, note, signal } = this.#port;
+    const peer = link.connection.peer;
+    return new PeerWatch({
+      ask: () => link.ask(),
+      heardBytes: () => link.bytesReceived,
+      onSuspect: () => {
+        if (signal.aborted) return;
+        note(`${peer} does not answer; meanwhile the VM is not slowed`);
+        this.#isPeerSuspect = true;
+        this.#apply(0);
+      },
+      onWell: () => {
+        this.#isPeerSuspect = false;
+        if (!signal.aborted) this.#apply(this.#percent);
+      },
+      onGone: (timeoutMs) => link.drop(new GodwitError('GW_WIRE_TIMEOUT', { peer, timeoutMs })),
+    });
+  }
+
   #slow(percent: number): void {
+    this.#percent = percent;
+    if (!this.#isPeerSuspect) this.#apply(percent);
+  }
+
+  #apply(percent: number): void {
     this.#port.guest.slow(percent);
     this.#port.throttleClock.set(percent);
   }

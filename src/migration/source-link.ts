@@ -6,18 +6,19 @@
  * connection that is lost is told once.
  */
 import { setTimeout as delay } from 'node:timers/promises';
+import { SYSTEM_CLOCK } from '../base/clock.ts';
 import { asGodwitError, GodwitError } from '../base/errors.ts';
 import type { PageRun } from '../base/page.ts';
 import { closeFd } from '../linux/socket.ts';
 import type { StreamConnection } from '../transfer/stream-connection.ts';
 import { encodeRunList } from '../wire/encoder.ts';
 import { type HeldFilter, HeldFilterCollector } from '../wire/held-filter.ts';
-import type { ControlMessage, JoinPurpose } from '../wire/messages.ts';
+import type { ControlMessage } from '../wire/messages.ts';
 import { RunListCollector } from '../wire/run-list-collector.ts';
 import { type BinaryName, routeFrames, sendControl } from './frame-router.ts';
+import { join, openFurther } from './further-connections.ts';
 import { DUPLICATES_FEATURE } from './held-contents.ts';
-import { type ClockComparison, compareClocks, type OpenedConnection, openConnection, takeAnswer } from './opening.ts';
-import { encodeJoin } from './source-offer.ts';
+import { type ClockComparison, compareClocks, type OpenedConnection, openConnection } from './opening.ts';
 
 export interface SourceLinkPort {
   readonly to: string;
@@ -41,6 +42,8 @@ const REDIAL_FIRST_MS = 50;
 const REDIAL_MAX_MS = 2000;
 /** Before a host that knows nothing of the migration is asked again: another host has its address, or lost its disk. */
 const UNKNOWN_PAUSE_MS = 1000;
+/** Told apart from those of comparing clocks. */
+const LIVENESS_TOKEN = 0xffff_ffff;
 
 export class SourceLink {
   readonly #port: SourceLinkPort;
@@ -66,6 +69,11 @@ export class SourceLink {
   get connection(): StreamConnection {
     if (this.#connection) return this.#connection;
     throw new GodwitError('GW_WIRE_CLOSED', { peer: this.#port.to, reason: 'the connection is lost' });
+  }
+
+  /** On the main connection of now. */
+  get bytesReceived(): number {
+    return this.#connection?.bytesReceived ?? 0;
   }
 
   /** Sent and received on all main connections so far. */
@@ -104,6 +112,11 @@ export class SourceLink {
     if (this.#connection) sendControl(this.#connection, message);
   }
 
+  /** For an answer of which only counts that it comes. */
+  ask(): void {
+    this.say({ kind: 'ping', token: LIVENESS_TOKEN, wallMs: SYSTEM_CLOCK.wallMs() });
+  }
+
   async sendMissing(runs: readonly PageRun[]): Promise<void> {
     for (const frame of encodeRunList('missingRuns', runs)) await this.connection.send(frame);
   }
@@ -128,17 +141,18 @@ export class SourceLink {
 
   /** A further connection for page requests; its descriptor is the caller's. */
   openUrgent(): Promise<number> {
-    return this.#openFurther('urgent');
+    return openFurther(this.#port, 'urgent', this.#port.life);
   }
 
   /** Further connections for pages. @param use - gets their descriptors, if the main connection is the same still */
-  async openPages(count: number, use: (fds: readonly number[]) => void): Promise<void> {
+  async openPages(count: number, use: (fds: readonly number[]) => void, signal = this.#port.life): Promise<void> {
     const main = this.#connection;
-    const opening = Array.from({ length: count }, () => this.#openFurther('pages'));
+    const wanted = AbortSignal.any([signal, this.#port.life]);
+    const opening = Array.from({ length: count }, () => openFurther(this.#port, 'pages', wanted));
     const opened = await Promise.allSettled(opening);
     const fds = opened.flatMap((each) => (each.status === 'fulfilled' ? each.value : []));
     const failed = opened.find(({ status }) => status === 'rejected') as PromiseRejectedResult | undefined;
-    if (!failed && main && this.#connection === main) {
+    if (!failed && main && this.#connection === main && !wanted.aborted) {
       use(fds);
       return;
     }
@@ -146,17 +160,6 @@ export class SourceLink {
     throw (
       failed?.reason ?? new GodwitError('GW_WIRE_CLOSED', { peer: this.#port.to, reason: 'the connection is lost' })
     );
-  }
-
-  async #openFurther(purpose: 'urgent' | 'pages'): Promise<number> {
-    const { to, hostName, dscp, life } = this.#port;
-    const opened = await openConnection(to, hostName, dscp, life);
-    const answer = await this.#join(opened, purpose);
-    if (answer.kind === 'joined') return opened.connection.detach();
-    opened.connection.destroy();
-    throw answer.kind === 'refused' || answer.kind === 'failed'
-      ? GodwitError.fromBody(answer.error)
-      : new GodwitError('GW_WIRE_FRAME_INVALID', { frame: answer.kind, reason: 'it comes where joined must come' });
   }
 
   /**
@@ -171,7 +174,7 @@ export class SourceLink {
     for (let pauseMs = REDIAL_FIRST_MS, told = ''; !life.aborted; pauseMs = Math.min(pauseMs * 2, REDIAL_MAX_MS)) {
       try {
         const opened = await openConnection(to, hostName, dscp, life);
-        const answer = await this.#join(opened, 'resume');
+        const answer = await join(opened, this.#port, 'resume');
         if (answer.kind === 'joined') {
           this.use(opened);
           await rejoined();
@@ -202,12 +205,8 @@ export class SourceLink {
     this.#connection?.close();
   }
 
-  async #join(opened: OpenedConnection, purpose: JoinPurpose): Promise<ControlMessage> {
-    await opened.connection.send(encodeJoin(this.#port.sessionKey, purpose));
-    return await takeAnswer(opened.inbox, this.#port.to);
-  }
-
   #take(message: ControlMessage, opened: OpenedConnection): void {
+    if (message.kind === 'pong' && message.token === LIVENESS_TOKEN) return;
     if (message.kind === 'pong' || message.kind === 'joined') opened.inbox.post(message);
     else if (message.kind === 'roundAck') {
       const { runs: missed = [], complete = true } = this.#missedPages ?? {};

@@ -19,8 +19,8 @@ import { sourceFailure } from './source-watch.ts';
 import { StateSender } from './state-sender.ts';
 import { becomeOrdinary, becomeUrgent } from './thread-priority.ts';
 
-/** What the threads are sending when copying is to end is given up; asking the tracker and QEMU takes no longer than this. */
-const COPYING_ENDS_MS = 1000;
+/** What is being sent when it is to end is given up after so long; asking the tracker and QEMU takes no longer. */
+const SENDING_ENDS_MS = 1000;
 
 export class SourceTransfer {
   readonly #parts: SourceParts;
@@ -58,7 +58,7 @@ export class SourceTransfer {
         throttleClock.set(0);
       })
       .catch((error: unknown) => note(`The VM is stopped while it is slowed: ${asGodwitError(error).message}`));
-    const stoppedAtMs = await state.stopped();
+    const stoppedAtMs = await this.#bounded(state.stopped());
     this.#parts.report.marks.stoppedAtMs = stoppedAtMs ?? SYSTEM_CLOCK.wallMs();
   }
 
@@ -70,7 +70,7 @@ export class SourceTransfer {
     report.marks.stopReturnedAtMs = SYSTEM_CLOCK.wallMs();
     const state = this.#saveState();
     await state.stopped();
-    const rest = await sendRest({
+    const sending = sendRest({
       guest,
       connection: link.connection,
       sender: copied.sender,
@@ -86,6 +86,7 @@ export class SourceTransfer {
       announced: copied.announced,
       held: copied.held,
     });
+    const rest = await this.#bounded(sending);
     this.#digest = rest.digest;
     this.#missingDigest = rest.missingDigest;
     // While the destination loads. What was written right before the stop is what the VM is at.
@@ -135,7 +136,7 @@ export class SourceTransfer {
     beforeCommit.abort(new GodwitError('GW_MIGRATION_CANCELLED'));
     guest.unthrottle();
     throttleClock.set(0);
-    await this.#endCopying();
+    await this.#bounded(this.#copyEnded ?? Promise.resolve());
     packing.channels.cut();
     this.stopServing();
     try {
@@ -170,15 +171,26 @@ export class SourceTransfer {
     }
   }
 
-  /** A send can hang in a link that has gone silent: the VM is not kept waiting for that. */
-  async #endCopying(): Promise<void> {
-    const { link, facts } = this.#parts;
-    const timeoutMs = COPYING_ENDS_MS;
-    const late = setTimeout(() => {
-      link.drop(new GodwitError('GW_WIRE_TIMEOUT', { peer: facts.to, timeoutMs }));
-    }, timeoutMs);
-    await this.#copyEnded;
-    clearTimeout(late);
+  /**
+   * What is sent before the commit. A send can hang in a link that has gone silent: when the migration goes back the VM is
+   * not kept waiting for that.
+   */
+  async #bounded<T>(sending: Promise<T>): Promise<T> {
+    const { link, facts, beforeCommit } = this.#parts;
+    const { signal } = beforeCommit;
+    let late: NodeJS.Timeout | undefined;
+    const hurry = (): void => {
+      const reason = new GodwitError('GW_WIRE_TIMEOUT', { peer: facts.to, timeoutMs: SENDING_ENDS_MS });
+      late = setTimeout(() => link.drop(reason), SENDING_ENDS_MS);
+    };
+    if (signal.aborted) hurry();
+    else signal.addEventListener('abort', hurry, { once: true });
+    try {
+      return await sending;
+    } finally {
+      clearTimeout(late);
+      signal.removeEventListener('abort', hurry);
+    }
   }
 
   #saveState(): StateSender {

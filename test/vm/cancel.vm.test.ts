@@ -33,6 +33,8 @@ const SLOW_LINK = { bytesPerSecond: 8 * MIB };
 /** Some thousand pages a second: rounds have something to send that was not written again already. */
 const CALM = { delay: 200_000 };
 const WORK_SAMPLE_MS = 400;
+/** Sends are given up a second after a cancel; others use this machine too. */
+const SILENCE_COSTS_MS = 5000;
 /** Slowed it does a tenth or less; others use this machine too. */
 const WORK_PART = 0.2;
 
@@ -136,6 +138,42 @@ requireCapability('vm')('cancel', () => {
       expect(migration.phases).not.toContain('committed');
     } finally {
       link.shape({ bytesPerSecond: undefined });
+    }
+    await atSourceAsBefore();
+  });
+
+  test('in stopping, over a link that has gone silent: the VM does not wait for that', async () => {
+    link.shape(SLOW_LINK);
+    try {
+      const migration = await beginMigration(pair.a, VM, { to: link.address, mode: 'pre-copy', maxDowntimeMs: 60_000 });
+      await migration.reaches('stopping');
+      link.hold();
+      using guest = await openTinyGuest(pair.a, VM);
+      const atMs = performance.now();
+      await migration.cancel();
+      await guest.pagesWritten(1);
+      expect(performance.now() - atMs).toBeLessThan(SILENCE_COSTS_MS);
+      expect((await migration.ended).report).toMatchObject({ outcome: 'cancelled', owner: 'a' });
+    } finally {
+      link.restore();
+      link.shape({ bytesPerSecond: undefined });
+    }
+    await atSourceAsBefore();
+  });
+
+  test('while page channels are opened over a link that has gone silent', async () => {
+    link.shape({ delayMs: 300 });
+    try {
+      const migration = await beginMigration(pair.a, VM, { to: link.address, mode: 'pre-copy' });
+      await migration.reaches('copying');
+      link.hold();
+      const atMs = performance.now();
+      await migration.cancel();
+      expect((await migration.ended).report).toMatchObject({ outcome: 'cancelled', owner: 'a' });
+      expect(performance.now() - atMs).toBeLessThan(SILENCE_COSTS_MS);
+    } finally {
+      link.restore();
+      link.shape({ delayMs: 0 });
     }
     await atSourceAsBefore();
   });

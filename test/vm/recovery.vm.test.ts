@@ -178,6 +178,26 @@ requireCapability('vm')('recovery', () => {
     expect((await pair.b.client.listMigrations())[0]).toMatchObject({ id: migration.id, state: 'completed' });
   });
 
+  test('destination daemon that hangs in copying: the VM is not slowed for it, and stays', async () => {
+    await change(pair.a, 0);
+    using guest = await openTinyGuest(pair.a, VM);
+    const { pid } = await pair.a.client.showVm(VM);
+    const migration = await begin({ mode: 'pre-copy', bandwidthBytesPerSecond: 32 * MIB });
+    await migration.progresses('slowed', ({ throttlePercent }) => throttlePercent > 50);
+    const hung = identifyProcess(pair.b.host.pid)!;
+    signalProcess(hung, 'SIGSTOP');
+    try {
+      await waitUntil('the VM is at full speed', () => listMarks(pid!).length === 0);
+      const { report } = await endAt(pair.a, migration.id);
+      expect(report).toMatchObject({ outcome: 'failed', owner: 'a', error: { code: 'GW_WIRE_TIMEOUT' } });
+      await guest.pagesWritten(1000);
+    } finally {
+      signalProcess(hung, 'SIGCONT');
+    }
+    await nothingRemains(pair.b, VM);
+    await isIntactAt(pair.a);
+  });
+
   test('both daemons killed in copying, and only the destination comes back at first', async () => {
     const migration = await begin({ mode: 'pre-copy', bandwidthBytesPerSecond: 8 * MIB });
     await migration.progresses('pages are sent', ({ sentBytes }) => sentBytes > MIB);
