@@ -73,8 +73,9 @@ requireCapability('vm')('refusals', () => {
 
   test('a command line that cannot be carried over: said before a QEMU is started, and by a check', async () => {
     await using pair = await HostPair.open();
-    await createTinyVm(pair.a, { name: VM, qemuArgs: ['-fw_cfg', 'name=opt/passwd,file=./etc/passwd'] });
-    const told = /\.\/etc\/passwd: -fw_cfg file is a relative path \(start the VM with absolute paths\)/;
+    await createTinyVm(pair.a, { name: VM, qemuArgs: ['-readconfig', '/dev/null'] });
+    const told =
+      /-readconfig \/dev\/null: its devices are in a file \(give the options of that file on the command line\)/;
     const check = await pair.a.host.cli(['check', VM, '--to', pair.b.host.migration, '--json']);
     expect(check).toMatchObject({ status: 3, json: { ok: false } });
     expect(JSON.stringify(check.json.blockers)).toMatch(told);
