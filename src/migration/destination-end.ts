@@ -18,6 +18,7 @@ export class DestinationEnd {
   /** undefined after a restart: the file that is there stays. */
   #history: readonly HistorySample[] | undefined;
   #finished = false;
+  #settling: Promise<void> = Promise.resolve();
 
   constructor(parts: DestinationParts) {
     this.#parts = parts;
@@ -26,6 +27,11 @@ export class DestinationEnd {
   /** The daemon knows where the VM is. */
   get isSettled(): boolean {
     return this.#settled;
+  }
+
+  /** Resolves when nobody talks to QEMU any more for a VM that has arrived. Never rejects. */
+  get settling(): Promise<void> {
+    return this.#settling;
   }
 
   /** What the source knows of the VM's modification rates. */
@@ -43,10 +49,11 @@ export class DestinationEnd {
     if (this.#settled) return;
     this.#settled = true;
     becomeOrdinary();
-    const { port, note } = this.#parts;
+    const { journal, port, note } = this.#parts;
     if (this.#history) writeHistory(guest.paths.history, this.#history);
-    guest
-      .settleIn(wasRunning)
+    this.#settling = guest
+      // They are their owner's from now on, to change as well: a restart must not put them back once more.
+      .settleIn(wasRunning, () => journal.append({ side: 'facts', settings: null }))
       .catch((error: unknown) => note(asGodwitError(error).message))
       .finally(() => {
         guest.qmp.close();

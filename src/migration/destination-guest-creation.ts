@@ -10,7 +10,6 @@ import { RamFile } from '../linux/ram-file.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
 import { RamLayout } from '../memory/layout.ts';
 import { inspectVm } from '../qemu/facts.ts';
-import { borrowMigrationSettings } from '../qemu/migration-settings.ts';
 import { killQemu, startQemu } from '../qemu/process.ts';
 import type { QmpClient } from '../qemu/qmp.ts';
 import { findGuestRam } from '../qemu/ram.ts';
@@ -52,7 +51,6 @@ export async function createDestinationGuest(options: DestinationGuestOptions): 
     });
     const { identity, qmp } = qemu;
     const notes = [...derived.notes, ...(await compareFacts(vm, qmp, hostName))];
-    const restoreSettings = await borrowMigrationSettings(qmp, 'load');
     const regions = await findGuestRam(qmp, identity.pid);
     const layout = new RamLayout(regions);
     const difference = RamLayout.fromJson(vm.memory).difference(layout);
@@ -96,7 +94,7 @@ export async function createDestinationGuest(options: DestinationGuestOptions): 
       memory,
       starts,
       notes,
-      restoreSettings,
+      borrowed: null,
       uffd: undefined,
     });
   } catch (error) {

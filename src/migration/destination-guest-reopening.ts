@@ -16,6 +16,7 @@ import { killQemu } from '../qemu/process.ts';
 import { QmpClient } from '../qemu/qmp.ts';
 import { findGuestRam } from '../qemu/ram.ts';
 import { DestinationGuest } from './destination-guest.ts';
+import type { DestinationRecovery } from './journal-facts.ts';
 import { type VmRecord, vmPaths } from './vm-record.ts';
 
 const QMP_TIMEOUT_MS = 5000;
@@ -24,7 +25,7 @@ const QMP_TIMEOUT_MS = 5000;
 export async function reopenDestinationGuest(
   record: VmRecord,
   stateDirectory: string,
-  insideFd: number | null,
+  { insideFd, settings: borrowed }: Pick<DestinationRecovery, 'insideFd' | 'settings'>,
 ): Promise<DestinationGuest> {
   const identity = { pid: record.pid, startTicks: record.startTicks };
   if (!isAlive(identity)) throw new GodwitError('GW_QEMU_GONE', { vm: record.name, reason: 'its process has ended' });
@@ -36,11 +37,10 @@ export async function reopenDestinationGuest(
   );
   const paths = vmPaths(stateDirectory, record.name, basename(dirname(record.qmpPath)));
   const starts = regions.map((region) => region.hostAddress);
-  const restoreSettings = async () => undefined;
   const uffd = insideFd === null ? undefined : Userfaultfd.fetch(record.pid, insideFd);
   // Faults that the dead process had read are delivered again.
   for (const region of memory.layout.regions) uffd?.wake(starts[region.index]!, region.bytes);
-  return new DestinationGuest({ record, paths, identity, qmp, memory, starts, notes: [], restoreSettings, uffd });
+  return new DestinationGuest({ record, paths, identity, qmp, memory, starts, notes: [], borrowed, uffd });
 }
 
 /** Ends a QEMU that cannot be talked to, and removes what was made for it. */

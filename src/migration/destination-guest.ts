@@ -14,7 +14,11 @@ import type { ProcessIdentity } from '../linux/process.ts';
 import { Userfaultfd } from '../linux/userfaultfd.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import { type DeviceStateLoad, loadDeviceState } from '../qemu/device-state-load.ts';
-import type { RestoreSettings } from '../qemu/migration-settings.ts';
+import {
+  borrowMigrationSettings,
+  type MigrationSettings,
+  restoreMigrationSettings,
+} from '../qemu/migration-settings.ts';
 import { killQemu } from '../qemu/process.ts';
 import type { QmpClient } from '../qemu/qmp.ts';
 import { announce, contVm, queryRunState } from '../qemu/run-state.ts';
@@ -29,7 +33,8 @@ export interface DestinationGuestParts {
   readonly memory: GuestMemory;
   readonly starts: readonly bigint[];
   readonly notes: readonly string[];
-  readonly restoreSettings: RestoreSettings;
+  /** What the process before this one found of QEMU's settings and changed. */
+  readonly borrowed: MigrationSettings | null;
   /** What was watched when the process before this one ended. */
   readonly uffd: Userfaultfd | undefined;
 }
@@ -43,7 +48,8 @@ export class DestinationGuest {
   /** Where each region begins in QEMU. */
   readonly starts: readonly bigint[];
   readonly notes: readonly string[];
-  readonly #restoreSettings: RestoreSettings;
+  /** As they were found; null: they are not borrowed. */
+  #settings: MigrationSettings | null;
   #uffd: Userfaultfd | undefined;
   #load: DeviceStateLoad | undefined;
 
@@ -55,7 +61,7 @@ export class DestinationGuest {
     this.memory = parts.memory;
     this.starts = parts.starts;
     this.notes = parts.notes;
-    this.#restoreSettings = parts.restoreSettings;
+    this.#settings = parts.borrowed;
     this.#uffd = parts.uffd;
   }
 
@@ -80,6 +86,14 @@ export class DestinationGuest {
   /** The pages must be fetched again, whatever was received for them. */
   forget(runs: readonly PageRun[]): void {
     for (const run of runs) this.memory.punch(run);
+  }
+
+  /**
+   * Prepares QEMU for taking nothing but its device state.
+   * @param keep - writes down which settings were found, before they are changed
+   */
+  async borrowSettings(keep: (found: MigrationSettings) => void): Promise<void> {
+    this.#settings = await borrowMigrationSettings(this.qmp, 'load', keep);
   }
 
   /** Opens QEMU's ear for the device state; early, because it costs a round trip. */
@@ -109,10 +123,20 @@ export class DestinationGuest {
     return contVm(this.qmp);
   }
 
-  /** Tells the network and puts QEMU's settings back: nothing of it may fail the VM, which runs. */
-  async settleIn(wasRunning: boolean): Promise<void> {
-    if (wasRunning) await announce(this.qmp);
-    await this.#restoreSettings();
+  /**
+   * Tells the network and puts QEMU's settings back: nothing of it may fail the VM, which runs.
+   * @param given - called when the settings, which were borrowed until then, are as they were
+   */
+  async settleIn(wasRunning: boolean, given: () => void): Promise<void> {
+    try {
+      if (wasRunning) await announce(this.qmp);
+    } finally {
+      if (this.#settings) {
+        await restoreMigrationSettings(this.qmp, this.#settings);
+        this.#settings = null;
+        given();
+      }
+    }
   }
 
   /** Every page is there: the registration ends, and with it every cost. */

@@ -81,7 +81,7 @@ export class DestinationLoading {
         return;
       }
       this.#use(guest);
-      journal.append({ side: 'facts', record: guest.record });
+      await guest.borrowSettings((settings) => journal.append({ side: 'facts', record: guest.record, settings }));
       await guest.prepareToLoad(life.signal);
       // Before it hears that it may begin, the source knows what it need not send.
       await contents;
@@ -100,7 +100,7 @@ export class DestinationLoading {
     const { facts, receiver } = this.#parts;
     const phase = this.#parts.phase();
     try {
-      const guest = await reopenDestinationGuest(recovery.vm, facts.stateDirectory, recovery.insideFd);
+      const guest = await reopenDestinationGuest(recovery.vm, facts.stateDirectory, recovery);
       this.#use(guest);
       if (phase === 'loaded' && !(await guest.isLoaded())) {
         return new GodwitError('GW_QEMU_STATE', { action: 'load', reason: 'the host daemon stopped meanwhile' });

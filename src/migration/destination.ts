@@ -130,7 +130,7 @@ export class DestinationMigration {
     const { events, life, link } = this.#parts;
     while (!this.#isOver()) await this.#handle(await events.take());
     // First: they use what is closed with the migration's life.
-    await this.#parts.arrivals.stop();
+    await Promise.all([this.#parts.arrivals.stop(), this.#end.settling]);
     life.abort();
     link.close();
     this.#loading.guest?.close();

@@ -74,3 +74,22 @@ test('an incoming migration tells how it has ended, once it has', () => {
 test('a migration that has ended is nothing to go on with', () => {
   expect(sourceRecovery(outgoing(1, { side: 'source', kind: 'ended', outcome: 'failed' }))).toBeUndefined();
 });
+
+describe("QEMU's settings that a migration has borrowed", () => {
+  const settings = { capabilities: [{ capability: 'events', state: false }], maxBandwidth: 1 };
+
+  test('are found in the journal as they were', () => {
+    expect(sourceRecovery(outgoing(1, { side: 'facts', settings }, STOPPING))?.settings).toEqual(settings);
+    expect(destinationRecovery(incoming(2, { side: 'facts', settings }, OWNER))?.settings).toEqual(settings);
+  });
+
+  test("are nobody else's to put back once that was done", () => {
+    const lines = incoming(2, { side: 'facts', settings }, OWNER, { side: 'facts', settings: null }, COMPLETE);
+    expect(destinationRecovery(lines)?.settings).toBeNull();
+  });
+
+  test('are unknown where the journal is older than the fact', () => {
+    expect(sourceRecovery(outgoing(1, STOPPING))?.settings).toBeNull();
+    expect(destinationRecovery(incoming(2, OWNER))?.settings).toBeNull();
+  });
+});

@@ -4,6 +4,7 @@
  * Must hold: a migration that only owes the other host a word has no say over the VM any more: the VM is its user's, or
  * another migration's, whose QEMU it must not touch.
  */
+import type { MigrationSettings } from '../qemu/migration-settings.ts';
 import type { DestinationFacts } from './destination-facts.ts';
 import type { DestinationRecord, SourceRecord } from './handover.ts';
 import { recoverDestination } from './handover-destination-recovery.ts';
@@ -17,6 +18,8 @@ export interface SourceRecovery {
   /** See `MigrationHandle.hasVm`. */
   readonly hasVm: boolean;
   readonly records: readonly SourceRecord[];
+  /** What was borrowed of QEMU's settings, as it was found; null: nothing, or the journal is older than this fact. */
+  readonly settings: MigrationSettings | null;
 }
 
 /** What the destination made before the crash. */
@@ -29,6 +32,8 @@ export interface DestinationRecovery {
   readonly vm: VmRecord | null;
   /** Number of the userfaultfd inside QEMU; null when no page was missing. */
   readonly insideFd: number | null;
+  /** What is borrowed of QEMU's settings, as it was found; null: nothing any more, or the journal is older. */
+  readonly settings: MigrationSettings | null;
 }
 
 /**
@@ -44,7 +49,7 @@ export function sourceRecovery(
   if (!facts || records.length === 0 || records.at(-1)!.kind === 'ended') return undefined;
   const { uuid, epoch } = facts.vm;
   const cameBack = others.some((stay) => stay.uuid === uuid && stay.epoch > epoch);
-  return { facts, records, hasVm: !cameBack && !isTakenBack({ records }) };
+  return { facts, records, hasVm: !cameBack && !isTakenBack({ records }), settings: knownSettings(lines) };
 }
 
 /** The VM runs at the source again, whether or not the destination has heard of it. */
@@ -73,6 +78,7 @@ export function destinationRecovery(
     hasVm: !movedOn,
     vm: vm ?? null,
     insideFd: (known['insideFd'] as number | undefined) ?? null,
+    settings: knownSettings(lines),
   };
 }
 
@@ -107,6 +113,10 @@ export function stayOf(lines: readonly JournalLine[]): VmStay | undefined {
 
 function destinationRecords(lines: readonly JournalLine[]): DestinationRecord[] {
   return lines.filter((line): line is DestinationRecord => line.side === 'destination');
+}
+
+function knownSettings(lines: readonly JournalLine[]): MigrationSettings | null {
+  return (knownFacts(lines)['settings'] as MigrationSettings | null | undefined) ?? null;
 }
 
 /** All facts together; of what was written twice the last. */

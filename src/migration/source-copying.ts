@@ -8,6 +8,7 @@ import { SYSTEM_CLOCK } from '../base/clock.ts';
 import { GodwitError } from '../base/errors.ts';
 import { countPages, type PageRun } from '../base/page.ts';
 import { type HeldPages, readHeldPages } from '../memory/held-pages.ts';
+import type { MigrationSettings } from '../qemu/migration-settings.ts';
 import type { Pacer } from '../transfer/pacer.ts';
 import { factsBefore } from './before-migration.ts';
 import type { ConsoleCarrier } from './console-carrier.ts';
@@ -46,6 +47,8 @@ export interface SourceCopyingPort {
   readonly startedMs: number;
   options(): MigrationOptions;
   readonly entrust: Entrust;
+  /** Writes down which settings of QEMU were found, before they are changed. */
+  keepSettings(found: MigrationSettings): void;
   /** Tells whoever watches what no report holds. */
   note(text: string): void;
   /** Starts the threads that will serve missing pages: before the stop, because a thread takes long to start. */
@@ -114,7 +117,10 @@ export class SourceCopying {
     const clocks = link.compareClocks();
     // Both are awaited below; if something else fails first, nobody hears of them.
     for (const begun of [opening, clocks]) begun.catch(() => undefined);
-    const [isRunning] = await Promise.all([guest.isRunning(), guest.prepareToSave()]);
+    const asked = [guest.isRunning(), guest.prepareToSave((found) => this.#port.keepSettings(found))] as const;
+    // Whatever fails, both have ended before anything goes back: what is borrowed after that nobody gives back.
+    await Promise.allSettled(asked);
+    const [isRunning] = await Promise.all(asked);
     const peak = this.#port.history.peakPagesPerSecond(Date.now());
     const { mode, tracker } = this.#port.options();
     if (mode !== 'post-copy') {

@@ -6,6 +6,7 @@
  */
 import { SYSTEM_CLOCK } from '../base/clock.ts';
 import { asGodwitError, type ErrorBody } from '../base/errors.ts';
+import { isAlive } from '../linux/process.ts';
 import type { VmSettlement } from './handle.ts';
 import { type HandoverOutcome, reportedOutcome } from './handover.ts';
 import { rememberVisit } from './known-links-file.ts';
@@ -37,6 +38,16 @@ export class SourceEnd {
   /** The VM is the destination's. */
   settleLeft(epoch: number): void {
     this.#settle({ kind: 'left', to: this.#parts.facts.destinationName, epoch });
+  }
+
+  /** The VM was given away and could not be taken; here it stays, paused, until a person decides. */
+  async keepGuest(): Promise<void> {
+    const { facts, guest, note } = this.#parts;
+    const { name, pid, qmpPath } = facts.vm;
+    if (!isAlive(guest.identity)) return;
+    await guest.restoreSettings().catch((error: unknown) => note(asGodwitError(error).message));
+    const adopt = `godwit vm adopt ${name} --pid ${pid} --qmp ${qmpPath}`;
+    note(`To take it back: ${adopt}; godwit vm resume ${name}`);
   }
 
   finish(outcome: HandoverOutcome, error: ErrorBody | null, wireBytes: number): void {

@@ -17,7 +17,11 @@ import type { Blocker } from '../qemu/blocker.ts';
 import { findBlockers } from '../qemu/blockers.ts';
 import { cancelMigration, type DeviceStateSave, saveDeviceState } from '../qemu/device-state-save.ts';
 import { canReturnMemory, inspectVm, type VmFacts } from '../qemu/facts.ts';
-import { borrowMigrationSettings, type RestoreSettings } from '../qemu/migration-settings.ts';
+import {
+  borrowMigrationSettings,
+  type MigrationSettings,
+  restoreMigrationSettings,
+} from '../qemu/migration-settings.ts';
 import { QmpClient } from '../qemu/qmp.ts';
 import { findGuestRam, inspectRam } from '../qemu/ram.ts';
 import { contVm, queryRunState, quitQemu } from '../qemu/run-state.ts';
@@ -44,7 +48,8 @@ export class SourceGuest {
   #trackerReport = NOTHING_TRACKED;
   #throttle: VcpuThrottle | undefined;
   #throttleMechanism = 'none';
-  #restoreSettings: RestoreSettings | undefined;
+  /** As they were found; null: they are not borrowed. */
+  #settings: MigrationSettings | null;
   #saveDirectory: string | undefined;
   #outlet: StateOutlet | undefined;
 
@@ -55,6 +60,7 @@ export class SourceGuest {
     memory: GuestMemory,
     files: readonly string[],
     starts: readonly bigint[],
+    borrowed: MigrationSettings | null,
   ) {
     this.vm = vm;
     this.identity = { pid: vm.pid, startTicks: vm.startTicks };
@@ -63,10 +69,14 @@ export class SourceGuest {
     this.memory = memory;
     this.files = files;
     this.#starts = starts;
+    this.#settings = borrowed;
   }
 
-  /** @throws GW_QEMU_GONE, GW_QMP_…, GW_MIGRATION_BLOCKED */
-  static async open(vm: VmRecord): Promise<SourceGuest> {
+  /**
+   * @param borrowed - what an earlier process of this host found and changed
+   * @throws GW_QEMU_GONE, GW_QMP_…, GW_MIGRATION_BLOCKED
+   */
+  static async open(vm: VmRecord, borrowed: MigrationSettings | null = null): Promise<SourceGuest> {
     const found = identifyProcess(vm.pid);
     if (found?.startTicks !== vm.startTicks) {
       throw new GodwitError('GW_QEMU_GONE', { vm: vm.name, reason: `process ${vm.pid} is not there any more` });
@@ -81,7 +91,7 @@ export class SourceGuest {
         regions.map((region) => RamFile.open(region.fdPath, region.bytes)),
       );
       const starts = regions.map((region) => region.hostAddress);
-      return new SourceGuest(vm, qmp, await inspectVm(qmp), memory, files, starts);
+      return new SourceGuest(vm, qmp, await inspectVm(qmp), memory, files, starts, borrowed);
     } catch (error) {
       // Told as every other blocker is: what it is, why, and the cure.
       const blockers = hasCode(error, 'GW_MIGRATION_BLOCKED') ? (await surveyVm(qmp, vm.pid)).blockers : [];
@@ -138,11 +148,14 @@ export class SourceGuest {
     return opened.reason;
   }
 
-  /** Prepares QEMU for giving its device state; outside the downtime. */
-  async prepareToSave(): Promise<void> {
+  /** Prepares QEMU for giving its device state; outside the downtime. `keep` writes settings down before they change. */
+  async prepareToSave(keep: (found: MigrationSettings) => void): Promise<void> {
     this.#saveDirectory ??= makeSaveDirectory();
     this.#outlet ??= await StateOutlet.open(stateSocketPath(this.#saveDirectory), ownerOf(this.identity.pid));
-    this.#restoreSettings ??= await borrowMigrationSettings(this.qmp, 'save');
+    await borrowMigrationSettings(this.qmp, 'save', (found) => {
+      keep(found);
+      this.#settings = found;
+    });
   }
 
   /** @param percent - how much of the vCPUs' time is taken away; 0 = none */
@@ -185,9 +198,15 @@ export class SourceGuest {
     // A save of an earlier process of this host may hold the VM.
     await cancelMigration(this.qmp).catch((error: unknown) => problems.push(error));
     if (resume) await contVm(this.qmp).catch((error: unknown) => problems.push(error));
-    await this.#restoreSettings?.().catch((error: unknown) => problems.push(error));
-    this.#restoreSettings = undefined;
+    await this.restoreSettings().catch((error: unknown) => problems.push(error));
     if (problems.length > 0) throw problems[0];
+  }
+
+  /** QEMU's migration settings, which whoever has the VM next would take for its own. */
+  async restoreSettings(): Promise<void> {
+    const found = this.#settings;
+    this.#settings = null;
+    if (found) await restoreMigrationSettings(this.qmp, found);
   }
 
   /** Ends QEMU and removes its directory: the VM is another host's. */

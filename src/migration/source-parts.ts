@@ -8,6 +8,7 @@ import { SYSTEM_CLOCK } from '../base/clock.ts';
 import type { GodwitError } from '../base/errors.ts';
 import { countPages, type PageRun } from '../base/page.ts';
 import { availableDigestSchemes, type DigestScheme } from '../memory/digest.ts';
+import type { MigrationSettings } from '../qemu/migration-settings.ts';
 import { HostBudget } from '../transfer/host-budget.ts';
 import { Mailbox } from '../transfer/mailbox.ts';
 import { Pacer } from '../transfer/pacer.ts';
@@ -35,6 +36,8 @@ import { ThrottleClock } from './throttle-clock.ts';
 export interface SourceHooks {
   emit(event: MigrationEvent): void;
   readonly entrust: Entrust;
+  /** Writes down which settings of QEMU were found, before they are changed. */
+  keepSettings(found: MigrationSettings): void;
   phase(): SourcePhase;
   /** In hexadecimal; not among the facts, which are written down. */
   readonly fleetKey: string | null;
@@ -162,6 +165,7 @@ export function assembleSource(
     signal: beforeCommit.signal,
     options: hooks.options,
     entrust: hooks.entrust,
+    keepSettings: hooks.keepSettings,
     note,
     prepareServing: hooks.prepareServing,
   });

@@ -9,6 +9,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { asGodwitError, GodwitError } from '../base/errors.ts';
 import { isAlive } from '../linux/process.ts';
 import { PageFingerprint } from '../memory/page-fingerprint.ts';
+import type { MigrationSettings } from '../qemu/migration-settings.ts';
 import { chooseChannels } from './channel-choice.ts';
 import { endThreads, keepThreads } from './child-threads.ts';
 import { applyDirectIo } from './direct-io.ts';
@@ -80,7 +81,7 @@ try {
 /** What the journal says must happen, happens: there is no giving up because QEMU does not answer at once. */
 async function recover(recovery: SourceRecovery): Promise<void> {
   const journal = Journal.reopen(journalPath(input.stateDirectory, input.id, 'outgoing'));
-  const found = isTakenBack(recovery) ? undefined : await openWhileAlive(input.vm);
+  const found = isTakenBack(recovery) ? undefined : await openWhileAlive(input.vm, recovery.settings);
   if (!found) {
     await new OrphanedSource(recovery, journal, WORKER_PORT, input.traffic).run();
     return;
@@ -96,12 +97,12 @@ async function recover(recovery: SourceRecovery): Promise<void> {
 }
 
 /** undefined: QEMU has ended. */
-async function openWhileAlive(vm: VmRecord): Promise<SourceGuest | undefined> {
+async function openWhileAlive(vm: VmRecord, borrowed: MigrationSettings | null): Promise<SourceGuest | undefined> {
   const { pid, startTicks } = vm;
   let told = '';
   while (isAlive({ pid, startTicks })) {
     try {
-      return await SourceGuest.open(vm);
+      return await SourceGuest.open(vm, borrowed);
     } catch (error) {
       const text = asGodwitError(error).message;
       if (text !== told) WORKER_PORT.emit({ kind: 'noted', level: 'warn', text });

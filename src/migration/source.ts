@@ -6,7 +6,6 @@
  * written ends the thread, and the migration is recovered from what the journal holds.
  */
 import { asGodwitError, GodwitError } from '../base/errors.ts';
-import { isAlive } from '../linux/process.ts';
 import { MAX_HISTORY_SAMPLES } from '../wire/limits.ts';
 import type { ControlMessage } from '../wire/messages.ts';
 import { explainNoFinishBy } from './finish-by.ts';
@@ -50,6 +49,7 @@ export class SourceMigration {
       fleetKey: host.fleetKey,
       emit: (event) => port.emit(event),
       entrust: port.entrust,
+      keepSettings: (settings) => journal.append({ side: 'facts', settings }),
       phase: () => this.#state.phase,
       options: () => this.#options,
       wireBytes: () => this.#transfer.wireBytes,
@@ -202,13 +202,9 @@ export class SourceMigration {
         await this.#guest.discard();
         if (this.#state.phase === 'lost') this.#parts.note(`What was left here of VM ${this.#facts.vm.name} is freed`);
         return;
-      case 'keepGuest': {
-        const { name, pid, qmpPath } = this.#facts.vm;
-        if (!isAlive(this.#guest.identity)) return;
-        const adopt = `godwit vm adopt ${name} --pid ${pid} --qmp ${qmpPath}`;
-        this.#parts.note(`To take it back: ${adopt}; godwit vm resume ${name}`);
+      case 'keepGuest':
+        await this.#end.keepGuest();
         return;
-      }
       case 'finish':
         this.#end.finish(effect.outcome, effect.error, this.#transfer.wireBytes);
         return;

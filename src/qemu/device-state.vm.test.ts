@@ -10,7 +10,7 @@ import { type DeviceStateLoad, loadDeviceState } from './device-state-load.ts';
 import { saveDeviceState } from './device-state-save.ts';
 import { inspectVm } from './facts.ts';
 import { compareVms } from './fit.ts';
-import { borrowMigrationSettings } from './migration-settings.ts';
+import { borrowMigrationSettings, restoreMigrationSettings } from './migration-settings.ts';
 import { isMigrating } from './migration-status.ts';
 import { killQemu } from './process.ts';
 import { contVm, queryRunState, stopVm } from './run-state.ts';
@@ -80,10 +80,10 @@ describe('the device state', () => {
 
   test('leaves the source able to go on', async () => {
     await using vm = await startTinyVm({ machine: MACHINE });
-    const restore = await borrowMigrationSettings(vm.qmp, 'save');
+    const found = await borrowMigrationSettings(vm.qmp, 'save');
     await stopVm(vm.qmp);
     expect((await collect(vm)).length).toBeLessThan(MOST_STATE_BYTES);
-    await restore();
+    await restoreMigrationSettings(vm.qmp, found);
     await contVm(vm.qmp);
     await vm.guest.passes(2);
     await stopVm(vm.qmp);
@@ -241,16 +241,16 @@ describe("QEMU's migration settings", () => {
     ];
     await vm.qmp.execute('migrate-set-capabilities', { capabilities: [{ capability: 'xbzrle', state: true }] });
     const before = await read();
-    const restore = await borrowMigrationSettings(vm.qmp, 'save');
+    const found = await borrowMigrationSettings(vm.qmp, 'save');
     expect(await read()).not.toEqual(before);
-    await restore();
+    await restoreMigrationSettings(vm.qmp, found);
     expect(await read()).toEqual(before);
   });
 
   test('need not be given back to a QEMU that has ended', async () => {
     await using vm = await startTinyVm();
-    const restore = await borrowMigrationSettings(vm.qmp, 'save');
+    const found = await borrowMigrationSettings(vm.qmp, 'save');
     await killQemu(vm.identity);
-    await restore();
+    await restoreMigrationSettings(vm.qmp, found);
   });
 });

@@ -201,3 +201,17 @@ export async function isFree(at: ReachedHost, vm: string): Promise<VmView> {
     return view?.migration === null ? view : undefined;
   });
 }
+
+/** The migration once a daemon knows how it ended, whichever daemon that is. */
+export async function endAt(at: ReachedHost, id: string): Promise<MigrationView> {
+  return await waitUntil('the migration has ended', async () => {
+    const view = await at.client.showMigration(id);
+    return view.state === 'running' ? undefined : view;
+  });
+}
+
+/** The daemon dies as in a crash, and another one takes its place. */
+export async function restart({ host }: ReachedHost): Promise<void> {
+  await host.kill();
+  await host.start();
+}

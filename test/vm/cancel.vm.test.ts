@@ -17,6 +17,7 @@ import {
 } from '../support/host-pair.ts';
 import { checkLeaks } from '../support/leak-check.ts';
 import { LinkProxy } from '../support/link-proxy.ts';
+import { type QemuSettings, readSettings } from '../support/qemu-settings.ts';
 import type { TinyGuestView } from '../support/tiny-guest-view.ts';
 import { measureWork, noMarks, nothingRemains } from '../support/traces.ts';
 
@@ -41,6 +42,8 @@ const WORK_PART = 0.2;
 let pair: HostPair;
 let link: LinkProxy;
 let epoch: number;
+/** Of the VM that no migration has touched. */
+let settings: QemuSettings;
 
 async function change(parameters: Parameters<TinyGuestView['change']>[0]): Promise<void> {
   using guest = await openTinyGuest(pair.a, VM);
@@ -65,6 +68,7 @@ requireCapability('vm')('cancel', () => {
     pair = await HostPair.open();
     link = await LinkProxy.open(pair.b.host.migration);
     await createTinyVm(pair.a, { name: VM, guest: { fill: FILL } });
+    settings = await readSettings(pair.a, VM);
   });
   beforeEach(async () => {
     await pair.bring(VM, pair.a);
@@ -124,6 +128,7 @@ requireCapability('vm')('cancel', () => {
     if (mode === 'pre-copy') expect(report!.throttle.maxPercent).toBeGreaterThan(50);
     await atSourceAsBefore();
     expect(await measureWork(guest, WORK_SAMPLE_MS)).toBeGreaterThan(speed * WORK_PART);
+    expect(await readSettings(pair.a, VM)).toEqual(settings);
   });
 
   test.each(['pre-copy', 'post-copy'] as const)('in stopping (%s): the VM is resumed', async (mode) => {
@@ -140,6 +145,7 @@ requireCapability('vm')('cancel', () => {
       link.shape({ bytesPerSecond: undefined });
     }
     await atSourceAsBefore();
+    expect(await readSettings(pair.a, VM)).toEqual(settings);
   });
 
   test('in stopping, over a link that has gone silent: the VM does not wait for that', async () => {

@@ -7,6 +7,7 @@ import { requireCapability } from '../support/capability.ts';
 import { beginMigration, createTinyVm, HostPair, openTinyGuest, WatchedMigration } from '../support/host-pair.ts';
 import { runsIntact } from '../support/intact-vm.ts';
 import { checkLeaks } from '../support/leak-check.ts';
+import { readSettings } from '../support/qemu-settings.ts';
 import type { TinyGuestView } from '../support/tiny-guest-view.ts';
 import { listQemus, nothingRemains } from '../support/traces.ts';
 import { within } from '../support/wait-until.ts';
@@ -90,6 +91,7 @@ requireCapability('vm')('a VM that dies', () => {
   });
 
   test('before its host has heard of the commit is kept at the source, and a person takes it back', async () => {
+    const settings = await readSettings(pair.a, VM);
     const migration = await begin({ mode: 'pre-copy', bandwidthBytesPerSecond: SLOW_BYTES_PER_SECOND });
     await migration.reaches('copying');
     const there = new WatchedMigration(pair.b, migration.id);
@@ -111,6 +113,7 @@ requireCapability('vm')('a VM that dies', () => {
     expect(await pair.a.host.cli(adopt!.split(' '))).toMatchObject({ stderr: '', status: 0 });
     expect(await pair.a.host.cli(['vm', 'resume', VM])).toMatchObject({ status: 0 });
     await runsIntact(pair, VM, pair.a);
+    expect(await readSettings(pair.a, VM)).toEqual(settings);
     await pair.a.client.actOnVm(VM, 'kill');
     await pair.a.client.removeVm(VM);
   });

@@ -1,20 +1,23 @@
 /** Daemons that are killed in the middle of a migration, and what the next ones make of it. */
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { FIRST_USABLE_PAGE } from '../../guest/tiny/layout.ts';
-import type { MigrateBody, MigrationView } from '../../src/api/migration-schema.ts';
+import type { MigrateBody } from '../../src/api/migration-schema.ts';
 import { identifyProcess, signalProcess } from '../../src/linux/process.ts';
 import { requireCapability } from '../support/capability.ts';
 import {
   beginMigration,
   completedReport,
   createTinyVm,
+  endAt,
   HostPair,
   openTinyGuest,
   type ReachedHost,
+  restart,
   WatchedMigration,
 } from '../support/host-pair.ts';
 import { runsIntact } from '../support/intact-vm.ts';
 import { checkLeaks } from '../support/leak-check.ts';
+import { type QemuSettings, readSettings } from '../support/qemu-settings.ts';
 import { listMarks, listQemus, measureWork, nothingRemains } from '../support/traces.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
@@ -35,6 +38,8 @@ const WORK_SAMPLE_MS = 400;
 const WORK_PART = 0.2;
 
 let pair: HostPair;
+/** Of the VM that no migration has touched. */
+let settings: QemuSettings;
 
 async function begin(request: Partial<MigrateBody>): Promise<WatchedMigration> {
   return await beginMigration(pair.a, VM, { to: pair.link.address, ...request });
@@ -47,6 +52,7 @@ async function change(at: ReachedHost, delay: number): Promise<void> {
 
 async function isIntactAt(at: ReachedHost): Promise<void> {
   await runsIntact(pair, VM, at);
+  expect(await readSettings(at, VM)).toEqual(settings);
 }
 
 /** The VM of all these tests is here, and of any other nothing is left. */
@@ -55,23 +61,11 @@ async function isOnlyQemu(at: ReachedHost): Promise<void> {
   expect((await at.client.listVms()).map(({ name }) => name)).toEqual([VM]);
 }
 
-/** The migration once a daemon knows how it ended, whichever daemon that is. */
-async function endAt(at: ReachedHost, id: string): Promise<MigrationView> {
-  return await waitUntil('the migration has ended', async () => {
-    const view = await at.client.showMigration(id);
-    return view.state === 'running' ? undefined : view;
-  });
-}
-
-async function restart({ host }: ReachedHost): Promise<void> {
-  await host.kill();
-  await host.start();
-}
-
 requireCapability('vm')('recovery', () => {
   beforeAll(async () => {
     pair = await HostPair.open();
     await createTinyVm(pair.a, { name: VM, guest: { fill: FILL } });
+    settings = await readSettings(pair.a, VM);
   });
   beforeEach(async () => {
     pair.link.shape(FULL_LINK);
@@ -150,6 +144,18 @@ requireCapability('vm')('recovery', () => {
     pair.link.shape(SLOW_LINK);
     const migration = await begin({ mode: 'hybrid' });
     await migration.reaches('serving');
+    await restart(pair.b);
+    pair.link.shape(FULL_LINK);
+    completedReport(await migration.ended);
+    expect((await endAt(pair.b, migration.id)).report).toMatchObject({ outcome: 'completed', owner: 'b' });
+    await isIntactAt(pair.b);
+  });
+
+  test('destination daemon killed before it hears of the commit: the next one runs the VM', async () => {
+    const migration = await begin({ mode: 'pre-copy', bandwidthBytesPerSecond: 8 * MIB });
+    await migration.reaches('stopping');
+    pair.link.shape(LATE_LINK, 'up');
+    await migration.reaches('committed');
     await restart(pair.b);
     pair.link.shape(FULL_LINK);
     completedReport(await migration.ended);
