@@ -212,3 +212,14 @@ test('connections for channels or threads that have ended are closed', async () 
   for (const fd of fds) expect(existsSync(`/proc/self/fd/${fd}`)).toBe(false);
   sockets[Symbol.dispose]();
 });
+
+test('where one connection cannot be taken those behind it are closed', async () => {
+  await using pair = await ChannelPair.open({ ...RAW, channels: 3 });
+  using before = await SocketPair.open();
+  using behind = await SocketPair.open();
+  const nobodys = 2 ** 20 + 1;
+  const fds = [before.take('near'), nobodys, behind.take('near')];
+  expect(() => pair.channels.link(fds)).toThrow('EBADF');
+  expect(existsSync(`/proc/self/fd/${fds[2]}`)).toBe(false);
+  expect(pair.channels.openCount).toBe(0);
+});

@@ -102,10 +102,20 @@ export class PageChannels implements PageCarrier, Disposable {
       for (const fd of fds) closeFd(fd);
       return;
     }
+    const rest = [...fds];
+    try {
+      while (this.#threads.length < fds.length) this.#start();
+      for (const thread of this.#threads.slice(0, fds.length)) {
+        thread.link(rest[0]!);
+        rest.shift();
+        this.#open = [...this.#open, thread];
+      }
+    } catch (error) {
+      this.cut();
+      for (const fd of rest) closeFd(fd);
+      throw error;
+    }
     this.#isLost = false;
-    while (this.#threads.length < fds.length) this.#start();
-    this.#open = this.#threads.slice(0, fds.length);
-    this.#open.forEach((thread, i) => void thread.link(fds[i]!));
     this.#serveWaiting();
   }
 

@@ -127,7 +127,6 @@ export class SourceCopying {
       const reason = await guest.track(tracker, peak, this.#port.entrust);
       if (reason !== null) this.#port.note(reason);
     }
-    signal.throwIfAborted();
     if (isRunning) {
       this.#slow(initialThrottle(peak, this.#port.options(), link.has('post-copy')));
     }
@@ -226,7 +225,9 @@ export class SourceCopying {
     });
   }
 
+  /** @throws the abort reason: a VM that stays must not be slowed any more */
   #slow(percent: number): void {
+    this.#port.signal.throwIfAborted();
     this.#percent = percent;
     if (!this.#isPeerSuspect) this.#apply(percent);
   }

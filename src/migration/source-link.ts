@@ -140,8 +140,8 @@ export class SourceLink {
   }
 
   /** A further connection for page requests; its descriptor is the caller's. */
-  openUrgent(): Promise<number> {
-    return openFurther(this.#port, 'urgent', this.#port.life);
+  openUrgent(signal = this.#port.life): Promise<number> {
+    return openFurther(this.#port, 'urgent', AbortSignal.any([signal, this.#port.life]));
   }
 
   /** Further connections for pages. @param use - gets their descriptors, if the main connection is the same still */

@@ -52,8 +52,9 @@ export class SourceServing {
   }
 
   /** Opens the urgent connection and waits until page requests are answered on it. */
-  async openUrgent(): Promise<void> {
-    await this.#pusher.serve(await this.#port.link.openUrgent());
+  /** @param signal - nobody needs it any more; without one it is needed as long as the migration lives */
+  async openUrgent(signal?: AbortSignal): Promise<void> {
+    await this.#pusher.serve(await this.#port.link.openUrgent(signal));
   }
 
   owe(runs: readonly PageRun[], heat: PageHeat | null): void {

@@ -108,7 +108,7 @@ export class SourceTransfer {
 
   /** Starts the threads that answer page requests. */
   prepareServing(): Promise<void> {
-    return this.#serve().openUrgent();
+    return this.#serve().openUrgent(this.#parts.beforeCommit.signal);
   }
 
   servePages(): void {
