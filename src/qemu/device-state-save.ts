@@ -10,7 +10,7 @@
 import type { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { asGodwitError, GodwitError } from '../base/errors.ts';
-import { isMigrating, MigrationStatus } from './migration-status.ts';
+import { isMigrating, isSending, MigrationStatus } from './migration-status.ts';
 import type { QmpClient } from './qmp.ts';
 import type { StateOutlet } from './state-outlet.ts';
 
@@ -37,6 +37,8 @@ export interface DeviceStateSave {
 const SAVE_TIMEOUT_MS = 60_000;
 const CANCEL_TIMEOUT_MS = 5_000;
 const CANCEL_POLL_MS = 10;
+/** What it writes while the VM runs takes milliseconds, and fails at once when nobody reads it. */
+const PAUSE_TIMEOUT_MS = 1_000;
 
 export interface SaveOptions {
   readonly signal?: AbortSignal;
@@ -115,6 +117,9 @@ async function waitForStop(
 export async function cancelMigration(qmp: QmpClient): Promise<void> {
   const deadlineMs = performance.now() + CANCEL_TIMEOUT_MS;
   try {
+    // QEMU looks for a cancel, then marks that it pauses, and one in between is waited for without end (seen with 7.2).
+    const pausedByMs = performance.now() + PAUSE_TIMEOUT_MS;
+    while ((await isSending(qmp)) && performance.now() < pausedByMs) await delay(CANCEL_POLL_MS);
     await qmp.execute('migrate_cancel');
     while ((await isMigrating(qmp)) && performance.now() < deadlineMs) await delay(CANCEL_POLL_MS);
   } catch (error) {

@@ -92,6 +92,12 @@ export async function isMigrating(qmp: QmpClient): Promise<boolean> {
   return status !== undefined && status !== 'none' && !isEnd(status);
 }
 
+/** True until QEMU pauses before the switchover, or ends. */
+export async function isSending(qmp: QmpClient): Promise<boolean> {
+  const { status } = await qmp.execute<MigrationInfo>('query-migrate');
+  return status === 'setup' || status === 'active';
+}
+
 function isEnd(status: string | undefined): status is MigrationEnd['status'] {
   return status === 'completed' || status === 'failed' || status === 'cancelled';
 }
