@@ -56,13 +56,13 @@ export class Predictor {
     return this.#port.dataPages;
   }
 
-  /** null before there is one. */
   /** What the way to the other host takes; undefined when it is only assumed. */
   get knownBytesPerSecond(): number | undefined {
     const { link, isLinkKnown } = this.#port.expectation;
     return isLinkKnown ? link.bytesPerSecond : undefined;
   }
 
+  /** null before there is one. */
   get latest(): Prediction | null {
     return this.#latest;
   }
