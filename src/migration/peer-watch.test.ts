@@ -9,6 +9,7 @@ function trial() {
   let asked = 0;
   const watch = new PeerWatch(
     {
+      goneMs: 15_000,
       ask: () => asked++,
       heardBytes: () => heard,
       onSuspect: () => events.push('suspect'),

@@ -1,7 +1,7 @@
 /**
  * Whether the other host still does anything: its kernel answers for a process that hangs.
  *
- * Owns: the questions on the main connection while pages are copied, and the time since anything came back. Must hold: a
+ * Owns: the questions on the main connection while it is waited for, and the time since anything came back. Must hold: a
  * moment in which this thread itself could not look is not held against the other host.
  */
 import { type Clock, SYSTEM_CLOCK } from '../base/clock.ts';
@@ -9,16 +9,15 @@ import { type Clock, SYSTEM_CLOCK } from '../base/clock.ts';
 const ASK_EVERY_MS = 1000;
 /** From then on nothing is done to the VM for the sake of a copy that may not go on. */
 const SUSPECT_MS = 3000;
-/** As long as an answer may take anywhere in the protocol. */
-const GONE_MS = 15_000;
-
 export interface PeerWatchPort {
+  /** Silent for so long, it is given up. */
+  readonly goneMs: number;
   ask(): void;
   /** Received so far. */
   heardBytes(): number;
-  onSuspect(): void;
+  onSuspect?(): void;
   /** It has answered after all. */
-  onWell(): void;
+  onWell?(): void;
   onGone(silentMs: number): void;
 }
 
@@ -48,14 +47,14 @@ export class PeerWatch implements Disposable {
     const heard = this.#port.heardBytes();
     if (heard !== this.#heardBytes) this.#hear(heard, nowMs);
     const silentMs = nowMs - this.#heardAtMs;
-    if (silentMs >= GONE_MS) {
+    if (silentMs >= this.#port.goneMs) {
       this[Symbol.dispose]();
       this.#port.onGone(silentMs);
       return;
     }
     if (silentMs >= SUSPECT_MS && !this.#isSuspect) {
       this.#isSuspect = true;
-      this.#port.onSuspect();
+      this.#port.onSuspect?.();
     }
     this.#port.ask();
   }
@@ -67,7 +66,7 @@ export class PeerWatch implements Disposable {
   #hear(bytes: number, nowMs: number): void {
     this.#heardBytes = bytes;
     this.#heardAtMs = nowMs;
-    if (this.#isSuspect) this.#port.onWell();
+    if (this.#isSuspect) this.#port.onWell?.();
     this.#isSuspect = false;
   }
 }

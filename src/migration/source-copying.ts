@@ -31,6 +31,8 @@ import type { SourceVisit } from './source-visit.ts';
 import { Patience } from './thread-priority.ts';
 import type { ThrottleClock } from './throttle-clock.ts';
 
+/** As long as an answer may take anywhere in the protocol. */
+const PEER_GONE_MS = 15_000;
 export interface SourceCopyingPort {
   readonly guest: SourceGuest;
   readonly link: SourceLink;
@@ -209,6 +211,7 @@ export class SourceCopying {
     const { link, note, signal } = this.#port;
     const peer = link.connection.peer;
     return new PeerWatch({
+      goneMs: PEER_GONE_MS,
       ask: () => link.ask(),
       heardBytes: () => link.bytesReceived,
       onSuspect: () => {

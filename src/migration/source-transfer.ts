@@ -15,7 +15,7 @@ import type { Copied } from './source-copying.ts';
 import type { SourceParts } from './source-parts.ts';
 import { SourceServing } from './source-serving.ts';
 import { sendRest } from './source-switchover.ts';
-import { sourceFailure } from './source-watch.ts';
+import { sourceFailure, watchLoading } from './source-watch.ts';
 import { StateSender } from './state-sender.ts';
 import { becomeOrdinary, becomeUrgent } from './thread-priority.ts';
 
@@ -89,6 +89,7 @@ export class SourceTransfer {
     const rest = await this.#bounded(sending);
     this.#digest = rest.digest;
     this.#missingDigest = rest.missingDigest;
+    watchLoading(this.#parts);
     // While the destination loads. What was written right before the stop is what the VM is at.
     if (copied.announced) copied.result.heat?.look(rest.written);
     this.#copied = { ...copied, announced: copied.announced && rest.missing };

@@ -7,6 +7,7 @@
 import { SYSTEM_CLOCK } from '../base/clock.ts';
 import { asGodwitError, type ErrorCode, GodwitError } from '../base/errors.ts';
 import type { SourceEvent } from './handover-source-state.ts';
+import { PeerWatch } from './peer-watch.ts';
 import { isGivenAway } from './phases.ts';
 import type { MigrationOptions } from './request.ts';
 import type { SourceEnd } from './source-end.ts';
@@ -97,6 +98,23 @@ export function watchStandstill(parts: SourceParts): void {
   setTimeout(() => {
     if (phase() === 'stopping') giveUp(parts, new GodwitError('GW_MIGRATION_TIMEOUT', { timeoutMs }));
   }, timeoutMs).unref();
+}
+
+/** The guest stands still for a host that does nothing: it is not left so for as long as elsewhere. */
+const LOADING_SILENCE_MS = 5000;
+
+/** All is sent, and the destination loads the VM: meanwhile it answers, but not while it hashes. */
+export function watchLoading(parts: SourceParts): void {
+  const { guest, link, phase, verify } = parts;
+  const watch = new PeerWatch({
+    goneMs: LOADING_SILENCE_MS + (verify ? guest.layout.bytes / SLOWEST_DIGEST_BYTES_PER_MS : 0),
+    ask: () => (phase() === 'stopping' ? link.ask() : watch[Symbol.dispose]()),
+    heardBytes: () => link.bytesReceived,
+    onGone: (timeoutMs) => {
+      if (phase() === 'stopping')
+        giveUp(parts, new GodwitError('GW_WIRE_TIMEOUT', { peer: parts.facts.to, timeoutMs }));
+    },
+  });
 }
 
 function giveUp({ events, beforeCommit }: SourceParts, error: GodwitError): void {

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { FIRST_USABLE_PAGE } from '../../guest/tiny/layout.ts';
 import type { MigrateBody } from '../../src/api/migration-schema.ts';
+import { PACKING_STEPS } from '../../src/base/packing-step.ts';
 import { identifyProcess, signalProcess } from '../../src/linux/process.ts';
 import { requireCapability } from '../support/capability.ts';
 import {
@@ -34,6 +35,8 @@ const LATE_LINK = { delayMs: 400 };
 /** Some thousand pages a second: rounds have something to send that was not written again already. */
 const CALM_DELAY = 200_000;
 const WORK_SAMPLE_MS = 400;
+/** Five seconds, and what it takes to see it and to go back. */
+const STANDSTILL_MS = 9000;
 /** Slowed it does a tenth or less; others use this machine too. */
 const WORK_PART = 0.2;
 
@@ -83,7 +86,8 @@ requireCapability('vm')('recovery', () => {
     using guest = await openTinyGuest(pair.a, VM);
     const { pid } = await pair.a.client.showVm(VM);
     const speed = await measureWork(guest, WORK_SAMPLE_MS);
-    const migration = await begin({ mode: 'pre-copy', bandwidthBytesPerSecond: 32 * MIB });
+    const without = [...PACKING_STEPS];
+    const migration = await begin({ mode: 'pre-copy', bandwidthBytesPerSecond: 8 * MIB, without });
     await migration.progresses('slowed', ({ throttlePercent }) => throttlePercent > 50);
     await pair.a.host.kill();
     // The lease of the slowdown and the kernel see to it.
@@ -188,7 +192,13 @@ requireCapability('vm')('recovery', () => {
     await change(pair.a, 0);
     using guest = await openTinyGuest(pair.a, VM);
     const { pid } = await pair.a.client.showVm(VM);
-    const migration = await begin({ mode: 'pre-copy', bandwidthBytesPerSecond: 32 * MIB });
+    // However slowly this machine runs the guest: one that is not slowed further does not converge.
+    const migration = await begin({
+      mode: 'pre-copy',
+      bandwidthBytesPerSecond: 8 * MIB,
+      throttle: { maxPercent: 60 },
+      without: [...PACKING_STEPS],
+    });
     await migration.progresses('slowed', ({ throttlePercent }) => throttlePercent > 50);
     const hung = identifyProcess(pair.b.host.pid)!;
     signalProcess(hung, 'SIGSTOP');
@@ -199,6 +209,27 @@ requireCapability('vm')('recovery', () => {
       await guest.pagesWritten(1000);
     } finally {
       signalProcess(hung, 'SIGCONT');
+    }
+    await nothingRemains(pair.b, VM);
+    await isIntactAt(pair.a);
+  });
+
+  test('destination daemon that hangs in stopping: the VM does not stand still for it for long', async () => {
+    using guest = await openTinyGuest(pair.a, VM);
+    const migration = await begin({ mode: 'pre-copy', bandwidthBytesPerSecond: 8 * MIB });
+    await migration.reaches('stopping');
+    pair.link.shape(LATE_LINK, 'up');
+    const hung = identifyProcess(pair.b.host.pid)!;
+    signalProcess(hung, 'SIGSTOP');
+    const atMs = performance.now();
+    try {
+      await guest.pagesWritten(1);
+      expect(performance.now() - atMs).toBeLessThan(STANDSTILL_MS);
+      const { report } = await endAt(pair.a, migration.id);
+      expect(report).toMatchObject({ outcome: 'failed', owner: 'a', error: { code: 'GW_WIRE_TIMEOUT' } });
+    } finally {
+      signalProcess(hung, 'SIGCONT');
+      pair.link.shape(FULL_LINK);
     }
     await nothingRemains(pair.b, VM);
     await isIntactAt(pair.a);
