@@ -15,6 +15,7 @@ export function sampleReport(
     mode: 'pre-copy',
     outcome: 'completed',
     error: null,
+    interrupted: false,
     startedAt: 1_700_000_000_000,
     totalMs: 1234,
     downtimeMs: 30,

@@ -200,6 +200,7 @@ export const ReportSchema = z
       .nullable(),
     verify: z.object({ scheme: z.string(), pages: z.number(), equal: z.boolean() }).nullable(),
     owner: z.string(),
+    interrupted: z.boolean(),
     clockUncertaintyMs: z.number(),
   })
   .meta({ id: 'MigrationReport', description: 'What the migration did, measured; docs/report.md.' });

@@ -72,6 +72,8 @@ export function renderReport(report: ReportView): string {
     `migration ${report.id}: ${report.vm} from ${report.from} to ${report.to}, mode ${report.mode}: ${report.outcome}`,
   ];
   if (report.error) lines.push(`  error       ${report.error.message} [${report.error.code}]`);
+  if (report.interrupted)
+    lines.push('  interrupted a daemon died on the way: what was counted before that is not in here');
   lines.push(`  the VM      is at ${report.owner}`, `  total       ${formatDuration(report.totalMs)}`);
   if (report.downtimeMs !== null) {
     const verifyMs = report.downtimeParts?.verify ?? 0;

@@ -1,12 +1,15 @@
 /**
- * Reports of ended migrations: `migrations/ID/report.json` below the state directory.
+ * Reports of ended migrations: `migrations/ID/report.json` below the state directory; and, in `begun.json` until then, what
+ * is to be reported of one that leaves nothing else behind, because the daemon died before its journal was begun.
  *
  * Must hold: a bounded number is kept, the newest; only an id that is safe as a file name touches the disk (the id of
  * an incoming migration comes from the other host).
  */
-import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { GodwitError } from '../base/errors.ts';
+import { type EmptyReportFacts, emptyReport } from '../migration/empty-report.ts';
+import { journalPath } from '../migration/journal.ts';
 import type { MigrationReport } from '../migration/report.ts';
 import { writeFileAtomically } from './atomic-file.ts';
 import { parseStoredReport } from './stored-report.ts';
@@ -14,28 +17,29 @@ import { parseStoredReport } from './stored-report.ts';
 const SAFE_ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 
 export class MigrationStore {
+  readonly #stateDirectory: string;
   readonly #directory: string;
   readonly #keep: number;
   /** Oldest first. */
   readonly #reports = new Map<string, MigrationReport>();
 
   constructor(stateDirectory: string, keep: number) {
+    this.#stateDirectory = stateDirectory;
     this.#directory = join(stateDirectory, 'migrations');
     this.#keep = keep;
     mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
   }
 
-  /** Reads what is there; returns the paths that could not be read. */
+  /** Reads what is there; returns the directories that could not be read. */
   load(): string[] {
     const damaged: string[] = [];
     const found: MigrationReport[] = [];
     for (const id of readdirSync(this.#directory)) {
-      const path = join(this.#directory, id, 'report.json');
       try {
-        found.push(parseStoredReport(readFileSync(path, 'utf8')));
-      } catch (error) {
-        // No report yet: the migration was cut off; its journal is the engine's business.
-        if ((error as NodeJS.ErrnoException).code !== 'ENOENT') damaged.push(path);
+        const report = this.#read(id);
+        if (report) found.push(report);
+      } catch {
+        damaged.push(join(this.#directory, id));
       }
     }
     found.sort((a, b) => a.startedAt - b.startedAt);
@@ -44,12 +48,25 @@ export class MigrationStore {
     return damaged;
   }
 
+  /** An outgoing migration begins. */
+  begin(input: EmptyReportFacts['input']): void {
+    const error = new GodwitError('GW_MIGRATION_INTERRUPTED', { phase: 'preparing' }).toBody();
+    const facts = { input, startedAt: Date.now(), totalMs: 0, outcome: 'failed', error, interrupted: true } as const;
+    try {
+      mkdirSync(join(this.#directory, input.id), { recursive: true, mode: 0o700 });
+      writeFileAtomically(this.#begunPath(input.id), JSON.stringify(emptyReport(facts)));
+    } catch {
+      // Where nothing can be written the journal cannot be either, and the migration ends with that reason.
+    }
+  }
+
   save(report: MigrationReport): void {
     this.#reports.delete(report.id);
     this.#reports.set(report.id, report);
     if (SAFE_ID.test(report.id)) {
       mkdirSync(join(this.#directory, report.id), { recursive: true, mode: 0o700 });
       writeFileAtomically(join(this.#directory, report.id, 'report.json'), `${JSON.stringify(report, null, 2)}\n`);
+      rmSync(this.#begunPath(report.id), { force: true });
     }
     this.#prune();
   }
@@ -74,6 +91,20 @@ export class MigrationStore {
     const last = this.list().find((report) => report.vm === vm && (report.outcome === 'completed' || gave(report)));
     if (last === undefined || last.owner === hostName) return new GodwitError('GW_NOT_FOUND', { kind: 'VM', name: vm });
     return new GodwitError('GW_VM_MOVED', { vm, id: last.id, owner: last.owner });
+  }
+
+  #begunPath(id: string): string {
+    return join(this.#directory, id, 'begun.json');
+  }
+
+  /** undefined: it was cut off, and with a journal that is the engine's business. */
+  #read(id: string): MigrationReport | undefined {
+    const path = join(this.#directory, id, 'report.json');
+    if (existsSync(path)) return parseStoredReport(readFileSync(path, 'utf8'));
+    if (existsSync(journalPath(this.#stateDirectory, id, 'outgoing')) || !existsSync(this.#begunPath(id)))
+      return undefined;
+    const begun = parseStoredReport(readFileSync(this.#begunPath(id), 'utf8'));
+    return { ...begun, totalMs: Date.now() - begun.startedAt };
   }
 
   #prune(): void {

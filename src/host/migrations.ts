@@ -58,7 +58,7 @@ export class Migrations {
   }
 
   async start(name: string, body: MigrateBody): Promise<MigrationView> {
-    const { engine, registry, peers, hostName, stateDirectory, contents, traffic } = this.#options;
+    const { engine, registry, peers, store, hostName, stateDirectory, contents, traffic } = this.#options;
     await this.#arrivalOf(name);
     if (this.#isClosing) throw new GodwitError('GW_HOST_STOPPING', { host: hostName });
     const vm = registry.get(name);
@@ -68,6 +68,7 @@ export class Migrations {
     try {
       const options = mergeOptions(body);
       const input = { id, vm: vm.record, to, options, hostName, stateDirectory, contents, traffic };
+      store.begin(input);
       return this.track(engine.startOutgoing(input));
     } catch (error) {
       void vm.endLease();

@@ -18,6 +18,7 @@ const NOTHING_KNOWN: Partial<MigrationReport> = {
   prediction: null,
   postCopy: null,
   verify: null,
+  interrupted: false,
   clockUncertaintyMs: 0,
 };
 /** The same for parts of it, where there is such a part. */

@@ -95,9 +95,10 @@ export class DestinationLoading {
 
   /** The QEMU that was left behind. Returns why it is of no use, if so. */
   async reopen(recovery: DestinationRecovery, pagesMissing: boolean): Promise<GodwitError | undefined> {
+    const { facts, receiver, report } = this.#parts;
+    report.interrupted = true;
     if (!recovery.vm || !recovery.hasVm) return undefined;
     this.#leftBehind = recovery.vm;
-    const { facts, receiver } = this.#parts;
     const phase = this.#parts.phase();
     try {
       const guest = await reopenDestinationGuest(recovery.vm, facts.stateDirectory, recovery);

@@ -42,6 +42,7 @@ export class DestinationReport {
   stateEnd: Message<'stateEnd'> | null = null;
   resumedAtMs: number | null = null;
   digest: MemoryDigest | null = null;
+  interrupted = false;
 
   constructor(port: DestinationReportPort) {
     this.#port = port;
@@ -100,8 +101,9 @@ export class DestinationReport {
       mode: offer.mode,
       outcome,
       error,
+      interrupted: this.interrupted,
       startedAt,
-      totalMs: SYSTEM_CLOCK.nowMs() - this.#startedMs,
+      totalMs: this.interrupted ? SYSTEM_CLOCK.wallMs() - startedAt : SYSTEM_CLOCK.nowMs() - this.#startedMs,
       downtimeMs: moved ? resumedAtMs - end.clockOffsetMs - stoppedAtMs : null,
       downtimeLimitMs: null,
       downtimeParts: null,

@@ -15,9 +15,18 @@ export interface EmptyReportFacts {
   readonly totalMs: number;
   readonly outcome: MigrationOutcome;
   readonly error: ErrorBody | null;
+  /** Somebody else had begun it. */
+  readonly interrupted?: boolean;
 }
 
-export function emptyReport({ input, startedAt, totalMs, outcome, error }: EmptyReportFacts): MigrationReport {
+export function emptyReport({
+  input,
+  startedAt,
+  totalMs,
+  outcome,
+  error,
+  interrupted,
+}: EmptyReportFacts): MigrationReport {
   return {
     id: input.id,
     vm: input.vm.name,
@@ -26,6 +35,7 @@ export function emptyReport({ input, startedAt, totalMs, outcome, error }: Empty
     mode: input.options.mode,
     outcome,
     error,
+    interrupted: interrupted ?? false,
     startedAt,
     totalMs,
     downtimeMs: null,

@@ -128,6 +128,7 @@ export class OrphanedSource {
       totalMs,
       outcome: reportedOutcome(outcome, error),
       error,
+      interrupted: true,
     });
     const owner = isGivenAway(this.#state.phase) ? facts.destinationName : facts.hostName;
     this.#port.emit({ kind: 'ended', report: { ...report, owner } });

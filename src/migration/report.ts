@@ -84,6 +84,8 @@ export interface MigrationReport {
   readonly mode: MigrationMode;
   readonly outcome: MigrationOutcome;
   readonly error: ErrorBody | null;
+  /** The daemon of this side, or its thread, died on the way and the next one went on: what was counted before is not in here. */
+  readonly interrupted: boolean;
   /** Unix time, milliseconds. */
   readonly startedAt: number;
   readonly totalMs: number;

@@ -55,10 +55,11 @@ export class SourceEnd {
     this.#finished = true;
     this.#settle({ kind: 'stays' });
     const { facts, guest, history, options, phase, predictor, report, startedMs, throttleClock, visit } = this.#parts;
+    const sinceStartMs = SYSTEM_CLOCK.nowMs() - startedMs;
     const made = report.make({
       outcome: reportedOutcome(outcome, error),
       error,
-      totalMs: SYSTEM_CLOCK.nowMs() - startedMs,
+      totalMs: report.interrupted ? SYSTEM_CLOCK.wallMs() - facts.startedAt : sinceStartMs,
       wireBytes,
       owner: isGivenAway(phase()) ? facts.destinationName : facts.hostName,
       downtimeLimitMs: options().maxDowntimeMs,

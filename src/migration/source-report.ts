@@ -80,6 +80,7 @@ export class SourceReport {
   readonly rounds: RoundReport[] = [];
   clock: ClockComparison = { offsetMs: 0, uncertaintyMs: 0 };
   postCopy: PostCopyReport | null = null;
+  interrupted = false;
   verify: VerifyReport | null = null;
 
   constructor(facts: SourceReportFacts) {
@@ -111,6 +112,7 @@ export class SourceReport {
       mode,
       outcome: damage ? 'failed' : end.outcome,
       error: end.error ?? damage,
+      interrupted: this.interrupted,
       startedAt,
       totalMs: end.totalMs,
       downtimeMs,
@@ -153,8 +155,10 @@ export class SourceReport {
     this.marks.resumeMs = message.timings['resume'] ?? 0;
   }
 
-  /** @param missingPages - as the source counted them; 0 after a restart, when only the destination knows */
-  /** @param verify - with the digest of the missing pages when the VM was stopped; null after a restart */
+  /**
+   * @param missingPages - as the source counted them; 0 after a restart, when only the destination knows
+   * @param verify - with the digest of the missing pages when the VM was stopped; null after a restart
+   */
   takePostCopy(
     message: Message<'allPresent'>,
     missingPages: number,

@@ -78,6 +78,7 @@ export class SourceMigration {
   async recover(records: readonly SourceRecord[]): Promise<void> {
     const found = recoverSource(records);
     if (!found) return;
+    this.#parts.report.interrupted = true;
     if (isGivenAway(found.state.phase)) this.#end.settleLeft(found.state.epoch);
     await this.#begin(found.state, found.effects);
   }

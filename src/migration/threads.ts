@@ -36,7 +36,14 @@ export function startSourceThread(input: SourceWorkerInput): WorkerHandle {
       const found = input.recovery ? undefined : recoverable(() => sourceRecovery(read(input, 'outgoing')));
       if (found) return await resultOf(startSourceThread({ ...input, recovery: found }));
       const totalMs = Date.now() - startedAt;
-      const report = emptyReport({ input, startedAt, totalMs, outcome: 'failed', error: error.toBody() });
+      const report = emptyReport({
+        input,
+        startedAt,
+        totalMs,
+        outcome: 'failed',
+        error: error.toBody(),
+        interrupted: true,
+      });
       return { settlement: sourceSettlement(input), report };
     },
   });
@@ -91,7 +98,7 @@ function failedReport(facts: DestinationFacts, error: GodwitError): MigrationRep
     options: { mode: offer.mode },
   };
   const totalMs = Date.now() - startedAt;
-  return emptyReport({ input, startedAt, totalMs, outcome: 'failed', error: error.toBody() });
+  return emptyReport({ input, startedAt, totalMs, outcome: 'failed', error: error.toBody(), interrupted: true });
 }
 
 function read(at: { readonly stateDirectory: string; readonly id: string }, direction: 'outgoing' | 'incoming') {

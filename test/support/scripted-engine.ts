@@ -147,6 +147,7 @@ export function sampleReport(changes: Partial<MigrationReport> = {}): MigrationR
     mode: 'auto',
     outcome: 'completed',
     error: null,
+    interrupted: false,
     startedAt: 1_700_000_000_000,
     totalMs: 3210,
     downtimeMs: 12.3,

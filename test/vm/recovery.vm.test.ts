@@ -95,7 +95,24 @@ requireCapability('vm')('recovery', () => {
     expect(await measureWork(guest, WORK_SAMPLE_MS)).toBeGreaterThan(speed * WORK_PART);
     await pair.a.host.start();
     const { report } = await endAt(pair.a, migration.id);
-    expect(report).toMatchObject({ outcome: 'failed', owner: 'a', error: { code: 'GW_MIGRATION_INTERRUPTED' } });
+    expect(report).toMatchObject({
+      outcome: 'failed',
+      owner: 'a',
+      interrupted: true,
+      error: { code: 'GW_MIGRATION_INTERRUPTED' },
+    });
+    await isIntactAt(pair.a);
+  });
+
+  test('source daemon killed before it has reached the destination: that is reported, and the VM stays', async () => {
+    pair.link.hold();
+    const migration = await begin({});
+    await migration.reaches('preparing');
+    await restart(pair.a);
+    pair.link.restore();
+    const { report } = await endAt(pair.a, migration.id);
+    expect(report).toMatchObject({ outcome: 'failed', owner: 'a', interrupted: true });
+    expect(report!.error!.code).toBe('GW_MIGRATION_INTERRUPTED');
     await isIntactAt(pair.a);
   });
 
