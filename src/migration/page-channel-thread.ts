@@ -55,8 +55,11 @@ interface Failure {
   timer: NodeJS.Timeout | undefined;
 }
 
-/** A destination that gives up closes its channels; why, the main connection says in a moment. */
-const LAST_WORDS_MS = 500;
+/**
+ * A destination that gives up closes its channels, ends its QEMU and writes that down; why, the main connection says then:
+ * in milliseconds, but for a busy host.
+ */
+const LAST_WORDS_MS = 3000;
 
 export class ChannelThread implements PageChannel {
   readonly #worker: Worker;
