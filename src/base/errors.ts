@@ -53,7 +53,11 @@ export const ERRORS = {
   GW_QMP_PROTOCOL: row(1, 502, 'What answers at {path} does not speak QMP: {reason}'),
   GW_QEMU_STATE: row(1, 500, 'QEMU could not {action} the device state: {reason}'),
   // Wire
-  GW_WIRE_BAD_MAGIC: row(1, 502, 'The peer does not speak the godwit migration protocol'),
+  GW_WIRE_BAD_MAGIC: row(
+    1,
+    502,
+    'The peer does not speak the godwit migration protocol (the migration port is 7710 by default, that of the API 7700)',
+  ),
   GW_WIRE_VERSION: row(3, 502, 'The peer speaks protocol versions {theirs}, this host {ours}'),
   GW_WIRE_FRAME_UNKNOWN: row(1, 502, 'The peer sent a frame of unknown type {type}'),
   GW_WIRE_FRAME_TOO_LARGE: row(1, 502, 'The peer sent a frame of {length} bytes, more than the {limit} allowed'),

@@ -25,9 +25,12 @@ test.each([
   ['64K/s', 65_536],
   ['10b/s', 10],
   ['unlimited', 0],
-  ['0', 0],
 ])('the rate %j is %d bytes a second', (text, bytesPerSecond) => {
   expect(parseRate(text, 'bandwidth')).toBe(bytesPerSecond);
+});
+
+test.each(['0', '0Gbit/s'])('the rate %j is refused: nothing would be sent, and what is meant is unlimited', (text) => {
+  expect(() => parseRate(text, '--bandwidth')).toThrow(/or unlimited/);
 });
 
 test('a rate that is not zero never becomes 0, which means unlimited', () => {

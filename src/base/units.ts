@@ -56,7 +56,7 @@ export function parseSize(text: string, field: string): number {
 
 /** `1Gbit/s` or `200MiB/s` → bytes a second; `unlimited` → 0. Throws GW_INPUT_INVALID naming `field`. */
 export function parseRate(text: string, field: string): number {
-  if (text === 'unlimited' || text === '0') return 0;
+  if (text === 'unlimited') return 0;
   const parts = split(text);
   const unit = parts?.unit.replace(/\/s$|ps$/, '');
   if (parts && unit !== undefined && parts.value > 0) {

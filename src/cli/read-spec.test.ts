@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { withAbsolutePaths } from './read-spec.ts';
+import { readSpec, withAbsolutePaths } from './read-spec.ts';
 
 test('paths count from the directory of the spec', () => {
   const spec = {
@@ -22,4 +22,8 @@ test('a binary without a slash is looked up in PATH by the host', () => {
 
 test.each([null, 'text', [], { boot: 7, disks: 'x' }])('%j is left for the schema to refuse', (spec) => {
   expect(withAbsolutePaths(spec, '/srv')).toEqual(spec);
+});
+
+test('a file with nothing in it is named', () => {
+  expect(() => readSpec('/dev/null')).toThrow(/\/dev\/null.*nothing.*give a VM spec/);
 });

@@ -44,6 +44,8 @@ export function withAbsolutePaths(spec: unknown, base: string): unknown {
 }
 
 function parseDocument(contents: string, path: string): unknown {
+  const fix = 'give a VM spec, YAML or JSON (docs/spec.md)';
+  if (contents.trim() === '') throw new GodwitError('GW_INPUT_INVALID', { field: path, value: 'nothing', fix });
   try {
     return parse(contents, { maxAliasCount: 100 });
   } catch (error) {

@@ -149,7 +149,8 @@ export class PagePusher {
     try {
       await this.#pushAll(connection, pushing.abort.signal);
     } catch (error) {
-      if (!pushing.abort.signal.aborted) throw error;
+      // A step that was under way fails with its connection.
+      if (!pushing.abort.signal.aborted && !connection.isClosed) throw error;
     } finally {
       if (this.#pushing === pushing) this.#pushing = undefined;
     }

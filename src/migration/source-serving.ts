@@ -94,9 +94,7 @@ export class SourceServing {
     const ticker = setInterval(() => progress.paging(this.#pusher.owedPages), PROGRESS_EVERY_MS);
     this.#pusher
       .push(connection)
-      .catch((error: unknown) => {
-        if (!connection.isClosed) connection.destroy(asGodwitError(error));
-      })
+      .catch((error: unknown) => connection.destroy(asGodwitError(error)))
       .finally(() => clearInterval(ticker));
   }
 }

@@ -23,6 +23,7 @@ import {
 } from '../support/host-pair.ts';
 import { runsIntact, worksIntact } from '../support/intact-vm.ts';
 import { checkLeaks } from '../support/leak-check.ts';
+import type { TinyGuestView } from '../support/tiny-guest-view.ts';
 import { listQemus, noMarks, nothingRemains } from '../support/traces.ts';
 
 checkLeaks();
@@ -45,6 +46,16 @@ async function atSourceAsBefore(): Promise<void> {
 
 async function begin(request: Partial<MigrateBody>, to: string = pair.link.address): Promise<WatchedMigration> {
   return await beginMigration(pair.a, VM, { to, ...request });
+}
+
+/** Stopped after one pass, with all pages written again, on a slow link: the last round takes seconds. */
+async function beginLongStop(vm: string, guest: TinyGuestView): Promise<WatchedMigration> {
+  pair.link.shape({ bytesPerSecond: 8 * MIB });
+  const request = { mode: 'pre-copy', maxDowntimeMs: 60_000, to: pair.link.address } as const;
+  const migration = await beginMigration(pair.a, vm, request);
+  guest.change({ delay: 0 });
+  await migration.reaches('stopping');
+  return migration;
 }
 
 async function failure(migration: WatchedMigration): Promise<ReportView> {
@@ -92,20 +103,17 @@ requireCapability('vm')('failures', () => {
   });
 
   test('the connection is cut in stopping: the VM is resumed, the abort is delivered later', async () => {
-    pair.link.shape({ bytesPerSecond: 8 * MIB });
+    using guest = await openTinyGuest(pair.a, VM);
+    const migration = await beginLongStop(VM, guest);
     try {
-      const migration = await begin({ mode: 'pre-copy', maxDowntimeMs: 60_000 });
-      using guest = await openTinyGuest(pair.a, VM);
-      guest.change({ delay: 0 });
-      await migration.reaches('stopping');
       pair.link.cut();
       await failure(migration);
       await guest.pagesWritten(1000);
-      guest.change({ delay: CALM_DELAY });
     } finally {
       pair.link.shape({ bytesPerSecond: undefined });
       pair.link.restore();
     }
+    guest.change({ delay: CALM_DELAY });
     await atSourceAsBefore();
   });
 
@@ -154,13 +162,37 @@ requireCapability('vm')('failures', () => {
     await atSourceAsBefore();
   });
 
-  test('the source QEMU dies in copying: the VM is lost by itself, not by the migration, and nothing is left', async () => {
+  test.each(['QEMU', 'daemon'] as const)('the destination %s dies in stopping: the VM is resumed', async (which) => {
+    using guest = await openTinyGuest(pair.a, VM);
+    const migration = await beginLongStop(VM, guest);
+    if (which === 'QEMU') killQemus(listQemus(pair.b));
+    else await pair.b.host.kill();
+    try {
+      await failure(migration);
+      await guest.pagesWritten(1000);
+    } finally {
+      pair.link.shape({ bytesPerSecond: undefined });
+      if (which === 'daemon') await pair.b.host.start();
+    }
+    guest.change({ delay: CALM_DELAY });
+    await atSourceAsBefore();
+  });
+
+  test.each([
+    'copying',
+    'stopping',
+  ])('the source QEMU dies in %s: the VM is lost by itself, not by the migration, and nothing is left', async (phase) => {
     await createTinyVm(pair.a, { name: 'mortal', guest: { delay: CALM_DELAY, fill: FILL } });
-    const migration = await beginMigration(pair.a, 'mortal', { to: pair.link.address, ...SLOW });
-    await migration.reaches('copying');
+    using guest = await openTinyGuest(pair.a, 'mortal');
+    const migration =
+      phase === 'stopping'
+        ? await beginLongStop('mortal', guest)
+        : await beginMigration(pair.a, 'mortal', { to: pair.link.address, ...SLOW });
+    await migration.reaches(phase);
     const { pid } = await pair.a.client.showVm('mortal');
     killQemus([pid!]);
     const { report } = await migration.ended;
+    pair.link.shape({ bytesPerSecond: undefined });
     expect(report).toMatchObject({ outcome: 'failed', owner: 'a', error: { code: 'GW_QEMU_GONE' } });
     await nothingRemains(pair.b, 'mortal');
     await expect.poll(() => pair.a.client.showVm('mortal')).toMatchObject({ state: 'crashed', migration: null });
