@@ -1,6 +1,6 @@
 /**
  * Reports of ended migrations: `migrations/ID/report.json` below the state directory; and, in `begun.json` until then, what
- * is to be reported of one that leaves nothing else behind, because the daemon died before its journal was begun.
+ * is to be reported of one whose daemon died before it could, and whose journal has nothing open.
  *
  * Must hold: a bounded number is kept, the newest; only an id that is safe as a file name touches the disk (the id of
  * an incoming migration comes from the other host).
@@ -9,7 +9,8 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:f
 import { join } from 'node:path';
 import { GodwitError } from '../base/errors.ts';
 import { type EmptyReportFacts, emptyReport } from '../migration/empty-report.ts';
-import { journalPath } from '../migration/journal.ts';
+import { journalPath, readJournal } from '../migration/journal.ts';
+import { leftReport } from '../migration/left-report.ts';
 import type { MigrationReport } from '../migration/report.ts';
 import { writeFileAtomically } from './atomic-file.ts';
 import { parseStoredReport } from './stored-report.ts';
@@ -36,7 +37,7 @@ export class MigrationStore {
     const found: MigrationReport[] = [];
     for (const id of readdirSync(this.#directory)) {
       try {
-        const report = this.#read(id);
+        const report = this.#read(id) ?? this.#endBegun(id);
         if (report) found.push(report);
       } catch {
         damaged.push(join(this.#directory, id));
@@ -63,12 +64,13 @@ export class MigrationStore {
   save(report: MigrationReport): void {
     this.#reports.delete(report.id);
     this.#reports.set(report.id, report);
-    if (SAFE_ID.test(report.id)) {
-      mkdirSync(join(this.#directory, report.id), { recursive: true, mode: 0o700 });
-      writeFileAtomically(join(this.#directory, report.id, 'report.json'), `${JSON.stringify(report, null, 2)}\n`);
-      rmSync(this.#begunPath(report.id), { force: true });
-    }
+    if (SAFE_ID.test(report.id)) this.#write(report);
     this.#prune();
+  }
+
+  /** There is nothing to report that is not reported, or it never began. */
+  forget(id: string): void {
+    rmSync(this.#begunPath(id), { force: true });
   }
 
   get(id: string): MigrationReport | undefined {
@@ -97,14 +99,27 @@ export class MigrationStore {
     return join(this.#directory, id, 'begun.json');
   }
 
-  /** undefined: it was cut off, and with a journal that is the engine's business. */
   #read(id: string): MigrationReport | undefined {
     const path = join(this.#directory, id, 'report.json');
-    if (existsSync(path)) return parseStoredReport(readFileSync(path, 'utf8'));
-    if (existsSync(journalPath(this.#stateDirectory, id, 'outgoing')) || !existsSync(this.#begunPath(id)))
-      return undefined;
+    return existsSync(path) ? parseStoredReport(readFileSync(path, 'utf8')) : undefined;
+  }
+
+  /** undefined: it is open, which is the engine's business, or there was none. */
+  #endBegun(id: string): MigrationReport | undefined {
+    if (!existsSync(this.#begunPath(id))) return undefined;
     const begun = parseStoredReport(readFileSync(this.#begunPath(id), 'utf8'));
-    return { ...begun, totalMs: Date.now() - begun.startedAt };
+    const path = journalPath(this.#stateDirectory, id, 'outgoing');
+    const ended = leftReport(begun, existsSync(path) ? readJournal(path) : []);
+    if (!ended) return undefined;
+    const report = { ...ended, totalMs: Date.now() - begun.startedAt };
+    this.#write(report);
+    return report;
+  }
+
+  #write(report: MigrationReport): void {
+    mkdirSync(join(this.#directory, report.id), { recursive: true, mode: 0o700 });
+    writeFileAtomically(join(this.#directory, report.id, 'report.json'), `${JSON.stringify(report, null, 2)}\n`);
+    this.forget(report.id);
   }
 
   #prune(): void {

@@ -71,6 +71,7 @@ export class Migrations {
       store.begin(input);
       return this.track(engine.startOutgoing(input));
     } catch (error) {
+      store.forget(id);
       void vm.endLease();
       throw error;
     }

@@ -1,4 +1,4 @@
-/** The report of a migration that ended before anything moved. */
+/** The report of a migration of which nothing was measured. */
 import type { ErrorBody } from '../base/errors.ts';
 import { type MigrationOutcome, type MigrationReport, NOTHING_TRACKED } from './report.ts';
 import type { MigrationMode } from './request.ts';
@@ -15,7 +15,7 @@ export interface EmptyReportFacts {
   readonly totalMs: number;
   readonly outcome: MigrationOutcome;
   readonly error: ErrorBody | null;
-  /** Somebody else had begun it. */
+  /** See `MigrationReport`. */
   readonly interrupted?: boolean;
 }
 

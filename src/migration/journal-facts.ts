@@ -45,7 +45,7 @@ export function sourceRecovery(
   others: readonly VmStay[] = [],
 ): SourceRecovery | undefined {
   const records = lines.filter((line): line is SourceRecord => line.side === 'source');
-  const facts = lines.find((line) => line.side === 'facts') as (SourceFacts & { side: 'facts' }) | undefined;
+  const facts = knownSourceFacts(lines);
   if (!facts || records.length === 0 || records.at(-1)!.kind === 'ended') return undefined;
   const { uuid, epoch } = facts.vm;
   const cameBack = others.some((stay) => stay.uuid === uuid && stay.epoch > epoch);
@@ -80,6 +80,11 @@ export function destinationRecovery(
     insideFd: (known['insideFd'] as number | undefined) ?? null,
     settings: knownSettings(lines),
   };
+}
+
+/** What an outgoing migration is about; undefined when its journal was hardly begun. */
+export function knownSourceFacts(lines: readonly JournalLine[]): SourceFacts | undefined {
+  return lines.find((line) => line.side === 'facts') as (SourceFacts & { side: 'facts' }) | undefined;
 }
 
 /** How an incoming migration has ended; undefined while it is open. */

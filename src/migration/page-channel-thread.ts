@@ -21,6 +21,7 @@ import {
   type SendReport,
   type SendResult,
 } from './page-channel-words.ts';
+import type { ThreadRole } from './thread-priority.ts';
 
 /** One channel. */
 export interface PageChannel {
@@ -57,9 +58,9 @@ interface Failure {
 
 /**
  * A destination that gives up closes its channels, ends its QEMU and writes that down; why, the main connection says then:
- * in milliseconds, but for a busy host.
+ * in milliseconds, but for a busy host. A VM that stands still, or waits for pages, is not kept waiting for long.
  */
-const LAST_WORDS_MS = 3000;
+const LAST_WORDS_MS = { copying: 3000, urgent: 500, ordinary: 500 } as const satisfies Record<ThreadRole, number>;
 
 export class ChannelThread implements PageChannel {
   readonly #worker: Worker;
@@ -74,6 +75,7 @@ export class ChannelThread implements PageChannel {
   #descriptor: FileDescriptor | undefined;
   /** Handed over, and not the thread's yet. */
   #handedFd: number | undefined;
+  #role: ThreadRole = 'ordinary';
   #nextId = 0;
   /** Of the connection of now. */
   #generation = 0;
@@ -117,6 +119,7 @@ export class ChannelThread implements PageChannel {
   }
 
   order(order: SendOrder): void {
+    if (order.kind === 'priority') this.#role = order.priority;
     this.#worker.postMessage(order);
   }
 
@@ -192,7 +195,7 @@ export class ChannelThread implements PageChannel {
       this.#failures.delete(failure);
       failure.reject(error);
       this.#tell({ kind: 'failed', error, isGone: false });
-    }, LAST_WORDS_MS);
+    }, LAST_WORDS_MS[this.#role]);
   }
 
   #answerFailures(): void {

@@ -49,7 +49,7 @@ export class PeerWatch implements Disposable {
     const silentMs = nowMs - this.#heardAtMs;
     if (silentMs >= this.#port.goneMs) {
       this[Symbol.dispose]();
-      this.#port.onGone(silentMs);
+      this.#port.onGone(Math.round(silentMs));
       return;
     }
     if (silentMs >= SUSPECT_MS && !this.#isSuspect) {

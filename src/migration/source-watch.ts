@@ -103,13 +103,22 @@ export function watchStandstill(parts: SourceParts): void {
 /** The guest stands still for a host that does nothing: it is not left so for as long as elsewhere. */
 const LOADING_SILENCE_MS = 5000;
 
-/** All is sent, and the destination loads the VM: meanwhile it answers, but not while it hashes. */
+/**
+ * This host has sent all, and the destination loads the VM: meanwhile it answers, but not while it hashes. Ends with the phase.
+ * What a slow link still carries counts as a word from there: the answers come behind it.
+ */
 export function watchLoading(parts: SourceParts): void {
-  const { guest, link, phase, verify } = parts;
+  const { guest, link, packing, phase, verify } = parts;
+  let leastBytes = Number.POSITIVE_INFINITY;
   const watch = new PeerWatch({
     goneMs: LOADING_SILENCE_MS + (verify ? guest.layout.bytes / SLOWEST_DIGEST_BYTES_PER_MS : 0),
     ask: () => (phase() === 'stopping' ? link.ask() : watch[Symbol.dispose]()),
-    heardBytes: () => link.bytesReceived,
+    heardBytes: () => {
+      if (!link.isConnected) return 0;
+      // Less than ever: a question to a host that hangs is acknowledged by its kernel, and makes no new least.
+      leastBytes = Math.min(leastBytes, link.connection.unacknowledgedBytes + packing.channels.unacknowledgedBytes);
+      return link.bytesReceived - leastBytes;
+    },
     onGone: (timeoutMs) => {
       if (phase() === 'stopping')
         giveUp(parts, new GodwitError('GW_WIRE_TIMEOUT', { peer: parts.facts.to, timeoutMs }));

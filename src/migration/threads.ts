@@ -44,7 +44,10 @@ export function startSourceThread(input: SourceWorkerInput): WorkerHandle {
         error: error.toBody(),
         interrupted: true,
       });
-      return { settlement: sourceSettlement(input), report };
+      const settlement = sourceSettlement(input);
+      // Where the journal says that the VM is, the report does, too.
+      const owner = settlement.kind === 'left' ? settlement.to : input.hostName;
+      return { settlement, report: { ...report, owner } };
     },
   });
 }
@@ -66,7 +69,9 @@ export function startDestinationThread(input: DestinationWorkerInput): WorkerHan
       const at = { stateDirectory: facts.stateDirectory, id: offer.migrationId };
       const found = input.recovery ? undefined : recoverable(() => destinationRecovery(read(at, 'incoming')));
       if (found) return await resultOf(startDestinationThread({ facts, fd: null, recovery: found }));
-      return { settlement: destinationSettlement(at), report: failedReport(facts, error) };
+      const settlement = destinationSettlement(at);
+      const owner = settlement.kind === 'arrived' ? facts.hostName : offer.sourceHost;
+      return { settlement, report: { ...failedReport(facts, error), owner } };
     },
   });
   rememberThread(offer.sessionKey, handle);

@@ -233,13 +233,15 @@ requireCapability('vm')('recovery', () => {
 
   test('destination daemon that hangs in stopping: the VM does not stand still for it for long', async () => {
     using guest = await openTinyGuest(pair.a, VM);
-    const migration = await begin({ mode: 'pre-copy', bandwidthBytesPerSecond: 8 * MIB });
-    await migration.reaches('stopping');
-    pair.link.shape(LATE_LINK, 'up');
     const hung = identifyProcess(pair.b.host.pid)!;
-    signalProcess(hung, 'SIGSTOP');
-    const atMs = performance.now();
+    // It hears of the stop so late that it hangs before.
+    pair.link.shape({ delayMs: 1000 }, 'up');
     try {
+      const migration = await begin({ mode: 'pre-copy', maxDowntimeMs: 60_000 });
+      await migration.reaches('stopping');
+      signalProcess(hung, 'SIGSTOP');
+      await waitUntil('the VM stands still', async () => (await measureWork(guest, WORK_SAMPLE_MS)) === 0);
+      const atMs = performance.now();
       await guest.pagesWritten(1);
       expect(performance.now() - atMs).toBeLessThan(STANDSTILL_MS);
       const { report } = await endAt(pair.a, migration.id);
