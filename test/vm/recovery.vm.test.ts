@@ -234,10 +234,11 @@ requireCapability('vm')('recovery', () => {
   test('destination daemon that hangs in stopping: the VM does not stand still for it for long', async () => {
     using guest = await openTinyGuest(pair.a, VM);
     const hung = identifyProcess(pair.b.host.pid)!;
-    // It hears of the stop so late that it hangs before.
-    pair.link.shape({ delayMs: 1000 }, 'up');
+    const migration = await begin({ mode: 'pre-copy', bandwidthBytesPerSecond: 8 * MIB, maxDowntimeMs: 60_000 });
+    await migration.progresses('pages are sent', ({ sentBytes }) => sentBytes > MIB);
+    // From here on it hears so late that it hangs before it has heard of the stop.
+    pair.link.shape(LATE_LINK, 'up');
     try {
-      const migration = await begin({ mode: 'pre-copy', maxDowntimeMs: 60_000 });
       await migration.reaches('stopping');
       signalProcess(hung, 'SIGSTOP');
       await waitUntil('the VM stands still', async () => (await measureWork(guest, WORK_SAMPLE_MS)) === 0);
