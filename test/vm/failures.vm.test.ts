@@ -277,6 +277,8 @@ requireCapability('vm')('failures', () => {
     const there = await begin({ mode: 'auto', verify: true }, pair.b.host.migration);
     const back = await beginMigration(pair.b, 'other', { to: pair.a.host.migration, mode: 'hybrid', verify: true });
     for (const view of await Promise.all([there.ended, back.ended])) completedReport(view);
+    // The source hears of the end first.
+    await isFree(pair.b, VM);
     await worksIntact(pair.b, VM);
     expect(await isFree(pair.a, 'other')).toMatchObject({ state: 'running', arrivedFrom: 'b' });
     await pair.a.client.actOnVm('other', 'kill');
