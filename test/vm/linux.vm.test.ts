@@ -101,7 +101,8 @@ requireCapability('vm')('a Linux guest', () => {
     expect(beats.every(({ errors }) => errors === 0)).toBe(true);
     const gaps = beats.slice(1).map(({ uptimeSeconds }, index) => uptimeSeconds - beats[index]!.uptimeSeconds);
     expect(Math.max(...gaps)).toBeLessThan(MAX_GAP_SECONDS);
-    const work = beats.slice(1).map((beat, index) => beat.work - beats[index]!.work);
+    // Over two beats: where one is late the next follows at once.
+    const work = beats.slice(2).map((beat, index) => beat.work - beats[index]!.work);
     expect(Math.min(...work)).toBeGreaterThan(0);
     expect(Math.abs((await clockOffsetMs(at)) - firstOffsetMs)).toBeLessThan(CLOCK_TOLERANCE_MS);
     expect(text).toContain('heartbeat 1 ');
