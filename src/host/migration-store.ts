@@ -112,7 +112,11 @@ export class MigrationStore {
     const ended = leftReport(begun, existsSync(path) ? readJournal(path) : []);
     if (!ended) return undefined;
     const report = { ...ended, totalMs: Date.now() - begun.startedAt };
-    this.#write(report);
+    try {
+      this.#write(report);
+    } catch {
+      // It is told all the same, and the next daemon tries again.
+    }
     return report;
   }
 

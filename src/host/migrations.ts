@@ -71,8 +71,8 @@ export class Migrations {
       store.begin(input);
       return this.track(engine.startOutgoing(input));
     } catch (error) {
-      store.forget(id);
       void vm.endLease();
+      store.forget(id);
       throw error;
     }
   }

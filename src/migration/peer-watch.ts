@@ -9,11 +9,12 @@ import { type Clock, SYSTEM_CLOCK } from '../base/clock.ts';
 const ASK_EVERY_MS = 1000;
 /** From then on nothing is done to the VM for the sake of a copy that may not go on. */
 const SUSPECT_MS = 3000;
+
 export interface PeerWatchPort {
   /** Silent for so long, it is given up. */
   readonly goneMs: number;
   ask(): void;
-  /** Received so far. */
+  /** Received so far, or another number that changes with every word from there and with nothing else. */
   heardBytes(): number;
   onSuspect?(): void;
   /** It has answered after all. */

@@ -33,6 +33,7 @@ import type { ThrottleClock } from './throttle-clock.ts';
 
 /** As long as an answer may take anywhere in the protocol. */
 const PEER_GONE_MS = 15_000;
+
 export interface SourceCopyingPort {
   readonly guest: SourceGuest;
   readonly link: SourceLink;
