@@ -5,6 +5,7 @@
  * Owns: what was copied and announced so far, and the life of the page server. Must hold: whatever comes of an activity
  * is an event, never a decision about the VM.
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import { SYSTEM_CLOCK } from '../base/clock.ts';
 import { asGodwitError, GodwitError } from '../base/errors.ts';
 import { countPages, type PageRun } from '../base/page.ts';
@@ -21,6 +22,8 @@ import { becomeOrdinary, becomeUrgent } from './thread-priority.ts';
 
 /** What is being sent when it is to end is given up after so long; asking the tracker and QEMU takes no longer. */
 const SENDING_ENDS_MS = 1000;
+/** As long as a busy host takes to end its QEMU and to write that down. */
+const LAST_WORDS_MS = 3000;
 
 export class SourceTransfer {
   readonly #parts: SourceParts;
@@ -167,9 +170,17 @@ export class SourceTransfer {
       const { wasRunning, announced } = copied;
       this.#post({ kind: 'switchoverDecided', wasRunning, pagesMissing: announced !== null });
     } catch (error) {
+      await this.#lastWords(error);
       if (beforeCommit.signal.aborted) return;
       this.#post(sourceFailure(this.#parts, error));
     }
+  }
+
+  /** A destination that gives up lets no further connection in; why, the main one says. Resolves then, or when it says nothing. */
+  async #lastWords(error: unknown): Promise<void> {
+    const { beforeCommit, link } = this.#parts;
+    if (asGodwitError(error).code !== 'GW_WIRE_CLOSED' || !link.isConnected) return;
+    await delay(LAST_WORDS_MS, undefined, { signal: beforeCommit.signal }).catch(() => undefined);
   }
 
   /**
