@@ -2,9 +2,11 @@
  * What becomes of the migration when something of the VM that arrives cannot be put in its place.
  *
  * Must hold: what breaks the protocol ends the connection, and so does what comes too late for giving up; everything else
- * is told to the handover, once, and what comes afterwards is of no use.
+ * is told to the handover, once, and what comes afterwards is of no use; only the end of QEMU is the loss of the VM.
  */
-import { asGodwitError, type GodwitError } from '../base/errors.ts';
+import { asGodwitError, GodwitError } from '../base/errors.ts';
+import { isAlive } from '../linux/process.ts';
+import type { DestinationGuest } from './destination-guest.ts';
 import type { DestinationParts } from './destination-parts.ts';
 import type { BinaryName } from './frame-router.ts';
 
@@ -37,6 +39,20 @@ export class ArrivalFailures {
       this.#isFailing = true;
       events.post({ kind: 'failed', error: error.toBody() });
     }
+  }
+
+  /**
+   * Faults are not answered any more. What is missing stays missing inside QEMU for whoever comes next; where giving up is too
+   * late that is a thread that begins where the journal ends.
+   */
+  pagerFailed(error: GodwitError, { record, identity }: DestinationGuest): void {
+    const { events, note } = this.#parts;
+    note(`Faults are not answered any more: ${error.message}`);
+    if (!isAlive(identity)) {
+      const lost = new GodwitError('GW_QEMU_GONE', { vm: record.name, reason: 'its memory is gone' });
+      events.post({ kind: 'guestLost', error: lost.toBody() });
+    } else if (this.#mayFail(error)) events.post({ kind: 'failed', error: error.toBody() });
+    else events.close(error);
   }
 
   #mayFail({ code }: GodwitError): boolean {

@@ -34,6 +34,11 @@ export class DestinationEnd {
     return this.#settling;
   }
 
+  /** The process, or the thread before this one, has told where the VM is. */
+  wasSettled(): void {
+    this.#settled = true;
+  }
+
   /** What the source knows of the VM's modification rates. */
   takeHistory(samples: readonly HistorySample[]): void {
     this.#history = samples;
@@ -56,7 +61,7 @@ export class DestinationEnd {
       .settleIn(wasRunning, () => journal.append({ side: 'facts', settings: null }))
       .catch((error: unknown) => note(asGodwitError(error).message))
       .finally(() => {
-        guest.qmp.close();
+        guest.closeQmp();
         port.settle({ kind: 'arrived', vm: guest.record });
       });
   }

@@ -85,14 +85,13 @@ export async function createDestinationGuest(options: DestinationGuestOptions): 
       arrivedFrom: options.from,
       contentKey: parseKey(vm.facts['contentKey'])?.toString('hex') ?? newVmKey(),
     };
-    const starts = regions.map((region) => region.hostAddress);
     return new DestinationGuest({
       record,
       paths,
       identity,
       qmp,
       memory,
-      starts,
+      regions,
       notes,
       borrowed: null,
       uffd: undefined,

@@ -1,5 +1,5 @@
 /**
- * The VM's QEMU at the destination after a restart of this host's process: found again, or ended.
+ * The VM's QEMU at the destination after this host's process or its thread has died: found again, or ended.
  *
  * Owns: the way back to a QEMU that goes on by itself. Must hold: pages that were missing are still missing, and who
  * waits for one goes on waiting; what cannot be talked to can still be ended.
@@ -16,31 +16,51 @@ import { killQemu } from '../qemu/process.ts';
 import { QmpClient } from '../qemu/qmp.ts';
 import { findGuestRam } from '../qemu/ram.ts';
 import { DestinationGuest } from './destination-guest.ts';
+import { insist } from './insist.ts';
 import type { DestinationRecovery } from './journal-facts.ts';
+import { readKnownRam } from './known-ram.ts';
 import { type VmRecord, vmPaths } from './vm-record.ts';
 
 const QMP_TIMEOUT_MS = 5000;
 
-/** The QEMU that an earlier process of this host created. @throws GW_QMP_…, GW_SYS_… when it is gone */
-export async function reopenDestinationGuest(
+type Known = Pick<DestinationRecovery, 'insideFd' | 'settings' | 'ram' | 'isSettled'>;
+
+/**
+ * The QEMU that an earlier process or thread of this host created. While it lives it is tried again.
+ * @throws GW_QEMU_GONE when it has ended
+ */
+export function reopenDestinationGuest(
   record: VmRecord,
   stateDirectory: string,
-  { insideFd, settings: borrowed }: Pick<DestinationRecovery, 'insideFd' | 'settings'>,
+  known: Known,
+  note: (text: string) => void,
 ): Promise<DestinationGuest> {
+  const isHopeless = (): boolean => !isAlive(record);
+  const what = `Finding the QEMU of ${record.name} again`;
+  return insist(() => reopen(record, stateDirectory, known), { what, note, isHopeless });
+}
+
+async function reopen(record: VmRecord, stateDirectory: string, known: Known): Promise<DestinationGuest> {
+  const { insideFd, settings: borrowed, ram, isSettled } = known;
   const identity = { pid: record.pid, startTicks: record.startTicks };
   if (!isAlive(identity)) throw new GodwitError('GW_QEMU_GONE', { vm: record.name, reason: 'its process has ended' });
-  const qmp = await QmpClient.connect(record.qmpPath, { timeoutMs: QMP_TIMEOUT_MS });
-  const regions = await findGuestRam(qmp, record.pid);
-  const memory = new GuestMemory(
-    new RamLayout(regions),
-    regions.map((region) => RamFile.open(region.fdPath, region.bytes)),
-  );
-  const paths = vmPaths(stateDirectory, record.name, basename(dirname(record.qmpPath)));
-  const starts = regions.map((region) => region.hostAddress);
-  const uffd = insideFd === null ? undefined : Userfaultfd.fetch(record.pid, insideFd);
-  // Faults that the dead process had read are delivered again.
-  for (const region of memory.layout.regions) uffd?.wake(starts[region.index]!, region.bytes);
-  return new DestinationGuest({ record, paths, identity, qmp, memory, starts, notes: [], borrowed, uffd });
+  const qmp = isSettled ? null : await QmpClient.connect(record.qmpPath, { timeoutMs: QMP_TIMEOUT_MS });
+  try {
+    const regions = qmp ? await findGuestRam(qmp, record.pid) : readKnownRam(ram);
+    const memory = new GuestMemory(
+      new RamLayout(regions),
+      regions.map((region) => RamFile.open(region.fdPath, region.bytes)),
+    );
+    const paths = vmPaths(stateDirectory, record.name, basename(dirname(record.qmpPath)));
+    const uffd = insideFd === null ? undefined : Userfaultfd.fetch(record.pid, insideFd);
+    // Faults that the dead process had read are delivered again.
+    for (const region of memory.layout.regions) uffd?.wake(regions[region.index]!.hostAddress, region.bytes);
+    return new DestinationGuest({ record, paths, identity, qmp, memory, regions, notes: [], borrowed, uffd });
+  } catch (error) {
+    // The next try needs it.
+    qmp?.close();
+    throw error;
+  }
 }
 
 /** Ends a QEMU that cannot be talked to, and removes what was made for it. */

@@ -22,6 +22,7 @@ import {
 import { killQemu } from '../qemu/process.ts';
 import type { QmpClient } from '../qemu/qmp.ts';
 import { announce, contVm, queryRunState } from '../qemu/run-state.ts';
+import type { FoundRegion } from './known-ram.ts';
 import type { VmPaths, VmRecord } from './vm-record.ts';
 
 /** Made by destination-guest-creation.ts, or found again by destination-guest-reopening.ts. */
@@ -29,9 +30,10 @@ export interface DestinationGuestParts {
   readonly record: VmRecord;
   readonly paths: VmPaths;
   readonly identity: ProcessIdentity;
-  readonly qmp: QmpClient;
+  /** null: the VM's user has it already. */
+  readonly qmp: QmpClient | null;
   readonly memory: GuestMemory;
-  readonly starts: readonly bigint[];
+  readonly regions: readonly FoundRegion[];
   readonly notes: readonly string[];
   /** What the process before this one found of QEMU's settings and changed. */
   readonly borrowed: MigrationSettings | null;
@@ -43,11 +45,12 @@ export class DestinationGuest {
   readonly record: VmRecord;
   readonly paths: VmPaths;
   readonly identity: ProcessIdentity;
-  readonly qmp: QmpClient;
   readonly memory: GuestMemory;
+  readonly regions: readonly FoundRegion[];
   /** Where each region begins in QEMU. */
   readonly starts: readonly bigint[];
   readonly notes: readonly string[];
+  readonly #qmp: QmpClient | null;
   /** As they were found; null: they are not borrowed. */
   #settings: MigrationSettings | null;
   #uffd: Userfaultfd | undefined;
@@ -57,17 +60,23 @@ export class DestinationGuest {
     this.record = parts.record;
     this.paths = parts.paths;
     this.identity = parts.identity;
-    this.qmp = parts.qmp;
+    this.#qmp = parts.qmp;
     this.memory = parts.memory;
-    this.starts = parts.starts;
+    this.regions = parts.regions;
+    this.starts = parts.regions.map((region) => region.hostAddress);
     this.notes = parts.notes;
     this.#settings = parts.borrowed;
     this.#uffd = parts.uffd;
   }
 
+  get #monitor(): QmpClient {
+    if (this.#qmp) return this.#qmp;
+    throw new GodwitError('GW_INTERNAL', { reason: `the QMP connection of ${this.record.name} is its user's` });
+  }
+
   /** Whether QEMU has its state: it waits for `cont`. */
   async isLoaded(): Promise<boolean> {
-    return (await queryRunState(this.qmp)).status !== 'inmigrate';
+    return (await queryRunState(this.#monitor)).status !== 'inmigrate';
   }
 
   /** From now on a page that is not there makes whoever touches it wait. Returns the descriptor's number in QEMU. */
@@ -93,13 +102,13 @@ export class DestinationGuest {
    * @param keep - writes down which settings were found, before they are changed
    */
   async borrowSettings(keep: (found: MigrationSettings) => void): Promise<void> {
-    this.#settings = await borrowMigrationSettings(this.qmp, 'load', keep);
+    this.#settings = await borrowMigrationSettings(this.#monitor, 'load', keep);
   }
 
   /** Opens QEMU's ear for the device state; early, because it costs a round trip. */
   async prepareToLoad(signal: AbortSignal): Promise<void> {
     const socketPath = join(this.paths.directory, 'load.sock');
-    this.#load = loadDeviceState(this.qmp, socketPath, { logPath: this.paths.qemuLog, signal });
+    this.#load = loadDeviceState(this.#monitor, socketPath, { logPath: this.paths.qemuLog, signal });
     // Whoever waits for `loaded` hears of a failure; until then nobody does.
     this.#load.loaded.catch(() => undefined);
     await this.#load.ready;
@@ -120,7 +129,7 @@ export class DestinationGuest {
   }
 
   resume(): Promise<{ resumedAtMs: number }> {
-    return contVm(this.qmp);
+    return contVm(this.#monitor);
   }
 
   /**
@@ -129,10 +138,10 @@ export class DestinationGuest {
    */
   async settleIn(wasRunning: boolean, given: () => void): Promise<void> {
     try {
-      if (wasRunning) await announce(this.qmp);
+      if (wasRunning) await announce(this.#monitor);
     } finally {
       if (this.#settings) {
-        await restoreMigrationSettings(this.qmp, this.#settings);
+        await restoreMigrationSettings(this.#monitor, this.#settings);
         this.#settings = null;
         given();
       }
@@ -149,16 +158,21 @@ export class DestinationGuest {
     this.#uffd = undefined;
   }
 
+  /** QEMU has ears for one: now for the VM's user. */
+  closeQmp(): void {
+    this.#qmp?.close();
+  }
+
   /** Lets go; QEMU runs on. */
   close(): void {
-    this.qmp.close();
+    this.closeQmp();
     this.memory[Symbol.dispose]();
     this.#uffd?.[Symbol.dispose]();
   }
 
   /** Ends QEMU and removes everything that was made for it. */
   async discard(): Promise<void> {
-    this.qmp.close();
+    this.closeQmp();
     await killQemu(this.identity);
     this.close();
     rmSync(this.paths.directory, { recursive: true, force: true });

@@ -23,6 +23,7 @@ import type { DestinationParts } from './destination-parts.ts';
 import type { LoadingMeasurements } from './destination-words.ts';
 import { placeOf } from './fit.ts';
 import type { DestinationRecovery } from './journal-facts.ts';
+import { writeDownRam } from './known-ram.ts';
 import { readMissingFile } from './missing-file.ts';
 import { MissingPager } from './missing-pager.ts';
 import { becomeUrgent } from './thread-priority.ts';
@@ -35,6 +36,7 @@ export class DestinationLoading {
   readonly #parts: DestinationParts;
   readonly #end: DestinationEnd;
   readonly #held: HeldInput | undefined;
+  readonly #pagerFailed: (error: GodwitError, guest: DestinationGuest) => void;
   #guest: DestinationGuest | undefined;
   /** The QEMU of an earlier process of this host, which may not answer any more. */
   #leftBehind: VmRecord | undefined;
@@ -43,9 +45,16 @@ export class DestinationLoading {
   #commitHeardAtMs = 0;
   #resumeMs = 0;
 
-  constructor(parts: DestinationParts, end: DestinationEnd, held?: HeldInput) {
+  /** @param pagerFailed - faults are not answered any more */
+  constructor(
+    parts: DestinationParts,
+    end: DestinationEnd,
+    pagerFailed: (error: GodwitError, guest: DestinationGuest) => void,
+    held?: HeldInput,
+  ) {
     this.#parts = parts;
     this.#end = end;
+    this.#pagerFailed = pagerFailed;
     this.#held = held;
   }
 
@@ -81,7 +90,9 @@ export class DestinationLoading {
         return;
       }
       this.#use(guest);
-      await guest.borrowSettings((settings) => journal.append({ side: 'facts', record: guest.record, settings }));
+      const { record } = guest;
+      const ram = writeDownRam(guest.regions);
+      await guest.borrowSettings((settings) => journal.append({ side: 'facts', record, ram, settings }));
       await guest.prepareToLoad(life.signal);
       // Before it hears that it may begin, the source knows what it need not send.
       await contents;
@@ -95,13 +106,13 @@ export class DestinationLoading {
 
   /** The QEMU that was left behind. Returns why it is of no use, if so. */
   async reopen(recovery: DestinationRecovery, pagesMissing: boolean): Promise<GodwitError | undefined> {
-    const { facts, receiver, report } = this.#parts;
+    const { facts, note, receiver, report } = this.#parts;
     report.interrupted = true;
     if (!recovery.vm || !recovery.hasVm) return undefined;
     this.#leftBehind = recovery.vm;
     const phase = this.#parts.phase();
     try {
-      const guest = await reopenDestinationGuest(recovery.vm, facts.stateDirectory, recovery);
+      const guest = await reopenDestinationGuest(recovery.vm, facts.stateDirectory, recovery, note);
       this.#use(guest);
       if (phase === 'loaded' && !(await guest.isLoaded())) {
         return new GodwitError('GW_QEMU_STATE', { action: 'load', reason: 'the host daemon stopped meanwhile' });
@@ -128,7 +139,6 @@ export class DestinationLoading {
   openPager(missing?: readonly PageRun[]): MissingPager {
     const { arrivals, facts, journal, link, events } = this.#parts;
     const guest = this.requireGuest();
-    const { name: vm } = guest.record;
     const { insideFd } = guest.watchMissing();
     journal.append({ side: 'facts', insideFd });
     return new MissingPager(
@@ -139,11 +149,7 @@ export class DestinationLoading {
         pushed: () => arrivals.statistics(),
         onLinkLost: (reason) => link.drop(reason),
         onAllPresent: () => events.post({ kind: 'allPagesArrived' }),
-        onFailed: (error) => {
-          const isGone = error.code === 'GW_SYS_PROCESS_GONE';
-          const lost = isGone ? new GodwitError('GW_QEMU_GONE', { vm, reason: 'its memory is gone' }) : error;
-          events.post({ kind: 'guestLost', error: lost.toBody() });
-        },
+        onFailed: (error) => this.#pagerFailed(error, guest),
       },
       missing,
     );

@@ -4,7 +4,7 @@
  * Owns: the order of events. Must hold: only `stepDestination` decides what happens to the VM; between `loaded` and
  * commit or abort nothing but QEMU's end ends the waiting.
  */
-import { asGodwitError, GodwitError } from '../base/errors.ts';
+import { asGodwitError, type GodwitError } from '../base/errors.ts';
 import type { Connection } from '../transfer/connection.ts';
 import { encodeControl } from '../wire/message-codec.ts';
 import type { ControlMessage, JoinPurpose, Message } from '../wire/messages.ts';
@@ -12,6 +12,7 @@ import { ArrivalFailures } from './arrival-failures.ts';
 import { resumeOwned, writeRecord } from './destination-duties.ts';
 import { DestinationEnd } from './destination-end.ts';
 import type { DestinationFacts, DestinationPort, HeldInput } from './destination-facts.ts';
+import type { DestinationGuest } from './destination-guest.ts';
 import { DestinationLoading } from './destination-loading.ts';
 import { assembleDestination, type DestinationParts } from './destination-parts.ts';
 import { hearSource, sayToSource } from './destination-words.ts';
@@ -19,6 +20,7 @@ import type { DestinationEffect, DestinationMessage } from './handover.ts';
 import { startDestination, stepDestination } from './handover-destination.ts';
 import { recoverDestination } from './handover-destination-recovery.ts';
 import type { DestinationEvent, DestinationState } from './handover-destination-state.ts';
+import { takeIncomingCommand } from './incoming-command.ts';
 import type { Journal } from './journal.ts';
 import type { DestinationRecovery } from './journal-facts.ts';
 import type { MigrationCommand } from './progress.ts';
@@ -47,7 +49,8 @@ export class DestinationMigration {
     });
     this.#failures = new ArrivalFailures(this.#parts);
     this.#end = new DestinationEnd(this.#parts);
-    this.#loading = new DestinationLoading(this.#parts, this.#end, held);
+    const pagerFailed = (error: GodwitError, guest: DestinationGuest) => this.#failures.pagerFailed(error, guest);
+    this.#loading = new DestinationLoading(this.#parts, this.#end, pagerFailed, held);
   }
 
   async run(connection: Connection): Promise<void> {
@@ -77,7 +80,8 @@ export class DestinationMigration {
       await this.#handle({ kind: 'guestLost', error: lost.toBody() });
     } else {
       const arrived = found.state.phase === 'pagingIn' || found.state.phase === 'done';
-      if (arrived && recovery.hasVm) this.#settleArrived();
+      if (recovery.isSettled) this.#end.wasSettled();
+      else if (arrived && recovery.hasVm) this.#settleArrived();
       await this.#perform(found.effects);
     }
     this.standing.resolve();
@@ -109,32 +113,26 @@ export class DestinationMigration {
     connection.send(joined).catch(() => connection.destroy());
   }
 
-  /** Until it is loaded this side may give up by itself; then only the source decides. */
+  /** @throws GW_CONFLICT, GW_MIGRATION_TOO_LATE */
   async command(command: MigrationCommand): Promise<void> {
-    const { events, link, facts } = this.#parts;
-    const { migrationId, vm } = facts.offer;
-    const refuse = (reason: string) => new GodwitError('GW_CONFLICT', { kind: 'Migration', name: migrationId, reason });
-    if (command.kind !== 'cancel') throw refuse('only the host that the VM comes from can change it');
-    if (['resuming', 'pagingIn', 'done'].includes(this.#state.phase)) {
-      throw new GodwitError('GW_MIGRATION_TOO_LATE', { vm: vm.name });
-    }
-    // Whatever was said now, a source that has given the VM away would take for its loss.
-    if (this.#state.phase === 'loaded') throw refuse('the VM is loaded, and only the source can take it back');
-    if (!link.isConnected) throw refuse('the source cannot be reached, and only it can decide');
-    events.post({ kind: 'failed', error: new GodwitError('GW_MIGRATION_CANCELLED').toBody() });
+    takeIncomingCommand(this.#parts, command);
   }
 
   // ---- events and effects
 
   async #loop(): Promise<void> {
-    const { events, life, link } = this.#parts;
-    while (!this.#isOver()) await this.#handle(await events.take());
-    // First: they use what is closed with the migration's life.
-    await Promise.all([this.#parts.arrivals.stop(), this.#end.settling]);
-    life.abort();
-    link.close();
-    this.#loading.guest?.close();
-    this.#parts.journal[Symbol.dispose]();
+    const { arrivals, events, journal, life, link, receiver } = this.#parts;
+    try {
+      while (!this.#isOver()) await this.#handle(await events.take());
+    } finally {
+      // First: they use what is closed with the migration's life.
+      receiver.pager?.stop();
+      await Promise.all([arrivals.stop(), this.#end.settling]);
+      life.abort();
+      link.close();
+      this.#loading.guest?.close();
+      journal[Symbol.dispose]();
+    }
   }
 
   /** After `done` the thread stays for the source's release: a commit may be repeated. */

@@ -1,20 +1,43 @@
 /**
  * Faults that tests order: places in the product at which something fails that cannot be made to fail from outside.
  *
- * `GODWIT_FAULT=name[:nth]`, several separated by commas: the nth time (the first when it is not said) as the place counts.
- * Must hold: without the variable nothing fails.
+ * `GODWIT_FAULT=name[:nth]`, several separated by commas: the nth time, the first when it is not said. Owns: the counts, which all
+ * threads of the process share. Must hold: without the variable nothing fails.
  */
+import { getEnvironmentData, setEnvironmentData } from 'node:worker_threads';
 import { GodwitError } from '../base/errors.ts';
 
-/** `journalAppend`: the nth record that is appended to an opened journal cannot be written. */
-export const FAULT_POINTS = ['journalAppend'] as const;
+/**
+ * `journalAppend`: the nth record that is appended to an opened journal cannot be written. `pageRequest`: the source's thread that
+ * answers page requests fails at the nth. `pageAnswer`: the destination's that puts the answers in place fails at the nth.
+ */
+export const FAULT_POINTS = ['journalAppend', 'pageRequest', 'pageAnswer'] as const;
 export type FaultPoint = (typeof FAULT_POINTS)[number];
+
+const COUNTS_KEY = 'godwit fault counts';
 
 const ordered: ReadonlyMap<FaultPoint, ReadonlySet<number>> = parseFaults(process.env['GODWIT_FAULT'] ?? '');
 
-/** @throws GW_SYS_CALL when a fault was ordered for this time */
-export function passFaultPoint(point: FaultPoint, nth: number): void {
-  if (ordered.get(point)?.has(nth)) throw new GodwitError('GW_SYS_CALL', { call: point, errno: 'EIO' });
+const counts = sharedCounts();
+
+/**
+ * @param nth - where the place counts for itself; otherwise how often the process has come here
+ * @throws GW_SYS_CALL when a fault was ordered for this time
+ */
+export function passFaultPoint(point: FaultPoint, nth?: number): void {
+  const faults = ordered.get(point);
+  if (!faults) return;
+  const now = nth ?? Atomics.add(counts, FAULT_POINTS.indexOf(point), 1) + 1;
+  if (faults.has(now)) throw new GodwitError('GW_SYS_CALL', { call: point, errno: 'EIO' });
+}
+
+/** Those of the thread that started this one. */
+function sharedCounts(): Int32Array {
+  const known = getEnvironmentData(COUNTS_KEY);
+  if (known instanceof Int32Array) return known;
+  const created = new Int32Array(new SharedArrayBuffer(4 * FAULT_POINTS.length));
+  setEnvironmentData(COUNTS_KEY, created);
+  return created;
 }
 
 /** What is no fault point is left out. */

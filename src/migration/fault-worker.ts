@@ -22,6 +22,7 @@ import type { DecodedFrame } from '../wire/decoder.ts';
 import { encodePageRequest } from '../wire/encoder.ts';
 import { FrameType } from '../wire/frame-types.ts';
 import { decodePageReply, type ReplyRun } from '../wire/page-payloads.ts';
+import { passFaultPoint } from './fault-points.ts';
 import type { FaultOrder, FaultReport, FaultWorkerInput } from './fault-worker-words.ts';
 import { REHEARSAL_SEQUENCE } from './page-server-words.ts';
 import { takeInput } from './thread-input.ts';
@@ -133,7 +134,7 @@ class FaultService {
     } catch (error) {
       const known = asGodwitError(error);
       if (known.code === 'GW_SYS_NO_ROOM') this.#retryAtMs = performance.now() + NO_MEMORY_RETRY_MS;
-      else if (known.code.startsWith('GW_WIRE')) this.#loseLink(known.message);
+      else if (known.code.startsWith('GW_WIRE') || known.code === 'GW_MIGRATION_VERIFY') this.#loseLink(known.message);
       else throw error;
     }
   }
@@ -156,6 +157,7 @@ class FaultService {
       this.#rehearse(reply.sequence - REHEARSAL_SEQUENCE + 1);
       return;
     }
+    passFaultPoint('pageAnswer');
     if (this.#pageDigest && reply.digests) this.#pageDigest.check(dataRuns(reply.runs), reply.data, reply.digests);
     let dataAt = 0;
     for (const run of reply.runs) {

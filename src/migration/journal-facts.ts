@@ -10,6 +10,7 @@ import type { DestinationRecord, SourceRecord } from './handover.ts';
 import { recoverDestination } from './handover-destination-recovery.ts';
 import type { DestinationState } from './handover-destination-state.ts';
 import type { JournalLine } from './journal.ts';
+import type { KnownRegion } from './known-ram.ts';
 import type { SourceFacts } from './source-facts.ts';
 import type { VmRecord } from './vm-record.ts';
 
@@ -34,6 +35,10 @@ export interface DestinationRecovery {
   readonly insideFd: number | null;
   /** What is borrowed of QEMU's settings, as it was found; null: nothing any more, or the journal is older. */
   readonly settings: MigrationSettings | null;
+  /** Where the VM's RAM is. */
+  readonly ram: readonly KnownRegion[];
+  /** The daemon knows where the VM is, and talks to its QEMU if it is here. */
+  readonly isSettled: boolean;
 }
 
 /**
@@ -79,6 +84,8 @@ export function destinationRecovery(
     vm: vm ?? null,
     insideFd: (known['insideFd'] as number | undefined) ?? null,
     settings: knownSettings(lines),
+    ram: (known['ram'] as KnownRegion[] | undefined) ?? [],
+    isSettled: false,
   };
 }
 

@@ -74,7 +74,9 @@ export class Journal implements Disposable {
     const { size } = fstatSync(this.#fd);
     try {
       passFaultPoint('journalAppend', ++this.#tried);
-      writeSync(this.#fd, `${checksum(json)} ${json}\n`);
+      const bytes = Buffer.from(`${checksum(json)} ${json}\n`);
+      // A disk that is all but full takes a part and says so by the count; what is wrong the next call says.
+      for (let at = 0; at < bytes.length; ) at += writeSync(this.#fd, bytes, at);
       fdatasyncSync(this.#fd);
     } catch (error) {
       ftruncateSync(this.#fd, size);

@@ -96,7 +96,7 @@ export class PagePusher {
 
   /**
    * Answers requests that come over the descriptor, which is the page server's from now on.
-   * Resolves when it is listening: starting a thread takes longer than a VM may wait.
+   * Resolves when it is listening: starting a thread takes longer than a VM may wait. Rejects when it fails before that.
    */
   serve(urgentFd: number): Promise<void> {
     this.#stopServer();
@@ -120,16 +120,23 @@ export class PagePusher {
     const server = { worker, control };
     this.#server = server;
     const ready = Promise.withResolvers<void>();
+    let isReady = false;
+    const fail = (error: GodwitError): void => {
+      if (isReady) this.#options.onFailed(error);
+      else ready.reject(error);
+    };
     worker.on('message', (report: PageServerReport) => {
       if (this.#server !== server) return;
-      if (report.kind === 'ready') ready.resolve();
-      else if (report.kind === 'failed') this.#options.onFailed(GodwitError.fromBody(report.error));
+      if (report.kind === 'ready') {
+        isReady = true;
+        ready.resolve();
+      } else if (report.kind === 'failed') fail(GodwitError.fromBody(report.error));
       // With nothing owed the destination has closed it, or tells us by closing the main connection too.
       else if (!this.#owed.isEmpty())
         this.#options.onLinkLost(new GodwitError('GW_WIRE_CLOSED', { peer: 'urgent', reason: report.reason }));
     });
     worker.on('error', (cause) => {
-      this.#options.onFailed(new GodwitError('GW_INTERNAL', { reason: 'the page server died' }, { cause }));
+      fail(new GodwitError('GW_INTERNAL', { reason: 'the page server died' }, { cause }));
     });
     worker.on('exit', () => {
       if (this.#server === server) this.#forgetServer();

@@ -26,6 +26,7 @@ import { FrameType } from '../wire/frame-types.ts';
 import { MAX_PAGES_PER_FRAME } from '../wire/limits.ts';
 import { encodeControl } from '../wire/message-codec.ts';
 import { decodePageRequest, type ReplyRun } from '../wire/page-payloads.ts';
+import { passFaultPoint } from './fault-points.ts';
 import type { FaultRing } from './fault-ring.ts';
 import {
   faultsIn,
@@ -116,6 +117,7 @@ class PageServer implements Disposable {
       });
     }
     const request = decodePageRequest(frame.payload, this.#layout.pageCount);
+    if (request.sequence < REHEARSAL_SEQUENCE) passFaultPoint('pageRequest');
     this.#answer(request.sequence, request);
   }
 

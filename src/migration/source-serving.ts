@@ -24,6 +24,7 @@ export interface SourceServingPort {
   /** Of this link, as measured when the clocks were compared. */
   readonly roundTripMs: number;
   readonly progress: SourceProgress;
+  /** Page requests are not answered any more; the link and the VM's pages are as they were. */
   onFailed(error: GodwitError): void;
 }
 
@@ -51,8 +52,10 @@ export class SourceServing {
     return this.#pusher.urgentBytes;
   }
 
-  /** Opens the urgent connection and waits until page requests are answered on it. */
-  /** @param signal - nobody needs it any more; without one it is needed as long as the migration lives */
+  /**
+   * Opens the urgent connection and waits until page requests are answered on it.
+   * @param signal - nobody needs it any more; without one it is needed as long as the migration lives
+   */
   async openUrgent(signal?: AbortSignal): Promise<void> {
     await this.#pusher.serve(await this.#port.link.openUrgent(signal));
   }

@@ -12,6 +12,7 @@ import { countPages, type PageRun } from '../base/page.ts';
 import type { MemoryDigest } from '../memory/digest.ts';
 import type { ControlMessage } from '../wire/messages.ts';
 import type { SourceEvent } from './handover-source-state.ts';
+import { isGivenAway } from './phases.ts';
 import type { Copied } from './source-copying.ts';
 import type { SourceParts } from './source-parts.ts';
 import { SourceServing } from './source-serving.ts';
@@ -221,9 +222,20 @@ export class SourceTransfer {
       verify,
       roundTripMs: 2 * report.clock.uncertaintyMs,
       progress,
-      onFailed: (error) => this.#post({ kind: 'guestLost', error: error.toBody() }),
+      onFailed: (error) => this.#serviceFailed(error),
     });
     return this.#serving;
+  }
+
+  /**
+   * The thread that answers page requests, not the VM: its pages are here as they were. After the commit another thread takes
+   * its place with the next connection.
+   */
+  #serviceFailed(error: GodwitError): void {
+    const { link, phase, note } = this.#parts;
+    note(`Page requests are not answered any more: ${error.message}`);
+    if (isGivenAway(phase())) link.drop(error);
+    else this.#post(sourceFailure(this.#parts, error));
   }
 
   get #announced(): readonly PageRun[] {

@@ -64,11 +64,11 @@ export function startDestinationThread(input: DestinationWorkerInput): WorkerHan
     hasVm: input.recovery?.hasVm ?? true,
     module: 'destination-worker',
     input,
-    async afterCrash(error): Promise<CrashResult> {
+    async afterCrash(error, isSettled): Promise<CrashResult> {
       const { facts } = input;
       const at = { stateDirectory: facts.stateDirectory, id: offer.migrationId };
       const found = input.recovery ? undefined : recoverable(() => destinationRecovery(read(at, 'incoming')));
-      if (found) return await resultOf(startDestinationThread({ facts, fd: null, recovery: found }));
+      if (found) return await resultOf(startDestinationThread({ facts, fd: null, recovery: { ...found, isSettled } }));
       const settlement = destinationSettlement(at);
       const owner = settlement.kind === 'arrived' ? facts.hostName : offer.sourceHost;
       return { settlement, report: { ...failedReport(facts, error), owner } };

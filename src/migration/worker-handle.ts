@@ -40,8 +40,11 @@ export interface WorkerHandleOptions {
   /** Basename of the worker's module in this folder, without its ending. */
   readonly module: string;
   readonly input: unknown;
-  /** What the journal says of the VM when the thread died without telling. */
-  afterCrash(error: GodwitError): Promise<{ settlement: VmSettlement; report: MigrationReport }>;
+  /**
+   * What the journal says of the VM when the thread died without telling.
+   * @param isSettled - it had told where the VM is
+   */
+  afterCrash(error: GodwitError, isSettled: boolean): Promise<{ settlement: VmSettlement; report: MigrationReport }>;
 }
 
 export class WorkerHandle implements MigrationHandle {
@@ -158,7 +161,7 @@ export class WorkerHandle implements MigrationHandle {
     if (!this.#report || !this.#isSettled) {
       const error = asGodwitError(thrown ?? new Error('the migration thread ended without a report'));
       this.#emit({ kind: 'noted', level: 'warn', text: `The migration's thread died: ${explain(error)}` });
-      const found = await options.afterCrash(error);
+      const found = await options.afterCrash(error, this.#isSettled);
       if (!this.#isSettled) this.#settle(found.settlement);
       this.#conclude(this.#report ?? found.report);
     }

@@ -1,0 +1,27 @@
+/**
+ * Where a VM's RAM lies in its QEMU, as it is written down: found again by who cannot ask QEMU.
+ *
+ * Must hold: it is of use while that QEMU lives, and then exactly as it was.
+ */
+import type { RegionSpec } from '../memory/layout.ts';
+
+export interface KnownRegion extends RegionSpec {
+  /** Opens the file: `/proc/PID/fd/N`. */
+  readonly fdPath: string;
+  /** Address of its first byte in QEMU, decimal. */
+  readonly address: string;
+}
+
+/** What finding it once, by asking QEMU, has shown. */
+export interface FoundRegion extends RegionSpec {
+  readonly fdPath: string;
+  readonly hostAddress: bigint;
+}
+
+export function writeDownRam(regions: readonly FoundRegion[]): KnownRegion[] {
+  return regions.map(({ id, bytes, fdPath, hostAddress }) => ({ id, bytes, fdPath, address: String(hostAddress) }));
+}
+
+export function readKnownRam(known: readonly KnownRegion[]): FoundRegion[] {
+  return known.map(({ id, bytes, fdPath, address }) => ({ id, bytes, fdPath, hostAddress: BigInt(address) }));
+}
