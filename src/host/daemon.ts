@@ -14,6 +14,7 @@ import { buildApiServer } from '../api/server.ts';
 import type { VmState } from '../api/vm-schema.ts';
 import { SYSTEM_CLOCK } from '../base/clock.ts';
 import { explain, GodwitError } from '../base/errors.ts';
+import { releaseStaleThrottle } from '../linux/cpu-bandwidth.ts';
 import { ContentScanner, type ScannerOrder } from '../migration/content-scanner.ts';
 import type { HostTraffic, MigrationListener } from '../migration/handle.ts';
 import { removeLeftSaveDirectories } from '../migration/save-directory.ts';
@@ -54,7 +55,6 @@ export async function startDaemon(
   const visitPolicy = { directory: join(config.stateDirectory, 'visits'), budgetBytes: config.keepVisitsBytes };
   const visits = new VisitStore(visitPolicy);
   const liveDirectory = join(config.stateDirectory, 'contents');
-  tidyUp(visits, log);
 
   const startedAtMs = Date.now();
   const events = new EventHub(SYSTEM_CLOCK);
@@ -93,6 +93,7 @@ export async function startDaemon(
   });
 
   registry.restore();
+  tidyUp(visits, registry, log);
   await registry.attachAll(await migrations.recover());
   if (config.fleetKey !== null) {
     const input = { directory: liveDirectory, key: config.fleetKey };
@@ -167,8 +168,10 @@ function prepareStateDirectory(path: string): void {
 }
 
 /** After daemons that were killed. What cannot be removed does no harm. */
-function tidyUp(visits: VisitStore, log: Logger): void {
+function tidyUp(visits: VisitStore, registry: VmRegistry, log: Logger): void {
   try {
+    // One whose watchdog was killed with it (the unit's whole control group was) has left its VMs slowed.
+    for (const { name } of registry.list()) releaseStaleThrottle(name);
     visits.tidy();
     for (const path of removeLeftSaveDirectories()) log.info({ path }, 'removed what a dead daemon had left');
   } catch (error) {

@@ -6,7 +6,9 @@ import { requireCapability } from '../../test/support/capability.ts';
 import { runCli } from '../../test/support/godwit-cli.ts';
 import { startHost, type TestHost } from '../../test/support/godwit-host.ts';
 import { checkLeaks } from '../../test/support/leak-check.ts';
+import { leaveThrottled } from '../../test/support/left-throttle.ts';
 import { startTinyVm } from '../../test/support/tiny-vm.ts';
+import { listMarks } from '../../test/support/traces.ts';
 import type { VmSpecInput, VmView } from '../api/vm-schema.ts';
 import { hasCode } from '../base/errors.ts';
 import { GodwitClient } from '../client/godwit-client.ts';
@@ -80,6 +82,16 @@ requireCapability('vm')('host daemon with real QEMU', () => {
       { name: 'web1', state: 'running', pid: created.pid, uuid: created.uuid },
     ]);
     expect(await host.client.actOnVm('web1', 'pause')).toMatchObject({ state: 'paused' });
+  });
+
+  test('a throttle that a killed daemon left, with its watchdog, is lifted by the next one', async () => {
+    await using host = await startWithClient();
+    const { pid } = await host.client.createVm(tinySpec(host));
+    await host.host.stop();
+    await leaveThrottled(pid!, 'web1');
+    expect(listMarks(pid!)).toEqual([expect.stringContaining("in a throttle's group")]);
+    await host.host.start();
+    expect(listMarks(pid!)).toEqual([]);
   });
 
   test('a VM that ended while no daemon was there is found as such', async () => {

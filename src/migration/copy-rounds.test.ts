@@ -18,10 +18,15 @@ interface Copied {
   readonly holePages: number | undefined;
   /** As told while the first round went on. */
   readonly remaining: readonly number[];
+  readonly isPaused: boolean;
 }
 
 /** Two rounds of a VM that rewrites the same pages whenever one looks. */
-async function copy(rewritten: readonly PageRun[], missed: readonly PageRun[] = []): Promise<Copied> {
+async function copy(
+  rewritten: readonly PageRun[],
+  missed: readonly PageRun[] = [],
+  ending: Partial<Pick<CopyRoundsPort, 'options' | 'interruption'>> = {},
+): Promise<Copied> {
   const rounds: RoundReport[] = [];
   const remaining: number[] = [];
   let holePages: number | undefined;
@@ -64,9 +69,10 @@ async function copy(rewritten: readonly PageRun[], missed: readonly PageRun[] = 
     onProgress: (state) => {
       if (state.round === 1) remaining.push(state.remainingPages);
     },
+    ...ending,
   };
-  await copyRounds(port);
-  return { rounds, holePages, remaining };
+  const { isPaused } = await copyRounds(port);
+  return { rounds, holePages, remaining, isPaused };
 }
 
 test('pages that the destination was to hold and does not come in the same round', async () => {
@@ -146,6 +152,14 @@ test('what is written in every round is left for the stop, goes on counting as l
 });
 
 describe('copy rounds', () => {
+  test('when the time is up the VM is paused, whoever sees it first: the timer, or the end of a round', async () => {
+    const options = { ...DEFAULT_MIGRATION_OPTIONS, timeoutMs: 1, onTimeout: 'pause' } as const;
+    expect(await copy([], [], { options: () => options, interruption: () => null })).toMatchObject({ isPaused: true });
+    expect(await copy([{ first: 0, count: PAGES }])).toMatchObject({ isPaused: true });
+    const small = { ...DEFAULT_MIGRATION_OPTIONS, maxDowntimeMs: 60_000 };
+    expect(await copy([], [], { options: () => small, interruption: () => null })).toMatchObject({ isPaused: false });
+  });
+
   test('a VM that rewrites everything at once still has a part of every round sent', async () => {
     const { rounds } = await copy([{ first: 0, count: PAGES }]);
     expect(rounds.map(({ pages }) => pages)).toEqual([PAGES / 16, PAGES / 16]);

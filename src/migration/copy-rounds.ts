@@ -85,13 +85,15 @@ export interface RoundsState {
 
 export interface CopyResult {
   readonly kind: 'finish' | 'postCopy';
+  /** The time is up: the VM is to be stopped for as long as the rest takes (`--on-timeout pause`). */
+  readonly isPaused: boolean;
   /** Pages still to be sent, as far as known; more may have been written since. */
   readonly remaining: readonly PageRun[];
   /** As each round found what was written in it; null without rounds. */
   readonly heat: PageHeat | null;
 }
 
-/** A measurement of the link needs at least this much data to mean anything. */
+/** Less says nothing of the link. */
 const MIN_RATE_SAMPLE_BYTES = 4 * 1024 * 1024;
 
 export async function copyRounds(port: CopyRoundsPort, clock: Clock = SYSTEM_CLOCK): Promise<CopyResult> {
@@ -100,8 +102,7 @@ export async function copyRounds(port: CopyRoundsPort, clock: Clock = SYSTEM_CLO
   const heat = new PageHeat(guest.layout.pageCount);
   let linkBytesPerSecond = 0;
   let hasSeenLink = false;
-  // In the last round.
-  let writtenPages = 0;
+  let writtenPages = 0; // in the last round
   let isLate = false;
   const begunMs = elapsedMs();
   const { pageCount } = guest.layout;
@@ -119,7 +120,8 @@ export async function copyRounds(port: CopyRoundsPort, clock: Clock = SYSTEM_CLO
     port.onProgress({ round: number, remainingPages, decision, facts, watch: null });
     if (decision.kind === 'giveUp') throw new GodwitError(decision.code, giveUpDetails(decision, port.options()));
     if (decision.kind !== 'nextRound') {
-      return { kind: decision.kind, remaining, heat };
+      const isPaused = decision.kind === 'finish' && decision.rule === 'deadline';
+      return { kind: decision.kind, isPaused, remaining, heat };
     }
     if (port.wasRunning) port.slow(decision.throttlePercent);
     const round = await sendRound(number, remaining, decision, facts);

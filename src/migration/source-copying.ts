@@ -76,6 +76,7 @@ export class SourceCopying {
   readonly #port: SourceCopyingPort;
   readonly #patience = new Patience();
   #interruption: Interruption | null = null;
+  #isPaused = false;
   /** As the rules want it. */
   #percent = 0;
   #isPeerSuspect = false;
@@ -90,7 +91,7 @@ export class SourceCopying {
 
   /** The VM is to be stopped for as long as the rest takes. */
   get isPaused(): boolean {
-    return this.#interruption === 'pause';
+    return this.#isPaused;
   }
 
   /** Predicts the migration; nothing was sent yet. */
@@ -140,6 +141,7 @@ export class SourceCopying {
     await this.#port.console.sendRest(link.connection, pacer);
     const held = mode === 'post-copy' ? await readHeldPages(guest.memory) : null;
     const result = held ? this.#everything(sender, held) : await this.#copyRounds(sender, isRunning);
+    this.#isPaused = result.isPaused;
     const announced = result.kind === 'postCopy' ? await this.#announce(result.remaining) : null;
     return { sender, result, announced, held, wasRunning: await guest.isRunning() };
   }
@@ -187,7 +189,7 @@ export class SourceCopying {
   #everything(sender: PageSender, { runs: remaining }: HeldPages): CopyResult {
     const { guest, report } = this.#port;
     report.watchCopying(guest.layout.pageCount - countPages(remaining), sender.totals);
-    return { kind: 'postCopy', remaining, heat: null };
+    return { kind: 'postCopy', isPaused: false, remaining, heat: null };
   }
 
   /** While the VM still runs: the destination prepares for what it will miss outside the downtime. */

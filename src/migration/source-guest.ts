@@ -27,6 +27,7 @@ import { findGuestRam, inspectRam } from '../qemu/ram.ts';
 import { contVm, queryRunState, quitQemu } from '../qemu/run-state.ts';
 import { StateOutlet } from '../qemu/state-outlet.ts';
 import { surveyVm } from '../qemu/survey.ts';
+import { blockedBy } from './blocked.ts';
 import type { Entrust } from './group-tracker.ts';
 import { NOTHING_TRACKED, type TrackerReport } from './report.ts';
 import { makeSaveDirectory, stateSocketPath } from './save-directory.ts';
@@ -183,21 +184,25 @@ export class SourceGuest {
     return saveDeviceState(this.qmp, this.#outlet, { signal });
   }
 
+  resume(): Promise<unknown> {
+    return contVm(this.qmp);
+  }
+
   stopTracking(): void {
     this.#trackerReport = this.trackerReport;
     this.#tracker?.stop();
     this.#tracker = undefined;
   }
 
-  /** The VM as it was found; `resume` continues it. Every part is tried, whatever another part says. */
-  async restore(resume: boolean): Promise<void> {
+  /** The VM as it was found. Every part is tried, whatever another part says. @param goOn - lets it run if it ran */
+  async restore(goOn: () => Promise<unknown>): Promise<void> {
     this.#releaseThrottle();
     this.stopTracking();
     this.#removeSaveDirectory();
     const problems: unknown[] = [];
     // A save of an earlier process of this host may hold the VM.
     await cancelMigration(this.qmp).catch((error: unknown) => problems.push(error));
-    if (resume) await contVm(this.qmp).catch((error: unknown) => problems.push(error));
+    await goOn().catch((error: unknown) => problems.push(error));
     await this.restoreSettings().catch((error: unknown) => problems.push(error));
     if (problems.length > 0) throw problems[0];
   }
@@ -235,15 +240,9 @@ export class SourceGuest {
     this.#saveDirectory = undefined;
   }
 
-  /** Moving the threads back takes some milliseconds, so it is not done while the guest waits. */
+  /** Takes milliseconds: not while the guest waits. */
   #releaseThrottle(): void {
     this.#throttle?.release();
     this.#throttle = undefined;
   }
-}
-
-/** @returns GW_MIGRATION_BLOCKED, with the blockers themselves in its details */
-export function blockedBy(vm: string, blockers: readonly Blocker[]): GodwitError {
-  const reason = blockers.map((blocker) => `${blocker.what}: ${blocker.reason} (${blocker.fix})`).join('; ');
-  return new GodwitError('GW_MIGRATION_BLOCKED', { vm, reason, blockers: blockers.map((blocker) => ({ ...blocker })) });
 }

@@ -15,6 +15,7 @@ import type { SourceEvent } from './handover-source-state.ts';
 import { isGivenAway } from './phases.ts';
 import type { Copied } from './source-copying.ts';
 import type { SourceParts } from './source-parts.ts';
+import { putBack } from './source-rollback.ts';
 import { SourceServing } from './source-serving.ts';
 import { sendRest } from './source-switchover.ts';
 import { sourceFailure, watchLoading } from './source-watch.ts';
@@ -137,18 +138,14 @@ export class SourceTransfer {
 
   async rollBack(resume: boolean): Promise<void> {
     becomeOrdinary();
-    const { guest, packing, throttleClock, beforeCommit, note } = this.#parts;
+    const { guest, packing, throttleClock, beforeCommit } = this.#parts;
     beforeCommit.abort(new GodwitError('GW_MIGRATION_CANCELLED'));
     guest.unthrottle();
     throttleClock.set(0);
     await this.#bounded(this.#copyEnded ?? Promise.resolve());
     packing.channels.cut();
     this.stopServing();
-    try {
-      await guest.restore(resume);
-    } catch (error) {
-      note(`Not everything could be put back: ${asGodwitError(error).message}`);
-    }
+    await putBack(this.#parts, resume);
   }
 
   /** Dials without end; tells the handover when the destination has answered. */
@@ -173,7 +170,7 @@ export class SourceTransfer {
     } catch (error) {
       await this.#lastWords(error);
       if (beforeCommit.signal.aborted) return;
-      this.#post(sourceFailure(this.#parts, error));
+      this.#post(await sourceFailure(this.#parts, error));
     }
   }
 
@@ -235,7 +232,7 @@ export class SourceTransfer {
     const { link, phase, note } = this.#parts;
     note(`Page requests are not answered any more: ${error.message}`);
     if (isGivenAway(phase())) link.drop(error);
-    else this.#post(sourceFailure(this.#parts, error));
+    else this.#post({ kind: 'failed', error: error.toBody() });
   }
 
   get #announced(): readonly PageRun[] {

@@ -6,35 +6,44 @@
  */
 import { SYSTEM_CLOCK } from '../base/clock.ts';
 import { asGodwitError, type ErrorCode, GodwitError } from '../base/errors.ts';
+import { waitForExit } from '../linux/process.ts';
 import type { SourceEvent } from './handover-source-state.ts';
 import { PeerWatch } from './peer-watch.ts';
 import { isGivenAway } from './phases.ts';
 import type { MigrationOptions } from './request.ts';
 import type { SourceEnd } from './source-end.ts';
+import type { SourceGuest } from './source-guest.ts';
 import type { SourceParts } from './source-parts.ts';
 
-/** Errors that mean that the VM's QEMU has ended, whatever was being done with it. */
-const QEMU_ENDED: readonly ErrorCode[] = ['GW_QMP_CLOSED', 'GW_SYS_PROCESS_GONE'];
+/** Errors that a QEMU that ends makes of whatever was being done with it. */
+const QEMU_ENDS: readonly ErrorCode[] = ['GW_QMP_CLOSED', 'GW_SYS_PROCESS_GONE', 'GW_QEMU_GONE'];
+/** QEMU closes its connections first, and frees its memory before it is gone. */
+const ENDING_MS = 1000;
 
 /** What an error before the commit is to the handover. Whatever an abort made fail, its reason is the reason. */
-export function sourceFailure({ beforeCommit, facts }: SourceParts, thrown: unknown): SourceEvent {
+export async function sourceFailure({ beforeCommit, guest }: SourceParts, thrown: unknown): Promise<SourceEvent> {
   const { aborted, reason } = beforeCommit.signal;
   const error = asGodwitError(aborted ? reason : thrown);
   if (error.code === 'GW_MIGRATION_CANCELLED') return { kind: 'cancelled' };
-  if (!QEMU_ENDED.includes(error.code)) return { kind: 'failed', error: error.toBody() };
-  return { kind: 'guestLost', error: qemuGone(facts.vm.name).toBody() };
+  if (QEMU_ENDS.includes(error.code) && (await ends(guest))) return qemuGone(guest);
+  return { kind: 'failed', error: error.toBody() };
 }
 
+/** A connection that is closed while QEMU lives is no end of the VM. */
 export function watchQemu({ guest, beforeCommit, events, phase, note }: SourceParts, end: SourceEnd): void {
-  const { qmp, vm } = guest;
-  qmp.closed
-    .then(() => {
+  guest.qmp.closed
+    .then(async (reason) => {
       if (end.isSettled || isGivenAway(phase())) return;
-      const error = qemuGone(vm.name);
-      events.post({ kind: 'guestLost', error: error.toBody() });
-      beforeCommit.abort(error);
+      const event: SourceEvent = (await ends(guest)) ? qemuGone(guest) : { kind: 'failed', error: reason.toBody() };
+      if (end.isSettled || isGivenAway(phase())) return;
+      events.post(event);
+      beforeCommit.abort(GodwitError.fromBody(event.error));
     })
     .catch((error: unknown) => note(asGodwitError(error).message));
+}
+
+function ends({ identity }: SourceGuest): Promise<boolean> {
+  return waitForExit(identity, { timeoutMs: ENDING_MS });
 }
 
 /** 24 days; Node takes a longer time for a millisecond. */
@@ -131,6 +140,7 @@ function giveUp({ events, beforeCommit }: SourceParts, error: GodwitError): void
   beforeCommit.abort(error);
 }
 
-function qemuGone(vm: string): GodwitError {
-  return new GodwitError('GW_QEMU_GONE', { vm, reason: 'its QMP connection was closed' });
+function qemuGone({ vm }: SourceGuest): Extract<SourceEvent, { kind: 'guestLost' }> {
+  const error = new GodwitError('GW_QEMU_GONE', { vm: vm.name, reason: 'its process has ended' });
+  return { kind: 'guestLost', error: error.toBody() };
 }

@@ -126,13 +126,16 @@ export class SourceMigration {
     watchQemu(this.#parts, this.#end);
     watchPreparing(this.#parts);
     this.#timeLimit.set(this.#options);
-    await this.#tryPerform(effects);
-    while (!this.#isOver()) await this.#handle(await events.take());
-    life.abort();
-    this.#transfer.stopServing();
-    link.close();
-    guest.close();
-    this.#journal[Symbol.dispose]();
+    try {
+      await this.#tryPerform(effects);
+      while (!this.#isOver()) await this.#handle(await events.take());
+    } finally {
+      life.abort();
+      this.#transfer.stopServing();
+      link.close();
+      guest.close();
+      this.#journal[Symbol.dispose]();
+    }
   }
 
   #isOver(): boolean {
@@ -163,7 +166,7 @@ export class SourceMigration {
       for (const effect of effects) await this.#perform(effect);
       return true;
     } catch (error) {
-      const failure = sourceFailure(this.#parts, error);
+      const failure = await sourceFailure(this.#parts, error);
       const hasNoWayBack = isGivenAway(this.#state.phase) || stepSource(this.#state, failure).kind === 'refused';
       if (hasNoWayBack) throw asGodwitError(error);
       await this.#handle(failure);

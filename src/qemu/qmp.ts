@@ -39,8 +39,8 @@ const CONNECT_TIMEOUT_MS = 10_000;
 export class QmpClient implements Disposable {
   readonly path: string;
   readonly qemuVersion: string;
-  /** Resolves when the connection has ended, whoever ended it. Never rejects. */
-  readonly closed: Promise<void>;
+  /** Resolves with the reason when the connection has ended, whoever ended it. Never rejects. */
+  readonly closed: Promise<GodwitError>;
   readonly #socket: Socket;
   readonly #lines: QmpLines;
   readonly #pending = new Map<number, Pending>();
@@ -53,9 +53,8 @@ export class QmpClient implements Disposable {
     this.qemuVersion = greeting.qemuVersion;
     this.#socket = greeting.socket;
     this.#lines = greeting.lines;
-    this.closed = new Promise((resolve) => this.#socket.once('close', () => resolve()));
     this.#socket.on('error', (error) => this.#end(error));
-    this.#socket.on('close', () => this.#end(undefined));
+    this.closed = new Promise((resolve) => this.#socket.once('close', () => resolve(this.#end(undefined))));
     this.#socket.on('data', (chunk: Buffer) => this.#receive(chunk));
     this.#socket.resume();
   }
@@ -74,6 +73,10 @@ export class QmpClient implements Disposable {
       client.close();
       throw error;
     }
+  }
+
+  get isClosed(): boolean {
+    return this.#ended !== undefined;
   }
 
   /** Throws GW_QMP_ERROR with QEMU's own words, GW_QMP_TIMEOUT, GW_QMP_CLOSED, or the signal's reason. */
@@ -101,11 +104,7 @@ export class QmpClient implements Disposable {
     const remove = this.onEvent((event) => {
       if (matches(event)) resolve(event);
     });
-    // `closed` resolves after #end has stored the reason.
-    this.closed.then(
-      () => reject(this.#ended),
-      () => undefined,
-    );
+    this.closed.then(reject, () => undefined);
     const name = typeof wanted === 'string' ? `with the event ${wanted}` : 'with the expected event';
     return bounded(promise, name, options.timeoutMs ?? COMMAND_TIMEOUT_MS, options.signal, remove);
   }
@@ -146,13 +145,15 @@ export class QmpClient implements Disposable {
     pending.reject(new GodwitError('GW_QMP_ERROR', { command: pending.command, reason: desc, class: errorClass }));
   }
 
-  #end(cause: unknown): void {
-    if (this.#ended) return;
+  /** Returns why it ended first. */
+  #end(cause: unknown): GodwitError {
+    if (this.#ended) return this.#ended;
     const options = cause === undefined ? undefined : { cause };
     this.#ended = cause instanceof GodwitError ? cause : new GodwitError('GW_QMP_CLOSED', { path: this.path }, options);
     for (const pending of this.#pending.values()) pending.reject(this.#ended);
     this.#pending.clear();
     this.#socket.destroy();
+    return this.#ended;
   }
 }
 

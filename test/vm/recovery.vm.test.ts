@@ -36,7 +36,7 @@ const LATE_LINK = { delayMs: 400 };
 const CALM_DELAY = 200_000;
 const WORK_SAMPLE_MS = 400;
 /** Five seconds, and what it takes to see it and to go back. */
-const STANDSTILL_MS = 9000;
+const STANDSTILL_MS = 12_000;
 /** Slowed it does a tenth or less; others use this machine too. */
 const WORK_PART = 0.2;
 

@@ -1,0 +1,29 @@
+/**
+ * Putting the VM back at the source, as it was found.
+ *
+ * Must hold: a VM that ran runs on, whatever else cannot be put back: that is tried until it does or its QEMU has ended.
+ */
+import { asGodwitError } from '../base/errors.ts';
+import { isAlive, waitForExit } from '../linux/process.ts';
+import { insist } from './insist.ts';
+import type { SourceParts } from './source-parts.ts';
+
+/** QEMU closes its connections before it is gone. */
+const ENDING_MS = 1000;
+
+/**
+ * @param resume - it ran until this migration stopped it
+ * @throws GW_QMP_… when QEMU lives and cannot be talked to any more over this connection: another thread must, over another
+ */
+export async function putBack({ guest, note }: Pick<SourceParts, 'guest' | 'note'>, resume: boolean): Promise<void> {
+  const { identity, qmp, vm } = guest;
+  const isHopeless = (): boolean => qmp.isClosed || !isAlive(identity);
+  const options = { what: `Continuing VM ${vm.name}`, note, isHopeless };
+  try {
+    await guest.restore(async () => (resume ? await insist(() => guest.resume(), options) : undefined));
+  } catch (thrown) {
+    const error = asGodwitError(thrown);
+    if (qmp.isClosed && !(await waitForExit(identity, { timeoutMs: ENDING_MS }))) throw error;
+    note(`Not everything could be put back: ${error.message}`);
+  }
+}
