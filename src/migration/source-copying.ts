@@ -121,16 +121,17 @@ export class SourceCopying {
     const clocks = link.compareClocks();
     // Both are awaited below; if something else fails first, nobody hears of them.
     for (const begun of [opening, clocks]) begun.catch(() => undefined);
-    const asked = [guest.isRunning(), guest.prepareToSave((found) => this.#port.keepSettings(found))] as const;
-    // Whatever fails, both have ended before anything goes back: what is borrowed after that nobody gives back.
-    await Promise.allSettled(asked);
-    const [isRunning] = await Promise.all(asked);
     const peak = this.#port.history.peakPagesPerSecond(Date.now());
     const { mode, tracker } = this.#port.options();
-    if (mode !== 'post-copy') {
-      const reason = await guest.track(tracker, peak, this.#port.entrust);
-      if (reason !== null) this.#port.note(reason);
-    }
+    const asked = [
+      guest.isRunning(),
+      guest.prepareToSave((found) => this.#port.keepSettings(found)),
+      mode === 'post-copy' ? null : guest.track(tracker, peak, this.#port.entrust),
+    ] as const;
+    // Whatever fails, all have ended before anything goes back: what is borrowed after that nobody gives back.
+    await Promise.allSettled(asked);
+    const [isRunning, , reason] = await Promise.all(asked);
+    if (reason !== null) this.#port.note(reason);
     if (isRunning) {
       this.#slow(initialThrottle(peak, this.#port.options(), link.has('post-copy')));
     }

@@ -7,6 +7,7 @@
 import { rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { GodwitError, hasCode } from '../base/errors.ts';
+import { countPages } from '../base/page.ts';
 import { openVcpuThrottle, type VcpuThrottle } from '../linux/cpu-bandwidth.ts';
 import { identifyProcess, listOpenFiles, ownerOf, type ProcessIdentity, readCommandLine } from '../linux/process.ts';
 import { RamFile } from '../linux/ram-file.ts';
@@ -23,7 +24,7 @@ import {
   restoreMigrationSettings,
 } from '../qemu/migration-settings.ts';
 import { QmpClient } from '../qemu/qmp.ts';
-import { findGuestRam, inspectRam } from '../qemu/ram.ts';
+import { findGuestRam, inspectRam, type RamRegion } from '../qemu/ram.ts';
 import { contVm, queryRunState, quitQemu } from '../qemu/run-state.ts';
 import { StateOutlet } from '../qemu/state-outlet.ts';
 import { surveyVm } from '../qemu/survey.ts';
@@ -42,6 +43,8 @@ export class SourceGuest {
   readonly qmp: QmpClient;
   readonly facts: VmFacts;
   readonly memory: GuestMemory;
+  /** Pages that held data when it was opened. */
+  readonly dataPages: number;
   /** Paths of the RAM files, one a region. */
   readonly files: readonly string[];
   readonly #starts: readonly bigint[];
@@ -58,9 +61,8 @@ export class SourceGuest {
     vm: VmRecord,
     qmp: QmpClient,
     facts: VmFacts,
-    memory: GuestMemory,
-    files: readonly string[],
-    starts: readonly bigint[],
+    { memory, dataPages }: Pick<SourceGuest, 'memory' | 'dataPages'>,
+    regions: readonly RamRegion[],
     borrowed: MigrationSettings | null,
   ) {
     this.vm = vm;
@@ -68,8 +70,9 @@ export class SourceGuest {
     this.qmp = qmp;
     this.facts = facts;
     this.memory = memory;
-    this.files = files;
-    this.#starts = starts;
+    this.dataPages = dataPages;
+    this.files = regions.map((region) => region.fdPath);
+    this.#starts = regions.map((region) => region.hostAddress);
     this.#settings = borrowed;
   }
 
@@ -85,14 +88,13 @@ export class SourceGuest {
     const qmp = await QmpClient.connect(vm.qmpPath, { timeoutMs: QMP_TIMEOUT_MS });
     try {
       const regions = await findGuestRam(qmp, vm.pid);
-      const layout = new RamLayout(regions);
-      const files = regions.map((region) => region.fdPath);
-      const memory = new GuestMemory(
-        layout,
-        regions.map((region) => RamFile.open(region.fdPath, region.bytes)),
-      );
-      const starts = regions.map((region) => region.hostAddress);
-      return new SourceGuest(vm, qmp, await inspectVm(qmp), memory, files, starts, borrowed);
+      const facts = inspectVm(qmp);
+      facts.catch(() => undefined);
+      const files = regions.map((region) => RamFile.open(region.fdPath, region.bytes));
+      const memory = new GuestMemory(new RamLayout(regions), files);
+      // Counted while QEMU answers.
+      const dataPages = countPages(memory.dataRuns());
+      return new SourceGuest(vm, qmp, await facts, { memory, dataPages }, regions, borrowed);
     } catch (error) {
       // Told as every other blocker is: what it is, why, and the cure.
       const blockers = hasCode(error, 'GW_MIGRATION_BLOCKED') ? (await surveyVm(qmp, vm.pid)).blockers : [];

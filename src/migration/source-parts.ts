@@ -6,7 +6,7 @@
  */
 import { SYSTEM_CLOCK } from '../base/clock.ts';
 import type { GodwitError } from '../base/errors.ts';
-import { countPages, type PageRun } from '../base/page.ts';
+import type { PageRun } from '../base/page.ts';
 import { availableDigestSchemes, type DigestScheme } from '../memory/digest.ts';
 import type { MigrationSettings } from '../qemu/migration-settings.ts';
 import { HostBudget } from '../transfer/host-budget.ts';
@@ -108,7 +108,7 @@ export function assembleSource(
   });
   // The clock of this thread at the moment of the request, which another thread took.
   const startedMs = SYSTEM_CLOCK.nowMs() - (Date.now() - facts.startedAt);
-  const dataPages = countPages(guest.memory.dataRuns());
+  const { dataPages } = guest;
   const history = new HistoryFile(facts.historyPath);
   const predictor = openPredictor({
     vm: facts.vm.uuid,

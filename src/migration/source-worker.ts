@@ -20,7 +20,7 @@ import type { OutgoingInput } from './handle.ts';
 import { Journal, journalPath } from './journal.ts';
 import { isTakenBack, type SourceRecovery } from './journal-facts.ts';
 import { linksPathIn } from './known-links-file.ts';
-import { featuresOf, openConnection } from './opening.ts';
+import { featuresOf, type OpenedConnection, openConnection } from './opening.ts';
 import { OrphanedSource } from './orphaned-source.ts';
 import { rehearse } from './rehearsal.ts';
 import type { MigrationOutcome } from './report.ts';
@@ -50,6 +50,8 @@ const input = await takeInput<SourceWorkerInput>(endThreads);
 const { startedAt } = input;
 if (unrehearsed) WORKER_PORT.emit({ kind: 'noted', level: 'warn', text: unrehearsed });
 const cancelled = new AbortController();
+/** Nothing comes of the migration. */
+const hangUp = new AbortController();
 let migration: SourceMigration | undefined;
 
 const stopObeying = obeyOrders({
@@ -66,12 +68,16 @@ try {
   if (input.recovery) {
     await recover(input.recovery);
   } else {
+    // Answered while QEMU is asked; what blocks is said first.
+    const dialling = dial();
+    dialling.catch(() => undefined);
     // Its first journey: from now on its pages have fingerprints that only its hosts can tell.
     guest = await SourceGuest.open({ ...input.vm, contentKey: input.vm.contentKey ?? newVmKey() });
-    await start(guest);
+    await start(guest, dialling);
   }
 } catch (error) {
   if (migration || input.recovery) throw error;
+  hangUp.abort(asGodwitError(error));
   guest?.close();
   refuse(error);
 } finally {
@@ -114,13 +120,22 @@ async function openWhileAlive(vm: VmRecord, borrowed: MigrationSettings | null):
   return undefined;
 }
 
-async function start(opened: SourceGuest): Promise<void> {
+async function dial(): Promise<OpenedConnection> {
+  const { signal } = hangUp;
+  const wanted = AbortSignal.any([cancelled.signal, signal]);
+  const features = featuresOf(input.options.without, input.contents.fleetKey);
+  const opened = await openConnection(input.to, input.hostName, input.traffic.dscp, wanted, features);
+  signal.addEventListener('abort', () => opened.connection.destroy(), { once: true });
+  if (signal.aborted) opened.connection.destroy();
+  return opened;
+}
+
+async function start(opened: SourceGuest, dialling: Promise<OpenedConnection>): Promise<void> {
   const blockers = await opened.findBlockers();
   if (blockers.length > 0) throw blockedBy(input.vm.name, blockers);
   const rule = applyDirectIo(input.vm.name, opened.facts.disks, input.options);
   if (rule.note) WORKER_PORT.emit({ kind: 'noted', level: 'warn', text: rule.note });
-  const features = featuresOf(rule.options.without, input.contents.fleetKey);
-  const connection = await openConnection(input.to, input.hostName, input.traffic.dscp, cancelled.signal, features);
+  const connection = await dialling;
   const facts: SourceFacts = {
     id: input.id,
     vm: opened.vm,
