@@ -19,6 +19,16 @@ async function call(
   return { status: answer.statusCode, headers: answer.headers, text, json: isJson ? JSON.parse(text) : undefined };
 }
 
+/** The first events that a reader gets which comes back with this id. */
+async function firstEvents(trial: TrialDaemon, lastEventId: string, count: number): Promise<HostEvent[]> {
+  const events: HostEvent[] = [];
+  for await (const event of trial.client.events({ lastEventId })) {
+    events.push(event);
+    if (events.length === count) break;
+  }
+  return events;
+}
+
 const asJson = { 'content-type': 'application/json' };
 
 describe('answers', () => {
@@ -140,19 +150,11 @@ describe('console', () => {
 describe('events', () => {
   test('a reader that was cut off gets what it missed, in order', async () => {
     await using trial = await startTrialDaemon();
-    const read = async (lastEventId: string, count: number): Promise<HostEvent[]> => {
-      const events: HostEvent[] = [];
-      for await (const event of trial.client.events({ lastEventId })) {
-        events.push(event);
-        if (events.length === count) break;
-      }
-      return events;
-    };
-    const [unknown] = await read('of-another-life', 1);
+    const [unknown] = await firstEvents(trial, 'of-another-life', 1);
     expect(unknown).toMatchObject({ kind: 'eventsMissed' });
     await trial.client.actOnVm('web1', 'pause');
     await trial.client.actOnVm('web1', 'resume');
-    expect(await read(unknown!.id, 2)).toMatchObject([
+    expect(await firstEvents(trial, unknown!.id, 2)).toMatchObject([
       { kind: 'vmChanged', vm: { state: 'paused' } },
       { kind: 'vmChanged', vm: { state: 'running' } },
     ]);
@@ -179,6 +181,22 @@ describe('events', () => {
     const kinds: string[] = [];
     for await (const event of trial.client.watchMigration(id)) kinds.push(event.kind);
     expect(kinds).toEqual(['migrationEnded']);
+  });
+
+  test('events of a migration that ended while a reader was away are what it missed, and its end once', async () => {
+    await using trial = await startTrialDaemon();
+    const [missed] = await firstEvents(trial, 'of-another-life', 1);
+    const { id } = await trial.client.migrate('web1', { to: '127.0.0.1:9' });
+    trial.engine.outgoing[0]!.finish({ kind: 'stays' }, { outcome: 'failed' });
+    await expect.poll(async () => (await trial.client.showMigration(id)).state).toBe('failed');
+    const headers = { 'last-event-id': missed!.id };
+    const { text } = await call(trial, `/v1/migrations/${id}/events`, { headers });
+    expect([...text.matchAll(/^event: (.*)$/gm)].map(([, kind]) => kind)).toEqual([
+      'migrationStarted',
+      'migrationEnded',
+    ]);
+    // An error that nobody catches would have come by now.
+    expect(await trial.client.host()).toMatchObject({ name: 'a' });
   });
 });
 

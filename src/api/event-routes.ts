@@ -1,7 +1,8 @@
 /**
  * Server-sent events: /v1/events for everything, /v1/migrations/{id}/events for one migration until it has ended.
  *
- * Must hold: a reader too slow to keep up is cut off rather than kept in memory; it comes back with Last-Event-ID.
+ * Must hold: a reader too slow to keep up is cut off rather than kept in memory; it comes back with Last-Event-ID. Nothing
+ * is written to a stream that has been ended: that would be an error of the whole daemon.
  */
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
@@ -88,19 +89,28 @@ function streamEvents(
   });
   out.write('retry: 1000\n\n');
   let open = true;
-  const send = (event: HostEvent): void => {
-    if (!open || !options.wanted(event)) return;
-    out.write(formatEvent(event));
-    if (options.last(event)) out.end();
-    else if (out.writableLength > MAX_UNSENT_BYTES) out.destroy();
-  };
-  const stopListening = service.events.listen(send);
-  const heartbeat = setInterval(() => out.write(': alive\n\n'), HEARTBEAT_MS);
-  out.once('close', () => {
+  const stop = (): void => {
     open = false;
     clearInterval(heartbeat);
     stopListening();
-  });
+  };
+  const send = (event: HostEvent): void => {
+    if (!open || !options.wanted(event)) return;
+    out.write(formatEvent(event));
+    if (options.last(event)) {
+      // Its 'close' comes a while later.
+      stop();
+      out.end();
+    } else if (out.writableLength > MAX_UNSENT_BYTES) {
+      stop();
+      out.destroy();
+    }
+  };
+  const stopListening = service.events.listen(send);
+  const heartbeat = setInterval(() => out.write(': alive\n\n'), HEARTBEAT_MS);
+  out.once('close', stop);
+  // Of the reader's connection: it concerns nobody else.
+  out.on('error', stop);
   const lastId = request.headers['last-event-id'];
   if (typeof lastId === 'string' && lastId !== '') for (const event of service.events.since(lastId)) send(event);
   for (const event of options.first) send(event);
