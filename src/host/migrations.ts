@@ -21,7 +21,7 @@ import type { MigrationStore } from './migration-store.ts';
 import { definedOnly, mergeOptions, viewOfHandle, viewOfReport } from './migration-view.ts';
 import { resolvePeer } from './peers.ts';
 import { type RunningMigration, takeEvent } from './running-migration.ts';
-import { applySettlement } from './settlement.ts';
+import { whenSettled } from './settlement.ts';
 
 export interface MigrationsOptions extends IncomingHost {
   readonly peers: Readonly<Record<string, string>>;
@@ -114,7 +114,7 @@ export class Migrations {
   track(handle: MigrationHandle): MigrationView {
     const { events, metrics, log, registry } = this.#options;
     const view = viewOfHandle(handle);
-    const settled = handle.vmSettled.then((settlement) => applySettlement(registry, handle, settlement));
+    const settled = whenSettled(registry, handle, log);
     const known = this.#running.get(handle.id);
     if (known) {
       this.#endSecond(handle, settled);
@@ -126,6 +126,7 @@ export class Migrations {
     events.emit({ kind: 'migrationStarted', migration: view });
     const { id, vm, direction, peer } = handle;
     log.info({ migration: id, vm, direction, peer }, 'migration started');
+    running.finished.catch((error: unknown) => log.error({ migration: id, reason: explain(error) }, 'not ended'));
     handle.onEvent((event) => takeEvent(running, event, this.#options));
     return view;
   }

@@ -8,23 +8,15 @@ import type { AdoptBody, VmSpecBody, VmView } from '../api/vm-schema.ts';
 import { GodwitError } from '../base/errors.ts';
 import { isAlive } from '../linux/process.ts';
 import type { VmRecord } from '../migration/vm-record.ts';
+import { type ArrivingVm, arrivingView } from './arriving-vm.ts';
 import type { IncomingPromises } from './incoming-promises.ts';
 import { KnownEpochs } from './known-epochs.ts';
 import type { Logger } from './logger.ts';
+import { UnsavedVms } from './unsaved-vms.ts';
 import { Vm, type VmContext } from './vm.ts';
 import { adoptVm } from './vm-adopt.ts';
 import { createVm } from './vm-create.ts';
 import { type StoredVm, VmStore } from './vm-store.ts';
-
-/** A VM on its way to here, before it has arrived. */
-export interface ArrivingVm {
-  readonly name: string;
-  readonly uuid: string;
-  readonly epoch: number;
-  readonly memoryBytes: number;
-  readonly from: string;
-  readonly migration: string;
-}
 
 export interface RegistryOptions {
   readonly hostName: string;
@@ -40,6 +32,7 @@ export class VmRegistry {
   readonly epochs: KnownEpochs;
   readonly #options: RegistryOptions;
   readonly #store: VmStore;
+  readonly #unsaved: UnsavedVms;
   readonly #vms = new Map<string, Vm>();
   /** Shown once its migration has begun (`announced`); until then a newer offer may take the name. */
   readonly #arriving = new Map<string, ArrivingVm & { readonly announced: boolean }>();
@@ -51,10 +44,11 @@ export class VmRegistry {
     this.#options = options;
     this.epochs = new KnownEpochs(options.stateDirectory, options.log);
     this.#store = new VmStore(options.stateDirectory);
+    this.#unsaved = new UnsavedVms(this.#store, options.log);
     this.#context = {
       hostName: options.hostName,
       log: options.log,
-      save: (vm) => this.#store.save(vm),
+      save: (vm) => this.#unsaved.save(vm),
       changed: (vm) => {
         if (this.#vms.get(vm.name) === vm) options.changed(vm.view());
       },
@@ -165,7 +159,7 @@ export class VmRegistry {
     else if (old) this.#forget(old, false);
     const stored: StoredVm = { record, spec: null, notes: [], ended: null };
     this.epochs.note(record, record.epoch);
-    this.#store.save(stored);
+    this.#unsaved.save(stored);
     const vm = new Vm(this.#context, stored);
     vm.keepLease(migration);
     this.#vms.set(record.name, vm);
@@ -188,6 +182,7 @@ export class VmRegistry {
     this.epochs.note(vm.record, epoch ?? vm.record.epoch);
     vm.dispose();
     this.#vms.delete(name);
+    this.#unsaved.forget(name);
     this.#store.remove(name, { everything: false });
     this.#options.removed(name, `it is at ${to} now`);
     const cleanUp = (): void => {
@@ -200,6 +195,7 @@ export class VmRegistry {
   /** Lets go of every VM; all go on. */
   dispose(): void {
     for (const vm of this.#vms.values()) vm.dispose();
+    this.#unsaved[Symbol.dispose]();
   }
 
   async #start(name: string, start: () => Promise<StoredVm>): Promise<VmView> {
@@ -209,7 +205,7 @@ export class VmRegistry {
       const stored = await start();
       const old = this.#vms.get(name);
       if (old) this.#forget(old, false);
-      this.#store.save(stored);
+      this.#unsaved.save(stored);
       const vm = new Vm(this.#context, stored);
       this.#vms.set(name, vm);
       await vm.attach();
@@ -223,28 +219,8 @@ export class VmRegistry {
   #forget(vm: Vm, everything: boolean): void {
     vm.dispose();
     this.#vms.delete(vm.name);
+    this.#unsaved.forget(vm.name);
     this.#store.removeInstance(vm.record);
     this.#store.remove(vm.name, { everything });
   }
-}
-
-function arrivingView(vm: ArrivingVm): VmView {
-  return {
-    name: vm.name,
-    state: 'arriving',
-    owner: vm.from,
-    uuid: vm.uuid,
-    pid: null,
-    memoryBytes: vm.memoryBytes,
-    vcpus: 0,
-    epoch: vm.epoch,
-    adopted: false,
-    migration: vm.migration,
-    qmpPath: null,
-    consoleLogPath: null,
-    arrivedFrom: vm.from,
-    createdAtMs: 0,
-    ended: null,
-    notes: [],
-  };
 }

@@ -21,6 +21,7 @@ const QUIT_TIMEOUT_MS = 5000;
 export interface VmContext {
   readonly hostName: string;
   readonly log: Logger;
+  /** Never throws: nothing that has happened is undone by a disk that is full. */
   save(vm: StoredVm): void;
   changed(vm: Vm): void;
 }
