@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { refusedWith, startTrialDaemon } from '../../test/support/trial-daemon.ts';
@@ -101,6 +101,17 @@ describe('start', () => {
     expect(await client.host()).toMatchObject({ bandwidthBytesPerSecond: 1000 });
     await client.close();
     await next.close();
+  });
+
+  test('a disk without any room is named, and nothing is left of the try', async () => {
+    await using trial = await startTrialDaemon();
+    const state = join(trial.state, 'other');
+    const lock = join(state, `daemon.lock.${process.pid}`);
+    mkdirSync(state);
+    symlinkSync('/dev/full', lock);
+    const started = startDaemon(config(state, '127.0.0.1:0'), { engine: trial.engine, log, version: '0' });
+    await expect(started).rejects.toThrow(`The host daemon cannot start: cannot write ${lock} (ENOSPC)`);
+    expect(readdirSync(state)).toEqual([]);
   });
 
   test('a state directory that cannot be made is named', async () => {

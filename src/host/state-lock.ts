@@ -20,8 +20,8 @@ export function lockStateDirectory(directory: string): Disposable {
   const own = `${path}.${process.pid}`;
   const identity = identifyProcess(process.pid);
   if (!identity) throw new GodwitError('GW_HOST_START', { reason: 'cannot read /proc/self/stat' });
-  writeFileSync(own, JSON.stringify({ pid: identity.pid, startTicks: identity.startTicks }), { mode: 0o600 });
   try {
+    writeHolder(own, { pid: identity.pid, startTicks: identity.startTicks });
     // Two tries: the first may find a dead daemon's lock and clear it.
     for (let attempt = 0; attempt < 2; attempt++) {
       if (tryLink(own, path)) return { [Symbol.dispose]: () => rmSync(path, { force: true }) };
@@ -32,6 +32,16 @@ export function lockStateDirectory(directory: string): Disposable {
     throw refusal(directory, readHolder(path));
   } finally {
     rmSync(own, { force: true });
+  }
+}
+
+function writeHolder(path: string, holder: Holder): void {
+  try {
+    writeFileSync(path, JSON.stringify(holder), { mode: 0o600 });
+  } catch (cause) {
+    const code = (cause as NodeJS.ErrnoException).code ?? String(cause);
+    const reason = `cannot write ${path} (${code}): a daemon needs some kilobytes of room there`;
+    throw new GodwitError('GW_HOST_START', { reason }, { cause });
   }
 }
 
