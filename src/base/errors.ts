@@ -81,7 +81,11 @@ export const ERRORS = {
   GW_MIGRATION_INTERRUPTED: row(1, 500, 'The host daemon stopped during the migration (phase {phase})'),
   GW_MIGRATION_UNDECIDED: row(1, 500, 'VM {vm} is loaded here, but whether {peer} gave it away is not known yet'),
   GW_PHASE_REFUSED: row(1, 409, 'Phase {phase} does not allow {event}'),
-  GW_JOURNAL_CORRUPT: row(1, 500, 'The journal {path} is damaged at byte {offset}: {reason}'),
+  GW_JOURNAL_CORRUPT: row(
+    1,
+    500,
+    'The journal {path} cannot be read at byte {offset}: {reason}; find out which host has the VM, then move the file away and start the daemon anew (docs/operations.md)',
+  ),
 } as const satisfies Record<string, ErrorRow>;
 
 export type ErrorCode = keyof typeof ERRORS;

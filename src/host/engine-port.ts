@@ -5,6 +5,7 @@
  */
 import type {
   CheckResult,
+  FoundMigrations,
   HostTraffic,
   IncomingPolicy,
   MigrationHandle,
@@ -34,5 +35,5 @@ export interface Engine {
     readonly hostName: string;
     readonly traffic: HostTraffic;
     readonly policy: IncomingPolicy;
-  }): Promise<readonly MigrationHandle[]>;
+  }): Promise<FoundMigrations>;
 }

@@ -77,6 +77,21 @@ export class MigrationStore {
     return this.#reports.get(id);
   }
 
+  /** Whether a report says where the VM is; one that was made of a journal that cannot be read does not know. */
+  knowsOwner(id: string): boolean {
+    const report = this.get(id);
+    return report !== undefined && report.error?.code !== 'GW_JOURNAL_CORRUPT';
+  }
+
+  /** The VM of an outgoing migration that has not been reported; null: not known. */
+  vmOfBegun(id: string): string | null {
+    try {
+      return parseStoredReport(readFileSync(this.#begunPath(id), 'utf8')).vm;
+    } catch {
+      return null; // it is only needed where a journal cannot be read, and may be as damaged
+    }
+  }
+
   ids(): Iterable<string> {
     return this.#reports.keys();
   }

@@ -20,6 +20,7 @@ import { completeId } from './migration-id.ts';
 import type { MigrationStore } from './migration-store.ts';
 import { definedOnly, mergeOptions, viewOfHandle, viewOfReport } from './migration-view.ts';
 import { resolvePeer } from './peers.ts';
+import { takeOver } from './recovered-migrations.ts';
 import { type RunningMigration, takeEvent } from './running-migration.ts';
 import { whenSettled } from './settlement.ts';
 
@@ -93,22 +94,9 @@ export class Migrations {
 
   /** Goes on with, or cleans up after, what an earlier daemon had begun. Returns the names of VMs that migrations have. */
   async recover(): Promise<ReadonlySet<string>> {
-    const { engine, registry, promises, store, stateDirectory, hostName, traffic } = this.#options;
-    const handles = await engine.recoverMigrations({ stateDirectory, hostName, traffic, policy: this.policy });
-    const taken = new Set<string>();
-    for (const handle of handles) {
-      if (handle.hasVm) {
-        if (handle.direction === 'outgoing') registry.find(handle.vm)?.takeLease(handle.id, 'migration');
-        else promises.keep(handle);
-        // Also of a VM that had arrived already: the migration has its QMP connection until it settles.
-        taken.add(handle.vm);
-      } else if (store.get(handle.id)) {
-        // Its users were told how it ended; what it still owes the other host is no concern of theirs.
-        continue;
-      }
-      this.track(handle);
-    }
-    return taken;
+    const { engine, stateDirectory, hostName, traffic } = this.#options;
+    const found = await engine.recoverMigrations({ stateDirectory, hostName, traffic, policy: this.policy });
+    return takeOver(this.#options, found, (handle) => this.track(handle));
   }
 
   track(handle: MigrationHandle): MigrationView {

@@ -41,11 +41,13 @@ async function applySettlement(
     await registry.arrived(settlement.vm, handle.id);
     return async () => registry.find(settlement.vm.name)?.endLease();
   }
+  // Of one that had arrived before, too.
+  if (settlement.kind === 'undecided' && registry.withhold(handle.vm, settlement.reason)) return nothing;
   if (handle.direction === 'incoming') {
     registry.notArrived(handle.vm, handle.id);
     return nothing;
   }
-  if (settlement.kind === 'stays') {
+  if (settlement.kind === 'stays' || settlement.kind === 'undecided') {
     await registry.find(handle.vm)?.endLease();
     return nothing;
   }

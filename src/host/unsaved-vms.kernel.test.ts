@@ -63,7 +63,7 @@ describe('a disk that is full', () => {
           // It is full when the daemon has read what there is.
           recoverMigrations: async () => {
             full = obstruct(state, 'web1');
-            return [];
+            return { handles: [], damaged: [] };
           },
         }),
     });

@@ -2,7 +2,7 @@
  * Who has a VM besides its user: a migration, or a check of whether it could move.
  *
  * Owns: the lease. Must hold: one holder at a time; while it is exclusive QEMU is the engine's alone, later the migration
- * only keeps others out.
+ * only keeps others out; a VM of which nobody knows whose it is has none as long as this daemon runs.
  */
 import { GodwitError } from '../base/errors.ts';
 
@@ -16,14 +16,16 @@ interface Lease {
 export class VmLease {
   readonly #vm: string;
   #lease: Lease | null = null;
+  /** Why nobody gets the VM. */
+  #withheld: string | null = null;
 
   constructor(vm: string) {
     this.#vm = vm;
   }
 
-  /** The engine has QEMU. */
+  /** The engine has QEMU, or nobody may. */
   get isExclusive(): boolean {
-    return this.#lease?.exclusive === true;
+    return this.#withheld !== null || this.#lease?.exclusive === true;
   }
 
   /** The VM is on its way to another host. */
@@ -38,6 +40,7 @@ export class VmLease {
 
   /** @throws GW_MIGRATION_BUSY, GW_CONFLICT when somebody has the VM */
   take(id: string, purpose: Lease['purpose']): void {
+    this.refuseExclusive();
     if (this.#lease) throw this.#busy(this.#lease);
     this.#lease = { id, purpose, exclusive: true, leaving: purpose === 'migration' };
   }
@@ -51,8 +54,17 @@ export class VmLease {
     this.#lease = null;
   }
 
-  /** @throws GW_MIGRATION_BUSY, GW_CONFLICT while the engine has QEMU */
+  /** Whoever had it has it no more, and nobody gets it. */
+  withhold(reason: string): void {
+    this.#lease = null;
+    this.#withheld = reason;
+  }
+
+  /** @throws GW_MIGRATION_BUSY, GW_CONFLICT while the engine has QEMU or nobody may */
   refuseExclusive(): void {
+    if (this.#withheld !== null) {
+      throw new GodwitError('GW_CONFLICT', { kind: 'VM', name: this.#vm, reason: this.#withheld });
+    }
     if (this.#lease?.exclusive === true) throw this.#busy(this.#lease);
   }
 

@@ -192,6 +192,14 @@ export class VmRegistry {
     return { cleanUp };
   }
 
+  /** Keeps a VM from everybody: nobody knows whose it is. False when there is none, or its QEMU has ended. */
+  withhold(name: string, reason: string): boolean {
+    const vm = this.#vms.get(name);
+    if (!vm || vm.hasEnded || !isAlive(vm.record)) return false;
+    vm.withhold(reason);
+    return true;
+  }
+
   /** Lets go of every VM; all go on. */
   dispose(): void {
     for (const vm of this.#vms.values()) vm.dispose();

@@ -146,9 +146,7 @@ export class Vm {
     this.#notEnded();
     this.#ending = 'killed';
     signalProcess(this.record, 'SIGKILL');
-    if (!(await waitForExit(this.record, { timeoutMs: QUIT_TIMEOUT_MS }))) {
-      throw new GodwitError('GW_CONFLICT', { kind: 'VM', name: this.name, reason: 'QEMU does not end' });
-    }
+    if (!(await waitForExit(this.record, { timeoutMs: QUIT_TIMEOUT_MS }))) throw this.#conflict('QEMU does not end');
     await this.#ended();
   }
 
@@ -170,6 +168,14 @@ export class Vm {
     const wasExclusive = this.#lease.isExclusive;
     this.#lease.end();
     if (wasExclusive) await this.attach();
+    this.#context.changed(this);
+  }
+
+  /** Nobody knows whose the VM is: QEMU is left as it is, and no one gets it. */
+  withhold(reason: string): void {
+    this.#lease.withhold(reason);
+    this.#notes = [reason];
+    this.#state = 'unknown';
     this.#context.changed(this);
   }
 
@@ -224,23 +230,21 @@ export class Vm {
 
   async #execute(command: string): Promise<void> {
     const { qmp } = this.#connection;
-    if (!qmp) {
-      const reason = this.#notes[0] ?? 'QEMU does not answer';
-      throw new GodwitError('GW_CONFLICT', { kind: 'VM', name: this.name, reason });
-    }
+    if (!qmp) throw this.#conflict(this.#notes[0] ?? 'QEMU does not answer');
     await qmp.execute(command);
   }
 
   #ready(): void {
     this.#lease.refuseExclusive();
     this.#notEnded();
-    if (this.#ending === null) return;
-    throw new GodwitError('GW_CONFLICT', { kind: 'VM', name: this.name, reason: 'it is being stopped' });
+    if (this.#ending !== null) throw this.#conflict('it is being stopped');
   }
 
   #notEnded(): void {
-    if (!this.#stored.ended) return;
-    const reason = `its QEMU has ended (${this.#stored.ended.reason})`;
-    throw new GodwitError('GW_CONFLICT', { kind: 'VM', name: this.name, reason });
+    if (this.#stored.ended) throw this.#conflict(`its QEMU has ended (${this.#stored.ended.reason})`);
+  }
+
+  #conflict(reason: string): GodwitError {
+    return new GodwitError('GW_CONFLICT', { kind: 'VM', name: this.name, reason });
   }
 }

@@ -1,5 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto';
-import { readFileSync, rmSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { basename, dirname } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { TempDirectory } from '../../test/support/temp-directory.ts';
 import { waitUntil } from '../../test/support/wait-until.ts';
@@ -62,6 +63,12 @@ async function hear({ inbox }: OpenedConnection): Promise<ControlMessage> {
   return await takeAnswer(inbox, 'b', 5000);
 }
 
+function damageSecondLine(path: string): void {
+  const text = readFileSync(path, 'utf8');
+  const at = text.indexOf('\n') + 1;
+  writeFileSync(path, `${text.slice(0, at)}00000000${text.slice(at + 8)}`);
+}
+
 /** What a source that comes back hears to its last word. */
 async function ask({ key }: Left, word: ControlMessage): Promise<ControlMessage> {
   const opened = await join(key);
@@ -78,6 +85,7 @@ describe('a source that comes back after the migration has ended here', () => {
   let lost: Left;
   let cancelled: Left;
   let completed: Left;
+  let damaged: Left;
 
   beforeAll(async () => {
     directory = new TempDirectory();
@@ -85,7 +93,21 @@ describe('a source that comes back after the migration has ended here', () => {
     cancelled = leave(PREPARED, { side: 'destination', kind: 'ended', outcome: 'cancelled', error: ERROR });
     const complete: DestinationRecord = { side: 'destination', kind: 'complete' };
     completed = leave(...OWNER, complete, { side: 'destination', kind: 'ended', outcome: 'completed', error: null });
-    expect(await recoverMigrations({ stateDirectory: directory.path, traffic: TRAFFIC })).toEqual([]);
+    damaged = leave(...OWNER);
+    damageSecondLine(damaged.path);
+    expect(await recoverMigrations({ stateDirectory: directory.path, traffic: TRAFFIC })).toEqual({
+      handles: [],
+      damaged: [
+        {
+          id: basename(dirname(damaged.path)),
+          vm: MESSAGE_SAMPLES.offer.vm.name,
+          error: expect.objectContaining({
+            code: 'GW_JOURNAL_CORRUPT',
+            message: expect.stringContaining(damaged.path),
+          }),
+        },
+      ],
+    });
     listener = await listenForMigrations({
       host: '127.0.0.1',
       port: 0,
@@ -165,6 +187,10 @@ describe('a source that comes back after the migration has ended here', () => {
     const open = leave(PREPARED);
     rememberJournal(open.key, open.path);
     await expect(join(open.key).then(hear)).rejects.toMatchObject({ code: 'GW_WIRE_CLOSED' });
+  });
+
+  test('is told nothing while the journal cannot be read', async () => {
+    await expect(join(damaged.key).then(hear)).rejects.toMatchObject({ code: 'GW_WIRE_CLOSED' });
   });
 
   test('with another key is not known', async () => {

@@ -6,7 +6,7 @@
  * Must hold: the journal's last state answers, by the handover's own steps; nothing is written, no QEMU is touched, and
  * no report changes. Few are answered at once, and each for a short time: a source needs a round trip, and can dial again.
  */
-import { GodwitError } from '../base/errors.ts';
+import { GodwitError, hasCode } from '../base/errors.ts';
 import type { Connection } from '../transfer/connection.ts';
 import { StreamConnection } from '../transfer/stream-connection.ts';
 import type { ControlMessage, Message } from '../wire/messages.ts';
@@ -98,6 +98,8 @@ function lastState(path: string): DestinationState | 'unknown' | 'notNow' {
   } catch (error) {
     // Only so many migrations are remembered.
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return 'unknown';
+    // Nor must its source be told that nobody knows it, before a person has looked.
+    if (hasCode(error, 'GW_JOURNAL_CORRUPT')) return 'notNow';
     throw error;
   }
 }

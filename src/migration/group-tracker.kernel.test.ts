@@ -4,6 +4,7 @@ import { requireCapability } from '../../test/support/capability.ts';
 import type { DyingTrackerInput } from '../../test/support/dying-tracker.ts';
 import { GuineaPig } from '../../test/support/guinea-pig.ts';
 import { describeTracker } from '../../test/support/tracker-contract.ts';
+import type { GodwitError } from '../base/errors.ts';
 import { PAGE_SIZE } from '../base/page.ts';
 import type { GroupSetting } from '../base/tracker-choice.ts';
 import { identifyProcess } from '../linux/process.ts';
@@ -118,14 +119,14 @@ function dyingThread(input: DyingTrackerInput): WorkerHandle {
   const options = DEFAULT_MIGRATION_OPTIONS;
   const vm = { name: 'pig', memoryBytes: input.bytes };
   const facts = { id: 'm', vm, to: 'b', hostName: 'a', options };
+  const report = (error: GodwitError) =>
+    emptyReport({ input: facts, startedAt: 0, totalMs: 0, outcome: 'failed', error: error.toBody() });
   return new WorkerHandle({
     ...{ id: 'm', vm: 'pig', direction: 'outgoing', peer: 'b', options, ramBytes: input.bytes, hasVm: true },
     module: '../../test/support/dying-tracker',
     input,
-    afterCrash: async (error) => ({
-      settlement: { kind: 'stays' },
-      report: emptyReport({ input: facts, startedAt: 0, totalMs: 0, outcome: 'failed', error: error.toBody() }),
-    }),
+    afterCrash: async (error) => ({ settlement: { kind: 'stays' }, report: report(error) }),
+    reportUndecided: report,
   });
 }
 

@@ -4,7 +4,7 @@
  * Owns: the interface between the daemon's main thread and the engine. The engine has the VM's QMP connection while
  * `busy`; the daemon gives it up before `startOutgoing` and takes it again at `vmSettled`.
  */
-import type { JsonValue } from '../base/errors.ts';
+import type { GodwitError, JsonValue } from '../base/errors.ts';
 import type { ContentPolicy } from './held-contents.ts';
 import type { MigrationCommand, MigrationEvent } from './progress.ts';
 import type { MigrationReport } from './report.ts';
@@ -20,7 +20,9 @@ export type VmSettlement =
   /** It has arrived here and runs (or is paused, as it was). Pages may still be missing until `ended`. */
   | { readonly kind: 'arrived'; readonly vm: VmRecord }
   /** Nothing of it is here. */
-  | { readonly kind: 'absent' };
+  | { readonly kind: 'absent' }
+  /** Only the journal could tell, and it cannot be read: nobody may run the VM before a person has looked. */
+  | { readonly kind: 'undecided'; readonly reason: string };
 
 export interface MigrationHandle {
   readonly id: string;
@@ -43,6 +45,21 @@ export interface MigrationHandle {
   readonly vmSettled: Promise<VmSettlement>;
   /** Never rejects; every resource of the migration is free. */
   readonly ended: Promise<MigrationReport>;
+}
+
+/** What a restart found. */
+export interface FoundMigrations {
+  /** Those that go on. */
+  readonly handles: readonly MigrationHandle[];
+  /** Those of which nobody can tell how far they have come. */
+  readonly damaged: readonly DamagedMigration[];
+}
+
+export interface DamagedMigration {
+  readonly id: string;
+  /** null: not even that can be read. */
+  readonly vm: string | null;
+  readonly error: GodwitError;
 }
 
 /** What the migrations of a host have in common on the network. */

@@ -1,10 +1,11 @@
-import { appendFileSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { hasCode } from '../base/errors.ts';
-import { Journal, type JournalLine, journalPath, readJournal } from './journal.ts';
+import { Journal, type JournalLine, journalPath, readJournal, readWholeLines } from './journal.ts';
 
+const CORRUPT = expect.toSatisfy((error) => hasCode(error, 'GW_JOURNAL_CORRUPT')) as Error;
 const state = mkdtempSync(join(tmpdir(), 'godwit-journal-'));
 afterAll(() => rmSync(state, { recursive: true }));
 
@@ -58,5 +59,19 @@ test('a torn last line is cut off before more is appended', () => {
 test('damage before the last line is an error', () => {
   const path = written('damaged', LINES);
   writeFileSync(path, `00000000 {"side":"facts"}\n`, { flag: 'r+' });
-  expect(() => readJournal(path)).toThrow(expect.toSatisfy((error) => hasCode(error, 'GW_JOURNAL_CORRUPT')) as Error);
+  expect(() => readJournal(path)).toThrow(CORRUPT);
+});
+
+test('of a damaged journal the whole lines can be read', () => {
+  const path = written('damaged-in-part', LINES);
+  writeFileSync(path, '00000000', { flag: 'r+' });
+  appendFileSync(path, '0badc0de {"side":"fa');
+  expect(readWholeLines(path)).toEqual(LINES.slice(1));
+});
+
+test('a journal that cannot be read is as one that is damaged', () => {
+  const path = journalPath(state, 'a-directory', 'incoming');
+  mkdirSync(path, { recursive: true });
+  expect(() => readJournal(path)).toThrow(CORRUPT);
+  expect(readWholeLines(path)).toEqual([]);
 });

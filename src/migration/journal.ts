@@ -93,29 +93,55 @@ export class Journal implements Disposable {
 
 /**
  * All whole records of a journal, oldest first.
- * @throws GW_JOURNAL_CORRUPT when a line that is not the last is damaged
+ * @throws GW_JOURNAL_CORRUPT when a line that is not the last is damaged, or the file cannot be read; ENOENT
  */
 export function readJournal(path: string): JournalLine[] {
   return scan(path).lines;
 }
 
+/** What is whole of a journal that is damaged. It tells what the migration is about, and not how far it has come. */
+export function readWholeLines(path: string): JournalLine[] {
+  try {
+    return readFileSync(path, 'utf8').split('\n').filter(isWhole).map(parseLine);
+  } catch {
+    return [];
+  }
+}
+
 function scan(path: string): { lines: JournalLine[]; wholeBytes: number } {
-  const bytes = readFileSync(path);
+  const bytes = readBytes(path);
   const lines: JournalLine[] = [];
   let offset = 0;
   while (offset < bytes.length) {
     const end = bytes.indexOf(0x0a, offset);
     if (end < 0) break;
     const line = bytes.toString('utf8', offset, end);
-    const json = line.slice(9);
-    if (line.slice(0, 8) !== checksum(json)) {
+    if (!isWhole(line)) {
       if (end === bytes.length - 1) break;
       throw new GodwitError('GW_JOURNAL_CORRUPT', { path, offset, reason: 'a checksum does not match' });
     }
-    lines.push(JSON.parse(json) as JournalLine);
+    lines.push(parseLine(line));
     offset = end + 1;
   }
   return { lines, wholeBytes: offset };
+}
+
+function readBytes(path: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    if (code === 'ENOENT') throw cause;
+    throw new GodwitError('GW_JOURNAL_CORRUPT', { path, offset: 0, reason: code ?? String(cause) }, { cause });
+  }
+}
+
+function isWhole(line: string): boolean {
+  return line.slice(0, 8) === checksum(line.slice(9));
+}
+
+function parseLine(line: string): JournalLine {
+  return JSON.parse(line.slice(9)) as JournalLine;
 }
 
 /** Where the journals of a host are; `incoming` and `outgoing` are apart, so one host can be both ends of one migration. */

@@ -3,29 +3,39 @@
  * journal ends. Before the commit that means back to the source; after it, forward.
  *
  * Must hold: called before the migration port is opened, or a source that comes back would be told that nobody knows
- * its migration, be it open or ended; of several migrations of one VM at most one has it.
+ * its migration, be it open or ended; of several migrations of one VM at most one has it. A journal that cannot be read
+ * keeps only its own migration from going on.
  */
-import type { HostTraffic, MigrationHandle } from './handle.ts';
+import { asGodwitError, type GodwitError } from '../base/errors.ts';
+import type { FoundMigrations, HostTraffic, MigrationHandle } from './handle.ts';
 import { NO_CONTENTS } from './held-contents.ts';
-import { findJournals, readJournal } from './journal.ts';
-import { destinationFacts, destinationRecovery, type SourceRecovery, sourceRecovery, stayOf } from './journal-facts.ts';
+import { type FoundJournal, findJournals, type JournalLine, readJournal, readWholeLines } from './journal.ts';
+import {
+  destinationFacts,
+  destinationRecovery,
+  knownSourceFacts,
+  type SourceRecovery,
+  sourceRecovery,
+  stayOf,
+  type VmStay,
+} from './journal-facts.ts';
 import { rememberJournal } from './sessions.ts';
 import { startDestinationThread, startSourceThread } from './threads.ts';
 
 export async function recoverMigrations(options: {
   readonly stateDirectory: string;
   readonly traffic: HostTraffic;
-}): Promise<readonly MigrationHandle[]> {
-  const journals = findJournals(options.stateDirectory).map((found) => {
-    const lines = readJournal(found.path);
-    return { ...found, lines, stay: stayOf(lines) };
-  });
+}): Promise<FoundMigrations> {
+  const journals = findJournals(options.stateDirectory).map(read);
   const handles: MigrationHandle[] = [];
-  for (const { direction, path, lines, stay } of journals) {
-    const others = journals.flatMap((other) => (other.stay && other.stay !== stay ? [other.stay] : []));
+  for (const { direction, path, lines, stay, damage } of journals) {
     if (direction === 'incoming') {
       const facts = destinationFacts(lines);
       if (facts) rememberJournal(facts.offer.sessionKey, path);
+    }
+    if (damage) continue;
+    const others = journals.flatMap((other) => (other.stay && other.stay !== stay ? [other.stay] : []));
+    if (direction === 'incoming') {
       const recovery = destinationRecovery(lines, others);
       if (recovery) handles.push(startDestinationThread({ facts: recovery.facts, fd: null, recovery }));
       continue;
@@ -33,7 +43,32 @@ export async function recoverMigrations(options: {
     const recovery = sourceRecovery(lines, others);
     if (recovery) handles.push(resumeSource(options, recovery));
   }
-  return handles;
+  const damaged = journals.flatMap(({ id, direction, lines, damage }) =>
+    damage ? [{ id, vm: vmOf(direction, lines), error: damage }] : [],
+  );
+  return { handles, damaged };
+}
+
+interface ReadJournal extends FoundJournal {
+  /** Of one that is damaged those that are whole. */
+  readonly lines: readonly JournalLine[];
+  readonly stay: VmStay | undefined;
+  readonly damage: GodwitError | null;
+}
+
+function read(found: FoundJournal): ReadJournal {
+  try {
+    const lines = readJournal(found.path);
+    return { ...found, lines, stay: stayOf(lines), damage: null };
+  } catch (error) {
+    const lines = readWholeLines(found.path);
+    return { ...found, lines, stay: stayOf(lines), damage: asGodwitError(error) };
+  }
+}
+
+function vmOf(direction: FoundJournal['direction'], lines: readonly JournalLine[]): string | null {
+  const vm = direction === 'incoming' ? destinationFacts(lines)?.offer.vm : knownSourceFacts(lines)?.vm;
+  return vm?.name ?? null;
 }
 
 function resumeSource(

@@ -7,7 +7,7 @@
 import type { GodwitError } from '../base/errors.ts';
 import type { DestinationFacts } from './destination-facts.ts';
 import type { DestinationWorkerInput } from './destination-worker.ts';
-import { emptyReport } from './empty-report.ts';
+import { type EmptyReportFacts, emptyReport } from './empty-report.ts';
 import { memoryOf } from './fit.ts';
 import type { VmSettlement } from './handle.ts';
 import { journalPath, readJournal } from './journal.ts';
@@ -16,9 +16,7 @@ import type { MigrationReport } from './report.ts';
 import { DEFAULT_MIGRATION_OPTIONS } from './request.ts';
 import { rememberJournal, rememberThread } from './sessions.ts';
 import type { SourceWorkerInput } from './source-worker.ts';
-import { WorkerHandle } from './worker-handle.ts';
-
-type CrashResult = { readonly settlement: VmSettlement; readonly report: MigrationReport };
+import { type CrashResult, WorkerHandle } from './worker-handle.ts';
 
 export function startSourceThread(input: SourceWorkerInput): WorkerHandle {
   const { startedAt } = input;
@@ -35,20 +33,12 @@ export function startSourceThread(input: SourceWorkerInput): WorkerHandle {
     async afterCrash(error): Promise<CrashResult> {
       const found = input.recovery ? undefined : recoverable(() => sourceRecovery(read(input, 'outgoing')));
       if (found) return await resultOf(startSourceThread({ ...input, recovery: found }));
-      const totalMs = Date.now() - startedAt;
-      const report = emptyReport({
-        input,
-        startedAt,
-        totalMs,
-        outcome: 'failed',
-        error: error.toBody(),
-        interrupted: true,
-      });
       const settlement = sourceSettlement(input);
       // Where the journal says that the VM is, the report does, too.
       const owner = settlement.kind === 'left' ? settlement.to : input.hostName;
-      return { settlement, report: { ...report, owner } };
+      return { settlement, report: { ...failedReport(input, startedAt, error), owner } };
     },
+    reportUndecided: (error) => failedReport(input, startedAt, error),
   });
 }
 
@@ -71,8 +61,9 @@ export function startDestinationThread(input: DestinationWorkerInput): WorkerHan
       if (found) return await resultOf(startDestinationThread({ facts, fd: null, recovery: { ...found, isSettled } }));
       const settlement = destinationSettlement(at);
       const owner = settlement.kind === 'arrived' ? facts.hostName : offer.sourceHost;
-      return { settlement, report: { ...failedReport(facts, error), owner } };
+      return { settlement, report: { ...incomingReport(facts, error), owner } };
     },
+    reportUndecided: (error) => incomingReport(input.facts, error),
   });
   rememberThread(offer.sessionKey, handle);
   rememberJournal(offer.sessionKey, journalPath(input.facts.stateDirectory, offer.migrationId, 'incoming'));
@@ -93,7 +84,7 @@ function destinationSettlement(at: { readonly stateDirectory: string; readonly i
   return recovery?.vm && isOwner ? { kind: 'arrived', vm: recovery.vm } : { kind: 'absent' };
 }
 
-function failedReport(facts: DestinationFacts, error: GodwitError): MigrationReport {
+function incomingReport(facts: DestinationFacts, error: GodwitError): MigrationReport {
   const { offer, hostName, startedAt } = facts;
   const input = {
     id: offer.migrationId,
@@ -102,6 +93,10 @@ function failedReport(facts: DestinationFacts, error: GodwitError): MigrationRep
     hostName: offer.sourceHost,
     options: { mode: offer.mode },
   };
+  return failedReport(input, startedAt, error);
+}
+
+function failedReport(input: EmptyReportFacts['input'], startedAt: number, error: GodwitError): MigrationReport {
   const totalMs = Date.now() - startedAt;
   return emptyReport({ input, startedAt, totalMs, outcome: 'failed', error: error.toBody(), interrupted: true });
 }

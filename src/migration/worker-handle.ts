@@ -2,8 +2,8 @@
  * A migration's worker thread, seen from the daemon's main thread.
  *
  * Owns: the thread, the messages across it, and the descriptors that it has entrusted to this one. Must hold: `vmSettled`
- * and `ended` resolve whatever happens to the thread; a thread that dies without a word is reported as a failed migration, and what became of the VM is then
- * found in the journal by `afterCrash`.
+ * and `ended` resolve whatever happens to the thread; a thread that dies without a word is reported as a failed migration,
+ * and what became of the VM is then found in the journal by `afterCrash`, or nobody knows.
  */
 import type { Worker } from 'node:worker_threads';
 import { asGodwitError, type ErrorBody, explain, GodwitError } from '../base/errors.ts';
@@ -44,7 +44,14 @@ export interface WorkerHandleOptions {
    * What the journal says of the VM when the thread died without telling.
    * @param isSettled - it had told where the VM is
    */
-  afterCrash(error: GodwitError, isSettled: boolean): Promise<{ settlement: VmSettlement; report: MigrationReport }>;
+  afterCrash(error: GodwitError, isSettled: boolean): Promise<CrashResult>;
+  /** What is told when `afterCrash` fails: the journal cannot be read. */
+  reportUndecided(error: GodwitError): MigrationReport;
+}
+
+export interface CrashResult {
+  readonly settlement: VmSettlement;
+  readonly report: MigrationReport;
 }
 
 export class WorkerHandle implements MigrationHandle {
@@ -98,11 +105,7 @@ export class WorkerHandle implements MigrationHandle {
       for (const fd of this.#entrusted) new FileDescriptor(fd)[Symbol.dispose]();
       exited.resolve();
       keepSpareThread(options.module);
-      this.#finish(thrown, options).catch((error: unknown) => {
-        // afterCrash itself failed: nothing better is known than that.
-        const failure = asGodwitError(error);
-        this.#emit({ kind: 'noted', level: 'warn', text: failure.message });
-      });
+      void this.#finish(thrown, options);
     });
   }
 
@@ -161,7 +164,9 @@ export class WorkerHandle implements MigrationHandle {
     if (!this.#report || !this.#isSettled) {
       const error = asGodwitError(thrown ?? new Error('the migration thread ended without a report'));
       this.#emit({ kind: 'noted', level: 'warn', text: `The migration's thread died: ${explain(error)}` });
-      const found = await options.afterCrash(error, this.#isSettled);
+      const found = await options
+        .afterCrash(error, this.#isSettled)
+        .catch((failure: unknown) => undecided(options, failure));
       if (!this.#isSettled) this.#settle(found.settlement);
       this.#conclude(this.#report ?? found.report);
     }
@@ -181,4 +186,9 @@ export class WorkerHandle implements MigrationHandle {
   #emit(event: MigrationEvent): void {
     for (const listener of this.#listeners) listener(event);
   }
+}
+
+function undecided({ reportUndecided }: WorkerHandleOptions, failure: unknown): CrashResult {
+  const error = asGodwitError(failure);
+  return { settlement: { kind: 'undecided', reason: explain(error) }, report: reportUndecided(error) };
 }

@@ -6,6 +6,8 @@ import { randomUUID } from 'node:crypto';
 import type {
   Admission,
   CheckResult,
+  DamagedMigration,
+  FoundMigrations,
   IncomingPolicy,
   MigrationHandle,
   MigrationListener,
@@ -91,6 +93,7 @@ export class ScriptedEngine {
   policy: IncomingPolicy | undefined;
   checkResult: CheckResult = { ok: true, outcome: 'ok', blockers: [], notes: [], facts: {} };
   handlesAtStart: ScriptedHandle[] = [];
+  damagedAtStart: DamagedMigration[] = [];
 
   readonly startOutgoing = (input: OutgoingInput): MigrationHandle => {
     const handle = new ScriptedHandle({
@@ -116,7 +119,10 @@ export class ScriptedEngine {
 
   readonly checkMigration = async (): Promise<CheckResult> => this.checkResult;
 
-  readonly recoverMigrations = async (): Promise<readonly MigrationHandle[]> => this.handlesAtStart;
+  readonly recoverMigrations = async (): Promise<FoundMigrations> => ({
+    handles: this.handlesAtStart,
+    damaged: this.damagedAtStart,
+  });
 
   incoming(facts: { id: string; vm: string; peer: string; ramBytes?: number }): void {
     const handle = new ScriptedHandle({ ...facts, direction: 'incoming' });

@@ -1,0 +1,89 @@
+import { writeFileSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import { ScriptedHandle, sampleReport } from '../../test/support/scripted-engine.ts';
+import { refusedWith, settleEvents, startTrialDaemon, type TrialDaemon } from '../../test/support/trial-daemon.ts';
+import { GodwitError } from '../base/errors.ts';
+import { journalPath } from '../migration/journal.ts';
+import { MigrationStore } from './migration-store.ts';
+
+const DAMAGE = new GodwitError('GW_JOURNAL_CORRUPT', { path: '/x/outgoing.journal', offset: 9, reason: 'torn' });
+const INPUT = {
+  id: 'm1',
+  vm: { name: 'web1', memoryBytes: 2 ** 29 },
+  to: 'b',
+  hostName: 'a',
+  options: { mode: 'auto' },
+} as const;
+
+/** A daemon that finds a journal that it cannot read. */
+function startDamaged(vm: string | null, before: (store: MigrationStore, state: string) => void = () => undefined) {
+  return startTrialDaemon({
+    prepare: (engine, state) => {
+      before(new MigrationStore(state, 10), state);
+      engine.damagedAtStart = [{ id: 'm1', vm, error: DAMAGE }];
+    },
+  });
+}
+
+async function isWithheld({ client, qmp, engine }: TrialDaemon): Promise<void> {
+  expect(await client.showVm('web1')).toMatchObject({ state: 'unknown', notes: [DAMAGE.message] });
+  expect(qmp.connections).toBe(0);
+  const refused = refusedWith('GW_CONFLICT') as Error;
+  for (const action of ['pause', 'resume', 'kill'] as const) {
+    await expect(client.actOnVm('web1', action)).rejects.toThrow(refused);
+  }
+  await expect(client.migrate('web1', { to: '127.0.0.1:9' })).rejects.toThrow(refused);
+  await expect(client.removeVm('web1')).rejects.toThrow(refused);
+  expect(engine.outgoing.filter(({ commands }) => commands.length > 0)).toEqual([]);
+}
+
+describe('a journal that cannot be read', () => {
+  test('withholds its VM, with the reason and what to do, and the daemon starts', async () => {
+    await using trial = await startDamaged('web1');
+    await isWithheld(trial);
+  });
+
+  test('withholds the VM that the migration was begun with where not even that can be read', async () => {
+    await using trial = await startDamaged(null, (store, state) => {
+      store.begin(INPUT);
+      writeFileSync(journalPath(state, INPUT.id, 'outgoing'), '00000000 {}\n00000000 {}\n');
+    });
+    await isWithheld(trial);
+  });
+
+  test.each([null, 'another'])('of VM %s withholds no other', async (vm) => {
+    await using trial = await startDamaged(vm);
+    expect(await trial.client.showVm('web1')).toMatchObject({ state: 'running', notes: [] });
+  });
+
+  test('withholds nothing where a report says how it ended, unless the report was made of the damage', async () => {
+    await using told = await startDamaged('web1', (store) => store.save(sampleReport({ owner: 'a' })));
+    expect(await told.client.showVm('web1')).toMatchObject({ state: 'running' });
+    const undecided = sampleReport({ outcome: 'failed', error: DAMAGE.toBody() });
+    await using untold = await startDamaged('web1', (store) => store.save(undecided));
+    await isWithheld(untold);
+  });
+
+  test('of an earlier migration does not withhold the VM from a later one that has it', async () => {
+    const handle = new ScriptedHandle({ id: 'm2', vm: 'web1', direction: 'outgoing', peer: 'b' });
+    await using trial = await startTrialDaemon({
+      prepare: (engine) => {
+        engine.handlesAtStart = [handle];
+        engine.damagedAtStart = [{ id: 'm1', vm: 'web1', error: DAMAGE }];
+      },
+    });
+    expect(await trial.client.showVm('web1')).toMatchObject({ state: 'leaving', migration: 'm2' });
+    handle.finish({ kind: 'stays' });
+    await settleEvents();
+    expect(await trial.client.showVm('web1')).toMatchObject({ state: 'running', migration: null });
+  });
+
+  test('ends the migration of a daemon that runs, and withholds the VM', async () => {
+    await using trial = await startTrialDaemon();
+    const { id } = await trial.client.migrate('web1', { to: '127.0.0.1:9' });
+    const settlement = { kind: 'undecided', reason: DAMAGE.message } as const;
+    trial.engine.outgoing[0]!.finish(settlement, { outcome: 'failed', error: DAMAGE.toBody() });
+    await expect.poll(async () => (await trial.client.showMigration(id)).state).toBe('failed');
+    await isWithheld(trial);
+  });
+});

@@ -1,0 +1,61 @@
+/**
+ * The migrations that an earlier daemon left, taken over by this one.
+ *
+ * Must hold: a VM that one of them has is nobody else's until that is settled; a journal that cannot be read withholds the
+ * VM that it is about, if the other host may have it, and nothing else.
+ */
+import { explain } from '../base/errors.ts';
+import type { DamagedMigration, FoundMigrations, MigrationHandle } from '../migration/handle.ts';
+import type { IncomingPromises } from './incoming-promises.ts';
+import type { Logger } from './logger.ts';
+import type { MigrationStore } from './migration-store.ts';
+import type { VmRegistry } from './vm-registry.ts';
+
+interface Host {
+  readonly registry: VmRegistry;
+  readonly promises: IncomingPromises;
+  readonly store: MigrationStore;
+  readonly log: Pick<Logger, 'error'>;
+}
+
+/** Returns the names of VMs that must be left alone for now. */
+export function takeOver(
+  host: Host,
+  { handles, damaged }: FoundMigrations,
+  track: (handle: MigrationHandle) => void,
+): ReadonlySet<string> {
+  const { registry, promises, store } = host;
+  const taken = new Set<string>();
+  for (const handle of handles) {
+    if (handle.hasVm) {
+      if (handle.direction === 'outgoing') registry.find(handle.vm)?.takeLease(handle.id, 'migration');
+      else promises.keep(handle);
+      // Also of a VM that had arrived already: the migration has its QMP connection until it settles.
+      taken.add(handle.vm);
+    } else if (store.get(handle.id)) {
+      // Its users were told how it ended; what it still owes the other host is no concern of theirs.
+      continue;
+    }
+    track(handle);
+  }
+  for (const migration of damaged) {
+    const withheld = withhold(host, migration, taken);
+    if (withheld !== null) taken.add(withheld);
+  }
+  return taken;
+}
+
+/** Returns the VM that nobody gets. */
+function withhold({ registry, store, log }: Host, migration: DamagedMigration, taken: ReadonlySet<string>) {
+  const { id, error } = migration;
+  const vm = migration.vm ?? store.vmOfBegun(id);
+  const reason = explain(error);
+  // A later migration that has the VM knows more.
+  const isOpen = !store.knowsOwner(id) && (vm === null || !taken.has(vm));
+  const withheld = vm !== null && isOpen && registry.withhold(vm, reason) ? vm : null;
+  const facts = { migration: id, vm, reason };
+  if (withheld !== null) log.error(facts, 'nobody knows whose this VM is: it is withheld');
+  else if (vm === null && isOpen) log.error(facts, 'nobody knows which VM this migration is about: none is withheld');
+  else log.error(facts, 'a migration cannot go on; no VM waits for it');
+  return withheld;
+}
