@@ -1,28 +1,60 @@
 /** `godwit host` as whoever runs it sees it: what it writes where. */
 import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { MigrationStore } from '../src/host/migration-store.ts';
+import { Journal, journalPath } from '../src/migration/journal.ts';
+import { DEFAULT_MIGRATION_OPTIONS } from '../src/migration/request.ts';
 import { requireCapability } from './support/capability.ts';
-import { collectOutput, spawnGodwit } from './support/godwit-cli.ts';
+import { collectOutput, runCli, spawnGodwit } from './support/godwit-cli.ts';
 import { checkLeaks } from './support/leak-check.ts';
+import { sampleRecord, sampleReport } from './support/scripted-engine.ts';
 import { TempDirectory } from './support/temp-directory.ts';
 import { waitUntil } from './support/wait-until.ts';
 
 checkLeaks();
 
+const ANY = '127.0.0.1:0';
+/** Nobody listens there. */
+const NOBODY = '127.0.0.1:1';
+/** Half a minute for what is owed, and what starting and ending take. */
+const STOPPING_MS = 45_000;
+
 let state: TempDirectory;
 
-/** What it has written to stderr when it has become ready and was stopped. */
-async function runHost(...args: readonly string[]): Promise<string> {
-  const ports = ['--listen', '127.0.0.1:0', '--migration-listen', '127.0.0.1:0'];
+interface Ended {
+  readonly status: number | null;
+  readonly signal: NodeJS.Signals | null;
+  /** What it has written to stderr. */
+  readonly log: string;
+}
+
+/** A daemon that has become ready and was ended by the signal. */
+async function runHost(args: readonly string[] = [], end: NodeJS.Signals = 'SIGTERM'): Promise<Ended> {
+  const ports = ['--listen', ANY, '--migration-listen', ANY];
   const child = spawnGodwit(['host', '--name', 'a', '--state', state.join('state'), ...ports, ...args]);
   const output = collectOutput(child);
   try {
     await waitUntil('it is ready', () => output().stderr.includes('ready'));
   } finally {
-    child.kill('SIGTERM');
+    child.kill(end);
     await once(child, 'close');
   }
-  return output().stderr;
+  return { status: child.exitCode, signal: child.signalCode, log: output().stderr };
+}
+
+/** Leaves the journal of a migration whose end was told here, and whose other host has not heard of its abort. */
+function leaveOwing(): void {
+  const { id, vm, from, to, startedAt } = sampleReport();
+  const stateDirectory = state.join('state');
+  const error = { code: 'GW_MIGRATION_CANCELLED', message: 'The migration was cancelled', details: {} } as const;
+  const options = DEFAULT_MIGRATION_OPTIONS;
+  const facts = { id, vm: sampleRecord(), to: NOBODY, destinationName: to, options, hostName: from, startedAt };
+  using journal = Journal.create(journalPath(stateDirectory, id, 'outgoing'));
+  journal.append({ side: 'facts', ...facts, sessionKey: '0'.repeat(64), historyPath: '', linksPath: '' });
+  journal.append({ side: 'source', kind: 'offered', migration: id, vm, epoch: 2, peer: NOBODY });
+  journal.append({ side: 'source', kind: 'rolledBack', cancelled: true, error });
+  new MigrationStore(stateDirectory, 1).save(sampleReport({ outcome: 'cancelled', error, owner: from }));
 }
 
 requireCapability('kernel')('godwit host', () => {
@@ -32,7 +64,8 @@ requireCapability('kernel')('godwit host', () => {
   afterEach(() => state[Symbol.dispose]());
 
   test('with --log-format json writes JSON lines only, and in one of them where it listens', async () => {
-    const lines = (await runHost('--log-format', 'json'))
+    const { log } = await runHost(['--log-format', 'json']);
+    const lines = log
       .trimEnd()
       .split('\n')
       .map((line) => JSON.parse(line) as object);
@@ -46,8 +79,30 @@ requireCapability('kernel')('godwit host', () => {
   });
 
   test('else says in a line for people that it is ready', async () => {
-    expect(await runHost('--log-format', 'pretty')).toMatch(
+    expect((await runHost(['--log-format', 'pretty'])).log).toMatch(
       /^godwit host a ready: API http:\/\/127\.0\.0\.1:\d+, migration 127\.0\.0\.1:\d+$/m,
     );
   });
+
+  test('that cannot start ends with status 1, whatever it has recovered by then', async () => {
+    leaveOwing();
+    const taken = createServer().listen(0, '127.0.0.1');
+    await once(taken, 'listening');
+    const listen = `127.0.0.1:${(taken.address() as AddressInfo).port}`;
+    const run = await runCli(['host', '--state', state.join('state'), '--listen', listen, '--migration-listen', ANY]);
+    taken.close();
+    expect(run).toMatchObject({ status: 1, stderr: expect.stringContaining(`cannot listen on ${listen}`) });
+  });
+
+  test(
+    'that still owes another host an abort gives up after a while and ends with status 1; the next one goes on',
+    async () => {
+      leaveOwing();
+      const fromMs = performance.now();
+      expect(await runHost()).toMatchObject({ status: 1, signal: null, log: expect.stringContaining('are left') });
+      expect(performance.now() - fromMs).toBeLessThan(STOPPING_MS);
+      expect(await runHost([], 'SIGKILL')).toMatchObject({ log: expect.stringContaining('ready') });
+    },
+    2 * STOPPING_MS,
+  );
 });

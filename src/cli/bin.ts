@@ -10,4 +10,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 enableCodeCache();
 // Only what is loaded from here on is kept.
 const { main } = await import('./main.ts');
-process.exitCode = await main(process.argv.slice(2), PROCESS_IO);
+const status = await main(process.argv.slice(2), PROCESS_IO);
+await Promise.all([process.stdout, process.stderr].map((stream) => new Promise((done) => stream.write('', done))));
+// What a command has left behind does not keep the process: a host daemon can leave threads.
+process.exit(status);

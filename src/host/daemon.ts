@@ -40,8 +40,11 @@ export interface Daemon {
   readonly api: readonly string[];
   /** HOST:PORT, with the real port. */
   readonly migration: string;
-  /** Cancels migrations, closes everything; the VMs run on. Returns how many migrations had to be left. */
-  close(): Promise<number>;
+  /**
+   * Cancels migrations, closes everything; the VMs run on. Returns how many migrations had to be left: their threads run
+   * on, and have the state directory, until the process ends.
+   */
+  close(timeoutMs?: number): Promise<number>;
 }
 
 export async function startDaemon(
@@ -51,7 +54,7 @@ export async function startDaemon(
   const { engine, log, version } = parts;
   await using starting = new AsyncDisposableStack();
   prepareStateDirectory(config.stateDirectory);
-  starting.use(lockStateDirectory(config.stateDirectory));
+  const lock = starting.use(lockStateDirectory(config.stateDirectory));
   const visitPolicy = { directory: join(config.stateDirectory, 'visits'), budgetBytes: config.keepVisitsBytes };
   const visits = new VisitStore(visitPolicy);
   const liveDirectory = join(config.stateDirectory, 'contents');
@@ -92,6 +95,10 @@ export async function startDaemon(
     log,
   });
 
+  // The threads of migrations that are left write there to the process's end; another daemon must not do so meanwhile.
+  starting.defer(() => {
+    if (migrations.openCount > 0) lock.keep();
+  });
   registry.restore();
   tidyUp(visits, registry, log);
   await registry.attachAll(await migrations.recover());
@@ -146,10 +153,10 @@ export async function startDaemon(
     name: config.name,
     api: listeners.map(({ url }) => url),
     migration,
-    close: () =>
+    close: (timeoutMs = CLOSE_TIMEOUT_MS) =>
       (closing ??= (async () => {
         // The API stays open meanwhile, so that one can see what is waited for.
-        const left = await migrations.close(CLOSE_TIMEOUT_MS);
+        const left = await migrations.close(timeoutMs);
         await running.disposeAsync();
         return left;
       })()),

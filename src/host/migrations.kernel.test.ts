@@ -8,6 +8,9 @@ import { refusedWith, settleEvents, startTrialDaemon, type TrialDaemon } from '.
 import { GodwitError } from '../base/errors.ts';
 import { identifyProcess } from '../linux/process.ts';
 import { DEFAULT_MIGRATION_OPTIONS } from '../migration/request.ts';
+import { resolveConfig } from './config.ts';
+import { startDaemon } from './daemon.ts';
+import { openLogger } from './logger.ts';
 
 describe('outgoing migration', () => {
   async function migrating(trial: TrialDaemon): Promise<string> {
@@ -174,6 +177,26 @@ describe('outgoing migration', () => {
     expect(await closed).toBe(0);
     expect(trial.engine.outgoing).toHaveLength(1);
     await trial[Symbol.asyncDispose]();
+  });
+
+  test.each([
+    ['a migration that goes on', false],
+    ['a thread that goes on when the end has been told', true],
+  ])('%s is left after a while, and keeps the state directory from another daemon', async (_what, hasEnded) => {
+    await using trial = await startTrialDaemon();
+    await migrating(trial);
+    const handle = trial.engine.outgoing[0]!;
+    handle.refusal = new GodwitError('GW_MIGRATION_TOO_LATE', { vm: 'web1' });
+    handle.lingers = true;
+    if (hasEnded) handle.finish({ kind: 'stays' }, { outcome: 'failed' });
+    await settleEvents();
+    expect(await trial.daemon.close(50)).toBe(1);
+    const config = { name: 'a', listen: '127.0.0.1:0', migrationListen: '127.0.0.1:0', state: trial.state };
+    const log = openLogger({ level: 'silent', format: 'json', name: 'a' });
+    const parts = { engine: trial.engine, log, version: '0' };
+    await expect(startDaemon(resolveConfig(config, { terminal: false }), parts)).rejects.toThrow(
+      /uses the state directory/,
+    );
   });
 
   test('a wrong address and an unknown VM are refused before the engine is asked', async () => {

@@ -11,7 +11,6 @@ import type { MigrateBody, MigrationView, TuneBody } from '../api/migration-sche
 import { explain, GodwitError } from '../base/errors.ts';
 import type { CheckResult, HostTraffic, IncomingPolicy, MigrationHandle } from '../migration/handle.ts';
 import type { DestinationPhase, MigrationCommand } from '../migration/progress.ts';
-import { endRunning } from './end-running.ts';
 import type { Engine } from './engine-port.ts';
 import { createPolicy, type IncomingHost } from './incoming-policy.ts';
 import type { Logger } from './logger.ts';
@@ -19,6 +18,7 @@ import type { HostMetrics } from './metrics.ts';
 import { completeId } from './migration-id.ts';
 import type { MigrationStore } from './migration-store.ts';
 import { definedOnly, mergeOptions, viewOfHandle, viewOfReport } from './migration-view.ts';
+import { OpenMigrations } from './open-migrations.ts';
 import { resolvePeer } from './peers.ts';
 import { takeOver } from './recovered-migrations.ts';
 import { type RunningMigration, takeEvent } from './running-migration.ts';
@@ -40,6 +40,7 @@ const ARRIVING_PHASES: ReadonlySet<string> = new Set<DestinationPhase>(['loaded'
 export class Migrations {
   readonly #options: MigrationsOptions;
   readonly #running = new Map<string, RunningMigration>();
+  readonly #open = new OpenMigrations();
   #isClosing = false;
 
   /** What the engine asks when another host offers a VM. */
@@ -56,6 +57,11 @@ export class Migrations {
 
   get runningCount(): number {
     return this.#running.size;
+  }
+
+  /** Those that run and those whose threads go on when their end has been told. */
+  get openCount(): number {
+    return this.#open.count;
   }
 
   async start(name: string, body: MigrateBody): Promise<MigrationView> {
@@ -96,7 +102,7 @@ export class Migrations {
   async recover(): Promise<ReadonlySet<string>> {
     const { engine, stateDirectory, hostName, traffic } = this.#options;
     const found = await engine.recoverMigrations({ stateDirectory, hostName, traffic, policy: this.policy });
-    return takeOver(this.#options, found, (handle) => this.track(handle));
+    return takeOver(this.#options, found, { track: (handle) => this.track(handle), open: this.#open });
   }
 
   track(handle: MigrationHandle): MigrationView {
@@ -110,6 +116,7 @@ export class Migrations {
     }
     const running: RunningMigration = { handle, view, finished: this.#finish(handle, settled, () => running) };
     this.#running.set(handle.id, running);
+    this.#open.add(handle, running.finished);
     metrics.started(handle.id, handle.vm, handle.direction, view.startedAtMs);
     events.emit({ kind: 'migrationStarted', migration: view });
     const { id, vm, direction, peer } = handle;
@@ -158,10 +165,10 @@ export class Migrations {
     return running.view;
   }
 
-  /** Begins nothing more, cancels what can be cancelled, and waits for the rest, at most `timeoutMs`. Returns how many still run. */
+  /** Begins nothing more, cancels what can be cancelled, and waits for the rest, at most `timeoutMs`. Returns `openCount`. */
   async close(timeoutMs: number): Promise<number> {
     this.#isClosing = true;
-    return await endRunning(this.#running, timeoutMs, this.#options.log);
+    return await this.#open.endAll(timeoutMs, this.#options.log);
   }
 
   /**
@@ -198,9 +205,10 @@ export class Migrations {
     handle.command({ kind: 'cancel' }).catch((error: unknown) => {
       log.error({ ...facts, reason: explain(error) }, 'not cancelled');
     });
-    Promise.all([settled, handle.ended])
-      .then(([cleanUp]) => cleanUp())
-      .catch((error: unknown) => log.error({ ...facts, reason: explain(error) }, 'not tidied up'));
+    this.#open.add(
+      handle,
+      Promise.all([settled, handle.ended]).then(([cleanUp]) => cleanUp()),
+    );
   }
 
   async #finish(

@@ -9,6 +9,7 @@ import type { DamagedMigration, FoundMigrations, MigrationHandle } from '../migr
 import type { IncomingPromises } from './incoming-promises.ts';
 import type { Logger } from './logger.ts';
 import type { MigrationStore } from './migration-store.ts';
+import type { OpenMigrations } from './open-migrations.ts';
 import type { VmRegistry } from './vm-registry.ts';
 
 interface Host {
@@ -22,7 +23,7 @@ interface Host {
 export function takeOver(
   host: Host,
   { handles, damaged }: FoundMigrations,
-  track: (handle: MigrationHandle) => void,
+  here: { track(handle: MigrationHandle): void; readonly open: OpenMigrations },
 ): ReadonlySet<string> {
   const { registry, promises, store } = host;
   const taken = new Set<string>();
@@ -34,9 +35,10 @@ export function takeOver(
       taken.add(handle.vm);
     } else if (store.get(handle.id)) {
       // Its users were told how it ended; what it still owes the other host is no concern of theirs.
+      here.open.add(handle, handle.ended);
       continue;
     }
-    track(handle);
+    here.track(handle);
   }
   for (const migration of damaged) {
     const withheld = withhold(host, migration, taken);

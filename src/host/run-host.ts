@@ -3,8 +3,10 @@
  *
  * Owns: where the daemon meets the real engine, the log, the service manager and the stop signals.
  */
+import { flushCompileCache } from 'node:module';
 import { parseInput } from '../api/input-error.ts';
 import { explain } from '../base/errors.ts';
+import { exitAtOnce } from '../linux/exit.ts';
 import { notifySystemd } from '../linux/sd-notify.ts';
 import { type HostConfig, HostConfigSchema, readConfigFile, resolveConfig } from './config.ts';
 import { startDaemon } from './daemon.ts';
@@ -32,7 +34,10 @@ export interface RunHostOptions {
   onStopSignal(listener: () => void): () => void;
 }
 
-/** Returns how many migrations had to be left when it stopped. Throws when the daemon cannot start. */
+/**
+ * Returns how many migrations had to be left when it stopped: then their threads run on until the process is ended.
+ * Throws when the daemon cannot start.
+ */
 export async function runHost(options: RunHostOptions): Promise<number> {
   const fromFile = options.configPath === undefined ? {} : readConfigFile(options.configPath);
   const fromFlags = parseInput(HostConfigSchema, options.flags, '');
@@ -46,15 +51,28 @@ export async function runHost(options: RunHostOptions): Promise<number> {
   const stopped = Promise.withResolvers<void>();
   // From before the start, so that a signal during it is not lost.
   const forget = options.onStopSignal(() => stopped.resolve());
-  const daemon = await startDaemon(config, { engine, log, version: options.version });
-  const { name, api, migration } = daemon;
-  options.ready({ name, api: api[0]!, apis: api, migration, pid: process.pid }, config.logFormat);
-  notify('READY=1', log);
-  await stopped.promise;
-  forget();
-  notify('STOPPING=1', log);
-  log.info('stopping; the VMs run on');
-  return daemon.close();
+  try {
+    const daemon = await startDaemon(config, { engine, log, version: options.version });
+    const { name, api, migration } = daemon;
+    options.ready({ name, api: api[0]!, apis: api, migration, pid: process.pid }, config.logFormat);
+    notify('READY=1', log);
+    await stopped.promise;
+    forget();
+    notify('STOPPING=1', log);
+    log.info('stopping; the VMs run on');
+    const left = await daemon.close();
+    if (left > 0) log.warn({ migrations: left }, 'migrations are left; the next daemon goes on with them');
+    return left;
+  } finally {
+    // Not before: Node says what an error that nobody caught was only after its listeners.
+    process.once('exit', endWithThreads);
+  }
+}
+
+/** Threads of migrations can be left, and can wait in a call of the kernel: Node would wait for them. */
+function endWithThreads(status: number): void {
+  flushCompileCache();
+  exitAtOnce(status);
 }
 
 function notify(state: string, log: Logger): void {

@@ -14,8 +14,14 @@ interface Holder {
   readonly startTicks: number;
 }
 
-/** Throws GW_HOST_START when another daemon has the directory. Release by disposing. */
-export function lockStateDirectory(directory: string): Disposable {
+/** Released by disposing. */
+export interface StateLock extends Disposable {
+  /** Disposing releases it no more: it is this process's to its end. */
+  keep(): void;
+}
+
+/** Throws GW_HOST_START when another daemon has the directory. */
+export function lockStateDirectory(directory: string): StateLock {
   const path = join(directory, 'daemon.lock');
   const own = `${path}.${process.pid}`;
   const identity = identifyProcess(process.pid);
@@ -24,7 +30,7 @@ export function lockStateDirectory(directory: string): Disposable {
     writeHolder(own, { pid: identity.pid, startTicks: identity.startTicks });
     // Two tries: the first may find a dead daemon's lock and clear it.
     for (let attempt = 0; attempt < 2; attempt++) {
-      if (tryLink(own, path)) return { [Symbol.dispose]: () => rmSync(path, { force: true }) };
+      if (tryLink(own, path)) return createLock(path);
       const holder = readHolder(path);
       if (holder && isAlive(holder)) throw refusal(directory, holder);
       clearDeadLock(path, own, directory);
@@ -33,6 +39,18 @@ export function lockStateDirectory(directory: string): Disposable {
   } finally {
     rmSync(own, { force: true });
   }
+}
+
+function createLock(path: string): StateLock {
+  let isKept = false;
+  return {
+    keep: () => {
+      isKept = true;
+    },
+    [Symbol.dispose]: () => {
+      if (!isKept) rmSync(path, { force: true });
+    },
+  };
 }
 
 function writeHolder(path: string, holder: Holder): void {

@@ -24,6 +24,7 @@ koffi.alias('ssize_t', 'long');
 export const raw = {
   /** https://man7.org/linux/man-pages/man2/ioctl.2.html */
   ioctl: libc.func('int ioctl(int fd, unsigned long op, void *argp)') as (fd: number, op: Word, arg: Pointer) => number,
+  _exit: libc.func('void _exit(int status)') as (status: number) => void,
   /** https://man7.org/linux/man-pages/man2/syscall.2.html; up to six arguments, all given. */
   syscall: libc.func('long syscall(long number, long a, long b, long c, long d, long e, long f)') as (
     number: number,

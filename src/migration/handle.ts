@@ -43,8 +43,10 @@ export interface MigrationHandle {
   command(command: MigrationCommand): Promise<void>;
   /** Never rejects. */
   readonly vmSettled: Promise<VmSettlement>;
-  /** Never rejects; every resource of the migration is free. */
+  /** Never rejects; the VM needs nothing of the migration any more. */
   readonly ended: Promise<MigrationReport>;
+  /** Never rejects; nothing of it runs here any more. An abort owed to the other host can outlive `ended`. */
+  readonly exited: Promise<void>;
 }
 
 /** What a restart found. */

@@ -116,5 +116,5 @@ function recoverable<T>(find: () => T | undefined): T | undefined {
 }
 
 async function resultOf(handle: WorkerHandle): Promise<CrashResult> {
-  return { settlement: await handle.vmSettled, report: await handle.ended };
+  return { settlement: await handle.vmSettled, report: await handle.ended, exited: handle.exited };
 }

@@ -52,6 +52,8 @@ export interface WorkerHandleOptions {
 export interface CrashResult {
   readonly settlement: VmSettlement;
   readonly report: MigrationReport;
+  /** The end of the thread that found it out, if it was one. */
+  readonly exited?: Promise<void>;
 }
 
 export class WorkerHandle implements MigrationHandle {
@@ -64,7 +66,7 @@ export class WorkerHandle implements MigrationHandle {
   readonly hasVm: boolean;
   readonly vmSettled: Promise<VmSettlement>;
   readonly ended: Promise<MigrationReport>;
-  /** Never rejects. The thread has ended; an abort owed to the other host can outlive `ended`. */
+  /** See `MigrationHandle`; also the thread that has followed one that died. */
   readonly exited: Promise<void>;
   readonly #worker: Worker;
   readonly #listeners = new Set<(event: MigrationEvent) => void>();
@@ -103,9 +105,8 @@ export class WorkerHandle implements MigrationHandle {
     this.#worker.on('exit', () => {
       this.#isGone = true;
       for (const fd of this.#entrusted) new FileDescriptor(fd)[Symbol.dispose]();
-      exited.resolve();
       keepSpareThread(options.module);
-      void this.#finish(thrown, options);
+      void this.#finish(thrown, options).then(exited.resolve);
     });
   }
 
@@ -169,6 +170,7 @@ export class WorkerHandle implements MigrationHandle {
         .catch((failure: unknown) => undecided(options, failure));
       if (!this.#isSettled) this.#settle(found.settlement);
       this.#conclude(this.#report ?? found.report);
+      await found.exited;
     }
     const over = new GodwitError('GW_CONFLICT', { kind: 'Migration', name: this.id, reason: 'it has ended' });
     for (const waiting of this.#answers.values()) waiting.reject(over);

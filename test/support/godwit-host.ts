@@ -54,8 +54,8 @@ interface UnexpectedEnd {
 }
 
 const START_TIMEOUT_MS = 20_000;
-/** A daemon that stops waits for its migrations. */
-const STOP_TIMEOUT_MS = 30_000;
+/** A daemon that stops waits 30 s for its migrations. */
+const STOP_TIMEOUT_MS = 45_000;
 /** The kernel closes a dead process's connections before its parent hears of the death. */
 const DEATH_NEWS_MS = 500;
 /** Enough for a stack trace and what led to it. */

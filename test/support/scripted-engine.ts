@@ -32,6 +32,8 @@ export class ScriptedHandle implements MigrationHandle {
   readonly commands: MigrationCommand[] = [];
   /** What `command` throws next. */
   refusal: Error | undefined;
+  /** Its thread goes on after its end. */
+  lingers = false;
   readonly #listeners = new Set<(event: MigrationEvent) => void>();
   readonly #settled = Promise.withResolvers<VmSettlement>();
   readonly #ended = Promise.withResolvers<MigrationReport>();
@@ -59,6 +61,10 @@ export class ScriptedHandle implements MigrationHandle {
   }
   get ended(): Promise<MigrationReport> {
     return this.#ended.promise;
+  }
+
+  get exited(): Promise<void> {
+    return this.ended.then(() => (this.lingers ? new Promise(() => undefined) : undefined));
   }
 
   onEvent(listener: (event: MigrationEvent) => void): () => void {
