@@ -36,7 +36,7 @@ export async function checkMigration(options: {
     return { ok: false, outcome: outcomeOf(known), blockers: found, notes: [], facts: {} };
   }
   try {
-    const blockers = await guest.findBlockers();
+    const blockers = guest.blockers;
     const rule = applyDirectIo(vm.name, guest.facts.disks, { ...DEFAULT_MIGRATION_OPTIONS, mode: 'auto' });
     const there = await askDestination(guest, to, hostName, traffic);
     const outcome = blockers.length > 0 ? 'refused' : there.outcome;

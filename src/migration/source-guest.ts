@@ -6,28 +6,27 @@
  */
 import { rmSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { GodwitError, hasCode } from '../base/errors.ts';
+import { GodwitError } from '../base/errors.ts';
 import { countPages } from '../base/page.ts';
 import { openVcpuThrottle, type VcpuThrottle } from '../linux/cpu-bandwidth.ts';
-import { identifyProcess, listOpenFiles, ownerOf, type ProcessIdentity, readCommandLine } from '../linux/process.ts';
+import { identifyProcess, ownerOf, type ProcessIdentity } from '../linux/process.ts';
 import { RamFile } from '../linux/ram-file.ts';
 import type { DirtyTracker } from '../memory/dirty-tracker.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
 import { RamLayout } from '../memory/layout.ts';
 import type { Blocker } from '../qemu/blocker.ts';
-import { findBlockers } from '../qemu/blockers.ts';
 import { cancelMigration, type DeviceStateSave, saveDeviceState } from '../qemu/device-state-save.ts';
-import { canReturnMemory, inspectVm, type VmFacts } from '../qemu/facts.ts';
+import { canReturnMemory, type VmFacts } from '../qemu/facts.ts';
 import {
   borrowMigrationSettings,
   type MigrationSettings,
   restoreMigrationSettings,
 } from '../qemu/migration-settings.ts';
 import { QmpClient } from '../qemu/qmp.ts';
-import { findGuestRam, inspectRam, type RamRegion } from '../qemu/ram.ts';
+import { movableRam, type RamRegion } from '../qemu/ram.ts';
 import { contVm, queryRunState, quitQemu } from '../qemu/run-state.ts';
 import { StateOutlet } from '../qemu/state-outlet.ts';
-import { surveyVm } from '../qemu/survey.ts';
+import { surveyVm, type VmSurvey } from '../qemu/survey.ts';
 import { blockedBy } from './blocked.ts';
 import type { Entrust } from './group-tracker.ts';
 import { NOTHING_TRACKED, type TrackerReport } from './report.ts';
@@ -42,6 +41,8 @@ export class SourceGuest {
   readonly identity: ProcessIdentity;
   readonly qmp: QmpClient;
   readonly facts: VmFacts;
+  /** What stands in the way, as far as this host can see. */
+  readonly blockers: readonly Blocker[];
   readonly memory: GuestMemory;
   /** Pages that held data when it was opened. */
   readonly dataPages: number;
@@ -60,8 +61,8 @@ export class SourceGuest {
   private constructor(
     vm: VmRecord,
     qmp: QmpClient,
-    facts: VmFacts,
-    { memory, dataPages }: Pick<SourceGuest, 'memory' | 'dataPages'>,
+    { facts, blockers }: Pick<VmSurvey, 'facts' | 'blockers'>,
+    memory: GuestMemory,
     regions: readonly RamRegion[],
     borrowed: MigrationSettings | null,
   ) {
@@ -69,8 +70,9 @@ export class SourceGuest {
     this.identity = { pid: vm.pid, startTicks: vm.startTicks };
     this.qmp = qmp;
     this.facts = facts;
+    this.blockers = blockers;
     this.memory = memory;
-    this.dataPages = dataPages;
+    this.dataPages = countPages(memory.dataRuns());
     this.files = regions.map((region) => region.fdPath);
     this.#starts = regions.map((region) => region.hostAddress);
     this.#settings = borrowed;
@@ -87,27 +89,16 @@ export class SourceGuest {
     }
     const qmp = await QmpClient.connect(vm.qmpPath, { timeoutMs: QMP_TIMEOUT_MS });
     try {
-      const regions = await findGuestRam(qmp, vm.pid);
-      const facts = inspectVm(qmp);
-      facts.catch(() => undefined);
-      const files = regions.map((region) => RamFile.open(region.fdPath, region.bytes));
-      const memory = new GuestMemory(new RamLayout(regions), files);
-      // Counted while QEMU answers.
-      const dataPages = countPages(memory.dataRuns());
-      return new SourceGuest(vm, qmp, await facts, { memory, dataPages }, regions, borrowed);
-    } catch (error) {
+      const survey = await surveyVm(qmp, vm.pid);
       // Told as every other blocker is: what it is, why, and the cure.
-      const blockers = hasCode(error, 'GW_MIGRATION_BLOCKED') ? (await surveyVm(qmp, vm.pid)).blockers : [];
+      if (survey.ram.some(({ place }) => place === null)) throw blockedBy(vm.name, survey.blockers);
+      const regions = movableRam(survey.ram, vm.pid);
+      const files = regions.map((region) => RamFile.open(region.fdPath, region.bytes));
+      return new SourceGuest(vm, qmp, survey, new GuestMemory(new RamLayout(regions), files), regions, borrowed);
+    } catch (error) {
       qmp.close();
-      throw blockers.length > 0 ? blockedBy(vm.name, blockers) : error;
+      throw error;
     }
-  }
-
-  /** What stands in the way, as far as this host can see. */
-  async findBlockers(): Promise<Blocker[]> {
-    const { pid } = this.identity;
-    const openPaths = listOpenFiles(pid).map((file) => file.path);
-    return findBlockers(this.facts, readCommandLine(pid).slice(1), await inspectRam(this.qmp, pid), openPaths);
   }
 
   get layout(): RamLayout {

@@ -131,7 +131,7 @@ async function dial(): Promise<OpenedConnection> {
 }
 
 async function start(opened: SourceGuest, dialling: Promise<OpenedConnection>): Promise<void> {
-  const blockers = await opened.findBlockers();
+  const { blockers } = opened;
   if (blockers.length > 0) throw blockedBy(input.vm.name, blockers);
   const rule = applyDirectIo(input.vm.name, opened.facts.disks, input.options);
   if (rule.note) WORKER_PORT.emit({ kind: 'noted', level: 'warn', text: rule.note });

@@ -11,6 +11,7 @@ import { PAGE_SIZE } from '../base/page.ts';
 import type { MemoryMapping, OpenFile } from '../linux/process.ts';
 import { listOpenFiles, readMappings } from '../linux/process.ts';
 import type { QmpClient } from './qmp.ts';
+import { askQemu } from './qmp-ask.ts';
 import { askBackendAddress } from './ram-address.ts';
 
 /** RAM that godwit can move. */
@@ -66,7 +67,11 @@ const FILE_TYPES = new Set(['memory-backend-file', 'memory-backend-memfd']);
 
 /** Every RAM region. Throws GW_MIGRATION_BLOCKED when one is no shared file (see `findBlockers` for all reasons). */
 export async function findGuestRam(qmp: QmpClient, pid: number): Promise<RamRegion[]> {
-  const backends = await inspectRam(qmp, pid);
+  return movableRam(await inspectRam(qmp, pid), pid);
+}
+
+/** Throws GW_MIGRATION_BLOCKED when a backend is no shared file. */
+export function movableRam(backends: readonly RamBackend[], pid: number): RamRegion[] {
   return backends.map(({ id, bytes, type, shared, place }) => {
     if (place === null) {
       throw new GodwitError('GW_MIGRATION_BLOCKED', { vm: String(pid), reason: `its RAM ${id} is no shared file` });
@@ -78,13 +83,17 @@ export async function findGuestRam(qmp: QmpClient, pid: number): Promise<RamRegi
 
 export async function inspectRam(qmp: QmpClient, pid: number): Promise<RamBackend[]> {
   const devices = await qmp.execute<{ id?: string; size: number; share?: boolean }[]>('query-memdev');
+  // query-memdev lists the newest first; the order of creation is the same at the destination.
+  devices.reverse();
+  // All at once: QEMU's main loop takes milliseconds for an answer while a vCPU works.
+  const properties = await Promise.all(
+    devices.map(({ id = '' }) => Promise.all([readProperty(qmp, id, 'type'), readProperty(qmp, id, 'mem-path')])),
+  );
   const mapped = joinMappings(readMappings(pid));
   const files = listOpenFiles(pid);
   const backends: RamBackend[] = [];
-  // query-memdev lists the newest first; the order of creation is the same at the destination.
-  for (const { id = '', size, share } of devices.reverse()) {
-    const type = await readProperty(qmp, id, 'type');
-    const path = type === 'memory-backend-file' ? await readProperty(qmp, id, 'mem-path') : '';
+  for (const [i, { id = '', size, share }] of devices.entries()) {
+    const [type = '', path = ''] = properties[i]!;
     const inFile = FILE_TYPES.has(type) && share !== false;
     const file = inFile ? await findMappedFile(qmp, { id, bytes: size, path }, mapped) : undefined;
     const place = file === undefined ? null : describePlace(pid, file, files);
@@ -157,6 +166,7 @@ function deviceName(device: number): string {
   return `${major.toString(16).padStart(2, '0')}:${minor.toString(16).padStart(2, '0')}`;
 }
 
-function readProperty(qmp: QmpClient, id: string, property: string): Promise<string> {
-  return qmp.execute<string>('qom-get', { path: `/objects/${id}`, property });
+/** undefined where the backend has none of that name. */
+function readProperty(qmp: QmpClient, id: string, property: string): Promise<string | undefined> {
+  return askQemu<string>(qmp, 'qom-get', { path: `/objects/${id}`, property });
 }
