@@ -5,10 +5,9 @@
  * activities that run beside it. Must hold: only `stepSource` decides what happens to the VM; a journal that cannot be
  * written ends the thread, and the migration is recovered from what the journal holds.
  */
-import { asGodwitError, GodwitError } from '../base/errors.ts';
+import { asGodwitError, type GodwitError } from '../base/errors.ts';
 import { MAX_HISTORY_SAMPLES } from '../wire/limits.ts';
 import type { ControlMessage } from '../wire/messages.ts';
-import { explainNoFinishBy } from './finish-by.ts';
 import type { SourceEffect, SourceMessage, SourceRecord } from './handover.ts';
 import { startSource, stepSource } from './handover-source.ts';
 import { recoverSource } from './handover-source-recovery.ts';
@@ -18,6 +17,7 @@ import type { OpenedConnection } from './opening.ts';
 import { isGivenAway } from './phases.ts';
 import type { MigrationCommand } from './progress.ts';
 import type { MigrationOptions } from './request.ts';
+import { SourceCommands } from './source-commands.ts';
 import { SourceEnd } from './source-end.ts';
 import type { SourceFacts, SourceHost, SourcePort } from './source-facts.ts';
 import type { SourceGuest } from './source-guest.ts';
@@ -37,6 +37,7 @@ export class SourceMigration {
   readonly #transfer: SourceTransfer;
   readonly #end: SourceEnd;
   readonly #timeLimit: TimeLimit;
+  readonly #commands: SourceCommands;
   #options: MigrationOptions;
   #state!: SourceState;
 
@@ -61,6 +62,11 @@ export class SourceMigration {
     this.#transfer = new SourceTransfer(this.#parts);
     this.#end = new SourceEnd(this.#parts, port);
     this.#timeLimit = new TimeLimit(this.#parts);
+    this.#commands = new SourceCommands(this.#parts, (changes) => {
+      this.#options = { ...this.#options, ...changes };
+      this.#parts.pacer.setLimit(this.#options.bandwidthBytesPerSecond);
+      this.#timeLimit.set(this.#options);
+    });
   }
 
   /** A new migration over a connection that has agreed on the protocol. Resolves when nothing is left to do. */
@@ -89,32 +95,8 @@ export class SourceMigration {
   }
 
   /** @throws GW_MIGRATION_TOO_LATE, GW_CONFLICT */
-  async command(command: MigrationCommand): Promise<void> {
-    if (command.kind === 'tune') {
-      const { kind: _, ...tuned } = command;
-      const refusal = explainNoFinishBy(this.#options.mode, this.#parts.link.has('post-copy'));
-      if ((tuned.finishByMs ?? 0) > 0 && refusal !== null) throw this.#conflict(refusal);
-      this.#options = { ...this.#options, ...tuned };
-      this.#parts.pacer.setLimit(this.#options.bandwidthBytesPerSecond);
-      this.#timeLimit.set(this.#options);
-      return;
-    }
-    const { phase } = this.#state;
-    if (isGivenAway(phase)) throw new GodwitError('GW_MIGRATION_TOO_LATE', { vm: this.#facts.vm.name });
-    if (command.kind === 'switchPostCopy') {
-      const { mode } = this.#options;
-      if (phase !== 'copying' || mode === 'pre-copy') {
-        throw this.#conflict(mode === 'pre-copy' ? 'only mode auto or hybrid can' : `it is in phase ${phase}`);
-      }
-      this.#parts.copying.interrupt('asked');
-      return;
-    }
-    this.#parts.events.post({ kind: 'cancelled' });
-    this.#parts.beforeCommit.abort(new GodwitError('GW_MIGRATION_CANCELLED'));
-  }
-
-  #conflict(reason: string): GodwitError {
-    return new GodwitError('GW_CONFLICT', { kind: 'Migration', name: this.#facts.id, reason });
+  command(command: MigrationCommand): Promise<void> {
+    return this.#commands.take(command);
   }
 
   // ---- events and effects
@@ -147,6 +129,7 @@ export class SourceMigration {
   async #handle(event: SourceEvent): Promise<void> {
     const before = this.#state.phase;
     const step = stepSource(this.#state, event);
+    if (event.kind === 'cancelled') this.#commands.cancelled(step);
     if (step.kind === 'refused') {
       this.#parts.note(`Refused in phase ${step.phase}: ${step.event}`);
       return;
