@@ -14,7 +14,7 @@ export type MigrationOutcome = 'completed' | 'failed' | 'cancelled' | 'refused';
 
 /** The downtime, split. The parts follow each other; their sum is `downtimeMs` up to clock resolution. */
 export interface DowntimeParts {
-  /** QMP `stop` until QEMU's STOP event. */
+  /** From QEMU's STOP event until the source knows that it has stopped the VM and drained its disks. */
   readonly stop: number;
   /** Collecting and sending the last dirty pages (pre-copy) or the list of missing pages (post-copy). */
   readonly lastRound: number;

@@ -13,7 +13,7 @@ import { compareVms } from './fit.ts';
 import { borrowMigrationSettings, restoreMigrationSettings } from './migration-settings.ts';
 import { isMigrating } from './migration-status.ts';
 import { killQemu } from './process.ts';
-import { contVm, queryRunState, stopVm } from './run-state.ts';
+import { contVm, queryRunState } from './run-state.ts';
 import { StateOutlet } from './state-outlet.ts';
 
 const describe = requireCapability('vm');
@@ -43,7 +43,7 @@ describe('the device state', () => {
     expect(compareVms(await inspectVm(vm.qmp), await inspectVm(there.qmp))).toEqual([]);
     await borrowMigrationSettings(vm.qmp, 'save');
     const load = await prepareLoad(there);
-    await stopVm(vm.qmp);
+    await vm.qmp.execute('stop');
     await there.copyRam(vm.qmp, vm.pid);
     let bytes = 0;
     for await (const chunk of savedState(vm.qmp, vm.directory.join('out'))) {
@@ -62,7 +62,7 @@ describe('the device state', () => {
     expect(before).toBe(vm.guest.counters.pagesWritten);
     await contVm(there.qmp);
     await arrived.passes(2);
-    await stopVm(there.qmp);
+    await there.qmp.execute('stop');
     expect(arrived.checkInvariant()).toEqual({ ok: true });
 
     await using back = await IncomingQemu.start(there.args, MACHINE);
@@ -74,19 +74,19 @@ describe('the device state', () => {
     using returned = new TinyGuestView(back.identity.pid, vm.ramBytes);
     await contVm(back.qmp);
     await returned.passes(2);
-    await stopVm(back.qmp);
+    await back.qmp.execute('stop');
     expect(returned.checkInvariant()).toEqual({ ok: true });
   });
 
   test('leaves the source able to go on', async () => {
     await using vm = await startTinyVm({ machine: MACHINE });
     const found = await borrowMigrationSettings(vm.qmp, 'save');
-    await stopVm(vm.qmp);
+    await vm.qmp.execute('stop');
     expect((await collect(vm)).length).toBeLessThan(MOST_STATE_BYTES);
     await restoreMigrationSettings(vm.qmp, found);
     await contVm(vm.qmp);
     await vm.guest.passes(2);
-    await stopVm(vm.qmp);
+    await vm.qmp.execute('stop');
     expect(vm.guest.checkInvariant()).toEqual({ ok: true });
   });
 
@@ -135,21 +135,21 @@ describe('the device state', () => {
   test('can be saved again after a save that was broken off', async () => {
     await using vm = await startTinyVm();
     await borrowMigrationSettings(vm.qmp, 'save');
-    await stopVm(vm.qmp);
+    await vm.qmp.execute('stop');
     const save = saveDeviceState(vm.qmp, await StateOutlet.open(vm.directory.join('out')));
     for await (const _ of save.chunks) break;
     await expect(save.done).rejects.toMatchObject({ code: 'GW_QEMU_STATE' });
     expect(await isMigrating(vm.qmp)).toBe(false);
     await contVm(vm.qmp);
     await vm.guest.passes(1);
-    await stopVm(vm.qmp);
+    await vm.qmp.execute('stop');
     expect((await collect(vm)).length).toBeGreaterThan(10_000);
   });
 
   test('that is cancelled ends with the reason, and the VM goes on', async () => {
     await using vm = await startTinyVm();
     await borrowMigrationSettings(vm.qmp, 'save');
-    await stopVm(vm.qmp);
+    await vm.qmp.execute('stop');
     const reason = new Error('cancelled');
     const controller = new AbortController();
     const save = saveDeviceState(vm.qmp, await StateOutlet.open(vm.directory.join('out')), {
@@ -167,7 +167,7 @@ describe('the device state', () => {
     const shared = ['-object', 'memory-backend-ram,id=shared,size=1M,share=on'];
     await using vm = await startTinyVm({ qemuArgs: [...shared, '-device', 'ivshmem-plain,memdev=shared'] });
     await borrowMigrationSettings(vm.qmp, 'save');
-    await stopVm(vm.qmp);
+    await vm.qmp.execute('stop');
     await expect(collect(vm)).rejects.toMatchObject({
       code: 'GW_QEMU_STATE',
       message: expect.stringContaining("Migration is disabled when using feature 'peer mode'"),
@@ -177,7 +177,7 @@ describe('the device state', () => {
   test('of a QEMU that dies ends with an error', async () => {
     await using vm = await startTinyVm();
     await borrowMigrationSettings(vm.qmp, 'save');
-    await stopVm(vm.qmp);
+    await vm.qmp.execute('stop');
     await killQemu(vm.identity);
     await expect(collect(vm)).rejects.toMatchObject({ code: 'GW_QEMU_STATE', details: { reason: 'QEMU has ended' } });
   });
@@ -190,7 +190,7 @@ describe('the device state', () => {
     );
     await borrowMigrationSettings(vm.qmp, 'save');
     const load = await prepareLoad(there);
-    await stopVm(vm.qmp);
+    await vm.qmp.execute('stop');
     await there.copyRam(vm.qmp, vm.pid);
     const state = await collect(vm);
     await load.write(state).catch(() => undefined);
@@ -206,7 +206,7 @@ describe('the device state', () => {
     await using there = await IncomingQemu.start(vm.args, MACHINE);
     await borrowMigrationSettings(vm.qmp, 'save');
     const load = await prepareLoad(there);
-    await stopVm(vm.qmp);
+    await vm.qmp.execute('stop');
     await there.copyRam(vm.qmp, vm.pid);
     const state = await collect(vm);
     await load.write(state.subarray(0, state.length / 2));

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { advanceGuestClock, readGuestClock } from './guest-clock.ts';
+import { advanceGuestClock } from './guest-clock.ts';
 
 /** A stream with one `timer` section between other bytes. */
 function stream(ticks: bigint, nanoseconds: bigint): Buffer {
@@ -14,7 +14,6 @@ describe('guest clock', () => {
   test('is moved forward by the time given, ticks in proportion', () => {
     const state = stream(24_500_000_000n, 10_000_000_000n);
     expect(advanceGuestClock(state, 'tcg', 20)).toBe(true);
-    expect(readGuestClock(state, 'tcg')).toBe(10_020_000_000);
     expect(state).toEqual(stream(24_549_000_000n, 10_020_000_000n));
   });
 

@@ -37,12 +37,6 @@ const SECTIONS: Readonly<Record<Accelerator, ClockSection>> = {
 const SECTION_FULL = 4;
 const NUMBER_BYTES = 4;
 
-/** The guest's clock in the stream: nanoseconds since its start, or undefined when it is not found. */
-export function readGuestClock(state: Buffer, accel: Accelerator): number | undefined {
-  const at = findFields(state, SECTIONS[accel]);
-  return at === undefined ? undefined : Number(state.readBigInt64BE(at + SECTIONS[accel].nanosecondsAt));
-}
-
 /** Moves the clock forward, in place. False when it was not found. */
 export function advanceGuestClock(state: Buffer, accel: Accelerator, milliseconds: number): boolean {
   const { ticksAt, nanosecondsAt } = SECTIONS[accel];

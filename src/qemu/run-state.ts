@@ -1,5 +1,5 @@
 /**
- * Pausing, resuming, announcing and ending a VM, with QEMU's own times.
+ * Resuming, announcing and ending a VM, with QEMU's own times.
  *
  * The STOP event is stamped when every vCPU has stopped and before the disks are drained (softmmu/cpus.c,
  * do_vm_stop); RESUME just before the vCPUs are started (vm_start). So downtime is RESUME minus STOP, as near as QEMU
@@ -17,15 +17,6 @@ const TERMINATE_TIMEOUT_MS = 2_000;
 /** QEMU ends a save that was cancelled within milliseconds, unless a device takes its time; a guest stands still. */
 const SAVE_END_TIMEOUT_MS = 10_000;
 const SAVE_END_POLL_MS = 10;
-
-/** Pauses the vCPUs. A VM that is paused already stays so; `wasRunning` tells. */
-export async function stopVm(
-  qmp: QmpClient,
-  options: WaitOptions = {},
-): Promise<{ stoppedAtMs: number; wasRunning: boolean }> {
-  const atMs = await executeAndCatch(qmp, 'stop', 'STOP', options);
-  return { stoppedAtMs: atMs ?? Date.now(), wasRunning: atMs !== undefined };
-}
 
 /**
  * Resumes the vCPUs. A VM that runs already goes on. While a save of the device state is being broken off QEMU refuses;

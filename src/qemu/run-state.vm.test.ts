@@ -5,7 +5,7 @@ import { startTinyVm, type TinyVm } from '../../test/support/tiny-vm.ts';
 import { isAlive, signalProcess } from '../linux/process.ts';
 import { saveDeviceState } from './device-state-save.ts';
 import { borrowMigrationSettings } from './migration-settings.ts';
-import { announce, contVm, queryRunState, quitQemu, stopVm } from './run-state.ts';
+import { announce, contVm, queryRunState, quitQemu } from './run-state.ts';
 import { StateOutlet } from './state-outlet.ts';
 
 const describe = requireCapability('vm');
@@ -28,25 +28,16 @@ async function beginSave({ qmp, directory }: TinyVm): Promise<() => Promise<void
 describe('a VM', () => {
   checkLeaks();
 
-  test("is stopped and resumed at QEMU's own times", async () => {
+  test("is resumed at QEMU's own time", async () => {
     await using vm = await startTinyVm();
+    await vm.qmp.execute('stop');
     const before = Date.now();
-    const { stoppedAtMs, wasRunning } = await stopVm(vm.qmp);
     const passes = vm.guest.counters.pagesWritten;
     const { resumedAtMs } = await contVm(vm.qmp);
-    expect(wasRunning).toBe(true);
-    expect([before - 1, stoppedAtMs, resumedAtMs, Date.now() + 1]).toEqual(
-      [before - 1, stoppedAtMs, resumedAtMs, Date.now() + 1].sort((a, b) => a - b),
-    );
+    const times = [before - 1, resumedAtMs, Date.now() + 1];
+    expect(times).toEqual([...times].sort((a, b) => a - b));
     await vm.guest.pagesWritten(1);
     expect(vm.guest.counters.pagesWritten).toBeGreaterThan(passes);
-  });
-
-  test('that is paused already is not stopped again', async () => {
-    await using vm = await startTinyVm();
-    await stopVm(vm.qmp);
-    expect(await stopVm(vm.qmp)).toMatchObject({ wasRunning: false });
-    expect(await queryRunState(vm.qmp)).toMatchObject({ status: 'paused', running: false });
   });
 
   test('that runs already goes on', async () => {
@@ -57,7 +48,7 @@ describe('a VM', () => {
 
   test('whose device state is being saved is resumed when the save has been cancelled', async () => {
     await using vm = await startTinyVm();
-    await stopVm(vm.qmp);
+    await vm.qmp.execute('stop');
     const cancel = await beginSave(vm);
     const resumed = contVm(vm.qmp);
     // QEMU has refused once, and could not have done anything else.

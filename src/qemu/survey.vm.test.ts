@@ -16,7 +16,7 @@ import { loadDeviceState } from './device-state-load.ts';
 import { compareVms, findFitBlockers } from './fit.ts';
 import { borrowMigrationSettings } from './migration-settings.ts';
 import { findBinary, killQemu, type StartedQemu, startQemu } from './process.ts';
-import { contVm, stopVm } from './run-state.ts';
+import { contVm } from './run-state.ts';
 import { surveyVm } from './survey.ts';
 
 const describe = requireCapability('vm');
@@ -79,7 +79,7 @@ describe('a survey', () => {
   test('finds a device that was plugged in later', async () => {
     await using vm = await startTinyVm({ machine: 'pc' });
     // A guest that never waits keeps QEMU's TCG from finishing device_add.
-    await stopVm(vm.qmp);
+    await vm.qmp.execute('stop');
     await vm.qmp.execute('device_add', { driver: 'virtio-rng-pci', id: 'late' });
     const { blockers } = await surveyVm(vm.qmp, vm.pid);
     expect(blockers).toMatchObject([{ id: 'hot-plugged', what: 'late' }]);
@@ -171,14 +171,14 @@ describe("somebody else's VM", () => {
     await borrowMigrationSettings(there.qmp, 'load');
     const load = loadDeviceState(there.qmp, there.directory.join('in'), { logPath: there.logPath });
     await load.ready;
-    await stopVm(qmp);
+    await qmp.execute('stop');
     await there.copyRam(qmp, identity.pid);
     for await (const chunk of savedState(qmp, vm.directory.join('out'))) await load.write(chunk);
     await load.loaded;
     await contVm(there.qmp);
     using arrived = new TinyGuestView(there.identity.pid, RAM_BYTES);
     await arrived.passes(2);
-    await stopVm(there.qmp);
+    await there.qmp.execute('stop');
     expect(arrived.checkInvariant()).toEqual({ ok: true });
   });
 });
