@@ -11,12 +11,18 @@ import { GuestMemory } from '../memory/guest-memory.ts';
 import { RamLayout } from '../memory/layout.ts';
 import { inspectVm } from '../qemu/facts.ts';
 import { killQemu, startQemu } from '../qemu/process.ts';
-import type { QmpClient } from '../qemu/qmp.ts';
 import { findGuestRam } from '../qemu/ram.ts';
 import type { OfferedVm } from '../wire/messages.ts';
 import { DestinationGuest } from './destination-guest.ts';
 import { newVmKey, parseKey } from './fingerprint-keys.ts';
-import { chooseBinary, type DestinationPlace, deriveOffered, explainBlockers } from './fit.ts';
+import {
+  chooseBinary,
+  type DestinationPlace,
+  deriveOffered,
+  explainBlockers,
+  explainDifferences,
+  noteVersions,
+} from './fit.ts';
 import { type VmRecord, vmPaths } from './vm-record.ts';
 
 export interface DestinationGuestOptions extends DestinationPlace {
@@ -25,20 +31,21 @@ export interface DestinationGuestOptions extends DestinationPlace {
   readonly epoch: number;
   readonly hostName: string;
   readonly from: string;
+  /** Once aborted, nothing of the VM stays here, and the signal's reason is thrown. */
   readonly signal: AbortSignal;
 }
 
 /** Creates QEMU and checks that the VM fits. @throws GW_MIGRATION_REFUSED, GW_QEMU_START, GW_SYS_NO_ROOM … */
 export async function createDestinationGuest(options: DestinationGuestOptions): Promise<DestinationGuest> {
-  const { vm, hostName } = options;
+  const { vm, hostName, signal: abandoned } = options;
+  const refuse = (reason: string) => new GodwitError('GW_MIGRATION_REFUSED', { host: hostName, vm: vm.name, reason });
   const paths = vmPaths(options.stateDirectory, vm.name, options.instance);
   const derived = deriveOffered(vm, options);
-  if (derived.kind === 'blocked') {
-    const reason = explainBlockers(derived.blockers);
-    throw new GodwitError('GW_MIGRATION_REFUSED', { host: hostName, vm: vm.name, reason });
-  }
+  if (derived.kind === 'blocked') throw refuse(explainBlockers(derived.blockers));
+  abandoned.throwIfAborted();
   const binary = chooseBinary(vm);
   mkdirSync(paths.directory, { recursive: true, mode: 0o700 });
+  const over = new AbortController();
   let qemu: Awaited<ReturnType<typeof startQemu>> | undefined;
   try {
     qemu = await startQemu({
@@ -47,20 +54,19 @@ export async function createDestinationGuest(options: DestinationGuestOptions): 
       logPath: paths.qemuLog,
       qmpPath: paths.qmp,
       ramPaths: derived.ramFiles.map((file) => file.path),
-      signal: options.signal,
+      signal: abandoned,
     });
     const { identity, qmp } = qemu;
-    const notes = [...derived.notes, ...(await compareFacts(vm, qmp, hostName))];
+    // Nobody waits for QEMU's answers any more.
+    abandoned.addEventListener('abort', () => qmp.close(), { once: true, signal: over.signal });
+    const found = await inspectVm(qmp);
+    const difference = explainDifferences(vm, found);
+    if (difference !== undefined) throw refuse(difference);
     const regions = await findGuestRam(qmp, identity.pid);
     const layout = new RamLayout(regions);
-    const difference = RamLayout.fromJson(vm.memory).difference(layout);
-    if (difference !== undefined) {
-      throw new GodwitError('GW_MIGRATION_REFUSED', {
-        host: hostName,
-        vm: vm.name,
-        reason: `its memory: ${difference}`,
-      });
-    }
+    const otherwise = RamLayout.fromJson(vm.memory).difference(layout);
+    if (otherwise !== undefined) throw refuse(`its memory: ${otherwise}`);
+    abandoned.throwIfAborted();
     const memory = new GuestMemory(
       layout,
       regions.map((region) => RamFile.open(region.fdPath, region.bytes)),
@@ -79,7 +85,7 @@ export async function createDestinationGuest(options: DestinationGuestOptions): 
       consoleLogPath: derived.hasConsole ? paths.consoleLog : null,
       consoleSocketPath: derived.hasConsole ? paths.consoleSocket : null,
       memoryBytes: layout.bytes,
-      vcpus: typeof vm.facts['vcpus'] === 'number' ? vm.facts['vcpus'] : 1,
+      vcpus: found.vcpuTids.length,
       adopted: false,
       createdAt: typeof vm.facts['createdAt'] === 'number' ? vm.facts['createdAt'] : Date.now(),
       arrivedFrom: options.from,
@@ -92,7 +98,7 @@ export async function createDestinationGuest(options: DestinationGuestOptions): 
       qmp,
       memory,
       regions,
-      notes,
+      notes: [...derived.notes, ...noteVersions(vm, found.qemuVersion)],
       borrowed: null,
       uffd: undefined,
     });
@@ -100,21 +106,8 @@ export async function createDestinationGuest(options: DestinationGuestOptions): 
     qemu?.qmp.close();
     if (qemu) await killQemu(qemu.identity);
     rmSync(paths.directory, { recursive: true, force: true });
-    throw error;
+    throw abandoned.aborted ? abandoned.reason : error;
+  } finally {
+    over.abort();
   }
-}
-
-/** What the guest sees must be the same. Returns notes for what is worth knowing and no obstacle. */
-async function compareFacts(vm: OfferedVm, qmp: QmpClient, hostName: string): Promise<string[]> {
-  const facts = await inspectVm(qmp);
-  const ours = new Set(facts.cpuFeatures.map((word) => JSON.stringify(word)));
-  const lacking = vm.cpuFeatures.filter((word) => !ours.has(word));
-  const refuse = (reason: string) => new GodwitError('GW_MIGRATION_REFUSED', { host: hostName, vm: vm.name, reason });
-  if (lacking.length > 0 && ours.size > 0 && vm.cpuFeatures.length > 0) {
-    throw refuse(
-      `the CPU of this host differs in what the guest sees (${lacking.join(', ')}); give both hosts a common -cpu model`,
-    );
-  }
-  if (facts.machineType !== vm.machineType) throw refuse(`machine type ${vm.machineType} became ${facts.machineType}`);
-  return facts.qemuVersion === vm.qemuVersion ? [] : [`QEMU ${vm.qemuVersion} there, ${facts.qemuVersion} here`];
 }

@@ -3,7 +3,9 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { MESSAGE_SAMPLES } from '../../test/support/wire-samples.ts';
-import { chooseBinary, deriveOffered, explainBlockers, findObjection, placeOf } from './fit.ts';
+import { printCpuFeature } from '../qemu/cpu-features.ts';
+import type { VmFacts } from '../qemu/facts.ts';
+import { chooseBinary, deriveOffered, explainBlockers, explainDifferences, findObjection, placeOf } from './fit.ts';
 
 const FALLBACK = 'qemu-system-x86_64';
 const root = mkdtempSync(join(tmpdir(), 'godwit-fit-'));
@@ -99,5 +101,69 @@ describe('the command line that an offered VM will have here', () => {
       kind: 'blocked',
       blockers: [{ id: 'socket-path' }],
     });
+  });
+});
+
+describe('the machine that waits here', () => {
+  const FACTS = {
+    qemuVersion: '7.2.22',
+    machineType: 'pc-q35-7.2',
+    accel: 'tcg',
+    cpuModel: 'host',
+    cpuFeatures: [{ register: '0x1.ECX', bits: 0b101 }],
+    vcpuTids: [1, 2],
+    devices: [{ id: 'net0', type: 'virtio-net-pci' }],
+  } as unknown as VmFacts;
+  const OFFERED = {
+    ...MESSAGE_SAMPLES.offer.vm,
+    qemuVersion: '7.2.22',
+    cpuModel: 'host',
+    cpuFeatures: FACTS.cpuFeatures.map(printCpuFeature),
+    facts: { vcpus: 2, devices: ['net0 (virtio-net-pci)'] },
+  };
+
+  test('is the one that was offered', () => {
+    expect(explainDifferences(OFFERED, FACTS)).toBeUndefined();
+  });
+
+  test('has a CPU that differs: which bits, which way, the cure, and that the versions of QEMU differ', () => {
+    const cpuFeatures = [
+      { register: '0x1.ECX', bits: 0b001 },
+      { register: '0x7:0.EBX', bits: 0b100000 },
+    ];
+    expect(explainDifferences(OFFERED, { ...FACTS, cpuFeatures, qemuVersion: '10.0.8' })).toBe(
+      '-cpu host: the guest would see another CPU: this host lacks CPUID 0x1.ECX bit 2 and has in addition CPUID ' +
+        '0x7:0.EBX bit 5 (start the VM with a -cpu model that both hosts have in full, such as qemu64 or a named one); ' +
+        'QEMU 7.2.22 there, 10.0.8 here',
+    );
+  });
+
+  test.each<[string, Partial<VmFacts>, RegExp]>([
+    [
+      'a register that is empty there',
+      { cpuFeatures: [...FACTS.cpuFeatures, { register: '0x7:0.EBX', bits: 1 }] },
+      /EBX/,
+    ],
+    ['vCPUs', { vcpuTids: [1] }, /vcpus: it is 2 at the source and 1 here/],
+    ['devices', { devices: [] }, /lacks net0 \(virtio-net-pci\)/],
+    ['accelerator', { accel: 'kvm' }, /it is tcg at the source and kvm here/],
+    ['machine type', { machineType: 'pc-q35-10.0' }, /it is pc-q35-7.2 at the source/],
+  ])('differs: %s', (_, changes, text) => {
+    expect(explainDifferences(OFFERED, { ...FACTS, ...changes })).toMatch(text);
+  });
+
+  test.each([
+    ['nothing', {}],
+    ['what is no list of devices', { vcpus: 'two', devices: 'net0' }],
+    ['names that a terminal would obey', { devices: ['\u001b[2J'] }],
+  ])('is not compared with what the other host does not tell: %s', (_, facts) => {
+    const changes = { vcpuTids: [1], devices: [] };
+    expect(explainDifferences({ ...OFFERED, cpuFeatures: [], facts }, { ...FACTS, ...changes })).toBeUndefined();
+  });
+
+  test('is refused when its CPU is told in words that are not known here', () => {
+    expect(explainDifferences({ ...OFFERED, cpuFeatures: ['sse2'] }, FACTS)).toBe(
+      'its CPU features cannot be read here: sse2',
+    );
   });
 });

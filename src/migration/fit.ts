@@ -1,16 +1,18 @@
 /**
- * Does an offered VM fit this host? Looked at before its QEMU is created (V2).
+ * Does an offered VM fit this host? Looked at before its QEMU is created, and when it waits (V2).
  *
  * Owns: choosing the QEMU binary and deriving the command line, and asking qemu/fit.ts about memory, files, machine type
- * and accelerator. What only a running QEMU knows (the CPU as the guest sees it) is compared when it waits.
+ * and accelerator; and comparing what only a running QEMU knows (the CPU as the guest sees it) once it waits.
  * Must never: run a program because a peer names it; only what this host's administrator has put there as a QEMU.
  */
 import { realpathSync, type Stats, statSync } from 'node:fs';
 import { basename, dirname, isAbsolute } from 'node:path';
 import { probeQemuBinary } from '../qemu/binary.ts';
 import type { Blocker } from '../qemu/blocker.ts';
+import { parseCpuFeature } from '../qemu/cpu-features.ts';
 import { type Derived, deriveDestination } from '../qemu/derive.ts';
-import { findFitBlockers } from '../qemu/fit.ts';
+import type { VmFacts } from '../qemu/facts.ts';
+import { compareVms, findFitBlockers, type ToldMachine, visibleMachine } from '../qemu/fit.ts';
 import type { Accelerator } from '../qemu/spec.ts';
 import type { Message, OfferedVm } from '../wire/messages.ts';
 import { vmPaths } from './vm-record.ts';
@@ -61,6 +63,40 @@ export function memoryOf(vm: OfferedVm): number {
   return vm.memory.regions.reduce((sum, region) => sum + region.bytes, 0);
 }
 
+/**
+ * Why the VM that waits here is not the machine that its guest knows; undefined when there is no difference. What the
+ * offer does not tell is not compared.
+ */
+export function explainDifferences(vm: OfferedVm, facts: VmFacts): string | undefined {
+  const unread = vm.cpuFeatures.find((text) => parseCpuFeature(text) === undefined);
+  if (unread !== undefined) return `its CPU features cannot be read here: ${unread}`;
+  const blockers = compareVms(machineOf(vm), visibleMachine(facts));
+  if (blockers.length === 0) return undefined;
+  return [explainBlockers(blockers), ...noteVersions(vm, facts.qemuVersion)].join('; ');
+}
+
+/** Other versions of QEMU are no obstacle, and explain others. */
+export function noteVersions(vm: Pick<OfferedVm, 'qemuVersion'>, ours: string): string[] {
+  return vm.qemuVersion === ours ? [] : [`QEMU ${vm.qemuVersion} there, ${ours} here`];
+}
+
+function machineOf({ machineType, accel, cpuModel, cpuFeatures, facts }: OfferedVm): ToldMachine {
+  const { vcpus, devices } = facts;
+  return {
+    machineType,
+    accel,
+    cpuModel,
+    cpuFeatures: cpuFeatures.flatMap((text) => parseCpuFeature(text) ?? []),
+    vcpus: typeof vcpus === 'number' ? vcpus : undefined,
+    devices: Array.isArray(devices) && devices.every(isDeviceName) ? devices : undefined,
+  };
+}
+
+/** It becomes part of a message to people. */
+function isDeviceName(value: unknown): value is string {
+  return typeof value === 'string' && /^[\x20-\x7e]{1,255}$/.test(value);
+}
+
 export function placeOf(
   { migrationId }: Pick<Message<'offer'>, 'migrationId'>,
   { stateDirectory, allowedNetworkScripts }: Omit<DestinationPlace, 'instance'>,
@@ -105,8 +141,7 @@ export async function findFit(vm: OfferedVm, place: DestinationPlace): Promise<F
   const notes: string[] = [];
   const objection = findObjection(vm.binary);
   if (objection !== undefined) notes.push(`${objection}; using ${binary.path}`);
-  if (binary.version !== vm.qemuVersion) notes.push(`QEMU ${vm.qemuVersion} there, ${binary.version} here`);
-  return { blockers, notes };
+  return { blockers, notes: [...notes, ...noteVersions(vm, binary.version)] };
 }
 
 export function explainBlockers(blockers: readonly Blocker[]): string {

@@ -7,6 +7,8 @@
 import { randomBytes } from 'node:crypto';
 import { readCommandLine, readWorkingDirectory } from '../linux/process.ts';
 import type { DigestScheme } from '../memory/digest.ts';
+import { printCpuFeature } from '../qemu/cpu-features.ts';
+import { visibleMachine } from '../qemu/fit.ts';
 import { encodeControl } from '../wire/message-codec.ts';
 import type { JoinPurpose, Message } from '../wire/messages.ts';
 import type { MigrationMode } from './request.ts';
@@ -28,6 +30,7 @@ export interface OfferFacts {
 export function makeOffer(facts: OfferFacts, guest: SourceGuest): Message<'offer'> {
   const { vm } = facts;
   const found = guest.facts;
+  const visible = visibleMachine(found);
   const [binary = vm.binary, ...args] = readCommandLine(vm.pid);
   return {
     kind: 'offer',
@@ -46,7 +49,7 @@ export function makeOffer(facts: OfferFacts, guest: SourceGuest): Message<'offer
       machineType: found.machineType,
       accel: found.accel,
       cpuModel: found.cpuModel,
-      cpuFeatures: found.cpuFeatures.map((word) => JSON.stringify(word)),
+      cpuFeatures: found.cpuFeatures.map(printCpuFeature),
       binary,
       args,
       memory: guest.layout.toJSON(),
@@ -54,7 +57,8 @@ export function makeOffer(facts: OfferFacts, guest: SourceGuest): Message<'offer
       consoleBytes: 0,
       facts: {
         directory: readWorkingDirectory(vm.pid),
-        vcpus: vm.vcpus,
+        vcpus: visible.vcpus,
+        devices: visible.devices,
         createdAt: vm.createdAt,
         // A mere question needs no secret.
         ...(facts.checkOnly || vm.contentKey === undefined ? {} : { contentKey: vm.contentKey }),

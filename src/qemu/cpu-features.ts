@@ -29,24 +29,48 @@ export async function readCpuFeatures(qmp: QmpClient, cpuPath: string): Promise<
     .sort((a, b) => a.register.localeCompare(b.register));
 }
 
-/** What the destination lacks and what it has more, one text per register; empty when the guest sees no difference. */
+/** One word as text, the form in which hosts tell each other of it. */
+export function printCpuFeature({ register, bits }: CpuFeatureWord): string {
+  return JSON.stringify({ register, bits });
+}
+
+/** undefined for what is no such text: it comes from another host. */
+export function parseCpuFeature(text: string): CpuFeatureWord | undefined {
+  const [, register, digits] =
+    /^\{"register":"(0x[0-9a-f]{1,8}(?::\d{1,10})?\.E[ABCD]X)","bits":(\d{1,10})\}$/.exec(text) ?? [];
+  const bits = Number(digits);
+  return register === undefined || bits > 0xffff_ffff ? undefined : { register, bits };
+}
+
+/**
+ * What the destination lacks and what it has more, one text for each way; empty when the guest sees no difference, and
+ * when one of the two is not known at all. A register that is not in a list has no bit.
+ */
 export function compareCpuFeatures(
   source: readonly CpuFeatureWord[],
   destination: readonly CpuFeatureWord[],
 ): string[] {
+  if (source.length === 0 || destination.length === 0) return [];
   const there = new Map(destination.map((word) => [word.register, word.bits]));
   const here = new Map(source.map((word) => [word.register, word.bits]));
-  return [...new Set([...here.keys(), ...there.keys()])].sort().flatMap((register) => {
-    const ours = BigInt(here.get(register) ?? 0);
-    const theirs = BigInt(there.get(register) ?? 0);
-    return [...describe(register, 'lacks', ours & ~theirs), ...describe(register, 'has in addition', theirs & ~ours)];
-  });
+  const registers = [...new Set([...here.keys(), ...there.keys()])].sort();
+  const describe = (
+    verb: string,
+    from: ReadonlyMap<string, number>,
+    without: ReadonlyMap<string, number>,
+  ): string[] => {
+    const found = registers.flatMap((register) =>
+      describeBits(register, BigInt(from.get(register) ?? 0) & ~BigInt(without.get(register) ?? 0)),
+    );
+    return found.length === 0 ? [] : [`${verb} CPUID ${found.join(', ')}`];
+  };
+  return [...describe('lacks', here, there), ...describe('has in addition', there, here)];
 }
 
-function describe(register: string, verb: string, bits: bigint): string[] {
+function describeBits(register: string, bits: bigint): string[] {
   if (bits === 0n) return [];
   const numbers = [...Array(32).keys()].filter((bit) => ((bits >> BigInt(bit)) & 1n) === 1n);
-  return [`CPUID ${register} ${verb} bit ${numbers.join(', ')}`];
+  return [`${register} bit ${numbers.join('+')}`];
 }
 
 function nameRegister(word: FeatureWordEntry): string {

@@ -11,7 +11,7 @@ import { readKvmFacts } from './accelerator.ts';
 import { parseArguments } from './arguments.ts';
 import type { QemuBinary } from './binary.ts';
 import type { Blocker } from './blocker.ts';
-import { compareCpuFeatures } from './cpu-features.ts';
+import { type CpuFeatureWord, compareCpuFeatures } from './cpu-features.ts';
 import type { VmFacts } from './facts.ts';
 import { listFiles } from './file-references.ts';
 import type { Accelerator } from './spec.ts';
@@ -25,6 +25,32 @@ export interface FitQuestion {
   readonly memoryBytes: number;
   /** Where the RAM file will be: its file system must have room. */
   readonly ramPath: string;
+}
+
+/** What the guest sees of the machine that it runs on. */
+export interface VisibleMachine {
+  readonly machineType: string;
+  readonly accel: string;
+  readonly cpuModel: string;
+  /** Empty when QEMU does not tell. */
+  readonly cpuFeatures: readonly CpuFeatureWord[];
+  readonly vcpus: number;
+  /** Of each its id, if it has one, and its type. */
+  readonly devices: readonly string[];
+}
+
+/** As far as another host tells of it. */
+export interface ToldMachine extends Omit<VisibleMachine, 'vcpus' | 'devices'> {
+  readonly vcpus: number | undefined;
+  readonly devices: readonly string[] | undefined;
+}
+
+const RESTART_FIX = 'restart the VM, so that its command line says all that it has';
+
+export function visibleMachine(facts: VmFacts): VisibleMachine {
+  const { machineType, accel, cpuModel, cpuFeatures } = facts;
+  const devices = facts.devices.map(({ id, type }) => (id === '' ? type : `${id} (${type})`));
+  return { machineType, accel, cpuModel, cpuFeatures, vcpus: facts.vcpuTids.length, devices };
 }
 
 export function findFitBlockers(question: FitQuestion): Blocker[] {
@@ -46,34 +72,50 @@ export function findFitBlockers(question: FitQuestion): Blocker[] {
   return [...found, ...findMissingFiles(question.args), ...findRoom(question)];
 }
 
-/** Compares the source VM with the destination's waiting QEMU. */
-export function compareVms(source: VmFacts, destination: VmFacts): Blocker[] {
-  const found: Blocker[] = compareCpuFeatures(source.cpuFeatures, destination.cpuFeatures).map((difference) => ({
-    id: 'cpu-features',
-    what: source.cpuModel,
-    reason: `the guest would see another CPU: this host ${difference}`,
-    fix: 'start the VM with a CPU model that both hosts have in full, such as qemu64 or a named one',
-  }));
-  const pairs: readonly [string, string, string][] = [
+/** Compares the source VM with the destination's waiting QEMU; what was not told is not compared. */
+export function compareVms(source: ToldMachine, destination: VisibleMachine): Blocker[] {
+  const cpu = compareCpuFeatures(source.cpuFeatures, destination.cpuFeatures).join(' and ');
+  const found: Blocker[] = [];
+  if (cpu !== '') {
+    found.push({
+      id: 'cpu-features',
+      what: `-cpu ${source.cpuModel}`,
+      reason: `the guest would see another CPU: this host ${cpu}`,
+      fix: 'start the VM with a -cpu model that both hosts have in full, such as qemu64 or a named one',
+    });
+  }
+  const pairs: readonly [string, string | number | undefined, string | number][] = [
     ['machine-type', source.machineType, destination.machineType],
     ['accelerator', source.accel, destination.accel],
-    ['vcpus', String(source.vcpuTids.length), String(destination.vcpuTids.length)],
-    ['devices', describeDevices(source), describeDevices(destination)],
+    ['vcpus', source.vcpus, destination.vcpus],
   ];
   for (const [id, ours, theirs] of pairs) {
-    if (ours === theirs) continue;
-    const reason = `it is ${ours || 'none'} at the source and ${theirs || 'none'} here`;
-    found.push({ id, what: id, reason, fix: 'restart the VM, so that its command line says all that it has' });
+    if (ours === undefined || ours === theirs) continue;
+    found.push({ id, what: id, reason: `it is ${ours} at the source and ${theirs} here`, fix: RESTART_FIX });
   }
-  return found;
+  return [...found, ...compareDevices(source.devices, destination.devices)];
 }
 
-/** Names the same things in the same order, whatever the order in which they were plugged. */
-function describeDevices(facts: VmFacts): string {
-  return facts.devices
-    .map(({ id, type }) => (id === '' ? type : `${id} (${type})`))
-    .sort()
-    .join(', ');
+/** As many of each, in whatever order they were plugged. */
+function compareDevices(ours: ToldMachine['devices'], theirs: VisibleMachine['devices']): Blocker[] {
+  if (ours === undefined) return [];
+  const lacking = subtract(ours, theirs);
+  const additional = subtract(theirs, ours);
+  const ways = [
+    ...(lacking.length > 0 ? [`lacks ${lacking.join(', ')}`] : []),
+    ...(additional.length > 0 ? [`has in addition ${additional.join(', ')}`] : []),
+  ];
+  if (ways.length === 0) return [];
+  return [{ id: 'devices', what: 'devices', reason: `the VM here ${ways.join(' and ')}`, fix: RESTART_FIX }];
+}
+
+function subtract(from: readonly string[], what: readonly string[]): string[] {
+  const left = [...from].sort();
+  for (const each of what) {
+    const index = left.indexOf(each);
+    if (index >= 0) left.splice(index, 1);
+  }
+  return left;
 }
 
 function explainAccelerator(accel: Accelerator, binary: QemuBinary): string | undefined {
