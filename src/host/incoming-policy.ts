@@ -1,8 +1,9 @@
 /**
  * What this host says when another one offers it a VM.
  *
- * Must hold: a VM is admitted only when its name is free and its memory fits beside that of the VMs on their way here; a
- * mere check takes neither. What only another migration stands in the way of is not refused: the source asks again.
+ * Must hold: a VM is admitted only when its name is free and its memory fits beside that of the VMs on their way here. A
+ * mere check takes the room as long as its QEMU runs, and never the name. What only another migration or a check stands in
+ * the way of is not refused: the source asks again.
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -37,6 +38,8 @@ type Offer = Parameters<IncomingPolicy['admit']>[0];
 
 export function createPolicy(host: IncomingHost, migrations: MigrationsHere): IncomingPolicy {
   const { hostName, stateDirectory, registry, promises, allowedNetworkScripts, contents } = host;
+  /** The VMs whose QEMUs run here for a check, by the id of the offer: what they open, another QEMU might not get. */
+  const checks = new Map<string, string>();
   // A peer chooses the id: one that is known must not get a second journal or replace a migration that runs.
   const isKnown = (id: string) =>
     promises.has(id) || migrations.isRunning(id) || existsSync(join(stateDirectory, 'migrations', id));
@@ -57,15 +60,22 @@ export function createPolicy(host: IncomingHost, migrations: MigrationsHere): In
       }
       const reason = registry.refusalFor(offer.vm) ?? registry.epochs.refusalFor(offer) ?? findLack(host, offer, 0);
       if (reason !== undefined) return { kind: 'refused', reason };
-      const hindrance = findHindrance(host, offer);
-      if (offer.checkOnly) {
-        return { kind: 'admitted', notes: hindrance === undefined ? [] : [`it would have to wait: ${hindrance}`] };
-      }
-      if (hindrance !== undefined) return { kind: 'notYet', reason: hindrance };
       const { vm: name, uuid, epoch, memoryBytes, from, migrationId: migration } = offer;
+      const isChecked = [...checks.values()].includes(name);
+      const hindrance = isChecked ? `a check of ${name} is being made here` : findHindrance(host, offer);
+      if (hindrance !== undefined) return { kind: 'notYet', reason: hindrance };
+      if (offer.checkOnly) {
+        checks.set(migration, name);
+        promises.makeForCheck(migration, memoryBytes);
+        return { kind: 'admitted' };
+      }
       registry.expect({ name, uuid, epoch, memoryBytes, from, migration });
       promises.make(migration, memoryBytes, () => registry.notArrived(name, migration));
-      return { kind: 'admitted', notes: [] };
+      return { kind: 'admitted' };
+    },
+    onChecked: (id) => {
+      checks.delete(id);
+      promises.endCheck(id);
     },
     onIncoming: (handle) => {
       promises.keep(handle);

@@ -42,6 +42,20 @@ test('a promise whose migration does not begin lapses, and tells', () => {
   expect(lapsed).toHaveBeenCalledTimes(1);
 });
 
+test('a check counts until it is over, however long that takes', () => {
+  promises.makeForCheck('one', GIB);
+  clock.advance(1000 * BEGINS_WITHIN_MS);
+  expect(standing()).toEqual({ ids: ['one'], count: 1, ramBytes: GIB });
+  promises.endCheck('one');
+  expect(standing()).toEqual(NOTHING);
+});
+
+test('the end of a check does not end what was promised to a migration', () => {
+  promises.make('one', GIB, lapsed);
+  promises.endCheck('one');
+  expect(standing().ids).toEqual(['one']);
+});
+
 describe('a promise whose migration has begun', () => {
   test('stands however long the migration takes', () => {
     promises.make('one', GIB, lapsed);

@@ -2,15 +2,16 @@
  * What this host has promised to the VMs on their way to it: a place among those that come at once, and room for RAM.
  *
  * Must hold: a promise counts from the admission until the migration has ended, however it ends; RAM may be missing until
- * then, also of a VM that runs here already. A promise whose migration never begins lapses by itself.
+ * then, also of a VM that runs here already. A promise whose migration never begins lapses by itself. A check counts as
+ * a migration while its QEMU runs.
  */
 import type { Clock } from '../base/clock.ts';
 import type { MigrationHandle } from '../migration/handle.ts';
 
 interface Promised {
   readonly ramBytes: number;
-  /** The migration has begun. */
-  readonly handle: MigrationHandle | null;
+  /** The migration has begun; or it is a check, whose QEMU takes as much for as long as it runs. */
+  readonly handle: MigrationHandle | 'check' | null;
   readonly madeAtMs: number;
   lapsed(): void;
 }
@@ -54,6 +55,15 @@ export class IncomingPromises {
     if (made?.handle) return;
     this.#promises.set(id, { ramBytes, handle, madeAtMs: this.#clock.nowMs(), lapsed: () => undefined });
     void handle.ended.then(() => this.#promises.delete(id));
+  }
+
+  /** For the QEMU of a check, until `endCheck`. */
+  makeForCheck(id: string, ramBytes: number): void {
+    this.#promises.set(id, { ramBytes, handle: 'check', madeAtMs: this.#clock.nowMs(), lapsed: () => undefined });
+  }
+
+  endCheck(id: string): void {
+    if (this.#promises.get(id)?.handle === 'check') this.#promises.delete(id);
   }
 
   #standing(): ReadonlyMap<string, Promised> {

@@ -9,7 +9,7 @@ import { MigrationStore } from './migration-store.ts';
 
 describe('incoming migration', () => {
   const arriving = (trial: TrialDaemon, name: string): void => {
-    expect(trial.engine.offer(name)).toEqual({ kind: 'admitted', notes: [] });
+    expect(trial.engine.offer(name)).toEqual({ kind: 'admitted' });
     trial.engine.incoming({ id: 'in-1', vm: name, peer: 'b' });
   };
 

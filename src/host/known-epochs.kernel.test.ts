@@ -13,6 +13,7 @@ const LOG = openLogger({ level: 'silent', format: 'json', name: 'a' });
 
 /** What the host says when the VM is offered. */
 function offer({ engine }: TrialDaemon, epoch: number, changes: { uuid?: string; createdAt?: number } = {}) {
+  engine.policy!.onChecked('asked');
   return engine.policy!.admit({
     migrationId: 'asked',
     vm: 'db1',

@@ -1,5 +1,6 @@
 /**
- * What would block a migration, before any byte moves.
+ * What would block a migration, before any byte moves. The destination goes as far as it does for a migration, by starting
+ * the VM's QEMU (offer-screening.ts).
  */
 import { randomUUID } from 'node:crypto';
 import { asGodwitError, ERRORS, type ErrorCode, GodwitError, type JsonValue } from '../base/errors.ts';
@@ -11,11 +12,15 @@ import { applyDirectIo } from './direct-io.ts';
 import type { CheckResult, HostTraffic } from './handle.ts';
 import { HistoryFile } from './history-file.ts';
 import { linksPathIn } from './known-links-file.ts';
+import { CHECK_LIMIT_MS } from './offer-screening.ts';
 import { openConnection, takeAnswer } from './opening.ts';
 import { DEFAULT_MIGRATION_OPTIONS, type MigrationOptions } from './request.ts';
 import { SourceGuest } from './source-guest.ts';
 import { makeOffer, newSessionKey } from './source-offer.ts';
 import { type VmRecord, vmPaths } from './vm-record.ts';
+
+/** The destination starts a QEMU first, and ends it when that takes too long. */
+const ANSWER_TIMEOUT_MS: number = CHECK_LIMIT_MS + 10_000;
 
 /** Never throws for a blocker; throws when the check itself cannot be made. */
 export async function checkMigration(options: {
@@ -99,7 +104,7 @@ async function askDestination(
         guest,
       );
       await opened.connection.send(encodeControl(offer));
-      const answer = await takeAnswer(opened.inbox, to);
+      const answer = await takeAnswer(opened.inbox, to, ANSWER_TIMEOUT_MS);
       if (answer.kind === 'ready') return { outcome: 'ok', blockers: [], notes: answer.notes };
       if (answer.kind === 'refused') {
         const reason = GodwitError.fromBody(answer.error);

@@ -118,6 +118,7 @@ describe('a source that comes back after the migration has ended here', () => {
         allowedNetworkScripts: [],
         contents: NO_CONTENTS,
         admit: () => ({ kind: 'refused', reason: 'a test' }),
+        onChecked: () => undefined,
         onIncoming: () => undefined,
       },
     });

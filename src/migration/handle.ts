@@ -86,7 +86,7 @@ export interface OutgoingInput {
 
 /** What the daemon answers when a peer offers a VM. */
 export type Admission =
-  | { readonly kind: 'admitted'; readonly notes: readonly string[] }
+  | { readonly kind: 'admitted' }
   /** The source asks again after a second (V2). */
   | { readonly kind: 'notYet'; readonly reason: string }
   | { readonly kind: 'refused'; readonly reason: string };
@@ -100,7 +100,7 @@ export interface IncomingPolicy {
   readonly contents: ContentPolicy;
   /**
    * Called before anything is created; also for a mere check. Once admitted the name and the room are this migration's,
-   * if it begins at once.
+   * if it begins at once; a check has the room until `onChecked`.
    */
   admit(offer: {
     readonly migrationId: string;
@@ -113,6 +113,8 @@ export interface IncomingPolicy {
     readonly from: string;
     readonly checkOnly: boolean;
   }): Admission;
+  /** Nothing is left of a check that was admitted. */
+  onChecked(migrationId: string): void;
   /** A migration to here has begun. */
   onIncoming(handle: MigrationHandle): void;
 }

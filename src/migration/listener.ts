@@ -8,6 +8,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { SYSTEM_CLOCK } from '../base/clock.ts';
 import { asGodwitError, GodwitError } from '../base/errors.ts';
 import { descriptorOf, duplicateFd, setDscp } from '../linux/socket.ts';
+import { closedBy } from '../transfer/connection.ts';
 import { FrameDecoder } from '../wire/decoder.ts';
 import { PREFACE } from '../wire/encoder.ts';
 import { localPeer, stepListener } from '../wire/handshake.ts';
@@ -43,8 +44,11 @@ export interface ListenOptions {
   readonly features: readonly string[];
   /** Answers for the connection from now on. The descriptor is the callee's. @param features - that both hosts have */
   onOffer(offer: Message<'offer'>, fd: number, peer: string, features: readonly string[]): void;
-  /** Whether the offer goes on to `onOffer`. Never rejects. */
-  screen(offer: Message<'offer'>, peer: string): Promise<Screening>;
+  /**
+   * Whether the offer goes on to `onOffer`. What it rejects with is told as a refusal.
+   * @param signal - aborted when the peer has gone
+   */
+  screen(offer: Message<'offer'>, peer: string, signal: AbortSignal): Promise<Screening>;
   onJoin(join: Message<'join'>, fd: () => number, peer: string): JoinAnswer;
 }
 
@@ -88,6 +92,7 @@ class Opening {
   #features: readonly string[] = [];
   #screening = false;
   #over = false;
+  readonly #gone = new AbortController();
   #timer: NodeJS.Timeout | undefined;
 
   constructor(socket: Socket, options: ListenOptions, done: () => void) {
@@ -100,7 +105,10 @@ class Opening {
   start(): void {
     this.#startTimer();
     this.#socket.on('error', () => this.#socket.destroy());
-    this.#socket.on('close', () => this.#end());
+    this.#socket.on('close', () => {
+      this.#end();
+      this.#gone.abort(closedBy(this.#peer, 'it has gone before its answer'));
+    });
     this.#socket.on('data', (chunk: Buffer) => this.#take(chunk));
   }
 
@@ -168,7 +176,7 @@ class Opening {
   async #screen(offer: Message<'offer'>): Promise<void> {
     this.#screening = true;
     clearTimeout(this.#timer);
-    const screening = await this.#options.screen(offer, this.#peer);
+    const screening = await this.#options.screen(offer, this.#peer, this.#gone.signal);
     this.#screening = false;
     if (this.#over) return;
     if (screening.kind === 'answer') this.#answerAndClose(screening.message);

@@ -1,0 +1,34 @@
+/**
+ * Another QEMU at the destination than the one that a VM has: the real one, with arguments added or commands before it.
+ *
+ * Must hold: the VM's own QEMU has a name that no host takes from another, so that a host with `host`'s environment takes
+ * the one of its PATH.
+ */
+import { symlinkSync, writeFileSync } from 'node:fs';
+import { findBinary } from '../../src/qemu/process.ts';
+import { TEST_QEMU } from './capability.ts';
+import { TempDirectory } from './temp-directory.ts';
+
+export class OtherQemu implements Disposable {
+  readonly #tools = new TempDirectory();
+  /** For the VM at its source. */
+  readonly qemu: string = this.#tools.join('my-qemu');
+  /** Of this one. */
+  readonly path: string = this.#tools.join('qemu-system-x86_64');
+
+  /** @param arriving - what a shell does before a QEMU that waits for a VM starts */
+  constructor({ args = '', arriving = ':' }: { readonly args?: string; readonly arriving?: string }) {
+    symlinkSync(findBinary(TEST_QEMU), this.qemu);
+    const script = `#!/bin/sh\ncase "$*" in *-incoming*) ${arriving};; esac\nexec ${this.qemu} "$@" ${args}\n`;
+    writeFileSync(this.path, script, { mode: 0o755 });
+  }
+
+  /** For the destination. */
+  get host(): { env: Record<string, string> } {
+    return { env: { PATH: `${this.#tools.path}:${process.env['PATH']}` } };
+  }
+
+  [Symbol.dispose](): void {
+    this.#tools[Symbol.dispose]();
+  }
+}
