@@ -59,10 +59,9 @@ export async function createDestinationGuest(options: DestinationGuestOptions): 
     const { identity, qmp } = qemu;
     // Nobody waits for QEMU's answers any more.
     abandoned.addEventListener('abort', () => qmp.close(), { once: true, signal: over.signal });
-    const found = await inspectVm(qmp);
+    const [found, regions] = await Promise.all([inspectVm(qmp), findGuestRam(qmp, identity.pid)]);
     const difference = explainDifferences(vm, found);
     if (difference !== undefined) throw refuse(difference);
-    const regions = await findGuestRam(qmp, identity.pid);
     const layout = new RamLayout(regions);
     const otherwise = RamLayout.fromJson(vm.memory).difference(layout);
     if (otherwise !== undefined) throw refuse(`its memory: ${otherwise}`);
