@@ -15,10 +15,13 @@ import { RamLayout } from '../memory/layout.ts';
 import { killQemu } from '../qemu/process.ts';
 import { QmpClient } from '../qemu/qmp.ts';
 import { findGuestRam } from '../qemu/ram.ts';
+import type { DestinationFacts } from './destination-facts.ts';
 import { DestinationGuest } from './destination-guest.ts';
+import { placeOf } from './fit.ts';
 import { insist } from './insist.ts';
 import type { DestinationRecovery } from './journal-facts.ts';
 import { readKnownRam } from './known-ram.ts';
+import { removeLeftInstance } from './left-instance.ts';
 import { type VmRecord, vmPaths } from './vm-record.ts';
 
 const QMP_TIMEOUT_MS = 5000;
@@ -63,8 +66,18 @@ async function reopen(record: VmRecord, stateDirectory: string, known: Known): P
   }
 }
 
-/** Ends a QEMU that cannot be talked to, and removes what was made for it. */
-export async function discardLeftBehind(record: VmRecord): Promise<void> {
+/**
+ * Ends a QEMU that cannot be talked to, and removes what was made for it.
+ * @param record - null when none was written: there may be a QEMU all the same
+ */
+export async function discardLeftBehind(
+  record: VmRecord | null,
+  facts: Pick<DestinationFacts, 'offer' | 'stateDirectory' | 'allowedNetworkScripts'>,
+): Promise<void> {
+  if (record === null) {
+    await removeLeftInstance(facts.stateDirectory, facts.offer.vm.name, placeOf(facts.offer, facts).instance);
+    return;
+  }
   await killQemu({ pid: record.pid, startTicks: record.startTicks });
   rmSync(dirname(record.qmpPath), { recursive: true, force: true });
 }

@@ -39,7 +39,7 @@ export class DestinationLoading {
   readonly #pagerFailed: (error: GodwitError, guest: DestinationGuest) => void;
   #guest: DestinationGuest | undefined;
   /** The QEMU of an earlier process of this host, which may not answer any more. */
-  #leftBehind: VmRecord | undefined;
+  #leftBehind: VmRecord | null = null;
   #digestMs = 0;
   #loadMs = 0;
   #commitHeardAtMs = 0;
@@ -108,16 +108,16 @@ export class DestinationLoading {
   async reopen(recovery: DestinationRecovery, pagesMissing: boolean): Promise<GodwitError | undefined> {
     const { facts, note, receiver, report } = this.#parts;
     report.interrupted = true;
-    if (!recovery.vm || !recovery.hasVm) return undefined;
     this.#leftBehind = recovery.vm;
     const phase = this.#parts.phase();
+    if (!recovery.vm || !recovery.hasVm || phase === 'failed') return undefined;
     try {
       const guest = await reopenDestinationGuest(recovery.vm, facts.stateDirectory, recovery, note);
       this.#use(guest);
       if (phase === 'loaded' && !(await guest.isLoaded())) {
         return new GodwitError('GW_QEMU_STATE', { action: 'load', reason: 'the host daemon stopped meanwhile' });
       }
-      const isPaging = pagesMissing && phase !== 'failed' && phase !== 'done';
+      const isPaging = pagesMissing && phase !== 'done';
       const pager = isPaging ? this.openPager(this.#stillMissing(guest)) : undefined;
       await pager?.ready;
       receiver.resume(pager);
@@ -225,13 +225,13 @@ export class DestinationLoading {
 
   /** Nothing of the VM stays here. */
   async discard(): Promise<void> {
-    const { arrivals, life, receiver } = this.#parts;
+    const { arrivals, facts, life, receiver, report } = this.#parts;
     receiver.pager?.stop();
     // Before QEMU's memory goes, and what is closed with the migration's life.
     await arrivals.stop();
     life.abort();
     if (this.#guest) await this.#guest.discard();
-    else if (this.#leftBehind) await discardLeftBehind(this.#leftBehind);
+    else if (report.interrupted) await discardLeftBehind(this.#leftBehind, facts);
     this.#guest = undefined;
   }
 

@@ -6,15 +6,15 @@
  * it, and whoever goes away meanwhile, nothing of it stays. What a dead daemon has left of one is removed.
  */
 import { randomBytes, randomUUID } from 'node:crypto';
-import { existsSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { GodwitError } from '../base/errors.ts';
 import { availableDigestSchemes } from '../memory/digest.ts';
-import { QmpClient } from '../qemu/qmp.ts';
 import type { Message } from '../wire/messages.ts';
 import { createDestinationGuest } from './destination-guest-creation.ts';
 import { explainBlockers, findFit, memoryOf, placeOf } from './fit.ts';
 import type { Admission, IncomingPolicy } from './handle.ts';
+import { removeIfEmpty, removeLeftInstance } from './left-instance.ts';
 import type { Screening } from './listener.ts';
 import { vmPaths } from './vm-record.ts';
 
@@ -25,7 +25,6 @@ export const CHECK_LIMIT_MS = 40_000;
 
 /** As long as those of other instances, so that paths are; and none of them, which are hexadecimal. */
 const CHECK_INSTANCE = /^q[0-9a-f]{7}$/;
-const LEFT_QEMU_TIMEOUT_MS = 2000;
 
 export class OfferScreening {
   readonly #policy: IncomingPolicy;
@@ -150,30 +149,7 @@ export async function removeLeftChecks(stateDirectory: string): Promise<void> {
   if (!existsSync(vms)) return;
   for (const { name } of readdirSync(vms, { withFileTypes: true }).filter((entry) => entry.isDirectory())) {
     for (const instance of readdirSync(join(vms, name)).filter((entry) => CHECK_INSTANCE.test(entry))) {
-      const { directory, qmp } = vmPaths(stateDirectory, name, instance);
-      if (existsSync(qmp)) await quit(qmp);
-      // A QEMU that has not got as far as its socket ends because there is no place for it.
-      rmSync(directory, { recursive: true, force: true });
-      removeIfEmpty(dirname(directory));
+      await removeLeftInstance(stateDirectory, name, instance);
     }
-  }
-}
-
-async function quit(path: string): Promise<void> {
-  try {
-    using qmp = await QmpClient.connect(path, { timeoutMs: LEFT_QEMU_TIMEOUT_MS });
-    await qmp.execute('quit', undefined, { timeoutMs: LEFT_QEMU_TIMEOUT_MS });
-  } catch (error) {
-    // It has ended by itself, or ends before it answers.
-    if (!(error instanceof GodwitError)) throw error;
-  }
-}
-
-/** What a VM has left here from earlier times stays. */
-function removeIfEmpty(directory: string): void {
-  try {
-    rmdirSync(directory);
-  } catch (error) {
-    if (!['ENOENT', 'ENOTEMPTY', 'EEXIST'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
   }
 }

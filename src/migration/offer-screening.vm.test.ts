@@ -112,7 +112,9 @@ requireCapability('vm')('checks of a VM', () => {
     const reason = { code: 'GW_QEMU_START', message: expect.stringContaining('took longer than 1500 ms') };
     expect(answers).toMatchObject([0, 1].map(() => ({ status: 'rejected', reason })));
     await screening.close();
-    expect(calls).toEqual(['admit 01', 'gone 01']);
+    // The other may have its turn in the last moment.
+    expect(calls.slice(0, 2)).toEqual(['admit 01', 'gone 01']);
+    expect(vmsLeft()).toEqual([]);
   });
 
   test('do not touch an instance of the VM that has the id of the offer', async () => {
