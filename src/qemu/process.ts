@@ -60,8 +60,34 @@ export async function launchQemu(options: LaunchOptions): Promise<ProcessIdentit
 
 /** Starts QEMU and connects to it. Throws GW_QEMU_START with QEMU's own words; then nothing is left of it. */
 export async function startQemu(options: StartOptions): Promise<StartedQemu> {
-  const from = logSize(options.logPath);
-  const identity = await launchQemu(options);
+  try {
+    const from = logSize(options.logPath);
+    return await connectToStarted(await launchQemu(options), from, options);
+  } finally {
+    // One that has ended before it was looked at may have made them, too.
+    for (const path of options.ramPaths) rmSync(path, { force: true });
+  }
+}
+
+/** Ends QEMU without asking the guest or QEMU. True when it is gone. */
+export function killQemu(identity: ProcessIdentity): Promise<boolean> {
+  signalProcess(identity, 'SIGKILL');
+  return waitForExit(identity, { timeoutMs: EXIT_GRACE_MS });
+}
+
+/** The path of a program. Throws GW_QEMU_START when there is none that may be run. */
+export function findBinary(name: string): string {
+  const { PATH = '' } = process.env;
+  const candidates = name.includes('/') ? [name] : PATH.split(delimiter).map((directory) => join(directory, name));
+  const found = candidates.find(isExecutable);
+  if (found !== undefined) return found;
+  const where = name.includes('/') ? 'is not there or may not be run' : 'is not in PATH';
+  const reason = `${name} ${where}: install it (Debian: apt-get install qemu-system-x86) or name another binary`;
+  throw new GodwitError('GW_QEMU_START', { reason });
+}
+
+/** @param from - where the log of this start begins */
+async function connectToStarted(identity: ProcessIdentity, from: number, options: StartOptions): Promise<StartedQemu> {
   const exited = new AbortController();
   const watched = new AbortController();
   void waitForExit(identity, { signal: watched.signal }).then((ended) => {
@@ -84,25 +110,7 @@ export async function startQemu(options: StartOptions): Promise<StartedQemu> {
     throw startError(options.logPath, from, 'it does not answer on its QMP socket', error);
   } finally {
     watched.abort();
-    for (const path of options.ramPaths) rmSync(path, { force: true });
   }
-}
-
-/** Ends QEMU without asking the guest or QEMU. True when it is gone. */
-export function killQemu(identity: ProcessIdentity): Promise<boolean> {
-  signalProcess(identity, 'SIGKILL');
-  return waitForExit(identity, { timeoutMs: EXIT_GRACE_MS });
-}
-
-/** The path of a program. Throws GW_QEMU_START when there is none that may be run. */
-export function findBinary(name: string): string {
-  const { PATH = '' } = process.env;
-  const candidates = name.includes('/') ? [name] : PATH.split(delimiter).map((directory) => join(directory, name));
-  const found = candidates.find(isExecutable);
-  if (found !== undefined) return found;
-  const where = name.includes('/') ? 'is not there or may not be run' : 'is not in PATH';
-  const reason = `${name} ${where}: install it (Debian: apt-get install qemu-system-x86) or name another binary`;
-  throw new GodwitError('GW_QEMU_START', { reason });
 }
 
 function isExecutable(path: string): boolean {

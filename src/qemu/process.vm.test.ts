@@ -105,6 +105,19 @@ describe('a QEMU process', () => {
     expect(listProcesses()).toHaveLength(before);
   });
 
+  test('that has ended before anybody looks leaves no RAM file', async () => {
+    using directory = new TempDirectory();
+    const ram = directory.join('ram');
+    // How soon it is looked at is up to the machine.
+    for (let i = 0; i < 20; i++) {
+      writeFileSync(ram, '');
+      await expect(
+        startQemu({ ...options(directory, []), binary: '/bin/true', ramPaths: [ram] }),
+      ).rejects.toMatchObject({ code: 'GW_QEMU_START' });
+      expect(existsSync(ram)).toBe(false);
+    }
+  });
+
   test('that is not waited for any longer leaves nothing behind', async () => {
     using directory = new TempDirectory();
     const ramPath = directory.join('ram');
