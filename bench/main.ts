@@ -102,8 +102,13 @@ async function runScenarios(bench: Bench, options: BenchOptions, results: Result
   }
   const stop = onSignal();
   let hosts: Promise<GodwitHosts> | undefined;
+  const endHosts = async (): Promise<void> => {
+    await (await hosts?.catch(() => undefined))?.[Symbol.asyncDispose]();
+    hosts = undefined;
+  };
+  stack.defer(endHosts);
   const startHosts = (): Promise<GodwitHosts> => {
-    hosts ??= GodwitHosts.start(bench.directory).then((started) => stack.use(started));
+    hosts ??= GodwitHosts.start(bench.directory);
     return hosts;
   };
   const systems: System[] = [
@@ -139,6 +144,8 @@ async function runScenarios(bench: Bench, options: BenchOptions, results: Result
     if (stop.aborted) return;
     await measureStandingGuest(bench, options, results, `gwb${process.pid}-s${round + 1}`);
   }
+  // Others take their ports.
+  await endHosts();
   // Once: they have runs enough of their own.
   const tell = options.verbose ? print : progress;
   await measurePredictions(bench, network, wantedPredictions(options), results, tell);
