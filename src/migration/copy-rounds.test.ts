@@ -1,7 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { SinkChannels } from '../../test/support/sink-channels.ts';
 import { intersectRuns, type PageRun } from '../base/page.ts';
-import type { GuestMemory } from '../memory/guest-memory.ts';
 import { Pacer } from '../transfer/pacer.ts';
 import { type CopyRoundsPort, copyRounds } from './copy-rounds.ts';
 import { PRIOR_COSTS } from './dirty-estimate.ts';
@@ -31,15 +30,10 @@ async function copy(
   const remaining: number[] = [];
   let holePages: number | undefined;
   let ended = 0;
-  const memory = {
-    layout: { pageCount: PAGES + HOLES },
-    dataRuns: () => [{ first: 0, count: PAGES }],
-    readPages: (_: PageRun, into: Uint8Array) => into.fill(1),
-  } as unknown as GuestMemory;
   const port: CopyRoundsPort = {
+    dataRuns: [{ first: 0, count: PAGES }],
     guest: {
-      memory,
-      layout: memory.layout,
+      layout: { pageCount: PAGES + HOLES },
       tracker: {
         collect: () => [...rewritten],
         peek: (run) => intersectRuns([run], rewritten),
@@ -102,18 +96,13 @@ test('what is written in every round is left for the stop, goes on counting as l
   const clock = new RoundClock();
   const rounds: RoundReport[] = [];
   let ended = 0;
-  const memory = {
-    layout: { pageCount: PAGES },
-    dataRuns: () => [{ first: 0, count: PAGES }],
-    readPages: (_: PageRun, into: Uint8Array) => into.fill(1),
-  } as unknown as GuestMemory;
   // Hot pages are written in each of the first five rounds, and in none any more after them.
   const collect = () => (ended <= 5 ? [hot] : []);
   const result = await copyRounds(
     {
+      dataRuns: [{ first: 0, count: PAGES }],
       guest: {
-        memory,
-        layout: memory.layout,
+        layout: { pageCount: PAGES },
         tracker: { collect, peek: () => [], setBudget: () => undefined },
         throttlePercent: 0,
       },

@@ -19,7 +19,6 @@ import {
 import { uniteRuns } from '../base/page-bitmap.ts';
 import type { DirtyTracker } from '../memory/dirty-tracker.ts';
 import { resendBudget } from '../memory/group-size.ts';
-import type { GuestMemory } from '../memory/guest-memory.ts';
 import type { RamLayout } from '../memory/layout.ts';
 import { PageHeat } from '../memory/page-heat.ts';
 import { decide } from './convergence.ts';
@@ -43,7 +42,6 @@ import { type LinkCounts, RoundWatch } from './round-watch.ts';
 
 /** What the rounds need of the VM. */
 export interface RoundsGuest {
-  readonly memory: Pick<GuestMemory, 'dataRuns'>;
   readonly layout: Pick<RamLayout, 'pageCount'>;
   readonly tracker: Pick<DirtyTracker, 'collect' | 'peek' | 'setBudget'>;
   readonly throttlePercent: number;
@@ -51,6 +49,8 @@ export interface RoundsGuest {
 
 export interface CopyRoundsPort {
   readonly guest: RoundsGuest;
+  /** The pages that hold anything, looked up since writes are noticed: one that was empty then is found as written. */
+  readonly dataRuns: readonly PageRun[];
   readonly sender: PageSender;
   readonly signal: AbortSignal;
   /** Read before every decision: they can be tuned. */
@@ -107,7 +107,7 @@ export async function copyRounds(port: CopyRoundsPort, clock: Clock = SYSTEM_CLO
   const begunMs = elapsedMs();
   const { pageCount } = guest.layout;
   const watch = new RoundWatch({ tracker: guest.tracker, pageCount, link: () => port.linkCounts() }, clock);
-  let remaining: readonly PageRun[] = guest.memory.dataRuns();
+  let remaining = port.dataRuns;
   const dataPages = countPages(remaining);
   port.onBegin(pageCount - dataPages);
   for (let number = 1; ; number++) {

@@ -135,24 +135,27 @@ export class SourceCopying {
     if (isRunning) {
       this.#slow(initialThrottle(peak, this.#port.options(), link.has('post-copy')));
     }
+    // While the connections are opened.
+    const dataRuns = mode === 'post-copy' ? [] : guest.memory.dataRuns();
     await opening;
     report.clock = await clocks;
     using _ = this.#watchPeer();
     const sender = new PageSender(packing.channels, pacer, packing.open('copy'));
     await this.#port.console.sendRest(link.connection, pacer);
     const held = mode === 'post-copy' ? await readHeldPages(guest.memory) : null;
-    const result = held ? this.#everything(sender, held) : await this.#copyRounds(sender, isRunning);
+    const result = held ? this.#everything(sender, held) : await this.#copyRounds(sender, dataRuns, isRunning);
     this.#isPaused = result.isPaused;
     const announced = result.kind === 'postCopy' ? await this.#announce(result.remaining) : null;
     return { sender, result, announced, held, wasRunning: await guest.isRunning() };
   }
 
-  #copyRounds(sender: PageSender, isRunning: boolean): Promise<CopyResult> {
+  #copyRounds(sender: PageSender, dataRuns: readonly PageRun[], isRunning: boolean): Promise<CopyResult> {
     const { guest, link, packing, signal, report, progress, history, predictor, visit } = this.#port;
     const { channels } = packing;
     return copyRounds(
       {
         guest,
+        dataRuns,
         sender,
         signal,
         options: () => this.#port.options(),
