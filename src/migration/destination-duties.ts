@@ -4,6 +4,7 @@
  * Must hold: there is no way back, so it is tried until it succeeds or QEMU has ended, which is told by an event of its own.
  */
 import { asGodwitError, type ErrorCode, type GodwitError } from '../base/errors.ts';
+import { waitForExit } from '../linux/process.ts';
 import type { DestinationLoading } from './destination-loading.ts';
 import type { DestinationParts } from './destination-parts.ts';
 import type { DestinationRecord } from './handover.ts';
@@ -23,10 +24,16 @@ export async function writeRecord(
   else journal.append(record);
 }
 
-/** @param resumed - gets when the VM ran, Unix milliseconds; not called when its QEMU has ended */
+/** QEMU closes its connections before it is gone. */
+const ENDING_MS = 1000;
+
+/**
+ * @param resumed - gets when the VM ran, Unix milliseconds; not called when its QEMU has ended
+ * @throws GW_QMP_CLOSED when QEMU lives: another thread must resume the VM, over another connection
+ */
 export async function resumeOwned(
   { note }: DestinationParts,
-  loading: Pick<DestinationLoading, 'resume'>,
+  loading: Pick<DestinationLoading, 'resume' | 'requireGuest'>,
   resumed: (atMs: number) => Promise<void>,
 ): Promise<void> {
   const isHopeless = ({ code }: GodwitError): boolean => QEMU_ENDED.has(code);
@@ -34,7 +41,8 @@ export async function resumeOwned(
   try {
     resumedAtMs = await insist(() => loading.resume(), { what: 'Resuming the VM', note, isHopeless });
   } catch (error) {
-    if (isHopeless(asGodwitError(error))) return;
+    const { identity } = loading.requireGuest();
+    if (isHopeless(asGodwitError(error)) && (await waitForExit(identity, { timeoutMs: ENDING_MS }))) return;
     throw error;
   }
   await resumed(resumedAtMs);

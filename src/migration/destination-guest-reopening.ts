@@ -7,7 +7,7 @@
 import { rmSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { GodwitError } from '../base/errors.ts';
-import { isAlive } from '../linux/process.ts';
+import { isAlive, listOpenFiles } from '../linux/process.ts';
 import { RamFile } from '../linux/ram-file.ts';
 import { Userfaultfd } from '../linux/userfaultfd.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
@@ -48,22 +48,23 @@ async function reopen(record: VmRecord, stateDirectory: string, known: Known): P
   const identity = { pid: record.pid, startTicks: record.startTicks };
   if (!isAlive(identity)) throw new GodwitError('GW_QEMU_GONE', { vm: record.name, reason: 'its process has ended' });
   const qmp = isSettled ? null : await QmpClient.connect(record.qmpPath, { timeoutMs: QMP_TIMEOUT_MS });
-  try {
-    const regions = qmp ? await findGuestRam(qmp, record.pid) : readKnownRam(ram);
-    const memory = new GuestMemory(
-      new RamLayout(regions),
-      regions.map((region) => RamFile.open(region.fdPath, region.bytes)),
-    );
-    const paths = vmPaths(stateDirectory, record.name, basename(dirname(record.qmpPath)));
-    const uffd = insideFd === null ? undefined : Userfaultfd.fetch(record.pid, insideFd);
-    // Faults that the dead process had read are delivered again.
-    for (const region of memory.layout.regions) uffd?.wake(regions[region.index]!.hostAddress, region.bytes);
-    return new DestinationGuest({ record, paths, identity, qmp, memory, regions, notes: [], borrowed, uffd });
-  } catch (error) {
-    // The next try needs it.
-    qmp?.close();
-    throw error;
-  }
+  // What a failed try has opened the next one opens, too.
+  using opened = new DisposableStack();
+  if (qmp) opened.use(qmp);
+  const regions = qmp ? await findGuestRam(qmp, record.pid) : readKnownRam(ram);
+  const files = regions.map((region) => opened.use(RamFile.open(region.fdPath, region.bytes)));
+  const memory = new GuestMemory(new RamLayout(regions), files);
+  const paths = vmPaths(stateDirectory, record.name, basename(dirname(record.qmpPath)));
+  const uffd = isWatched(record.pid, insideFd) ? opened.use(Userfaultfd.fetch(record.pid, insideFd!)) : undefined;
+  // Faults that the dead process had read are delivered again.
+  for (const region of memory.layout.regions) uffd?.wake(regions[region.index]!.hostAddress, region.bytes);
+  opened.move();
+  return new DestinationGuest({ record, paths, identity, qmp, memory, regions, notes: [], borrowed, uffd });
+}
+
+/** The userfaultfd is still there. It is closed inside QEMU when every page has come, before that is written down. */
+function isWatched(pid: number, insideFd: number | null): boolean {
+  return listOpenFiles(pid).some(({ fd, path }) => fd === insideFd && path.includes('userfaultfd'));
 }
 
 /**

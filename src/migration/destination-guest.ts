@@ -69,6 +69,11 @@ export class DestinationGuest {
     this.#uffd = parts.uffd;
   }
 
+  /** Somebody may wait for a page. */
+  get isWatching(): boolean {
+    return this.#uffd !== undefined;
+  }
+
   get #monitor(): QmpClient {
     if (this.#qmp) return this.#qmp;
     throw new GodwitError('GW_INTERNAL', { reason: `the QMP connection of ${this.record.name} is its user's` });

@@ -10,6 +10,7 @@ import { SYSTEM_CLOCK } from '../base/clock.ts';
 import { asGodwitError, GodwitError } from '../base/errors.ts';
 import { type PageRun, subtractRuns } from '../base/page.ts';
 import { waitForExit } from '../linux/process.ts';
+import { closeFd } from '../linux/socket.ts';
 import { digestMemory } from '../memory/digest.ts';
 import { advanceGuestClock } from '../qemu/guest-clock.ts';
 import { chooseChannels } from './channel-choice.ts';
@@ -32,11 +33,13 @@ import type { VmRecord } from './vm-record.ts';
 /** From the beginning of the load to the first instruction, typically: loading, two journals, a round trip, `cont`. */
 const EXPECTED_REST_MS = 8;
 
+type PagerFailed = (error: GodwitError, guest: DestinationGuest) => void;
+
 export class DestinationLoading {
   readonly #parts: DestinationParts;
   readonly #end: DestinationEnd;
   readonly #held: HeldInput | undefined;
-  readonly #pagerFailed: (error: GodwitError, guest: DestinationGuest) => void;
+  readonly #pagerFailed: PagerFailed;
   #guest: DestinationGuest | undefined;
   /** The QEMU of an earlier process of this host, which may not answer any more. */
   #leftBehind: VmRecord | null = null;
@@ -46,12 +49,7 @@ export class DestinationLoading {
   #resumeMs = 0;
 
   /** @param pagerFailed - faults are not answered any more */
-  constructor(
-    parts: DestinationParts,
-    end: DestinationEnd,
-    pagerFailed: (error: GodwitError, guest: DestinationGuest) => void,
-    held?: HeldInput,
-  ) {
+  constructor(parts: DestinationParts, end: DestinationEnd, pagerFailed: PagerFailed, held?: HeldInput) {
     this.#parts = parts;
     this.#end = end;
     this.#pagerFailed = pagerFailed;
@@ -64,8 +62,8 @@ export class DestinationLoading {
 
   /** @throws GW_INTERNAL when QEMU is not there yet */
   requireGuest(): DestinationGuest {
-    if (this.#guest) return this.#guest;
-    throw new GodwitError('GW_INTERNAL', { reason: 'the VM is not there yet' });
+    if (!this.#guest) throw new GodwitError('GW_INTERNAL', { reason: 'the VM is not there yet' });
+    return this.#guest;
   }
 
   /** Creates QEMU. */
@@ -117,8 +115,8 @@ export class DestinationLoading {
       if (phase === 'loaded' && !(await guest.isLoaded())) {
         return new GodwitError('GW_QEMU_STATE', { action: 'load', reason: 'the host daemon stopped meanwhile' });
       }
-      const isPaging = pagesMissing && phase !== 'done';
-      const pager = isPaging ? this.openPager(this.#stillMissing(guest)) : undefined;
+      const missing = pagesMissing && phase !== 'done' ? this.#stillMissing(guest) : [];
+      const pager = guest.isWatching || missing.length > 0 ? this.openPager(missing) : undefined;
       await pager?.ready;
       receiver.resume(pager);
       return undefined;
@@ -157,7 +155,12 @@ export class DestinationLoading {
 
   /** The source's urgent connection, which is the pager's from now on. */
   pageOver(fd: number): void {
-    const { receiver } = this.#parts;
+    const { life, phase, receiver } = this.#parts;
+    if (!receiver.pager && (phase() === 'pagingIn' || phase() === 'done')) {
+      // Found again with every page, of which the source hears in a moment.
+      life.signal.addEventListener('abort', () => closeFd(fd), { once: true });
+      return;
+    }
     const pager = receiver.pager ?? this.openPager();
     receiver.resume(pager);
     pager.useLink(fd);
@@ -213,14 +216,8 @@ export class DestinationLoading {
   /** What there is to tell the source so far. */
   measure(): LoadingMeasurements {
     const { receiver, report } = this.#parts;
-    return {
-      notes: this.#guest?.notes ?? [],
-      digest: report.digest,
-      digestMs: this.#digestMs,
-      loadMs: this.#loadMs,
-      resumeMs: this.#resumeMs,
-      pager: receiver.pager,
-    };
+    const times = { digestMs: this.#digestMs, loadMs: this.#loadMs, resumeMs: this.#resumeMs };
+    return { notes: this.#guest?.notes ?? [], digest: report.digest, ...times, pager: receiver.pager };
   }
 
   /** Nothing of the VM stays here. */

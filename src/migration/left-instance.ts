@@ -1,32 +1,39 @@
 /**
  * A QEMU of which no record tells: its daemon died between its start and the record.
  *
- * Must hold: nothing of it stays, whether it has got as far as its QMP socket, which is asked to quit, or not: then there
- * is no place for the socket any more, and it ends by itself.
+ * Must hold: nothing of it stays, however far it has come: it is known by the socket that its command line names.
  */
-import { existsSync, rmdirSync, rmSync } from 'node:fs';
-import { dirname } from 'node:path';
-import { GodwitError } from '../base/errors.ts';
-import { QmpClient } from '../qemu/qmp.ts';
+import { readdirSync, rmdirSync, rmSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { identifyProcess, readCommandLine } from '../linux/process.ts';
+import { killQemu } from '../qemu/process.ts';
 import { vmPaths } from './vm-record.ts';
-
-const LEFT_QEMU_TIMEOUT_MS = 2000;
 
 export async function removeLeftInstance(stateDirectory: string, vm: string, instance: string): Promise<void> {
   const { directory, qmp, ram } = vmPaths(stateDirectory, vm, instance);
-  if (existsSync(qmp)) await quit(qmp);
+  await Promise.all(findProcesses(qmp).map((identity) => killQemu(identity)));
   rmSync(directory, { recursive: true, force: true });
-  rmSync(ram, { force: true });
+  // One for each memory backend.
+  for (const name of readdirSync(dirname(ram)).filter((entry) => entry.startsWith(basename(ram)))) {
+    rmSync(join(dirname(ram), name), { force: true });
+  }
   removeIfEmpty(dirname(directory));
 }
 
-async function quit(path: string): Promise<void> {
+/** QEMU, or the shell that is about to become it. */
+function findProcesses(qmpPath: string) {
+  const pids = readdirSync('/proc')
+    .map(Number)
+    .filter((pid) => pid > 0 && pid !== process.pid);
+  return pids.flatMap((pid) => (namesSocket(pid, qmpPath) ? (identifyProcess(pid) ?? []) : []));
+}
+
+function namesSocket(pid: number, qmpPath: string): boolean {
   try {
-    using qmp = await QmpClient.connect(path, { timeoutMs: LEFT_QEMU_TIMEOUT_MS });
-    await qmp.execute('quit', undefined, { timeoutMs: LEFT_QEMU_TIMEOUT_MS });
-  } catch (error) {
-    // It has ended by itself, or ends before it answers.
-    if (!(error instanceof GodwitError)) throw error;
+    return readCommandLine(pid).some((argument) => argument.includes(qmpPath));
+  } catch {
+    // It has just ended.
+    return false;
   }
 }
 

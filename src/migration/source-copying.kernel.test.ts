@@ -11,9 +11,10 @@ test('copying that fails at its beginning ends after QEMU has lent its settings,
   const refusal = new Error('QEMU does not answer');
   const port = {
     options: () => DEFAULT_MIGRATION_OPTIONS,
+    history: { peakPagesPerSecond: () => 0 },
     packing: { channels: { count: 1, become: () => undefined } },
     link: { openPages: async () => undefined, compareClocks: async () => undefined },
-    guest: { isRunning: () => Promise.reject(refusal), prepareToSave: () => lending.promise },
+    guest: { isRunning: () => Promise.reject(refusal), prepareToSave: () => lending.promise, track: async () => null },
   };
   const ends: string[] = [];
   const copying = new SourceCopying(port as unknown as SourceCopyingPort).run().catch((error: unknown) => {

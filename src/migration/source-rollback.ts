@@ -1,9 +1,10 @@
 /**
  * Putting the VM back at the source, as it was found.
  *
- * Must hold: a VM that ran runs on, whatever else cannot be put back: that is tried until it does or its QEMU has ended.
+ * Must hold: a VM that ran runs on, whatever else cannot be put back: that is tried until it does, or its QEMU has ended or
+ * says that the guest has.
  */
-import { asGodwitError } from '../base/errors.ts';
+import { asGodwitError, type GodwitError } from '../base/errors.ts';
 import { isAlive, waitForExit } from '../linux/process.ts';
 import { insist } from './insist.ts';
 import type { SourceParts } from './source-parts.ts';
@@ -17,7 +18,7 @@ const ENDING_MS = 1000;
  */
 export async function putBack({ guest, note }: Pick<SourceParts, 'guest' | 'note'>, resume: boolean): Promise<void> {
   const { identity, qmp, vm } = guest;
-  const isHopeless = (): boolean => qmp.isClosed || !isAlive(identity);
+  const isHopeless = ({ code }: GodwitError): boolean => code === 'GW_QEMU_STATE' || qmp.isClosed || !isAlive(identity);
   const options = { what: `Continuing VM ${vm.name}`, note, isHopeless };
   try {
     await guest.restore(async () => (resume ? await insist(() => guest.resume(), options) : undefined));

@@ -68,7 +68,7 @@ try {
   if (input.recovery) {
     await recover(input.recovery);
   } else {
-    // Answered while QEMU is asked; what blocks is said first.
+    // Answered while QEMU is asked; what blocks is said first. A host that has waited too long is dialled again.
     const dialling = dial();
     dialling.catch(() => undefined);
     // Its first journey: from now on its pages have fingerprints that only its hosts can tell.
@@ -135,7 +135,9 @@ async function start(opened: SourceGuest, dialling: Promise<OpenedConnection>): 
   if (blockers.length > 0) throw blockedBy(input.vm.name, blockers);
   const rule = applyDirectIo(input.vm.name, opened.facts.disks, input.options);
   if (rule.note) WORKER_PORT.emit({ kind: 'noted', level: 'warn', text: rule.note });
-  const connection = await dialling;
+  const connection = await dialling.then((dialled) => (dialled.connection.isClosed ? dial() : dialled));
+  // The cancel may have come when the dialling was over.
+  cancelled.signal.throwIfAborted();
   const facts: SourceFacts = {
     id: input.id,
     vm: opened.vm,

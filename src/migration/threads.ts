@@ -1,9 +1,10 @@
 /**
  * The threads of migrations: what each is given, and what follows when one dies without a word.
  *
- * Must hold: a thread that died is followed by one that recovers from the journal, once; when that dies as well the
- * VM is left as it is and the report says so.
+ * Must hold: a thread that died is followed by one that recovers from the journal, and that by another, after a pause; when
+ * so many have died the VM is left as it is and the report says so.
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import type { GodwitError } from '../base/errors.ts';
 import type { DestinationFacts } from './destination-facts.ts';
 import type { DestinationWorkerInput } from './destination-worker.ts';
@@ -16,9 +17,14 @@ import type { MigrationReport } from './report.ts';
 import { DEFAULT_MIGRATION_OPTIONS } from './request.ts';
 import { rememberJournal, rememberThread } from './sessions.ts';
 import type { SourceWorkerInput } from './source-worker.ts';
-import { type CrashResult, WorkerHandle } from './worker-handle.ts';
+import { WorkerHandle } from './worker-handle.ts';
 
-export function startSourceThread(input: SourceWorkerInput): WorkerHandle {
+/** Of threads of one migration, one after the other. */
+const MAX_DEATHS = 5;
+const PAUSE_MS = 1000;
+
+/** @param deaths - how many threads of the migration have died, of those that this process has started */
+export function startSourceThread(input: SourceWorkerInput, deaths: number = 0): WorkerHandle {
   const { startedAt } = input;
   return new WorkerHandle({
     id: input.id,
@@ -30,9 +36,10 @@ export function startSourceThread(input: SourceWorkerInput): WorkerHandle {
     hasVm: input.recovery?.hasVm ?? true,
     module: 'source-worker',
     input,
-    async afterCrash(error): Promise<CrashResult> {
-      const found = input.recovery ? undefined : recoverable(() => sourceRecovery(read(input, 'outgoing')));
-      if (found) return await resultOf(startSourceThread({ ...input, recovery: found }));
+    async afterCrash(error) {
+      await pauseAfter(deaths);
+      const found = deaths < MAX_DEATHS && recoverable(() => sourceRecovery(read(input, 'outgoing')));
+      if (found) return { successor: startSourceThread({ ...input, recovery: found }, deaths + 1) };
       const settlement = sourceSettlement(input);
       // Where the journal says that the VM is, the report does, too.
       const owner = settlement.kind === 'left' ? settlement.to : input.hostName;
@@ -42,7 +49,8 @@ export function startSourceThread(input: SourceWorkerInput): WorkerHandle {
   });
 }
 
-export function startDestinationThread(input: DestinationWorkerInput): WorkerHandle {
+/** @param deaths - how many threads of the migration have died, of those that this process has started */
+export function startDestinationThread(input: DestinationWorkerInput, deaths: number = 0): WorkerHandle {
   const { offer, peer } = input.facts;
   const handle = new WorkerHandle({
     id: offer.migrationId,
@@ -52,13 +60,19 @@ export function startDestinationThread(input: DestinationWorkerInput): WorkerHan
     options: { ...DEFAULT_MIGRATION_OPTIONS, mode: offer.mode, verify: offer.verify !== null },
     ramBytes: memoryOf(offer.vm),
     hasVm: input.recovery?.hasVm ?? true,
+    isSettled: input.recovery?.isSettled ?? false,
     module: 'destination-worker',
     input,
-    async afterCrash(error, isSettled): Promise<CrashResult> {
+    async afterCrash(error, told) {
+      await pauseAfter(deaths);
       const { facts } = input;
       const at = { stateDirectory: facts.stateDirectory, id: offer.migrationId };
-      const found = input.recovery ? undefined : recoverable(() => destinationRecovery(read(at, 'incoming')));
-      if (found) return await resultOf(startDestinationThread({ facts, fd: null, recovery: { ...found, isSettled } }));
+      const isSettled = told || input.recovery?.isSettled === true;
+      const found = deaths < MAX_DEATHS && recoverable(() => destinationRecovery(read(at, 'incoming')));
+      if (found) {
+        const recovery = { ...found, isSettled };
+        return { successor: startDestinationThread({ facts, fd: null, recovery }, deaths + 1) };
+      }
       const settlement = destinationSettlement(at);
       const owner = settlement.kind === 'arrived' ? facts.hostName : offer.sourceHost;
       return { settlement, report: { ...incomingReport(facts, error), owner } };
@@ -115,6 +129,7 @@ function recoverable<T>(find: () => T | undefined): T | undefined {
   }
 }
 
-async function resultOf(handle: WorkerHandle): Promise<CrashResult> {
-  return { settlement: await handle.vmSettled, report: await handle.ended, exited: handle.exited };
+/** What killed one thread would kill the next in the same moment. */
+async function pauseAfter(deaths: number): Promise<void> {
+  if (deaths > 0) await delay(PAUSE_MS * 2 ** (deaths - 1));
 }

@@ -37,6 +37,8 @@ export interface WorkerHandleOptions {
   readonly options: MigrationOptions;
   readonly ramBytes: number;
   readonly hasVm: boolean;
+  /** A thread before this one has told where the VM is: `vmSettled` stays open. */
+  readonly isSettled?: boolean;
   /** Basename of the worker's module in this folder, without its ending. */
   readonly module: string;
   readonly input: unknown;
@@ -44,7 +46,7 @@ export interface WorkerHandleOptions {
    * What the journal says of the VM when the thread died without telling.
    * @param isSettled - it had told where the VM is
    */
-  afterCrash(error: GodwitError, isSettled: boolean): Promise<CrashResult>;
+  afterCrash(error: GodwitError, isSettled: boolean): Promise<CrashResult | { readonly successor: WorkerHandle }>;
   /** What is told when `afterCrash` fails: the journal cannot be read. */
   reportUndecided(error: GodwitError): MigrationReport;
 }
@@ -52,8 +54,6 @@ export interface WorkerHandleOptions {
 export interface CrashResult {
   readonly settlement: VmSettlement;
   readonly report: MigrationReport;
-  /** The end of the thread that found it out, if it was one. */
-  readonly exited?: Promise<void>;
 }
 
 export class WorkerHandle implements MigrationHandle {
@@ -76,6 +76,8 @@ export class WorkerHandle implements MigrationHandle {
   #settle!: (settlement: VmSettlement) => void;
   #isSettled = false;
   #isGone = false;
+  /** Goes on where the thread of this one has died. */
+  #successor: WorkerHandle | undefined;
   #end!: (report: MigrationReport) => void;
   #report: MigrationReport | undefined;
 
@@ -87,6 +89,7 @@ export class WorkerHandle implements MigrationHandle {
     this.options = options.options;
     this.ramBytes = options.ramBytes;
     this.hasVm = options.hasVm;
+    this.#isSettled = options.isSettled ?? false;
     this.vmSettled = new Promise((resolve) => {
       this.#settle = resolve;
     });
@@ -104,9 +107,11 @@ export class WorkerHandle implements MigrationHandle {
     });
     this.#worker.on('exit', () => {
       this.#isGone = true;
+      for (const waiting of this.#answers.values()) waiting.reject(this.#threadDied());
+      this.#answers.clear();
       for (const fd of this.#entrusted) new FileDescriptor(fd)[Symbol.dispose]();
       keepSpareThread(options.module);
-      void this.#finish(thrown, options).then(exited.resolve);
+      void this.#finish(thrown, options).finally(exited.resolve);
     });
   }
 
@@ -125,6 +130,8 @@ export class WorkerHandle implements MigrationHandle {
         new GodwitError('GW_CONFLICT', { kind: 'Migration', name: this.id, reason: 'it has ended' }),
       );
     }
+    if (this.#successor) return this.#successor.command(command);
+    if (this.#isGone) return Promise.reject(this.#threadDied());
     const sequence = ++this.#sequence;
     return new Promise((resolve, reject) => {
       this.#answers.set(sequence, { resolve, reject });
@@ -168,13 +175,24 @@ export class WorkerHandle implements MigrationHandle {
       const found = await options
         .afterCrash(error, this.#isSettled)
         .catch((failure: unknown) => undecided(options, failure));
+      if ('successor' in found) return await this.#follow(found.successor);
       if (!this.#isSettled) this.#settle(found.settlement);
       this.#conclude(this.#report ?? found.report);
-      await found.exited;
     }
-    const over = new GodwitError('GW_CONFLICT', { kind: 'Migration', name: this.id, reason: 'it has ended' });
-    for (const waiting of this.#answers.values()) waiting.reject(over);
-    this.#answers.clear();
+  }
+
+  /** What it tells is told as this one's. */
+  async #follow(successor: WorkerHandle): Promise<void> {
+    this.#successor = successor;
+    successor.onEvent((event) => (event.kind === 'ended' ? undefined : this.#emit(event)));
+    if (!this.#isSettled) this.#settle(await successor.vmSettled);
+    this.#conclude(this.#report ?? (await successor.ended));
+    await successor.exited;
+  }
+
+  #threadDied(): GodwitError {
+    const reason = this.#report ? 'it has ended' : 'its thread has died, and another one is about to go on';
+    return new GodwitError('GW_CONFLICT', { kind: 'Migration', name: this.id, reason });
   }
 
   /** The result is known. The thread may go on: an abort can still be owed to the other host. */

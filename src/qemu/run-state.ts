@@ -6,7 +6,7 @@
  * lets us see.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import { hasCode } from '../base/errors.ts';
+import { GodwitError, hasCode } from '../base/errors.ts';
 import type { ProcessIdentity } from '../linux/process.ts';
 import { signalProcess, waitForExit } from '../linux/process.ts';
 import type { QmpClient, QmpEvent, WaitOptions } from './qmp.ts';
@@ -17,6 +17,8 @@ const TERMINATE_TIMEOUT_MS = 2_000;
 /** QEMU ends a save that was cancelled within milliseconds, unless a device takes its time; a guest stands still. */
 const SAVE_END_TIMEOUT_MS = 10_000;
 const SAVE_END_POLL_MS = 10;
+/** The guest has ended, and QEMU refuses to go on with it. */
+const ENDED_STATES: ReadonlySet<string> = new Set(['shutdown', 'internal-error', 'guest-panicked']);
 
 /**
  * Resumes the vCPUs. A VM that runs already goes on. While a save of the device state is being broken off QEMU refuses;
@@ -30,8 +32,11 @@ export async function contVm(qmp: QmpClient, options: WaitOptions = {}): Promise
       const atMs = await executeAndCatch(qmp, 'cont', 'RESUME', options);
       return { resumedAtMs: atMs ?? Date.now() };
     } catch (error) {
-      if (!hasCode(error, 'GW_QMP_ERROR') || !wasSaving || performance.now() >= deadlineMs) throw error;
-      wasSaving = (await queryRunState(qmp)).status === 'finish-migrate';
+      if (!hasCode(error, 'GW_QMP_ERROR')) throw error;
+      const { status } = await queryRunState(qmp);
+      if (ENDED_STATES.has(status)) throw new GodwitError('GW_QEMU_STATE', { action: 'continue with', reason: status });
+      if (!wasSaving || performance.now() >= deadlineMs) throw error;
+      wasSaving = status === 'finish-migrate';
       if (wasSaving) await delay(SAVE_END_POLL_MS);
     }
   }

@@ -172,6 +172,21 @@ requireCapability('vm')('recovery', () => {
     await isIntactAt(pair.b);
   });
 
+  test("destination daemon killed after the last page: the VM is its user's, and the source hears of it", async () => {
+    const migration = await begin({ mode: 'post-copy' });
+    await migration.reaches('serving');
+    const there = new WatchedMigration(pair.b, migration.id);
+    pair.link.shape(LATE_LINK, 'down');
+    await there.reaches('done');
+    await restart(pair.b);
+    pair.link.shape(FULL_LINK);
+    completedReport(await migration.ended);
+    await pair.b.client.actOnVm(VM, 'pause');
+    await pair.b.client.actOnVm(VM, 'resume');
+    await isIntactAt(pair.b);
+    await nothingRemains(pair.a, VM);
+  });
+
   test('destination daemon killed before it hears of the commit: the next one runs the VM', async () => {
     const migration = await begin({ mode: 'pre-copy', bandwidthBytesPerSecond: 8 * MIB });
     await migration.reaches('stopping');
