@@ -63,7 +63,6 @@ requireCapability('vm')('a page service that dies', () => {
   });
 
   test.each([
-    [[3]],
     [[3, 6]],
   ])('at the destination (answers %j): the migration goes on where its journal ends', async (nths) => {
     const deathsBefore = countDeaths();

@@ -329,24 +329,6 @@ requireCapability('vm')('recovery', () => {
     await isIntactAt(pair.b);
   });
 
-  test.each([
-    ['source', 'a'],
-    ['destination', 'b'],
-  ] as const)('%s daemon told to end while pages are missing and the peer is away: the next one goes on', async (_side, told) => {
-    pair.link.shape(SLOW_LINK);
-    const migration = await begin({ mode: 'post-copy', verify: true });
-    await migration.reaches('serving');
-    pair.link.hold();
-    // It waits half a minute, and its threads do not keep it.
-    expect(await pair[told].host.stop()).toBe(1);
-    pair.link.restore();
-    pair.link.shape(FULL_LINK);
-    await pair[told].host.start();
-    expect((await endAt(pair.b, migration.id)).report).toMatchObject({ outcome: 'completed', owner: 'b' });
-    expect((await endAt(pair.a, migration.id)).report).toMatchObject({ outcome: 'completed', owner: 'b' });
-    await isIntactAt(pair.b);
-  });
-
   test('a source daemon that is told to end cancels first', async () => {
     const migration = await begin({ mode: 'pre-copy', bandwidthBytesPerSecond: 8 * MIB });
     await migration.reaches('copying');
