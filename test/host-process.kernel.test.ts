@@ -17,8 +17,8 @@ checkLeaks();
 const ANY = '127.0.0.1:0';
 /** Nobody listens there. */
 const NOBODY = '127.0.0.1:1';
-/** Half a minute for what is owed, and what starting and ending take. */
-const STOPPING_MS = 45_000;
+/** Two seconds for what is owed, and what starting and ending take on a busy machine. */
+const STOPPING_MS = 20_000;
 
 let state: TempDirectory;
 
@@ -95,11 +95,11 @@ requireCapability('kernel')('godwit host', () => {
   });
 
   test(
-    'that still owes another host an abort gives up after a while and ends with status 1; the next one goes on',
+    'that still owes another host an abort, which is not there, ends as any other; the next one goes on with it',
     async () => {
       leaveOwing();
       const fromMs = performance.now();
-      expect(await runHost()).toMatchObject({ status: 1, signal: null, log: expect.stringContaining('are left') });
+      expect(await runHost()).toMatchObject({ status: 0, signal: null });
       expect(performance.now() - fromMs).toBeLessThan(STOPPING_MS);
       expect(await runHost([], 'SIGKILL')).toMatchObject({ log: expect.stringContaining('ready') });
     },

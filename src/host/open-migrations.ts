@@ -10,9 +10,14 @@ import { explain } from '../base/errors.ts';
 import type { MigrationHandle } from '../migration/handle.ts';
 import type { Logger } from './logger.ts';
 
+/** For what is owed to other hosts: one that is there has answered by then, and one that is not is told by the next daemon. */
+const DEBTS_MS = 2000;
+
 export class OpenMigrations {
   /** With what resolves when nothing of it runs any more. */
   readonly #open = new Map<MigrationHandle, Promise<unknown>>();
+  /** Those of which the end has not been told. */
+  readonly #untold = new Map<MigrationHandle, Promise<unknown>>();
 
   get count(): number {
     return this.#open.size;
@@ -20,34 +25,42 @@ export class OpenMigrations {
 
   /** @param finished - resolves when everything about its end is stored and told */
   add(handle: MigrationHandle, finished: Promise<unknown>): void {
-    const over = Promise.allSettled([finished, handle.exited]).then(() => this.#open.delete(handle));
-    this.#open.set(handle, over);
+    const told = Promise.allSettled([finished]).then(() => this.#untold.delete(handle));
+    this.#untold.set(handle, told);
+    this.#open.set(
+      handle,
+      Promise.allSettled([told, handle.exited]).then(() => this.#open.delete(handle)),
+    );
   }
 
-  /** Returns how many are open after `timeoutMs`. */
+  /** Returns of how many the end is not known after `timeoutMs`. */
   async endAll(timeoutMs: number, log: Pick<Logger, 'info'>): Promise<number> {
-    const isLate = Promise.withResolvers<void>();
-    const timer = setTimeout(isLate.resolve, timeoutMs);
-    const told = new Set<MigrationHandle>();
-    let isOver = false;
-    const end = async (): Promise<void> => {
-      while (this.#open.size > 0 && !isOver) {
-        for (const handle of this.#open.keys()) {
+    await within(timeoutMs, async (isOver) => {
+      const told = new Set<MigrationHandle>();
+      while (this.#untold.size > 0 && !isOver()) {
+        for (const handle of this.#untold.keys()) {
           if (told.has(handle)) continue;
           told.add(handle);
-          // Too late to cancel: the VM is at the destination and its last pages are on their way, or all is said but to
-          // the other host; that is waited for.
+          // Too late to cancel: the VM is at the destination and its last pages are on their way; that is waited for.
           handle.command({ kind: 'cancel' }).catch((error: unknown) => {
             log.info({ migration: handle.id, reason: explain(error) }, 'not cancelled');
           });
         }
-        await Promise.race(this.#open.values());
+        await Promise.race(this.#untold.values());
         await nextTurn();
       }
-    };
-    await Promise.race([end(), isLate.promise]);
-    isOver = true;
-    clearTimeout(timer);
-    return this.#open.size;
+    });
+    await within(DEBTS_MS, () => Promise.all(this.#open.values()));
+    return this.#untold.size;
   }
+}
+
+/** Waits for the work, at most so long; it is told when the time is up. */
+async function within(ms: number, work: (isOver: () => boolean) => Promise<unknown>): Promise<void> {
+  const late = Promise.withResolvers<void>();
+  let isOver = false;
+  const timer = setTimeout(late.resolve, ms);
+  await Promise.race([work(() => isOver), late.promise]);
+  isOver = true;
+  clearTimeout(timer);
 }

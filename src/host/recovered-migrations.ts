@@ -25,17 +25,17 @@ export function takeOver(
   { handles, damaged }: FoundMigrations,
   here: { track(handle: MigrationHandle): void; readonly open: OpenMigrations },
 ): ReadonlySet<string> {
-  const { registry, promises, store } = host;
+  const { promises, store } = host;
   const taken = new Set<string>();
   for (const handle of handles) {
     if (handle.hasVm) {
-      if (handle.direction === 'outgoing') registry.find(handle.vm)?.takeLease(handle.id, 'migration');
+      if (handle.direction === 'outgoing') lease(host, handle);
       else promises.keep(handle);
       // Also of a VM that had arrived already: the migration has its QMP connection until it settles.
       taken.add(handle.vm);
     } else if (store.get(handle.id)) {
       // Its users were told how it ended; what it still owes the other host is no concern of theirs.
-      here.open.add(handle, handle.ended);
+      here.open.add(handle, Promise.resolve());
       continue;
     }
     here.track(handle);
@@ -45,6 +45,15 @@ export function takeOver(
     if (withheld !== null) taken.add(withheld);
   }
   return taken;
+}
+
+/** Two of one VM are no reason not to start: each says in its journal what it may do with the VM. */
+function lease({ registry, log }: Host, { id, vm }: MigrationHandle): void {
+  try {
+    registry.find(vm)?.takeLease(id, 'migration');
+  } catch (error) {
+    log.error({ migration: id, vm, reason: explain(error) }, 'another one has the VM of this migration, too');
+  }
 }
 
 /** Returns the VM that nobody gets. */

@@ -41,8 +41,11 @@ async function applySettlement(
     await registry.arrived(settlement.vm, handle.id);
     return async () => registry.find(settlement.vm.name)?.endLease();
   }
-  // Of one that had arrived before, too.
-  if (settlement.kind === 'undecided' && registry.withhold(handle.vm, settlement.reason)) return nothing;
+  // Of one that had arrived before, too. One that had not keeps its name: its QEMU may be there, loaded.
+  if (settlement.kind === 'undecided') {
+    const isWithheld = registry.withhold(handle.vm, settlement.reason);
+    if (isWithheld || handle.direction === 'incoming') return nothing;
+  }
   if (handle.direction === 'incoming') {
     registry.notArrived(handle.vm, handle.id);
     return nothing;

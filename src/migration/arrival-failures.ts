@@ -5,7 +5,7 @@
  * is told to the handover, once, and what comes afterwards is of no use; only the end of QEMU is the loss of the VM.
  */
 import { asGodwitError, GodwitError } from '../base/errors.ts';
-import { isAlive } from '../linux/process.ts';
+import { isEnding } from '../qemu/process.ts';
 import type { DestinationGuest } from './destination-guest.ts';
 import type { DestinationParts } from './destination-parts.ts';
 import type { BinaryName } from './frame-router.ts';
@@ -45,10 +45,10 @@ export class ArrivalFailures {
    * Faults are not answered any more. What is missing stays missing inside QEMU for whoever comes next; where giving up is too
    * late that is a thread that begins where the journal ends.
    */
-  pagerFailed(error: GodwitError, { record, identity }: DestinationGuest): void {
+  async pagerFailed(error: GodwitError, { record, identity }: DestinationGuest): Promise<void> {
     const { events, note } = this.#parts;
     note(`Faults are not answered any more: ${error.message}`);
-    if (!isAlive(identity)) {
+    if (await isEnding(identity)) {
       const lost = new GodwitError('GW_QEMU_GONE', { vm: record.name, reason: 'its memory is gone' });
       events.post({ kind: 'guestLost', error: lost.toBody() });
     } else if (this.#mayFail(error)) events.post({ kind: 'failed', error: error.toBody() });

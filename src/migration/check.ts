@@ -4,7 +4,6 @@
  */
 import { randomUUID } from 'node:crypto';
 import { asGodwitError, ERRORS, type ErrorCode, GodwitError, type JsonValue } from '../base/errors.ts';
-import { countPages } from '../base/page.ts';
 import type { Blocker } from '../qemu/blocker.ts';
 import { encodeControl } from '../wire/message-codec.ts';
 import { factsBefore, openPredictor } from './before-migration.ts';
@@ -66,7 +65,7 @@ export async function checkMigration(options: {
 /** What a migration would take, begun now with these options. */
 function predict(guest: SourceGuest, to: string, stateDirectory: string, options: MigrationOptions): JsonValue {
   const history = new HistoryFile(vmPaths(stateDirectory, guest.vm.name, '.').history);
-  const dataPages = countPages(guest.memory.dataRuns());
+  const { dataPages } = guest;
   const predictor = openPredictor({
     vm: guest.vm.uuid,
     options,

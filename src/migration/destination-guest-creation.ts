@@ -13,16 +13,10 @@ import { inspectVm } from '../qemu/facts.ts';
 import { killQemu, startQemu } from '../qemu/process.ts';
 import { findGuestRam } from '../qemu/ram.ts';
 import type { OfferedVm } from '../wire/messages.ts';
+import { explainBlockers } from './blocked.ts';
 import { DestinationGuest } from './destination-guest.ts';
 import { newVmKey, parseKey } from './fingerprint-keys.ts';
-import {
-  chooseBinary,
-  type DestinationPlace,
-  deriveOffered,
-  explainBlockers,
-  explainDifferences,
-  noteVersions,
-} from './fit.ts';
+import { chooseBinary, type DestinationPlace, deriveOffered, explainDifferences, noteVersions } from './fit.ts';
 import { type VmRecord, vmPaths } from './vm-record.ts';
 
 export interface DestinationGuestOptions extends DestinationPlace {

@@ -20,16 +20,15 @@ import { DestinationGuest } from './destination-guest.ts';
 import { placeOf } from './fit.ts';
 import { insist } from './insist.ts';
 import type { DestinationRecovery } from './journal-facts.ts';
-import { readKnownRam } from './known-ram.ts';
+import { type FoundRegion, readKnownRam } from './known-ram.ts';
 import { removeLeftInstance } from './left-instance.ts';
 import { type VmRecord, vmPaths } from './vm-record.ts';
 
-const QMP_TIMEOUT_MS = 5000;
-
-type Known = Pick<DestinationRecovery, 'insideFd' | 'settings' | 'ram' | 'isSettled'>;
+type Known = Pick<DestinationRecovery, 'insideFd' | 'settings' | 'ram'>;
 
 /**
- * The QEMU that an earlier process or thread of this host created. While it lives it is tried again.
+ * The memory of the QEMU that an earlier process or thread of this host created; QMP is connected later (`connectAgain`). While it
+ * lives it is tried again.
  * @throws GW_QEMU_GONE when it has ended
  */
 export function reopenDestinationGuest(
@@ -38,20 +37,26 @@ export function reopenDestinationGuest(
   known: Known,
   note: (text: string) => void,
 ): Promise<DestinationGuest> {
-  const isHopeless = (): boolean => !isAlive(record);
-  const what = `Finding the QEMU of ${record.name} again`;
-  return insist(() => reopen(record, stateDirectory, known), { what, note, isHopeless });
+  const what = `Finding the memory of ${record.name} again`;
+  return insist(() => reopen(record, stateDirectory, known), { what, note, isHopeless: () => !isAlive(record) });
+}
+
+/**
+ * When missing pages can be asked for again: QEMU's main loop, which answers, may be waiting for one.
+ * @throws GW_QMP_… when QEMU has ended
+ */
+export function connectAgain(guest: DestinationGuest, note: (text: string) => void): Promise<void> {
+  const what = `Connecting to the QEMU of ${guest.record.name} again`;
+  return insist(() => guest.connect(), { what, note, isHopeless: () => !isAlive(guest.identity) });
 }
 
 async function reopen(record: VmRecord, stateDirectory: string, known: Known): Promise<DestinationGuest> {
-  const { insideFd, settings: borrowed, ram, isSettled } = known;
+  const { insideFd, settings: borrowed, ram } = known;
   const identity = { pid: record.pid, startTicks: record.startTicks };
   if (!isAlive(identity)) throw new GodwitError('GW_QEMU_GONE', { vm: record.name, reason: 'its process has ended' });
-  const qmp = isSettled ? null : await QmpClient.connect(record.qmpPath, { timeoutMs: QMP_TIMEOUT_MS });
   // What a failed try has opened the next one opens, too.
   using opened = new DisposableStack();
-  if (qmp) opened.use(qmp);
-  const regions = qmp ? await findGuestRam(qmp, record.pid) : readKnownRam(ram);
+  const regions = ram.length > 0 ? readKnownRam(ram) : await askForRam(record);
   const files = regions.map((region) => opened.use(RamFile.open(region.fdPath, region.bytes)));
   const memory = new GuestMemory(new RamLayout(regions), files);
   const paths = vmPaths(stateDirectory, record.name, basename(dirname(record.qmpPath)));
@@ -59,7 +64,17 @@ async function reopen(record: VmRecord, stateDirectory: string, known: Known): P
   // Faults that the dead process had read are delivered again.
   for (const region of memory.layout.regions) uffd?.wake(regions[region.index]!.hostAddress, region.bytes);
   opened.move();
-  return new DestinationGuest({ record, paths, identity, qmp, memory, regions, notes: [], borrowed, uffd });
+  return new DestinationGuest({ record, paths, identity, qmp: null, memory, regions, notes: [], borrowed, uffd });
+}
+
+export function unreachable({ name }: VmRecord, cause: unknown): GodwitError {
+  return new GodwitError('GW_QEMU_GONE', { vm: name, reason: 'it cannot be reached any more' }, { cause });
+}
+
+/** The journal is older than that fact. */
+async function askForRam({ pid, qmpPath }: VmRecord): Promise<FoundRegion[]> {
+  using qmp = await QmpClient.connect(qmpPath);
+  return await findGuestRam(qmp, pid);
 }
 
 /** The userfaultfd is still there. It is closed inside QEMU when every page has come, before that is written down. */

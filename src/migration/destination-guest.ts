@@ -20,17 +20,19 @@ import {
   restoreMigrationSettings,
 } from '../qemu/migration-settings.ts';
 import { killQemu } from '../qemu/process.ts';
-import type { QmpClient } from '../qemu/qmp.ts';
+import { QmpClient } from '../qemu/qmp.ts';
 import { announce, contVm, queryRunState } from '../qemu/run-state.ts';
 import type { FoundRegion } from './known-ram.ts';
 import type { VmPaths, VmRecord } from './vm-record.ts';
+
+const QMP_TIMEOUT_MS = 5000;
 
 /** Made by destination-guest-creation.ts, or found again by destination-guest-reopening.ts. */
 export interface DestinationGuestParts {
   readonly record: VmRecord;
   readonly paths: VmPaths;
   readonly identity: ProcessIdentity;
-  /** null: the VM's user has it already. */
+  /** null: the VM's user has it, or it is to be connected (`connect`). */
   readonly qmp: QmpClient | null;
   readonly memory: GuestMemory;
   readonly regions: readonly FoundRegion[];
@@ -50,7 +52,7 @@ export class DestinationGuest {
   /** Where each region begins in QEMU. */
   readonly starts: readonly bigint[];
   readonly notes: readonly string[];
-  readonly #qmp: QmpClient | null;
+  #qmp: QmpClient | null;
   /** As they were found; null: they are not borrowed. */
   #settings: MigrationSettings | null;
   #uffd: Userfaultfd | undefined;
@@ -77,6 +79,11 @@ export class DestinationGuest {
   get #monitor(): QmpClient {
     if (this.#qmp) return this.#qmp;
     throw new GodwitError('GW_INTERNAL', { reason: `the QMP connection of ${this.record.name} is its user's` });
+  }
+
+  /** @throws GW_QMP_… */
+  async connect(): Promise<void> {
+    this.#qmp ??= await QmpClient.connect(this.record.qmpPath, { timeoutMs: QMP_TIMEOUT_MS });
   }
 
   /** Whether QEMU has its state: it waits for `cont`. */

@@ -19,13 +19,13 @@ import type { DestinationEnd } from './destination-end.ts';
 import { type HeldInput, missingFilePath } from './destination-facts.ts';
 import type { DestinationGuest } from './destination-guest.ts';
 import { createDestinationGuest } from './destination-guest-creation.ts';
-import { discardLeftBehind, reopenDestinationGuest } from './destination-guest-reopening.ts';
+import { connectAgain, discardLeftBehind, reopenDestinationGuest, unreachable } from './destination-guest-reopening.ts';
 import type { DestinationParts } from './destination-parts.ts';
 import type { LoadingMeasurements } from './destination-words.ts';
 import { placeOf } from './fit.ts';
 import type { DestinationRecovery } from './journal-facts.ts';
 import { writeDownRam } from './known-ram.ts';
-import { readMissingFile } from './missing-file.ts';
+import { findStillMissing } from './missing-file.ts';
 import { MissingPager } from './missing-pager.ts';
 import { becomeUrgent } from './thread-priority.ts';
 import type { VmRecord } from './vm-record.ts';
@@ -102,7 +102,7 @@ export class DestinationLoading {
     }
   }
 
-  /** The QEMU that was left behind. Returns why it is of no use, if so. */
+  /** The memory of the QEMU that was left behind, and who asks for what is missing. Returns why it is of no use, if so. */
   async reopen(recovery: DestinationRecovery, pagesMissing: boolean): Promise<GodwitError | undefined> {
     const { facts, note, receiver, report } = this.#parts;
     report.interrupted = true;
@@ -112,25 +112,27 @@ export class DestinationLoading {
     try {
       const guest = await reopenDestinationGuest(recovery.vm, facts.stateDirectory, recovery, note);
       this.#use(guest);
-      if (phase === 'loaded' && !(await guest.isLoaded())) {
-        return new GodwitError('GW_QEMU_STATE', { action: 'load', reason: 'the host daemon stopped meanwhile' });
-      }
-      const missing = pagesMissing && phase !== 'done' ? this.#stillMissing(guest) : [];
+      const missing = pagesMissing && phase !== 'done' ? findStillMissing(missingFilePath(facts), guest.memory) : [];
       const pager = guest.isWatching || missing.length > 0 ? this.openPager(missing) : undefined;
       await pager?.ready;
       receiver.resume(pager);
       return undefined;
     } catch (cause) {
-      const reason = 'it cannot be reached any more';
-      return new GodwitError('GW_QEMU_GONE', { vm: recovery.vm.name, reason }, { cause });
+      return unreachable(recovery.vm, cause);
     }
   }
 
-  /** What was missing at the switchover and is not in the RAM file: the kernel has a page exactly when it is there. */
-  #stillMissing(guest: DestinationGuest): PageRun[] {
-    const { memory } = guest;
-    const expected = readMissingFile(missingFilePath(this.#parts.facts), memory.layout.pageCount);
-    return subtractRuns(expected, memory.dataRuns());
+  /** QMP of the QEMU that was found again. Returns why it is of no use, if so. */
+  async reconnect(): Promise<GodwitError | undefined> {
+    const guest = this.#guest;
+    if (!guest) return undefined;
+    try {
+      await connectAgain(guest, this.#parts.note);
+      if (this.#parts.phase() !== 'loaded' || (await guest.isLoaded())) return undefined;
+      return new GodwitError('GW_QEMU_STATE', { action: 'load', reason: 'the host daemon stopped meanwhile' });
+    } catch (cause) {
+      return unreachable(guest.record, cause);
+    }
   }
 
   /** Pages will be missing: whoever touches one waits from now on. */

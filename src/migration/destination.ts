@@ -49,7 +49,7 @@ export class DestinationMigration {
     });
     this.#failures = new ArrivalFailures(this.#parts);
     this.#end = new DestinationEnd(this.#parts);
-    const pagerFailed = (error: GodwitError, guest: DestinationGuest) => this.#failures.pagerFailed(error, guest);
+    const pagerFailed = (error: GodwitError, guest: DestinationGuest) => void this.#failures.pagerFailed(error, guest);
     this.#loading = new DestinationLoading(this.#parts, this.#end, pagerFailed, held);
   }
 
@@ -75,16 +75,18 @@ export class DestinationMigration {
     this.#parts.report.phaseChanged();
     const promised = recovery.records.findLast((record) => record.kind === 'prepared');
     if (promised) this.#wasRunning = promised.wasRunning;
-    const lost = await this.#loading.reopen(recovery, promised?.pagesMissing ?? false);
+    const unfound = await this.#loading.reopen(recovery, promised?.pagesMissing ?? false);
+    // Before QEMU is asked: it may be waiting for a page, which the source brings.
+    this.standing.resolve();
+    if (recovery.isSettled) this.#end.wasSettled();
+    const lost = unfound ?? (recovery.isSettled ? undefined : await this.#loading.reconnect());
     if (lost && found.state.phase !== 'failed') {
       await this.#handle({ kind: 'guestLost', error: lost.toBody() });
     } else {
       const arrived = found.state.phase === 'pagingIn' || found.state.phase === 'done';
-      if (recovery.isSettled) this.#end.wasSettled();
-      else if (arrived && recovery.hasVm) this.#settleArrived();
+      if (arrived && recovery.hasVm) this.#settleArrived();
       await this.#perform(found.effects);
     }
-    this.standing.resolve();
     await this.#loop();
   }
 

@@ -5,7 +5,8 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { MESSAGE_SAMPLES } from '../../test/support/wire-samples.ts';
 import { printCpuFeature } from '../qemu/cpu-features.ts';
 import type { VmFacts } from '../qemu/facts.ts';
-import { chooseBinary, deriveOffered, explainBlockers, explainDifferences, findObjection, placeOf } from './fit.ts';
+import { explainBlockers } from './blocked.ts';
+import { chooseBinary, deriveOffered, explainDifferences, findObjection, placeOf } from './fit.ts';
 
 const FALLBACK = 'qemu-system-x86_64';
 const root = mkdtempSync(join(tmpdir(), 'godwit-fit-'));

@@ -15,6 +15,7 @@ import type { VmFacts } from '../qemu/facts.ts';
 import { compareVms, findFitBlockers, type ToldMachine, visibleMachine } from '../qemu/fit.ts';
 import type { Accelerator } from '../qemu/spec.ts';
 import type { Message, OfferedVm } from '../wire/messages.ts';
+import { explainBlockers } from './blocked.ts';
 import { vmPaths } from './vm-record.ts';
 
 export interface Fit {
@@ -142,10 +143,6 @@ export async function findFit(vm: OfferedVm, place: DestinationPlace): Promise<F
   const objection = findObjection(vm.binary);
   if (objection !== undefined) notes.push(`${objection}; using ${binary.path}`);
   return { blockers, notes: [...notes, ...noteVersions(vm, binary.version)] };
-}
-
-export function explainBlockers(blockers: readonly Blocker[]): string {
-  return blockers.map(({ what, reason, fix }) => `${what}: ${reason} (${fix})`).join('; ');
 }
 
 function acceleratorOf(vm: OfferedVm): Accelerator {

@@ -36,13 +36,15 @@ export function takeBack(
   const owed = state.phase === 'stopping' && !told;
   const outcome = why === 'refused' ? 'refused' : phase;
   const cancelled = phase === 'cancelled';
-  const effects: SourceEffect[] = [
+  const effects: SourceEffect[] = [];
+  // First, because continuing the VM can take its time, and without `committed` it is this host's whatever happens meanwhile.
+  if (!told && connected) effects.push({ kind: 'send', message: { kind: 'abort', cancelled, error } });
+  effects.push(
     { kind: 'rollBack', resume: state.phase === 'stopping' && state.wasRunning && why !== 'guest' },
     owed
       ? { kind: 'writeJournal', record: { side: 'source', kind: 'rolledBack', cancelled, error } }
       : recordEnd(outcome),
-  ];
-  if (!told && connected) effects.push({ kind: 'send', message: { kind: 'abort', cancelled, error } });
+  );
   if (owed && !connected) effects.push({ kind: 'redial' });
   effects.push(finish(outcome, error));
   return stepped({ ...commonPart(state), phase: advanceTo(state, phase), connected, owed, error }, ...effects);

@@ -8,8 +8,16 @@ const ERROR = { code: 'GW_INTERNAL', message: 'it broke', details: {} } as const
 const IDENTITY = { migration: 'm1', vm: 'web1', epoch: 2, peer: 'b:7701' };
 
 function outgoing(epoch: number, ...more: JournalLine[]): JournalLine[] {
+  return outgoingAt(0, epoch, ...more);
+}
+
+function outgoingAt(startedAt: number, epoch: number, ...more: JournalLine[]): JournalLine[] {
   const vm = { name: 'web1', uuid: UUID, epoch };
-  return [{ side: 'facts', vm }, { side: 'source', kind: 'offered', ...IDENTITY, epoch: epoch + 1 }, ...more];
+  return [
+    { side: 'facts', vm, startedAt },
+    { side: 'source', kind: 'offered', ...IDENTITY, epoch: epoch + 1 },
+    ...more,
+  ];
 }
 
 function incoming(epoch: number, ...more: JournalLine[]): JournalLine[] {
@@ -49,6 +57,16 @@ describe('an outgoing migration that a restart finds', () => {
     expect(sourceRecovery(lines, stays(incoming(3, { ...OWNER, epoch: 3 })))?.hasVm).toBe(false);
     // It was offered, but never became this host's.
     expect(sourceRecovery(lines, stays(incoming(3)))?.hasVm).toBe(true);
+  });
+
+  test.each([
+    ['is under way', [STOPPING, COMMITTED]],
+    ['has ended', [STOPPING, { side: 'source', kind: 'ended', outcome: 'cancelled' } as const]],
+  ])('has nothing to do with a VM that its user has moved again since, whether that %s', (_, later) => {
+    const earlier = outgoingAt(1000, 1, STOPPING);
+    const moved = outgoingAt(2000, 1, ...later);
+    expect(sourceRecovery(earlier, stays(moved))?.hasVm).toBe(false);
+    expect(sourceRecovery(outgoingAt(2000, 1, STOPPING), stays(earlier))?.hasVm).toBe(true);
   });
 
   test('has it beside an earlier one of the same epoch that failed', () => {

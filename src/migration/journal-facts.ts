@@ -53,8 +53,11 @@ export function sourceRecovery(
   const facts = knownSourceFacts(lines);
   if (!facts || records.length === 0 || records.at(-1)!.kind === 'ended') return undefined;
   const { uuid, epoch } = facts.vm;
-  const cameBack = others.some((stay) => stay.uuid === uuid && stay.epoch > epoch);
-  return { facts, records, hasVm: !cameBack && !isTakenBack({ records }), settings: knownSettings(lines) };
+  const isLater = (stay: VmStay): boolean =>
+    stay.epoch > epoch || (stay.epoch === epoch && stay.movesOn && stay.startedAt > facts.startedAt);
+  // It has come back since, or its user has moved it again: it was his by then.
+  const wentOn = others.some((stay) => stay.uuid === uuid && isLater(stay));
+  return { facts, records, hasVm: !wentOn && !isTakenBack({ records }), settings: knownSettings(lines) };
 }
 
 /** The VM runs at the source again, whether or not the destination has heard of it. */
@@ -111,16 +114,21 @@ export interface VmStay {
   readonly epoch: number;
   /** A migration away from here began. */
   readonly movesOn: boolean;
+  /** When it was asked for, Unix milliseconds; 0 where the VM only came. */
+  readonly startedAt: number;
 }
 
 /** What a journal says of the VM's being here; undefined when it never was. */
 export function stayOf(lines: readonly JournalLine[]): VmStay | undefined {
   const known = knownFacts(lines);
   const moving = known['vm'] as VmRecord | undefined;
-  if (moving) return { uuid: moving.uuid, epoch: moving.epoch, movesOn: true };
+  if (moving) {
+    const startedAt = Number(known['startedAt'] ?? 0);
+    return { uuid: moving.uuid, epoch: moving.epoch, movesOn: true, startedAt };
+  }
   const arrived = known['record'] as VmRecord | undefined;
   if (!arrived || !lines.some((line) => line.side === 'destination' && line.kind === 'owner')) return undefined;
-  return { uuid: arrived.uuid, epoch: arrived.epoch, movesOn: false };
+  return { uuid: arrived.uuid, epoch: arrived.epoch, movesOn: false, startedAt: 0 };
 }
 
 function destinationRecords(lines: readonly JournalLine[]): DestinationRecord[] {

@@ -1,17 +1,20 @@
 /**
  * A QEMU of which no record tells: its daemon died between its start and the record.
  *
- * Must hold: nothing of it stays, however far it has come: it is known by the socket that its command line names.
+ * Must hold: nothing of it stays, however far it has come; it is known by the argument that gives it its QMP socket.
  */
 import { readdirSync, rmdirSync, rmSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { identifyProcess, readCommandLine } from '../linux/process.ts';
+import { identifyProcess, type ProcessIdentity, readCommandLine } from '../linux/process.ts';
+import { qmpChardev } from '../qemu/command-line.ts';
 import { killQemu } from '../qemu/process.ts';
 import { vmPaths } from './vm-record.ts';
 
 export async function removeLeftInstance(stateDirectory: string, vm: string, instance: string): Promise<void> {
   const { directory, qmp, ram } = vmPaths(stateDirectory, vm, instance);
-  await Promise.all(findProcesses(qmp).map((identity) => killQemu(identity)));
+  const ended = await Promise.all(findProcesses(qmp).map((identity) => killQemu(identity)));
+  // What does not end the next daemon must find.
+  if (ended.includes(false)) return;
   rmSync(directory, { recursive: true, force: true });
   // One for each memory backend.
   for (const name of readdirSync(dirname(ram)).filter((entry) => entry.startsWith(basename(ram)))) {
@@ -20,17 +23,18 @@ export async function removeLeftInstance(stateDirectory: string, vm: string, ins
   removeIfEmpty(dirname(directory));
 }
 
-/** QEMU, or the shell that is about to become it. */
-function findProcesses(qmpPath: string) {
+/** QEMU, or a shell that is about to become it: each has QEMU's arguments. */
+function findProcesses(qmpPath: string): ProcessIdentity[] {
+  const chardev = qmpChardev(qmpPath);
   const pids = readdirSync('/proc')
     .map(Number)
     .filter((pid) => pid > 0 && pid !== process.pid);
-  return pids.flatMap((pid) => (namesSocket(pid, qmpPath) ? (identifyProcess(pid) ?? []) : []));
+  return pids.flatMap((pid) => (hasArgument(pid, chardev) ? (identifyProcess(pid) ?? []) : []));
 }
 
-function namesSocket(pid: number, qmpPath: string): boolean {
+function hasArgument(pid: number, wanted: string): boolean {
   try {
-    return readCommandLine(pid).some((argument) => argument.includes(qmpPath));
+    return readCommandLine(pid).includes(wanted);
   } catch {
     // It has just ended.
     return false;

@@ -8,8 +8,9 @@
  */
 import { appendFileSync, existsSync, readFileSync } from 'node:fs';
 import { GodwitError } from '../base/errors.ts';
-import type { PageRun } from '../base/page.ts';
+import { type PageRun, subtractRuns } from '../base/page.ts';
 import { PageBitmap } from '../base/page-bitmap.ts';
+import type { GuestMemory } from '../memory/guest-memory.ts';
 
 const RUN_BYTES = 12;
 
@@ -38,4 +39,9 @@ export function readMissingFile(path: string, pageCount: number): PageRun[] {
     pages.addRun(first, count);
   }
   return pages.runs();
+}
+
+/** What was missing at the switchover and is not in the RAM file. @throws GW_JOURNAL_CORRUPT */
+export function findStillMissing(path: string, memory: Pick<GuestMemory, 'layout' | 'dataRuns'>): PageRun[] {
+  return subtractRuns(readMissingFile(path, memory.layout.pageCount), memory.dataRuns());
 }

@@ -7,6 +7,7 @@ import { sampleRecord } from '../../test/support/scripted-engine.ts';
 import { TempDirectory } from '../../test/support/temp-directory.ts';
 import { startTinyVm } from '../../test/support/tiny-vm.ts';
 import { waitForExit } from '../linux/process.ts';
+import { qmpChardev } from '../qemu/command-line.ts';
 import { startQemu } from '../qemu/process.ts';
 import type { Message } from '../wire/messages.ts';
 import type { Admission, IncomingPolicy } from './handle.ts';
@@ -132,8 +133,9 @@ requireCapability('vm')('checks of a VM', () => {
     for (const paths of [left, started, kept]) mkdirSync(paths.directory, { recursive: true });
     writeFileSync(kept.record, '{}');
     writeFileSync(directory.join('vms', 'stray'), '');
-    const args = ['-machine', 'none', '-nodefaults', '-display', 'none', '-qmp', `unix:${left.qmp},server=on,wait=off`];
     const { qmpPath, logPath } = { qmpPath: left.qmp, logPath: left.qemuLog };
+    const monitor = ['-chardev', qmpChardev(qmpPath), '-mon', 'chardev=godwit-qmp,mode=control'];
+    const args = ['-machine', 'none', '-nodefaults', '-display', 'none', ...monitor];
     const { identity, qmp } = await startQemu({ binary: TEST_QEMU, args, qmpPath, logPath, ramPaths: [] });
     qmp.close();
     await removeLeftChecks(directory.path);

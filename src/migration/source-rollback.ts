@@ -5,12 +5,10 @@
  * says that the guest has.
  */
 import { asGodwitError, type GodwitError } from '../base/errors.ts';
-import { isAlive, waitForExit } from '../linux/process.ts';
+import { isAlive } from '../linux/process.ts';
+import { isEnding } from '../qemu/process.ts';
 import { insist } from './insist.ts';
 import type { SourceParts } from './source-parts.ts';
-
-/** QEMU closes its connections before it is gone. */
-const ENDING_MS = 1000;
 
 /**
  * @param resume - it ran until this migration stopped it
@@ -22,9 +20,9 @@ export async function putBack({ guest, note }: Pick<SourceParts, 'guest' | 'note
   const options = { what: `Continuing VM ${vm.name}`, note, isHopeless };
   try {
     await guest.restore(async () => (resume ? await insist(() => guest.resume(), options) : undefined));
-  } catch (thrown) {
-    const error = asGodwitError(thrown);
-    if (qmp.isClosed && !(await waitForExit(identity, { timeoutMs: ENDING_MS }))) throw error;
-    note(`Not everything could be put back: ${error.message}`);
+  } catch (error) {
+    note(`Not everything could be put back: ${asGodwitError(error).message}`);
   }
+  // Also where nothing has failed: what is put back in a QEMU that has ended succeeds.
+  if (qmp.isClosed && !(await isEnding(identity))) throw await qmp.closed;
 }

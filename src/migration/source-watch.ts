@@ -6,7 +6,7 @@
  */
 import { SYSTEM_CLOCK } from '../base/clock.ts';
 import { asGodwitError, type ErrorCode, GodwitError } from '../base/errors.ts';
-import { waitForExit } from '../linux/process.ts';
+import { isEnding } from '../qemu/process.ts';
 import type { SourceEvent } from './handover-source-state.ts';
 import { PeerWatch } from './peer-watch.ts';
 import { isGivenAway } from './phases.ts';
@@ -17,15 +17,13 @@ import type { SourceParts } from './source-parts.ts';
 
 /** Errors that a QEMU that ends makes of whatever was being done with it. */
 const QEMU_ENDS: readonly ErrorCode[] = ['GW_QMP_CLOSED', 'GW_SYS_PROCESS_GONE', 'GW_QEMU_GONE'];
-/** QEMU closes its connections first, and frees its memory before it is gone. */
-const ENDING_MS = 1000;
 
 /** What an error before the commit is to the handover. Whatever an abort made fail, its reason is the reason. */
 export async function sourceFailure({ beforeCommit, guest }: SourceParts, thrown: unknown): Promise<SourceEvent> {
   const { aborted, reason } = beforeCommit.signal;
   const error = asGodwitError(aborted ? reason : thrown);
   if (error.code === 'GW_MIGRATION_CANCELLED') return { kind: 'cancelled' };
-  if (QEMU_ENDS.includes(error.code) && (await ends(guest))) return qemuGone(guest);
+  if (QEMU_ENDS.includes(error.code) && (await isEnding(guest.identity))) return qemuGone(guest);
   return { kind: 'failed', error: error.toBody() };
 }
 
@@ -34,16 +32,14 @@ export function watchQemu({ guest, beforeCommit, events, phase, note }: SourcePa
   guest.qmp.closed
     .then(async (reason) => {
       if (end.isSettled || isGivenAway(phase())) return;
-      const event: SourceEvent = (await ends(guest)) ? qemuGone(guest) : { kind: 'failed', error: reason.toBody() };
+      const event: SourceEvent = (await isEnding(guest.identity))
+        ? qemuGone(guest)
+        : { kind: 'failed', error: reason.toBody() };
       if (end.isSettled || isGivenAway(phase())) return;
       events.post(event);
       beforeCommit.abort(GodwitError.fromBody(event.error));
     })
     .catch((error: unknown) => note(asGodwitError(error).message));
-}
-
-function ends({ identity }: SourceGuest): Promise<boolean> {
-  return waitForExit(identity, { timeoutMs: ENDING_MS });
 }
 
 /** 24 days; Node takes a longer time for a millisecond. */

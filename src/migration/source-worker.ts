@@ -18,7 +18,7 @@ import { emptyReport } from './empty-report.ts';
 import { newVmKey, parseKey } from './fingerprint-keys.ts';
 import type { OutgoingInput } from './handle.ts';
 import { Journal, journalPath } from './journal.ts';
-import { isTakenBack, type SourceRecovery } from './journal-facts.ts';
+import type { SourceRecovery } from './journal-facts.ts';
 import { linksPathIn } from './known-links-file.ts';
 import { featuresOf, type OpenedConnection, openConnection } from './opening.ts';
 import { OrphanedSource } from './orphaned-source.ts';
@@ -88,7 +88,7 @@ try {
 /** What the journal says must happen, happens: there is no giving up because QEMU does not answer at once. */
 async function recover(recovery: SourceRecovery): Promise<void> {
   const journal = Journal.reopen(journalPath(input.stateDirectory, input.id, 'outgoing'));
-  const found = isTakenBack(recovery) ? undefined : await openWhileAlive(input.vm, recovery.settings);
+  const found = recovery.hasVm ? await openWhileAlive(input.vm, recovery.settings) : undefined;
   if (!found) {
     await new OrphanedSource(recovery, journal, WORKER_PORT, input.traffic).run();
     return;

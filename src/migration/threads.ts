@@ -1,8 +1,9 @@
 /**
  * The threads of migrations: what each is given, and what follows when one dies without a word.
  *
- * Must hold: a thread that died is followed by one that recovers from the journal, and that by another, after a pause; when
- * so many have died the VM is left as it is and the report says so.
+ * Must hold: a thread that died is followed by one that recovers from the journal, and that by another, after a pause. Where the VM
+ * is this host's to keep, so many deaths are enough: it is left as it is, and the report says so. Where the other host has our word,
+ * or waits for pages, there is no end to it.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { GodwitError } from '../base/errors.ts';
@@ -11,6 +12,7 @@ import type { DestinationWorkerInput } from './destination-worker.ts';
 import { type EmptyReportFacts, emptyReport } from './empty-report.ts';
 import { memoryOf } from './fit.ts';
 import type { VmSettlement } from './handle.ts';
+import type { JournalRecord } from './handover.ts';
 import { journalPath, readJournal } from './journal.ts';
 import { destinationRecovery, sourceRecovery } from './journal-facts.ts';
 import type { MigrationReport } from './report.ts';
@@ -22,6 +24,7 @@ import { WorkerHandle } from './worker-handle.ts';
 /** Of threads of one migration, one after the other. */
 const MAX_DEATHS = 5;
 const PAUSE_MS = 1000;
+const LONGEST_PAUSE_MS = 30_000;
 
 /** @param deaths - how many threads of the migration have died, of those that this process has started */
 export function startSourceThread(input: SourceWorkerInput, deaths: number = 0): WorkerHandle {
@@ -38,8 +41,9 @@ export function startSourceThread(input: SourceWorkerInput, deaths: number = 0):
     input,
     async afterCrash(error) {
       await pauseAfter(deaths);
-      const found = deaths < MAX_DEATHS && recoverable(() => sourceRecovery(read(input, 'outgoing')));
-      if (found) return { successor: startSourceThread({ ...input, recovery: found }, deaths + 1) };
+      const found = recoverable(() => sourceRecovery(read(input, 'outgoing')));
+      if (found && (deaths < MAX_DEATHS || holds(found.records, 'committed')))
+        return { successor: startSourceThread({ ...input, recovery: found }, deaths + 1) };
       const settlement = sourceSettlement(input);
       // Where the journal says that the VM is, the report does, too.
       const owner = settlement.kind === 'left' ? settlement.to : input.hostName;
@@ -68,8 +72,8 @@ export function startDestinationThread(input: DestinationWorkerInput, deaths: nu
       const { facts } = input;
       const at = { stateDirectory: facts.stateDirectory, id: offer.migrationId };
       const isSettled = told || input.recovery?.isSettled === true;
-      const found = deaths < MAX_DEATHS && recoverable(() => destinationRecovery(read(at, 'incoming')));
-      if (found) {
+      const found = recoverable(() => destinationRecovery(read(at, 'incoming')));
+      if (found && (deaths < MAX_DEATHS || holds(found.records, 'prepared'))) {
         const recovery = { ...found, isSettled };
         return { successor: startDestinationThread({ facts, fd: null, recovery }, deaths + 1) };
       }
@@ -131,5 +135,9 @@ function recoverable<T>(find: () => T | undefined): T | undefined {
 
 /** What killed one thread would kill the next in the same moment. */
 async function pauseAfter(deaths: number): Promise<void> {
-  if (deaths > 0) await delay(PAUSE_MS * 2 ** (deaths - 1));
+  if (deaths > 0) await delay(Math.min(LONGEST_PAUSE_MS, PAUSE_MS * 2 ** (deaths - 1)));
+}
+
+function holds(records: readonly JournalRecord[], kind: JournalRecord['kind']): boolean {
+  return records.some((record) => record.kind === kind);
 }

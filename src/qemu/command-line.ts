@@ -78,11 +78,11 @@ export function consoleChardev(endpoints: Endpoints): string {
 }
 
 export function qmpArguments(endpoints: Endpoints): string[] {
-  const path = escapeComma(checkSocketPath(endpoints.qmpPath));
-  return [
-    ...['-chardev', `socket,id=${QMP_CHARDEV_ID},path=${path},server=on,wait=off`],
-    ...['-mon', `chardev=${QMP_CHARDEV_ID},mode=control`],
-  ];
+  return ['-chardev', qmpChardev(endpoints.qmpPath), '-mon', `chardev=${QMP_CHARDEV_ID},mode=control`];
+}
+
+export function qmpChardev(qmpPath: string): string {
+  return `socket,id=${QMP_CHARDEV_ID},path=${escapeComma(checkSocketPath(qmpPath))},server=on,wait=off`;
 }
 
 /** Throws GW_INPUT_INVALID when the kernel would refuse it as the address of a unix socket. */

@@ -41,6 +41,8 @@ export interface StartedQemu {
 const START_TIMEOUT_MS = 30_000;
 /** How long a QEMU that has closed its QMP socket may take to be gone: its memory is freed in between. */
 const EXIT_GRACE_MS = 5_000;
+/** From the end of its connections to its own, where nobody has asked it to flush its disks. */
+const ENDING_MS = 1_000;
 
 /** `$1` is the log. In a non-interactive shell setsid need not fork, so `$!` is QEMU itself. */
 const LAUNCH_SCRIPT = 'log=$1; shift; setsid "$@" </dev/null >>"$log" 2>&1 & echo $!';
@@ -67,6 +69,11 @@ export async function startQemu(options: StartOptions): Promise<StartedQemu> {
     // One that has ended before it was looked at may have made them, too.
     for (const path of options.ramPaths) rmSync(path, { force: true });
   }
+}
+
+/** QEMU closes its connections before it is gone: whether the one that has does so because it ends. */
+export function isEnding(identity: ProcessIdentity): Promise<boolean> {
+  return waitForExit(identity, { timeoutMs: ENDING_MS });
 }
 
 /** Ends QEMU without asking the guest or QEMU. True when it is gone. */

@@ -9,7 +9,18 @@ import type { GodwitError } from '../base/errors.ts';
 export class Mailbox<T> {
   readonly #queue: T[] = [];
   #waiting: { resolve: (message: T) => void; reject: (error: GodwitError) => void } | undefined;
+  readonly #end = Promise.withResolvers<never>();
   #closed: GodwitError | undefined;
+
+  constructor() {
+    // Whoever takes hears of it.
+    this.#end.promise.catch(() => undefined);
+  }
+
+  /** Rejects with the reason when it is closed, whatever is in it still. */
+  get closed(): Promise<never> {
+    return this.#end.promise;
+  }
 
   post(message: T): void {
     const waiting = this.#waiting;
@@ -23,6 +34,7 @@ export class Mailbox<T> {
 
   close(reason: GodwitError): void {
     this.#closed ??= reason;
+    this.#end.reject(reason);
     const waiting = this.#waiting;
     this.#waiting = undefined;
     waiting?.reject(reason);

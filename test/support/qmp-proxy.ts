@@ -14,6 +14,8 @@ interface Command {
 export class QmpProxy implements AsyncDisposable {
   /** So many of the next commands of a name fail. */
   readonly refusals = new Map<string, number>();
+  /** Connections are taken, and nothing comes. */
+  isMute = false;
   readonly #path: string;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
@@ -47,6 +49,12 @@ export class QmpProxy implements AsyncDisposable {
   }
 
   #join(client: Socket): void {
+    if (this.isMute) {
+      this.#sockets.add(client);
+      client.on('error', () => undefined);
+      client.on('close', () => this.#sockets.delete(client));
+      return;
+    }
     const qemu = connect(this.#qemuPath);
     for (const [socket, other] of [
       [client, qemu],

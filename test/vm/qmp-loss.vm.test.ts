@@ -1,13 +1,23 @@
 /** A QEMU that lives and cannot be talked to for a while: the VM that it was stopped for runs on at the source. */
+import { globSync } from 'node:fs';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { FIRST_USABLE_PAGE } from '../../guest/tiny/layout.ts';
+import { countPages, PAGE_SIZE } from '../../src/base/page.ts';
 import { requireCapability } from '../support/capability.ts';
-import { beginMigration, createTinyVm, HostPair, openTinyGuest, type WatchedMigration } from '../support/host-pair.ts';
+import {
+  beginMigration,
+  completedReport,
+  createTinyVm,
+  HostPair,
+  openTinyGuest,
+  type WatchedMigration,
+} from '../support/host-pair.ts';
 import { runsIntact } from '../support/intact-vm.ts';
 import { checkLeaks } from '../support/leak-check.ts';
 import { readSettings } from '../support/qemu-settings.ts';
 import { QmpProxy } from '../support/qmp-proxy.ts';
 import { nothingRemains } from '../support/traces.ts';
+import { waitUntil } from '../support/wait-until.ts';
 
 checkLeaks();
 
@@ -16,6 +26,7 @@ const MIB = 2 ** 20;
 const FILL = { firstPage: FIRST_USABLE_PAGE, pageCount: 4096 };
 const CALM_DELAY = 200_000;
 const REFUSED_TIMES = 2;
+const SOME_PAGES = 100;
 
 let pair: HostPair;
 
@@ -31,7 +42,7 @@ async function beginLongStop(): Promise<WatchedMigration> {
   return migration;
 }
 
-requireCapability('vm')('QMP at the source in stopping', () => {
+requireCapability('vm')('QMP that does not answer', () => {
   beforeAll(async () => {
     pair = await HostPair.open();
     await createTinyVm(pair.a, { name: VM, guest: { delay: CALM_DELAY, fill: FILL } });
@@ -42,7 +53,7 @@ requireCapability('vm')('QMP at the source in stopping', () => {
   });
   afterAll(() => pair?.[Symbol.asyncDispose]());
 
-  test('the connection is lost: the VM runs on as it was', async () => {
+  test('at the source in stopping, because the connection is lost: the VM runs on as it was', async () => {
     const settings = await readSettings(pair.a, VM);
     const { qmpPath } = await pair.a.client.showVm(VM);
     await using proxy = await QmpProxy.open(qmpPath!);
@@ -55,7 +66,7 @@ requireCapability('vm')('QMP at the source in stopping', () => {
     await nothingRemains(pair.b, VM);
   });
 
-  test('QEMU refuses to continue at first: it is told again', async () => {
+  test('at the source in stopping, at first, to `cont`: it is told again', async () => {
     const { qmpPath } = await pair.a.client.showVm(VM);
     await using proxy = await QmpProxy.open(qmpPath!);
     const migration = await beginLongStop();
@@ -66,5 +77,25 @@ requireCapability('vm')('QMP at the source in stopping', () => {
     expect(migration.notes.join('\n')).toContain('Continuing VM unheard failed and is tried again');
     await runsIntact(pair, VM, pair.a);
     await nothingRemains(pair.b, VM);
+  });
+
+  test('at the destination after a restart, as where QEMU waits for a page itself: pages come all the same', async () => {
+    pair.link.shape({ bytesPerSecond: 8 * MIB });
+    const migration = await beginMigration(pair.a, VM, { to: pair.link.address, mode: 'post-copy' });
+    await migration.reaches('serving');
+    using there = await openTinyGuest(pair.b, VM);
+    const presentPages = (): number => countPages(there.ram.dataRuns(0, there.ram.bytes / PAGE_SIZE));
+    const [socket] = globSync(pair.b.host.directory.join('state', 'vms', VM, '*', 'qmp.sock'));
+    await pair.b.host.kill();
+    await using proxy = await QmpProxy.open(socket!);
+    proxy.isMute = true;
+    const started = pair.b.host.start();
+    const before = presentPages();
+    await waitUntil('more pages have come', () => presentPages() > before + SOME_PAGES);
+    proxy.isMute = false;
+    await started;
+    completedReport(await migration.ended);
+    await runsIntact(pair, VM, pair.b);
+    await nothingRemains(pair.a, VM);
   });
 });
