@@ -30,6 +30,14 @@ const SOME_PAGES = 100;
 
 let pair: HostPair;
 
+async function beginSlowly(): Promise<WatchedMigration> {
+  pair.link.shape({ bytesPerSecond: MIB });
+  const migration = await beginMigration(pair.a, VM, { mode: 'pre-copy', to: pair.link.address });
+  await migration.reaches('copying');
+  await migration.progresses('sent', ({ sentBytes }) => sentBytes > MIB / 2);
+  return migration;
+}
+
 /** All pages were written again, and the link is slow: the last round takes seconds. */
 async function beginLongStop(): Promise<WatchedMigration> {
   pair.link.shape({ bytesPerSecond: 8 * MIB });
@@ -53,11 +61,14 @@ requireCapability('vm')('QMP that does not answer', () => {
   });
   afterAll(() => pair?.[Symbol.asyncDispose]());
 
-  test('at the source in stopping, because the connection is lost: the VM runs on as it was', async () => {
+  test.each([
+    ['copying', beginSlowly],
+    ['stopping', beginLongStop],
+  ])('at the source in %s, because the connection is lost: the VM runs on as it was', async (_, begin) => {
     const settings = await readSettings(pair.a, VM);
     const { qmpPath } = await pair.a.client.showVm(VM);
     await using proxy = await QmpProxy.open(qmpPath!);
-    const migration = await beginLongStop();
+    const migration = await begin();
     proxy.cut();
     const { report } = await migration.ended;
     expect(report).toMatchObject({ outcome: 'failed', owner: 'a', interrupted: true });
