@@ -121,7 +121,9 @@ export class DaemonService implements HostService {
   }
 
   async #act(name: string, action: (vm: Vm) => Promise<void>): Promise<VmView> {
-    const vm = this.#options.registry.get(name);
+    const { migrations, registry } = this.#options;
+    await migrations.arrivalOf(name);
+    const vm = registry.get(name);
     await action(vm);
     return vm.view();
   }

@@ -66,12 +66,12 @@ export class Migrations {
 
   async start(name: string, body: MigrateBody): Promise<MigrationView> {
     const { engine, registry, peers, store, hostName, stateDirectory, contents, traffic } = this.#options;
-    await this.#arrivalOf(name);
+    await this.#incomingOf(name, ({ finished }) => finished);
     if (this.#isClosing) throw new GodwitError('GW_HOST_STOPPING', { host: hostName });
     const vm = registry.get(name);
     const to = resolvePeer(peers, body.to);
     const id = randomUUID();
-    vm.takeLease(id, 'migration');
+    vm.takeLease(id, 'outgoing');
     try {
       const options = mergeOptions(body);
       const input = { id, vm: vm.record, to, options, hostName, stateDirectory, contents, traffic };
@@ -86,7 +86,7 @@ export class Migrations {
 
   async check(name: string, peer: string): Promise<CheckResult> {
     const { engine, registry, peers, hostName, stateDirectory, traffic } = this.#options;
-    await this.#arrivalOf(name);
+    await this.#incomingOf(name, ({ finished }) => finished);
     if (this.#isClosing) throw new GodwitError('GW_HOST_STOPPING', { host: hostName });
     const vm = registry.get(name);
     const to = resolvePeer(peers, peer);
@@ -114,7 +114,8 @@ export class Migrations {
       this.#endSecond(handle, settled);
       return known.view;
     }
-    const running: RunningMigration = { handle, view, finished: this.#finish(handle, settled, () => running) };
+    const finished = this.#finish(handle, settled, () => running);
+    const running: RunningMigration = { handle, view, settled, finished };
     this.#running.set(handle.id, running);
     this.#open.add(handle, running.finished);
     metrics.started(handle.id, handle.vm, handle.direction, view.startedAtMs);
@@ -171,14 +172,17 @@ export class Migrations {
     return await this.#open.endAll(timeoutMs, this.#options.log);
   }
 
-  /**
-   * Waits a moment for a VM that has all but arrived: the source says that the migration has ended before this host has
-   * tidied up, and who moves a VM on at once should not be refused for that.
-   */
-  async #arrivalOf(name: string): Promise<void> {
-    for (const { handle, view, finished } of this.#running.values()) {
-      if (handle.vm !== name || handle.direction !== 'incoming' || !ARRIVING_PHASES.has(view.phase ?? '')) continue;
-      await Promise.race([finished, sleep(ARRIVAL_PATIENCE_MS, undefined, { ref: false })]);
+  /** Waits a moment for a VM of which the source may have said already that it runs here. */
+  arrivalOf(vm: string): Promise<void> {
+    return this.#incomingOf(vm, ({ settled }) => settled);
+  }
+
+  /** The source tells the end before this host has tidied up: who then does something with the VM should not be refused. */
+  async #incomingOf(vm: string, step: (migration: RunningMigration) => Promise<unknown>): Promise<void> {
+    for (const migration of this.#running.values()) {
+      const { handle, view } = migration;
+      if (handle.vm !== vm || handle.direction !== 'incoming' || !ARRIVING_PHASES.has(view.phase ?? '')) continue;
+      await Promise.race([step(migration), sleep(ARRIVAL_PATIENCE_MS, undefined, { ref: false })]);
     }
   }
 

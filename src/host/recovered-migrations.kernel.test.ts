@@ -87,3 +87,36 @@ describe('a journal that cannot be read', () => {
     await isWithheld(trial);
   });
 });
+
+describe('a VM that had arrived when the daemon stopped, of which the migration goes on', () => {
+  const startRecovered = async (): Promise<TrialDaemon & { readonly handle: ScriptedHandle }> => {
+    const handle = new ScriptedHandle({ id: 'm2', vm: 'web1', direction: 'incoming', peer: 'b' });
+    const trial = await startTrialDaemon({
+      prepare: (engine) => {
+        engine.handlesAtStart = [handle];
+      },
+    });
+    handle.emit({ kind: 'phaseChanged', phase: 'done', atMs: Date.now() });
+    return { ...trial, handle };
+  };
+
+  test('is the migration’s until that says that it runs; who wants to do something waits so long', async () => {
+    await using trial = await startRecovered();
+    const { client, qmp, record, handle } = trial;
+    expect(await client.showVm('web1')).toMatchObject({ migration: 'm2' });
+    const paused = client.actOnVm('web1', 'pause');
+    await settleEvents();
+    expect(qmp.connections).toBe(0);
+    handle.finish({ kind: 'arrived', vm: record });
+    await paused;
+    expect(qmp.connections).toBe(1);
+    await expect.poll(async () => (await client.showVm('web1')).migration).toBeNull();
+  });
+
+  test('is nobody’s but the host’s when it was lost', async () => {
+    await using trial = await startRecovered();
+    trial.handle.finish({ kind: 'absent' });
+    await expect.poll(async () => (await trial.client.showVm('web1')).migration).toBeNull();
+    expect(trial.qmp.connections).toBe(1);
+  });
+});

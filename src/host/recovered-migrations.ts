@@ -29,9 +29,8 @@ export function takeOver(
   const taken = new Set<string>();
   for (const handle of handles) {
     if (handle.hasVm) {
-      if (handle.direction === 'outgoing') lease(host, handle);
-      else promises.keep(handle);
-      // Also of a VM that had arrived already: the migration has its QMP connection until it settles.
+      lease(host, handle);
+      if (handle.direction === 'incoming') promises.keep(handle);
       taken.add(handle.vm);
     } else if (store.get(handle.id)) {
       // Its users were told how it ended; what it still owes the other host is no concern of theirs.
@@ -47,10 +46,16 @@ export function takeOver(
   return taken;
 }
 
-/** Two of one VM are no reason not to start: each says in its journal what it may do with the VM. */
-function lease({ registry, log }: Host, { id, vm }: MigrationHandle): void {
+/**
+ * Also of a VM that had arrived already: the migration has its QMP connection until it settles. Two of one VM are no reason
+ * not to start: each says in its journal what it may do with the VM.
+ */
+function lease({ registry, log }: Host, { id, vm, direction }: MigrationHandle): void {
+  const found = registry.find(vm);
+  // What came before under this name.
+  if (direction === 'incoming' && found?.hasEnded === true) return;
   try {
-    registry.find(vm)?.takeLease(id, 'migration');
+    found?.takeLease(id, direction);
   } catch (error) {
     log.error({ migration: id, vm, reason: explain(error) }, 'another one has the VM of this migration, too');
   }

@@ -13,6 +13,8 @@ import type { HostMetrics } from './metrics.ts';
 export interface RunningMigration {
   readonly handle: MigrationHandle;
   view: MigrationView;
+  /** Resolves when the VM is where the migration says. */
+  readonly settled: Promise<unknown>;
   /** Resolves when it has ended and everything about it is stored and told. */
   readonly finished: Promise<MigrationView>;
 }

@@ -48,6 +48,9 @@ async function applySettlement(
   }
   if (handle.direction === 'incoming') {
     registry.notArrived(handle.vm, handle.id);
+    // It had arrived before, and is gone.
+    const vm = registry.find(handle.vm);
+    if (vm?.view().migration === handle.id) await vm.endLease();
     return nothing;
   }
   if (settlement.kind === 'stays' || settlement.kind === 'undecided') {

@@ -29,8 +29,15 @@ export interface VmConnectionPort {
   onUnreachable(reason: string): void;
 }
 
+interface Opening {
+  /** Never rejects. */
+  readonly done: Promise<void>;
+  readonly abandon: AbortController;
+}
+
 export class VmConnection {
   readonly #port: VmConnectionPort;
+  #opening: Opening | undefined;
   #qmp: QmpClient | undefined;
   #reattach: NodeJS.Timeout | undefined;
 
@@ -38,41 +45,29 @@ export class VmConnection {
     this.#port = port;
   }
 
+  /** The one that is open. */
   get qmp(): QmpClient | undefined {
+    return this.#qmp;
+  }
+
+  /** The connection; one that is being opened is waited for. undefined while QEMU does not answer. */
+  async reach(): Promise<QmpClient | undefined> {
+    if (!this.#qmp) await this.#opening?.done;
     return this.#qmp;
   }
 
   /** Never throws: a failure is told, and tried again. */
   async open(): Promise<void> {
-    const { record, log, disposed, hasEnded, isTaken, onConnected, onShutdown, onUnreachable } = this.#port;
-    clearTimeout(this.#reattach);
-    try {
-      const qmp = await QmpClient.connect(record.qmpPath, { timeoutMs: ATTACH_TIMEOUT_MS });
-      if (disposed.aborted || isTaken()) {
-        qmp.close();
-        return;
-      }
-      this.#qmp = qmp;
-      onConnected();
-      qmp.onEvent((event) => {
-        if (event.event === 'SHUTDOWN') {
-          const { guest, reason } = event.data;
-          onShutdown({ guest: guest === true, reason: String(reason ?? '') });
-        }
-        void this.refresh();
-      });
-      void qmp.closed.then(() => this.#lost(qmp));
-      await this.refresh();
-    } catch (error) {
-      if (hasEnded() || isTaken()) return;
-      log.warn({ vm: record.name, reason: explain(error) }, 'no QMP connection');
-      onUnreachable(explain(error));
-      this.#tryAgainLater();
-    }
+    if (this.#qmp) return;
+    this.#opening ??= this.#begin();
+    await this.#opening.done;
   }
 
+  /** Also gives up one that is being opened: QEMU's next client would wait behind it. */
   close(): void {
     clearTimeout(this.#reattach);
+    this.#opening?.abandon.abort();
+    this.#opening = undefined;
     const qmp = this.#qmp;
     this.#qmp = undefined;
     qmp?.close();
@@ -92,6 +87,43 @@ export class VmConnection {
     }
   }
 
+  #begin(): Opening {
+    clearTimeout(this.#reattach);
+    const abandon = new AbortController();
+    const done = this.#connect(abandon.signal).finally(() => {
+      if (this.#opening?.abandon === abandon) this.#opening = undefined;
+    });
+    return { done, abandon };
+  }
+
+  async #connect(abandoned: AbortSignal): Promise<void> {
+    const { record, log, disposed, hasEnded, isTaken, onConnected, onShutdown, onUnreachable } = this.#port;
+    const signal = AbortSignal.any([disposed, abandoned]);
+    try {
+      const qmp = await QmpClient.connect(record.qmpPath, { timeoutMs: ATTACH_TIMEOUT_MS, signal });
+      if (signal.aborted || isTaken()) {
+        qmp.close();
+        return;
+      }
+      this.#qmp = qmp;
+      onConnected();
+      qmp.onEvent((event) => {
+        if (event.event === 'SHUTDOWN') {
+          const { guest, reason } = event.data;
+          onShutdown({ guest: guest === true, reason: String(reason ?? '') });
+        }
+        void this.refresh();
+      });
+      void qmp.closed.then(() => this.#lost(qmp));
+      await this.refresh();
+    } catch (error) {
+      if (signal.aborted || hasEnded() || isTaken()) return;
+      log.warn({ vm: record.name, reason: explain(error) }, 'no QMP connection');
+      onUnreachable(explain(error));
+      this.#tryAgainLater();
+    }
+  }
+
   #lost(qmp: QmpClient): void {
     const { record, disposed, hasEnded } = this.#port;
     if (this.#qmp !== qmp) return;
@@ -104,7 +136,7 @@ export class VmConnection {
     if (disposed.aborted) return;
     clearTimeout(this.#reattach);
     this.#reattach = setTimeout(() => {
-      if (!hasEnded() && !isTaken() && this.#qmp === undefined) void this.open();
+      if (!hasEnded() && !isTaken()) void this.open();
     }, REATTACH_DELAY_MS).unref();
   }
 }

@@ -6,11 +6,13 @@
  */
 import { GodwitError } from '../base/errors.ts';
 
+/** A migration from here or to here, or a check. */
+export type LeasePurpose = 'outgoing' | 'incoming' | 'check';
+
 interface Lease {
   readonly id: string;
-  readonly purpose: 'migration' | 'check';
+  readonly purpose: LeasePurpose;
   readonly exclusive: boolean;
-  readonly leaving: boolean;
 }
 
 export class VmLease {
@@ -30,24 +32,24 @@ export class VmLease {
 
   /** The VM is on its way to another host. */
   get isLeaving(): boolean {
-    return this.#lease?.leaving === true;
+    return this.#lease?.purpose === 'outgoing';
   }
 
   /** Id of the migration that has the VM. */
   get migration(): string | null {
-    return this.#lease?.purpose === 'migration' ? this.#lease.id : null;
+    return this.#lease && this.#lease.purpose !== 'check' ? this.#lease.id : null;
   }
 
   /** @throws GW_MIGRATION_BUSY, GW_CONFLICT when somebody has the VM */
-  take(id: string, purpose: Lease['purpose']): void {
+  take(id: string, purpose: LeasePurpose): void {
     this.refuseExclusive();
     if (this.#lease) throw this.#busy(this.#lease);
-    this.#lease = { id, purpose, exclusive: true, leaving: purpose === 'migration' };
+    this.#lease = { id, purpose, exclusive: true };
   }
 
   /** Of a VM that has arrived but whose migration still goes on. */
   keep(id: string): void {
-    this.#lease = { id, purpose: 'migration', exclusive: false, leaving: false };
+    this.#lease = { id, purpose: 'incoming', exclusive: false };
   }
 
   end(): void {
@@ -69,7 +71,7 @@ export class VmLease {
   }
 
   #busy({ id, purpose }: Lease): GodwitError {
-    if (purpose === 'migration') return new GodwitError('GW_MIGRATION_BUSY', { vm: this.#vm, id });
+    if (purpose !== 'check') return new GodwitError('GW_MIGRATION_BUSY', { vm: this.#vm, id });
     return new GodwitError('GW_CONFLICT', { kind: 'VM', name: this.#vm, reason: 'it is being checked' });
   }
 }

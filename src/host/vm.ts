@@ -11,7 +11,7 @@ import { isAlive, signalProcess, waitForExit } from '../linux/process.ts';
 import type { VmRecord } from '../migration/vm-record.ts';
 import type { Logger } from './logger.ts';
 import { VmConnection } from './vm-connection.ts';
-import { VmLease } from './vm-lease.ts';
+import { type LeasePurpose, VmLease } from './vm-lease.ts';
 import { explainEnd, type Shutdown, stateOfEnd, stateOfStatus } from './vm-state.ts';
 import type { StoredVm } from './vm-store.ts';
 
@@ -151,7 +151,7 @@ export class Vm {
   }
 
   /** Gives QEMU to a migration or a check. Throws when somebody has it or it has ended. */
-  takeLease(id: string, purpose: 'migration' | 'check'): void {
+  takeLease(id: string, purpose: LeasePurpose): void {
     this.#ready();
     this.#lease.take(id, purpose);
     this.#connection.close();
@@ -229,7 +229,7 @@ export class Vm {
   }
 
   async #execute(command: string): Promise<void> {
-    const { qmp } = this.#connection;
+    const qmp = await this.#connection.reach();
     if (!qmp) throw this.#conflict(this.#notes[0] ?? 'QEMU does not answer');
     await qmp.execute(command);
   }

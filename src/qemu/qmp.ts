@@ -67,7 +67,7 @@ export class QmpClient implements Disposable {
     const timeoutMs = options.timeoutMs ?? CONNECT_TIMEOUT_MS;
     const client = new QmpClient(path, await connectQmp(path, { ...options, timeoutMs }));
     try {
-      await client.execute('qmp_capabilities', undefined, { timeoutMs });
+      await client.execute('qmp_capabilities', undefined, { ...options, timeoutMs });
       return client;
     } catch (error) {
       client.close();

@@ -94,6 +94,7 @@ requireCapability('vm')('QMP that does not answer', () => {
     pair.link.shape({ bytesPerSecond: 8 * MIB });
     const migration = await beginMigration(pair.a, VM, { to: pair.link.address, mode: 'post-copy' });
     await migration.reaches('serving');
+    await waitUntil('the VM has arrived', async () => (await pair.b.client.showVm(VM)).pid !== null);
     using there = await openTinyGuest(pair.b, VM);
     const presentPages = (): number => countPages(there.ram.dataRuns(0, there.ram.bytes / PAGE_SIZE));
     const [socket] = globSync(pair.b.host.directory.join('state', 'vms', VM, '*', 'qmp.sock'));
