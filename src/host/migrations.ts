@@ -34,7 +34,7 @@ export interface MigrationsOptions extends IncomingHost {
   readonly log: Logger;
 }
 
-const ARRIVAL_PATIENCE_MS = 2000;
+const ARRIVAL_PATIENCE_MS = 5000;
 const ARRIVING_PHASES: ReadonlySet<string> = new Set<DestinationPhase>(['loaded', 'resuming', 'pagingIn', 'done']);
 
 export class Migrations {
@@ -179,10 +179,13 @@ export class Migrations {
 
   /** The source tells the end before this host has tidied up: who then does something with the VM should not be refused. */
   async #incomingOf(vm: string, step: (migration: RunningMigration) => Promise<unknown>): Promise<void> {
+    const { registry } = this.#options;
     for (const migration of this.#running.values()) {
       const { handle, view } = migration;
-      if (handle.vm !== vm || handle.direction !== 'incoming' || !ARRIVING_PHASES.has(view.phase ?? '')) continue;
-      await Promise.race([step(migration), sleep(ARRIVAL_PATIENCE_MS, undefined, { ref: false })]);
+      if (handle.vm !== vm || handle.direction !== 'incoming') continue;
+      // One that a restart recovered has the VM before it has told its phase.
+      const isHere = ARRIVING_PHASES.has(view.phase ?? '') || registry.find(vm)?.view().migration === handle.id;
+      if (isHere) await Promise.race([step(migration), sleep(ARRIVAL_PATIENCE_MS, undefined, { ref: false })]);
     }
   }
 
@@ -233,16 +236,9 @@ export class Migrations {
       log.error({ migration: handle.id, reason: explain(error) }, 'cannot store the report');
     }
     this.#running.delete(handle.id);
-    log.info(
-      {
-        migration: handle.id,
-        vm: handle.vm,
-        outcome: report.outcome,
-        totalMs: report.totalMs,
-        downtimeMs: report.downtimeMs,
-      },
-      report.error?.message ?? 'migration ended',
-    );
+    const { outcome, totalMs, downtimeMs } = report;
+    const facts = { migration: handle.id, vm: handle.vm, outcome, totalMs, downtimeMs };
+    log.info(facts, report.error?.message ?? 'migration ended');
     events.emit({ kind: 'migrationEnded', migration: running.view });
     return running.view;
   }

@@ -96,7 +96,6 @@ describe('a VM that had arrived when the daemon stopped, of which the migration 
         engine.handlesAtStart = [handle];
       },
     });
-    handle.emit({ kind: 'phaseChanged', phase: 'done', atMs: Date.now() });
     return { ...trial, handle };
   };
 
