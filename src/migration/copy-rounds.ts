@@ -7,15 +7,7 @@
  */
 import { type Clock, SYSTEM_CLOCK } from '../base/clock.ts';
 import { GodwitError } from '../base/errors.ts';
-import {
-  batchRuns,
-  countPages,
-  intersectRuns,
-  PAGE_SIZE,
-  type PageRun,
-  RunBuilder,
-  subtractRuns,
-} from '../base/page.ts';
+import { countPages, PAGE_SIZE, type PageRun, subtractRuns } from '../base/page.ts';
 import { uniteRuns } from '../base/page-bitmap.ts';
 import type { DirtyTracker } from '../memory/dirty-tracker.ts';
 import { resendBudget } from '../memory/group-size.ts';
@@ -36,7 +28,7 @@ import { forced, type Interruption } from './interruption.ts';
 import type { PageSender, SendCounts } from './page-sender.ts';
 import type { RoundReport } from './report.ts';
 import type { MigrationOptions } from './request.ts';
-import { MAX_SKIPPED_PART } from './round-model.ts';
+import { RoundOrder } from './round-order.ts';
 import { reportRound } from './round-report.ts';
 import { type LinkCounts, RoundWatch } from './round-watch.ts';
 
@@ -171,21 +163,23 @@ export async function copyRounds(port: CopyRoundsPort, clock: Clock = SYSTEM_CLO
     let pagesAhead = countPages(runs);
     guest.tracker.setBudget(resendBudget(pagesAhead));
     const deferrable = chooseDeferred({ ...facts, remaining: runs }, heat);
-    const leftOut = new RunBuilder();
+    const order = new RoundOrder(guest.tracker, { pages: pagesAhead, isFirst: number === 1, deferrable });
     watch.begin(number, pagesAhead, guest.throttlePercent);
-    let maySkipPages = Math.floor(pagesAhead * MAX_SKIPPED_PART);
-    const sent = await sender.send(runs, {
+    const options = {
       signal,
       mayName: true,
       enough: () => port.interruption() !== null || mustSwitch(facts),
-      skip: (batch) => {
-        const skipped = chooseSkipped(batch);
-        pagesAhead -= countPages(batch);
-        watch.advance(countPages(batch), countPages(skipped));
+      skip: (batch: readonly PageRun[]): readonly PageRun[] => {
+        const { skipped, donePages, leftPages } = order.choose(batch);
+        pagesAhead -= donePages;
+        watch.advance(donePages, leftPages);
         port.onProgress({ round: number, remainingPages: pagesAhead, decision, facts, watch });
         return skipped;
       },
-    });
+    };
+    const early = await sender.send(runs, options);
+    const putOff = order.takePutOff();
+    const sent = putOff.length === 0 ? early : sum(early, await sender.send(putOff, options));
     const missed = await port.endRound(number);
     const counts = missed.length === 0 ? sent : await sendMissed(number, missed, sent, facts);
     const ms = clock.nowMs() - startedMs;
@@ -201,30 +195,18 @@ export async function copyRounds(port: CopyRoundsPort, clock: Clock = SYSTEM_CLO
     const written = guest.tracker.collect();
     heat.look(written);
     watch.end({ ms }, countPages(written));
-    const deferred = leftOut.finish();
+    const deferred = order.deferred();
     const dirty = uniteRuns(written, uniteRuns(counts.unsent, deferred, pageCount), pageCount);
     const measured = {
       number,
       sentPages: counts.pages,
       sentBytes: counts.bytes,
-      skippedPages: counts.skippedPages,
+      skippedPages: order.leftPages,
       ms,
       dirtyPages: countPages(dirty),
       deferredPages: countPages(subtractRuns(deferred, written)),
     };
     return { measured, remaining: dirty, writtenPages: countPages(written) };
-
-    /** Of a batch what was written again already, and hot pages: they belong to a later round. */
-    function chooseSkipped(batch: readonly PageRun[]): readonly PageRun[] {
-      if (maySkipPages === 0) return [];
-      const rewritten = batch.flatMap((run) => guest.tracker.peek(run));
-      const hot = intersectRuns(batch, deferrable);
-      const worthSending = subtractRuns(subtractRuns(batch, rewritten), hot);
-      const [skipped = []] = batchRuns(subtractRuns(batch, worthSending), maySkipPages);
-      maySkipPages -= countPages(skipped);
-      for (const run of intersectRuns(skipped, hot)) leftOut.add(run.first, run.count);
-      return skipped;
-    }
   }
 
   /** What the destination was to hold and does not belongs to the same round. Returns the counts of all of it. */
@@ -240,8 +222,12 @@ export async function copyRounds(port: CopyRoundsPort, clock: Clock = SYSTEM_CLO
       enough: () => port.interruption() !== null || mustSwitch(facts),
     });
     await port.endRound(number);
-    const unsent = uniteRuns(sent.unsent, again.unsent, pageCount);
-    return { ...sent, bytes: sent.bytes + again.bytes, unsent };
+    return { ...sum(sent, again), pages: sent.pages };
+  }
+
+  function sum(one: SendCounts, other: SendCounts): SendCounts {
+    const unsent = uniteRuns(one.unsent, other.unsent, pageCount);
+    return { pages: one.pages + other.pages, bytes: one.bytes + other.bytes, unsent };
   }
 }
 

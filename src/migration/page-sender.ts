@@ -36,8 +36,6 @@ export interface PageTotals {
 
 export interface SendCounts {
   readonly pages: number;
-  /** Left out because they were written again already: they belong to the next round. */
-  readonly skippedPages: number;
   readonly bytes: number;
   /** What was not looked at because `enough` ended the sending. */
   readonly unsent: readonly PageRun[];
@@ -83,7 +81,7 @@ export class PageSender {
    * @throws the abort reason of the signal, or the error of a channel
    */
   async send(runs: readonly PageRun[], options: SendOptions): Promise<SendCounts> {
-    const counts = { pages: 0, skippedPages: 0, bytes: 0 };
+    const counts = { pages: 0, bytes: 0 };
     const unsent = new RunBuilder();
     let isEnough = false;
     const pending = new Set<Promise<void>>();
@@ -99,7 +97,6 @@ export class PageSender {
       }
       const skipped = options.skip?.(batch) ?? [];
       const wanted = skipped.length === 0 ? batch : subtractRuns(batch, skipped);
-      if (skipped.length > 0) counts.skippedPages += countPages(batch) - countPages(wanted);
       if (wanted.length === 0) continue;
       const only = options.inOrder ? this.#channels.channelOf(wanted[0]!.first) : undefined;
       const channel = await this.#channels.free(this.#pacer.bytesPerSecond > 0 ? PACED_DEPTH : DEPTH, only);
