@@ -41,8 +41,8 @@ export interface Daemon {
   /** HOST:PORT, with the real port. */
   readonly migration: string;
   /**
-   * Cancels migrations, closes everything; the VMs run on. Returns how many migrations had to be left: their threads run
-   * on, and have the state directory, until the process ends.
+   * Cancels migrations, closes everything; the VMs run on. Returns of how many migrations the end is not known. Threads, also of
+   * those that only owe another host a word, may run on and have the state directory until the process ends.
    */
   close(timeoutMs?: number): Promise<number>;
 }

@@ -78,7 +78,7 @@ export class Migrations {
       store.begin(input);
       return this.track(engine.startOutgoing(input));
     } catch (error) {
-      void vm.endLease();
+      void vm.endLease(id);
       store.forget(id);
       throw error;
     }
@@ -94,7 +94,7 @@ export class Migrations {
     try {
       return await engine.checkMigration({ vm: vm.record, to, hostName, stateDirectory, traffic });
     } finally {
-      await vm.endLease();
+      await vm.endLease('check');
     }
   }
 
@@ -166,7 +166,7 @@ export class Migrations {
     return running.view;
   }
 
-  /** Begins nothing more, cancels what can be cancelled, and waits for the rest, at most `timeoutMs`. Returns `openCount`. */
+  /** Begins nothing more and cancels what it can; the rest has `timeoutMs`. Returns of how many the end is not known then. */
   async close(timeoutMs: number): Promise<number> {
     this.#isClosing = true;
     return await this.#open.endAll(timeoutMs, this.#options.log);
@@ -184,7 +184,7 @@ export class Migrations {
       const { handle, view } = migration;
       if (handle.vm !== vm || handle.direction !== 'incoming') continue;
       // One that a restart recovered has the VM before it has told its phase.
-      const isHere = ARRIVING_PHASES.has(view.phase ?? '') || registry.find(vm)?.view().migration === handle.id;
+      const isHere = ARRIVING_PHASES.has(view.phase ?? '') || registry.find(vm)?.migration === handle.id;
       if (isHere) await Promise.race([step(migration), sleep(ARRIVAL_PATIENCE_MS, undefined, { ref: false })]);
     }
   }

@@ -118,4 +118,23 @@ describe('a VM that had arrived when the daemon stopped, of which the migration 
     await expect.poll(async () => (await trial.client.showVm('web1')).migration).toBeNull();
     expect(trial.qmp.connections).toBe(1);
   });
+
+  test.each([
+    'incoming',
+    'outgoing',
+  ] as const)('%s, and was replaced since: the new one of its name is its user’s', async (direction) => {
+    const qemu = { pid: 1, startTicks: 0 };
+    const handle = new ScriptedHandle({ id: 'm2', vm: 'web1', direction, peer: 'b', qemu });
+    await using trial = await startTrialDaemon({
+      prepare: (engine) => {
+        engine.handlesAtStart = [handle];
+      },
+    });
+    const { client, qmp } = trial;
+    expect([(await client.showVm('web1')).migration, qmp.connections]).toEqual([null, 1]);
+    const { id } = await client.migrate('web1', { to: '127.0.0.1:9' });
+    handle.finish(direction === 'incoming' ? { kind: 'absent' } : { kind: 'left', to: 'b', epoch: 2 });
+    await expect.poll(async () => (await client.showMigration('m2')).state).not.toBe('running');
+    expect(await client.showVm('web1')).toMatchObject({ state: 'leaving', migration: id });
+  });
 });

@@ -29,9 +29,9 @@ export function takeOver(
   const taken = new Set<string>();
   for (const handle of handles) {
     if (handle.hasVm) {
-      lease(host, handle);
+      const isAnother = lease(host, handle) === 'another';
       if (handle.direction === 'incoming') promises.keep(handle);
-      taken.add(handle.vm);
+      if (!isAnother) taken.add(handle.vm);
     } else if (store.get(handle.id)) {
       // Its users were told how it ended; what it still owes the other host is no concern of theirs.
       here.open.add(handle, Promise.resolve());
@@ -50,15 +50,17 @@ export function takeOver(
  * Also of a VM that had arrived already: the migration has its QMP connection until it settles. Two of one VM are no reason
  * not to start: each says in its journal what it may do with the VM.
  */
-function lease({ registry, log }: Host, { id, vm, direction }: MigrationHandle): void {
+function lease({ registry, log }: Host, handle: MigrationHandle): 'leased' | 'another' | 'none' {
+  const { id, vm, direction } = handle;
   const found = registry.find(vm);
-  // What came before under this name.
-  if (direction === 'incoming' && found?.hasEnded === true) return;
+  if (!found || found.hasEnded) return 'none';
+  if (registry.ofMigration(handle) === undefined) return 'another';
   try {
-    found?.takeLease(id, direction);
+    found.takeLease(id, direction);
   } catch (error) {
     log.error({ migration: id, vm, reason: explain(error) }, 'another one has the VM of this migration, too');
   }
+  return 'leased';
 }
 
 /** Returns the VM that nobody gets. */

@@ -35,7 +35,7 @@ export interface RunHostOptions {
 }
 
 /**
- * Returns how many migrations had to be left when it stopped: then their threads run on until the process is ended.
+ * Returns of how many migrations the end was not known when it stopped. Whoever calls ends the process: threads may run on.
  * Throws when the daemon cannot start.
  */
 export async function runHost(options: RunHostOptions): Promise<number> {

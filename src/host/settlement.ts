@@ -36,27 +36,26 @@ async function applySettlement(
   settlement: VmSettlement,
 ): Promise<() => Promise<void>> {
   const nothing = async (): Promise<void> => undefined;
+  const { id, vm: name, direction } = handle;
   if (!handle.hasVm) return nothing;
   if (settlement.kind === 'arrived') {
-    await registry.arrived(settlement.vm, handle.id);
-    return async () => registry.find(settlement.vm.name)?.endLease();
+    await registry.arrived(settlement.vm, id);
+    return async () => registry.find(settlement.vm.name)?.endLease(id);
   }
-  // Of one that had arrived before, too. One that had not keeps its name: its QEMU may be there, loaded.
-  if (settlement.kind === 'undecided') {
-    const isWithheld = registry.withhold(handle.vm, settlement.reason);
-    if (isWithheld || handle.direction === 'incoming') return nothing;
-  }
-  if (handle.direction === 'incoming') {
-    registry.notArrived(handle.vm, handle.id);
+  const vm = registry.ofMigration(handle);
+  if (settlement.kind === 'undecided' && vm && registry.withhold(name, settlement.reason)) return nothing;
+  if (direction === 'incoming') {
+    // Of one of which that is not known the name is kept: its QEMU may be there, loaded.
+    if (settlement.kind !== 'undecided') registry.notArrived(name, id);
     // It had arrived before, and is gone.
-    const vm = registry.find(handle.vm);
-    if (vm?.view().migration === handle.id) await vm.endLease();
+    await vm?.endLease(id);
     return nothing;
   }
   if (settlement.kind === 'stays' || settlement.kind === 'undecided') {
-    await registry.find(handle.vm)?.endLease();
+    await vm?.endLease(id);
     return nothing;
   }
-  const left = registry.left(handle.vm, settlement.kind === 'left' ? settlement : { to: handle.peer });
+  if (!vm) return nothing;
+  const left = registry.left(name, settlement.kind === 'left' ? settlement : { to: handle.peer });
   return async () => left.cleanUp();
 }

@@ -5,7 +5,7 @@
  * and after the VM has ended, no connection is opened or kept.
  */
 import { explain } from '../base/errors.ts';
-import { isAlive } from '../linux/process.ts';
+import { isAlive, signalProcess, waitForExit } from '../linux/process.ts';
 import type { VmRecord } from '../migration/vm-record.ts';
 import { QmpClient } from '../qemu/qmp.ts';
 import type { Logger } from './logger.ts';
@@ -85,6 +85,19 @@ export class VmConnection {
       // A connection that closed meanwhile is handled where it closes; QEMU's end where it ends.
       log.debug({ vm: record.name, reason: explain(error) }, 'query-status failed');
     }
+  }
+
+  /** Ends QEMU: by asking it, or where it does not listen or is not gone after `timeoutMs`, by force. */
+  async quit(timeoutMs: number): Promise<void> {
+    const { record, log } = this.#port;
+    try {
+      await this.#qmp?.execute('quit', {}, { timeoutMs });
+    } catch (error) {
+      log.debug({ vm: record.name, reason: explain(error) }, 'quit not answered');
+    }
+    if (await waitForExit(record, { timeoutMs })) return;
+    signalProcess(record, 'SIGKILL');
+    await waitForExit(record, { timeoutMs });
   }
 
   #begin(): Opening {

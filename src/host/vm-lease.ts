@@ -52,8 +52,12 @@ export class VmLease {
     this.#lease = { id, purpose: 'incoming', exclusive: false };
   }
 
-  end(): void {
+  /** Returns whether it had QEMU for itself. What another holds stays. */
+  end(id: string): boolean {
+    if (this.#lease?.id !== id) return false;
+    const wasExclusive = this.isExclusive;
     this.#lease = null;
+    return wasExclusive;
   }
 
   /** Whoever had it has it no more, and nobody gets it. */

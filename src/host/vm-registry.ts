@@ -7,6 +7,7 @@
 import type { AdoptBody, VmSpecBody, VmView } from '../api/vm-schema.ts';
 import { GodwitError } from '../base/errors.ts';
 import { isAlive } from '../linux/process.ts';
+import type { MigrationHandle } from '../migration/handle.ts';
 import type { VmRecord } from '../migration/vm-record.ts';
 import { type ArrivingVm, arrivingView } from './arriving-vm.ts';
 import type { IncomingPromises } from './incoming-promises.ts';
@@ -90,6 +91,12 @@ export class VmRegistry {
 
   find(name: string): Vm | undefined {
     return this.#vms.get(name);
+  }
+
+  /** The VM that the migration is about: not one of the same name that was there before, or came later. */
+  ofMigration({ vm: name, qemu }: Pick<MigrationHandle, 'vm' | 'qemu'>): Vm | undefined {
+    const vm = this.#vms.get(name);
+    return vm && qemu && vm.record.pid === qemu.pid && vm.record.startTicks === qemu.startTicks ? vm : undefined;
   }
 
   async create(spec: VmSpecBody): Promise<VmView> {

@@ -6,7 +6,7 @@
  */
 import { dirname } from 'node:path';
 import type { VmEnd, VmState, VmView } from '../api/vm-schema.ts';
-import { explain, GodwitError } from '../base/errors.ts';
+import { GodwitError } from '../base/errors.ts';
 import { isAlive, signalProcess, waitForExit } from '../linux/process.ts';
 import type { VmRecord } from '../migration/vm-record.ts';
 import type { Logger } from './logger.ts';
@@ -72,6 +72,10 @@ export class Vm {
   get record(): VmRecord {
     return this.#stored.record;
   }
+  /** Id of the migration that has it. */
+  get migration(): string | null {
+    return this.#lease.migration;
+  }
   get hasEnded(): boolean {
     return this.#stored.ended !== null;
   }
@@ -132,10 +136,12 @@ export class Vm {
     this.#ready();
     this.#ending = 'stopped';
     try {
+      await this.#connection.reach();
       const asked = this.#state === 'running' && timeoutMs > 0;
       if (asked) await this.#execute('system_powerdown');
       if (asked && (await waitForExit(this.record, { timeoutMs }))) return await this.#ended();
-      await this.#quit();
+      await this.#connection.quit(QUIT_TIMEOUT_MS);
+      await this.#ended();
     } finally {
       this.#ending = this.hasEnded ? this.#ending : null;
     }
@@ -164,10 +170,8 @@ export class Vm {
   }
 
   /** The VM is the daemon's again. */
-  async endLease(): Promise<void> {
-    const wasExclusive = this.#lease.isExclusive;
-    this.#lease.end();
-    if (wasExclusive) await this.attach();
+  async endLease(id: string): Promise<void> {
+    if (this.#lease.end(id)) await this.attach();
     this.#context.changed(this);
   }
 
@@ -215,21 +219,11 @@ export class Vm {
     this.#context.changed(this);
   }
 
-  async #quit(): Promise<void> {
-    try {
-      await this.#connection.qmp?.execute('quit', {}, { timeoutMs: QUIT_TIMEOUT_MS });
-    } catch (error) {
-      this.#context.log.debug({ vm: this.name, reason: explain(error) }, 'quit not answered');
-    }
-    if (!(await waitForExit(this.record, { timeoutMs: QUIT_TIMEOUT_MS }))) {
-      signalProcess(this.record, 'SIGKILL');
-      await waitForExit(this.record, { timeoutMs: QUIT_TIMEOUT_MS });
-    }
-    await this.#ended();
-  }
-
   async #execute(command: string): Promise<void> {
     const qmp = await this.#connection.reach();
+    // Somebody may have taken it meanwhile, or it may have ended.
+    this.#lease.refuseExclusive();
+    this.#notEnded();
     if (!qmp) throw this.#conflict(this.#notes[0] ?? 'QEMU does not answer');
     await qmp.execute(command);
   }

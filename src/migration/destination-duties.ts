@@ -1,11 +1,12 @@
 /**
- * What the destination must do once the VM is its own.
+ * What the destination owes the source, and what it must do once the VM is its own.
  *
- * Must hold: there is no way back, so it is tried until it succeeds or QEMU has ended, which is told by an event of its own.
+ * Must hold: once it is, there is no way back, so it is tried until it succeeds or QEMU has ended, which is told by an event of its own.
  */
 import { SYSTEM_CLOCK } from '../base/clock.ts';
 import { asGodwitError, type ErrorCode, type GodwitError } from '../base/errors.ts';
 import { isEnding } from '../qemu/process.ts';
+import type { Message } from '../wire/messages.ts';
 import type { DestinationLoading } from './destination-loading.ts';
 import type { DestinationParts } from './destination-parts.ts';
 import type { DestinationRecord } from './handover.ts';
@@ -49,4 +50,15 @@ export async function resumeOwned(
     resumedAtMs = SYSTEM_CLOCK.wallMs();
   }
   await resumed(resumedAtMs);
+}
+
+/** Everything before it is in place; once pages will be missing, their faults are answered too. */
+export async function acknowledgeRound(
+  { arrivals, link, receiver, report }: DestinationParts,
+  { round, frames }: Message<'roundEnd'>,
+): Promise<void> {
+  await receiver.settle(frames);
+  link.sendMissed(arrivals.takeMissed());
+  link.send({ kind: 'roundAck', round });
+  report.tellSometimes();
 }

@@ -12,7 +12,7 @@ import { RamFile } from '../linux/ram-file.ts';
 import { Userfaultfd } from '../linux/userfaultfd.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
 import { RamLayout } from '../memory/layout.ts';
-import { killQemu } from '../qemu/process.ts';
+import { isEnding, killQemu } from '../qemu/process.ts';
 import { QmpClient } from '../qemu/qmp.ts';
 import { findGuestRam } from '../qemu/ram.ts';
 import type { DestinationFacts } from './destination-facts.ts';
@@ -67,7 +67,12 @@ async function reopen(record: VmRecord, stateDirectory: string, known: Known): P
   return new DestinationGuest({ record, paths, identity, qmp: null, memory, regions, notes: [], borrowed, uffd });
 }
 
-export function unreachable({ name }: VmRecord, cause: unknown): GodwitError {
+/**
+ * That QEMU has ended, if that is why it cannot be reached.
+ * @throws the cause while it lives: it has the VM, and a thread that begins anew may reach it
+ */
+export async function unreachable({ name, pid, startTicks }: VmRecord, cause: unknown): Promise<GodwitError> {
+  if (!(await isEnding({ pid, startTicks }))) throw cause;
   return new GodwitError('GW_QEMU_GONE', { vm: name, reason: 'it cannot be reached any more' }, { cause });
 }
 

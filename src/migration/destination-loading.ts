@@ -118,20 +118,20 @@ export class DestinationLoading {
       receiver.resume(pager);
       return undefined;
     } catch (cause) {
-      return unreachable(recovery.vm, cause);
+      return await unreachable(recovery.vm, cause);
     }
   }
 
-  /** QMP of the QEMU that was found again. Returns why it is of no use, if so. */
+  /** QMP of the QEMU that was found again; see `reopen`. @throws what ends this thread: QEMU may be waiting for what that did */
   async reconnect(): Promise<GodwitError | undefined> {
     const guest = this.#guest;
     if (!guest) return undefined;
     try {
-      await connectAgain(guest, this.#parts.note);
+      await Promise.race([connectAgain(guest, this.#parts.note), this.#parts.events.closed]);
       if (this.#parts.phase() !== 'loaded' || (await guest.isLoaded())) return undefined;
       return new GodwitError('GW_QEMU_STATE', { action: 'load', reason: 'the host daemon stopped meanwhile' });
     } catch (cause) {
-      return unreachable(guest.record, cause);
+      return await unreachable(guest.record, cause);
     }
   }
 

@@ -7,9 +7,9 @@
 import { asGodwitError, type GodwitError } from '../base/errors.ts';
 import type { Connection } from '../transfer/connection.ts';
 import { encodeControl } from '../wire/message-codec.ts';
-import type { ControlMessage, JoinPurpose, Message } from '../wire/messages.ts';
+import type { ControlMessage, JoinPurpose } from '../wire/messages.ts';
 import { ArrivalFailures } from './arrival-failures.ts';
-import { resumeOwned, writeRecord } from './destination-duties.ts';
+import { acknowledgeRound, resumeOwned, writeRecord } from './destination-duties.ts';
 import { DestinationEnd } from './destination-end.ts';
 import type { DestinationFacts, DestinationPort, HeldInput } from './destination-facts.ts';
 import type { DestinationGuest } from './destination-guest.ts';
@@ -61,10 +61,11 @@ export class DestinationMigration {
     this.#state = state;
     this.#parts.link.use(connection);
     this.#parts.report.phaseChanged();
-    await this.#perform(effects);
-    this.#loading.prepare().catch((error: unknown) => this.#fail(error));
-    this.standing.resolve();
-    await this.#loop();
+    await this.#loop(async () => {
+      await this.#perform(effects);
+      this.#loading.prepare().catch((error: unknown) => this.#fail(error));
+      this.standing.resolve();
+    });
   }
 
   /** Goes on after a restart, where the journal ends. The source comes back by itself. */
@@ -75,19 +76,7 @@ export class DestinationMigration {
     this.#parts.report.phaseChanged();
     const promised = recovery.records.findLast((record) => record.kind === 'prepared');
     if (promised) this.#wasRunning = promised.wasRunning;
-    const unfound = await this.#loading.reopen(recovery, promised?.pagesMissing ?? false);
-    // Before QEMU is asked: it may be waiting for a page, which the source brings.
-    this.standing.resolve();
-    if (recovery.isSettled) this.#end.wasSettled();
-    const lost = unfound ?? (recovery.isSettled ? undefined : await this.#loading.reconnect());
-    if (lost && found.state.phase !== 'failed') {
-      await this.#handle({ kind: 'guestLost', error: lost.toBody() });
-    } else {
-      const arrived = found.state.phase === 'pagingIn' || found.state.phase === 'done';
-      if (arrived && recovery.hasVm) this.#settleArrived();
-      await this.#perform(found.effects);
-    }
-    await this.#loop();
+    await this.#loop(() => this.#findAgain(recovery, found.effects, promised?.pagesMissing ?? false));
   }
 
   /** A further connection of this migration, which the listener has let in. */
@@ -122,9 +111,29 @@ export class DestinationMigration {
 
   // ---- events and effects
 
-  async #loop(): Promise<void> {
+  async #findAgain(
+    recovery: DestinationRecovery,
+    effects: readonly DestinationEffect[],
+    pagesMissing: boolean,
+  ): Promise<void> {
+    const { phase } = this.#state;
+    const unfound = await this.#loading.reopen(recovery, pagesMissing);
+    // Before QEMU is asked: it may be waiting for a page, which the source brings.
+    this.standing.resolve();
+    if (recovery.isSettled) this.#end.wasSettled();
+    const lost = unfound ?? (recovery.isSettled ? undefined : await this.#loading.reconnect());
+    // Where the VM was its user's already its end is that of any VM.
+    if (lost && phase !== 'failed' && phase !== 'done') {
+      return await this.#handle({ kind: 'guestLost', error: lost.toBody() });
+    }
+    if (!lost && recovery.hasVm && (phase === 'pagingIn' || phase === 'done')) this.#settleArrived();
+    await this.#perform(effects);
+  }
+
+  async #loop(begin: () => Promise<void>): Promise<void> {
     const { arrivals, events, journal, life, link, receiver } = this.#parts;
     try {
+      await begin();
       while (!this.#isOver()) await this.#handle(await events.take());
     } finally {
       // First: they use what is closed with the migration's life.
@@ -211,7 +220,7 @@ export class DestinationMigration {
     const { receiver, report, events, note } = this.#parts;
     const heard = hearSource(message);
     if (message.kind === 'roundEnd') {
-      this.#acknowledge(message).catch((error: unknown) => note(asGodwitError(error).message));
+      acknowledgeRound(this.#parts, message).catch((error: unknown) => note(asGodwitError(error).message));
     } else if (message.kind === 'stopped') {
       receiver.takeStopped();
     } else if (message.kind === 'stateEnd') {
@@ -223,15 +232,6 @@ export class DestinationMigration {
       this.#end.takeHistory(message.history);
     }
     if (heard) events.post({ kind: 'received', message: heard });
-  }
-
-  /** Everything before it is in place; once pages will be missing, their faults are answered too. */
-  async #acknowledge({ round, frames }: Message<'roundEnd'>): Promise<void> {
-    const { arrivals, link, receiver, report } = this.#parts;
-    await receiver.settle(frames);
-    link.sendMissed(arrivals.takeMissed());
-    link.send({ kind: 'roundAck', round });
-    report.tellSometimes();
   }
 
   /** The source's answer to a repeated commit begins with what is missing here. */

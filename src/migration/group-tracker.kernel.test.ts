@@ -123,6 +123,7 @@ function dyingThread(input: DyingTrackerInput): WorkerHandle {
     emptyReport({ input: facts, startedAt: 0, totalMs: 0, outcome: 'failed', error: error.toBody() });
   return new WorkerHandle({
     ...{ id: 'm', vm: 'pig', direction: 'outgoing', peer: 'b', options, ramBytes: input.bytes, hasVm: true },
+    qemu: null,
     module: '../../test/support/dying-tracker',
     input,
     afterCrash: async (error) => ({ settlement: { kind: 'stays' }, report: report(error) }),

@@ -4,7 +4,9 @@
  * Owns: the interface between the daemon's main thread and the engine. The engine has the VM's QMP connection while
  * `busy`; the daemon gives it up before `startOutgoing` and takes it again at `vmSettled`.
  */
+
 import type { GodwitError, JsonValue } from '../base/errors.ts';
+import type { ProcessIdentity } from '../linux/process.ts';
 import type { ContentPolicy } from './held-contents.ts';
 import type { MigrationCommand, MigrationEvent } from './progress.ts';
 import type { MigrationReport } from './report.ts';
@@ -38,6 +40,8 @@ export interface MigrationHandle {
    * this host, if there is one, is not its to settle.
    */
   readonly hasVm: boolean;
+  /** Of this host; null where none was written down yet. A later VM of the name has another. */
+  readonly qemu: ProcessIdentity | null;
   onEvent(listener: (event: MigrationEvent) => void): () => void;
   /** Throws GW_MIGRATION_TOO_LATE, GW_CONFLICT, GW_INPUT_INVALID … when the command cannot be carried out. */
   command(command: MigrationCommand): Promise<void>;

@@ -7,6 +7,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { GodwitError } from '../base/errors.ts';
+import type { ProcessIdentity } from '../linux/process.ts';
 import type { DestinationFacts } from './destination-facts.ts';
 import type { DestinationWorkerInput } from './destination-worker.ts';
 import { type EmptyReportFacts, emptyReport } from './empty-report.ts';
@@ -19,6 +20,7 @@ import type { MigrationReport } from './report.ts';
 import { DEFAULT_MIGRATION_OPTIONS } from './request.ts';
 import { rememberJournal, rememberThread } from './sessions.ts';
 import type { SourceWorkerInput } from './source-worker.ts';
+import type { VmRecord } from './vm-record.ts';
 import { WorkerHandle } from './worker-handle.ts';
 
 /** Of threads of one migration, one after the other. */
@@ -37,13 +39,14 @@ export function startSourceThread(input: SourceWorkerInput, deaths: number = 0):
     options: input.options,
     ramBytes: input.vm.memoryBytes,
     hasVm: input.recovery?.hasVm ?? true,
+    qemu: identityOf(input.vm),
     module: 'source-worker',
     input,
     async afterCrash(error) {
       await pauseAfter(deaths);
       const found = recoverable(() => sourceRecovery(read(input, 'outgoing')));
       if (found && (deaths < MAX_DEATHS || holds(found.records, 'committed')))
-        return { successor: startSourceThread({ ...input, recovery: found }, deaths + 1) };
+        return { successor: startSourceThread({ ...input, recovery: stillWith(input, found) }, deaths + 1) };
       const settlement = sourceSettlement(input);
       // Where the journal says that the VM is, the report does, too.
       const owner = settlement.kind === 'left' ? settlement.to : input.hostName;
@@ -64,6 +67,7 @@ export function startDestinationThread(input: DestinationWorkerInput, deaths: nu
     options: { ...DEFAULT_MIGRATION_OPTIONS, mode: offer.mode, verify: offer.verify !== null },
     ramBytes: memoryOf(offer.vm),
     hasVm: input.recovery?.hasVm ?? true,
+    qemu: input.recovery?.vm ? identityOf(input.recovery.vm) : null,
     isSettled: input.recovery?.isSettled ?? false,
     module: 'destination-worker',
     input,
@@ -74,7 +78,7 @@ export function startDestinationThread(input: DestinationWorkerInput, deaths: nu
       const isSettled = told || input.recovery?.isSettled === true;
       const found = recoverable(() => destinationRecovery(read(at, 'incoming')));
       if (found && (deaths < MAX_DEATHS || holds(found.records, 'prepared'))) {
-        const recovery = { ...found, isSettled };
+        const recovery = { ...stillWith(input, found), isSettled };
         return { successor: startDestinationThread({ facts, fd: null, recovery }, deaths + 1) };
       }
       const settlement = destinationSettlement(at);
@@ -133,9 +137,21 @@ function recoverable<T>(find: () => T | undefined): T | undefined {
   }
 }
 
+/** A later migration that had the say when the daemon began has it still, whatever this journal says by itself. */
+function stillWith<T extends { readonly hasVm: boolean }>(
+  { recovery }: { readonly recovery?: { readonly hasVm: boolean } | null },
+  found: T,
+): T {
+  return { ...found, hasVm: found.hasVm && (recovery?.hasVm ?? true) };
+}
+
 /** What killed one thread would kill the next in the same moment. */
 async function pauseAfter(deaths: number): Promise<void> {
   if (deaths > 0) await delay(Math.min(LONGEST_PAUSE_MS, PAUSE_MS * 2 ** (deaths - 1)));
+}
+
+function identityOf({ pid, startTicks }: VmRecord): ProcessIdentity {
+  return { pid, startTicks };
 }
 
 function holds(records: readonly JournalRecord[], kind: JournalRecord['kind']): boolean {

@@ -5,9 +5,11 @@
  * and `ended` resolve whatever happens to the thread; a thread that dies without a word is reported as a failed migration,
  * and what became of the VM is then found in the journal by `afterCrash`, or nobody knows.
  */
+
 import type { Worker } from 'node:worker_threads';
 import { asGodwitError, type ErrorBody, explain, GodwitError } from '../base/errors.ts';
 import { FileDescriptor } from '../linux/file-descriptor.ts';
+import type { ProcessIdentity } from '../linux/process.ts';
 import type { JoinPurpose } from '../wire/messages.ts';
 import type { MigrationHandle, VmSettlement } from './handle.ts';
 import type { MigrationCommand, MigrationEvent } from './progress.ts';
@@ -37,6 +39,7 @@ export interface WorkerHandleOptions {
   readonly options: MigrationOptions;
   readonly ramBytes: number;
   readonly hasVm: boolean;
+  readonly qemu: ProcessIdentity | null;
   /** A thread before this one has told where the VM is: `vmSettled` stays open. */
   readonly isSettled?: boolean;
   /** Basename of the worker's module in this folder, without its ending. */
@@ -64,6 +67,7 @@ export class WorkerHandle implements MigrationHandle {
   readonly options: MigrationOptions;
   readonly ramBytes: number;
   readonly hasVm: boolean;
+  readonly qemu: ProcessIdentity | null;
   readonly vmSettled: Promise<VmSettlement>;
   readonly ended: Promise<MigrationReport>;
   /** See `MigrationHandle`; also the thread that has followed one that died. */
@@ -89,6 +93,7 @@ export class WorkerHandle implements MigrationHandle {
     this.options = options.options;
     this.ramBytes = options.ramBytes;
     this.hasVm = options.hasVm;
+    this.qemu = options.qemu;
     this.#isSettled = options.isSettled ?? false;
     this.vmSettled = new Promise((resolve) => {
       this.#settle = resolve;

@@ -3,6 +3,7 @@
  */
 
 import { randomUUID } from 'node:crypto';
+import { identifyProcess, type ProcessIdentity } from '../../src/linux/process.ts';
 import type {
   Admission,
   CheckResult,
@@ -28,6 +29,7 @@ export class ScriptedHandle implements MigrationHandle {
   readonly peer: string;
   readonly options: MigrationOptions;
   readonly hasVm: boolean;
+  readonly qemu: ProcessIdentity | null;
   readonly ramBytes: number;
   readonly commands: MigrationCommand[] = [];
   /** What `command` throws next. */
@@ -45,6 +47,8 @@ export class ScriptedHandle implements MigrationHandle {
     peer: string;
     options?: MigrationOptions;
     hasVm?: boolean;
+    /** As in a trial daemon this process, if not given. */
+    qemu?: ProcessIdentity | null;
     ramBytes?: number;
   }) {
     this.id = facts.id;
@@ -53,6 +57,7 @@ export class ScriptedHandle implements MigrationHandle {
     this.peer = facts.peer;
     this.options = facts.options ?? DEFAULT_MIGRATION_OPTIONS;
     this.hasVm = facts.hasVm ?? true;
+    this.qemu = facts.qemu === undefined ? identifyProcess(process.pid)! : facts.qemu;
     this.ramBytes = facts.ramBytes ?? 2 ** 20;
   }
 
@@ -108,6 +113,7 @@ export class ScriptedEngine {
       direction: 'outgoing',
       peer: input.to,
       options: input.options,
+      qemu: { pid: input.vm.pid, startTicks: input.vm.startTicks },
     });
     this.outgoing.push(handle);
     this.inputs.push(input);

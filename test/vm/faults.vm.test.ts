@@ -14,6 +14,7 @@ import {
 import { runsIntact } from '../support/intact-vm.ts';
 import { checkLeaks } from '../support/leak-check.ts';
 import { nothingRemains } from '../support/traces.ts';
+import { waitUntil } from '../support/wait-until.ts';
 
 checkLeaks();
 
@@ -69,6 +70,21 @@ requireCapability('vm')('a journal that cannot be written', () => {
     expect(report.owner).toBe('b');
     expect(pair.b.host.log).toContain('Writing the journal failed and is tried again');
     await runsIntact(pair, VM, pair.b);
+  });
+
+  test('at the destination that is started again while pages are missing: the VM waits for a disk with room', async () => {
+    pair.link.shape({ bytesPerSecond: 8 * MIB });
+    const migration = await beginMigration(pair.a, VM, { to: pair.link.address, mode: 'post-copy' });
+    await migration.reaches('serving');
+    await pair.b.host.kill();
+    faulty = pair.b;
+    await pair.b.host.start({ GODWIT_FAULT: 'journalAppend:1' });
+    await waitUntil('a thread has died of it', () => pair.b.host.log.includes('journalAppend'));
+    await pair.b.host.kill();
+    await pair.b.host.start();
+    completedReport(await migration.ended);
+    await runsIntact(pair, VM, pair.b);
+    pair.link.restore();
   });
 
   test.each([1, 3, 4])('at the destination before the commit (record %i): the VM stays', async (nth) => {

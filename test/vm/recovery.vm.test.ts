@@ -317,6 +317,25 @@ requireCapability('vm')('recovery', () => {
     await pair.b.client.removeVm(vm);
   });
 
+  test('the destination QEMU ends after the last page while its daemon is down: that is its user’s loss, and the source ends', async () => {
+    const vm = 'doomed';
+    await createTinyVm(pair.a, { name: vm, guest: { fill: FILL } });
+    const migration = await beginMigration(pair.a, vm, { mode: 'post-copy', to: pair.link.address });
+    await migration.reaches('serving');
+    const there = new WatchedMigration(pair.b, migration.id);
+    pair.link.shape(LATE_LINK, 'down');
+    await there.reaches('done');
+    await pair.b.host.kill();
+    for (const pid of listQemus(pair.b)) signalProcess(identifyProcess(pid)!, 'SIGKILL');
+    await pair.b.host.start();
+    await waitUntil('nobody has the VM', async () => (await pair.b.client.showVm(vm)).migration === null);
+    expect(await pair.b.client.showVm(vm)).toMatchObject({ state: 'crashed' });
+    await pair.b.client.removeVm(vm);
+    pair.link.shape(FULL_LINK);
+    completedReport(await migration.ended);
+    await isOnlyQemu(pair.a);
+  });
+
   test('a cancel at the destination that has loaded the VM is refused, and does the VM no harm', async () => {
     pair.link.shape(LATE_LINK, 'down');
     const migration = await begin({ mode: 'pre-copy', maxDowntimeMs: 60_000 });
