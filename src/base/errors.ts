@@ -78,7 +78,7 @@ export const ERRORS = {
   GW_MIGRATION_NO_CONVERGENCE: row(1, 409, 'The VM changes memory faster than it can be sent: {reason}'),
   GW_MIGRATION_VERIFY: row(1, 500, 'Memory differs between source and destination: {reason}'),
   GW_MIGRATION_PEER_FAILED: row(1, 502, 'The other host gave up: {reason}'),
-  GW_MIGRATION_INTERRUPTED: row(1, 500, 'The host daemon stopped during the migration (phase {phase})'),
+  GW_MIGRATION_INTERRUPTED: row(1, 500, 'The host daemon, or its thread of this migration, ended in phase {phase}'),
   GW_MIGRATION_UNDECIDED: row(1, 500, 'VM {vm} is loaded here, but whether {peer} gave it away is not known yet'),
   GW_PHASE_REFUSED: row(1, 409, 'Phase {phase} does not allow {event}'),
   GW_JOURNAL_CORRUPT: row(

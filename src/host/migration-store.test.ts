@@ -74,6 +74,7 @@ test('one that never began leaves nothing to report', () => {
   const store = new MigrationStore(state, 10);
   store.begin(INPUT);
   store.forget(ID);
+  expect(readdirSync(join(state, 'migrations'))).toEqual([]);
   const next = new MigrationStore(state, 10);
   next.load();
   expect(next.list()).toEqual([]);

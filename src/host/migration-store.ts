@@ -5,7 +5,7 @@
  * Must hold: a bounded number is kept, the newest; only an id that is safe as a file name touches the disk (the id of
  * an incoming migration comes from the other host).
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { GodwitError } from '../base/errors.ts';
 import { type EmptyReportFacts, emptyReport } from '../migration/empty-report.ts';
@@ -71,6 +71,11 @@ export class MigrationStore {
   /** There is nothing to report that is not reported, or it never began. */
   forget(id: string): void {
     rmSync(this.#begunPath(id), { force: true });
+    try {
+      rmdirSync(join(this.#directory, id));
+    } catch {
+      // There is more in it, or it could not be made.
+    }
   }
 
   get(id: string): MigrationReport | undefined {
