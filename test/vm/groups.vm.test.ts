@@ -127,7 +127,9 @@ function describeGroups(accel: 'tcg' | 'kvm', needed: Capability[]): void {
       await migration.cancel();
       expect((await migration.ended).report).toMatchObject({ outcome: 'cancelled', owner: 'a' });
       await runsIntact(pair, vm, pair.a);
-      expect(await measureWork(guest, WORK_SAMPLE_MS)).toBeGreaterThan(speed * WORK_PART);
+      const isFast = async (): Promise<boolean> => (await measureWork(guest, WORK_SAMPLE_MS)) > speed * WORK_PART;
+      // A machine that others use, too, can have a bad moment.
+      await waitUntil('the VM is at full speed', isFast, { timeoutMs: 5 * WORK_SAMPLE_MS });
     });
 
     test('the daemon killed while pages are protected: the VM runs on at full speed before there is a new one', async () => {

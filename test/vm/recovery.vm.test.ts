@@ -1,4 +1,5 @@
 /** Daemons that are killed in the middle of a migration, and what the next ones make of it. */
+import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { FIRST_USABLE_PAGE } from '../../guest/tiny/layout.ts';
 import type { MigrateBody } from '../../src/api/migration-schema.ts';
@@ -325,6 +326,8 @@ requireCapability('vm')('recovery', () => {
     const there = new WatchedMigration(pair.b, migration.id);
     pair.link.shape(LATE_LINK, 'down');
     await there.reaches('done');
+    const journal = pair.b.host.directory.join('state', 'migrations', migration.id, 'incoming.journal');
+    await waitUntil('that is written down', () => readFileSync(journal, 'utf8').includes('"complete"'));
     await pair.b.host.kill();
     for (const pid of listQemus(pair.b)) signalProcess(identifyProcess(pid)!, 'SIGKILL');
     await pair.b.host.start();
