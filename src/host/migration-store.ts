@@ -73,8 +73,9 @@ export class MigrationStore {
     rmSync(this.#begunPath(id), { force: true });
     try {
       rmdirSync(join(this.#directory, id));
-    } catch {
-      // There is more in it, or it could not be made.
+    } catch (error) {
+      // There is more in it, or it was never made.
+      if (!['ENOTEMPTY', 'ENOENT'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
     }
   }
 

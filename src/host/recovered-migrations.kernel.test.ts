@@ -1,8 +1,10 @@
+import { spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { ScriptedHandle, sampleReport } from '../../test/support/scripted-engine.ts';
 import { refusedWith, settleEvents, startTrialDaemon, type TrialDaemon } from '../../test/support/trial-daemon.ts';
 import { GodwitError } from '../base/errors.ts';
+import { identifyProcess } from '../linux/process.ts';
 import { journalPath } from '../migration/journal.ts';
 import { MigrationStore } from './migration-store.ts';
 
@@ -88,6 +90,18 @@ describe('a journal that cannot be read', () => {
   });
 });
 
+test('a VM that is still coming has its name', async () => {
+  const handle = new ScriptedHandle({ id: 'm2', vm: 'web2', direction: 'incoming', peer: 'b', qemu: null });
+  await using trial = await startTrialDaemon({
+    prepare: (engine) => {
+      engine.handlesAtStart = [handle];
+    },
+  });
+  expect(await trial.client.showVm('web2')).toMatchObject({ state: 'arriving', migration: 'm2', owner: 'b' });
+  handle.finish({ kind: 'absent' });
+  await expect.poll(async () => (await trial.client.listVms()).map(({ name }) => name)).toEqual(['web1']);
+});
+
 describe('a VM that had arrived when the daemon stopped, of which the migration goes on', () => {
   const startRecovered = async (): Promise<TrialDaemon & { readonly handle: ScriptedHandle }> => {
     const handle = new ScriptedHandle({ id: 'm2', vm: 'web1', direction: 'incoming', peer: 'b' });
@@ -111,6 +125,23 @@ describe('a VM that had arrived when the daemon stopped, of which the migration 
     expect(qmp.connections).toBe(1);
     await expect.poll(async () => (await client.showVm('web1')).migration).toBeNull();
   });
+
+  test('may be killed all the same: its QEMU may wait for a page that nobody brings', async () => {
+    using stack = new DisposableStack();
+    const qemu = spawn('sleep', ['60'], { stdio: 'ignore' });
+    stack.defer(() => qemu.kill('SIGKILL'));
+    const identity = identifyProcess(qemu.pid!)!;
+    const handle = new ScriptedHandle({ id: 'm2', vm: 'web1', direction: 'incoming', peer: 'b', qemu: identity });
+    await using trial = await startTrialDaemon({
+      identity,
+      prepare: (engine) => {
+        engine.handlesAtStart = [handle];
+      },
+    });
+    handle.emit({ kind: 'phaseChanged', phase: 'receiving', atMs: Date.now() });
+    expect(await trial.client.actOnVm('web1', 'kill')).toMatchObject({ state: 'stopped' });
+    handle.finish({ kind: 'absent' });
+  }, 20_000);
 
   test('is nobody’s but the host’s when it was lost', async () => {
     await using trial = await startRecovered();

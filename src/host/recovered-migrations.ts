@@ -25,13 +25,16 @@ export function takeOver(
   { handles, damaged }: FoundMigrations,
   here: { track(handle: MigrationHandle): void; readonly open: OpenMigrations },
 ): ReadonlySet<string> {
-  const { promises, store } = host;
+  const { promises, registry, store } = host;
   const taken = new Set<string>();
   for (const handle of handles) {
     if (handle.hasVm) {
-      const isAnother = lease(host, handle) === 'another';
-      if (handle.direction === 'incoming') promises.keep(handle);
-      if (!isAnother) taken.add(handle.vm);
+      const leased = lease(host, handle);
+      if (handle.direction === 'incoming') {
+        promises.keep(handle);
+        if (leased === 'none') registry.expectRecovered(handle);
+      }
+      if (leased !== 'another') taken.add(handle.vm);
     } else if (store.get(handle.id)) {
       // Its users were told how it ended; what it still owes the other host is no concern of theirs.
       here.open.add(handle, Promise.resolve());

@@ -1,7 +1,7 @@
 /**
  * The QMP connection to a VM of this host, kept for as long as no migration has the VM.
  *
- * Owns: connecting, and connecting again after a while when QEMU does not answer. Must hold: while the engine has QEMU,
+ * Owns: connecting, and connecting again after a while when QEMU does not answer; ending QEMU, over it if it can be asked. Must hold: while the engine has QEMU,
  * and after the VM has ended, no connection is opened or kept.
  */
 import { explain } from '../base/errors.ts';
@@ -79,7 +79,7 @@ export class VmConnection {
     const qmp = this.#qmp;
     if (!qmp || hasEnded()) return;
     try {
-      const { status } = await qmp.execute<{ status: string }>('query-status');
+      const { status } = await qmp.execute<{ status: string }>('query-status', {}, { timeoutMs: ATTACH_TIMEOUT_MS });
       if (this.#qmp === qmp && !hasEnded()) onStatus(status);
     } catch (error) {
       // A connection that closed meanwhile is handled where it closes; QEMU's end where it ends.

@@ -74,6 +74,11 @@ export class VmLease {
     if (this.#lease?.exclusive === true) throw this.#busy(this.#lease);
   }
 
+  /** Who kills a VM that is arriving takes it from nobody: its migration sees that it is lost. */
+  refuseKill(): void {
+    if (this.#withheld !== null || this.#lease?.purpose !== 'incoming') this.refuseExclusive();
+  }
+
   #busy({ id, purpose }: Lease): GodwitError {
     if (purpose !== 'check') return new GodwitError('GW_MIGRATION_BUSY', { vm: this.#vm, id });
     return new GodwitError('GW_CONFLICT', { kind: 'VM', name: this.#vm, reason: 'it is being checked' });

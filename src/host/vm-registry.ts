@@ -174,6 +174,11 @@ export class VmRegistry {
     this.#options.changed(vm.view());
   }
 
+  /** An earlier daemon had admitted it. */
+  expectRecovered({ vm: name, uuid, epoch, ramBytes: memoryBytes, peer: from, id: migration }: MigrationHandle): void {
+    this.#arriving.set(name, { name, uuid, epoch, memoryBytes, from, migration, announced: true });
+  }
+
   /** The VM did not come. */
   notArrived(name: string, migration: string): void {
     const vm = this.#arriving.get(name);

@@ -148,7 +148,7 @@ export class Vm {
   }
 
   async kill(): Promise<void> {
-    this.#lease.refuseExclusive();
+    this.#lease.refuseKill();
     this.#notEnded();
     this.#ending = 'killed';
     signalProcess(this.record, 'SIGKILL');

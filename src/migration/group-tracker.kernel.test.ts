@@ -124,6 +124,8 @@ function dyingThread(input: DyingTrackerInput): WorkerHandle {
   return new WorkerHandle({
     ...{ id: 'm', vm: 'pig', direction: 'outgoing', peer: 'b', options, ramBytes: input.bytes, hasVm: true },
     qemu: null,
+    uuid: '',
+    epoch: 1,
     module: '../../test/support/dying-tracker',
     input,
     afterCrash: async (error) => ({ settlement: { kind: 'stays' }, report: report(error) }),

@@ -2,9 +2,8 @@
  * One migration as the host daemon sees it: a handle on a worker thread.
  *
  * Owns: the interface between the daemon's main thread and the engine. The engine has the VM's QMP connection while
- * `busy`; the daemon gives it up before `startOutgoing` and takes it again at `vmSettled`.
+ * `busy`; the daemon gives it up before `startOutgoing`, has none of a VM that a recovered migration has, and takes it at `vmSettled`.
  */
-
 import type { GodwitError, JsonValue } from '../base/errors.ts';
 import type { ProcessIdentity } from '../linux/process.ts';
 import type { ContentPolicy } from './held-contents.ts';
@@ -29,6 +28,9 @@ export type VmSettlement =
 export interface MigrationHandle {
   readonly id: string;
   readonly vm: string;
+  readonly uuid: string;
+  /** That the VM has here; of one that is coming, that it will have. */
+  readonly epoch: number;
   readonly direction: 'outgoing' | 'incoming';
   /** Name or address of the other host. */
   readonly peer: string;

@@ -29,11 +29,11 @@ export function readMissingFile(path: string, pageCount: number): PageRun[] {
   if (!existsSync(path)) return [];
   const bytes = readFileSync(path);
   const pages = new PageBitmap(pageCount);
-  for (let offset = 0; offset < bytes.length; offset += RUN_BYTES) {
-    const isWhole = offset + RUN_BYTES <= bytes.length;
-    const first = isWhole ? Number(bytes.readBigUInt64LE(offset)) : pageCount;
-    const count = isWhole ? bytes.readUInt32LE(offset + 8) : 0;
-    if (first + count > pageCount || !isWhole) {
+  // A torn end is of a list that was not written whole: the state was not loaded then, which who recovers finds out.
+  for (let offset = 0; offset + RUN_BYTES <= bytes.length; offset += RUN_BYTES) {
+    const first = Number(bytes.readBigUInt64LE(offset));
+    const count = bytes.readUInt32LE(offset + 8);
+    if (first + count > pageCount) {
       throw new GodwitError('GW_JOURNAL_CORRUPT', { path, offset, reason: "it is not a list of this VM's pages" });
     }
     pages.addRun(first, count);

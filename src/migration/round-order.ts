@@ -10,7 +10,7 @@ import { batchRuns, countPages, intersectRuns, type PageRun, RunBuilder, subtrac
 import type { DirtyTracker } from '../memory/dirty-tracker.ts';
 import { MAX_SKIPPED_PART } from './round-model.ts';
 
-/** Of batches that would all be put off one in so many goes: looking for others must not leave the link without work. */
+/** After so many batches that were put off one goes all the same: looking for others must not leave the link without work. */
 const PUT_OFF_IN_A_ROW = 16;
 
 export interface BatchChoice {
@@ -34,7 +34,7 @@ export class RoundOrder {
   /**
    * @param pages - of the round
    * @param isFirst - of its migration
-   * @param deferrable - hot pages that may be left to the stop, though they were not written again yet
+   * @param deferrable - hot pages that may be left to the stop, though they were not written again yet; none in a first pass
    */
   constructor(
     tracker: Pick<DirtyTracker, 'peek'>,

@@ -34,6 +34,8 @@ export function startSourceThread(input: SourceWorkerInput, deaths: number = 0):
   return new WorkerHandle({
     id: input.id,
     vm: input.vm.name,
+    uuid: input.vm.uuid,
+    epoch: input.vm.epoch,
     direction: 'outgoing',
     peer: input.to,
     options: input.options,
@@ -62,6 +64,8 @@ export function startDestinationThread(input: DestinationWorkerInput, deaths: nu
   const handle = new WorkerHandle({
     id: offer.migrationId,
     vm: offer.vm.name,
+    uuid: offer.vm.uuid ?? '',
+    epoch: offer.epoch,
     direction: 'incoming',
     peer: offer.sourceHost || peer,
     options: { ...DEFAULT_MIGRATION_OPTIONS, mode: offer.mode, verify: offer.verify !== null },

@@ -5,7 +5,6 @@
  * and `ended` resolve whatever happens to the thread; a thread that dies without a word is reported as a failed migration,
  * and what became of the VM is then found in the journal by `afterCrash`, or nobody knows.
  */
-
 import type { Worker } from 'node:worker_threads';
 import { asGodwitError, type ErrorBody, explain, GodwitError } from '../base/errors.ts';
 import { FileDescriptor } from '../linux/file-descriptor.ts';
@@ -34,6 +33,8 @@ export type WorkerOrder =
 export interface WorkerHandleOptions {
   readonly id: string;
   readonly vm: string;
+  readonly uuid: string;
+  readonly epoch: number;
   readonly direction: 'outgoing' | 'incoming';
   readonly peer: string;
   readonly options: MigrationOptions;
@@ -62,6 +63,8 @@ export interface CrashResult {
 export class WorkerHandle implements MigrationHandle {
   readonly id: string;
   readonly vm: string;
+  readonly uuid: string;
+  readonly epoch: number;
   readonly direction: 'outgoing' | 'incoming';
   readonly peer: string;
   readonly options: MigrationOptions;
@@ -88,6 +91,8 @@ export class WorkerHandle implements MigrationHandle {
   constructor(options: WorkerHandleOptions) {
     this.id = options.id;
     this.vm = options.vm;
+    this.uuid = options.uuid;
+    this.epoch = options.epoch;
     this.direction = options.direction;
     this.peer = options.peer;
     this.options = options.options;

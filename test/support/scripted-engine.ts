@@ -25,6 +25,8 @@ import { NOTHING_PACKED } from '../../src/transfer/packing.ts';
 export class ScriptedHandle implements MigrationHandle {
   readonly id: string;
   readonly vm: string;
+  readonly uuid = '11111111-2222-3333-4444-555555555555';
+  readonly epoch = 2;
   readonly direction: 'outgoing' | 'incoming';
   readonly peer: string;
   readonly options: MigrationOptions;
