@@ -83,7 +83,7 @@ export const ProgressSchema = z
   .object({
     phase: z.string(),
     round: z.number(),
-    percent: z.number().describe('0 to 100, never falls.'),
+    percent: z.number().describe('0 to 100, never falls but where a restarted daemon goes on.'),
     sentBytes: z.number(),
     remainingBytes: z.number(),
     ramBytes: z.number(),

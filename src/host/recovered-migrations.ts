@@ -53,17 +53,18 @@ export function takeOver(
  * Also of a VM that had arrived already: the migration has its QMP connection until it settles. Two of one VM are no reason
  * not to start: each says in its journal what it may do with the VM.
  */
-function lease({ registry, log }: Host, handle: MigrationHandle): 'leased' | 'another' | 'none' {
+function lease({ registry, log }: Host, handle: MigrationHandle): 'its' | 'another' | 'none' {
   const { id, vm, direction } = handle;
   const found = registry.find(vm);
-  if (!found || found.hasEnded) return 'none';
-  if (registry.ofMigration(handle) === undefined) return 'another';
+  if (!found) return 'none';
+  // One that has ended gives its name to the one that comes.
+  if (registry.ofMigration(handle) === undefined) return found.hasEnded ? 'none' : 'another';
   try {
-    found.takeLease(id, direction);
+    if (!found.hasEnded) found.takeLease(id, direction);
   } catch (error) {
     log.error({ migration: id, vm, reason: explain(error) }, 'another one has the VM of this migration, too');
   }
-  return 'leased';
+  return 'its';
 }
 
 /** Returns the VM that nobody gets. */
