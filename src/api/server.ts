@@ -48,7 +48,9 @@ export async function buildApiServer(options: ApiServerOptions): Promise<ApiServ
   app.setErrorHandler((error, request, reply) => {
     const body = errorBody(error);
     const status = ERRORS[body.code].httpStatus;
-    if (status >= 500) request.log.warn({ err: error, url: request.url }, body.message);
+    // Only of what nobody foresaw does the stack say more than the message.
+    const what = body.code === 'GW_INTERNAL' ? { err: error } : { code: body.code };
+    if (status >= 500) request.log.warn({ ...what, url: request.url }, body.message);
     void reply.code(status).send(body);
   });
   app.setNotFoundHandler((request) => {

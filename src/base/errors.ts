@@ -89,6 +89,14 @@ export const ERRORS = {
 } as const satisfies Record<string, ErrorRow>;
 
 export type ErrorCode = keyof typeof ERRORS;
+
+/** What to do, where neither the text nor the reason says it. */
+const FIXES: Partial<Record<ErrorCode, string>> = {
+  GW_PEER_UNREACHABLE:
+    'start the host daemon there, and see that its --migration-listen address can be reached from here',
+  GW_WIRE_BAD_MAGIC: "give the other host's migration port (--migration-listen, 7710 by default), not that of its API",
+  GW_WIRE_VERSION: 'install versions of godwit on both hosts that have a protocol version in common',
+};
 export type ErrorDetails = Readonly<Record<string, JsonValue>>;
 
 /** What crosses the wire and the API. */
@@ -133,6 +141,18 @@ export function asGodwitError(thrown: unknown): GodwitError {
 
 export function hasCode(thrown: unknown, code: ErrorCode): boolean {
   return thrown instanceof GodwitError && thrown.code === code;
+}
+
+interface FixedError {
+  readonly code: string;
+  readonly message: string;
+  readonly details: Readonly<Record<string, unknown>>;
+}
+
+/** What to do about it, if the message does not say so already. */
+export function fixOf({ code, details, message }: FixedError): string | undefined {
+  const fix = details['fix'] ?? FIXES[code as ErrorCode];
+  return typeof fix === 'string' && !message.includes(fix) ? fix : undefined;
 }
 
 /** Longer chains are cut, and causes that go round in a circle end. */

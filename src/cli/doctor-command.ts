@@ -30,7 +30,10 @@ export function addDoctorCommand(program: Command, context: CommandContext): voi
 export function renderDoctor(probes: readonly DoctorProbe[]): string {
   const lines: string[] = [];
   for (const probe of probes) {
-    const needed = probe.ok || probe.needed === 'always' ? '' : ` (only for: ${probe.needed})`;
+    const needed =
+      probe.ok || probe.needed === 'always'
+        ? ''
+        : ` (${probe.needed === 'optional' ? 'optional' : `only for: ${probe.needed}`})`;
     lines.push(
       `${probe.ok ? 'yes' : 'no '}  ${probe.title}${probe.value === undefined ? '' : `: ${probe.value}`}${needed}`,
     );

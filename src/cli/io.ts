@@ -3,7 +3,7 @@
  *
  * Must hold: with `--json` exactly one JSON document goes to stdout; everything that is not the result goes to stderr.
  */
-import type { ErrorBody } from '../base/errors.ts';
+import { type ErrorBody, fixOf } from '../base/errors.ts';
 
 export interface Io {
   readonly environment: Readonly<Record<string, string | undefined>>;
@@ -34,7 +34,10 @@ export function printError(output: Output, error: ErrorBody): void {
 
 function humanError(error: ErrorBody): string {
   const problems = error.details['problems'];
-  if (!Array.isArray(problems) || problems.length < 2) return `godwit: ${error.message} [${error.code}]\n`;
+  if (!Array.isArray(problems) || problems.length < 2) {
+    const fix = fixOf(error);
+    return `godwit: ${error.message} [${error.code}]\n${fix === undefined ? '' : `  fix: ${fix}\n`}`;
+  }
   const lines = (problems as { field: string; value: string | null; fix: string }[]).map(
     ({ field, value, fix }) => `  ${field}${value === null ? ' is missing' : `: ${value} is not valid`}: ${fix}`,
   );

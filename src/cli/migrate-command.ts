@@ -1,6 +1,5 @@
 /** `godwit migrate` and `godwit check`. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { parseInput } from '../api/input-error.ts';
 import { type MigrateBody, MigrateSchema } from '../api/migration-schema.ts';
 import { PACKING_STEPS, type PackingStep } from '../base/packing-step.ts';
 import { TRACKER_FORMS } from '../base/tracker-choice.ts';
@@ -9,6 +8,7 @@ import { DEFAULT_MIGRATION_OPTIONS, MIGRATION_MODES, TIMEOUT_ACTIONS } from '../
 import { withClient } from './api-connection.ts';
 import type { CommandContext } from './command-context.ts';
 import { printResult } from './io.ts';
+import { parseFlags } from './parse-flags.ts';
 import { renderCheck, renderReport } from './report-view.ts';
 import { exitStatusOf, watchMigration } from './watch-migration.ts';
 
@@ -119,7 +119,7 @@ export function addMigrateCommands(program: Command, context: CommandContext): v
       '\nCtrl-C cancels the migration (the VM goes on where it is); a second Ctrl-C leaves it to itself.',
     )
     .action(async (name: string, flags: MigrateFlags, command: Command) => {
-      const body = parseInput(MigrateSchema, bodyOfFlags(flags));
+      const body = parseFlags(MigrateSchema, bodyOfFlags(flags));
       const output = context.output(command);
       await withClient(context.options(command), context.io, async (client) => {
         const started = await client.migrate(name, body);

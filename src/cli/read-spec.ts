@@ -50,7 +50,7 @@ function parseDocument(contents: string, path: string): unknown {
     return parse(contents, { maxAliasCount: 100 });
   } catch (error) {
     const reason = error instanceof Error ? error.message.split('\n')[0]! : String(error);
-    throw new GodwitError('GW_INPUT_INVALID', { field: path, value: reason, fix: 'give valid YAML or JSON' });
+    throw new GodwitError('GW_INPUT_UNREADABLE', { path, reason: `it is neither YAML nor JSON: ${reason}` });
   }
 }
 

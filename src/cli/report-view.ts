@@ -1,6 +1,7 @@
 /** Migrations and their reports as text. */
 import type { MigrationView, ReportView } from '../api/migration-schema.ts';
 import { PredictionSchema } from '../api/prediction-schema.ts';
+import { fixOf } from '../base/errors.ts';
 import { PAGE_SIZE } from '../base/page.ts';
 import { formatDuration, formatRate, formatSize } from '../base/units.ts';
 import type { CheckResult } from '../migration/handle.ts';
@@ -71,7 +72,11 @@ export function renderReport(report: ReportView): string {
   const lines = [
     `migration ${report.id}: ${report.vm} from ${report.from} to ${report.to}, mode ${report.mode}: ${report.outcome}`,
   ];
-  if (report.error) lines.push(`  error       ${report.error.message} [${report.error.code}]`);
+  if (report.error) {
+    const fix = fixOf(report.error);
+    lines.push(`  error       ${report.error.message} [${report.error.code}]`);
+    if (fix !== undefined) lines.push(`    fix:      ${fix}`);
+  }
   if (report.interrupted)
     lines.push('  interrupted a daemon died on the way: what was counted before that is not in here');
   lines.push(`  the VM      is at ${report.owner}`, `  total       ${formatDuration(report.totalMs)}`);

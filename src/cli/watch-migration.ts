@@ -38,7 +38,9 @@ export async function watchMigration(
       return;
     }
     display.noted('info', 'cancelling (Ctrl-C again: leave it running) …');
-    client.cancelMigration(id).catch((error: unknown) => display.noted('warn', explain(error)));
+    client.cancelMigration(id).catch((error: unknown) => {
+      if (!left.signal.aborted) display.noted('warn', explain(error));
+    });
   });
   try {
     for (let failures = 0; ; failures++) {

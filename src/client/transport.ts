@@ -116,12 +116,13 @@ export class Transport {
 
   #unreachable(error: unknown): GodwitError {
     if (error instanceof GodwitError) return error;
-    const { code, message } = error as NodeJS.ErrnoException;
-    const reason = code === undefined ? message : (REASONS[code] ?? code);
+    const { code, message, name } = error as NodeJS.ErrnoException;
+    const reason = name === 'HTTPParserError' ? NO_HTTP : code === undefined ? message : (REASONS[code] ?? code);
     return new GodwitError('GW_API_UNREACHABLE', { url: this.url, reason });
   }
 }
 
+const NO_HTTP = 'what answers there does not speak HTTP (the API port is 7700 by default, that of migrations 7710)';
 /** The connection ended before the answer began. */
 const CLOSED: ReadonlySet<string> = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE']);
 

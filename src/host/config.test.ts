@@ -129,7 +129,7 @@ tokenFile: ${file('token', 'a-token-that-is-long-enough\n')}
       code: 'GW_INPUT_UNREADABLE',
       reason: 'ENOENT',
     });
-    expect(details(() => readConfigFile(file('not.yaml', 'a: [')))).toMatchObject({ code: 'GW_INPUT_INVALID' });
+    expect(details(() => readConfigFile(file('not.yaml', 'a: [')))).toMatchObject({ code: 'GW_INPUT_UNREADABLE' });
   });
 });
 

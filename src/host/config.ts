@@ -164,13 +164,13 @@ export function resolveConfig(settings: HostSettings, environment: { token?: str
   };
 }
 
-/** Parses YAML (of which JSON is a part). Throws GW_INPUT_INVALID naming the file and the line. */
+/** Parses YAML (of which JSON is a part). Throws GW_INPUT_UNREADABLE naming the file and the line. */
 export function parseYaml(contents: string, path: string): unknown {
   try {
     return parse(contents, { maxAliasCount: 100 });
   } catch (error) {
     const reason = error instanceof Error ? error.message.split('\n')[0]! : String(error);
-    throw new GodwitError('GW_INPUT_INVALID', { field: path, value: reason, fix: 'give valid YAML or JSON' });
+    throw new GodwitError('GW_INPUT_UNREADABLE', { path, reason: `it is neither YAML nor JSON: ${reason}` });
   }
 }
 

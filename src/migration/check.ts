@@ -3,7 +3,7 @@
  * the VM's QEMU (offer-screening.ts).
  */
 import { randomUUID } from 'node:crypto';
-import { asGodwitError, ERRORS, type ErrorCode, GodwitError, type JsonValue } from '../base/errors.ts';
+import { asGodwitError, ERRORS, fixOf, GodwitError, type JsonValue } from '../base/errors.ts';
 import type { Blocker } from '../qemu/blocker.ts';
 import { encodeControl } from '../wire/message-codec.ts';
 import { factsBefore, openPredictor } from './before-migration.ts';
@@ -123,15 +123,7 @@ function outcomeOf({ code }: GodwitError): 'refused' | 'failed' {
   return ERRORS[code].exitStatus === 3 ? 'refused' : 'failed';
 }
 
-/** Where the error itself does not say what to do. */
-const FIXES: Partial<Record<ErrorCode, string>> = {
-  GW_PEER_UNREACHABLE:
-    'start the host daemon there, and see that its --migration-listen address can be reached from here',
-  GW_WIRE_BAD_MAGIC: "give the other host's migration port (--migration-listen, 7710 by default), not that of its API",
-  GW_WIRE_VERSION: 'install versions of godwit on both hosts that have a protocol version in common',
-};
-
 function toBlocker(where: string, error: GodwitError): CheckResult['blockers'][number] {
-  const fix = error.details['fix'] ?? FIXES[error.code] ?? 'change what the reason names';
-  return { id: error.code, what: where, reason: error.message, fix: String(fix) };
+  const fix = fixOf(error) ?? 'change what the reason names';
+  return { id: error.code, what: where, reason: error.message, fix };
 }

@@ -25,6 +25,8 @@ export interface LoadingMeasurements {
 export interface DestinationMeasurements extends LoadingMeasurements {
   readonly hostName: string;
   readonly epoch: number;
+  /** This side was started anew on the way. */
+  readonly interrupted: boolean;
 }
 
 /**
@@ -79,7 +81,7 @@ export function sayToSource(
         pages: pager?.expectedPages ?? 0,
         postCopy: pager?.statistics() ?? null,
         digest: pager?.digest() ?? null,
-        timings: { reconnects: pager?.reconnects ?? 0 },
+        timings: { reconnects: pager?.reconnects ?? 0, restarted: measured.interrupted ? 1 : 0 },
       };
     case 'refused':
     case 'failed':

@@ -211,9 +211,9 @@ export class DestinationMigration {
   #say(message: DestinationMessage): void {
     if (message.kind === 'resumed') this.#settleArrived();
     if (message.kind === 'unknown') return;
-    const { facts, link } = this.#parts;
-    const { epoch } = this.#state;
-    link.send(sayToSource(message, { hostName: facts.hostName, epoch, ...this.#loading.measure() }));
+    const { facts, link, report } = this.#parts;
+    const known = { hostName: facts.hostName, epoch: this.#state.epoch, interrupted: report.interrupted };
+    link.send(sayToSource(message, { ...known, ...this.#loading.measure() }));
   }
 
   #receive(message: ControlMessage): void {

@@ -81,7 +81,7 @@ export class EndedDestinations {
         state = step.state;
         for (const effect of step.effects) {
           if (effect.kind !== 'send' || effect.message.kind === 'unknown') continue;
-          const measured = { ...NOTHING_MEASURED, hostName: this.#hostName, epoch: state.epoch };
+          const measured = { ...NOTHING_MEASURED, hostName: this.#hostName, epoch: state.epoch, interrupted: true };
           sendControl(connection, sayToSource(effect.message, measured));
         }
       },

@@ -107,7 +107,8 @@ export class SourceProgress {
         remainingBytes: remainingPages * PAGE_SIZE,
         ramBytes,
         bytesPerSecond: this.#bytesPerSecond,
-        dirtyBytesPerSecond: this.#dirtyBytesPerSecond,
+        // Of the other host's VM nothing is known here.
+        dirtyBytesPerSecond: this.#pushing ? 0 : this.#dirtyBytesPerSecond,
         throttlePercent: this.#port.throttlePercent(),
         etaMs: this.#etaMs(phase),
         predictedDowntimeMs: this.#predictedDowntimeMs,

@@ -164,6 +164,8 @@ export class SourceReport {
     missingPages: number,
     verify: { readonly scheme: DigestScheme | null; readonly digest: MemoryDigest | null },
   ): void {
+    // Then the destination, too, has lost what it had counted until then.
+    if ((message.timings['restarted'] ?? 0) > 0) this.interrupted = true;
     if (!message.postCopy) return;
     const missing = missingPages > 0 ? missingPages : message.pages;
     const reconnects = message.timings['reconnects'] ?? 0;

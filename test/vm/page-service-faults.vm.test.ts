@@ -58,6 +58,7 @@ requireCapability('vm')('a page service that dies', () => {
     const report = completedReport(await migration.ended);
     expect(migration.notes.join('\n')).toContain('Page requests are not answered any more');
     expect(report.postCopy?.reconnects).toBeGreaterThan(0);
+    expect(report.interrupted).toBe(false);
     await runsIntact(pair, VM, pair.b);
     await nothingRemains(pair.a, VM);
   });
@@ -71,7 +72,7 @@ requireCapability('vm')('a page service that dies', () => {
     const migration = await beginMigration(pair.a, VM, { to: pair.link.address, mode: 'post-copy' });
     await migration.reaches('serving');
     const there = new WatchedMigration(pair.b, migration.id);
-    completedReport(await migration.ended);
+    expect(completedReport(await migration.ended)).toMatchObject({ interrupted: true });
     expect((await there.ended).report).toMatchObject({ outcome: 'completed', owner: 'b', interrupted: true });
     expect(countDeaths()).toBe(deathsBefore + nths.length);
     await runsIntact(pair, VM, pair.b);
