@@ -19,6 +19,7 @@ export function sampleReport(
     startedAt: 1_700_000_000_000,
     totalMs: 1234,
     downtimeMs: 30,
+    finishByMs: null,
     downtimeLimitMs: 50,
     downtimeParts: {
       stop: 1,

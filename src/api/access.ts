@@ -19,10 +19,10 @@ export interface AccessPolicy {
 /** The reason why a request is refused, or undefined. */
 export function refuseAccess(policy: AccessPolicy, request: IncomingMessage): GodwitError | undefined {
   if (policy.token !== null && hasToken(request, policy.token)) return undefined;
-  if (policy.needsToken(request) || request.headers.authorization !== undefined) {
-    return new GodwitError('GW_API_UNAUTHORIZED', {
-      fix: 'give the token of the host by --token-file or GODWIT_TOKEN',
-    });
+  const isGiven = request.headers.authorization !== undefined;
+  if (policy.needsToken(request) || isGiven) {
+    const how = 'give the token of the host by --token-file or GODWIT_TOKEN';
+    return new GodwitError('GW_API_UNAUTHORIZED', { fix: isGiven ? `the one that was given is not it: ${how}` : how });
   }
   const host = hostOf(request.headers.host);
   const origin = request.headers.origin;

@@ -132,6 +132,7 @@ export const ReportSchema = z
     startedAt: z.number(),
     totalMs: z.number(),
     downtimeMs: z.number().nullable(),
+    finishByMs: z.number().nullable().describe('When all was to be over, from the start; null: no promise.'),
     downtimeLimitMs: z.number().nullable().describe('The limit that was asked for, as tuned.'),
     downtimeParts: z
       .object({

@@ -54,7 +54,8 @@ export const PROCESS_IO: Io = {
   err: (text) => void process.stderr.write(text),
   outIsTerminal: process.stdout.isTTY === true,
   errIsTerminal: process.stderr.isTTY === true,
-  columns: () => process.stderr.columns ?? 80,
+  // A pseudo-terminal that nobody has sized says 0.
+  columns: () => process.stderr.columns || 80,
   onInterrupt: (listener) => {
     process.on('SIGINT', listener);
     process.on('SIGTERM', listener);

@@ -18,7 +18,7 @@ test('a report says where the VM is, how long it stood still and why', () => {
   sent        120 MiB on the wire for 512 MiB of memory
   pages       131072 in all: 41000 sent, of these 1000 more than once, 1072 zero, 90000 never touched
   rounds
-    #  pages     sent   time       rate      dirty  ratio  throttle  rule
+    #  pages     sent   time   memory/s      dirty  ratio  throttle  rule
     1  40000  117 MiB  1.5 s  104 MiB/s  2.7 MiB/s   38.1       0 %  next`);
 });
 

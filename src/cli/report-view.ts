@@ -80,6 +80,8 @@ export function renderReport(report: ReportView): string {
   if (report.interrupted)
     lines.push('  interrupted a daemon died on the way: what was counted before that is not in here');
   lines.push(`  the VM      is at ${report.owner}`, `  total       ${formatDuration(report.totalMs)}`);
+  if (report.finishByMs !== null && report.totalMs > report.finishByMs)
+    lines.push(`              later than --finish-by ${formatDuration(report.finishByMs)}`);
   if (report.downtimeMs !== null) {
     const verifyMs = report.downtimeParts?.verify ?? 0;
     const verified = verifyMs > 0 ? `, of that ${formatDuration(verifyMs)} for --verify` : '';
@@ -202,7 +204,7 @@ function roundsTable(report: ReportView): string {
       { title: 'pages', align: 'right' },
       { title: 'sent', align: 'right' },
       { title: 'time', align: 'right' },
-      { title: 'rate', align: 'right' },
+      { title: 'memory/s', align: 'right' },
       { title: 'dirty', align: 'right' },
       { title: 'ratio', align: 'right' },
       { title: 'throttle', align: 'right' },

@@ -48,13 +48,13 @@ export async function watchMigration(
         const ended = await watchOnce(client, id, display, left.signal);
         if (ended) return ended;
       } catch (error) {
-        if (!hasCode(error, 'GW_API_UNREACHABLE') || failures >= RETRIES) throw error;
+        if (!hasCode(error, 'GW_API_UNREACHABLE')) throw error;
+        if (failures >= RETRIES) throw unwatched(client.url, explain(error), id);
       }
       if (left.signal.aborted) {
         throw new GodwitError('GW_WATCH_STOPPED', { id });
       }
-      if (failures >= RETRIES)
-        throw new GodwitError('GW_API_UNREACHABLE', { url: client.url, reason: 'the connection was closed' });
+      if (failures >= RETRIES) throw unwatched(client.url, 'the connection was closed', id);
       await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
     }
   } finally {
@@ -77,6 +77,11 @@ export function exitStatusOf(migration: MigrationView): ExitStatus {
       return code !== undefined && Object.hasOwn(ERRORS, code) ? ERRORS[code as ErrorCode].exitStatus : 1;
     }
   }
+}
+
+function unwatched(url: string, reason: string, id: string): GodwitError {
+  const fix = `the VM goes on; once a host daemon runs there: godwit migration watch ${id}`;
+  return new GodwitError('GW_API_UNREACHABLE', { url, reason, fix });
 }
 
 async function watchOnce(

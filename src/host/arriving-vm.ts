@@ -1,5 +1,10 @@
-/** A VM on its way to here, before it has arrived. */
+/**
+ * The VMs on their way to here, before they have arrived.
+ *
+ * Must hold: one VM of a name at a time; one whose migration has not begun gives way to a newer offer.
+ */
 import type { VmView } from '../api/vm-schema.ts';
+import type { ComingVm } from '../migration/handle.ts';
 
 export interface ArrivingVm {
   readonly name: string;
@@ -8,6 +13,8 @@ export interface ArrivingVm {
   readonly memoryBytes: number;
   readonly from: string;
   readonly migration: string;
+  /** Its QEMU here, where an earlier daemon had started it. */
+  readonly pid: number | null;
 }
 
 /** As the API shows it. */
@@ -17,7 +24,7 @@ export function arrivingView(vm: ArrivingVm): VmView {
     state: 'arriving',
     owner: vm.from,
     uuid: vm.uuid,
-    pid: null,
+    pid: vm.pid,
     memoryBytes: vm.memoryBytes,
     vcpus: 0,
     epoch: vm.epoch,
@@ -30,4 +37,48 @@ export function arrivingView(vm: ArrivingVm): VmView {
     ended: null,
     notes: [],
   };
+}
+
+export class ArrivingVms {
+  /** Shown once its migration has begun (`announced`). */
+  readonly #vms = new Map<string, ArrivingVm & { readonly announced: boolean }>();
+
+  has(name: string): boolean {
+    return this.#vms.has(name);
+  }
+
+  /** Of those whose migration has begun. */
+  get(name: string): ArrivingVm | undefined {
+    const vm = this.#vms.get(name);
+    return vm?.announced === true ? vm : undefined;
+  }
+
+  /** Of those whose migration has begun. */
+  names(): string[] {
+    return [...this.#vms.values()].filter(({ announced }) => announced).map(({ name }) => name);
+  }
+
+  expect(vm: Omit<ArrivingVm, 'pid'>): void {
+    this.#vms.set(vm.name, { ...vm, pid: null, announced: false });
+  }
+
+  /** An earlier daemon had admitted it. */
+  expectRecovered({ vm: name, uuid, epoch, ramBytes: memoryBytes, peer: from, id: migration, qemu }: ComingVm): void {
+    const pid = qemu?.pid ?? null;
+    this.#vms.set(name, { name, uuid, epoch, memoryBytes, from, migration, pid, announced: true });
+  }
+
+  /** The migration that was admitted has begun. */
+  announce(name: string, migration: string): ArrivingVm | undefined {
+    const vm = this.#vms.get(name);
+    if (vm?.migration !== migration) return undefined;
+    this.#vms.set(name, { ...vm, announced: true });
+    return vm;
+  }
+
+  /** It has arrived, or does not come. Returns whether it had been shown. */
+  end(name: string, migration: string): boolean {
+    const vm = this.#vms.get(name);
+    return vm?.migration === migration && this.#vms.delete(name) && vm.announced;
+  }
 }

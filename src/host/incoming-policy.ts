@@ -55,7 +55,7 @@ export function createPolicy(host: IncomingHost, migrations: MigrationsHere): In
         const reason = isHere ? 'it is the host that the VM is on' : 'a migration with this id is known here already';
         return { kind: 'refused', reason };
       }
-      if (!offer.checkOnly && registry.isComing(offer.vm)) {
+      if (!offer.checkOnly && registry.arriving.get(offer.vm)) {
         return { kind: 'notYet', reason: `an earlier migration of ${offer.vm} to here has not ended yet` };
       }
       const reason = registry.refusalFor(offer.vm) ?? registry.epochs.refusalFor(offer) ?? findLack(host, offer, 0);
@@ -69,7 +69,7 @@ export function createPolicy(host: IncomingHost, migrations: MigrationsHere): In
         promises.makeForCheck(migration, memoryBytes);
         return { kind: 'admitted' };
       }
-      registry.expect({ name, uuid, epoch, memoryBytes, from, migration });
+      registry.arriving.expect({ name, uuid, epoch, memoryBytes, from, migration });
       promises.make(migration, memoryBytes, () => registry.notArrived(name, migration));
       return { kind: 'admitted' };
     },

@@ -11,7 +11,7 @@ import type { MigrationHandle } from '../migration/handle.ts';
 interface Promised {
   readonly ramBytes: number;
   /** The migration has begun; or it is a check, whose QEMU takes as much for as long as it runs. */
-  readonly handle: MigrationHandle | 'check' | null;
+  readonly handle: MigrationHandle | 'check' | 'damaged' | null;
   readonly madeAtMs: number;
   lapsed(): void;
 }
@@ -46,6 +46,11 @@ export class IncomingPromises {
   /** @param lapsed - called when the migration has not begun in time */
   make(id: string, ramBytes: number, lapsed: () => void): void {
     this.#promises.set(id, { ramBytes, handle: null, madeAtMs: this.#clock.nowMs(), lapsed });
+  }
+
+  /** Of a migration that cannot go on and whose QEMU is here. */
+  keepForGood({ id, ramBytes }: Pick<MigrationHandle, 'id' | 'ramBytes'>): void {
+    this.#promises.set(id, { ramBytes, handle: 'damaged', madeAtMs: this.#clock.nowMs(), lapsed: () => undefined });
   }
 
   /** The migration has begun, or was begun by an earlier daemon. Of two with one id the first one counts. */

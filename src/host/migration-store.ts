@@ -75,7 +75,7 @@ export class MigrationStore {
       rmdirSync(join(this.#directory, id));
     } catch (error) {
       // There is more in it, or it was never made.
-      if (!['ENOTEMPTY', 'ENOENT'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+      if (!['ENOTEMPTY', 'EEXIST', 'ENOENT'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
     }
   }
 

@@ -37,7 +37,7 @@ describe('outgoing migration', () => {
   test.each([
     ['its files go when the migration ends', true],
     ['its files stay with a QEMU that was kept', false],
-  ])('a VM that has left is in the list no more; %s', async (_, qemuEnds) => {
+  ])('a VM that has left is in the list until the migration has ended; %s', async (_, qemuEnds) => {
     const qemu = spawn('sleep', ['60'], { stdio: 'ignore' });
     using stack = new DisposableStack();
     stack.defer(() => qemu.kill('SIGKILL'));
@@ -46,7 +46,9 @@ describe('outgoing migration', () => {
     const handle = trial.engine.outgoing[0]!;
     handle.settle({ kind: 'left', to: 'b', epoch: 2 });
     await settleEvents();
-    expect(await trial.client.listVms()).toEqual([]);
+    const leaving = { state: 'leaving', owner: 'b', epoch: 2, migration: id };
+    expect(await trial.client.listVms()).toEqual([expect.objectContaining(leaving)]);
+    await expect(trial.client.actOnVm('web1', 'kill')).rejects.toThrow(refusedWith('GW_MIGRATION_BUSY') as Error);
     expect(existsSync(trial.record.qmpPath)).toBe(true);
     if (qemuEnds) {
       const ended = once(qemu, 'exit');
@@ -55,6 +57,7 @@ describe('outgoing migration', () => {
     }
     handle.finish({ kind: 'left', to: 'b', epoch: 2 });
     await settleEvents();
+    expect(await trial.client.listVms()).toEqual([]);
     expect(existsSync(trial.record.qmpPath)).toBe(!qemuEnds);
     expect(await trial.client.showMigration(id)).toMatchObject({
       state: 'completed',

@@ -1,12 +1,14 @@
 import { spawn } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { ScriptedHandle, sampleReport } from '../../test/support/scripted-engine.ts';
+import { ScriptedHandle, sampleRecord, sampleReport } from '../../test/support/scripted-engine.ts';
 import { refusedWith, settleEvents, startTrialDaemon, type TrialDaemon } from '../../test/support/trial-daemon.ts';
 import { GodwitError } from '../base/errors.ts';
 import { identifyProcess } from '../linux/process.ts';
 import { journalPath } from '../migration/journal.ts';
 import { MigrationStore } from './migration-store.ts';
+import { VmStore } from './vm-store.ts';
 
 const DAMAGE = new GodwitError('GW_JOURNAL_CORRUPT', { path: '/x/outgoing.journal', offset: 9, reason: 'torn' });
 const INPUT = {
@@ -22,7 +24,7 @@ function startDamaged(vm: string | null, before: (store: MigrationStore, state: 
   return startTrialDaemon({
     prepare: (engine, state) => {
       before(new MigrationStore(state, 10), state);
-      engine.damagedAtStart = [{ id: 'm1', vm, error: DAMAGE }];
+      engine.damagedAtStart = [{ id: 'm1', vm, coming: null, error: DAMAGE }];
     },
   });
 }
@@ -71,13 +73,30 @@ describe('a journal that cannot be read', () => {
     await using trial = await startTrialDaemon({
       prepare: (engine) => {
         engine.handlesAtStart = [handle];
-        engine.damagedAtStart = [{ id: 'm1', vm: 'web1', error: DAMAGE }];
+        engine.damagedAtStart = [{ id: 'm1', vm: 'web1', coming: null, error: DAMAGE }];
       },
     });
     expect(await trial.client.showVm('web1')).toMatchObject({ state: 'leaving', migration: 'm2' });
     handle.finish({ kind: 'stays' });
     await settleEvents();
     expect(await trial.client.showVm('web1')).toMatchObject({ state: 'running', migration: null });
+  });
+
+  test.each([
+    [process.pid, ['web1', 'web2']],
+    [1, ['web1']], // an earlier process: its start time is another
+  ])('of a VM that was coming keeps its name while its QEMU (here %i) lives', async (pid, names) => {
+    const qemu = { pid, startTicks: identifyProcess(process.pid)!.startTicks };
+    const coming = { id: 'm1', vm: 'web2', uuid: 'u', epoch: 2, peer: 'b', ramBytes: 2 ** 20, qemu };
+    await using trial = await startTrialDaemon({
+      prepare: (engine) => {
+        engine.damagedAtStart = [{ id: 'm1', vm: 'web2', coming, error: DAMAGE }];
+      },
+    });
+    expect((await trial.client.listVms()).map(({ name }) => name)).toEqual(names);
+    if (names.length === 1) return;
+    expect(await trial.client.showVm('web2')).toMatchObject({ state: 'arriving', pid });
+    await expect(trial.client.actOnVm('web2', 'kill')).rejects.toThrow(refusedWith('GW_MIGRATION_BUSY') as Error);
   });
 
   test('ends the migration of a daemon that runs, and withholds the VM', async () => {
@@ -100,6 +119,26 @@ test('a VM that is still coming has its name', async () => {
   expect(await trial.client.showVm('web2')).toMatchObject({ state: 'arriving', migration: 'm2', owner: 'b' });
   handle.finish({ kind: 'absent' });
   await expect.poll(async () => (await trial.client.listVms()).map(({ name }) => name)).toEqual(['web1']);
+});
+
+test('a VM that is still coming is seen instead of one of its name that has ended, and nothing of it is removed', async () => {
+  const handle = new ScriptedHandle({ id: 'm2', vm: 'web1', direction: 'incoming', peer: 'b' });
+  await using trial = await startTrialDaemon({
+    prepare: (engine, state) => {
+      engine.handlesAtStart = [handle];
+      const record = sampleRecord({ qmpPath: join(state, 'vms/web1/before/qmp.sock') });
+      const ended = { atMs: 1, how: 'killed', reason: 'ended by kill' } as const;
+      new VmStore(state).save({ record, spec: null, notes: [], ended });
+    },
+  });
+  const { client, record } = trial;
+  expect((await client.listVms()).map(({ state }) => state)).toEqual(['arriving']);
+  expect((await client.showVm('web1')).state).toBe('arriving');
+  await expect(client.removeVm('web1')).rejects.toThrow(refusedWith('GW_MIGRATION_BUSY') as Error);
+  expect(existsSync(record.qmpPath)).toBe(true);
+  handle.finish({ kind: 'absent' });
+  await expect.poll(async () => (await client.listVms()).map(({ state }) => state)).toEqual(['stopped']);
+  await client.removeVm('web1');
 });
 
 describe('a VM that had arrived when the daemon stopped, of which the migration goes on', () => {
@@ -140,7 +179,10 @@ describe('a VM that had arrived when the daemon stopped, of which the migration 
     });
     handle.emit({ kind: 'phaseChanged', phase: 'receiving', atMs: Date.now() });
     expect(await trial.client.actOnVm('web1', 'kill')).toMatchObject({ state: 'stopped' });
-    handle.finish({ kind: 'absent' });
+    // It had said so before it saw the end.
+    handle.finish({ kind: 'arrived', vm: trial.record });
+    await expect.poll(async () => (await trial.client.showMigration('m2')).state).not.toBe('running');
+    expect(await trial.client.showVm('web1')).toMatchObject({ state: 'stopped', ended: { how: 'killed' } });
   }, 20_000);
 
   test('is nobody’s but the host’s when it was lost', async () => {
@@ -148,6 +190,20 @@ describe('a VM that had arrived when the daemon stopped, of which the migration 
     trial.handle.finish({ kind: 'absent' });
     await expect.poll(async () => (await trial.client.showVm('web1')).migration).toBeNull();
     expect(trial.qmp.connections).toBe(1);
+  });
+
+  test('does not take the place of a living one that has its name', async () => {
+    const qemu = { pid: 1, startTicks: 0 };
+    const handle = new ScriptedHandle({ id: 'm2', vm: 'web1', direction: 'incoming', peer: 'b', qemu });
+    await using trial = await startTrialDaemon({
+      prepare: (engine) => {
+        engine.handlesAtStart = [handle];
+      },
+    });
+    handle.finish({ kind: 'arrived', vm: { ...trial.record, ...qemu, qmpPath: '/nowhere/qmp.sock' } });
+    await expect.poll(async () => (await trial.client.showMigration('m2')).state).not.toBe('running');
+    expect(await trial.client.showVm('web1')).toMatchObject({ state: 'running', pid: process.pid });
+    expect(existsSync(trial.record.qmpPath)).toBe(true);
   });
 
   test.each([

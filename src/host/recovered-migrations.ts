@@ -5,6 +5,7 @@
  * VM that it is about, if the other host may have it, and nothing else.
  */
 import { explain } from '../base/errors.ts';
+import { isAlive } from '../linux/process.ts';
 import type { DamagedMigration, FoundMigrations, MigrationHandle } from '../migration/handle.ts';
 import type { IncomingPromises } from './incoming-promises.ts';
 import type { Logger } from './logger.ts';
@@ -32,7 +33,7 @@ export function takeOver(
       const leased = lease(host, handle);
       if (handle.direction === 'incoming') {
         promises.keep(handle);
-        if (leased === 'none') registry.expectRecovered(handle);
+        if (leased === 'none') registry.arriving.expectRecovered(handle);
       }
       if (leased !== 'another') taken.add(handle.vm);
     } else if (store.get(handle.id)) {
@@ -68,8 +69,8 @@ function lease({ registry, log }: Host, handle: MigrationHandle): 'its' | 'anoth
 }
 
 /** Returns the VM that nobody gets. */
-function withhold({ registry, store, log }: Host, migration: DamagedMigration, taken: ReadonlySet<string>) {
-  const { id, error } = migration;
+function withhold({ registry, promises, store, log }: Host, migration: DamagedMigration, taken: ReadonlySet<string>) {
+  const { id, coming, error } = migration;
   const vm = migration.vm ?? store.vmOfBegun(id);
   const reason = explain(error);
   // A later migration that has the VM knows more.
@@ -77,7 +78,14 @@ function withhold({ registry, store, log }: Host, migration: DamagedMigration, t
   const withheld = vm !== null && isOpen && registry.withhold(vm, reason) ? vm : null;
   const facts = { migration: id, vm, reason };
   if (withheld !== null) log.error(facts, 'nobody knows whose this VM is: it is withheld');
-  else if (vm === null && isOpen) log.error(facts, 'nobody knows which VM this migration is about: none is withheld');
+  else if (isOpen && coming?.qemu && isAlive(coming.qemu) && registry.refusalFor(coming.vm) === undefined) {
+    registry.arriving.expectRecovered(coming);
+    promises.keepForGood(coming);
+    log.error(
+      { ...facts, pid: coming.qemu.pid },
+      'nobody knows whether this VM has come here: its name and its QEMU are kept',
+    );
+  } else if (vm === null && isOpen) log.error(facts, 'nobody knows which VM this migration is about: none is withheld');
   else log.error(facts, 'a migration cannot go on; no VM waits for it');
   return withheld;
 }

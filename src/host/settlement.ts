@@ -56,6 +56,6 @@ async function applySettlement(
     return nothing;
   }
   if (!vm) return nothing;
-  const left = registry.left(name, settlement.kind === 'left' ? settlement : { to: handle.peer });
+  const left = registry.left(vm, settlement.kind === 'left' ? settlement : { to: handle.peer }, id);
   return async () => left.cleanUp();
 }

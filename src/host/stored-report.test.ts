@@ -36,6 +36,7 @@ test('a report of this version is what it was', () => {
 });
 
 test.each([
+  'finishByMs',
   'downtimeLimitMs',
   'packing',
   'tracker',

@@ -11,6 +11,7 @@ import { NOTHING_PACKED } from '../transfer/packing.ts';
 
 /** Fields that a report may lack, as they are in one of a migration that had nothing to say there. */
 const NOTHING_KNOWN: Partial<MigrationReport> = {
+  finishByMs: null,
   downtimeLimitMs: null,
   downtimeParts: null,
   packing: null,

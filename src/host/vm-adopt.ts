@@ -5,23 +5,19 @@
  * its migration and the fix as notes, because seeing and stopping it is useful by itself.
  */
 import { randomUUID } from 'node:crypto';
-import { readlinkSync } from 'node:fs';
+import { existsSync, readlinkSync } from 'node:fs';
 import type { AdoptBody } from '../api/vm-schema.ts';
 import { GodwitError } from '../base/errors.ts';
 import { identifyProcess, listThreads } from '../linux/process.ts';
 import type { VmRecord } from '../migration/vm-record.ts';
 import { QmpClient } from '../qemu/qmp.ts';
 import { surveyVm } from '../qemu/survey.ts';
+import type { StoredVm } from './vm-store.ts';
 
 const CONNECT_TIMEOUT_MS = 3000;
 
-export interface AdoptedVm {
-  readonly record: VmRecord;
-  /** What blocks a migration, each with its fix. */
-  readonly notes: readonly string[];
-}
-
-export async function adoptVm(request: AdoptBody): Promise<AdoptedVm> {
+/** Its notes say what blocks a migration, each with the fix, and what will be left of it. */
+export async function adoptVm(request: AdoptBody): Promise<StoredVm> {
   const identity = identifyProcess(request.pid);
   if (!identity) throw invalid('pid', String(request.pid), 'give the process id of a running QEMU');
   using qmp = await connect(request.qmp);
@@ -51,8 +47,23 @@ export async function adoptVm(request: AdoptBody): Promise<AdoptedVm> {
   };
   return {
     record,
-    notes: blockers.map(({ what, reason, fix }) => `cannot be migrated: ${what}: ${reason}; fix: ${fix}`),
+    spec: null,
+    ended: null,
+    notes: [
+      ...blockers.map(({ what, reason, fix }) => `cannot be migrated: ${what}: ${reason}; fix: ${fix}`),
+      ...ram.flatMap(({ place }) => (place ? lastingFile(place.fdPath) : [])).map(explainLasting),
+    ],
   };
+}
+
+/** The name of a file that does not go with QEMU. */
+function lastingFile(fdPath: string): string[] {
+  const path = readlinkSync(fdPath);
+  return path.startsWith('/') && !path.startsWith('/memfd:') && existsSync(path) ? [path] : [];
+}
+
+function explainLasting(path: string): string {
+  return `its memory is the file ${path}, which is not godwit's and stays when the VM has moved or ended: remove it then`;
 }
 
 /** Of a VM without any memory backend of its own. */

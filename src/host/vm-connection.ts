@@ -4,7 +4,7 @@
  * Owns: connecting, and connecting again after a while when QEMU does not answer; ending QEMU, over it if it can be asked. Must hold: while the engine has QEMU,
  * and after the VM has ended, no connection is opened or kept.
  */
-import { explain } from '../base/errors.ts';
+import { explain, hasCode } from '../base/errors.ts';
 import { isAlive, signalProcess, waitForExit } from '../linux/process.ts';
 import type { VmRecord } from '../migration/vm-record.ts';
 import { QmpClient } from '../qemu/qmp.ts';
@@ -12,7 +12,7 @@ import type { Logger } from './logger.ts';
 import type { Shutdown } from './vm-state.ts';
 
 const ATTACH_TIMEOUT_MS = 5000;
-const REATTACH_DELAY_MS = 5000; // another program may hold the only QMP connection for a while
+const AGAIN_AFTER_MS = 5000; // another program may hold the only QMP connection for a while
 
 export interface VmConnectionPort {
   readonly record: VmRecord;
@@ -39,7 +39,7 @@ export class VmConnection {
   readonly #port: VmConnectionPort;
   #opening: Opening | undefined;
   #qmp: QmpClient | undefined;
-  #reattach: NodeJS.Timeout | undefined;
+  #again: NodeJS.Timeout | undefined;
 
   constructor(port: VmConnectionPort) {
     this.#port = port;
@@ -52,7 +52,7 @@ export class VmConnection {
 
   /** The connection; one that is being opened is waited for. undefined while QEMU does not answer. */
   async reach(): Promise<QmpClient | undefined> {
-    if (!this.#qmp) await this.#opening?.done;
+    await this.#opening?.done;
     return this.#qmp;
   }
 
@@ -65,7 +65,7 @@ export class VmConnection {
 
   /** Also gives up one that is being opened: QEMU's next client would wait behind it. */
   close(): void {
-    clearTimeout(this.#reattach);
+    clearTimeout(this.#again);
     this.#opening?.abandon.abort();
     this.#opening = undefined;
     const qmp = this.#qmp;
@@ -82,8 +82,18 @@ export class VmConnection {
       const { status } = await qmp.execute<{ status: string }>('query-status', {}, { timeoutMs: ATTACH_TIMEOUT_MS });
       if (this.#qmp === qmp && !hasEnded()) onStatus(status);
     } catch (error) {
-      // A connection that closed meanwhile is handled where it closes; QEMU's end where it ends.
       log.debug({ vm: record.name, reason: explain(error) }, 'query-status failed');
+      // A connection that closed meanwhile is handled where it closes; QEMU's end where it ends.
+      if (this.#qmp === qmp && !hasEnded()) this.#later(() => this.refresh());
+    }
+  }
+
+  /** Asks the guest. QEMU that does not answer in time may have heard, and does it later. */
+  async powerDown(): Promise<void> {
+    try {
+      await this.#qmp?.execute('system_powerdown');
+    } catch (error) {
+      if (!hasCode(error, 'GW_QMP_TIMEOUT')) throw error;
     }
   }
 
@@ -101,7 +111,7 @@ export class VmConnection {
   }
 
   #begin(): Opening {
-    clearTimeout(this.#reattach);
+    clearTimeout(this.#again);
     const abandon = new AbortController();
     const done = this.#connect(abandon.signal).finally(() => {
       if (this.#opening?.abandon === abandon) this.#opening = undefined;
@@ -147,9 +157,13 @@ export class VmConnection {
   #tryAgainLater(): void {
     const { disposed, hasEnded, isTaken } = this.#port;
     if (disposed.aborted) return;
-    clearTimeout(this.#reattach);
-    this.#reattach = setTimeout(() => {
-      if (!hasEnded() && !isTaken()) void this.open();
-    }, REATTACH_DELAY_MS).unref();
+    this.#later(async () => {
+      if (!hasEnded() && !isTaken()) await this.open();
+    });
+  }
+
+  #later(action: () => Promise<void>): void {
+    clearTimeout(this.#again);
+    this.#again = setTimeout(() => void action(), AGAIN_AFTER_MS).unref();
   }
 }

@@ -14,11 +14,7 @@ import { buildCommandLine, MAX_SOCKET_PATH_BYTES, ramBytesOf } from '../qemu/com
 import { findBinary, startQemu } from '../qemu/process.ts';
 import type { VmSpec } from '../qemu/spec.ts';
 import { lackOfRoom } from './memory-room.ts';
-
-export interface CreatedVm {
-  readonly record: VmRecord;
-  readonly spec: VmSpec;
-}
+import type { StoredVm } from './vm-store.ts';
 
 export interface CreatingHost {
   readonly name: string;
@@ -27,7 +23,7 @@ export interface CreatingHost {
   readonly promisedBytes: number;
 }
 
-export async function createVm(body: VmSpecBody, host: CreatingHost): Promise<CreatedVm> {
+export async function createVm(body: VmSpecBody, host: CreatingHost): Promise<StoredVm> {
   const spec = toSpec(body);
   const paths = vmPaths(host.stateDirectory, spec.name, randomBytes(4).toString('hex'));
   checkName(spec.name, paths);
@@ -75,7 +71,7 @@ export async function createVm(body: VmSpecBody, host: CreatingHost): Promise<Cr
       createdAt: Date.now(),
       arrivedFrom: null,
     };
-    return { record, spec };
+    return { record, spec, notes: [], ended: null };
   } catch (error) {
     rmSync(paths.directory, { recursive: true, force: true });
     throw error;
@@ -114,16 +110,18 @@ function checkFiles(spec: VmSpec): void {
     ['firmware', spec.firmware],
     ...spec.disks.map((disk, index): [string, string] => [`disks[${index}].path`, disk.path]),
   ];
-  for (const [field, path] of files) {
-    if (path === undefined) continue;
-    try {
-      accessSync(path, constants.R_OK);
-    } catch {
-      throw new GodwitError('GW_INPUT_INVALID', {
-        field,
-        value: path,
-        fix: 'give a file that the host daemon can read',
-      });
-    }
+  const fix = 'give a file that the host daemon can read';
+  const problems = files.flatMap(([field, path]) =>
+    path === undefined || isReadable(path) ? [] : [{ field, value: path, fix }],
+  );
+  if (problems[0]) throw new GodwitError('GW_INPUT_INVALID', { ...problems[0], problems });
+}
+
+function isReadable(path: string): boolean {
+  try {
+    accessSync(path, constants.R_OK);
+    return true;
+  } catch {
+    return false;
   }
 }

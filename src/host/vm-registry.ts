@@ -9,9 +9,10 @@ import { GodwitError } from '../base/errors.ts';
 import { isAlive } from '../linux/process.ts';
 import type { MigrationHandle } from '../migration/handle.ts';
 import type { VmRecord } from '../migration/vm-record.ts';
-import { type ArrivingVm, arrivingView } from './arriving-vm.ts';
+import { type ArrivingVm, ArrivingVms, arrivingView } from './arriving-vm.ts';
 import type { IncomingPromises } from './incoming-promises.ts';
 import { KnownEpochs } from './known-epochs.ts';
+import { LeavingVms } from './leaving-vms.ts';
 import type { Logger } from './logger.ts';
 import { UnsavedVms } from './unsaved-vms.ts';
 import { Vm, type VmContext } from './vm.ts';
@@ -35,8 +36,8 @@ export class VmRegistry {
   readonly #store: VmStore;
   readonly #unsaved: UnsavedVms;
   readonly #vms = new Map<string, Vm>();
-  /** Shown once its migration has begun (`announced`); until then a newer offer may take the name. */
-  readonly #arriving = new Map<string, ArrivingVm & { readonly announced: boolean }>();
+  readonly arriving = new ArrivingVms();
+  readonly #leaving = new LeavingVms();
   /** Names whose QEMU is being started. */
   readonly #starting = new Set<string>();
   readonly #context: VmContext;
@@ -70,23 +71,26 @@ export class VmRegistry {
   }
 
   list(): VmView[] {
-    const views = [...this.#vms.values()].map((vm) => vm.view());
-    for (const vm of this.#arriving.values()) if (vm.announced) views.push(arrivingView(vm));
-    return views.sort((a, b) => (a.name < b.name ? -1 : 1));
+    return [...new Set([...this.#vms.keys(), ...this.arriving.names(), ...this.#leaving.names()])]
+      .sort()
+      .map((name) => this.view(name));
   }
 
   /** Throws what `absenceOf` gives; GW_MIGRATION_BUSY for a VM that has not arrived yet. */
   get(name: string): Vm {
+    const coming = this.#comingAs(name);
+    if (coming) throw new GodwitError('GW_MIGRATION_BUSY', { vm: name, id: coming.migration });
     const vm = this.#vms.get(name);
     if (vm) return vm;
-    const arriving = this.#arriving.get(name);
-    if (arriving?.announced === true) throw new GodwitError('GW_MIGRATION_BUSY', { vm: name, id: arriving.migration });
+    const leaving = this.#leaving.get(name)?.migration;
+    if (leaving) throw new GodwitError('GW_MIGRATION_BUSY', { vm: name, id: leaving });
     throw this.#options.absenceOf(name);
   }
 
   view(name: string): VmView {
-    const arriving = this.#vms.has(name) ? undefined : this.#arriving.get(name);
-    return arriving?.announced === true ? arrivingView(arriving) : this.get(name).view();
+    const coming = this.#comingAs(name);
+    if (coming) return arrivingView(coming);
+    return this.#vms.get(name)?.view() ?? this.#leaving.get(name) ?? this.get(name).view();
   }
 
   find(name: string): Vm | undefined {
@@ -100,32 +104,26 @@ export class VmRegistry {
   }
 
   async create(spec: VmSpecBody): Promise<VmView> {
-    const { hostName, stateDirectory, promises } = this.#options;
-    return this.#start(spec.name, async () => {
-      const host = { name: hostName, stateDirectory, promisedBytes: promises.ramBytes };
-      const { record, spec: full } = await createVm(spec, host);
-      return { record, spec: full, notes: [], ended: null };
-    });
+    const { hostName: name, stateDirectory, promises } = this.#options;
+    return this.#start(spec.name, () => createVm(spec, { name, stateDirectory, promisedBytes: promises.ramBytes }));
   }
 
   async adopt(request: AdoptBody): Promise<VmView> {
     for (const vm of this.#vms.values()) {
       if (vm.record.pid !== request.pid || vm.hasEnded) continue;
-      throw new GodwitError('GW_CONFLICT', {
-        kind: 'VM',
-        name: vm.name,
-        reason: `process ${request.pid} is this VM already`,
-      });
+      const reason = `process ${request.pid} is this VM already`;
+      throw new GodwitError('GW_CONFLICT', { kind: 'VM', name: vm.name, reason });
     }
-    return this.#start(request.name, async () => {
-      const adopted = await adoptVm(request);
-      return { record: adopted.record, spec: null, notes: adopted.notes, ended: null };
-    });
+    return this.#start(request.name, () => adoptVm(request));
   }
 
-  /** Forgets a VM that has ended. Throws GW_CONFLICT while its QEMU lives. */
+  /** Forgets a VM that has ended. Throws GW_CONFLICT while its QEMU lives, or while another takes its name. */
   remove(name: string): void {
     const vm = this.get(name);
+    // The directory is the next one's, too.
+    if (this.#starting.has(name) || this.arriving.has(name)) {
+      throw new GodwitError('GW_CONFLICT', { kind: 'VM', name, reason: 'another VM of this name is coming' });
+    }
     const reason = 'its QEMU runs; stop or kill it first';
     if (!vm.hasEnded) throw new GodwitError('GW_CONFLICT', { kind: 'VM', name, reason });
     this.#forget(vm, true);
@@ -134,35 +132,34 @@ export class VmRegistry {
 
   /** Whether a VM of this name may come here now; the reason if not. */
   refusalFor(name: string): string | undefined {
-    if (this.#arriving.get(name)?.announced === true || this.#starting.has(name))
+    if (this.arriving.get(name) || this.#starting.has(name))
       return `a VM named ${name} is on its way to this host already`;
     const vm = this.#vms.get(name);
     return vm && !vm.hasEnded ? `this host already has a VM named ${name}` : undefined;
   }
 
-  /** An earlier migration of the name to here is still under way, or being cleaned up after. */
-  isComing(name: string): boolean {
-    return this.#arriving.get(name)?.announced === true;
-  }
-
-  expect(vm: ArrivingVm): void {
-    this.#arriving.set(vm.name, { ...vm, announced: false });
-  }
-
   /** The migration that was admitted has begun. */
   announceArriving(name: string, migration: string): void {
-    const vm = this.#arriving.get(name);
-    if (vm?.migration !== migration) return;
-    this.#arriving.set(name, { ...vm, announced: true });
-    this.#options.changed(arrivingView(vm));
+    const vm = this.arriving.announce(name, migration);
+    if (vm) this.#options.changed(arrivingView(vm));
   }
 
   /** The VM has arrived and is this host's. */
   async arrived(record: VmRecord, migration: string): Promise<void> {
-    this.#arriving.delete(record.name);
+    this.arriving.end(record.name, migration);
     const old = this.#vms.get(record.name);
+    const isHere = old?.record.qmpPath === record.qmpPath;
+    if (old && !isAlive(record) && (isHere ? old.hasEnded : !old.hasEnded)) return; // killed, or replaced, meanwhile
+    if (old && !isHere && !old.hasEnded) {
+      const { name: vm, pid, qmpPath } = record;
+      this.#options.log.error(
+        { vm, pid, qmpPath },
+        'another VM has the name of one that has arrived: adopt that under another',
+      );
+      return;
+    }
     // A migration that a restart recovered may bring the very VM whose record is here already.
-    if (old?.record.qmpPath === record.qmpPath) old.dispose();
+    if (isHere) old?.dispose();
     else if (old) this.#forget(old, false);
     const stored: StoredVm = { record, spec: null, notes: [], ended: null };
     this.epochs.note(record, record.epoch);
@@ -174,30 +171,30 @@ export class VmRegistry {
     this.#options.changed(vm.view());
   }
 
-  /** An earlier daemon had admitted it. */
-  expectRecovered({ vm: name, uuid, epoch, ramBytes: memoryBytes, peer: from, id: migration }: MigrationHandle): void {
-    this.#arriving.set(name, { name, uuid, epoch, memoryBytes, from, migration, announced: true });
-  }
-
   /** The VM did not come. */
   notArrived(name: string, migration: string): void {
-    const vm = this.#arriving.get(name);
-    if (vm?.migration !== migration) return;
-    this.#arriving.delete(name);
-    if (vm.announced) this.#options.removed(name, 'the migration to here did not complete');
+    if (!this.arriving.end(name, migration)) return;
+    this.#options.removed(name, 'the migration to here did not complete');
+    const before = this.#vms.get(name);
+    if (before) this.#options.changed(before.view());
   }
 
   /** The VM belongs to another host now. Its files stay until `cleanUp`: its QEMU may still serve its memory. */
-  left(name: string, { to, epoch }: { readonly to: string; readonly epoch?: number }): { cleanUp(): void } {
-    const vm = this.#vms.get(name);
-    if (!vm) return { cleanUp: () => undefined };
-    this.epochs.note(vm.record, epoch ?? vm.record.epoch);
+  left(
+    vm: Vm,
+    { to, epoch = vm.record.epoch }: { to: string; epoch?: number },
+    migration: string,
+  ): { cleanUp(): void } {
+    const { name } = vm;
+    this.epochs.note(vm.record, epoch);
+    this.#options.changed(this.#leaving.add(vm.view(), to, epoch, migration));
     vm.dispose();
     this.#vms.delete(name);
     this.#unsaved.forget(name);
     this.#store.remove(name, { everything: false });
-    this.#options.removed(name, `it is at ${to} now`);
     const cleanUp = (): void => {
+      // Not where another VM has taken the name since.
+      if (this.#leaving.end(name, migration) && !this.#vms.has(name)) this.#options.removed(name, `it is at ${to} now`);
       // A QEMU that was kept can be reached by its files only.
       if (!isAlive(vm.record)) this.#store.removeInstance(vm.record);
     };
@@ -234,6 +231,12 @@ export class VmRegistry {
     } finally {
       this.#starting.delete(name);
     }
+  }
+
+  /** One that comes, whose begun migration takes the name from a VM that has ended. */
+  #comingAs(name: string): ArrivingVm | undefined {
+    const coming = this.arriving.get(name);
+    return coming && (this.#vms.get(name)?.hasEnded ?? true) ? coming : undefined;
   }
 
   #forget(vm: Vm, everything: boolean): void {

@@ -136,9 +136,11 @@ export class Vm {
     this.#ready();
     this.#ending = 'stopped';
     try {
-      await this.#connection.reach();
-      const asked = this.#state === 'running' && timeoutMs > 0;
-      if (asked) await this.#execute('system_powerdown');
+      const qmp = await this.#connection.reach();
+      this.#lease.refuseExclusive();
+      // Also one that has not said how it is may have a guest that runs, and hears.
+      const asked = timeoutMs > 0 && qmp !== undefined && ['running', 'unknown'].includes(this.#state);
+      if (asked) await this.#connection.powerDown();
       if (asked && (await waitForExit(this.record, { timeoutMs }))) return await this.#ended();
       await this.#connection.quit(QUIT_TIMEOUT_MS);
       await this.#ended();

@@ -105,6 +105,7 @@ export class DestinationReport {
       startedAt,
       totalMs: this.interrupted ? SYSTEM_CLOCK.wallMs() - startedAt : SYSTEM_CLOCK.nowMs() - this.#startedMs,
       downtimeMs: moved ? resumedAtMs - end.clockOffsetMs - stoppedAtMs : null,
+      finishByMs: null,
       downtimeLimitMs: null,
       downtimeParts: null,
       wireBytes: this.#port.wireBytes(),

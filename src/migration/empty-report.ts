@@ -39,6 +39,7 @@ export function emptyReport({
     startedAt,
     totalMs,
     downtimeMs: null,
+    finishByMs: null,
     downtimeLimitMs: null,
     downtimeParts: null,
     wireBytes: 0,

@@ -101,6 +101,7 @@ describe('a source that comes back after the migration has ended here', () => {
         {
           id: basename(dirname(damaged.path)),
           vm: MESSAGE_SAMPLES.offer.vm.name,
+          coming: expect.objectContaining({ vm: MESSAGE_SAMPLES.offer.vm.name, epoch: EPOCH, qemu: null }),
           error: expect.objectContaining({
             code: 'GW_JOURNAL_CORRUPT',
             message: expect.stringContaining(damaged.path),

@@ -67,8 +67,13 @@ export interface DamagedMigration {
   readonly id: string;
   /** null: not even that can be read. */
   readonly vm: string | null;
+  /** To here, as far as that can be read. */
+  readonly coming: ComingVm | null;
   readonly error: GodwitError;
 }
+
+/** What is known of a VM on its way to here. */
+export type ComingVm = Pick<MigrationHandle, 'id' | 'vm' | 'uuid' | 'epoch' | 'peer' | 'ramBytes' | 'qemu'>;
 
 /** What the migrations of a host have in common on the network. */
 export interface HostTraffic {

@@ -77,14 +77,14 @@ export function destinationRecovery(
   const known = knownFacts(lines);
   const facts = destinationFacts(lines);
   if (!facts || records.length === 0 || records.at(-1)!.kind === 'ended') return undefined;
-  const vm = known['record'] as VmRecord | undefined;
+  const vm = arrivingRecord(lines);
   // Once every page is here the VM may be moved on, whether or not the source has answered.
   const movedOn = others.some((stay) => stay.uuid === vm?.uuid && stay.epoch >= vm.epoch && stay.movesOn);
   return {
     facts,
     records,
     hasVm: !movedOn,
-    vm: vm ?? null,
+    vm,
     insideFd: (known['insideFd'] as number | undefined) ?? null,
     settings: knownSettings(lines),
     ram: (known['ram'] as KnownRegion[] | undefined) ?? [],
@@ -108,6 +108,11 @@ export function destinationFacts(lines: readonly JournalLine[]): DestinationFact
   return knownFacts(lines)['facts'] as DestinationFacts | undefined;
 }
 
+/** The VM of an incoming migration; null: its QEMU was not there yet. */
+export function arrivingRecord(lines: readonly JournalLine[]): VmRecord | null {
+  return (knownFacts(lines)['record'] as VmRecord | undefined) ?? null;
+}
+
 /** A VM that is or was at this host, as one of its migrations knew it. */
 export interface VmStay {
   readonly uuid: string;
@@ -126,7 +131,7 @@ export function stayOf(lines: readonly JournalLine[]): VmStay | undefined {
     const startedAt = Number(known['startedAt'] ?? 0);
     return { uuid: moving.uuid, epoch: moving.epoch, movesOn: true, startedAt };
   }
-  const arrived = known['record'] as VmRecord | undefined;
+  const arrived = arrivingRecord(lines);
   if (!arrived || !lines.some((line) => line.side === 'destination' && line.kind === 'owner')) return undefined;
   return { uuid: arrived.uuid, epoch: arrived.epoch, movesOn: false, startedAt: 0 };
 }

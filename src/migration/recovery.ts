@@ -7,10 +7,11 @@
  * keeps only its own migration from going on.
  */
 import { asGodwitError, type GodwitError } from '../base/errors.ts';
-import type { FoundMigrations, HostTraffic, MigrationHandle } from './handle.ts';
+import type { DamagedMigration, FoundMigrations, HostTraffic, MigrationHandle } from './handle.ts';
 import { NO_CONTENTS } from './held-contents.ts';
 import { type FoundJournal, findJournals, type JournalLine, readJournal, readWholeLines } from './journal.ts';
 import {
+  arrivingRecord,
   destinationFacts,
   destinationRecovery,
   knownSourceFacts,
@@ -20,7 +21,7 @@ import {
   type VmStay,
 } from './journal-facts.ts';
 import { rememberJournal } from './sessions.ts';
-import { startDestinationThread, startSourceThread } from './threads.ts';
+import { comingVm, startDestinationThread, startSourceThread } from './threads.ts';
 
 export async function recoverMigrations(options: {
   readonly stateDirectory: string;
@@ -44,7 +45,7 @@ export async function recoverMigrations(options: {
     if (recovery) handles.push(resumeSource(options, recovery));
   }
   const damaged = journals.flatMap(({ id, direction, lines, damage }) =>
-    damage ? [{ id, vm: vmOf(direction, lines), error: damage }] : [],
+    damage ? [{ id, ...vmOf(direction, lines), error: damage }] : [],
   );
   return { handles, damaged };
 }
@@ -66,9 +67,13 @@ function read(found: FoundJournal): ReadJournal {
   }
 }
 
-function vmOf(direction: FoundJournal['direction'], lines: readonly JournalLine[]): string | null {
-  const vm = direction === 'incoming' ? destinationFacts(lines)?.offer.vm : knownSourceFacts(lines)?.vm;
-  return vm?.name ?? null;
+function vmOf(
+  direction: FoundJournal['direction'],
+  lines: readonly JournalLine[],
+): Omit<DamagedMigration, 'id' | 'error'> {
+  if (direction === 'outgoing') return { vm: knownSourceFacts(lines)?.vm.name ?? null, coming: null };
+  const facts = destinationFacts(lines);
+  return { vm: facts?.offer.vm.name ?? null, coming: facts ? comingVm(facts, arrivingRecord(lines)) : null };
 }
 
 function resumeSource(

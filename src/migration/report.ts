@@ -91,6 +91,8 @@ export interface MigrationReport {
   readonly totalMs: number;
   /** Last guest instruction at the source to the first at the destination; null if the VM never moved. */
   readonly downtimeMs: number | null;
+  /** When all was to be over, milliseconds since the start (G7); null: nothing was promised, or this is the destination. */
+  readonly finishByMs: number | null;
   /** What the downtime, without digests, was not to be predicted above when the VM was stopped; null where that is not known. */
   readonly downtimeLimitMs: number | null;
   readonly downtimeParts: DowntimeParts | null;

@@ -6,11 +6,13 @@
  */
 import { SYSTEM_CLOCK } from '../base/clock.ts';
 import { asGodwitError, type ErrorBody } from '../base/errors.ts';
+import { formatDuration } from '../base/units.ts';
 import { isAlive } from '../linux/process.ts';
 import type { VmSettlement } from './handle.ts';
 import { type HandoverOutcome, reportedOutcome } from './handover.ts';
 import { rememberVisit } from './known-links-file.ts';
 import { isGivenAway } from './phases.ts';
+import type { MigrationReport } from './report.ts';
 import type { SourcePort } from './source-facts.ts';
 import type { SourceParts } from './source-parts.ts';
 
@@ -62,6 +64,7 @@ export class SourceEnd {
       totalMs: report.interrupted ? SYSTEM_CLOCK.wallMs() - facts.startedAt : sinceStartMs,
       wireBytes,
       owner: isGivenAway(phase()) ? facts.destinationName : facts.hostName,
+      finishByMs: options().finishByMs || null,
       downtimeLimitMs: options().maxDowntimeMs,
       throttle: { mechanism: guest.throttleMechanism, ...throttleClock.read() },
       tracker: guest.trackerReport,
@@ -75,7 +78,13 @@ export class SourceEnd {
       // Experience that is not kept changes nothing of what has happened.
       this.#parts.note(asGodwitError(thrown).message);
     }
+    this.#tellLate(made);
     this.#port.emit({ kind: 'ended', report: made });
+  }
+
+  #tellLate({ outcome, totalMs, finishByMs }: MigrationReport): void {
+    if (outcome !== 'completed' || finishByMs === null || totalMs <= finishByMs) return;
+    this.#parts.note(`It took ${formatDuration(totalMs)}, longer than --finish-by ${formatDuration(finishByMs)}`);
   }
 
   #settle(settlement: VmSettlement): void {

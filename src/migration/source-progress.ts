@@ -69,6 +69,10 @@ export class SourceProgress {
   copying(round: number, remainingPages: number, verdict: Verdict): void {
     this.#round = round;
     this.#remainingPages = remainingPages;
+    // Who reads a log or comes later sees it, too.
+    if (verdict.kind === 'switching' && this.#verdict.kind !== 'switching') {
+      this.#port.emit({ kind: 'noted', level: 'info', text: verdict.text });
+    }
     this.#verdict = verdict;
     this.#tellSometimes();
   }

@@ -93,6 +93,7 @@ export class SourceReport {
     readonly totalMs: number;
     readonly wireBytes: number;
     readonly owner: string;
+    readonly finishByMs: number | null;
     readonly downtimeLimitMs: number;
     readonly throttle: MigrationReport['throttle'];
     readonly tracker: MigrationReport['tracker'];
@@ -116,6 +117,7 @@ export class SourceReport {
       startedAt,
       totalMs: end.totalMs,
       downtimeMs,
+      finishByMs: end.finishByMs,
       downtimeLimitMs: end.downtimeLimitMs,
       downtimeParts: downtimeMs === null ? null : this.#parts(downtimeMs),
       wireBytes: end.wireBytes,

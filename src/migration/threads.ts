@@ -12,10 +12,10 @@ import type { DestinationFacts } from './destination-facts.ts';
 import type { DestinationWorkerInput } from './destination-worker.ts';
 import { type EmptyReportFacts, emptyReport } from './empty-report.ts';
 import { memoryOf } from './fit.ts';
-import type { VmSettlement } from './handle.ts';
+import type { ComingVm, VmSettlement } from './handle.ts';
 import type { JournalRecord } from './handover.ts';
-import { journalPath, readJournal } from './journal.ts';
-import { destinationRecovery, sourceRecovery } from './journal-facts.ts';
+import { findJournals, journalPath, readJournal, readWholeLines } from './journal.ts';
+import { destinationRecovery, sourceRecovery, stayOf } from './journal-facts.ts';
 import type { MigrationReport } from './report.ts';
 import { DEFAULT_MIGRATION_OPTIONS } from './request.ts';
 import { rememberJournal, rememberThread } from './sessions.ts';
@@ -46,7 +46,7 @@ export function startSourceThread(input: SourceWorkerInput, deaths: number = 0):
     input,
     async afterCrash(error) {
       await pauseAfter(deaths);
-      const found = recoverable(() => sourceRecovery(read(input, 'outgoing')));
+      const found = recoverable(() => sourceRecovery(read(input, 'outgoing'), staysBeside(input, 'outgoing')));
       if (found && (deaths < MAX_DEATHS || holds(found.records, 'committed')))
         return { successor: startSourceThread({ ...input, recovery: stillWith(input, found) }, deaths + 1) };
       const settlement = sourceSettlement(input);
@@ -60,18 +60,12 @@ export function startSourceThread(input: SourceWorkerInput, deaths: number = 0):
 
 /** @param deaths - how many threads of the migration have died, of those that this process has started */
 export function startDestinationThread(input: DestinationWorkerInput, deaths: number = 0): WorkerHandle {
-  const { offer, peer } = input.facts;
+  const { offer } = input.facts;
   const handle = new WorkerHandle({
-    id: offer.migrationId,
-    vm: offer.vm.name,
-    uuid: offer.vm.uuid ?? '',
-    epoch: offer.epoch,
+    ...comingVm(input.facts, input.recovery?.vm ?? null),
     direction: 'incoming',
-    peer: offer.sourceHost || peer,
     options: { ...DEFAULT_MIGRATION_OPTIONS, mode: offer.mode, verify: offer.verify !== null },
-    ramBytes: memoryOf(offer.vm),
     hasVm: input.recovery?.hasVm ?? true,
-    qemu: input.recovery?.vm ? identityOf(input.recovery.vm) : null,
     isSettled: input.recovery?.isSettled ?? false,
     module: 'destination-worker',
     input,
@@ -80,7 +74,7 @@ export function startDestinationThread(input: DestinationWorkerInput, deaths: nu
       const { facts } = input;
       const at = { stateDirectory: facts.stateDirectory, id: offer.migrationId };
       const isSettled = told || input.recovery?.isSettled === true;
-      const found = recoverable(() => destinationRecovery(read(at, 'incoming')));
+      const found = recoverable(() => destinationRecovery(read(at, 'incoming'), staysBeside(at, 'incoming')));
       if (found && (deaths < MAX_DEATHS || holds(found.records, 'prepared'))) {
         const recovery = { ...stillWith(input, found), isSettled };
         return { successor: startDestinationThread({ facts, fd: null, recovery }, deaths + 1) };
@@ -94,6 +88,13 @@ export function startDestinationThread(input: DestinationWorkerInput, deaths: nu
   rememberThread(offer.sessionKey, handle);
   rememberJournal(offer.sessionKey, journalPath(input.facts.stateDirectory, offer.migrationId, 'incoming'));
   return handle;
+}
+
+/** @param record - null: its QEMU has not been started yet, as far as is known */
+export function comingVm({ offer, peer }: DestinationFacts, record: VmRecord | null): ComingVm {
+  const { migrationId: id, epoch, sourceHost, vm } = offer;
+  const qemu = record && identityOf(record);
+  return { id, vm: vm.name, uuid: vm.uuid ?? '', epoch, peer: sourceHost || peer, ramBytes: memoryOf(vm), qemu };
 }
 
 /** Where the journal says that the VM is: a daemon must never take back what was given away. */
@@ -129,6 +130,15 @@ function failedReport(input: EmptyReportFacts['input'], startedAt: number, error
 
 function read(at: { readonly stateDirectory: string; readonly id: string }, direction: 'outgoing' | 'incoming') {
   return readJournal(journalPath(at.stateDirectory, at.id, direction));
+}
+
+/** What the other journals say of the VMs of this host: one may have moved on since this migration began. */
+function staysBeside(at: { readonly stateDirectory: string; readonly id: string }, direction: 'outgoing' | 'incoming') {
+  const own = journalPath(at.stateDirectory, at.id, direction);
+  return findJournals(at.stateDirectory).flatMap(({ path }) => {
+    const stay = path === own ? undefined : stayOf(readWholeLines(path));
+    return stay ? [stay] : [];
+  });
 }
 
 /** A thread that died before its journal was begun left nothing to recover. */

@@ -120,6 +120,7 @@ function compile(): string {
   if (binary !== undefined) return binary;
   const directory = mkdtempSync(join(tmpdir(), 'godwit-guinea-pig-'));
   process.once('exit', () => rmSync(directory, { recursive: true, force: true }));
+  process.once('exit', () => rmSync(directory, { recursive: true, force: true }));
   binary = join(directory, 'guinea-pig');
   execFileSync('cc', ['-O1', '-pthread', '-o', binary, new URL('guinea-pig.c', import.meta.url).pathname]);
   return binary;

@@ -6,6 +6,8 @@ import { createServer, type Server, type Socket } from 'node:net';
 
 export class QuietQmp implements AsyncDisposable {
   status = 'running';
+  /** Its main loop waits: it does not say how it is. */
+  tellsStatus = true;
   readonly commands: string[] = [];
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
@@ -48,6 +50,7 @@ export class QuietQmp implements AsyncDisposable {
     this.commands.push(execute);
     if (execute === 'stop') this.status = 'paused';
     if (execute === 'cont') this.status = 'running';
+    if (execute === 'query-status' && !this.tellsStatus) return;
     const result = execute === 'query-status' ? { status: this.status, running: this.status === 'running' } : {};
     socket.write(`${JSON.stringify({ return: result, id })}\n`);
   }

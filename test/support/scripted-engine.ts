@@ -171,6 +171,7 @@ export function sampleReport(changes: Partial<MigrationReport> = {}): MigrationR
     startedAt: 1_700_000_000_000,
     totalMs: 3210,
     downtimeMs: 12.3,
+    finishByMs: null,
     downtimeLimitMs: 50,
     downtimeParts: {
       stop: 0.4,

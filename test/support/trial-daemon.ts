@@ -34,12 +34,14 @@ export async function startTrialDaemon(
     /** Taken for the VM's QEMU instead of this process. */
     identity?: ProcessIdentity;
     prepare?: (engine: ScriptedEngine, state: string) => void;
+    prepareQmp?: (qmp: QuietQmp) => void;
   } = {},
 ): Promise<TrialDaemon> {
   const state = mkdtempSync(join(tmpdir(), 'godwit-trial-'));
   const run = join(state, 'vms', 'web1', 'first');
   mkdirSync(run, { recursive: true });
   const qmp = await QuietQmp.open(join(run, 'qmp.sock'));
+  options.prepareQmp?.(qmp);
   const identity = options.identity ?? identifyProcess(process.pid)!;
   const consoleLogPath = join(run, 'console.log');
   writeFileSync(consoleLogPath, 'hello from the guest\n');

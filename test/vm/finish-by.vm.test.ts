@@ -68,6 +68,7 @@ requireCapability('vm')('--finish-by', () => {
     3_500, 5_000, 6_500, 8_000,
   ])('%i ms are kept, and post-copy begins no earlier than it has to', async (finishByMs) => {
     const report = completedReport(await (await begin({ mode: 'auto', finishByMs })).ended);
+    expect(report.finishByMs).toBe(finishByMs);
     expect(report.totalMs).toBeLessThanOrEqual(finishByMs);
     expect(finishByMs - report.totalMs).toBeLessThan(maxLeftMs(report));
     expect(report.rounds.at(-1)!.rule).toBe('G7-finish-by');
@@ -98,6 +99,9 @@ requireCapability('vm')('--finish-by', () => {
     expect(report.totalMs).toBeGreaterThan(100);
     const texts = migration.progress.map(({ verdict }) => verdict.text);
     expect(texts.join('\n')).toMatch(/--finish-by 100/);
+    expect(migration.notes.join('\n')).toMatch(
+      /Switching to post-copy.*--finish-by 100[\s\S]*longer than --finish-by 100 ms/,
+    );
     await runsIntact(pair, VM, pair.b);
   });
 
@@ -106,7 +110,7 @@ requireCapability('vm')('--finish-by', () => {
     const refused = await pair.a.host.cli(words);
     expect(refused).toMatchObject({
       status: 2,
-      json: { error: { code: 'GW_INPUT_INVALID', details: { field: 'finishByMs' } } },
+      json: { error: { code: 'GW_INPUT_INVALID', details: { field: '--finish-by' } } },
     });
     const migration = await begin({ mode: 'pre-copy' });
     await migration.reaches('copying');

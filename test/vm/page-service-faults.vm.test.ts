@@ -55,7 +55,12 @@ requireCapability('vm')('a page service that dies', () => {
     await failAt(pair.a, 'pageRequest', 3);
     pair.link.shape({ bytesPerSecond: SLOW_BYTES_PER_SECOND });
     const migration = await beginMigration(pair.a, VM, { to: pair.link.address, mode: 'post-copy', verify: true });
+    await migration.reaches('serving');
+    const seen = { state: 'leaving', owner: 'b', migration: migration.id };
+    expect(await pair.a.client.listVms()).toEqual([expect.objectContaining(seen)]);
+    expect(await pair.a.client.showVm(VM)).toMatchObject(seen);
     const report = completedReport(await migration.ended);
+    expect(await pair.a.client.listVms()).toEqual([]);
     expect(migration.notes.join('\n')).toContain('Page requests are not answered any more');
     expect(report.postCopy?.reconnects).toBeGreaterThan(0);
     expect(report.interrupted).toBe(false);
