@@ -4,6 +4,7 @@
  * Owns: the words, and the memory that the threads share.
  */
 import type { ErrorBody } from '../base/errors.ts';
+import type { PageRun } from '../base/page.ts';
 import { PageBitmap } from '../base/page-bitmap.ts';
 import type { SharedContents } from '../memory/content-store.ts';
 import type { DigestScheme } from '../memory/digest.ts';
@@ -96,6 +97,8 @@ export type ArrivalReport =
   | { readonly kind: 'reached' }
   /** No page is missing any more. */
   | { readonly kind: 'allPresent' }
+  /** Of missing pages these were only named, and they are not here. */
+  | { readonly kind: 'notHeld'; readonly runs: readonly PageRun[] }
   /** The descriptor of the latest connection is the thread's now. */
   | { readonly kind: 'linked' }
   | { readonly kind: 'linkLost'; readonly error: ErrorBody }

@@ -6,6 +6,7 @@
  */
 import { parentPort, receiveMessageOnPort } from 'node:worker_threads';
 import { asGodwitError } from '../base/errors.ts';
+import type { PageRun } from '../base/page.ts';
 import { EventFd, pollReadable } from '../linux/poll.ts';
 import { RamFile } from '../linux/ram-file.ts';
 import { Userfaultfd } from '../linux/userfaultfd.ts';
@@ -133,7 +134,8 @@ class ArrivalThread {
       layout,
       layout.regions.map((region, index) => RamFile.open(memory.files[index]!, region.bytes)),
     );
-    this.#pages = new ArrivingPages(this.#memory, memory, layout.pageCount, this.#input.verify);
+    const notHeld = (runs: readonly PageRun[]): void => report({ kind: 'notHeld', runs });
+    this.#pages = new ArrivingPages(this.#memory, memory, layout.pageCount, this.#input.verify, notHeld);
     if (this.#contents) this.#pages.hold(this.#contents);
   }
 

@@ -33,6 +33,8 @@ export interface ArrivalsOptions {
   onProgress(): void;
   /** No page is missing any more. */
   onAllPresent(): void;
+  /** Of missing pages these were only named, and they are not here. */
+  onNotHeld(runs: readonly PageRun[]): void;
   onLost(reason: GodwitError): void;
   /** A page could not be put in its place, or a thread has died. */
   onFailed(error: GodwitError): void;
@@ -208,6 +210,9 @@ export class Arrivals {
         return;
       case 'allPresent':
         this.#options.onAllPresent();
+        return;
+      case 'notHeld':
+        this.#options.onNotHeld(report.runs);
         return;
       case 'linkLost':
         this.#lose(GodwitError.fromBody(report.error));

@@ -26,6 +26,7 @@ export class ArrivingPages {
   readonly #untold: PageBitmap;
   readonly #unpacker = new PageUnpacker();
   readonly #digest: PageDigest | undefined;
+  readonly #notHeld: (runs: readonly PageRun[]) => void;
   #contents: { fetch: FetchHeld } | undefined;
   #installer: PageInstaller | undefined;
 
@@ -34,7 +35,9 @@ export class ArrivingPages {
     { received, missed, untoldMissed }: Pick<ArrivingMemory, 'received' | 'missed' | 'untoldMissed'>,
     pageCount: number,
     verify: DigestScheme | null,
+    notHeld: (runs: readonly PageRun[]) => void = () => undefined,
   ) {
+    this.#notHeld = notHeld;
     this.#memory = memory;
     this.#received = new PageBitmap(pageCount, received);
     this.#missed = new PageBitmap(pageCount, missed);
@@ -78,6 +81,10 @@ export class ArrivingPages {
       return true;
     };
     const unpacked = this.#unpacker.unpack(frame, readOld, (fingerprint, into) => this.#fetch(fingerprint, into));
+    if (this.#installer) {
+      if (unpacked.missed.length > 0) this.#notHeld(unpacked.missed);
+      return this.takePages(unpacked);
+    }
     for (const { first, count } of unpacked.missed) {
       this.#missed.claimRun(first, count);
       this.#untold.claimRun(first, count);
@@ -106,7 +113,9 @@ export class ArrivingPages {
   }
 
   #fetch(fingerprint: Uint8Array, into: Uint8Array): boolean {
-    if (this.#contents && !this.#installer) return this.#contents.fetch(fingerprint, into);
+    if (this.#contents) return this.#contents.fetch(fingerprint, into);
+    // After a restart what was held is not known any more; the source need not hear of that to go on.
+    if (this.#installer) return false;
     throw invalidFrame('packedPages', 'it names a page by its contents where nothing is held');
   }
 }

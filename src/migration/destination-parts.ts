@@ -63,6 +63,7 @@ export function assembleDestination(
     onBegin: () => receiver.begin(),
     onProgress,
     onAllPresent: () => receiver.pager?.checkAllPresent(),
+    onNotHeld: (runs) => receiver.pager?.fetch(runs),
     onLost: (reason) => link.drop(reason),
     onFailed: hooks.onFailed,
   });

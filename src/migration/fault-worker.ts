@@ -8,8 +8,7 @@
  */
 import { parentPort, receiveMessageOnPort } from 'node:worker_threads';
 import { asGodwitError, GodwitError } from '../base/errors.ts';
-import { LatencyHistogram } from '../base/latency-histogram.ts';
-import { PAGE_SIZE, type PageIndex } from '../base/page.ts';
+import { PAGE_SIZE, type PageRun } from '../base/page.ts';
 import { FaultBatch } from '../linux/fault-batch.ts';
 import { EventFd, pollReadable } from '../linux/poll.ts';
 import { Userfaultfd } from '../linux/userfaultfd.ts';
@@ -21,18 +20,17 @@ import { UrgentChannel } from '../transfer/urgent-channel.ts';
 import type { DecodedFrame } from '../wire/decoder.ts';
 import { encodePageRequest } from '../wire/encoder.ts';
 import { FrameType } from '../wire/frame-types.ts';
-import { decodePageReply, type ReplyRun } from '../wire/page-payloads.ts';
+import { decodePageReply } from '../wire/page-payloads.ts';
 import { passFaultPoint } from './fault-points.ts';
 import type { FaultOrder, FaultReport, FaultWorkerInput } from './fault-worker-words.ts';
 import { REHEARSAL_SEQUENCE } from './page-server-words.ts';
+import { PageWants } from './page-wants.ts';
 import { takeInput } from './thread-input.ts';
 import { Alertness } from './thread-priority.ts';
+import { WaitingFaults } from './waiting-faults.ts';
 
-/** How long to wait before a page for which there was no memory is asked for again. */
-const NO_MEMORY_RETRY_MS = 50;
-
-/** After some fifty rounds the times no longer fall. */
-const REHEARSALS = 60;
+const NO_MEMORY_RETRY_MS = 50; // before a page for which there was no memory is asked for again
+const REHEARSALS = 60; // after some fifty rounds the times no longer fall
 /** A few as large as an answer with its neighbourhood, so that both sides have touched the memory for it. */
 const LARGE_REHEARSALS = 4;
 const LARGE_PAGES = 16;
@@ -43,9 +41,8 @@ class FaultService {
   readonly #installer: PageInstaller;
   readonly #control: EventFd;
   readonly #batch = new FaultBatch();
-  readonly #latency = new LatencyHistogram();
-  /** Pages that were asked for and when the fault was read, microseconds. */
-  readonly #waiting = new Map<PageIndex, number>();
+  readonly #waiting = new WaitingFaults();
+  readonly #wants = new PageWants();
   readonly #pageDigest: ReturnType<typeof createPageDigest> | undefined;
   #channel: UrgentChannel | undefined;
   /** The page server at the other end has said that it listens: requests before would reach another thread. */
@@ -91,6 +88,11 @@ class FaultService {
         this.#stop();
         return false;
       }
+      if (order.kind === 'fetch') {
+        this.#wants.add(order.runs);
+        this.#askWanted();
+        continue;
+      }
       this.#dropChannel();
       this.#channel = new UrgentChannel(order.fd, 'source');
       this.#mayAsk = false;
@@ -105,26 +107,31 @@ class FaultService {
       const page = this.#installer.pageAt(this.#batch.address(i));
       if (page === undefined) continue;
       if (!this.#installer.isMissing(page)) this.#installer.settle(page);
-      else if (!this.#waiting.has(page)) {
-        this.#waiting.set(page, nowUs);
-        this.#ask(page);
-      }
+      else if (this.#waiting.begin(page, nowUs)) this.#ask({ first: page, count: 1 });
     }
   }
 
-  #ask(page: PageIndex): void {
+  #ask(run: PageRun): void {
     if (!this.#channel || !this.#mayAsk) return;
-    if (!this.#channel.send(encodePageRequest(this.#sequence++ % REHEARSAL_SEQUENCE, { first: page, count: 1 })))
+    if (!this.#channel.send(encodePageRequest(this.#sequence++ % REHEARSAL_SEQUENCE, run)))
       this.#loseLink('send failed');
+  }
+
+  /** When a link is there: what is asked for without one is asked for again with the next. */
+  #askWanted(): void {
+    const run = this.#mayAsk ? this.#wants.next((page) => this.#installer.isMissing(page)) : undefined;
+    if (run) this.#ask(run);
   }
 
   /** After a new link, and for pages for which there was no memory. */
   #askAgain(): void {
     this.#retryAtMs = Number.POSITIVE_INFINITY;
-    for (const page of this.#waiting.keys()) {
-      if (this.#installer.isMissing(page)) this.#ask(page);
-      else this.#settleWaiting(page);
+    for (const page of [...this.#waiting.pages()]) {
+      if (this.#installer.isMissing(page)) this.#ask({ first: page, count: 1 });
+      else this.#waiting.end(page);
     }
+    this.#wants.restart();
+    this.#askWanted();
   }
 
   #takeAnswers(channel: UrgentChannel): void {
@@ -158,7 +165,12 @@ class FaultService {
       return;
     }
     passFaultPoint('pageAnswer');
-    if (this.#pageDigest && reply.digests) this.#pageDigest.check(dataRuns(reply.runs), reply.data, reply.digests);
+    if (this.#pageDigest && reply.digests)
+      this.#pageDigest.check(
+        reply.runs.filter(({ kind }) => kind === 'data'),
+        reply.data,
+        reply.digests,
+      );
     let dataAt = 0;
     for (const run of reply.runs) {
       if (run.kind === 'data') {
@@ -169,8 +181,11 @@ class FaultService {
       } else if (run.kind === 'zero') {
         this.#pages += this.#installer.install([run], null);
       }
-      for (let page = run.first; page < run.first + run.count; page++) this.#settleWaiting(page);
+      for (let page = run.first; page < run.first + run.count; page++) {
+        if (!this.#installer.isMissing(page)) this.#waiting.end(page);
+      }
     }
+    this.#askWanted();
   }
 
   /**
@@ -184,13 +199,6 @@ class FaultService {
       return;
     }
     report({ kind: 'rehearsed' });
-  }
-
-  #settleWaiting(page: PageIndex): void {
-    const since = this.#waiting.get(page);
-    if (since === undefined || this.#installer.isMissing(page)) return;
-    this.#waiting.delete(page);
-    this.#latency.add(performance.now() * 1000 - since);
   }
 
   #loseLink(reason: string): void {
@@ -219,19 +227,15 @@ class FaultService {
     report({
       kind: 'stopped',
       statistics: {
-        faults: this.#latency.count,
-        p50Microseconds: this.#latency.percentile(0.5),
-        p99Microseconds: this.#latency.percentile(0.99),
+        faults: this.#waiting.latency.count,
+        p50Microseconds: this.#waiting.latency.percentile(0.5),
+        p99Microseconds: this.#waiting.latency.percentile(0.99),
         pages: this.#pages,
         wireBytes: this.#wireBytes,
         digest: { pages: this.#installer.digest.pages, words: this.#installer.digest.words },
       },
     });
   }
-}
-
-function dataRuns(runs: readonly ReplyRun[]): ReplyRun[] {
-  return runs.filter((run) => run.kind === 'data');
 }
 
 function report(message: FaultReport): void {

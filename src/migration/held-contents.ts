@@ -45,6 +45,8 @@ export interface Newcomer {
 }
 
 export const DUPLICATES_FEATURE = 'duplicates';
+/** Pages that are missing in a VM that runs may be named, too. */
+export const DUPLICATES_MISSING_FEATURE = 'duplicates-missing';
 
 /** undefined: nothing. @param warn - told of an image that cannot be read; the others serve */
 export async function openHeldContents(

@@ -52,8 +52,7 @@ export class MissingPager {
   #reconnects = 0;
 
   /**
-   * @param missing - after a restart, what is missing still: known before any fault is answered, because a fault on
-   *   another page is answered with zeros
+   * @param missing - after a restart, what is missing still: before any fault is answered, or others would get zeros
    */
   constructor(
     guest: DestinationGuest,
@@ -150,6 +149,11 @@ export class MissingPager {
   /** A new urgent connection, which is the fault service's from now on. */
   useLink(fd: number): void {
     this.#order({ kind: 'link', fd });
+  }
+
+  /** The source has only named these pages, and they are not here. */
+  fetch(runs: readonly PageRun[]): void {
+    this.#order({ kind: 'fetch', runs });
   }
 
   countReconnect(): void {

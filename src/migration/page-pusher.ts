@@ -188,7 +188,7 @@ export class PagePusher {
       const runs = this.#claim(pace.stepPages);
       if (runs.length === 0) break;
       const step = sender
-        .send(runs, { signal, awaited: true, digest: verify })
+        .send(runs, { signal, awaited: true, digest: verify, mayName: verify === null })
         .then((sent) => {
           sentBytes += sent.bytes;
           this.#fitWindow(sentBytes, SYSTEM_CLOCK.nowMs() - startedMs);

@@ -19,6 +19,7 @@ import { SpareCpus } from '../transfer/spare-cpus.ts';
 import type { FingerprintScope, HeldFilter } from '../wire/held-filter.ts';
 import { chooseChannels } from './channel-choice.ts';
 import { fleetFeature, parseKey } from './fingerprint-keys.ts';
+import { DUPLICATES_MISSING_FEATURE } from './held-contents.ts';
 import { LZ4_FEATURE, PACK_FEATURE } from './opening.ts';
 import { PageChannels } from './page-channels.ts';
 
@@ -125,7 +126,7 @@ export class SourcePacking implements Disposable {
       lines: this.#lines,
       parallel: channels.count,
       densestLevel: use === 'copy' ? DENSEST_COPIED : DENSEST_PUSHED,
-      knowsHeld: () => this.#knowsHeld,
+      knowsHeld: () => this.#knowsHeld && (use === 'copy' || has(DUPLICATES_MISSING_FEATURE)),
       counts: this.counts,
     });
   }

@@ -82,6 +82,7 @@ export class ChannelPair implements AsyncDisposable {
       onBegin: ignore,
       onProgress: ignore,
       onAllPresent: ignore,
+      onNotHeld: ignore,
       onLost: fail,
       onFailed: fail,
     });

@@ -103,7 +103,8 @@ requireCapability('vm')('adopting', () => {
     await using qemu = await HandStartedQemu.start(sharedFile(name));
     const adopt = ['vm', 'adopt', name, '--pid', String(qemu.pid), '--qmp', qemu.qmpPath];
     const adopted = await pair.a.host.json(adopt);
-    expect(adopted).toMatchObject({ name, adopted: true, state: 'running', notes: [], pid: qemu.pid });
+    expect(adopted).toMatchObject({ name, adopted: true, state: 'running', pid: qemu.pid });
+    expect(adopted.notes).toEqual([expect.stringMatching(/its memory is the file .*, which .* stays/)]);
     const check = await pair.a.host.json(['check', name, '--to', pair.b.host.migration]);
     expect(check).toMatchObject({ ok: true, blockers: [] });
 
