@@ -29,6 +29,8 @@ const WARM_UP_MS = 4_000;
 const UNDISTURBED_MS = 2_000;
 /** How long after the end a gap in the guest's progress still belongs to the migration. */
 const AFTERMATH_MS = 1_000;
+/** After the resume: when most of the pages that the guest wants first are still missing in post-copy. */
+const FIRST_MS = 1_000;
 
 export async function measureRun(
   bench: Bench,
@@ -91,6 +93,8 @@ function judge(
     wireMegabytes: facts.wireBytes / 1e6,
     workPercent,
     lostPercent: 100 - workPercent,
+    firstSecondPercent:
+      (100 * (valueAt(progress.destination, resumedMs + FIRST_MS) - workAtStop)) / (undisturbed * FIRST_MS),
     cpuSeconds: valueAt(cpu, endedAtMs) - valueAt(cpu, startedAtMs),
     ...move.own,
   };

@@ -7,7 +7,6 @@
  */
 
 export const PAGE_SIZE = 4096;
-export const PAGE_SHIFT = 12;
 
 /** Connections that carry pages side by side, at most: each has a thread at either end. */
 export const MAX_PAGE_CHANNELS = 16;

@@ -32,7 +32,7 @@ export function parseFlags<Schema extends z.ZodType>(schema: Schema, body: unkno
     if (!(error instanceof GodwitError)) throw error;
     const named = (problem: InputProblem): InputProblem => ({
       ...problem,
-      field: OPTIONS[problem.field] ?? problem.field,
+      field: OPTIONS[problem.field.replace(/\[\d+\]$/, '')] ?? problem.field,
     });
     const problems = (error.details['problems'] as unknown as readonly InputProblem[]).map(named);
     const first = named(error.details as unknown as InputProblem);

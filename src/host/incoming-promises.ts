@@ -32,7 +32,7 @@ export class IncomingPromises {
   }
 
   get count(): number {
-    return this.#standing().size;
+    return [...this.#standing().values()].filter(({ handle }) => handle !== 'damaged').length;
   }
 
   get ramBytes(): number {
@@ -48,9 +48,13 @@ export class IncomingPromises {
     this.#promises.set(id, { ramBytes, handle: null, madeAtMs: this.#clock.nowMs(), lapsed });
   }
 
-  /** Of a migration that cannot go on and whose QEMU is here. */
-  keepForGood({ id, ramBytes }: Pick<MigrationHandle, 'id' | 'ramBytes'>): void {
+  /** Of a migration that cannot go on and whose QEMU is here, until `drop`. It takes room, and no place. */
+  keepWithout({ id, ramBytes }: Pick<MigrationHandle, 'id' | 'ramBytes'>): void {
     this.#promises.set(id, { ramBytes, handle: 'damaged', madeAtMs: this.#clock.nowMs(), lapsed: () => undefined });
+  }
+
+  drop(id: string): void {
+    this.#promises.delete(id);
   }
 
   /** The migration has begun, or was begun by an earlier daemon. Of two with one id the first one counts. */

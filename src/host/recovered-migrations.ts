@@ -5,7 +5,7 @@
  * VM that it is about, if the other host may have it, and nothing else.
  */
 import { explain } from '../base/errors.ts';
-import { isAlive } from '../linux/process.ts';
+import { isAlive, waitForExit } from '../linux/process.ts';
 import type { DamagedMigration, FoundMigrations, MigrationHandle } from '../migration/handle.ts';
 import type { IncomingPromises } from './incoming-promises.ts';
 import type { Logger } from './logger.ts';
@@ -80,7 +80,11 @@ function withhold({ registry, promises, store, log }: Host, migration: DamagedMi
   if (withheld !== null) log.error(facts, 'nobody knows whose this VM is: it is withheld');
   else if (isOpen && coming?.qemu && isAlive(coming.qemu) && registry.refusalFor(coming.vm) === undefined) {
     registry.arriving.expectRecovered(coming);
-    promises.keepForGood(coming);
+    promises.keepWithout(coming);
+    void waitForExit(coming.qemu).then(() => {
+      promises.drop(id);
+      registry.notArrived(coming.vm, id);
+    });
     log.error(
       { ...facts, pid: coming.qemu.pid },
       'nobody knows whether this VM has come here: its name and its QEMU are kept',

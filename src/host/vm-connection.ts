@@ -93,7 +93,7 @@ export class VmConnection {
     try {
       await this.#qmp?.execute('system_powerdown');
     } catch (error) {
-      if (!hasCode(error, 'GW_QMP_TIMEOUT')) throw error;
+      if (!hasCode(error, 'GW_QMP_TIMEOUT') && !hasCode(error, 'GW_QMP_CLOSED')) throw error;
     }
   }
 

@@ -88,9 +88,7 @@ export class VmRegistry {
   }
 
   view(name: string): VmView {
-    const coming = this.#comingAs(name);
-    if (coming) return arrivingView(coming);
-    return this.#vms.get(name)?.view() ?? this.#leaving.get(name) ?? this.get(name).view();
+    return this.#viewOf(name) ?? this.get(name).view();
   }
 
   find(name: string): Vm | undefined {
@@ -117,17 +115,14 @@ export class VmRegistry {
     return this.#start(request.name, () => adoptVm(request));
   }
 
-  /** Forgets a VM that has ended. Throws GW_CONFLICT while its QEMU lives, or while another takes its name. */
+  /** Forgets a VM that has ended. Throws GW_CONFLICT while its QEMU lives, GW_MIGRATION_BUSY where another takes its name. */
   remove(name: string): void {
     const vm = this.get(name);
-    // The directory is the next one's, too.
-    if (this.#starting.has(name) || this.arriving.has(name)) {
-      throw new GodwitError('GW_CONFLICT', { kind: 'VM', name, reason: 'another VM of this name is coming' });
-    }
     const reason = 'its QEMU runs; stop or kill it first';
     if (!vm.hasEnded) throw new GodwitError('GW_CONFLICT', { kind: 'VM', name, reason });
-    this.#forget(vm, true);
-    this.#options.removed(name, 'removed');
+    // The directory may be the next one's by now.
+    this.#forget(vm, !this.#starting.has(name) && !this.arriving.has(name));
+    this.#tellGone(name, 'removed');
   }
 
   /** Whether a VM of this name may come here now; the reason if not. */
@@ -149,13 +144,11 @@ export class VmRegistry {
     this.arriving.end(record.name, migration);
     const old = this.#vms.get(record.name);
     const isHere = old?.record.qmpPath === record.qmpPath;
-    if (old && !isAlive(record) && (isHere ? old.hasEnded : !old.hasEnded)) return; // killed, or replaced, meanwhile
+    if (isHere && old?.isEnding) return; // it was killed meanwhile
     if (old && !isHere && !old.hasEnded) {
-      const { name: vm, pid, qmpPath } = record;
-      this.#options.log.error(
-        { vm, pid, qmpPath },
-        'another VM has the name of one that has arrived: adopt that under another',
-      );
+      const { name, pid, qmpPath } = record;
+      if (isAlive(record))
+        this.#options.log.error({ vm: name, pid, qmpPath }, 'its name is taken: adopt it under another');
       return;
     }
     // A migration that a restart recovered may bring the very VM whose record is here already.
@@ -173,10 +166,7 @@ export class VmRegistry {
 
   /** The VM did not come. */
   notArrived(name: string, migration: string): void {
-    if (!this.arriving.end(name, migration)) return;
-    this.#options.removed(name, 'the migration to here did not complete');
-    const before = this.#vms.get(name);
-    if (before) this.#options.changed(before.view());
+    if (this.arriving.end(name, migration)) this.#tellGone(name, 'the migration to here did not complete');
   }
 
   /** The VM belongs to another host now. Its files stay until `cleanUp`: its QEMU may still serve its memory. */
@@ -193,8 +183,7 @@ export class VmRegistry {
     this.#unsaved.forget(name);
     this.#store.remove(name, { everything: false });
     const cleanUp = (): void => {
-      // Not where another VM has taken the name since.
-      if (this.#leaving.end(name, migration) && !this.#vms.has(name)) this.#options.removed(name, `it is at ${to} now`);
+      if (this.#leaving.end(name, migration)) this.#tellGone(name, `it is at ${to} now`);
       // A QEMU that was kept can be reached by its files only.
       if (!isAlive(vm.record)) this.#store.removeInstance(vm.record);
     };
@@ -231,6 +220,18 @@ export class VmRegistry {
     } finally {
       this.#starting.delete(name);
     }
+  }
+
+  #viewOf(name: string): VmView | undefined {
+    const coming = this.#comingAs(name);
+    return coming ? arrivingView(coming) : (this.#vms.get(name)?.view() ?? this.#leaving.get(name));
+  }
+
+  /** There may be another one of the name. */
+  #tellGone(name: string, reason: string): void {
+    const view = this.#viewOf(name);
+    if (view) this.#options.changed(view);
+    else this.#options.removed(name, reason);
   }
 
   /** One that comes, whose begun migration takes the name from a VM that has ended. */

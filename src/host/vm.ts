@@ -79,6 +79,10 @@ export class Vm {
   get hasEnded(): boolean {
     return this.#stored.ended !== null;
   }
+  /** It has ended, or its user ends it. */
+  get isEnding(): boolean {
+    return this.hasEnded || this.#ending !== null;
+  }
 
   view(): VmView {
     const { record, ended } = this.#stored;

@@ -67,7 +67,6 @@ test('a vanished peer is a value, not a signal', () => {
 
 test.each([
   ['noDelay', 1, 1],
-  ['notSentLowWaterBytes', 65536, 65536],
   ['userTimeoutMs', 5000, 5000],
   ['sendBufferBytes', 65536, 131072],
 ] as const)('option %s takes effect', (option, value, readBack) => {

@@ -25,7 +25,6 @@ import {
   SO_SNDBUF,
   SOL_SOCKET,
   TCP_NODELAY,
-  TCP_NOTSENT_LOWAT,
   TCP_USER_TIMEOUT,
 } from './abi/socket.ts';
 import { Errno, errnoName } from './errno.ts';
@@ -37,8 +36,6 @@ const OPTIONS = {
   noDelay: [IPPROTO_TCP, TCP_NODELAY],
   sendBufferBytes: [SOL_SOCKET, SO_SNDBUF],
   receiveBufferBytes: [SOL_SOCKET, SO_RCVBUF],
-  /** Writable again once fewer unsent bytes than this wait in the kernel (TCP_NOTSENT_LOWAT). */
-  notSentLowWaterBytes: [IPPROTO_TCP, TCP_NOTSENT_LOWAT],
   /** A connection whose data stays unacknowledged for so long is cut (TCP_USER_TIMEOUT). */
   userTimeoutMs: [IPPROTO_TCP, TCP_USER_TIMEOUT],
   /** AF_INET or AF_INET6; can only be read. */

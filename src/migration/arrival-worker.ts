@@ -6,7 +6,7 @@
  */
 import { parentPort, receiveMessageOnPort } from 'node:worker_threads';
 import { asGodwitError } from '../base/errors.ts';
-import type { PageRun } from '../base/page.ts';
+import { countPages, type PageRun } from '../base/page.ts';
 import { EventFd, pollReadable } from '../linux/poll.ts';
 import { RamFile } from '../linux/ram-file.ts';
 import { Userfaultfd } from '../linux/userfaultfd.ts';
@@ -50,6 +50,8 @@ class ArrivalThread {
   #installer: PageInstaller | undefined;
   #uffd: Userfaultfd | undefined;
   #installedPages = 0;
+  /** Of this connection. */
+  #notHeldPages = 0;
   #channel: ReceivingChannel | undefined;
   #hasBegun = false;
   #toldAllPresent = false;
@@ -108,6 +110,7 @@ class ArrivalThread {
         return;
       case 'link':
         this.#channel?.[Symbol.dispose]();
+        this.#notHeldPages = 0;
         this.#channel = new ReceivingChannel(order.fd, {
           peer: this.#input.peer,
           interruptFd: this.#control.fd,
@@ -134,9 +137,16 @@ class ArrivalThread {
       layout,
       layout.regions.map((region, index) => RamFile.open(memory.files[index]!, region.bytes)),
     );
-    const notHeld = (runs: readonly PageRun[]): void => report({ kind: 'notHeld', runs });
+    const notHeld = (runs: readonly PageRun[]): void => this.#tellNotHeld(runs, layout.pageCount);
     this.#pages = new ArrivingPages(this.#memory, memory, layout.pageCount, this.#input.verify, notHeld);
     if (this.#contents) this.#pages.hold(this.#contents);
+  }
+
+  /** Who names more pages than there are, on one connection, wants something else than to send them. */
+  #tellNotHeld(runs: readonly PageRun[], pageCount: number): void {
+    this.#notHeldPages += countPages(runs);
+    if (this.#notHeldPages > pageCount) throw invalidFrame('packedPages', 'it names pages again that are not here');
+    report({ kind: 'notHeld', runs });
   }
 
   #page({ pid, insideFd, starts, pages }: ArrivalPaging): void {

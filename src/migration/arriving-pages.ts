@@ -5,7 +5,7 @@
  * what is known of each page. Must hold: everything from the peer was checked by the decoders of wire/; a page counts as
  * received when it is in place, and not before; what was missing is installed once.
  */
-import { PAGE_SIZE, type PageRun } from '../base/page.ts';
+import { PAGE_SIZE, type PageRun, RunBuilder } from '../base/page.ts';
 import { PageBitmap } from '../base/page-bitmap.ts';
 import { createPageDigest, type DigestScheme, type PageDigest } from '../memory/digest.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
@@ -82,7 +82,8 @@ export class ArrivingPages {
     };
     const unpacked = this.#unpacker.unpack(frame, readOld, (fingerprint, into) => this.#fetch(fingerprint, into));
     if (this.#installer) {
-      if (unpacked.missed.length > 0) this.#notHeld(unpacked.missed);
+      const missing = this.#stillMissing(unpacked.missed, this.#installer);
+      if (missing.length > 0) this.#notHeld(missing);
       return this.takePages(unpacked);
     }
     for (const { first, count } of unpacked.missed) {
@@ -113,9 +114,25 @@ export class ArrivingPages {
   }
 
   #fetch(fingerprint: Uint8Array, into: Uint8Array): boolean {
+    if (this.#installer) return this.#fetchIfHeld(fingerprint, into);
     if (this.#contents) return this.#contents.fetch(fingerprint, into);
-    // After a restart what was held is not known any more; the source need not hear of that to go on.
-    if (this.#installer) return false;
     throw invalidFrame('packedPages', 'it names a page by its contents where nothing is held');
+  }
+
+  /** The VM runs here: what cannot be read is not held, and after a restart nothing is; the source has it all the same. */
+  #fetchIfHeld(fingerprint: Uint8Array, into: Uint8Array): boolean {
+    try {
+      return this.#contents?.fetch(fingerprint, into) ?? false;
+    } catch {
+      return false;
+    }
+  }
+
+  #stillMissing(runs: readonly PageRun[], installer: PageInstaller): readonly PageRun[] {
+    const missing = new RunBuilder();
+    for (const { first, count } of runs) {
+      for (let page = first; page < first + count; page++) if (installer.isMissing(page)) missing.add(page, 1);
+    }
+    return missing.finish();
   }
 }

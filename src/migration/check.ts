@@ -124,6 +124,6 @@ function outcomeOf({ code }: GodwitError): 'refused' | 'failed' {
 }
 
 function toBlocker(where: string, error: GodwitError): CheckResult['blockers'][number] {
-  const fix = fixOf(error) ?? 'change what the reason names';
-  return { id: error.code, what: where, reason: error.message, fix };
+  const fix = error.details['fix'] ?? fixOf(error) ?? 'change what the reason names';
+  return { id: error.code, what: where, reason: error.message, fix: String(fix) };
 }

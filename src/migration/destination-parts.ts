@@ -63,7 +63,7 @@ export function assembleDestination(
     onBegin: () => receiver.begin(),
     onProgress,
     onAllPresent: () => receiver.pager?.checkAllPresent(),
-    onNotHeld: (runs) => receiver.pager?.fetch(runs),
+    onNotHeld: (runs) => link.sendMissed(runs),
     onLost: (reason) => link.drop(reason),
     onFailed: hooks.onFailed,
   });

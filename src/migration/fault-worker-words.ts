@@ -1,6 +1,5 @@
 /** What the missing-page pager and its fault service's thread say to each other. */
 import type { ErrorBody } from '../base/errors.ts';
-import type { PageRun } from '../base/page.ts';
 import type { DigestScheme } from '../memory/digest.ts';
 import type { RamLayoutJson } from '../memory/layout.ts';
 import type { MissingPages } from '../memory/page-installer.ts';
@@ -19,10 +18,7 @@ export interface FaultWorkerInput {
 
 export type FaultOrder =
   /** A new urgent connection; the old one is of no use any more. */
-  | { readonly kind: 'link'; readonly fd: number }
-  /** Nobody waits for these pages, but nobody will bring them unasked either. */
-  | { readonly kind: 'fetch'; readonly runs: readonly PageRun[] }
-  | { readonly kind: 'stop' };
+  { readonly kind: 'link'; readonly fd: number } | { readonly kind: 'stop' };
 
 export interface FaultStatistics {
   readonly faults: number;

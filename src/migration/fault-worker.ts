@@ -24,13 +24,15 @@ import { decodePageReply } from '../wire/page-payloads.ts';
 import { passFaultPoint } from './fault-points.ts';
 import type { FaultOrder, FaultReport, FaultWorkerInput } from './fault-worker-words.ts';
 import { REHEARSAL_SEQUENCE } from './page-server-words.ts';
-import { PageWants } from './page-wants.ts';
 import { takeInput } from './thread-input.ts';
 import { Alertness } from './thread-priority.ts';
 import { WaitingFaults } from './waiting-faults.ts';
 
-const NO_MEMORY_RETRY_MS = 50; // before a page for which there was no memory is asked for again
-const REHEARSALS = 60; // after some fifty rounds the times no longer fall
+/** How long to wait before a page for which there was no memory is asked for again. */
+const NO_MEMORY_RETRY_MS = 50;
+
+/** After some fifty rounds the times no longer fall. */
+const REHEARSALS = 60;
 /** A few as large as an answer with its neighbourhood, so that both sides have touched the memory for it. */
 const LARGE_REHEARSALS = 4;
 const LARGE_PAGES = 16;
@@ -42,7 +44,8 @@ class FaultService {
   readonly #control: EventFd;
   readonly #batch = new FaultBatch();
   readonly #waiting = new WaitingFaults();
-  readonly #wants = new PageWants();
+  /** They came, and there was no memory for them: the source has done its part. */
+  #unplaced: PageRun[] = [];
   readonly #pageDigest: ReturnType<typeof createPageDigest> | undefined;
   #channel: UrgentChannel | undefined;
   /** The page server at the other end has said that it listens: requests before would reach another thread. */
@@ -88,11 +91,6 @@ class FaultService {
         this.#stop();
         return false;
       }
-      if (order.kind === 'fetch') {
-        this.#wants.add(order.runs);
-        this.#askWanted();
-        continue;
-      }
       this.#dropChannel();
       this.#channel = new UrgentChannel(order.fd, 'source');
       this.#mayAsk = false;
@@ -117,21 +115,15 @@ class FaultService {
       this.#loseLink('send failed');
   }
 
-  /** When a link is there: what is asked for without one is asked for again with the next. */
-  #askWanted(): void {
-    const run = this.#mayAsk ? this.#wants.next((page) => this.#installer.isMissing(page)) : undefined;
-    if (run) this.#ask(run);
-  }
-
   /** After a new link, and for pages for which there was no memory. */
   #askAgain(): void {
     this.#retryAtMs = Number.POSITIVE_INFINITY;
-    for (const page of [...this.#waiting.pages()]) {
+    const unplaced = this.#unplaced.splice(0);
+    for (const page of this.#waiting.pages()) {
       if (this.#installer.isMissing(page)) this.#ask({ first: page, count: 1 });
       else this.#waiting.end(page);
     }
-    this.#wants.restart();
-    this.#askWanted();
+    for (const run of unplaced) this.#ask(run);
   }
 
   #takeAnswers(channel: UrgentChannel): void {
@@ -171,6 +163,15 @@ class FaultService {
         reply.data,
         reply.digests,
       );
+    try {
+      this.#place(reply);
+    } catch (error) {
+      this.#unplaced.push(...reply.runs);
+      throw error;
+    }
+  }
+
+  #place(reply: ReturnType<typeof decodePageReply>): void {
     let dataAt = 0;
     for (const run of reply.runs) {
       if (run.kind === 'data') {
@@ -185,7 +186,6 @@ class FaultService {
         if (!this.#installer.isMissing(page)) this.#waiting.end(page);
       }
     }
-    this.#askWanted();
   }
 
   /**

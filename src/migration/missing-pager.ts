@@ -12,6 +12,7 @@ import { GodwitError } from '../base/errors.ts';
 import type { PageRun } from '../base/page.ts';
 import { PageBitmap } from '../base/page-bitmap.ts';
 import { EventFd } from '../linux/poll.ts';
+import { closeFd } from '../linux/socket.ts';
 import type { DigestScheme, MemoryDigest } from '../memory/digest.ts';
 import { createMissingPages, PageInstaller } from '../memory/page-installer.ts';
 import type { ArrivalPaging } from './arrival-words.ts';
@@ -52,7 +53,8 @@ export class MissingPager {
   #reconnects = 0;
 
   /**
-   * @param missing - after a restart, what is missing still: before any fault is answered, or others would get zeros
+   * @param missing - after a restart, what is missing still: known before any fault is answered, because a fault on
+   *   another page is answered with zeros
    */
   constructor(
     guest: DestinationGuest,
@@ -151,11 +153,6 @@ export class MissingPager {
     this.#order({ kind: 'link', fd });
   }
 
-  /** The source has only named these pages, and they are not here. */
-  fetch(runs: readonly PageRun[]): void {
-    this.#order({ kind: 'fetch', runs });
-  }
-
   countReconnect(): void {
     this.#reconnects++;
   }
@@ -198,12 +195,14 @@ export class MissingPager {
   }
 
   stop(): void {
-    if (!this.#isStopped) this.#order({ kind: 'stop' });
+    this.#order({ kind: 'stop' });
   }
 
   #order(order: FaultOrder): void {
-    this.#worker.postMessage(order);
-    this.#control.signal();
+    if (!this.#isStopped) {
+      this.#worker.postMessage(order);
+      this.#control.signal();
+    } else if (order.kind === 'link') closeFd(order.fd);
   }
 
   #hear(report: FaultReport): void {

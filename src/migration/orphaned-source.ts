@@ -47,6 +47,7 @@ export class OrphanedSource {
       onMessage: (message) => this.#hear(message),
       // What the destination misses nobody has any more; `lost` is what it is told.
       onStillMissing: () => undefined,
+      onMissed: () => undefined,
       onHeld: () => undefined,
       onLost: (reason) => this.#events.post({ kind: 'connectionLost', error: reason.toBody() }),
       note: (text) => port.emit({ kind: 'noted', level: 'warn', text }),

@@ -10,7 +10,7 @@
 import type { Worker } from 'node:worker_threads';
 import { SYSTEM_CLOCK } from '../base/clock.ts';
 import { GodwitError } from '../base/errors.ts';
-import { PAGE_SIZE, type PageRun } from '../base/page.ts';
+import type { PageRun } from '../base/page.ts';
 import { PageBitmap } from '../base/page-bitmap.ts';
 import { EventFd } from '../linux/poll.ts';
 import type { DigestScheme } from '../memory/digest.ts';
@@ -20,6 +20,7 @@ import type { Connection } from '../transfer/connection.ts';
 import type { Pacer } from '../transfer/pacer.ts';
 import type { Packing } from '../transfer/packing.ts';
 import { startThread } from './child-threads.ts';
+import { FaultWindow, FULL_WINDOW_PAGES } from './fault-window.ts';
 import type { PageCarrier } from './page-channels.ts';
 import { PageSender } from './page-sender.ts';
 import {
@@ -45,11 +46,6 @@ export interface PagePusherOptions {
   onFailed(error: GodwitError): void;
 }
 
-/** 64 KiB: the neighbourhood that a fault brings while the link's rate is unknown or high. */
-const FULL_WINDOW_PAGES = 16;
-/** A neighbourhood may take the link this long: more would delay the next fault. */
-const WINDOW_TIME_US = 100;
-
 const STEPS_AT_ONCE = 2;
 
 export class PagePusher {
@@ -59,13 +55,18 @@ export class PagePusher {
   #words = createPageServerShared(FULL_WINDOW_PAGES);
   #faults = faultsIn(this.#words);
   #order: PushOrder;
+  /** They are not named again. */
+  readonly #unheld: PageBitmap;
+  #sender: PageSender | undefined;
   #server: { worker: Worker; control: EventFd } | undefined;
   #pushing: { readonly connection: Connection; readonly abort: AbortController } | undefined;
   #earlierUrgentBytes = 0;
 
   constructor(options: PagePusherOptions) {
     this.#options = options;
-    this.#owed = PageBitmap.shared(options.memory.layout.pageCount);
+    const { pageCount } = options.memory.layout;
+    this.#owed = PageBitmap.shared(pageCount);
+    this.#unheld = new PageBitmap(pageCount);
     this.#order = new PushOrder(this.#owed, null);
   }
 
@@ -85,6 +86,13 @@ export class PagePusher {
   owe(runs: readonly PageRun[], heat: PageHeat | null = null): void {
     this.#owed.addRuns(runs);
     this.#order = new PushOrder(this.#owed, heat);
+  }
+
+  /** The destination does not hold these pages, which were only named. `push` goes on with them, if it has ended. */
+  missed(runs: readonly PageRun[]): void {
+    this.#unheld.addRuns(runs);
+    this.#owed.addRuns(runs);
+    this.#sender?.miss(runs);
   }
 
   /** The destination's word after a reconnect: only these are missing, whatever was sent before. */
@@ -173,8 +181,8 @@ export class PagePusher {
   async #pushAll(connection: Connection, signal: AbortSignal): Promise<void> {
     const { channels, pacer, verify } = this.#options;
     const sender = new PageSender(channels, pacer, this.#options.packing());
-    const startedMs = SYSTEM_CLOCK.nowMs();
-    let sentBytes = 0;
+    this.#sender = sender;
+    const window = new FaultWindow(SYSTEM_CLOCK.nowMs());
     const pace = new PushPace(channels, this.#options.roundTripMs);
     const steps = new Set<Promise<void>>();
     let failure: unknown;
@@ -186,12 +194,17 @@ export class PagePusher {
       // Right before the claim: what is claimed here now would be missing on the connection that came instead.
       if (signal.aborted || connection.isClosed) return;
       const runs = this.#claim(pace.stepPages);
-      if (runs.length === 0) break;
+      if (runs.length === 0) {
+        if (steps.size === 0) break;
+        // What is on its way may come back as not held.
+        await Promise.race(steps);
+        continue;
+      }
       const step = sender
-        .send(runs, { signal, awaited: true, digest: verify, mayName: verify === null })
+        .send(runs, { signal, awaited: true, digest: verify, mayName: verify === null && !this.#isUnheld(runs) })
         .then((sent) => {
-          sentBytes += sent.bytes;
-          this.#fitWindow(sentBytes, SYSTEM_CLOCK.nowMs() - startedMs);
+          window.learn(sent, SYSTEM_CLOCK.nowMs());
+          Atomics.store(this.#words, PageServerShared.window, window.pages);
         })
         .catch((error: unknown) => {
           failure ??= error;
@@ -199,22 +212,17 @@ export class PagePusher {
         .finally(() => steps.delete(step));
       steps.add(step);
     }
-    await Promise.all(steps);
     if (failure) throw failure;
+  }
+
+  #isUnheld(runs: readonly PageRun[]): boolean {
+    return runs.some(({ first, count }) => this.#unheld.runs(first, first + count).length > 0);
   }
 
   /** Takes up to so many owed pages; none only when nothing is owed. */
   #claim(pages: number): PageRun[] {
     for (const page of this.#faults.take()) this.#order.fault(page);
     return this.#order.take(pages);
-  }
-
-  #fitWindow(bytes: number, ms: number): void {
-    if (ms < 20) return;
-    const pages = (((bytes / ms) * WINDOW_TIME_US) / 1000 / PAGE_SIZE) | 0;
-    let window = 1;
-    while (window * 2 <= Math.min(pages, FULL_WINDOW_PAGES)) window *= 2;
-    Atomics.store(this.#words, PageServerShared.window, window);
   }
 
   /** A server that was told to stop may be in the middle of an answer: it ends with what it has, not with this. */

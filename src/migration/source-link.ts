@@ -32,6 +32,8 @@ export interface SourceLinkPort {
   onMessage(message: ControlMessage): void;
   /** The destination's list of what it misses, after it came back. */
   onStillMissing(runs: readonly PageRun[]): void;
+  /** Of the missing pages these were only named, and it does not hold them. */
+  onMissed(runs: readonly PageRun[]): void;
   /** What the destination holds already. @throws GW_WIRE_FRAME_INVALID */
   onHeld(held: HeldFilter): void;
   onLost(reason: GodwitError): void;
@@ -50,11 +52,10 @@ export class SourceLink {
   #opened: OpenedConnection | undefined;
   #connection: StreamConnection | undefined;
   #earlierBytes = 0;
-  #stillMissing: RunListCollector | undefined;
+  #lists: { [name in 'stillMissing' | 'missedPages']?: RunListCollector } = {};
   /** What the destination said of the migration when it was dialled last. */
   #isUnknown = false;
-  #heldFilter: HeldFilterCollector | undefined;
-  #missedPages: RunListCollector | undefined;
+  readonly #heldFilter = new HeldFilterCollector();
   #roundWaiter: { round: number; resolve: (missed: readonly PageRun[]) => void } | undefined;
 
   constructor(port: SourceLinkPort) {
@@ -78,8 +79,7 @@ export class SourceLink {
 
   /** Sent and received on all main connections so far. */
   get bytes(): number {
-    const now = this.#connection ? this.#connection.bytesSent + this.#connection.bytesReceived : 0;
-    return this.#earlierBytes + now;
+    return this.#earlierBytes + (this.#connection?.bytesSent ?? 0) + this.bytesReceived;
   }
 
   has(feature: string): boolean {
@@ -90,8 +90,7 @@ export class SourceLink {
     const { connection } = opened;
     this.#opened = opened;
     this.#connection = connection;
-    this.#stillMissing = undefined;
-    this.#missedPages = undefined;
+    this.#lists = {};
     routeFrames(connection, {
       control: (message) => this.#take(message, opened),
       binary: (name, payload) => this.#takeBinary(name, payload),
@@ -209,35 +208,27 @@ export class SourceLink {
     if (message.kind === 'pong' && message.token === LIVENESS_TOKEN) return;
     if (message.kind === 'pong' || message.kind === 'joined') opened.inbox.post(message);
     else if (message.kind === 'roundAck') {
-      const { runs: missed = [], complete = true } = this.#missedPages ?? {};
-      this.#missedPages = undefined;
+      const { runs: missed = [], complete = true } = this.#lists.missedPages ?? {};
+      delete this.#lists.missedPages;
       if (!complete) {
         const reason = 'the list of missed pages before it has no end';
         throw new GodwitError('GW_WIRE_FRAME_INVALID', { frame: 'roundAck', reason });
       }
-      if (this.#roundWaiter?.round === message.round) this.#roundWaiter.resolve(missed);
+      if (this.#roundWaiter?.round !== message.round) return;
+      this.#roundWaiter.resolve(missed);
+      this.#roundWaiter = undefined;
     } else this.#port.onMessage(message);
   }
 
   #takeBinary(name: BinaryName, payload: Uint8Array): void {
-    const { pageCount } = this.#port;
     const isAgreed = name === 'stillMissing' || this.has(DUPLICATES_FEATURE);
     if (!isAgreed) throw new GodwitError('GW_WIRE_FRAME_INVALID', { frame: name, reason: 'it was not agreed on' });
     switch (name) {
-      case 'stillMissing': {
-        this.#stillMissing ??= new RunListCollector('stillMissing', pageCount);
-        if (!this.#stillMissing.add(payload)) return;
-        const { runs } = this.#stillMissing;
-        this.#stillMissing = undefined;
-        this.#port.onStillMissing(runs);
-        return;
-      }
+      case 'stillMissing':
       case 'missedPages':
-        this.#missedPages ??= new RunListCollector('missedPages', pageCount);
-        this.#missedPages.add(payload);
+        this.#collect(name, payload);
         return;
       case 'heldFilter': {
-        this.#heldFilter ??= new HeldFilterCollector();
         const held = this.#heldFilter.add(payload);
         if (held) this.#port.onHeld(held);
         return;
@@ -245,5 +236,15 @@ export class SourceLink {
       default:
         throw new GodwitError('GW_WIRE_FRAME_INVALID', { frame: name, reason: 'a destination sends none here' });
     }
+  }
+
+  #collect(name: 'stillMissing' | 'missedPages', payload: Uint8Array): void {
+    this.#lists[name] ??= new RunListCollector(name, this.#port.pageCount);
+    const list = this.#lists[name];
+    // Missed pages of a round wait for its acknowledgement.
+    if (!list.add(payload) || (name === 'missedPages' && this.#roundWaiter)) return;
+    delete this.#lists[name];
+    if (name === 'stillMissing') this.#port.onStillMissing(list.runs);
+    else this.#port.onMissed(list.runs);
   }
 }

@@ -47,6 +47,7 @@ export interface SourceHooks {
   wireBytes(): number;
   onMessage(message: ControlMessage): void;
   onStillMissing(runs: readonly PageRun[]): void;
+  onMissed(runs: readonly PageRun[]): void;
   onLost(reason: GodwitError): void;
   prepareServing(): Promise<void>;
 }
@@ -99,6 +100,7 @@ export function assembleSource(
     life: life.signal,
     onMessage: hooks.onMessage,
     onStillMissing: hooks.onStillMissing,
+    onMissed: hooks.onMissed,
     onHeld: (held) => packing.learn(held),
     onLost: (reason) => {
       packing.channels.cut();

@@ -32,6 +32,7 @@ export class SourceServing {
   readonly #port: SourceServingPort;
   readonly #pusher: PagePusher;
   #awaitsList = false;
+  #hasPushed = false;
 
   constructor(port: SourceServingPort) {
     this.#port = port;
@@ -82,6 +83,13 @@ export class SourceServing {
     this.#push();
   }
 
+  /** Before pages are pushed none was named. */
+  missed(runs: readonly PageRun[]): void {
+    if (!this.#hasPushed || this.#awaitsList) return;
+    this.#pusher.missed(runs);
+    this.#push();
+  }
+
   stop(): void {
     this.#pusher.stop();
   }
@@ -90,6 +98,7 @@ export class SourceServing {
     const { link, progress } = this.#port;
     if (!link.isConnected) return;
     const { connection } = link;
+    this.#hasPushed = true;
     progress.say({
       kind: 'paging',
       text: 'The VM runs at the destination; until the last page is there it depends on both hosts and the link (S7)',

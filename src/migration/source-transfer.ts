@@ -132,6 +132,10 @@ export class SourceTransfer {
     this.#serving?.stillMissing(runs);
   }
 
+  missed(runs: readonly PageRun[]): void {
+    this.#serving?.missed(runs);
+  }
+
   stopServing(): void {
     this.#serving?.stop();
   }

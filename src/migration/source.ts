@@ -56,6 +56,7 @@ export class SourceMigration {
       wireBytes: () => this.#transfer.wireBytes,
       onMessage: (message) => this.#receive(message),
       onStillMissing: (runs) => this.#transfer.stillMissing(runs),
+      onMissed: (runs) => this.#transfer.missed(runs),
       onLost: (reason) => this.#loseConnection(reason),
       prepareServing: () => this.#transfer.prepareServing(),
     });

@@ -7,7 +7,7 @@ import { LatencyHistogram } from '../base/latency-histogram.ts';
 import type { PageIndex } from '../base/page.ts';
 
 export class WaitingFaults {
-  readonly latency = new LatencyHistogram();
+  readonly latency: LatencyHistogram = new LatencyHistogram();
   /** When the fault was read, microseconds. */
   readonly #sinceUs = new Map<PageIndex, number>();
 
@@ -26,7 +26,7 @@ export class WaitingFaults {
     this.latency.add(performance.now() * 1000 - sinceUs);
   }
 
-  pages(): Iterable<PageIndex> {
-    return this.#sinceUs.keys();
+  pages(): PageIndex[] {
+    return [...this.#sinceUs.keys()];
   }
 }

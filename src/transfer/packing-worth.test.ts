@@ -29,7 +29,7 @@ test('packing that holds up the sending is given up, and hardly costs any time',
 
 test('what the link took in its best moments is corrected by what raw sending moves', () => {
   // A link that is fast in bursts only: packing is a little faster all the same.
-  expect(simulate(300, 130, 100, 6000).packed).toBe(200);
+  expect(simulate(180, 130, 100, 6000).packed).toBe(200);
 });
 
 test('on a fast link raw sending comes first, and packing only where it beats that', () => {
@@ -38,6 +38,8 @@ test('on a fast link raw sending comes first, and packing only where it beats th
   expect(packed).toBeLessThan(100);
   expect(ms).toBeLessThan((2000 / 900) * 1000 * 1.1);
   expect(simulate(700, 1200, 900).packed).toBe(200);
+  // Busy CPUs make it look slower than it is.
+  expect(simulate(300, 250, 500).packed).toBeLessThan(100);
 });
 
 test('the time between two sendings is of neither', () => {
