@@ -20,12 +20,28 @@ interface Copied {
   readonly isPaused: boolean;
 }
 
+/** So that a round takes its time without anybody waiting. */
+class RoundClock {
+  #nowMs = 0;
+  nowMs(): number {
+    return this.#nowMs;
+  }
+  wallMs(): number {
+    return this.#nowMs;
+  }
+  pass(ms: number): void {
+    this.#nowMs += ms;
+  }
+}
+
 /** Two rounds of a VM that rewrites the same pages whenever one looks. */
 async function copy(
   rewritten: readonly PageRun[],
   missed: readonly PageRun[] = [],
   ending: Partial<Pick<CopyRoundsPort, 'options' | 'interruption'>> = {},
 ): Promise<Copied> {
+  const clock = new RoundClock();
+  clock.pass(1000);
   const rounds: RoundReport[] = [];
   const remaining: number[] = [];
   let holePages: number | undefined;
@@ -52,6 +68,7 @@ async function copy(
     endRound: async (round) => {
       const isFirst = ended === 0;
       ended = round;
+      clock.pass(100);
       return isFirst ? missed : [];
     },
     slow: () => undefined,
@@ -65,7 +82,7 @@ async function copy(
     },
     ...ending,
   };
-  const { isPaused } = await copyRounds(port);
+  const { isPaused } = await copyRounds(port, clock);
   return { rounds, holePages, remaining, isPaused };
 }
 
@@ -76,20 +93,6 @@ test('pages that the destination was to hold and does not come in the same round
   expect([round!.number, round!.pages]).toEqual([1, plain!.pages]);
   expect(round!.bytes - plain!.bytes).toBeGreaterThanOrEqual(300 * 4096);
 });
-
-/** So that a round takes its time without anybody waiting. */
-class RoundClock {
-  #nowMs = 0;
-  nowMs(): number {
-    return this.#nowMs;
-  }
-  wallMs(): number {
-    return this.#nowMs;
-  }
-  pass(ms: number): void {
-    this.#nowMs += ms;
-  }
-}
 
 test('what is written in every round is left for the stop, goes on counting as left, and is no modification', async () => {
   const hot = { first: 1000, count: 2000 };
