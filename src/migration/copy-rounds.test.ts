@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { SinkChannels } from '../../test/support/sink-channels.ts';
+import { FakeClock } from '../base/clock.ts';
 import { intersectRuns, type PageRun } from '../base/page.ts';
 import { Pacer } from '../transfer/pacer.ts';
 import { type CopyRoundsPort, copyRounds } from './copy-rounds.ts';
@@ -20,28 +21,14 @@ interface Copied {
   readonly isPaused: boolean;
 }
 
-/** So that a round takes its time without anybody waiting. */
-class RoundClock {
-  #nowMs = 0;
-  nowMs(): number {
-    return this.#nowMs;
-  }
-  wallMs(): number {
-    return this.#nowMs;
-  }
-  pass(ms: number): void {
-    this.#nowMs += ms;
-  }
-}
-
 /** Two rounds of a VM that rewrites the same pages whenever one looks. */
 async function copy(
   rewritten: readonly PageRun[],
   missed: readonly PageRun[] = [],
   ending: Partial<Pick<CopyRoundsPort, 'options' | 'interruption'>> = {},
 ): Promise<Copied> {
-  const clock = new RoundClock();
-  clock.pass(1000);
+  // So that a round takes its time without anybody waiting.
+  const clock = new FakeClock(1000);
   const rounds: RoundReport[] = [];
   const remaining: number[] = [];
   let holePages: number | undefined;
@@ -68,7 +55,7 @@ async function copy(
     endRound: async (round) => {
       const isFirst = ended === 0;
       ended = round;
-      clock.pass(100);
+      clock.advance(100);
       return isFirst ? missed : [];
     },
     slow: () => undefined,
@@ -96,7 +83,7 @@ test('pages that the destination was to hold and does not come in the same round
 
 test('what is written in every round is left for the stop, goes on counting as left, and is no modification', async () => {
   const hot = { first: 1000, count: 2000 };
-  const clock = new RoundClock();
+  const clock = new FakeClock();
   const rounds: RoundReport[] = [];
   let ended = 0;
   // Hot pages are written in each of the first five rounds, and in none any more after them.
@@ -120,7 +107,7 @@ test('what is written in every round is left for the stop, goes on counting as l
       wasRunning: false,
       endRound: async (round) => {
         ended = round;
-        clock.pass(100);
+        clock.advance(100);
         return [];
       },
       slow: () => undefined,

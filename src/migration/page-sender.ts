@@ -51,7 +51,7 @@ export interface SendOptions {
   readonly enough?: () => boolean;
   /** The destination has nothing of these pages and waits for them: it must hear of zero pages, too. */
   readonly awaited?: boolean;
-  /** The destination tells afterwards which of the pages that are only named it does not hold, or asks for them. */
+  /** The destination tells afterwards which of the pages that are only named it does not hold. */
   readonly mayName?: boolean;
   /** Pages may be sent again before the destination has said that it has these. */
   readonly inOrder?: boolean;
