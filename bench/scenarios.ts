@@ -1,6 +1,6 @@
 /** Which systems run under which workload and link, and which of the numbers are shown. */
 import { GIGABIT, type Link, SLOW, UNSHAPED } from './network.ts';
-import { COMPUTING, DATA, IDLE, NON_CONVERGING, WORDS, type Workload } from './workloads.ts';
+import { COMPUTING, DATA, IDLE, NON_CONVERGING, RANDOM, WORDS, type Workload } from './workloads.ts';
 
 export interface Scenario {
   /** Such as `data@1gbit`. */
@@ -14,6 +14,9 @@ export interface Scenario {
 /** Pre-copy without throttle never ends with this workload: one of QEMU's is enough to show it. */
 const ENDING = ['qemu-auto-converge', 'qemu-post-copy', 'godwit-pre-copy', 'godwit-post-copy', 'godwit-auto'];
 
+/** What packing costs where it cannot save anything. */
+const UNPACKED = ['qemu-pre-copy', 'godwit-raw', 'godwit-pre-copy'];
+
 export const SCENARIOS: readonly Scenario[] = [
   { name: 'data@1gbit', workload: DATA, link: GIGABIT },
   { name: 'data@unshaped', workload: DATA, link: UNSHAPED },
@@ -24,4 +27,6 @@ export const SCENARIOS: readonly Scenario[] = [
   { name: 'words@200mbit', workload: WORDS, link: SLOW },
   { name: 'idle@1gbit', workload: IDLE, link: GIGABIT },
   { name: 'idle@unshaped', workload: IDLE, link: UNSHAPED },
+  { name: 'random@1gbit', workload: RANDOM, link: GIGABIT, systems: UNPACKED },
+  { name: 'random@unshaped', workload: RANDOM, link: UNSHAPED, systems: UNPACKED },
 ];

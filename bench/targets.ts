@@ -99,6 +99,9 @@ const TARGETS: readonly Target[] = [
     againstBest(scenario, 'totalMs', limitAgainstBest(scenario)),
   ]),
   againstBest(UNSHAPED, 'totalMs', 1),
+  ...['random@1gbit', 'random@unshaped'].flatMap((scenario) =>
+    ['wireMegabytes', 'totalMs'].map((number) => againstRaw(scenario, number, 1.02)),
+  ),
   ...[20, 50, 80].map((percent) =>
     limit(`throttle ${percent} %: points off what was asked`, `throttle/${percent}/offPoints`, 10),
   ),
@@ -131,6 +134,12 @@ function limit(claim: string, name: string, most: number): Target {
 function limitAgainstBest(scenario: string): number {
   if (scenario === 'words@200mbit') return 0.7;
   return scenario.endsWith('@200mbit') ? 0.93 : 1;
+}
+
+/** What packing costs where it cannot save anything. */
+function againstRaw(scenario: string, number: string, most: number): Target {
+  const claim = `${scenario}, pre-copy: ${number} ÷ without packing`;
+  return ratio(claim, `${scenario}/godwit-pre-copy`, `${scenario}/godwit-raw`, number, most);
 }
 
 function againstDefault(scenario: string, number: string, most: number): Target {

@@ -49,6 +49,22 @@ export const WORDS: Workload = {
   timeoutMs: 120_000,
 };
 
+/** Nothing that packing could do for it, but for what little the guest's kernel has. */
+export const RANDOM: Workload = {
+  name: 'random',
+  description: '200 MiB of random data, 64 MiB of it rewritten at random, 1000 pages a second',
+  options: {
+    fillMiB: 200,
+    workingSetMiB: 64,
+    rate: 1000,
+    mode: 'page',
+    order: 'random',
+    compressiblePercent: 0,
+    check: 1000,
+  },
+  timeoutMs: 120_000,
+};
+
 export const NON_CONVERGING: Workload = {
   name: 'non-converging',
   description: '128 MiB of half compressible data, all of it rewritten over and over, as fast as the guest can',
