@@ -56,6 +56,7 @@ export class GodwitSystem implements System {
       ...spec,
       memory: memoryBytes,
       disks: [],
+      sharedMemory: [],
       qemuArgs: [...spec.qemuArgs],
     });
     const source = Guest.find(created.pid!)!;

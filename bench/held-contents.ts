@@ -76,6 +76,7 @@ async function create(bench: Bench, host: GodwitHost, vm: string, workload: type
     ...spec,
     memory: memoryBytes,
     disks: [],
+    sharedMemory: [],
     qemuArgs: [...spec.qemuArgs],
   });
   using guest = Guest.find(created.pid!)!;

@@ -5,6 +5,8 @@ import { completeDisk, VmSpecSchema } from './vm-schema.ts';
 
 const minimal = { name: 'web1', memory: '512MiB' };
 
+const withShared = (...sharedMemory: unknown[]): object => ({ ...minimal, sharedMemory });
+
 function refuse(spec: unknown): { field: string; value: string; fix: string; problems: { field: string }[] } {
   try {
     parseInput(VmSpecSchema, spec);
@@ -26,6 +28,7 @@ describe('VM spec', () => {
       accel: 'auto',
       qemu: 'qemu-system-x86_64',
       disks: [],
+      sharedMemory: [],
       qemuArgs: [],
     });
   });
@@ -39,7 +42,16 @@ describe('VM spec', () => {
     expect(parseInput(VmSpecSchema, { ...minimal, memory }).memory).toBe(bytes);
   });
 
+  test('shared memory has a name and a size in bytes', () => {
+    const spec = withShared({ name: 'bus', size: '16MiB' }, { name: 'log.2', size: 2 ** 20 });
+    expect(parseInput(VmSpecSchema, spec).sharedMemory).toEqual([
+      { name: 'bus', size: 2 ** 24 },
+      { name: 'log.2', size: 2 ** 20 },
+    ]);
+  });
+
   const memoryFix = 'give a size of whole MiB from 4MiB to 16TiB, such as 512MiB or 2GiB, or a number of bytes';
+  const sharedSizeFix = 'give a power of two from 1MiB to 1TiB, such as 16MiB, or a number of bytes';
   const nameFix = 'give 1 to 63 letters, digits, dots, dashes or underscores, the first a letter or digit';
   test.each([
     [{ ...minimal, name: '../etc' }, 'name', '"../etc"', nameFix],
@@ -47,6 +59,16 @@ describe('VM spec', () => {
     [{ ...minimal, memory: '512 potatoes' }, 'memory', '"512 potatoes"', memoryFix],
     [{ ...minimal, memory: '1MiB' }, 'memory', '"1MiB"', memoryFix],
     [{ ...minimal, memory: 5_000_000 }, 'memory', '5000000', memoryFix],
+    [withShared({ name: 'a b', size: '1MiB' }), 'sharedMemory[0].name', '"a b"', nameFix],
+    [withShared({ name: 'bus', size: '512KiB' }), 'sharedMemory[0].size', '"512KiB"', sharedSizeFix],
+    [withShared({ name: 'bus', size: '3MiB' }), 'sharedMemory[0].size', '"3MiB"', sharedSizeFix],
+    [withShared({ name: 'bus', size: 2 ** 20 + 4096 }), 'sharedMemory[0].size', '1052672', sharedSizeFix],
+    [
+      withShared({ name: 'bus', size: '1MiB' }, { name: 'log', size: '1MiB' }, { name: 'bus', size: '2MiB' }),
+      'sharedMemory[2].name',
+      '"bus"',
+      'give each shared memory of a VM a name of its own',
+    ],
     [{ ...minimal, vcpus: 0 }, 'vcpus', '0', 'give a whole number from 1 to 512'],
     [{ ...minimal, vcpus: 'two' }, 'vcpus', '"two"', 'give a whole number from 1 to 512'],
     [{ ...minimal, accel: 'hvf' }, 'accel', '"hvf"', 'give one of auto, kvm, tcg'],
@@ -65,7 +87,7 @@ describe('VM spec', () => {
       { ...minimal, memroy: 1 },
       'memroy',
       '1',
-      'remove it, or use one of name, memory, vcpus, machine, cpu, accel, qemu, boot, firmware, disks, qemuArgs',
+      'remove it, or use one of name, memory, vcpus, machine, cpu, accel, qemu, boot, firmware, disks, sharedMemory, qemuArgs',
     ],
     [
       { ...minimal, boot: { kernel: '/k', root: '/dev/vda' } },

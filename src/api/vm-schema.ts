@@ -8,6 +8,8 @@ import { z } from 'zod';
 import { choice, flag, integer, list, size, strictObject, text } from './field.ts';
 
 const NAME_FIX = 'give 1 to 63 letters, digits, dots, dashes or underscores, the first a letter or digit';
+const SHARED_SIZE_FIX = 'give a power of two from 1MiB to 1TiB, such as 16MiB, or a number of bytes';
+const SHARED_NAME_FIX = 'give each shared memory of a VM a name of its own';
 const ABSOLUTE_FIX = 'give the absolute path of a file on the host';
 
 /** Names of VMs and hosts: safe as a file name, in a URL and on a command line. */
@@ -25,6 +27,14 @@ const DiskSchema = strictObject({
   cache: choice(['none', 'writeback', 'writethrough', 'directsync', 'unsafe'])
     .optional()
     .describe('QEMU cache mode of the disk. With `none` and `directsync` (direct I/O) the VM moves by post-copy only.'),
+});
+
+const SharedMemorySchema = strictObject({
+  name: NameSchema.describe('VMs of one host that give the same name have the same memory.'),
+  // ivshmem makes it a BAR, and the size of a BAR is a power of two.
+  size: size(2 ** 20, 2 ** 40, 2 ** 20, SHARED_SIZE_FIX)
+    .refine((bytes) => Number.isInteger(Math.log2(bytes)), { error: SHARED_SIZE_FIX })
+    .describe('A power of two from `1MiB`; the same in all VMs that share it.'),
 });
 
 /** What a VM is made from. */
@@ -65,6 +75,15 @@ export const VmSpecSchema = strictObject({
   )
     .default([])
     .describe('Disks, each a path or an object.'),
+  sharedMemory: list(SharedMemorySchema, 'give a list of objects with name and size')
+    .check(({ value, issues }) => {
+      for (const [index, { name }] of value.entries()) {
+        if (value.findIndex((other) => other.name === name) === index) continue;
+        issues.push({ code: 'custom', input: name, path: [index, 'name'], message: SHARED_NAME_FIX });
+      }
+    })
+    .default([])
+    .describe('Memory that the VM shares with other VMs of its host; the guest has it as an ivshmem PCI device.'),
   qemuArgs: list(z.string({ error: 'give a text' }), 'give a list of texts, one per argument')
     .default([])
     .describe('Further QEMU arguments, one per item.'),
@@ -112,6 +131,14 @@ export const VmEndSchema = z.object({
 });
 export type VmEnd = z.output<typeof VmEndSchema>;
 
+export const VmRegionSchema = z.object({
+  name: z.string(),
+  sizeBytes: z.number(),
+  path: z.string().describe('The file that backs it on this host.'),
+  sharedWith: z.array(z.string()).describe('Other VMs that have it.'),
+});
+export type VmRegionView = z.output<typeof VmRegionSchema>;
+
 export const VmSchema = z
   .object({
     name: z.string(),
@@ -121,6 +148,7 @@ export const VmSchema = z
     pid: z.number().nullable().describe('Process id of QEMU, null when there is none.'),
     memoryBytes: z.number(),
     vcpus: z.number(),
+    sharedMemory: z.array(VmRegionSchema).describe('Memory that it shares with other VMs; not part of memoryBytes.'),
     epoch: z.number().describe('Grows by one with every handover.'),
     adopted: z.boolean().describe('Started by somebody else.'),
     migration: z.string().nullable().describe('Id of the migration that has it now.'),

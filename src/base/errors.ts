@@ -34,6 +34,7 @@ export const ERRORS = {
   GW_VM_MOVED: row(2, 404, 'VM {vm} is not on this host any more: migration {id} moved it to {owner}'),
   GW_CONFLICT: row(3, 409, '{kind} {name} cannot do that now: {reason}'),
   GW_VM_EXISTS: row(3, 409, 'This host already has a VM named {name}'),
+  GW_REGION_UNUSABLE: row(3, 409, 'VM {vm} cannot have the shared memory {region}: {reason}'),
   GW_HOST_START: row(1, 500, 'The host daemon cannot start: {reason}'),
   GW_INTERNAL: row(1, 500, 'Internal error: {reason}'),
   // Kernel

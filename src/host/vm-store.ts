@@ -81,5 +81,11 @@ function parseStored(contents: string): StoredVm {
     typeof record.qmpPath === 'string' &&
     typeof record.epoch === 'number';
   if (!whole) throw new GodwitError('GW_INTERNAL', { reason: 'the record lacks a field' });
-  return { record, spec: spec ?? null, notes: notes ?? [], ended: ended ?? null };
+  // Records of before regions say nothing of any.
+  return {
+    record,
+    spec: spec ? { ...spec, sharedMemory: spec.sharedMemory ?? [] } : null,
+    notes: notes ?? [],
+    ended: ended ?? null,
+  };
 }

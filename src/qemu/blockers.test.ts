@@ -3,6 +3,7 @@ import { mergeBlockers } from './blocker.ts';
 import { findBlockers } from './blockers.ts';
 import type { VmFacts } from './facts.ts';
 import type { RamBackend } from './ram.ts';
+import type { SharedBackend } from './shared-memory.ts';
 
 const FACTS: VmFacts = {
   qemuVersion: '10.0.2',
@@ -22,19 +23,29 @@ const FACTS: VmFacts = {
   migrationStatus: undefined,
   encryptedMemory: false,
 };
-const PLACE = { hostAddress: 0x7f0000000000n, fdPath: '/proc/1/fd/9', pageSize: 4096, fileSystem: 'tmpfs' } as const;
+const FILE = { path: '/dev/shm/godwit-region-0123abcd-bus', device: '00:1b', inode: 7 };
+const PLACE = {
+  ...FILE,
+  hostAddress: 0x7f0000000000n,
+  fdPath: '/proc/1/fd/9',
+  pageSize: 4096,
+  fileSystem: 'tmpfs' as const,
+};
 const RAM: RamBackend = { id: 'ram0', bytes: 2 ** 30, type: 'memory-backend-file', shared: true, place: PLACE };
+const DEVICE = { what: 'iv0', backend: 'shm0', isMaster: true };
+const SHARED: SharedBackend = { ...RAM, id: 'shm0', device: DEVICE };
 const DISK = { name: 'd0', file: '/shared/a.img', format: 'raw', readonly: false, ignoresFlush: false, direct: false };
 
 interface Case {
   facts?: Partial<VmFacts>;
   ram?: RamBackend[];
+  shared?: SharedBackend[];
   args?: string;
   open?: string[];
 }
 
-function blockersOf({ facts, ram, args = '', open = [] }: Case): [string, string][] {
-  const found = findBlockers({ ...FACTS, ...facts }, args.split(' '), ram ?? [RAM], open);
+function blockersOf({ facts, ram = [RAM], shared = [], args = '', open = [] }: Case): [string, string][] {
+  const found = findBlockers({ ...FACTS, ...facts }, args.split(' '), { ram, shared }, open);
   return found.map(({ id, what }) => [id, what]);
 }
 
@@ -73,6 +84,26 @@ describe('RAM', () => {
   });
 });
 
+describe('memory shared with other VMs', () => {
+  test.each<[string, SharedBackend, [string, string]]>([
+    ['moves with its group', SHARED, ['shared-memory', 'bus']],
+    ['that is private', { ...SHARED, shared: false }, ['ivshmem-private', 'iv0']],
+    ['without a file', { ...SHARED, place: null }, ['ivshmem-private', 'iv0']],
+    ['in a file on a disk', { ...SHARED, place: { ...PLACE, fileSystem: 'other' } }, ['ivshmem-file', 'iv0']],
+    ['on huge pages', { ...SHARED, place: { ...PLACE, fileSystem: 'hugetlbfs' } }, ['ivshmem-file', 'iv0']],
+    ['of a peer', { ...SHARED, device: { ...DEVICE, isMaster: false } }, ['ivshmem-peer', 'iv0']],
+    ['in a memfd', { ...SHARED, type: 'memory-backend-memfd' }, ['memfd-ram', 'shm0']],
+  ])('%s blocks', (_, backend, wanted) => {
+    const facts = { devices: [{ id: 'iv0', type: 'ivshmem-plain' }] };
+    expect(blockersOf({ facts, shared: [backend], args: '-device ivshmem-plain,id=iv0' })).toEqual([wanted]);
+  });
+
+  test('is told with the command that moves the group', () => {
+    const [found] = findBlockers(FACTS, [], { ram: [RAM], shared: [SHARED] }, []);
+    expect(found?.fix).toBe('move its group: godwit group migrate bus --to HOST');
+  });
+});
+
 describe('devices', () => {
   test.each([
     ['vfio-pci', 'vfio'],
@@ -81,7 +112,7 @@ describe('devices', () => {
     ['vhost-vsock-pci', 'vhost'],
     ['vhost-scsi-pci', 'vhost'],
     ['vhost-vdpa-device-pci', 'vhost'],
-    ['ivshmem-plain', 'ivshmem'],
+    ['ivshmem-doorbell', 'ivshmem-doorbell'],
     ['usb-host', 'usb-host'],
     ['nvdimm', 'persistent-memory'],
     ['virtio-pmem-pci', 'persistent-memory'],
@@ -185,7 +216,7 @@ describe('disks and state', () => {
     const found = findBlockers(
       { ...FACTS, blockJobs: ['x'], status: 'inmigrate' },
       ['-snapshot'],
-      [],
+      { ram: [], shared: [SHARED] },
       ['/dev/vhost-net'],
     );
     expect(found.every(({ reason, fix }) => reason.length > 5 && fix.length > 5)).toBe(true);

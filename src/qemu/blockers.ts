@@ -6,14 +6,11 @@
  */
 import { type Argument, parseArguments, readOptions } from './arguments.ts';
 import { type Blocker, mergeBlockers } from './blocker.ts';
-import { SHARED_RAM_FIX } from './derive-memory.ts';
 import { findDeviceBlockers } from './device-blockers.ts';
 import type { VmFacts } from './facts.ts';
 import { listFiles } from './file-references.ts';
-import type { RamBackend } from './ram.ts';
-
-/** From this version on x-ignore-shared leaves out named files only (migration/ram.c, ramblock_is_ignored). */
-const MEMFD_STREAMED_SINCE = [8, 1] as const;
+import type { InspectedRam } from './ram.ts';
+import { findRamBlockers, findSharingBlockers } from './ram-blockers.ts';
 
 /** Block drivers that map guest memory for a device or another process: as a URL, or inside of QEMU's `json:{…}`. */
 const MAPPING_DRIVER = /(^|"driver": ?")(nvme|nvme-io_uring|virtio-blk-(vhost-user|vhost-vdpa|vfio-pci))(:\/\/|"|$)/;
@@ -25,50 +22,17 @@ const MAPPING_DRIVER = /(^|"driver": ?")(nvme|nvme-io_uring|virtio-blk-(vhost-us
 export function findBlockers(
   facts: VmFacts,
   args: readonly string[],
-  ram: readonly RamBackend[],
+  memory: InspectedRam,
   openPaths: readonly string[],
 ): Blocker[] {
   const parsed = parseArguments(args);
   return mergeBlockers(
-    findRamBlockers(facts, ram),
+    findRamBlockers(facts, memory.ram),
+    findSharingBlockers(facts, memory.shared),
     findDeviceBlockers(facts, parsed, openPaths),
     findDiskBlockers(facts, parsed),
     findStateBlockers(facts, parsed),
   );
-}
-
-function findRamBlockers(facts: VmFacts, ram: readonly RamBackend[]): Blocker[] {
-  const streamsMemfd = isAtLeast(facts.qemuVersion, MEMFD_STREAMED_SINCE);
-  const encrypted: Blocker = {
-    id: 'encrypted-memory',
-    what: 'RAM',
-    reason: 'the guest memory is encrypted (SEV or TDX)',
-    fix: 'start the VM without -machine confidential-guest-support',
-  };
-  return [
-    ...(ram.length === 0 ? [privateRam('RAM')] : []),
-    ...ram.flatMap((backend): Blocker[] => {
-      if (!backend.shared || backend.place === null) return [privateRam(backend.id)];
-      if (backend.place.fileSystem === 'other') {
-        const reason = 'its file is neither on tmpfs nor a memfd, so writes to it cannot be tracked';
-        return [{ id: 'ram-on-disk', what: backend.id, reason, fix: SHARED_RAM_FIX }];
-      }
-      if (backend.place.fileSystem === 'hugetlbfs') {
-        const reason = `RAM on pages of ${backend.place.pageSize} bytes (hugetlbfs) is not supported yet`;
-        return [{ id: 'huge-pages', what: backend.id, reason, fix: SHARED_RAM_FIX }];
-      }
-      if (backend.type === 'memory-backend-memfd' && streamsMemfd) {
-        const reason = `QEMU ${facts.qemuVersion} puts RAM in a memfd into the device state (since 8.1)`;
-        return [{ id: 'memfd-ram', what: backend.id, reason, fix: SHARED_RAM_FIX }];
-      }
-      return [];
-    }),
-    ...(facts.encryptedMemory ? [encrypted] : []),
-  ];
-}
-
-function privateRam(what: string): Blocker {
-  return { id: 'private-ram', what, reason: 'this RAM is private to QEMU', fix: SHARED_RAM_FIX };
 }
 
 function findDiskBlockers(facts: VmFacts, args: readonly Argument[]): Blocker[] {
@@ -133,9 +97,4 @@ function findStateBlockers(facts: VmFacts, args: readonly Argument[]): Blocker[]
     found.push({ id: 'migrating', what: 'VM', reason, fix: 'wait for it to end, or cancel it (migrate_cancel)' });
   }
   return found;
-}
-
-function isAtLeast(version: string, [major, minor]: readonly [number, number]): boolean {
-  const [ours = 0, oursMinor = 0] = version.split('.').map(Number);
-  return ours > major || (ours === major && oursMinor >= minor);
 }

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { buildCommandLine, ramBytesOf } from './command-line.ts';
+import { buildCommandLine, ramBytesOf, sharedBackendId } from './command-line.ts';
 import type { VmSpec } from './spec.ts';
 
 const ENDPOINTS = {
@@ -18,6 +18,7 @@ const SPEC: VmSpec = {
   accel: 'auto',
   qemu: 'qemu-system-x86_64',
   disks: [],
+  sharedMemory: [],
   qemuArgs: [],
 };
 const build = (changes: Partial<VmSpec>): string[] => buildCommandLine({ ...SPEC, ...changes }, ENDPOINTS, IDENTITY);
@@ -88,6 +89,17 @@ test.each([
 test('a block device is opened as one', () => {
   const args = build({ disks: [{ path: '/dev/vg/web', format: 'raw' }] });
   expect(valuesOf(args, '-blockdev')[0]).toContain('"driver":"host_device"');
+});
+
+test('a region is a shared file of the host behind an ivshmem device that QEMU migrates', () => {
+  const sharedMemory = [{ name: 'bus', sizeBytes: 2 ** 21 }];
+  const sharedPaths = new Map([[sharedBackendId('bus'), '/dev/shm/a,b']]);
+  const args = buildCommandLine({ ...SPEC, sharedMemory }, { ...ENDPOINTS, sharedPaths }, IDENTITY);
+  expect(valuesOf(args, '-object')[1]).toBe(
+    'memory-backend-file,id=shared-bus,size=2097152,mem-path=/dev/shm/a,,b,share=on',
+  );
+  expect(valuesOf(args, '-device')).toEqual(['ivshmem-plain,id=ivshmem-bus,memdev=shared-bus,master=on']);
+  expect(() => build({ sharedMemory })).toThrow('the shared memory bus has no file');
 });
 
 test('further arguments come after ours', () => {

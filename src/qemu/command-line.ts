@@ -9,7 +9,7 @@
 import { basename } from 'node:path';
 import { GodwitError } from '../base/errors.ts';
 import { escapeComma } from './option-string.ts';
-import type { Accelerator, DiskSpec, VmSpec } from './spec.ts';
+import type { Accelerator, DiskSpec, SharedMemorySpec, VmSpec } from './spec.ts';
 
 /** What QEMU creates on this host for one VM; see `vmPaths`. Other sockets and logs go beside the QMP socket. */
 export interface Endpoints {
@@ -18,6 +18,8 @@ export interface Endpoints {
   readonly qmpPath: string;
   readonly consoleSocketPath: string;
   readonly consoleLogPath: string;
+  /** Files of the regions that the VM shares with others, by the id of the memory backend; they are there before QEMU. */
+  readonly sharedPaths?: ReadonlyMap<string, string>;
 }
 
 export const RAM_ID = 'ram0';
@@ -62,12 +64,29 @@ export function buildCommandLine(
   spec.disks.forEach((disk, index) => {
     args.push(...diskArguments(disk, index));
   });
+  for (const region of spec.sharedMemory) args.push(...sharedArguments(region, endpoints));
   return [...args, ...spec.qemuArgs, ...qmpArguments(endpoints)];
 }
 
-/** A RAM backend in a shared file. */
+/** A memory backend in a shared file. */
 export function ramObject(id: string, size: string, path: string): string {
   return `memory-backend-file,id=${id},size=${size},mem-path=${escapeComma(path)},share=on`;
+}
+
+/** QEMU's id of the memory backend of a region. */
+export function sharedBackendId(region: string): string {
+  return `shared-${region}`;
+}
+
+/** A region as a PCI device. Without master=on QEMU refuses to migrate it ("peer mode"). */
+function sharedArguments({ name, sizeBytes }: SharedMemorySpec, { sharedPaths }: Endpoints): string[] {
+  const id = sharedBackendId(name);
+  const path = sharedPaths?.get(id);
+  if (path === undefined) throw new GodwitError('GW_INTERNAL', { reason: `the shared memory ${name} has no file` });
+  return [
+    ...['-object', ramObject(id, String(sizeBytes), path)],
+    ...['-device', `ivshmem-plain,id=ivshmem-${name},memdev=${id},master=on`],
+  ];
 }
 
 /** A socket to watch and type at, and a file that keeps all that the guest wrote. */

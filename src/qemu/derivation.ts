@@ -1,7 +1,7 @@
 /**
  * What the rules of derive.ts share while they go through one command line.
  *
- * Owns: the blockers, notes and RAM files that were found so far, and which chardev is the console.
+ * Owns: the blockers, notes and RAM files that were found so far, which chardev is the console, and what is shared memory.
  */
 import { dirname, join } from 'node:path';
 import type { Blocker } from './blocker.ts';
@@ -31,14 +31,24 @@ export class Derivation {
   readonly blockers: Blocker[] = [];
   readonly notes: string[] = [];
   readonly ramFiles: RamFile[] = [];
+  /** Files of regions, which are there before QEMU and stay. */
+  readonly sharedFiles: RamFile[] = [];
   /** Id of the chardev that becomes the console, or undefined when the first serial port has none of its own. */
   readonly consoleId: string | undefined;
   /** Chardevs that only monitors use: godwit brings its own monitor. */
   readonly monitorIds: ReadonlySet<string>;
+  /** Ids of memory backends that the VM shares with other VMs. */
+  readonly sharedIds: ReadonlySet<string>;
   hasConsole = false;
 
-  constructor(options: DeriveOptions, consoleId: string | undefined, monitorIds: ReadonlySet<string>) {
+  constructor(
+    options: DeriveOptions,
+    consoleId: string | undefined,
+    monitorIds: ReadonlySet<string>,
+    sharedIds: ReadonlySet<string>,
+  ) {
     this.options = options;
+    this.sharedIds = sharedIds;
     this.consoleId = consoleId;
     this.monitorIds = monitorIds;
   }
@@ -74,6 +84,13 @@ export class Derivation {
       reason,
       'start the host daemon of the destination with a shorter --state directory',
     );
+  }
+
+  /** The file of the region here; undefined when the VM comes without its group. */
+  sharedFile(id: string): string | undefined {
+    const path = this.options.endpoints.sharedPaths?.get(id);
+    if (path !== undefined) this.sharedFiles.push({ id, path });
+    return path;
   }
 
   /** The first RAM file has the path that was given, further ones have the backend's id added. */

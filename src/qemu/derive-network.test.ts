@@ -13,7 +13,7 @@ function derive(
 ): { readonly args: readonly Argument[]; readonly blockers: readonly Blocker[] } {
   const scripts = allowed === undefined ? {} : { allowedNetworkScripts: allowed };
   const options = { machineType: 'pc-q35-7.2', accel: 'tcg', endpoints: ENDPOINTS, ...scripts } as const;
-  const derivation = new Derivation(options, undefined, new Set());
+  const derivation = new Derivation(options, undefined, new Set(), new Set());
   const rule = option === 'set' ? deriveSet : deriveNetwork;
   return { args: rule({ option, value }, derivation), blockers: derivation.blockers };
 }

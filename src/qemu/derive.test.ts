@@ -8,6 +8,10 @@ const OPTIONS: DeriveOptions = {
   accel: 'kvm',
   endpoints: {
     ramPath: '/dev/shm/godwit-web-2',
+    sharedPaths: new Map([
+      ['shared-bus', '/dev/shm/region-2-bus'],
+      ['shm0', '/dev/shm/region-2-theirs'],
+    ]),
     qmpPath: '/s/2/qmp.sock',
     consoleSocketPath: '/s/2/console.sock',
     consoleLogPath: '/s/2/console.log',
@@ -46,6 +50,7 @@ describe('the command line of a VM of our own', () => {
     accel: 'auto',
     qemu: 'qemu-system-x86_64',
     disks: [{ path: '/shared/web.qcow2', format: 'qcow2' }],
+    sharedMemory: [{ name: 'bus', sizeBytes: 2 ** 20 }],
     qemuArgs: ['-device', 'virtio-rng-pci,id=rng0'],
   } as const;
   const identity = { uuid: '11111111-2222-4333-8444-555555555555', accel: 'kvm' } as const;
@@ -53,6 +58,7 @@ describe('the command line of a VM of our own', () => {
     spec,
     {
       ramPath: '/dev/shm/godwit-web-1',
+      sharedPaths: new Map([['shared-bus', '/dev/shm/region-1-bus']]),
       qmpPath: '/s/1/qmp.sock',
       consoleSocketPath: '/s/1/console.sock',
       consoleLogPath: '/s/1/console.log',
@@ -207,5 +213,54 @@ describe('a state directory whose sockets have too long a path', () => {
     expect(derive(`${BASE} ${sockets}`, deep(107))).toMatchObject({
       blockers: [{ id: 'socket-path', what: expect.stringContaining('a-long-name.sock') }],
     });
+  });
+});
+
+describe('memory shared with other VMs', () => {
+  const object = (options: string): string => `-object memory-backend-file,id=shm0,size=1M,${options},share=on`;
+  const THEIRS = object('mem-path=/dev/shm/theirs');
+  const DEVICE = '-device ivshmem-plain,id=iv0,memdev=shm0,master=on';
+
+  test('gets the file of this host and is not among the RAM files, wherever the device is named', () => {
+    const NEW = object('mem-path=/dev/shm/region-2-theirs');
+    for (const [given, wanted] of [
+      [`${THEIRS} ${DEVICE}`, `${NEW} ${DEVICE}`],
+      [`${DEVICE} ${THEIRS}`, `${DEVICE} ${NEW}`],
+    ] as const) {
+      const derived = derive(`${given} ${BASE}`);
+      expect(derived).toMatchObject({
+        ramFiles: [{ id: 'ram0', path: '/dev/shm/godwit-web-2' }],
+        sharedFiles: [{ id: 'shm0', path: '/dev/shm/region-2-theirs' }],
+      });
+      expect(derivedLine(`${given} ${BASE}`)).toBe(`${wanted} ${NEW_BASE} ${TAIL}`);
+    }
+  });
+
+  test('in JSON, preallocated, or in a memfd becomes the file of this host, too', () => {
+    const device = '-device {"driver":"ivshmem-plain","id":"iv0","memdev":"shm0","master":"on"}';
+    const memfd = '-object memory-backend-memfd,id=shm0,size=1M,share=on,prealloc=on';
+    expect(derivedLine(`${memfd} ${device} ${BASE}`)).toContain(
+      '-object memory-backend-file,id=shm0,size=1M,share=on,mem-path=/dev/shm/region-2-theirs -device',
+    );
+  });
+
+  test('is refused where this host has no file for it: nothing of the source stays', () => {
+    const { sharedPaths: _none, ...endpoints } = OPTIONS.endpoints;
+    for (const changes of [{ endpoints }, { endpoints: { ...endpoints, sharedPaths: new Map([['ram0', '/x']]) } }]) {
+      expect(derive(`${THEIRS} ${DEVICE} ${BASE}`, changes)).toMatchObject({
+        kind: 'blocked',
+        blockers: [{ id: 'shared-memory', what: 'shm0', fix: expect.stringContaining('godwit group migrate') }],
+      });
+    }
+  });
+
+  test('that only this QEMU has is refused', () => {
+    expect(blockerIds(`-object memory-backend-ram,id=shm0,size=1M,share=on ${DEVICE} ${BASE}`)).toEqual([
+      'ivshmem-private',
+    ]);
+  });
+
+  test('that is RAM of the VM by another name cannot keep its path', () => {
+    expect(blockerIds(`${BASE} -device ivshmem-plain,memdev=ram0`)).toEqual(['shared-memory', 'private-ram']);
   });
 });

@@ -16,6 +16,7 @@ import { deriveAudio, deriveDisplay, deriveSpice, deriveVnc } from './derive-dis
 import { deriveObject, deriveOvercommit, SHARED_RAM_FIX } from './derive-memory.ts';
 import { deriveNetwork, deriveSet } from './derive-network.ts';
 import { mapFiles } from './file-references.ts';
+import { findSharedIds } from './shared-memory.ts';
 
 export type Derived =
   | {
@@ -23,6 +24,8 @@ export type Derived =
       readonly args: readonly string[];
       /** Made by QEMU when it starts; unlink them once it is up. */
       readonly ramFiles: readonly RamFile[];
+      /** Of regions, there before QEMU; theirs is not the VM's RAM. */
+      readonly sharedFiles: readonly RamFile[];
       /** False for a VM without a serial port: then there is no console socket and no console log. */
       readonly hasConsole: boolean;
       /** What differs for people: displays, consoles. */
@@ -119,7 +122,7 @@ const SERIAL_DEVICES = new Set(['isa-serial', 'pci-serial', 'usb-serial', 'virti
  */
 export function deriveDestination(sourceArgs: readonly string[], options: DeriveOptions): Derived {
   const source = parseArguments(sourceArgs);
-  const derivation = new Derivation(options, findConsole(source), findMonitorChardevs(source));
+  const derivation = new Derivation(options, findConsole(source), findMonitorChardevs(source), findSharedIds(source));
   // The console's is the longest of godwit's own. Without them there is nothing to derive.
   derivation.checkSocket(options.endpoints.consoleSocketPath);
   if (derivation.blockers.length > 0) return { kind: 'blocked', blockers: derivation.blockers };
@@ -137,8 +140,8 @@ export function deriveDestination(sourceArgs: readonly string[], options: Derive
   }
   if (derivation.blockers.length > 0) return { kind: 'blocked', blockers: derivation.blockers };
   const words = [...printArguments(args), ...qmpArguments(options.endpoints), '-S', '-incoming', 'defer'];
-  const { ramFiles, hasConsole, notes } = derivation;
-  return { kind: 'derived', args: words, ramFiles, hasConsole, notes };
+  const { ramFiles, sharedFiles, hasConsole, notes } = derivation;
+  return { kind: 'derived', args: words, ramFiles, sharedFiles, hasConsole, notes };
 }
 
 function deriveMachine(argument: Argument, derivation: Derivation, index: number): Argument[] {

@@ -46,10 +46,11 @@ const DEVICE_RULES: readonly DeviceRule[] = [
     fix: 'use a device that QEMU emulates itself, or unplug it (device_del)',
   },
   {
-    id: 'ivshmem',
-    pattern: /^ivshmem/,
-    reason: 'memory shared between VMs is not supported yet',
-    fix: 'unplug it (device_del)',
+    // Of ivshmem-plain the memory decides (ram-blockers.ts).
+    id: 'ivshmem-doorbell',
+    pattern: /^ivshmem(-doorbell)?$/,
+    reason: 'its interrupts go through a server process of the source host (ivshmem-server)',
+    fix: 'use ivshmem-plain with master=on, or unplug it (device_del)',
   },
   {
     id: 'scsi-passthrough',

@@ -98,7 +98,8 @@ export async function inspectVm(qmp: QmpClient): Promise<VmFacts> {
   };
 }
 
-async function listDevices(qmp: QmpClient, path: string): Promise<DeviceFacts[]> {
+/** @param path - `/machine/peripheral`, or `/machine/peripheral-anon` for those without an id */
+export async function listDevices(qmp: QmpClient, path: string): Promise<DeviceFacts[]> {
   const entries = (await askQemu<QomEntry[]>(qmp, 'qom-list', { path })) ?? [];
   return entries.flatMap(({ name, type }) => {
     const child = /^child<(.+)>$/.exec(type)?.[1];

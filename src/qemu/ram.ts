@@ -6,13 +6,16 @@
  * never by guessing between two that fit.
  */
 import { statfsSync } from 'node:fs';
+import { isAbsolute } from 'node:path';
 import { GodwitError } from '../base/errors.ts';
 import { PAGE_SIZE } from '../base/page.ts';
+import { deviceName, type FileIdentity, identifyFile, isSameFile } from '../linux/file-users.ts';
 import type { MemoryMapping, OpenFile } from '../linux/process.ts';
 import { listOpenFiles, readMappings } from '../linux/process.ts';
 import type { QmpClient } from './qmp.ts';
 import { askQemu } from './qmp-ask.ts';
 import { askBackendAddress } from './ram-address.ts';
+import { listSharingDevices, type SharedBackend } from './shared-memory.ts';
 
 /** RAM that godwit can move. */
 export interface RamRegion {
@@ -40,7 +43,9 @@ export interface RamBackend {
   readonly place: RamPlace | null;
 }
 
-export interface RamPlace {
+export interface RamPlace extends FileIdentity {
+  /** As QEMU has it mapped. */
+  readonly path: string;
   readonly hostAddress: bigint;
   readonly fdPath: string;
   readonly pageSize: number;
@@ -49,12 +54,17 @@ export interface RamPlace {
 }
 
 /** A file that QEMU has mapped from its first byte on, neighbouring mappings joined. */
-interface MappedFile {
+interface MappedFile extends FileIdentity {
   readonly start: bigint;
   readonly end: bigint;
-  readonly device: string;
-  readonly inode: number;
   readonly path: string;
+}
+
+export interface InspectedRam {
+  /** The guest's own. */
+  readonly ram: readonly RamBackend[];
+  /** What it shares with other VMs. */
+  readonly shared: readonly SharedBackend[];
 }
 
 /** statfs(2) */
@@ -67,7 +77,7 @@ const FILE_TYPES = new Set(['memory-backend-file', 'memory-backend-memfd']);
 
 /** Every RAM region. Throws GW_MIGRATION_BLOCKED when one is no shared file (see `findBlockers` for all reasons). */
 export async function findGuestRam(qmp: QmpClient, pid: number): Promise<RamRegion[]> {
-  return movableRam(await inspectRam(qmp, pid), pid);
+  return movableRam((await inspectRam(qmp, pid)).ram, pid);
 }
 
 /** Throws GW_MIGRATION_BLOCKED when a backend is no shared file. */
@@ -81,8 +91,11 @@ export function movableRam(backends: readonly RamBackend[], pid: number): RamReg
   });
 }
 
-export async function inspectRam(qmp: QmpClient, pid: number): Promise<RamBackend[]> {
-  const devices = await qmp.execute<{ id?: string; size: number; share?: boolean }[]>('query-memdev');
+export async function inspectRam(qmp: QmpClient, pid: number): Promise<InspectedRam> {
+  const [devices, sharing] = await Promise.all([
+    qmp.execute<{ id?: string; size: number; share?: boolean }[]>('query-memdev'),
+    listSharingDevices(qmp),
+  ]);
   // query-memdev lists the newest first; the order of creation is the same at the destination.
   devices.reverse();
   // All at once: QEMU's main loop takes milliseconds for an answer while a vCPU works.
@@ -95,11 +108,17 @@ export async function inspectRam(qmp: QmpClient, pid: number): Promise<RamBacken
   for (const [i, { id = '', size, share }] of devices.entries()) {
     const [type = '', path = ''] = properties[i]!;
     const inFile = FILE_TYPES.has(type) && share !== false;
-    const file = inFile ? await findMappedFile(qmp, { id, bytes: size, path }, mapped) : undefined;
+    const file = inFile
+      ? await findMappedFile(qmp, { id, bytes: size, path, named: namedFile(pid, path) }, mapped)
+      : undefined;
     const place = file === undefined ? null : describePlace(pid, file, files);
     backends.push({ id, bytes: size, type, shared: share ?? place !== null, place });
   }
-  return backends;
+  const shared = backends.flatMap((backend): SharedBackend[] => {
+    const device = sharing.find(({ backend: id }) => id === backend.id);
+    return device === undefined ? [] : [{ ...backend, device }];
+  });
+  return { ram: backends.filter(({ id }) => !shared.some((other) => other.id === id)), shared };
 }
 
 /** Files that are RAM of this process, as far as they can be told from outside, and without asking QEMU. */
@@ -131,15 +150,33 @@ export function joinMappings(mappings: readonly MemoryMapping[]): MappedFile[] {
 
 async function findMappedFile(
   qmp: QmpClient,
-  backend: { readonly id: string; readonly bytes: number; readonly path: string },
+  backend: {
+    readonly id: string;
+    readonly bytes: number;
+    readonly path: string;
+    readonly named: FileIdentity | undefined;
+  },
   mapped: readonly MappedFile[],
 ): Promise<MappedFile | undefined> {
   const fitting = mapped.filter((file) => Number(file.end - file.start) === backend.bytes);
+  const same = fitting.filter((file) => backend.named && isSameFile(file, backend.named));
+  if (same.length === 1) return same[0];
   const named = fitting.filter((file) => isBelow(file.path, backend.path));
   if (named.length === 1) return named[0];
   if (fitting.length <= 1) return fitting[0];
   const address = await askBackendAddress(qmp, backend.id);
   return fitting.find((file) => file.start === address);
+}
+
+/** The file that `mem-path` names for that process: relative to its directory, and in its own tree of mounts. */
+function namedFile(pid: number, path: string): FileIdentity | undefined {
+  if (path === '') return undefined;
+  try {
+    return identifyFile(isAbsolute(path) ? `/proc/${pid}/root${path}` : `/proc/${pid}/cwd/${path}`);
+  } catch {
+    // Its name cannot be looked up by us; it is found by its text or by its address.
+    return undefined;
+  }
 }
 
 /** QEMU given a directory makes a file in it; the name is gone once the file is open. */
@@ -156,14 +193,16 @@ function describePlace(pid: number, file: MappedFile, files: readonly OpenFile[]
   const fdPath = open === undefined ? `/proc/${pid}/map_files/${range}` : `/proc/${pid}/fd/${open.fd}`;
   const { type, bsize } = statfsSync(fdPath);
   const fileSystem = type === TMPFS_MAGIC ? 'tmpfs' : type === HUGETLBFS_MAGIC ? 'hugetlbfs' : 'other';
-  return { hostAddress: file.start, fdPath, pageSize: fileSystem === 'hugetlbfs' ? bsize : PAGE_SIZE, fileSystem };
-}
-
-/** A device number as /proc/PID/maps prints it; the layout is that of makedev(3). */
-function deviceName(device: number): string {
-  const major = (device >>> 8) & 0xfff;
-  const minor = (device & 0xff) | ((device >>> 12) & 0xfff00);
-  return `${major.toString(16).padStart(2, '0')}:${minor.toString(16).padStart(2, '0')}`;
+  const { start: hostAddress, path, device, inode } = file;
+  return {
+    hostAddress,
+    fdPath,
+    path,
+    device,
+    inode,
+    pageSize: fileSystem === 'hugetlbfs' ? bsize : PAGE_SIZE,
+    fileSystem,
+  };
 }
 
 /** undefined where the backend has none of that name. */

@@ -115,7 +115,10 @@ describe("the guest's RAM", () => {
   ])('that %s is no region', async (_, args, id, type) => {
     await using qemu = await BareQemu.start(['-machine', 'q35', '-accel', 'tcg', ...args]);
     const { qmp, identity } = qemu.started;
-    expect(await inspectRam(qmp, identity.pid)).toEqual([{ id, bytes: 32 * MIB, type, shared: false, place: null }]);
+    expect(await inspectRam(qmp, identity.pid)).toEqual({
+      ram: [{ id, bytes: 32 * MIB, type, shared: false, place: null }],
+      shared: [],
+    });
     await expect(findGuestRam(qmp, identity.pid)).rejects.toMatchObject({ code: 'GW_MIGRATION_BLOCKED' });
   });
 });

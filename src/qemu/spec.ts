@@ -14,6 +14,14 @@ export interface DiskSpec {
   readonly cache?: 'none' | 'writeback' | 'writethrough' | 'directsync' | 'unsafe';
 }
 
+/** Memory that this VM shares with other VMs of its host: a region. */
+export interface SharedMemorySpec {
+  /** Names the region on its host: VMs that give the same name have the same memory. */
+  readonly name: string;
+  /** A power of two, since it becomes a BAR of a PCI device. */
+  readonly sizeBytes: number;
+}
+
 export interface VmSpec {
   readonly name: string;
   readonly memoryBytes: number;
@@ -28,6 +36,7 @@ export interface VmSpec {
   /** BIOS image. */
   readonly firmware?: string;
   readonly disks: readonly DiskSpec[];
+  readonly sharedMemory: readonly SharedMemorySpec[];
   /** Further QEMU arguments, as they are. */
   readonly qemuArgs: readonly string[];
 }

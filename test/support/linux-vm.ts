@@ -119,6 +119,7 @@ export async function startLinuxVm(options: LinuxVmOptions = {}): Promise<LinuxV
       qemu: TEST_QEMU,
       boot: { ...linuxGuestImages(), cmdline: linuxGuestCommandLine(options.workload) },
       disks: [],
+      sharedMemory: [],
       qemuArgs: options.qemuArgs ?? [],
     };
     const endpoints: Endpoints = {

@@ -33,6 +33,7 @@ export interface TinyVmOptions {
   /** Default: 64-bit ring 3 (it runs natively under KVM too), 16 MiB from the first usable page. */
   readonly guest?: Partial<TinyGuestOptions>;
   readonly disks?: VmSpec['disks'];
+  readonly sharedMemory?: VmSpec['sharedMemory'];
   readonly qemuArgs?: readonly string[];
   /** A second QMP socket, `adoptQmpPath`, for somebody who adopts the VM. */
   readonly adoptable?: boolean;
@@ -170,6 +171,7 @@ export function tinyVmSpec(directory: TempDirectory, options: TinyVmOptions = {}
     qemu: options.qemu ?? TEST_QEMU,
     firmware,
     disks: options.disks ?? [],
+    sharedMemory: options.sharedMemory ?? [],
     qemuArgs: options.qemuArgs ?? [],
   };
 }
