@@ -3,6 +3,7 @@ import { expect, test } from 'vitest';
 import type { z } from 'zod';
 import { CheckResultSchema } from '../src/api/check-schema.ts';
 import { EventBodySchema } from '../src/api/event-schema.ts';
+import { GroupDetailSchema } from '../src/api/group-schema.ts';
 import { HostSchema, TuneHostSchema } from '../src/api/host-schema.ts';
 import { MigrateSchema, MigrationSchema, ProgressSchema, TuneSchema } from '../src/api/migration-schema.ts';
 import { buildApiServer } from '../src/api/server.ts';
@@ -22,6 +23,7 @@ test.each([
   ['api.md', 'AdoptRequest', AdoptSchema, 'input'],
   ['api.md', 'StopRequest', StopSchema, 'input'],
   ['api.md', 'Vm', VmSchema, 'output'],
+  ['api.md', 'Group', GroupDetailSchema, 'output'],
   ['api.md', 'Migration', MigrationSchema.omit({ report: true, options: true, progress: true }), 'output'],
   ['api.md', 'MigrationProgress', ProgressSchema, 'output'],
   ['api.md', 'CheckResult', CheckResultSchema, 'output'],

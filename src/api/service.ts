@@ -5,6 +5,7 @@
  */
 import type { CheckResult } from '../migration/handle.ts';
 import type { EventHub } from './event-hub.ts';
+import type { GroupDetailView, GroupView } from './group-schema.ts';
 import type { HostView, TuneHostBody } from './host-schema.ts';
 import type { MigrateBody, MigrationView, TuneBody } from './migration-schema.ts';
 import type { AdoptBody, VmSpecBody, VmView } from './vm-schema.ts';
@@ -35,6 +36,10 @@ export interface HostService {
   /** Forgets a VM whose QEMU has ended, and deletes its files. */
   removeVm(name: string): Promise<void>;
   readConsole(name: string, options: ConsoleOptions): AsyncIterable<Uint8Array>;
+
+  listGroups(): GroupView[];
+  /** @param name - of the group, or of any of its regions */
+  showGroup(name: string): Promise<GroupDetailView>;
 
   checkVm(name: string, to: string): Promise<CheckResult>;
   migrateVm(name: string, request: MigrateBody): Promise<MigrationView>;

@@ -10,6 +10,7 @@ import { DEFAULT_API } from './api-connection.ts';
 import { addBandwidthCommand } from './bandwidth-command.ts';
 import { CommandContext, type ExitStatus } from './command-context.ts';
 import { addDoctorCommand } from './doctor-command.ts';
+import { addGroupCommands } from './group-commands.ts';
 import { addHostCommand } from './host-command.ts';
 import { type Io, printError } from './io.ts';
 import { addMigrateCommands } from './migrate-command.ts';
@@ -52,6 +53,7 @@ export function createProgram(context: CommandContext): Command {
     .addHelpText('after', HELP);
   addHostCommand(program, context);
   addVmCommands(program, context);
+  addGroupCommands(program, context);
   addMigrateCommands(program, context);
   addMigrationCommands(program, context);
   addBandwidthCommand(program, context);

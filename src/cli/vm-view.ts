@@ -35,6 +35,7 @@ export function renderVm(vm: VmView): string {
     ['owner', vm.owner],
     ['uuid', vm.uuid],
     ['memory', formatSize(vm.memoryBytes)],
+    ...vm.sharedMemory.map((region): [string, string] => ['shared memory', renderRegion(region)]),
     ['vcpus', String(vm.vcpus)],
     ['pid', vm.pid === null ? null : `${vm.pid}${vm.adopted ? ' (adopted)' : ''}`],
     ['epoch', String(vm.epoch)],
@@ -48,4 +49,9 @@ export function renderVm(vm: VmView): string {
     .filter(([, value]) => value !== null)
     .map(([title, value]) => `${title.padEnd(13)} ${value}`)
     .join('\n');
+}
+
+function renderRegion({ name, sizeBytes, path, sharedWith }: VmView['sharedMemory'][number]): string {
+  const company = sharedWith.length === 0 ? 'no other VM' : sharedWith.join(', ');
+  return `${name}, ${formatSize(sizeBytes)}, with ${company}, in ${path}`;
 }

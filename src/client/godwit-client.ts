@@ -7,6 +7,7 @@
  * for await (const event of client.watchMigration(id)) console.log(event.kind);
  */
 import type { HostEvent } from '../api/event-schema.ts';
+import type { GroupDetailView, GroupView } from '../api/group-schema.ts';
 import type { HostView, TuneHostBody } from '../api/host-schema.ts';
 import type { MigrateBody, MigrationView, TuneBody } from '../api/migration-schema.ts';
 import type { AdoptBody, VmSpecInput, VmView } from '../api/vm-schema.ts';
@@ -72,6 +73,15 @@ export class GodwitClient {
       query: { follow: 'true', tail },
       ...(signal === undefined ? {} : { signal }),
     });
+  }
+
+  /** VMs that share memory. */
+  listGroups(): Promise<GroupView[]> {
+    return this.#get('/v1/groups');
+  }
+  /** @param name - of the group, or of any of its regions */
+  showGroup(name: string): Promise<GroupDetailView> {
+    return this.#get(`/v1/groups/${encodeURIComponent(name)}`);
   }
 
   check(name: string, to: string): Promise<CheckResult> {

@@ -26,6 +26,7 @@ export function arrivingView(vm: ArrivingVm): VmView {
     uuid: vm.uuid,
     pid: vm.pid,
     memoryBytes: vm.memoryBytes,
+    sharedMemory: [],
     vcpus: 0,
     epoch: vm.epoch,
     adopted: false,

@@ -2,6 +2,7 @@
  * What the API can ask of this host, carried out by the registry and the migrations.
  */
 import type { EventHub } from '../api/event-hub.ts';
+import type { GroupDetailView, GroupView } from '../api/group-schema.ts';
 import type { HostView, TuneHostBody } from '../api/host-schema.ts';
 import type { MigrateBody, MigrationView, TuneBody } from '../api/migration-schema.ts';
 import type { ConsoleOptions, HostService } from '../api/service.ts';
@@ -11,6 +12,7 @@ import type { CheckResult } from '../migration/handle.ts';
 import type { VisitStore } from '../migration/visit-store.ts';
 import type { HostBudget } from '../transfer/host-budget.ts';
 import { readConsole } from './console.ts';
+import { detailOfGroup, viewOfGroup } from './groups.ts';
 import type { Logger } from './logger.ts';
 import type { HostMetrics } from './metrics.ts';
 import type { Migrations } from './migrations.ts';
@@ -88,6 +90,15 @@ export class DaemonService implements HostService {
     const path = vm.record.consoleLogPath;
     if (path === null) throw new GodwitError('GW_NOT_FOUND', { kind: 'console of VM', name });
     return readConsole(path, { ...options, alive: () => registry.find(name) === vm && !vm.hasEnded });
+  }
+
+  listGroups(): GroupView[] {
+    const { registry } = this.#options;
+    return registry.groups.list().map((group) => viewOfGroup(group, registry.list()));
+  }
+  async showGroup(name: string): Promise<GroupDetailView> {
+    const { registry } = this.#options;
+    return detailOfGroup(registry.groups.get(name), registry.list());
   }
 
   checkVm(name: string, to: string): Promise<CheckResult> {

@@ -12,6 +12,7 @@ import { explain, GodwitError } from '../base/errors.ts';
 import type { CheckResult, HostTraffic, IncomingPolicy, MigrationHandle } from '../migration/handle.ts';
 import type { DestinationPhase, MigrationCommand } from '../migration/progress.ts';
 import type { Engine } from './engine-port.ts';
+import { refuseMember } from './groups.ts';
 import { createPolicy, type IncomingHost } from './incoming-policy.ts';
 import type { Logger } from './logger.ts';
 import type { HostMetrics } from './metrics.ts';
@@ -69,6 +70,7 @@ export class Migrations {
     await this.#incomingOf(name, ({ finished }) => finished);
     if (this.#isClosing) throw new GodwitError('GW_HOST_STOPPING', { host: hostName });
     const vm = registry.get(name);
+    refuseMember(registry.groups, vm, body.to);
     const to = resolvePeer(peers, body.to);
     const id = randomUUID();
     vm.takeLease(id, 'outgoing');

@@ -11,17 +11,29 @@ import { GodwitError } from '../base/errors.ts';
 import { identifyProcess, listThreads } from '../linux/process.ts';
 import type { VmRecord } from '../migration/vm-record.ts';
 import { QmpClient } from '../qemu/qmp.ts';
+import { GROUP_MEMBER } from '../qemu/shared-memory.ts';
 import { surveyVm } from '../qemu/survey.ts';
+import type { SharedRegions } from './shared-regions.ts';
+import type { Vm } from './vm.ts';
 import type { StoredVm } from './vm-store.ts';
 
 const CONNECT_TIMEOUT_MS = 3000;
 
-/** Its notes say what blocks a migration, each with the fix, and what will be left of it. */
-export async function adoptVm(request: AdoptBody): Promise<StoredVm> {
+/** @throws GW_CONFLICT when the process is a VM of this host already */
+export function refuseKnown(request: AdoptBody, vms: Iterable<Pick<Vm, 'name' | 'record' | 'hasEnded'>>): void {
+  for (const vm of vms) {
+    if (vm.record.pid !== request.pid || vm.hasEnded) continue;
+    const reason = `process ${request.pid} is this VM already`;
+    throw new GodwitError('GW_CONFLICT', { kind: 'VM', name: vm.name, reason });
+  }
+}
+
+/** Its notes say what blocks a migration, also of its group, each with the fix, and what will be left of it. */
+export async function adoptVm(request: AdoptBody, regions: Pick<SharedRegions, 'adopt'>): Promise<StoredVm> {
   const identity = identifyProcess(request.pid);
   if (!identity) throw invalid('pid', String(request.pid), 'give the process id of a running QEMU');
   using qmp = await connect(request.qmp);
-  const { facts, ram, args, blockers } = await surveyVm(qmp, request.pid);
+  const { facts, ram, regions: shared, args, blockers } = await surveyVm(qmp, request.pid);
   const threads = new Set(listThreads(request.pid).map(({ tid }) => tid));
   // Whatever is done to the VM later is done to both: they must be one QEMU.
   if (!facts.vcpuTids.every((tid) => threads.has(tid))) {
@@ -45,12 +57,15 @@ export async function adoptVm(request: AdoptBody): Promise<StoredVm> {
     createdAt: Date.now(),
     arrivedFrom: null,
   };
+  regions.adopt(record, shared);
   return {
     record,
     spec: null,
     ended: null,
     notes: [
-      ...blockers.map(({ what, reason, fix }) => `cannot be migrated: ${what}: ${reason}; fix: ${fix}`),
+      ...blockers
+        .filter(({ id }) => id !== GROUP_MEMBER)
+        .map(({ what, reason, fix }) => `cannot be migrated: ${what}: ${reason}; fix: ${fix}`),
       ...ram.flatMap(({ place }) => (place ? lastingFile(place.fdPath) : [])).map(explainLasting),
     ],
   };

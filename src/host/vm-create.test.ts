@@ -8,7 +8,7 @@ function create(name: string, bytes: number): Promise<unknown> {
   const stateDirectory = `/${'d'.repeat(bytes - rest - 1)}`;
   // It ends at the kernel, which is not there; where nothing is wrong before, the refusal is about that.
   const spec = VmSpecSchema.parse({ name, memory: '64MiB', boot: { kernel: '/nonexistent/kernel' } });
-  return createVm(spec, { name: 'a', stateDirectory, promisedBytes: 0 });
+  return createVm(spec, { name: 'a', stateDirectory, promisedBytes: 0, regions: {} as never });
 }
 
 test('a name that makes a socket path too long is refused with the longest one that does not', async () => {

@@ -10,10 +10,15 @@ import { completeDisk, type VmSpecBody } from '../api/vm-schema.ts';
 import { GodwitError } from '../base/errors.ts';
 import { type VmPaths, type VmRecord, vmPaths } from '../migration/vm-record.ts';
 import { resolveAccelerator } from '../qemu/accelerator.ts';
+import { parseArguments } from '../qemu/arguments.ts';
 import { buildCommandLine, MAX_SOCKET_PATH_BYTES, ramBytesOf } from '../qemu/command-line.ts';
-import { findBinary, startQemu } from '../qemu/process.ts';
+import { findBinary, killQemu, type StartedQemu, startQemu } from '../qemu/process.ts';
+import { inspectRam } from '../qemu/ram.ts';
+import { findSharedIds, type SharedRegion, sharedRegions } from '../qemu/shared-memory.ts';
 import type { VmSpec } from '../qemu/spec.ts';
 import { lackOfRoom } from './memory-room.ts';
+import type { RegionClaim } from './region-claim.ts';
+import type { SharedRegions } from './shared-regions.ts';
 import type { StoredVm } from './vm-store.ts';
 
 export interface CreatingHost {
@@ -21,6 +26,7 @@ export interface CreatingHost {
   readonly stateDirectory: string;
   /** RAM of VMs on their way here. */
   readonly promisedBytes: number;
+  readonly regions: Pick<SharedRegions, 'newBytesOf' | 'claim' | 'adopt'>;
 }
 
 export async function createVm(body: VmSpecBody, host: CreatingHost): Promise<StoredVm> {
@@ -28,9 +34,11 @@ export async function createVm(body: VmSpecBody, host: CreatingHost): Promise<St
   const paths = vmPaths(host.stateDirectory, spec.name, randomBytes(4).toString('hex'));
   checkName(spec.name, paths);
   checkFiles(spec);
-  const { promisedBytes } = host;
-  const lack = lackOfRoom({ ramBytes: ramBytesOf(spec), ramPath: paths.ram, promisedBytes }, host.name);
+  const { promisedBytes, regions } = host;
+  const sharedBytes = regions.newBytesOf(spec.sharedMemory);
+  const lack = lackOfRoom({ ramBytes: ramBytesOf(spec), sharedBytes, ramPath: paths.ram, promisedBytes }, host.name);
   if (lack) throw lack;
+  using claim = regions.claim(spec.name, spec.sharedMemory);
   const uuid = randomUUID();
   const { accel } = resolveAccelerator(spec.accel);
   const args = buildCommandLine(
@@ -40,6 +48,7 @@ export async function createVm(body: VmSpecBody, host: CreatingHost): Promise<St
       qmpPath: paths.qmp,
       consoleSocketPath: paths.consoleSocket,
       consoleLogPath: paths.consoleLog,
+      sharedPaths: claim.paths,
     },
     { uuid, accel },
   );
@@ -53,7 +62,7 @@ export async function createVm(body: VmSpecBody, host: CreatingHost): Promise<St
       qmpPath: paths.qmp,
       ramPaths: [paths.ram],
     });
-    started.qmp.close();
+    const mapped = await checkSharing(started, args, claim);
     const record: VmRecord = {
       name: spec.name,
       uuid,
@@ -71,6 +80,7 @@ export async function createVm(body: VmSpecBody, host: CreatingHost): Promise<St
       createdAt: Date.now(),
       arrivedFrom: null,
     };
+    regions.adopt(record, mapped);
     return { record, spec, notes: [], ended: null };
   } catch (error) {
     rmSync(paths.directory, { recursive: true, force: true });
@@ -78,12 +88,31 @@ export async function createVm(body: VmSpecBody, host: CreatingHost): Promise<St
   }
 }
 
+/** What QEMU shares, the regions of its own arguments included. Throws, QEMU ended, when a region is not what it has. */
+async function checkSharing(
+  { identity, qmp }: StartedQemu,
+  args: readonly string[],
+  claim: RegionClaim,
+): Promise<SharedRegion[]> {
+  try {
+    claim.confirm(identity);
+    if (findSharedIds(parseArguments(args)).size === 0) return [];
+    return sharedRegions((await inspectRam(qmp, identity.pid)).shared);
+  } catch (error) {
+    await killQemu(identity);
+    throw error;
+  } finally {
+    qmp.close();
+  }
+}
+
 function toSpec(body: VmSpecBody): VmSpec {
-  const { memory, boot, firmware, disks, ...rest } = body;
+  const { memory, boot, firmware, disks, sharedMemory, ...rest } = body;
   return {
     ...rest,
     memoryBytes: memory,
     disks: disks.map((disk) => dropUndefined(completeDisk(disk))),
+    sharedMemory: sharedMemory.map(({ name, size }) => ({ name, sizeBytes: size })),
     ...(boot === undefined ? {} : { boot: dropUndefined(boot) }),
     ...(firmware === undefined ? {} : { firmware }),
   } as VmSpec;

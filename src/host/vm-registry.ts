@@ -9,16 +9,19 @@ import { GodwitError } from '../base/errors.ts';
 import { isAlive } from '../linux/process.ts';
 import type { MigrationHandle } from '../migration/handle.ts';
 import type { VmRecord } from '../migration/vm-record.ts';
-import { type ArrivingVm, ArrivingVms, arrivingView } from './arriving-vm.ts';
+import { type ArrivingVms, arrivingView } from './arriving-vm.ts';
+import { Groups } from './groups.ts';
 import type { IncomingPromises } from './incoming-promises.ts';
 import { KnownEpochs } from './known-epochs.ts';
-import { LeavingVms } from './leaving-vms.ts';
 import type { Logger } from './logger.ts';
-import { UnsavedVms } from './unsaved-vms.ts';
+import { SharedRegions } from './shared-regions.ts';
+import { viewOfRegions } from './shown-vm.ts';
 import { Vm, type VmContext } from './vm.ts';
-import { adoptVm } from './vm-adopt.ts';
+import { adoptVm, refuseKnown } from './vm-adopt.ts';
 import { createVm } from './vm-create.ts';
-import { type StoredVm, VmStore } from './vm-store.ts';
+import { VmNames } from './vm-names.ts';
+import { VmRecords } from './vm-records.ts';
+import type { StoredVm } from './vm-store.ts';
 
 export interface RegistryOptions {
   readonly hostName: string;
@@ -32,12 +35,13 @@ export interface RegistryOptions {
 
 export class VmRegistry {
   readonly epochs: KnownEpochs;
+  readonly regions: SharedRegions;
+  readonly groups: Groups;
   readonly #options: RegistryOptions;
-  readonly #store: VmStore;
-  readonly #unsaved: UnsavedVms;
-  readonly #vms = new Map<string, Vm>();
-  readonly arriving = new ArrivingVms();
-  readonly #leaving = new LeavingVms();
+  readonly #records: VmRecords;
+  readonly #names = new VmNames();
+  readonly #vms: Map<string, Vm> = this.#names.here;
+  readonly arriving: ArrivingVms = this.#names.arriving;
   /** Names whose QEMU is being started. */
   readonly #starting = new Set<string>();
   readonly #context: VmContext;
@@ -45,12 +49,17 @@ export class VmRegistry {
   constructor(options: RegistryOptions) {
     this.#options = options;
     this.epochs = new KnownEpochs(options.stateDirectory, options.log);
-    this.#store = new VmStore(options.stateDirectory);
-    this.#unsaved = new UnsavedVms(this.#store, options.log);
+    this.#records = new VmRecords(options.stateDirectory, options.log);
+    this.regions = new SharedRegions({ ...options, changed: (names) => this.#tellChanged(names) });
+    this.groups = new Groups(this.regions);
     this.#context = {
       hostName: options.hostName,
       log: options.log,
-      save: (vm) => this.#unsaved.save(vm),
+      save: (vm) => {
+        this.#records.save(vm);
+        if (vm.ended) this.regions.release(vm.record);
+      },
+      sharedMemoryOf: (record) => viewOfRegions(this.regions.of(record), record.name),
       changed: (vm) => {
         if (this.#vms.get(vm.name) === vm) options.changed(vm.view());
       },
@@ -59,10 +68,8 @@ export class VmRegistry {
 
   /** Finds the VMs of an earlier daemon again. Does not connect to them yet: see `attachAll`. */
   restore(): void {
-    const { vms, damaged } = this.#store.loadAll();
-    for (const stored of vms) this.#vms.set(stored.record.name, new Vm(this.#context, stored));
-    for (const { path, reason } of damaged)
-      this.#options.log.error({ path, reason }, 'cannot read a VM record; left as it is');
+    for (const stored of this.#records.loadAll()) this.#vms.set(stored.record.name, new Vm(this.#context, stored));
+    this.regions.restore([...this.#vms.values()].filter((vm) => !vm.hasEnded).map(({ record }) => record));
   }
 
   /** @param except - names of VMs that a recovered migration has */
@@ -71,24 +78,22 @@ export class VmRegistry {
   }
 
   list(): VmView[] {
-    return [...new Set([...this.#vms.keys(), ...this.arriving.names(), ...this.#leaving.names()])]
-      .sort()
-      .map((name) => this.view(name));
+    return this.#names.all().map((name) => this.view(name));
   }
 
   /** Throws what `absenceOf` gives; GW_MIGRATION_BUSY for a VM that has not arrived yet. */
   get(name: string): Vm {
-    const coming = this.#comingAs(name);
+    const coming = this.#names.comingAs(name);
     if (coming) throw new GodwitError('GW_MIGRATION_BUSY', { vm: name, id: coming.migration });
     const vm = this.#vms.get(name);
     if (vm) return vm;
-    const leaving = this.#leaving.get(name)?.migration;
+    const leaving = this.#names.leaving.get(name)?.migration;
     if (leaving) throw new GodwitError('GW_MIGRATION_BUSY', { vm: name, id: leaving });
     throw this.#options.absenceOf(name);
   }
 
   view(name: string): VmView {
-    return this.#viewOf(name) ?? this.get(name).view();
+    return this.#names.viewOf(name) ?? this.get(name).view();
   }
 
   find(name: string): Vm | undefined {
@@ -103,16 +108,13 @@ export class VmRegistry {
 
   async create(spec: VmSpecBody): Promise<VmView> {
     const { hostName: name, stateDirectory, promises } = this.#options;
-    return this.#start(spec.name, () => createVm(spec, { name, stateDirectory, promisedBytes: promises.ramBytes }));
+    const host = { name, stateDirectory, promisedBytes: promises.ramBytes, regions: this.regions };
+    return this.#start(spec.name, () => createVm(spec, host));
   }
 
   async adopt(request: AdoptBody): Promise<VmView> {
-    for (const vm of this.#vms.values()) {
-      if (vm.record.pid !== request.pid || vm.hasEnded) continue;
-      const reason = `process ${request.pid} is this VM already`;
-      throw new GodwitError('GW_CONFLICT', { kind: 'VM', name: vm.name, reason });
-    }
-    return this.#start(request.name, () => adoptVm(request));
+    refuseKnown(request, this.#vms.values());
+    return this.#start(request.name, () => adoptVm(request, this.regions));
   }
 
   /** Forgets a VM that has ended. Throws GW_CONFLICT while its QEMU lives, GW_MIGRATION_BUSY where another takes its name. */
@@ -156,7 +158,8 @@ export class VmRegistry {
     else if (old) this.#forget(old, false);
     const stored: StoredVm = { record, spec: null, notes: [], ended: null };
     this.epochs.note(record, record.epoch);
-    this.#unsaved.save(stored);
+    this.#records.save(stored);
+    this.regions.join(record);
     const vm = new Vm(this.#context, stored);
     vm.keepLease(migration);
     this.#vms.set(record.name, vm);
@@ -177,15 +180,16 @@ export class VmRegistry {
   ): { cleanUp(): void } {
     const { name } = vm;
     this.epochs.note(vm.record, epoch);
-    this.#options.changed(this.#leaving.add(vm.view(), to, epoch, migration));
+    this.#options.changed(this.#names.leaving.add(vm.view(), to, epoch, migration));
     vm.dispose();
     this.#vms.delete(name);
-    this.#unsaved.forget(name);
-    this.#store.remove(name, { everything: false });
+    this.#records.forget(name, false);
     const cleanUp = (): void => {
-      if (this.#leaving.end(name, migration)) this.#tellGone(name, `it is at ${to} now`);
+      if (this.#names.leaving.end(name, migration)) this.#tellGone(name, `it is at ${to} now`);
       // A QEMU that was kept can be reached by its files only.
-      if (!isAlive(vm.record)) this.#store.removeInstance(vm.record);
+      if (isAlive(vm.record)) return;
+      this.regions.release(vm.record);
+      this.#records.removeInstance(vm.record);
     };
     return { cleanUp };
   }
@@ -201,7 +205,7 @@ export class VmRegistry {
   /** Lets go of every VM; all go on. */
   dispose(): void {
     for (const vm of this.#vms.values()) vm.dispose();
-    this.#unsaved[Symbol.dispose]();
+    this.#records[Symbol.dispose]();
   }
 
   async #start(name: string, start: () => Promise<StoredVm>): Promise<VmView> {
@@ -211,7 +215,7 @@ export class VmRegistry {
       const stored = await start();
       const old = this.#vms.get(name);
       if (old) this.#forget(old, false);
-      this.#unsaved.save(stored);
+      this.#records.save(stored);
       const vm = new Vm(this.#context, stored);
       this.#vms.set(name, vm);
       await vm.attach();
@@ -222,29 +226,25 @@ export class VmRegistry {
     }
   }
 
-  #viewOf(name: string): VmView | undefined {
-    const coming = this.#comingAs(name);
-    return coming ? arrivingView(coming) : (this.#vms.get(name)?.view() ?? this.#leaving.get(name));
+  /** What they share is another. */
+  #tellChanged(names: readonly string[]): void {
+    for (const name of names) {
+      const vm = this.#vms.get(name);
+      if (vm) this.#options.changed(vm.view());
+    }
   }
 
   /** There may be another one of the name. */
   #tellGone(name: string, reason: string): void {
-    const view = this.#viewOf(name);
+    const view = this.#names.viewOf(name);
     if (view) this.#options.changed(view);
     else this.#options.removed(name, reason);
-  }
-
-  /** One that comes, whose begun migration takes the name from a VM that has ended. */
-  #comingAs(name: string): ArrivingVm | undefined {
-    const coming = this.arriving.get(name);
-    return coming && (this.#vms.get(name)?.hasEnded ?? true) ? coming : undefined;
   }
 
   #forget(vm: Vm, everything: boolean): void {
     vm.dispose();
     this.#vms.delete(vm.name);
-    this.#unsaved.forget(vm.name);
-    this.#store.removeInstance(vm.record);
-    this.#store.remove(vm.name, { everything });
+    this.#records.removeInstance(vm.record);
+    this.#records.forget(vm.name, everything);
   }
 }

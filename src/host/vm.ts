@@ -10,6 +10,7 @@ import { GodwitError } from '../base/errors.ts';
 import { isAlive, signalProcess, waitForExit } from '../linux/process.ts';
 import type { VmRecord } from '../migration/vm-record.ts';
 import type { Logger } from './logger.ts';
+import { viewOfVm } from './shown-vm.ts';
 import { VmConnection } from './vm-connection.ts';
 import { type LeasePurpose, VmLease } from './vm-lease.ts';
 import { explainEnd, type Shutdown, stateOfEnd, stateOfStatus } from './vm-state.ts';
@@ -24,6 +25,7 @@ export interface VmContext {
   /** Never throws: nothing that has happened is undone by a disk that is full. */
   save(vm: StoredVm): void;
   changed(vm: Vm): void;
+  sharedMemoryOf(record: VmRecord): VmView['sharedMemory'];
 }
 
 export class Vm {
@@ -85,25 +87,14 @@ export class Vm {
   }
 
   view(): VmView {
-    const { record, ended } = this.#stored;
-    return {
-      name: record.name,
-      state: this.#lease.isLeaving ? 'leaving' : this.#state,
+    const { isLeaving, migration } = this.#lease;
+    return viewOfVm(this.#stored, {
       owner: this.#context.hostName,
-      uuid: record.uuid,
-      pid: ended ? null : record.pid,
-      memoryBytes: record.memoryBytes,
-      vcpus: record.vcpus,
-      epoch: record.epoch,
-      adopted: record.adopted,
-      migration: this.#lease.migration,
-      qmpPath: ended ? null : record.qmpPath,
-      consoleLogPath: record.consoleLogPath,
-      arrivedFrom: record.arrivedFrom,
-      createdAtMs: record.createdAt,
-      ended,
-      notes: [...this.#stored.notes, ...this.#notes],
-    };
+      state: isLeaving ? 'leaving' : this.#state,
+      migration,
+      sharedMemory: this.#context.sharedMemoryOf(this.record),
+      notes: this.#notes,
+    });
   }
 
   /** Connects to QEMU and starts watching it. Never throws: what goes wrong becomes state and note. */

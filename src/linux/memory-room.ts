@@ -18,6 +18,8 @@ export interface Shortage {
 
 export interface RoomQuestion {
   readonly ramBytes: number;
+  /** Memory that it shares with other VMs and that none of them has brought yet. */
+  readonly sharedBytes?: number;
   /** Where the RAM file will be: its file system must have room. */
   readonly ramPath: string;
   /** RAM of VMs on their way to here. How much of it is taken already is not known, so all of it counts. */
@@ -28,18 +30,19 @@ export interface RoomQuestion {
 const QEMU_OVERHEAD_BYTES = 64 * 2 ** 20;
 
 /** Empty: it fits, now. */
-export function findShortages({ ramBytes, ramPath, promisedBytes }: RoomQuestion): Shortage[] {
+export function findShortages({ ramBytes, sharedBytes = 0, ramPath, promisedBytes }: RoomQuestion): Shortage[] {
   const directory = dirname(ramPath);
   const { bavail, bsize } = statfsSync(directory);
   const places = [
-    { what: `room in ${directory}`, neededBytes: ramBytes, freeBytes: bavail * bsize },
-    { what: 'memory', neededBytes: ramBytes + QEMU_OVERHEAD_BYTES, freeBytes: availableMemoryBytes() },
+    { what: `room in ${directory}`, neededBytes: ramBytes + sharedBytes, freeBytes: bavail * bsize },
+    { what: 'memory', neededBytes: ramBytes + sharedBytes + QEMU_OVERHEAD_BYTES, freeBytes: availableMemoryBytes() },
   ];
   const promised = promisedBytes === 0 ? '' : ` (beside ${formatSize(promisedBytes)} for VMs on their way here)`;
+  const shared = sharedBytes === 0 ? '' : ` (${formatSize(sharedBytes)} of it to be shared with other VMs)`;
   return places.flatMap(({ what, neededBytes, freeBytes }) => {
     const availableBytes = Math.max(0, freeBytes - promisedBytes);
     if (availableBytes >= neededBytes) return [];
-    const [needed, available] = [formatSize(neededBytes), formatSize(availableBytes)];
+    const [needed, available] = [`${formatSize(neededBytes)}${shared}`, formatSize(availableBytes)];
     return [{ resource: `${what}${promised}`, needed, available }];
   });
 }

@@ -34,6 +34,9 @@ export interface VmRecord {
   readonly contentKey?: string;
 }
 
+/** The tmpfs that guest memory lies on. */
+export const RAM_DIRECTORY = '/dev/shm';
+
 /** The files of a VM on this host. */
 export interface VmPaths {
   readonly directory: string;
@@ -62,6 +65,6 @@ export function vmPaths(stateDirectory: string, name: string, instance: string):
     consoleLog: join(run, 'console.log'),
     qemuLog: join(run, 'qemu.log'),
     history: join(directory, 'history.json'),
-    ram: join('/dev/shm', `godwit-${name}-${instance}`),
+    ram: join(RAM_DIRECTORY, `godwit-${name}-${instance}`),
   };
 }

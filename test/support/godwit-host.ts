@@ -6,7 +6,7 @@
  */
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { hasCode } from '../../src/base/errors.ts';
 import { identifyProcess, readCommandLine } from '../../src/linux/process.ts';
 import { killQemu } from '../../src/qemu/process.ts';
@@ -21,7 +21,7 @@ import {
 } from './godwit-cli.ts';
 import { TempDirectory } from './temp-directory.ts';
 import { TinyGuestView } from './tiny-guest-view.ts';
-import { type TinyVmOptions, tinyVmSpec } from './tiny-vm.ts';
+import { type TinyVmOptions, tinyVmBody } from './tiny-vm.ts';
 import { waitUntil, within } from './wait-until.ts';
 
 export interface HostOptions {
@@ -181,9 +181,8 @@ export class TestHost implements AsyncDisposable {
 
   /** Creates a VM with the tiny guest by `godwit vm create`. */
   async createTinyVm(options: TinyVmOptions & { readonly name: string }): Promise<void> {
-    const { memoryBytes, ...spec } = tinyVmSpec(this.directory, options);
     const path = this.directory.join(`${options.name}.json`);
-    writeFileSync(path, JSON.stringify({ ...spec, memory: memoryBytes }));
+    writeFileSync(path, JSON.stringify(tinyVmBody(this.directory, options)));
     await this.json(['vm', 'create', path]);
     using guest = await this.openGuest(options.name);
     await guest.ready();
@@ -199,6 +198,7 @@ export class TestHost implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#end('SIGTERM');
     await this.#endVms();
+    this.#removeRegions();
     this.directory[Symbol.dispose]();
     if (this.#unexpectedEnds.length > 0) throw new Error(this.#describeEnds());
   }
@@ -219,6 +219,14 @@ export class TestHost implements AsyncDisposable {
       const identity = pid > 0 ? identifyProcess(pid) : undefined;
       if (identity !== undefined && isQemuWith(pid, this.directory.path)) await killQemu(identity);
     }
+  }
+
+  /** Regions outlive the daemon as VMs do, and the next one would remove them. */
+  #removeRegions(): void {
+    const table = this.directory.join('state', 'regions.json');
+    if (!existsSync(table)) return;
+    const { regions } = JSON.parse(readFileSync(table, 'utf8')) as { regions: { path: string; isOurs: boolean }[] };
+    for (const { path, isOurs } of regions) if (isOurs) rmSync(path, { force: true });
   }
 
   async #end(signal: NodeJS.Signals): Promise<number | null> {

@@ -6,14 +6,14 @@
  */
 import type { HostEvent } from '../../src/api/event-schema.ts';
 import type { MigrateBody, MigrationView, ReportView } from '../../src/api/migration-schema.ts';
-import type { VmSpecInput, VmView } from '../../src/api/vm-schema.ts';
+import type { VmView } from '../../src/api/vm-schema.ts';
 import type { GodwitClient } from '../../src/client/godwit-client.ts';
 import type { MigrationProgress } from '../../src/migration/progress.ts';
 import { type HostOptions, startHost, type TestHost } from './godwit-host.ts';
 import { LinkProxy } from './link-proxy.ts';
 import { openTellingClient } from './telling-client.ts';
 import { TinyGuestView } from './tiny-guest-view.ts';
-import { type TinyVmOptions, tinyVmSpec } from './tiny-vm.ts';
+import { type TinyVmOptions, tinyVmBody } from './tiny-vm.ts';
 import { waitUntil, within } from './wait-until.ts';
 
 const MIGRATION_TIMEOUT_MS = 60_000;
@@ -175,8 +175,7 @@ export async function beginMigration(at: ReachedHost, vm: string, request: Migra
 
 /** Starts a VM with the tiny guest, and waits until the guest counts. */
 export async function createTinyVm(at: ReachedHost, options: TinyVmOptions & { readonly name: string }): Promise<void> {
-  const { memoryBytes, ...spec } = tinyVmSpec(at.host.directory, options);
-  await at.client.createVm({ ...spec, memory: memoryBytes } as VmSpecInput);
+  await at.client.createVm(tinyVmBody(at.host.directory, options));
   using guest = await openTinyGuest(at, options.name);
   await guest.ready();
 }

@@ -8,6 +8,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { buildTinyGuest, type TinyGuestOptions } from '../../guest/tiny/image.ts';
 import { FIRST_USABLE_PAGE } from '../../guest/tiny/layout.ts';
+import type { VmSpecInput } from '../../src/api/vm-schema.ts';
 import type { ProcessIdentity } from '../../src/linux/process.ts';
 import { buildCommandLine, type Endpoints } from '../../src/qemu/command-line.ts';
 import { killQemu, startQemu } from '../../src/qemu/process.ts';
@@ -173,5 +174,17 @@ export function tinyVmSpec(directory: TempDirectory, options: TinyVmOptions = {}
     disks: options.disks ?? [],
     sharedMemory: options.sharedMemory ?? [],
     qemuArgs: options.qemuArgs ?? [],
+  };
+}
+
+/** The same as the API takes it. */
+export function tinyVmBody(directory: TempDirectory, options: TinyVmOptions = {}): VmSpecInput {
+  const { memoryBytes, sharedMemory, disks, qemuArgs, ...spec } = tinyVmSpec(directory, options);
+  return {
+    ...spec,
+    memory: memoryBytes,
+    disks: [...disks],
+    sharedMemory: sharedMemory.map(({ name, sizeBytes }) => ({ name, size: sizeBytes })),
+    qemuArgs: [...qemuArgs],
   };
 }

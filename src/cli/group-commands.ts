@@ -1,0 +1,26 @@
+/** `godwit group …`: VMs that share memory. */
+import type { Command } from 'commander';
+import { withClient } from './api-connection.ts';
+import type { CommandContext } from './command-context.ts';
+import { renderGroup, renderGroupList } from './group-view.ts';
+import { printResult } from './io.ts';
+
+export function addGroupCommands(program: Command, context: CommandContext): void {
+  const group = program.command('group').description('VMs that share memory, which move together');
+  group
+    .command('list')
+    .alias('ls')
+    .description('all groups of the host')
+    .action(async (_options: unknown, command: Command) => {
+      const groups = await withClient(context.options(command), context.io, (client) => client.listGroups());
+      printResult(context.output(command), groups, () => renderGroupList(groups));
+    });
+  group
+    .command('show')
+    .description('one group: its memory, its VMs, and who else uses the memory')
+    .argument('<name>', 'name of the group, or of any of its regions')
+    .action(async (name: string, _options: unknown, command: Command) => {
+      const shown = await withClient(context.options(command), context.io, (client) => client.showGroup(name));
+      printResult(context.output(command), shown, () => renderGroup(shown));
+    });
+}

@@ -1,0 +1,100 @@
+/**
+ * The groups of this host: VMs that share memory and therefore move together (R1).
+ *
+ * Owns: nothing; looks at the table of regions whenever it is asked.
+ */
+import type { GroupDetailView, GroupView, StrangerView } from '../api/group-schema.ts';
+import type { VmView } from '../api/vm-schema.ts';
+import { GodwitError } from '../base/errors.ts';
+import { type FileIdentity, type FileUser, findFileUsers } from '../linux/file-users.ts';
+import type { ProcessIdentity } from '../linux/process.ts';
+import { type HostRegion, namesOf, problemOf } from './host-region.ts';
+import type { SharedRegions } from './shared-regions.ts';
+import { findGroups, type VmGroup } from './vm-groups.ts';
+
+/** A group with the regions that make it one. */
+export interface HostGroup extends Omit<VmGroup, 'regions'> {
+  readonly regions: readonly HostRegion[];
+}
+
+export class Groups {
+  readonly #regions: Pick<SharedRegions, 'list'>;
+
+  constructor(regions: Pick<SharedRegions, 'list'>) {
+    this.#regions = regions;
+  }
+
+  list(): HostGroup[] {
+    const regions = this.#regions.list();
+    const groups = findGroups(regions.map((region) => ({ name: region.name, vms: namesOf(region) })));
+    return groups.map((group) => ({
+      ...group,
+      regions: group.regions.map((name) => regions.find((region) => region.name === name)!),
+    }));
+  }
+
+  /** @param name - of any of its regions. @throws GW_NOT_FOUND */
+  get(name: string): HostGroup {
+    const group = this.list().find(({ regions }) => regions.some((region) => region.name === name));
+    if (group) return group;
+    throw new GodwitError('GW_NOT_FOUND', { kind: 'group', name });
+  }
+
+  /** Of the VM that this process is. */
+  of({ pid, startTicks }: ProcessIdentity): HostGroup | undefined {
+    return this.list().find(({ regions }) =>
+      regions.some(({ members }) =>
+        members.some(({ process }) => process?.pid === pid && process.startTicks === startTicks),
+      ),
+    );
+  }
+}
+
+/** A member moves with its group only. @throws GW_MIGRATION_BLOCKED */
+export function refuseMember(
+  groups: Groups,
+  vm: { readonly name: string; readonly record: ProcessIdentity },
+  to: string,
+): void {
+  const group = groups.of(vm.record);
+  if (!group) return;
+  const regions = group.regions.map(({ name }) => name).join(', ');
+  const others = group.vms.filter((name) => name !== vm.name);
+  const company = others.length > 0 ? ` with ${others.join(', ')}` : '';
+  const reason = `it is a member of group ${group.name}: it has the shared memory ${regions}${company}, which moves with all that have it`;
+  const fix = `move the group: godwit group migrate ${group.name} --to ${to}`;
+  throw new GodwitError('GW_MIGRATION_BLOCKED', { vm: vm.name, group: group.name, reason, fix });
+}
+
+/** Who uses the region besides the VMs of its group and this daemon; a process in two roles is named once. */
+export function findStrangers(region: FileIdentity, memberPids: Iterable<number>): Promise<FileUser[]> {
+  return findFileUsers(region, new Set([...memberPids, process.pid]));
+}
+
+/** @param vms - as the host shows them */
+export function viewOfGroup(group: HostGroup, vms: readonly VmView[]): GroupView {
+  return {
+    name: group.name,
+    regions: group.regions.map((region) => ({
+      name: region.name,
+      sizeBytes: region.bytes,
+      path: region.path,
+      vms: namesOf(region),
+      problem: problemOf(region),
+    })),
+    vms: group.vms.map((name) => {
+      const { state = 'unknown', pid = null } = vms.find((vm) => vm.name === name) ?? {};
+      return { name, state, pid };
+    }),
+  };
+}
+
+export async function detailOfGroup(group: HostGroup, vms: readonly VmView[]): Promise<GroupDetailView> {
+  const pids = group.regions.flatMap(({ members }) => members.flatMap(({ process }) => process?.pid ?? []));
+  const strangers: StrangerView[] = [];
+  for (const region of group.regions) {
+    const found = await findStrangers(region, pids);
+    strangers.push(...found.map(({ pid, command, use }) => ({ pid, command, region: region.name, use })));
+  }
+  return { ...viewOfGroup(group, vms), strangers };
+}

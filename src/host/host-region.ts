@@ -1,0 +1,60 @@
+/**
+ * One region of this host: its file, and the VMs that have it.
+ */
+import { type FileIdentity, identifyFile, isSameFile } from '../linux/file-users.ts';
+import { type ProcessIdentity, readMappings } from '../linux/process.ts';
+import type { VmRecord } from '../migration/vm-record.ts';
+import { parseArguments } from '../qemu/arguments.ts';
+import { joinMappings } from '../qemu/ram.ts';
+import { findSharedFiles, regionNameOf, type SharedRegion } from '../qemu/shared-memory.ts';
+
+/** A VM that runs. */
+export type VmProcess = Pick<VmRecord, 'name' | 'pid' | 'startTicks' | 'args'>;
+
+export interface RegionMember {
+  readonly vm: string;
+  /** null while its QEMU is being started. */
+  readonly process: ProcessIdentity | null;
+}
+
+/** What a process has mapped. */
+export type MappedRegion = Pick<SharedRegion, 'name' | 'bytes' | 'path' | 'device' | 'inode'>;
+
+export interface HostRegion extends FileIdentity {
+  readonly name: string;
+  readonly bytes: number;
+  /** Of the file. */
+  readonly path: string;
+  /** The file was made here, and is removed here; that of an adopted VM is its owner's. */
+  readonly isOurs: boolean;
+  readonly members: readonly RegionMember[];
+}
+
+export function namesOf({ members }: Pick<HostRegion, 'members'>): string[] {
+  return members.map(({ vm }) => vm).sort();
+}
+
+/** Why no further VM can have it; null when one can. */
+export function problemOf({ path, bytes, ...region }: HostRegion): string | null {
+  const file = identifyFile(path);
+  if (!file) return `its file ${path} is gone`;
+  if (!isSameFile(file, region)) return `another file is at ${path} now`;
+  return file.bytes < bytes ? `its file ${path} has been cut to ${file.bytes} bytes` : null;
+}
+
+export function isProcess({ process }: RegionMember, { pid, startTicks }: ProcessIdentity): boolean {
+  return process?.pid === pid && process.startTicks === startTicks;
+}
+
+/** Without asking QEMU: what its command line names and its process maps. */
+export function sharedFilesOf({ pid, args }: VmProcess): MappedRegion[] {
+  const shared = findSharedFiles(parseArguments(args));
+  if (shared.length === 0) return [];
+  const mapped = joinMappings(readMappings(pid));
+  return shared.flatMap(({ path }) => {
+    const file = mapped.find((candidate) => candidate.path.replace(/ \(deleted\)$/, '') === path);
+    if (!file) return [];
+    const { device, inode, start, end } = file;
+    return [{ name: regionNameOf(path), bytes: Number(end - start), path, device, inode }];
+  });
+}

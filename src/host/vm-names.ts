@@ -1,0 +1,30 @@
+/**
+ * Which VM a name stands for on this host: one that is here, one on its way here, or one on its way from here.
+ *
+ * Must hold: a VM that has ended gives its name to one that comes, once its migration has begun.
+ */
+import type { VmView } from '../api/vm-schema.ts';
+import { type ArrivingVm, ArrivingVms, arrivingView } from './arriving-vm.ts';
+import { LeavingVms } from './leaving-vms.ts';
+import type { Vm } from './vm.ts';
+
+export class VmNames {
+  readonly here = new Map<string, Vm>();
+  readonly arriving = new ArrivingVms();
+  readonly leaving = new LeavingVms();
+
+  all(): string[] {
+    return [...new Set([...this.here.keys(), ...this.arriving.names(), ...this.leaving.names()])].sort();
+  }
+
+  viewOf(name: string): VmView | undefined {
+    const coming = this.comingAs(name);
+    return coming ? arrivingView(coming) : (this.here.get(name)?.view() ?? this.leaving.get(name));
+  }
+
+  /** One that comes, whose begun migration takes the name from a VM that has ended. */
+  comingAs(name: string): ArrivingVm | undefined {
+    const coming = this.arriving.get(name);
+    return coming && (this.here.get(name)?.hasEnded ?? true) ? coming : undefined;
+  }
+}
