@@ -6,7 +6,7 @@
  */
 import { type ChildProcessWithoutNullStreams, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync } from 'node:fs';
+import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync, statSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -45,6 +45,13 @@ export class GuineaPig implements AsyncDisposable {
     this.start = start;
   }
 
+  /** One that maps a file of somebody else's, whole. */
+  static async mapping(path: string): Promise<GuineaPig> {
+    const directory = mkdtempSync(join(tmpdir(), 'godwit-test-'));
+    symlinkSync(path, join(directory, 'ram'));
+    return GuineaPig.#launch(directory, statSync(path).size / PAGE_SIZE, false);
+  }
+
   /** @param roomPages - give it a file system of its own with room for so many pages (needs root) */
   static async start(pageCount: number, roomPages?: number): Promise<GuineaPig> {
     const directory = mkdtempSync('/dev/shm/godwit-test-');
@@ -55,10 +62,14 @@ export class GuineaPig implements AsyncDisposable {
     const file = openSync(path, 'w');
     ftruncateSync(file, pageCount * PAGE_SIZE);
     closeSync(file);
-    const child = spawn(compile(), [path], { stdio: ['pipe', 'pipe', 'pipe'] });
+    return GuineaPig.#launch(directory, pageCount, roomPages !== undefined);
+  }
+
+  static async #launch(directory: string, pageCount: number, mounted: boolean): Promise<GuineaPig> {
+    const child = spawn(compile(), [join(directory, 'ram')], { stdio: ['pipe', 'pipe', 'pipe'] });
     const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
     const first = await lines.next();
-    return new GuineaPig(child, directory, pageCount, BigInt(`0x${first.value}`), lines, roomPages !== undefined);
+    return new GuineaPig(child, directory, pageCount, BigInt(`0x${first.value}`), lines, mounted);
   }
 
   addressOf(page: number): bigint {
