@@ -85,11 +85,37 @@ describe('a survey', () => {
     expect(blockers).toMatchObject([{ id: 'hot-plugged', what: 'late' }]);
   });
 
-  test('finds shared memory, and that QEMU refuses', async () => {
+  test('tells memory of an ivshmem device from the RAM, private or not', async () => {
     const shared = ['-object', 'memory-backend-ram,id=shared,size=1M,share=on'];
     await using vm = await startTinyVm({ qemuArgs: [...shared, '-device', 'ivshmem-plain,memdev=shared,id=iv'] });
+    const { blockers, ram, regions } = await surveyVm(vm.qmp, vm.pid);
+    expect(blockers.map(({ id }) => id)).toEqual(['ivshmem-private', 'qemu-refuses']);
+    expect([ram.map(({ id }) => id), regions]).toEqual([['ram0'], []]);
+  });
+
+  test('finds a region of the size of the RAM, and that QEMU refuses a peer', async () => {
+    using directory = new TempDirectory('/dev/shm');
+    const path = directory.join('their bus');
+    const object = `memory-backend-file,id=shm0,size=64M,mem-path=${path},share=on`;
+    await using vm = await startTinyVm({ qemuArgs: ['-object', object, '-device', 'ivshmem-plain,memdev=shm0'] });
+    const { blockers, ram, regions } = await surveyVm(vm.qmp, vm.pid);
+    expect(blockers.map(({ id, what }) => [id, what])).toEqual([
+      ['ivshmem-peer', 'ivshmem-plain'],
+      ['qemu-refuses', expect.stringContaining('peer mode')],
+    ]);
+    expect(ram.map(({ id }) => id)).toEqual(['ram0']);
+    expect(regions).toMatchObject([{ id: 'shm0', name: 'their_bus', bytes: RAM_BYTES, path }]);
+    expect(regions[0]!.hostAddress).not.toBe(ram[0]!.place!.hostAddress);
+  });
+
+  test('finds a region in a file on a disk', async () => {
+    using directory = new TempDirectory();
+    const object = `memory-backend-file,id=shm0,size=1M,mem-path=${directory.join('bus')},share=on`;
+    await using vm = await startTinyVm({
+      qemuArgs: ['-object', object, '-device', 'ivshmem-plain,memdev=shm0,master=on'],
+    });
     const { blockers } = await surveyVm(vm.qmp, vm.pid);
-    expect(blockers.map(({ id }) => id)).toEqual(['private-ram', 'ivshmem', 'qemu-refuses']);
+    expect(blockers.map(({ id, what }) => [id, what])).toEqual([['ivshmem-file', 'ivshmem-plain']]);
   });
 
   test('finds RAM in a file on a disk', async () => {

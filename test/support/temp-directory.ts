@@ -13,8 +13,8 @@ export function listTempDirectories(): string[] {
 export class TempDirectory implements Disposable {
   readonly path: string;
 
-  constructor() {
-    this.path = mkdtempSync(join(tmpdir(), 'gwt-'));
+  constructor(parent: string = tmpdir()) {
+    this.path = mkdtempSync(join(parent, 'gwt-'));
     existing.add(this.path);
   }
 
