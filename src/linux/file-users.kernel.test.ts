@@ -30,6 +30,7 @@ requireCapability('kernel', 'cc')('the users of a file', () => {
       expect(found.find(({ pid }) => pid === pig.pid)?.command).toMatch(/guinea-pig \/dev\/shm\/godwit-test-/);
       expect((await findFileUsers(file, new Set([pig.pid, holder.pid!]))).map(({ pid }) => pid)).toEqual([process.pid]);
       expect([pig, other].map(({ pid }) => mapsFile(pid, file))).toEqual([true, false]);
+      expect(mapsFile(pig.pid, { ...file, inode: Math.floor(file.inode / 10) })).toBe(false);
       expect(isMapped(file)).toBe(true);
       await pig.kill();
       expect(isMapped(file)).toBe(false);

@@ -15,7 +15,7 @@ import { listOpenFiles, readMappings } from '../linux/process.ts';
 import type { QmpClient } from './qmp.ts';
 import { askQemu } from './qmp-ask.ts';
 import { askBackendAddress } from './ram-address.ts';
-import { listSharingDevices, type SharedBackend } from './shared-memory.ts';
+import { isRegionFile, listSharingDevices, type SharedBackend } from './shared-memory.ts';
 
 /** RAM that godwit can move. */
 export interface RamRegion {
@@ -121,12 +121,12 @@ export async function inspectRam(qmp: QmpClient, pid: number): Promise<Inspected
   return { ram: backends.filter(({ id }) => !shared.some((other) => other.id === id)), shared };
 }
 
-/** Files that are RAM of this process, as far as they can be told from outside, and without asking QEMU. */
+/** Files that are RAM of this process alone, as far as they can be told from outside, and without asking QEMU. */
 export function findRamFiles(pid: number): { readonly path: string; readonly bytes: number }[] {
   const files = listOpenFiles(pid);
   return joinMappings(readMappings(pid)).flatMap((file) => {
     const bytes = Number(file.end - file.start);
-    if (bytes < SMALLEST_RAM_BYTES) return [];
+    if (bytes < SMALLEST_RAM_BYTES || isRegionFile(file.path)) return [];
     const { fdPath: path, fileSystem } = describePlace(pid, file, files);
     return fileSystem === 'other' ? [] : [{ path, bytes }];
   });

@@ -58,6 +58,11 @@ export function regionFileName(tag: string, region: string): string {
   return `godwit-region-${tag}-${region}`;
 }
 
+/** Whether it is a file that a godwit made for a region. */
+export function isRegionFile(path: string): boolean {
+  return FILE_NAME.test(basename(path));
+}
+
 /** The region of which this is the file, or a name made of the file's own. */
 export function regionNameOf(path: string): string {
   const file = basename(path.replace(/ \(deleted\)$/, ''));

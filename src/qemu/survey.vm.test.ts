@@ -16,6 +16,7 @@ import { loadDeviceState } from './device-state-load.ts';
 import { compareVms, findFitBlockers, visibleMachine } from './fit.ts';
 import { borrowMigrationSettings } from './migration-settings.ts';
 import { findBinary, killQemu, type StartedQemu, startQemu } from './process.ts';
+import { findGuestRam } from './ram.ts';
 import { contVm } from './run-state.ts';
 import { surveyVm } from './survey.ts';
 
@@ -173,6 +174,25 @@ describe("somebody else's VM", () => {
         `-sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny -msg timestamp=on`,
     ],
   ];
+  test('with memory that it shares has the file of the other host there, and RAM of its own', async () => {
+    using directory = new TempDirectory('/dev/shm');
+    const [path, pathThere] = [directory.join('bus'), directory.join('bus-there')];
+    const object = `memory-backend-file,id=shm0,size=1M,mem-path=${path},share=on`;
+    await using vm = await startTinyVm({
+      machine: 'pc',
+      qemuArgs: ['-device', 'ivshmem-plain,memdev=shm0,master=on', '-object', object],
+    });
+    const survey = await surveyVm(vm.qmp, vm.pid);
+    const { args, facts } = survey;
+    await using there = await IncomingQemu.start(args, facts.machineType, TEST_QEMU, new Map([['shm0', pathThere]]));
+    const arrived = await surveyVm(there.qmp, there.identity.pid);
+    expect(compareVms(visibleMachine(facts), visibleMachine(arrived.facts))).toEqual([]);
+    expect(arrived.ram.map(({ id, bytes }) => [id, bytes])).toEqual([['ram0', RAM_BYTES]]);
+    expect(arrived.regions).toMatchObject([{ id: 'shm0', path: pathThere, bytes: 2 ** 20 }]);
+    expect(survey.regions).toMatchObject([{ id: 'shm0', path, bytes: 2 ** 20 }]);
+    expect(await findGuestRam(there.qmp, there.identity.pid)).toHaveLength(1);
+  });
+
   // With default devices a QEMU that was unpacked elsewhere loads modules of the installed one, and refuses them.
   const installed = findBinary(TEST_QEMU).startsWith('/usr/');
   test.each(installed ? styles : styles.slice(1))('%s, runs on from what was derived', async (_, args) => {

@@ -32,6 +32,7 @@ export class IncomingQemu implements AsyncDisposable {
     sourceArgs: readonly string[],
     machineType: string,
     qemu: string = TEST_QEMU,
+    sharedPaths: ReadonlyMap<string, string> = new Map(),
   ): Promise<IncomingQemu> {
     const directory = new TempDirectory();
     const endpoints = {
@@ -39,6 +40,7 @@ export class IncomingQemu implements AsyncDisposable {
       qmpPath: directory.join('qmp.sock'),
       consoleSocketPath: directory.join('console.sock'),
       consoleLogPath: directory.join('console.log'),
+      sharedPaths,
     };
     const derived = deriveDestination(sourceArgs, { machineType, accel: 'tcg', endpoints, sourceDirectory: '/' });
     if (derived.kind === 'blocked') throw new Error(JSON.stringify(derived.blockers));
