@@ -286,6 +286,8 @@ describe('OpenAPI', () => {
       'CheckRequest',
       'CheckResult',
       'Error',
+      'Group',
+      'GroupDetail',
       'Host',
       'MigrateRequest',
       'Migration',

@@ -20,3 +20,10 @@ test('what is promised to others is not there any more', () => {
     available: '0 B',
   });
 });
+
+test('memory to be shared counts, and is named', () => {
+  expect(findShortages({ ...PLACE, ramBytes: 2 ** 20, sharedBytes: 2 ** 50 })).toMatchObject([
+    { resource: 'room in /dev/shm', needed: '1024 TiB (1024 TiB of it to be shared with other VMs)' },
+    { resource: 'memory' },
+  ]);
+});
