@@ -25,15 +25,27 @@ const ARROWS: Readonly<Record<string, Arrows>> = {
   memory: { from: ['base', 'linux'] },
   transfer: { from: ['base', 'linux', 'wire', 'memory'] },
   migration: { from: ['base', 'linux', 'qemu', 'wire', 'memory', 'transfer'] },
+  sharing: { from: ['base', 'linux', 'qemu', 'wire', 'memory', 'transfer', 'migration'] },
   api: { from: ['base', WORDS], types: ['migration'] },
   client: { from: ['base', 'api'], types: ['migration'] },
-  host: { from: ['base', 'linux', 'qemu', 'wire', 'memory', 'transfer', 'migration', 'api'] },
+  host: { from: ['base', 'linux', 'qemu', 'wire', 'memory', 'transfer', 'migration', 'sharing', 'api'] },
   cli: { from: ['base', 'api', 'client', WORDS, 'host/run-host.ts', 'host/doctor.ts'], types: ['migration'] },
   '.': { from: ['base', 'api', 'client', WORDS], types: ['migration'] },
 };
 
 /** Folders that import neither packages nor node's modules, but for those named. */
 const PURE: Readonly<Record<string, readonly string[]>> = { base: [], wire: ['zod'] };
+
+/** The protocol of shared pages: it is explored exhaustively, so it may not know of anything that the model does not. */
+const REGION_PROTOCOL = [
+  'sharing/page-table.ts',
+  'sharing/page-turn.ts',
+  'sharing/region-destination.ts',
+  'sharing/region-source.ts',
+  'sharing/region-tally.ts',
+  'sharing/region-words.ts',
+  'sharing/source-vms.ts',
+];
 
 /** Who may use what reaches outside; what is not named here is free where the folder is not pure. */
 const RESERVED: Readonly<Record<string, readonly string[]>> = {
@@ -81,6 +93,16 @@ test('pure folders import nothing from outside', () => {
     return relative || allowed === undefined || allowed.includes(target);
   });
   expect(impure).toEqual([]);
+});
+
+test('the protocol of shared pages imports nothing but itself and base', () => {
+  expect(files.map(({ path }) => path).filter((path) => REGION_PROTOCOL.includes(path))).toHaveLength(
+    REGION_PROTOCOL.length,
+  );
+  const astray = eachImport(
+    ({ path, target }) => !REGION_PROTOCOL.includes(path) || isIn(['base', ...REGION_PROTOCOL], target),
+  );
+  expect(astray).toEqual([]);
 });
 
 test('what reaches outside is used only where it may be', () => {

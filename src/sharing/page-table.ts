@@ -63,6 +63,13 @@ export function isHere({ settings, turns }: PageTable, page: PageIndex): boolean
   return turns[page]! % 2 === SIDES[settings.side];
 }
 
+/** The first page at or after `from` that is here, -1 if there is none. */
+export function nextHere(table: PageTable, from: PageIndex): PageIndex {
+  if (table.here === 0) return -1;
+  for (let page = from; page < table.settings.pages; page++) if (isHere(table, page)) return page;
+  return -1;
+}
+
 export function readPage(table: PageTable, page: PageIndex): PageState {
   const away = table.leaving.has(page) ? 'leaving' : 'away';
   const place = isHere(table, page) ? 'here' : away;

@@ -20,6 +20,7 @@ import {
   isPage,
   loseLink,
   needPage,
+  nextHere,
   openPageTable,
   type PageTable,
   resumeLink,
@@ -101,6 +102,11 @@ export function openSourceRegion(settings: SourceSettings): SourceRegion {
 /** Whether pushing may send the page now. */
 export function canPush({ table, settings, vms }: SourceRegion, page: PageIndex): boolean {
   return isPage(table, page) && isHere(table, page) && hasRoom(table, settings.pushWindowPages) && !isHeld(vms, page);
+}
+
+/** Only now is there reason to push: while VMs are here, a page that is pushed is one more that stops them. */
+export function isWithoutVms({ vms }: SourceRegion): boolean {
+  return vms.every(({ phase }) => phase === 'left');
 }
 
 export function stepSourceRegion(region: SourceRegion, event: SourceRegionEvent): RegionStep<SourceAction> {
@@ -203,11 +209,14 @@ function giveBack({ table, vms }: SourceRegion, page: PageIndex): void {
 function settle(region: SourceRegion, into: ActionList<SourceAction>): void {
   const { table, settings, vms } = region;
   giveOwed(table, (page) => isHeld(vms, page), into);
-  const isEmpty = vms.every(({ phase }) => phase === 'left');
-  if (region.phase === 'moving' && isEmpty && table.here <= settings.completeAtPages) region.phase = 'completing';
+  const isNearlyEmpty = isWithoutVms(region) && table.here <= settings.completeAtPages;
+  if (region.phase === 'moving' && isNearlyEmpty) region.phase = 'completing';
   if (region.phase !== 'completing') return;
-  for (; region.nextOfRest < settings.pages && hasRoom(table); region.nextOfRest++) {
-    if (isHere(table, region.nextOfRest)) givePage(table, region.nextOfRest, 'pushed', into);
+  while (hasRoom(table)) {
+    const page = nextHere(table, region.nextOfRest);
+    if (page < 0) break;
+    region.nextOfRest = page + 1;
+    givePage(table, page, 'pushed', into);
   }
   // A page that was asked for comes back first: it would be missing there.
   if (region.completeSaid || !table.linked || table.here > 0 || table.asked.size > 0) return;

@@ -15,12 +15,14 @@ import {
   type DestinationRegion,
   type DestinationRegionEvent,
   openDestinationRegion,
+  stepDestinationRegion,
 } from '../../src/sharing/region-destination.ts';
 import {
   canPush,
   openSourceRegion,
   type SourceRegion,
   type SourceRegionEvent,
+  stepSourceRegion,
 } from '../../src/sharing/region-source.ts';
 import type { DestinationAction, RegionMessage, RegionStep, SourceAction } from '../../src/sharing/region-words.ts';
 import { Broken, type Space, type SpaceAction } from './state-space.ts';
@@ -31,6 +33,8 @@ export interface SharingBudget {
   readonly timeOuts: number;
   /** Migrations of a stopped VM that fail, so that it runs at the source again. */
   readonly failedMigrations: number;
+  /** Accesses of threads that are no vCPUs, while the state of a stopped VM is saved or loaded. */
+  readonly deviceAccesses: number;
 }
 
 export interface SharingScenario {
@@ -52,11 +56,31 @@ export interface SharingScenario {
   readonly leavesMarks: boolean;
   /** What it does about a write to a protected page: unprotect in turn, at once, or nothing. */
   readonly onWriteFault: 'inTurn' | 'atOnce' | 'never';
+  /** Whether it says once more that a VM has stopped when its state is saved. */
+  readonly tellsSaved: boolean;
 }
 
 export type FileStep = 'protect' | 'read' | 'punch' | 'wakeAll';
 /** As docs/sharing.md says. */
 export const TAKE_AWAY: readonly FileStep[] = ['protect', 'read', 'punch', 'wakeAll'];
+
+/** As large as can be explored, without faults; TCG. */
+export const SMALL_GROUP: SharingScenario = {
+  pages: 2,
+  vms: ['a', 'b'],
+  windowPages: 2,
+  pushWindowPages: 1,
+  completeAtPages: 1,
+  canStopInFault: false,
+  stopHangs: false,
+  budget: { cuts: 0, timeOuts: 0, failedMigrations: 0, deviceAccesses: 0 },
+  stepSource: stepSourceRegion,
+  stepDestination: stepDestinationRegion,
+  takeAway: { source: TAKE_AWAY, destination: TAKE_AWAY },
+  leavesMarks: false,
+  onWriteFault: 'inTurn',
+  tellsSaved: true,
+};
 
 const NONE = 0;
 const STALE = 1;
@@ -87,7 +111,8 @@ interface SideWorld<Region> {
 interface Vm {
   readonly name: string;
   atSource: boolean;
-  stop: 'no' | 'asked' | 'done';
+  /** `saved`: its state is saved, and is being loaded at the destination. */
+  stop: 'no' | 'asked' | 'done' | 'saved';
   forGood: boolean;
   toldOverdue: boolean;
   /** An access that has not been made. `blocked`: a write to a protected page. `woken`: to be tried again. */
@@ -95,7 +120,7 @@ interface Vm {
 }
 
 export interface SharingWorld {
-  budget: { cuts: number; timeOuts: number; failedMigrations: number };
+  budget: { cuts: number; timeOuts: number; failedMigrations: number; deviceAccesses: number };
   wireUp: boolean;
   toDestination: Sent[];
   toSource: Sent[];
@@ -157,7 +182,8 @@ function firstWorld(scenario: SharingScenario): SharingWorld {
 /** What must hold in every state. */
 function brokenRule(world: SharingWorld, scenario: SharingScenario): string | null {
   const { source, destination } = world;
-  const stops = scenario.vms.length + scenario.budget.failedMigrations;
+  const { failedMigrations, deviceAccesses } = scenario.budget;
+  const stops = scenario.vms.length + failedMigrations + deviceAccesses;
   for (let page = 0; page < scenario.pages; page++) {
     const here = source.file[page]!;
     const there = destination.file[page]!;
@@ -198,8 +224,8 @@ function actionsOf(world: SharingWorld, scenario: SharingScenario): Action[] {
   const busy = SIDE_NAMES.find((name) => world[name].work.length > 0 && !world[name].hasSent);
   if (busy) addWork(world, busy, scenario, add);
   else addDaemons(world, scenario, add);
-  for (const [index, { atSource }] of world.vms.entries()) {
-    if (!busy || atSource === (busy === 'source')) addVm(world, index, scenario, add);
+  for (const [index, vm] of world.vms.entries()) {
+    if (!busy || sideOf(vm) === busy) addVm(world, index, scenario, add);
   }
   return actions;
 }
@@ -272,11 +298,12 @@ function addDaemons(world: SharingWorld, scenario: SharingScenario, add: Add): v
 function addVm(world: SharingWorld, index: number, scenario: SharingScenario, add: Add): void {
   const vm = world.vms[index]!;
   const { name, access } = vm;
-  const sideName: SideName = vm.atSource ? 'source' : 'destination';
+  const sideName = sideOf(vm);
   const side = world[sideName];
   const isIdle = side.work.length === 0;
-  if (vm.stop !== 'done') {
-    if (access === null && (vm.atSource || name === 'c')) addAccesses(world, index, scenario, add);
+  const isRunning = vm.stop === 'no' || vm.stop === 'asked';
+  if (isRunning || world.budget.deviceAccesses < scenario.budget.deviceAccesses) {
+    if (isRunning && access === null && (vm.atSource || name === 'c')) addAccesses(world, index, scenario, add);
     if (access?.state === 'woken') addRetry(world, index, access.page, add);
     if (access?.state === 'faulted' && isIdle) {
       add(true, `${sideName} reads that ${name} misses ${access.page}`, (next) => {
@@ -313,7 +340,19 @@ function addVm(world: SharingWorld, index: number, scenario: SharingScenario, ad
       give(next, 'source', { kind: 'vmOverdue', vm: name, atMs: 0 }, scenario);
     });
   }
-  if (vm.stop !== 'done' || !isIdle) return;
+  if (isRunning || !isIdle) return;
+  if (scenario.budget.deviceAccesses > 0) {
+    addDeviceAccesses(world, index, scenario, add);
+    if (access !== null) return;
+    if (vm.stop === 'done') {
+      add(true, `${name} is saved`, (next) => {
+        next.vms[index]!.stop = 'saved';
+        if (scenario.tellsSaved) give(next, 'source', { kind: 'vmStopped', vm: name }, scenario);
+      });
+      return;
+    }
+    if (world.source.work.length > 0) return;
+  }
   add(true, `${name} moves`, (next) => {
     Object.assign(next.vms[index]!, { atSource: false, stop: 'no', forGood: false, toldOverdue: false });
     give(next, 'source', { kind: 'vmLeft', vm: name }, scenario);
@@ -342,8 +381,21 @@ function addAccesses(world: SharingWorld, index: number, scenario: SharingScenar
   }
 }
 
+function addDeviceAccesses(world: SharingWorld, index: number, scenario: SharingScenario, add: Add): void {
+  const vm = world.vms[index]!;
+  if (vm.access !== null || world.budget.deviceAccesses === 0) return;
+  for (let page = 0; page < scenario.pages; page++) {
+    if (world[sideOf(vm)].file[page] !== NONE) continue;
+    add(false, `a device of ${vm.name} touches ${page}`, (next) => {
+      next.budget.deviceAccesses--;
+      next.vms[index]!.access = { page, state: 'faulted' };
+    });
+  }
+}
+
 function addRetry(world: SharingWorld, index: number, page: PageIndex, add: Add): void {
-  const { name, atSource } = world.vms[index]!;
+  const { name } = world.vms[index]!;
+  const atSource = sideOf(world.vms[index]!) === 'source';
   const side = atSource ? world.source : world.destination;
   if (side.file[page] === NONE) {
     add(true, `${name} faults on ${page} again`, (next) => {
@@ -364,6 +416,11 @@ function addRetry(world: SharingWorld, index: number, page: PageIndex, add: Add)
       next.vms[index]!.access = null;
     });
   }
+}
+
+/** Where what the VM accesses is looked for. */
+function sideOf({ atSource, stop }: Vm): SideName {
+  return atSource && stop !== 'saved' ? 'source' : 'destination';
 }
 
 function write(world: SharingWorld, page: PageIndex, atSource: boolean): void {
@@ -427,7 +484,7 @@ function doWork(world: SharingWorld, name: SideName, leavesMarks: boolean): void
   const work = side.work.shift()!;
   const wake = (page: PageIndex, isWoken: (vm: Vm) => boolean) => {
     for (const vm of world.vms) {
-      if (vm.atSource === (name === 'source') && vm.access?.page === page && isWoken(vm)) {
+      if (sideOf(vm) === name && vm.access?.page === page && isWoken(vm)) {
         vm.access = { page, state: 'woken' };
       }
     }
@@ -544,6 +601,7 @@ const MESSAGES: Readonly<Record<RegionMessage['kind'], number>> = {
 };
 const WORKS = ['protect', 'read', 'punch', 'wakeAll', 'send', 'forget', 'install', 'wake', 'stopVm', 'free', 'unwatch'];
 const PHASES = ['running', 'stopping', 'stopped', 'left'];
+const STOPS = ['no', 'asked', 'done', 'saved'];
 const STATES = ['faulted', 'reported', 'blocked', 'woken'];
 
 /** Worlds that differ in which VM is which behave alike: the VMs are named by the order of their states. */
@@ -551,7 +609,7 @@ function keyOf(world: SharingWorld): string {
   const parts = world.vms.map((vm, index) => vmKey(vm, world.source.region.vms[index])).slice(0, -1);
   const order = parts.map((_, index) => index).sort((a, b) => (parts[a]! < parts[b]! ? -1 : 1));
   const places = new Map(order.map((index, place) => [world.vms[index]!.name, place]));
-  let key = code(world.budget.cuts, world.budget.timeOuts, world.budget.failedMigrations);
+  let key = code(...Object.values(world.budget));
   key += code(Number(world.wireUp), Number(world.freed));
   for (const index of order) key += parts[index];
   key += vmKey(world.vms.at(-1)!, undefined);
@@ -563,7 +621,7 @@ function keyOf(world: SharingWorld): string {
 
 function vmKey(vm: Vm, inRegion: SourceRegion['vms'][number] | undefined): string {
   const { access } = vm;
-  let key = code(Number(vm.atSource), vm.stop.length, Number(vm.forGood), Number(vm.toldOverdue));
+  let key = code(Number(vm.atSource), STOPS.indexOf(vm.stop), Number(vm.forGood), Number(vm.toldOverdue));
   key += access === null ? '-' : code(access.page, STATES.indexOf(access.state));
   if (inRegion === undefined) return key;
   let waits = 0;

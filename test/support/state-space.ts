@@ -24,18 +24,17 @@ export interface Space<World> {
   readonly brokenEnd: (world: World) => string | null;
 }
 
-export interface SpaceViolation<World> {
+export interface SpaceViolation {
   readonly rule: string;
   readonly path: readonly string[];
-  readonly world: World;
 }
 
-export interface SpaceVisit<World> {
+export interface SpaceVisit {
   readonly states: number;
   /** Where nothing happens by itself. */
   readonly ends: number;
   /** The first rule broken, with the fewest actions that lead there; null if none was. */
-  readonly violation: SpaceViolation<World> | null;
+  readonly violation: SpaceViolation | null;
 }
 
 /** An action cannot be carried out without breaking a rule. */
@@ -46,18 +45,20 @@ interface Origin {
   readonly action: string;
 }
 
-export function visitSpace<World>(space: Space<World>): SpaceVisit<World> {
+export function visitSpace<World>(space: Space<World>): SpaceVisit {
   const ids = new Map<string, number>([[space.keyOf(space.first), 0]]);
   const origins: Origin[] = [{ parent: -1, action: 'start' }];
-  const worlds: World[] = [space.first];
+  // Only those that are still to be looked at: what has been seen is known by its key.
+  const worlds = new Map<number, World>([[0, space.first]]);
   const quietEdges: number[][] = [];
   let ends = 0;
-  for (let at = 0; at < worlds.length; at++) {
-    const world = worlds[at]!;
-    const fail = (rule: string, ...last: string[]): SpaceVisit<World> => ({
-      states: worlds.length,
+  for (let at = 0; at < origins.length; at++) {
+    const world = worlds.get(at)!;
+    worlds.delete(at);
+    const fail = (rule: string, ...last: string[]): SpaceVisit => ({
+      states: origins.length,
       ends,
-      violation: { rule, path: [...pathTo(origins, at), ...last], world },
+      violation: { rule, path: [...pathTo(origins, at), ...last] },
     });
     const broken = space.brokenRule(world);
     if (broken !== null) return fail(broken);
@@ -73,9 +74,9 @@ export function visitSpace<World>(space: Space<World>): SpaceVisit<World> {
       const key = space.keyOf(next);
       let id = ids.get(key);
       if (id === undefined) {
-        id = worlds.length;
+        id = origins.length;
         ids.set(key, id);
-        worlds.push(next);
+        worlds.set(id, next);
         origins.push({ parent: at, action: action.name });
       }
       if (action.isQuiet) edges.push(id);
@@ -87,9 +88,8 @@ export function visitSpace<World>(space: Space<World>): SpaceVisit<World> {
     if (bad !== null) return fail(bad);
   }
   const cycle = findCycle(quietEdges);
-  if (cycle < 0) return { states: worlds.length, ends, violation: null };
-  const path = pathTo(origins, cycle);
-  return { states: worlds.length, ends, violation: { rule: 'goes on for ever', path, world: worlds[cycle]! } };
+  const violation = cycle < 0 ? null : { rule: 'goes on for ever', path: pathTo(origins, cycle) };
+  return { states: origins.length, ends, violation };
 }
 
 /** More quiet actions than any walk has left over. */
@@ -99,25 +99,25 @@ const MAX_QUIET_ACTIONS = 10_000;
  * One way through a space that is too large to visit: each choice takes one of the actions that there are; then the quiet
  * ones are taken to their end.
  */
-export function walkSpace<World>(space: Space<World>, choices: readonly number[]): SpaceViolation<World> | null {
+export function walkSpace<World>(space: Space<World>, choices: readonly number[]): SpaceViolation | null {
   const world = space.copy(space.first);
   const path: string[] = [];
   for (let step = 0; step < choices.length + MAX_QUIET_ACTIONS; step++) {
     const all = space.actionsOf(world);
     const actions = step < choices.length ? all : all.filter(({ isQuiet }) => isQuiet);
     const broken = space.brokenRule(world) ?? (actions.length === 0 ? space.brokenEnd(world) : null);
-    if (broken !== null) return { rule: broken, path, world };
+    if (broken !== null) return { rule: broken, path };
     if (actions.length === 0) return null;
     const action = actions[(choices[step] ?? step) % actions.length]!;
     path.push(action.name);
     try {
       action.apply(world);
     } catch (error) {
-      if (error instanceof Broken) return { rule: error.message, path, world };
+      if (error instanceof Broken) return { rule: error.message, path };
       throw error;
     }
   }
-  return { rule: 'goes on for ever', path, world };
+  return { rule: 'goes on for ever', path };
 }
 
 function pathTo(origins: readonly Origin[], at: number): string[] {
