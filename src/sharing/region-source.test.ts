@@ -33,6 +33,9 @@ const leave = (vm: string): SourceRegionEvent[] => [
   { kind: 'vmLeft', vm },
 ];
 
+/** With the settings above: enough that the rest fits into the window, and is not acknowledged. */
+const PUSHES = [0, 1, 2, 3, 4].flatMap((page) => [push(page), acknowledge(page)]);
+
 describe('a page at the source', () => {
   test('goes when it is asked for, and stops nobody who does not touch it', () => {
     const region = open();
@@ -110,6 +113,13 @@ describe('a VM that touches a page that has gone', () => {
     expect(run(region, { kind: 'vmContinued', vm: 'web' })).toEqual([
       'VM web was continued and had been stopped for good',
     ]);
+  });
+
+  test('after it was continued here is lent nothing any more because of its stop before', () => {
+    const region = open();
+    run(region, ask(3), access('web', 3), { kind: 'vmOverdue', vm: 'web', atMs: 0 }, lent(3));
+    run(region, { kind: 'vmStopped', vm: 'web' }, { kind: 'vmContinued', vm: 'web' });
+    expect(run(region, access('web', 3))).toEqual(['stopVm web for good']);
   });
 
   test('when it has left waits no more', () => {
@@ -199,8 +209,12 @@ describe('what nobody may say', () => {
     ['The destination said completed too early', [hear({ kind: 'completed' })]],
     ['The destination said complete, which only the source says', [hear({ kind: 'complete' })]],
     ['The peer named page 8 of a region of 8', [ask(8)]],
+    [
+      'The destination said completed too early',
+      [...leave('db'), ...leave('web'), ...PUSHES, hear({ kind: 'completed' })],
+    ],
   ])('%s', (rule, events) => {
-    expect(run(open(), ...events)).toEqual([rule]);
+    expect(run(open(), ...events).at(-1)).toBe(rule);
   });
 });
 

@@ -199,9 +199,9 @@ function access(
   return null;
 }
 
-/** A page that is here and was elsewhere is lent. */
+/** A page for which a VM has waited, or that has come, is lent if it is here. */
 function giveBack({ table, vms }: SourceRegion, page: PageIndex): void {
-  if (!isHere(table, page) || table.turns[page] === 0 || isHeld(vms, page) || table.owed.has(page)) return;
+  if (!isHere(table, page) || isHeld(vms, page) || table.owed.has(page)) return;
   table.owed.set(page, 'returned');
 }
 
