@@ -16,11 +16,13 @@ import {
   MAX_OFFER_BYTES,
   MAX_PAGES_PER_FRAME,
   MAX_RUNS_PER_PART,
+  MAX_SHARED_PAIRS,
   MAX_STATE_CHUNK,
   PACKED_RUN_BYTES,
   PAGE_DIGEST_BYTES,
   REPLY_RUN_BYTES,
   RUN_BYTES,
+  SHARED_PAIR_BYTES,
 } from './limits.ts';
 import { readU32, writeU32 } from './little-endian.ts';
 
@@ -49,6 +51,8 @@ export const FRAMES = {
   ping: json(8, 'both'),
   pong: json(9, 'both'),
   notReady: json(10, 'destination'),
+  offerRegion: json(11, 'source'),
+  regionReady: json(12, 'destination'),
   roundEnd: json(16, 'source'),
   roundAck: json(17, 'destination'),
   switchover: json(18, 'source'),
@@ -63,6 +67,10 @@ export const FRAMES = {
   abort: json(32, 'both'),
   aborted: json(33, 'both'),
   failed: json(34, 'both'),
+  regionBegin: json(40, 'source'),
+  regionComplete: json(41, 'source'),
+  regionCompleted: json(42, 'destination'),
+  regionCancel: json(43, 'source'),
   pages: binary(64, 'source', 4 + PAGE_AND_RUN, 4 + MAX_PAGES_PER_FRAME * PAGE_AND_RUN),
   digestedPages: binary(
     65,
@@ -90,6 +98,9 @@ export const FRAMES = {
   ),
   heldFilter: binary(74, 'destination', 9, 8 + MAX_FILTER_PIECE),
   missedPages: binary(75, 'destination', 8, 8 + MAX_RUNS_PER_PART * RUN_BYTES),
+  sharedPage: binary(76, 'both', SHARED_PAIR_BYTES, SHARED_PAIR_BYTES + PAGE_SIZE),
+  sharedAsks: binary(77, 'both', SHARED_PAIR_BYTES, MAX_SHARED_PAIRS * SHARED_PAIR_BYTES),
+  sharedAcks: binary(78, 'both', SHARED_PAIR_BYTES, MAX_SHARED_PAIRS * SHARED_PAIR_BYTES),
 } as const satisfies Record<string, FrameRow>;
 
 export type FrameName = keyof typeof FRAMES;

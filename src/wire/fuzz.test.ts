@@ -15,6 +15,7 @@ import {
   decodeZeroPages,
 } from './page-payloads.ts';
 import { RunListCollector, type RunListFrame } from './run-list-collector.ts';
+import { decodeSharedPage, readSharedPairs } from './shared-pages.ts';
 
 const FUZZ_MS = 1000;
 
@@ -47,6 +48,14 @@ function consume(type: FrameType, payload: Uint8Array): readonly { first: number
       const collector = new RunListCollector(frameName(type) as RunListFrame, SAMPLE_PAGES);
       collector.add(payload);
       return collector.runs;
+    }
+    case FrameType.sharedPage:
+      return [{ first: decodeSharedPage(payload, SAMPLE_PAGES).page, count: 1 }];
+    case FrameType.sharedAsks:
+    case FrameType.sharedAcks: {
+      const pages: { first: number; count: number }[] = [];
+      readSharedPairs(frameName(type), payload, SAMPLE_PAGES, (page) => pages.push({ first: page, count: 1 }));
+      return pages;
     }
     case FrameType.heldFilter:
       new HeldFilterCollector().add(payload);

@@ -20,6 +20,8 @@ export const LINE_BYTES = 64;
 export const LINE_MASK_BYTES = 8;
 /** Of a page's contents under a key: what is sent instead of a page that the destination holds. */
 export const FINGERPRINT_BYTES = 16;
+/** A page of a shared region and its turn. */
+export const SHARED_PAIR_BYTES = 8;
 
 /** No frame of any type is larger. Half of the decoder's buffer, so that a frame always fits behind another one. */
 export const MAX_FRAME_PAYLOAD = 2 * 1024 * 1024;
@@ -43,6 +45,12 @@ export const MAX_OFFER_BYTES = 1024 * 1024;
 /** 8 TiB: page numbers and counts stay below 2^31, so bit operations on them are exact and a run's count fits a u32. */
 export const MAX_GUEST_PAGES: number = 2 ** 31;
 export const MAX_MEMORY_REGIONS = 64;
+/** 256 GiB: a region that VMs share takes both hosts four bytes a page. */
+export const MAX_SHARED_PAGES: number = 2 ** 26;
+/** Pages in one frame of questions or acknowledgements: 32 KiB. */
+export const MAX_SHARED_PAIRS = 4096;
+/** VMs that share a region. */
+export const MAX_SHARING_VMS = 64;
 
 /** The lengths of texts, counted in UTF-16 units, and of lists. */
 export const MAX_NAME_LENGTH = 63;

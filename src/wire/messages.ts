@@ -19,6 +19,8 @@ import {
   MAX_MEMORY_REGIONS,
   MAX_NOTES,
   MAX_PATH_LENGTH,
+  MAX_SHARED_PAGES,
+  MAX_SHARING_VMS,
   MAX_TEXT_LENGTH,
 } from './limits.ts';
 import {
@@ -92,6 +94,15 @@ const offeredVm = z.strictObject({
   facts: jsonRecord,
 });
 
+const sharedRegion = z.strictObject({
+  name: vmName,
+  bytes: z
+    .int()
+    .min(PAGE_SIZE)
+    .max(MAX_SHARED_PAGES * PAGE_SIZE)
+    .multipleOf(PAGE_SIZE),
+});
+
 const historySample = z.strictObject({
   atMs: wallMs,
   pagesPerSecond: z.number().min(0).max(1e12),
@@ -121,8 +132,8 @@ export const JOINED_PHASES = [
   'lost',
 ] as const;
 
-/** What a further connection of a migration is for. */
-export const JOIN_PURPOSES = ['urgent', 'resume', 'pages'] as const;
+/** What a further connection of a migration is for; `region`: the connection of a shared region again. */
+export const JOIN_PURPOSES = ['urgent', 'resume', 'pages', 'region'] as const;
 export type JoinPurpose = (typeof JOIN_PURPOSES)[number];
 
 export const MESSAGES = {
@@ -148,6 +159,16 @@ export const MESSAGES = {
     notes: z.array(text(MAX_TEXT_LENGTH)).max(MAX_NOTES),
   }),
   notReady: z.strictObject({ reason: text(MAX_TEXT_LENGTH) }),
+  /** A region that VMs share: it moves over this connection and no other. */
+  offerRegion: z.strictObject({
+    /** Of the group's migration. */
+    group: uuid,
+    sessionKey,
+    sourceHost: word,
+    region: sharedRegion,
+    vms: z.array(vmName).min(1).max(MAX_SHARING_VMS),
+  }),
+  regionReady: z.strictObject({ host: word }),
   refused: z.strictObject({ error: errorBody }),
   join: z.strictObject({ sessionKey, purpose: z.enum(JOIN_PURPOSES) }),
   joined: z.strictObject({ phase: z.enum(JOINED_PHASES), epoch: count }),
@@ -194,6 +215,10 @@ export const MESSAGES = {
   abort: z.strictObject({ cancelled: z.boolean(), error: errorBody }),
   aborted: nothing,
   failed: z.strictObject({ owned: z.boolean(), error: errorBody }),
+  regionBegin: nothing,
+  regionComplete: nothing,
+  regionCompleted: nothing,
+  regionCancel: nothing,
 } as const satisfies Record<ControlName, z.ZodType>;
 
 type Immutable<T> = T extends readonly (infer E)[]
@@ -212,4 +237,5 @@ export type Message<N extends ControlName> = { readonly kind: N } & MessageBody<
 export type ControlMessage = { [N in ControlName]: Message<N> }[ControlName];
 
 export type OfferedVm = MessageBody<'offer'>['vm'];
+export type OfferedRegion = MessageBody<'offerRegion'>['region'];
 export type MemoryDigestBody = Immutable<z.infer<typeof memoryDigest>>;

@@ -19,6 +19,7 @@ import { encodeHeldFilter } from '../../src/wire/held-filter.ts';
 import { encodeControl } from '../../src/wire/message-codec.ts';
 import type { ControlMessage, Message } from '../../src/wire/messages.ts';
 import { encodePackedPagesHeader } from '../../src/wire/packed-pages.ts';
+import { SharedWriter } from '../../src/wire/shared-writer.ts';
 
 /** The guest of the examples. */
 export const SAMPLE_PAGES = 4096;
@@ -61,6 +62,15 @@ export const MESSAGE_SAMPLES: { readonly [N in ControlName]: Message<N> } = {
   },
   ready: { kind: 'ready', host: 'b', digestSchemes: ['xxh3-128', 'sha256'], notes: ['no /dev/userfaultfd'] },
   notReady: { kind: 'notReady', reason: 'The VM is still leaving' },
+  offerRegion: {
+    kind: 'offerRegion',
+    group: '01234567-89ab-cdef-0123-456789abcdef',
+    sessionKey: '0f'.repeat(32),
+    sourceHost: 'a',
+    region: { name: 'ring', bytes: 4096 * 4096 },
+    vms: ['web1', 'db1'],
+  },
+  regionReady: { kind: 'regionReady', host: 'b' },
   refused: { kind: 'refused', error },
   join: { kind: 'join', sessionKey: '0f'.repeat(32), purpose: 'urgent' },
   joined: { kind: 'joined', phase: 'pagingIn', epoch: 3 },
@@ -101,6 +111,10 @@ export const MESSAGE_SAMPLES: { readonly [N in ControlName]: Message<N> } = {
   abort: { kind: 'abort', cancelled: true, error },
   aborted: { kind: 'aborted' },
   failed: { kind: 'failed', owned: true, error },
+  regionBegin: { kind: 'regionBegin' },
+  regionComplete: { kind: 'regionComplete' },
+  regionCompleted: { kind: 'regionCompleted' },
+  regionCancel: { kind: 'regionCancel' },
 };
 
 type BinaryName = Exclude<FrameName, ControlName>;
@@ -108,6 +122,12 @@ type BinaryName = Exclude<FrameName, ControlName>;
 const contents = (pages: number) => Uint8Array.from({ length: pages * 4096 }, (_, i) => (i * 7 + (i >>> 12)) & 0xff);
 const digests = (pages: number) => Uint8Array.from({ length: pages * 16 }, (_, i) => 255 - (i & 0xff));
 const join = (...parts: Uint8Array[]) => new Uint8Array(Buffer.concat(parts));
+
+function writtenBy(write: (writer: SharedWriter) => void): Uint8Array {
+  const writer = new SharedWriter();
+  write(writer);
+  return writer.pending.slice();
+}
 
 export const BINARY_SAMPLES: { readonly [N in BinaryName]: Uint8Array } = {
   pages: join(
@@ -163,6 +183,12 @@ export const BINARY_SAMPLES: { readonly [N in BinaryName]: Uint8Array } = {
   ),
   heldFilter: join(...encodeHeldFilter('fleet', contents(1))),
   missedPages: join(...encodeRunList('missedPages', [{ first: 3, count: 2 }])),
+  sharedPage: writtenBy((writer) => writer.page(4095, 3, contents(1))),
+  sharedAsks: writtenBy((writer) => {
+    writer.pair('sharedAsks', 0, 0);
+    writer.pair('sharedAsks', 4095, 7);
+  }),
+  sharedAcks: writtenBy((writer) => writer.pair('sharedAcks', 1, 0xffff_ffff)),
 };
 
 /** Whole frames by name. */
