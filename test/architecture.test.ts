@@ -51,7 +51,7 @@ const REGION_PROTOCOL = [
 const RESERVED: Readonly<Record<string, readonly string[]>> = {
   koffi: ['linux/raw.ts'],
   'node:child_process': ['linux', 'qemu'],
-  'node:worker_threads': ['linux', 'transfer', 'migration'],
+  'node:worker_threads': ['linux', 'transfer', 'migration', 'sharing'],
   'node:net': ['api', 'qemu', 'transfer', 'migration'],
   'node:http': ['api', 'client', 'host'],
   fastify: ['api'],

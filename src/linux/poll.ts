@@ -37,11 +37,26 @@ export class Poller {
     );
   }
 
+  /** From the next `wait` on. What is neither read nor written is waited for only to end. */
+  setWanted(index: number, wanted: { readonly read: boolean; readonly write: boolean }): void {
+    const events = (wanted.read ? POLLIN : 0) | (wanted.write ? POLLOUT : 0);
+    this.#entries[index * POLLFD_WORDS + 1] = events;
+  }
+
   /** Of the last `wait`. */
   isReady(index: number): boolean {
+    return this.#revents(index) !== 0;
+  }
+
+  /** Of the last `wait`: ready for something else than being written. */
+  isReadable(index: number): boolean {
+    return (this.#revents(index) & ~POLLOUT) !== 0;
+  }
+
+  #revents(index: number): number {
     const revents = this.#entries[index * POLLFD_WORDS + 1]! >>> 16;
     if ((revents & POLLNVAL) !== 0) throw systemCallError('poll', Errno.EBADF);
-    return revents !== 0;
+    return revents;
   }
 }
 

@@ -12,7 +12,7 @@ import { NOTHING_TO_DO } from './thread-input.ts';
 import { workerModule } from './worker-module.ts';
 
 export interface ChildThread {
-  /** Basename of the module in this folder, without its ending. */
+  /** Path of the module from this folder, without its ending. */
   readonly module: string;
   /** What it takes by `takeInput`. */
   readonly input: unknown;

@@ -41,6 +41,7 @@ export async function listenForMigrations(options: {
     hostName: policy.hostName,
     dscp: options.traffic.dscp,
     screen: (offer, peer, signal) => screening.screen(offer, peer, signal),
+    regions: policy.regions,
     features: contents.fleetKey === null ? [] : [fleetFeature(contents.fleetKey)],
     onOffer(offer, fd, peer, features) {
       const { hostName, stateDirectory, allowedNetworkScripts } = policy;

@@ -8,6 +8,7 @@ import type { GodwitError, JsonValue } from '../base/errors.ts';
 import type { ProcessIdentity } from '../linux/process.ts';
 import type { ContentPolicy } from './held-contents.ts';
 import type { MigrationCommand, MigrationEvent } from './progress.ts';
+import type { RegionPolicy } from './region-policy.ts';
 import type { MigrationReport } from './report.ts';
 import type { MigrationOptions } from './request.ts';
 import type { VmRecord } from './vm-record.ts';
@@ -128,6 +129,8 @@ export interface IncomingPolicy {
   onChecked(migrationId: string): void;
   /** A migration to here has begun. */
   onIncoming(handle: MigrationHandle): void;
+  /** Absent: this host takes no memory that VMs share. */
+  readonly regions?: RegionPolicy | undefined;
 }
 
 /** The listening migration port. */

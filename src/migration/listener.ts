@@ -15,7 +15,8 @@ import { localPeer, stepListener } from '../wire/handshake.ts';
 import { decodeControl, encodeControl } from '../wire/message-codec.ts';
 import { toWireError } from '../wire/message-fields.ts';
 import type { ControlMessage, Message } from '../wire/messages.ts';
-import { FEATURES, SOFTWARE } from './opening.ts';
+import { FEATURES, SHARED_MEMORY_FEATURE, SOFTWARE } from './opening.ts';
+import { offerRegion, type RegionPolicy } from './region-policy.ts';
 
 /** Who has connected and not said what it wants yet. */
 const MAX_UNDECIDED = 64;
@@ -50,6 +51,8 @@ export interface ListenOptions {
    */
   screen(offer: Message<'offer'>, peer: string, signal: AbortSignal): Promise<Screening>;
   onJoin(join: Message<'join'>, fd: () => number, peer: string): JoinAnswer;
+  /** Absent: this host takes no memory that VMs share. */
+  readonly regions?: RegionPolicy | undefined;
 }
 
 export interface OpenListener {
@@ -138,7 +141,9 @@ class Opening {
 
   #step(message: ControlMessage): void {
     if (!this.#greeted) {
-      const local = localPeer(this.#options.hostName, SOFTWARE, [...FEATURES, ...this.#options.features]);
+      const { hostName, regions, features } = this.#options;
+      const sharing = regions ? [SHARED_MEMORY_FEATURE] : [];
+      const local = localPeer(hostName, SOFTWARE, [...FEATURES, ...sharing, ...features]);
       const step = stepListener(local, message, SYSTEM_CLOCK.wallMs());
       this.#socket.write(PREFACE);
       if (step.kind === 'refused') {
@@ -159,11 +164,21 @@ class Opening {
       this.#join(message);
       return;
     }
+    if (message.kind === 'offerRegion') {
+      if (this.#screening) throw unexpected('offerRegion', 'the one before has no answer yet');
+      this.#offerRegion(message).catch((error: unknown) => this.#refuse(error));
+      return;
+    }
     throw unexpected(message.kind, 'it comes where offer or join must come');
   }
 
   #join(message: Message<'join'>): void {
-    const answer = this.#options.onJoin(message, () => this.#handOver(), this.#peer);
+    const { onJoin, regions } = this.#options;
+    const takeFd = () => this.#handOver();
+    const isRegion = message.purpose === 'region';
+    const answer = isRegion
+      ? (regions?.onJoin(message, takeFd, this.#peer) ?? 'unknown')
+      : onJoin(message, takeFd, this.#peer);
     if (answer === 'unknown') {
       const error = new GodwitError('GW_PEER_UNKNOWN_SESSION');
       this.#answerAndClose({ kind: 'refused', error: toWireError(error) });
@@ -185,6 +200,15 @@ class Opening {
       this.#startTimer();
       this.#socket.write(encodeControl(screening.message));
     }
+  }
+
+  async #offerRegion(offer: Message<'offerRegion'>): Promise<void> {
+    this.#screening = true;
+    clearTimeout(this.#timer);
+    const { regions, hostName } = this.#options;
+    await offerRegion(regions, hostName, offer, () => this.#handOver(), this.#peer, this.#gone.signal);
+    // Neither taken nor refused: nobody would ever answer.
+    if (!this.#over) throw new GodwitError('GW_INTERNAL', { reason: 'nobody took the offer of a region' });
   }
 
   /** The link stays up in the duplicate; this thread never reads it again. */

@@ -20,6 +20,8 @@ import { DUPLICATES_FEATURE, DUPLICATES_MISSING_FEATURE } from './held-contents.
 
 export const PACK_FEATURE = 'pack';
 export const LZ4_FEATURE = 'pack-lz4';
+/** Regions that VMs share; a host says it that has somebody to take them. */
+export const SHARED_MEMORY_FEATURE = 'shared-memory';
 /** What this build can do beyond version 1; both sides must say it. */
 export const FEATURES: readonly string[] = [
   'digest',

@@ -1,4 +1,4 @@
-/** Where the module of a worker thread is: beside this file, in source and built form alike. */
+/** Where the module of a worker thread is, by its path from this folder; in source and built form alike. */
 
 export function workerModule(name: string): URL {
   const ending = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
