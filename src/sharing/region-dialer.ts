@@ -1,0 +1,84 @@
+/**
+ * How the source of a shared region reaches the destination: the offer, and dialling again after a cut.
+ *
+ * Owns: nothing but the way. Must hold: dialling again ends only with a connection or with `life`; who is not wanted any
+ * more while it is on its way is closed at once.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import { asGodwitError, GodwitError } from '../base/errors.ts';
+import { join } from '../migration/further-connections.ts';
+import {
+  type OpenedConnection,
+  openConnection,
+  SHARED_MEMORY_FEATURE,
+  takeAnswer,
+  whileWanted,
+} from '../migration/opening.ts';
+import { encodeControl } from '../wire/message-codec.ts';
+import type { ControlMessage, MessageBody } from '../wire/messages.ts';
+
+/** The destination creates a file before it answers. */
+const ANSWER_MS = 15_000;
+const REDIAL_FIRST_MS = 50;
+const REDIAL_MAX_MS = 2000;
+
+export interface RegionRoute {
+  /** HOST:PORT of the destination's migration port. */
+  readonly to: string;
+  readonly hostName: string;
+  /** Mark of our packets; null: none. */
+  readonly dscp: number | null;
+  readonly sessionKey: string;
+  /** Aborted when the destination is needed no more. */
+  readonly life: AbortSignal;
+}
+
+/** The connection's descriptor, the caller's. @throws GW_PEER_UNREACHABLE, GW_WIRE_…, what the destination refuses with */
+export async function offerRegion(route: RegionRoute, offer: MessageBody<'offerRegion'>): Promise<number> {
+  return await open(route, 'regionReady', async ({ connection, inbox, agreement }) => {
+    if (!agreement.features.includes(SHARED_MEMORY_FEATURE)) {
+      const reason = 'it takes no memory that VMs share';
+      throw new GodwitError('GW_MIGRATION_REFUSED', { host: agreement.host, vm: offer.vms.join(', '), reason });
+    }
+    await connection.send(encodeControl({ kind: 'offerRegion', ...offer }));
+    return await takeAnswer(inbox, route.to, ANSWER_MS);
+  });
+}
+
+/**
+ * Dials until the destination answers.
+ * @param note - told why not, each reason once
+ */
+export async function redialRegion(route: RegionRoute, note: (text: string) => void): Promise<number | undefined> {
+  const { life } = route;
+  for (let pauseMs = REDIAL_FIRST_MS, told = ''; !life.aborted; pauseMs = Math.min(pauseMs * 2, REDIAL_MAX_MS)) {
+    try {
+      return await open(route, 'joined', (opened) => join(opened, route, 'region'));
+    } catch (error) {
+      // Whatever it was, the only way on is another try.
+      const text = asGodwitError(error).message;
+      if (text !== told && !life.aborted) note(text);
+      told = text;
+    }
+    await delay(pauseMs, undefined, { signal: life }).catch(() => undefined);
+  }
+  return undefined;
+}
+
+async function open(
+  { to, hostName, dscp, life }: RegionRoute,
+  wanted: ControlMessage['kind'],
+  ask: (opened: OpenedConnection) => Promise<ControlMessage>,
+): Promise<number> {
+  const opened = await openConnection(to, hostName, dscp, life, [SHARED_MEMORY_FEATURE]);
+  try {
+    const answer = await whileWanted(opened.connection, life, () => ask(opened));
+    if (answer.kind === wanted) return opened.connection.detach();
+    throw answer.kind === 'refused'
+      ? GodwitError.fromBody(answer.error)
+      : new GodwitError('GW_WIRE_FRAME_INVALID', { frame: answer.kind, reason: `it comes where ${wanted} must come` });
+  } catch (error) {
+    opened.connection.destroy();
+    throw error;
+  }
+}

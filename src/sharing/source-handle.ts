@@ -1,0 +1,172 @@
+/**
+ * The source of a shared region, seen from the daemon's main thread: its thread, and the dialling for it.
+ *
+ * Owns: in what order things begin, and who decides that nothing has: this thread alone knows whether `begin` was called, so
+ * a link that is lost fails the region or is dialled again by what this one says.
+ */
+import { asGodwitError, type ErrorBody, GodwitError } from '../base/errors.ts';
+import { closeFd } from '../linux/socket.ts';
+import { offerRegion, type RegionRoute, redialRegion } from './region-dialer.ts';
+import type { RegionSourceInput, RegionSourceOrder, RegionWord } from './region-orders.ts';
+import type { RegionReport } from './region-report.ts';
+import { RegionThread } from './region-thread.ts';
+import type { RegionSourceEvent, RegionSourceHandle, RegionSourceOptions } from './region-threads.ts';
+
+type Word = Exclude<RegionWord, { kind: 'answered' }>;
+
+export class SourceHandle implements RegionSourceHandle {
+  readonly ready: Promise<void>;
+  readonly ended: Promise<void>;
+  readonly insideFds: Map<string, number> = new Map();
+  readonly #options: RegionSourceOptions;
+  readonly #thread: RegionThread<RegionSourceOrder>;
+  readonly #life = new AbortController();
+  readonly #watching = Promise.withResolvers<void>();
+  #phase: 'opening' | 'ready' | 'begun' | 'over' = 'opening';
+  #isRelinked = false;
+
+  constructor(options: RegionSourceOptions) {
+    this.#options = options;
+    const { region, hostName, vms, budget = null } = options;
+    const input: Omit<RegionSourceInput, 'controlFd' | 'stop'> = { region, hostName, vms, budget };
+    this.#thread = new RegionThread<RegionSourceOrder>('../sharing/region-source-worker', input, {
+      onWord: (word) => this.#hear(word),
+      onDied: (error) => this.#fail(error.toBody()),
+    });
+    this.ended = this.#thread.exited.then(() => this.#life.abort());
+    this.ready = this.#open();
+    // Who does not wait for it hears of it by an event, or has cancelled.
+    this.ready.catch(() => undefined);
+  }
+
+  begin(): void {
+    if (this.#phase === 'begun') return;
+    if (this.#phase !== 'ready') throw this.#conflict(`it is ${this.#phase}`);
+    this.#phase = 'begun';
+    this.#thread.order({ kind: 'begin' });
+  }
+
+  vmStopped(vm: string): void {
+    this.#thread.order({ kind: 'vmStopped', vm });
+  }
+
+  vmLeft(vm: string): void {
+    this.#thread.order({ kind: 'vmLeft', vm });
+  }
+
+  vmContinued(vm: string): void {
+    this.#thread.order({ kind: 'vmContinued', vm });
+  }
+
+  vmOverdue(vm: string): void {
+    this.#thread.order({ kind: 'vmOverdue', vm });
+  }
+
+  async report(): Promise<RegionReport> {
+    return (await this.#thread.ask({ kind: 'report' }))!;
+  }
+
+  async cancel(): Promise<void> {
+    if (this.#phase === 'begun') throw this.#conflict('pages have changed hosts');
+    this.#giveUp(new GodwitError('GW_MIGRATION_CANCELLED'));
+    await this.ended;
+  }
+
+  async #open(): Promise<void> {
+    const { group, sessionKey, region, hostName, vms } = this.#options;
+    try {
+      await this.#watching.promise;
+      const { name, bytes } = region;
+      const names = vms.map(({ vm }) => vm);
+      const offer = { group, sessionKey, sourceHost: hostName, region: { name, bytes }, vms: names };
+      const fd = await offerRegion(this.#route, offer);
+      if (this.#life.signal.aborted) {
+        closeFd(fd);
+        throw this.#life.signal.reason;
+      }
+      this.#phase = 'ready';
+      this.#thread.order({ kind: 'link', fd, answer: null });
+    } catch (error) {
+      const reason = this.#life.signal.aborted ? this.#life.signal.reason : error;
+      this.#giveUp(asGodwitError(reason));
+      await this.ended;
+      throw asGodwitError(reason);
+    }
+  }
+
+  get #route(): RegionRoute {
+    const { to, hostName, dscp, sessionKey } = this.#options;
+    return { to, hostName, dscp, sessionKey, life: this.#life.signal };
+  }
+
+  #hear(word: Word): void {
+    switch (word.kind) {
+      case 'watching':
+        for (const [vm, insideFd] of word.insideFds) this.insideFds.set(vm, insideFd);
+        this.#watching.resolve();
+        return;
+      case 'linkLost':
+        this.#lose(word.reason);
+        return;
+      case 'linkBack':
+        if (this.#isRelinked) this.#emit(word);
+        this.#isRelinked = true;
+        return;
+      case 'failed':
+        this.#fail(word.error);
+        return;
+      case 'completed':
+        this.#phase = 'over';
+        this.#emit(word);
+        return;
+      case 'cancelled':
+        return;
+      default:
+        this.#emit(word);
+    }
+  }
+
+  #lose(reason: string): void {
+    if (this.#phase === 'ready') {
+      const peer = this.#options.to;
+      const error = new GodwitError('GW_WIRE_CLOSED', { peer, reason });
+      this.#giveUp(error);
+      this.#emit({ kind: 'failed', error: error.toBody() });
+    }
+    if (this.#phase !== 'begun') return;
+    this.#emit({ kind: 'linkLost', reason });
+    void this.#redial();
+  }
+
+  async #redial(): Promise<void> {
+    const fd = await redialRegion(this.#route, (text) => this.#emit({ kind: 'noted', text }));
+    if (fd !== undefined) this.#thread.order({ kind: 'link', fd, answer: null });
+  }
+
+  /** Nothing has moved: the thread releases everything. */
+  #giveUp(reason: GodwitError): void {
+    if (this.#phase === 'over') return;
+    this.#phase = 'over';
+    this.#life.abort(reason);
+    this.#watching.reject(reason);
+    this.#thread.order({ kind: 'cancel' });
+  }
+
+  #fail(error: ErrorBody): void {
+    const wasOpening = this.#phase === 'opening';
+    const wasOver = this.#phase === 'over';
+    this.#phase = 'over';
+    this.#life.abort(GodwitError.fromBody(error));
+    this.#watching.reject(GodwitError.fromBody(error));
+    // `ready` tells it.
+    if (!wasOpening && !wasOver) this.#emit({ kind: 'failed', error });
+  }
+
+  #emit(event: RegionSourceEvent): void {
+    this.#options.onEvent(event);
+  }
+
+  #conflict(reason: string): GodwitError {
+    return new GodwitError('GW_CONFLICT', { kind: 'Region', name: this.#options.region.name, reason });
+  }
+}

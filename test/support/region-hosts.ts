@@ -1,0 +1,202 @@
+/**
+ * Two hosts between which a shared region moves, on one machine: two files, a migration port, a link that can be cut, and
+ * stand-ins for VMs that move.
+ *
+ * Owns: all of it. Must hold: a VM's process at the destination is watched before it touches anything; what happened is kept in
+ * order, so that tests wait for it.
+ */
+import { randomUUID } from 'node:crypto';
+import { closeSync, ftruncateSync, mkdirSync, mkdtempSync, openSync, rmSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { PAGE_SIZE } from '../../src/base/page.ts';
+import { Userfaultfd } from '../../src/linux/userfaultfd.ts';
+import { endThreads } from '../../src/migration/child-threads.ts';
+import { listen, type OpenListener } from '../../src/migration/listener.ts';
+import { newSessionKey } from '../../src/migration/source-offer.ts';
+import { REGION_FEATURES } from '../../src/sharing/region-memory.ts';
+import type { RegionReport } from '../../src/sharing/region-report.ts';
+import {
+  type RegionDestinationEvent,
+  type RegionDestinationHandle,
+  type RegionSourceEvent,
+  type RegionSourceHandle,
+  startRegionDestination,
+  startRegionSource,
+} from '../../src/sharing/region-threads.ts';
+import type { Message } from '../../src/wire/messages.ts';
+import { LinkProxy } from './link-proxy.ts';
+import { Sharer } from './sharer.ts';
+import { waitUntil } from './wait-until.ts';
+
+export interface RegionHostsOptions {
+  readonly pages: number;
+  readonly vms: readonly string[];
+  readonly canStopInFault?: boolean;
+  /** Refuses the offer with this. */
+  readonly refusal?: Error;
+  readonly budget?: SharedArrayBuffer;
+}
+
+export class RegionHosts implements AsyncDisposable {
+  readonly pages: number;
+  readonly path: { readonly source: string; readonly destination: string };
+  readonly vms: ReadonlyMap<string, Sharer>;
+  readonly sessionKey: string = newSessionKey();
+  readonly sourceEvents: RegionSourceEvent[] = [];
+  readonly destinationEvents: RegionDestinationEvent[] = [];
+  link!: LinkProxy;
+  source!: RegionSourceHandle;
+  destination: RegionDestinationHandle | undefined;
+  readonly #options: RegionHostsOptions;
+  readonly #directory = mkdtempSync('/dev/shm/godwit-test-');
+  #listener!: OpenListener;
+
+  private constructor(options: RegionHostsOptions) {
+    this.#options = options;
+    this.pages = options.pages;
+    const make = (host: string): string => {
+      mkdirSync(join(this.#directory, host));
+      const path = join(this.#directory, host, 'region');
+      const file = openSync(path, 'w');
+      ftruncateSync(file, options.pages * PAGE_SIZE);
+      closeSync(file);
+      return path;
+    };
+    this.path = { source: make('source'), destination: make('destination') };
+    this.vms = new Map(options.vms.map((vm) => [vm, new Sharer(vm, this.#directory, options.pages)]));
+  }
+
+  /** The VMs are at the source and touch nothing yet; nothing is watched. */
+  static async open(options: RegionHostsOptions): Promise<RegionHosts> {
+    const hosts = new RegionHosts(options);
+    for (const vm of hosts.vms.values()) await vm.start(hosts.path.source);
+    hosts.#listener = await listen({
+      host: '127.0.0.1',
+      port: 0,
+      features: [],
+      hostName: 'b',
+      dscp: null,
+      screen: () => Promise.reject(new Error('nobody offers a VM')),
+      onOffer: () => undefined,
+      onJoin: () => 'unknown',
+      regions: {
+        onOffer: (offer, takeFd, peer) => hosts.#accept(offer, takeFd, peer),
+        onJoin(join, takeFd, peer) {
+          if (join.sessionKey !== hosts.sessionKey || !hosts.destination) return 'unknown';
+          hosts.destination.addConnection(takeFd(), peer);
+          return 'taken';
+        },
+      },
+    });
+    hosts.link = await LinkProxy.open(`127.0.0.1:${hosts.#listener.port}`);
+    return hosts;
+  }
+
+  /** Without the link that can be cut. */
+  get address(): string {
+    return `127.0.0.1:${this.#listener.port}`;
+  }
+
+  startSource(to: string = this.link.address): RegionSourceHandle {
+    const { vms, budget, canStopInFault = false } = this.#options;
+    this.source = startRegionSource({
+      group: randomUUID(),
+      sessionKey: this.sessionKey,
+      region: { name: 'ring', bytes: this.pages * PAGE_SIZE, path: this.path.source },
+      to,
+      hostName: 'a',
+      dscp: null,
+      ...(budget ? { budget } : {}),
+      vms: vms.map((vm) => ({ ...this.vm(vm).watched, canStopInFault })),
+      onEvent: (event) => this.sourceEvents.push(event),
+    });
+    return this.source;
+  }
+
+  vm(name: string): Sharer {
+    return this.vms.get(name)!;
+  }
+
+  /** Its process at the source stands, or waits for a page and is never to get it; at the destination it goes on. */
+  async move(name: string, run: (vm: Sharer) => void = (vm) => vm.run()): Promise<void> {
+    const vm = this.vm(name);
+    await vm.kill();
+    await vm.start(this.path.destination);
+    const { pid, hostAddress } = vm.watched;
+    using uffd = Userfaultfd.openInside(pid, { features: REGION_FEATURES, keepInside: true });
+    uffd.register(hostAddress, this.pages * PAGE_SIZE, { missing: true, writeProtect: true });
+    await this.destination!.attach({ ...vm.watched, insideFd: uffd.insideFd! });
+    this.source.begin();
+    this.source.vmLeft(name);
+    run(vm);
+  }
+
+  /** Stops a VM as the daemon would, and moves it. */
+  async stopAndMove(name: string, run?: (vm: Sharer) => void): Promise<void> {
+    if (this.#options.canStopInFault)
+      await this.vm(name)
+        .pause(300)
+        .catch(() => undefined);
+    else await this.vm(name).pause();
+    this.source.vmStopped(name);
+    this.source.vmStopped(name);
+    await this.move(name, run);
+  }
+
+  /** Waits for an event, which may have come. */
+  async sourceEvent<K extends RegionSourceEvent['kind']>(
+    kind: K,
+    timeoutMs?: number,
+  ): Promise<Extract<RegionSourceEvent, { kind: K }>> {
+    const find = () => this.sourceEvents.find((event) => event.kind === kind);
+    const found = await waitUntil(`the source has ${kind}`, find, timeoutMs === undefined ? {} : { timeoutMs });
+    return found as Extract<RegionSourceEvent, { kind: K }>;
+  }
+
+  async destinationEvent<K extends RegionDestinationEvent['kind']>(
+    kind: K,
+  ): Promise<Extract<RegionDestinationEvent, { kind: K }>> {
+    const find = () => this.destinationEvents.find((event) => event.kind === kind);
+    const found = await waitUntil(`the destination has ${kind}`, find);
+    return found as Extract<RegionDestinationEvent, { kind: K }>;
+  }
+
+  /** Both sides say that it is over. */
+  async completed(timeoutMs?: number): Promise<{ source: RegionReport; destination: RegionReport }> {
+    const source = (await this.sourceEvent('completed', timeoutMs)).report;
+    const destination = (await this.destinationEvent('completed')).report;
+    await Promise.all([this.source.ended, this.destination?.ended]);
+    return { source, destination };
+  }
+
+  /** Memory that a host's file takes. */
+  pagesIn(host: 'source' | 'destination'): number {
+    return (statSync(this.path[host]).blocks * 512) / PAGE_SIZE;
+  }
+
+  /** What all VMs have added, by page. */
+  added(): number[] {
+    const all = [...this.vms.values()].map((vm) => vm.added());
+    return Array.from({ length: this.pages }, (_, page) => all.reduce((sum, added) => sum + added[page]!, 0));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const vm of this.vms.values()) vm[Symbol.dispose]();
+    await this.link[Symbol.asyncDispose]();
+    await this.#listener.close();
+    await endThreads();
+    rmSync(this.#directory, { recursive: true });
+  }
+
+  #accept(offer: Message<'offerRegion'>, takeFd: () => number, peer: string): void {
+    if (this.#options.refusal) throw this.#options.refusal;
+    this.destination = startRegionDestination({
+      group: offer.group,
+      fd: takeFd(),
+      peer,
+      region: { ...offer.region, path: this.path.destination },
+      hostName: 'b',
+      onEvent: (event) => this.destinationEvents.push(event),
+    });
+  }
+}
