@@ -209,10 +209,10 @@ export class RegionMemory implements Disposable {
   /** Another process, or another mapping, must not be taken for the region. */
   #requireMapping({ vm, pid, startTicks, hostAddress }: WatchedVm): void {
     if (!isAlive({ pid, startTicks })) throw new GodwitError('GW_SYS_PROCESS_GONE', { pid });
-    const end = hostAddress + BigInt(this.#bytes);
     const { ino } = fstatSync(this.#file.fd);
     const isMapped = readMappings(pid).some(
-      (each) => each.inode === ino && each.start <= hostAddress && each.end >= end && each.permissions.endsWith('s'),
+      ({ inode, start, end, permissions }) =>
+        inode === ino && start <= hostAddress && hostAddress < end && permissions.endsWith('s'),
     );
     if (isMapped) return;
     const reason = `VM ${vm} has not mapped the region's file at 0x${hostAddress.toString(16)}`;

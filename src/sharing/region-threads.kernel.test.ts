@@ -3,6 +3,12 @@ import { requireCapability } from '../../test/support/capability.ts';
 import { RegionHosts, type RegionHostsOptions } from '../../test/support/region-hosts.ts';
 import { readSharedWords } from '../../test/support/sharer.ts';
 import { waitUntil } from '../../test/support/wait-until.ts';
+import { GodwitError } from '../base/errors.ts';
+import { listOpenFiles } from '../linux/process.ts';
+import { Userfaultfd } from '../linux/userfaultfd.ts';
+import { newSessionKey } from '../migration/source-offer.ts';
+import { redialRegion } from './region-dialer.ts';
+import { REGION_FEATURES } from './region-memory.ts';
 
 requireCapability('kernel', 'cc')('a region that VMs share moves', () => {
   let hosts: RegionHosts;
@@ -13,27 +19,254 @@ requireCapability('kernel', 'cc')('a region that VMs share moves', () => {
   async function openRunning(options: RegionHostsOptions): Promise<void> {
     hosts = await RegionHosts.open(options);
     for (const vm of hosts.vms.values()) vm.run(50);
-    for (const vm of hosts.vms.values()) await waitUntil('it runs', () => vm.accesses > 100);
+    await allGoOn();
   }
 
-  /** Nothing was lost, nobody has seen anything old, and all of it is at the destination. */
-  async function expectWhole(): Promise<void> {
+  /** Every VM accesses memory. */
+  async function allGoOn(): Promise<void> {
+    for (const vm of hosts.vms.values()) {
+      const before = vm.accesses;
+      await waitUntil(`${vm.vm} goes on`, () => vm.accesses > before + 100);
+    }
+  }
+
+  /** Nothing was lost, nobody has seen anything old, and all of it is where it must be. */
+  async function expectWholeAt(here: 'source' | 'destination'): Promise<void> {
     for (const vm of hosts.vms.values()) await vm.pause();
-    expect(readSharedWords(hosts.path.destination, hosts.pages)).toEqual(hosts.added());
-    expect([...hosts.vms.values()].map(({ errors }) => errors)).toEqual([...hosts.vms.values()].map(() => 0));
-    expect(hosts.pagesIn('source')).toBe(0);
+    expect(readSharedWords(hosts.path[here], hosts.pages)).toEqual(hosts.added());
+    for (const vm of hosts.vms.values()) expect(vm.errors, vm.vm).toBe(0);
+    expect(hosts.pagesIn(here === 'source' ? 'destination' : 'source')).toBe(0);
+  }
+
+  function userfaultfdsOf(vm: string): number {
+    const files = listOpenFiles(hosts.vm(vm).watched.pid);
+    return files.filter(({ path }) => path === 'anon_inode:[userfaultfd]').length;
   }
 
   test('two VMs, the second one stopped by its first access to a page that has gone', async () => {
     await openRunning({ pages: 200, vms: ['a', 'b'] });
     await hosts.startSource().ready;
+    await allGoOn();
     await hosts.stopAndMove('a');
     const stop = await hosts.sourceEvent('stopVm');
     expect(stop).toMatchObject({ vm: 'b', forGood: false });
+    expect(Math.abs(stop.atMs - Date.now())).toBeLessThan(10_000);
     await hosts.stopAndMove('b');
     const { source, destination } = await hosts.completed();
-    await expectWhole();
+    await allGoOn();
+    await expectWholeAt('destination');
     expect(source.stoppingAccesses).toMatchObject([{ vm: 'b', page: stop.page }]);
-    console.log(JSON.stringify({ source, destination }, null, 1));
+    expect(source).toMatchObject({ pagesHere: 0, reconnects: 0, tally: { sentAgain: 0, asked: 1 } });
+    expect(destination).toMatchObject({ pagesHere: 200, tally: { arrivedAgain: 0, givenOnRequest: 1 } });
+    // No page twice but those that were lent.
+    expect(source.tally.givenOnRequest + source.tally.pushed + source.tally.returned).toBe(200 + source.tally.asked);
+    expect(userfaultfdsOf('a') + userfaultfdsOf('b')).toBe(0);
+  });
+
+  test('a VM that can be stopped in a fault is lent nothing: its access is made at the destination', async () => {
+    await openRunning({ pages: 200, vms: ['a', 'b', 'c'], canStopInFault: true });
+    await hosts.startSource().ready;
+    await hosts.stopAndMove('a');
+    for (const vm of ['b', 'c']) {
+      await waitUntil('it is stopped', () =>
+        hosts.sourceEvents.some((each) => each.kind === 'stopVm' && each.vm === vm),
+      );
+      await waitUntil('it waits', () => hosts.vm(vm).at !== undefined);
+      await hosts.stopAndMove(vm);
+    }
+    const { source } = await hosts.completed();
+    await allGoOn();
+    await expectWholeAt('destination');
+    expect(source.tally.asked).toBe(0);
+    expect(source.stoppingAccesses.map(({ vm }) => vm).sort()).toEqual(['b', 'c']);
+  });
+
+  test('a stop that does not come back is told, and the page is lent after all', async () => {
+    await openRunning({ pages: 50, vms: ['a', 'b'], canStopInFault: true });
+    await hosts.startSource().ready;
+    await hosts.stopAndMove('a');
+    await hosts.sourceEvent('stopVm');
+    hosts.source.vmOverdue('b');
+    await hosts.vm('b').pause();
+    await hosts.stopAndMove('b');
+    const { source } = await hosts.completed();
+    await expectWholeAt('destination');
+    expect(source.tally.asked).toBeGreaterThan(0);
+  });
+
+  test.each([1, 2, 3])('the link is cut now and then: nothing is lost, old or double (%i)', async () => {
+    await openRunning({ pages: 600, vms: ['a', 'b', 'c'] });
+    await hosts.startSource().ready;
+    let isOver = false;
+    const cutting = (async () => {
+      for (let cuts = 0; !isOver && cuts < 40; cuts++) {
+        await hosts.link
+          .carries(2_000 + 150_000 * Math.random(), Math.random() < 0.5 ? 'up' : 'down', 300)
+          .catch(() => 0);
+        hosts.link.cut();
+        hosts.link.restore();
+      }
+    })();
+    await hosts.stopAndMove('a');
+    for (const vm of ['b', 'c']) {
+      await waitUntil('it is stopped', () =>
+        hosts.sourceEvents.some((each) => each.kind === 'stopVm' && each.vm === vm),
+      );
+      await hosts.stopAndMove(vm);
+    }
+    const { source, destination } = await hosts.completed();
+    isOver = true;
+    await cutting;
+    await allGoOn();
+    await expectWholeAt('destination');
+    expect(source.reconnects).toBeGreaterThan(0);
+    expect(hosts.sourceEvents.some(({ kind }) => kind === 'linkLost')).toBe(true);
+    expect(hosts.sourceEvents.some(({ kind }) => kind === 'linkBack')).toBe(true);
+    // A page that came twice was installed once.
+    expect(destination.tally.arrived).toBe(600 + source.tally.arrived);
+  });
+
+  test('while the link is silent VMs go on with the pages that are here, and only with those', async () => {
+    await openRunning({ pages: 100, vms: ['a', 'b'] });
+    await hosts.startSource().ready;
+    await hosts.vm('b').pause();
+    await hosts.stopAndMove('a', (vm) => vm.run(0, 7));
+    await allGoOnWith('a');
+    hosts.link.hold();
+    await allGoOnWith('a');
+    hosts.vm('b').run(0, 8);
+    await allGoOnWith('b');
+    hosts.vm('a').run(0, 9);
+    await waitUntil('a waits', () => hosts.vm('a').at === 9);
+    hosts.link.restore();
+    await allGoOnWith('a');
+    hosts.vm('b').run();
+    await hosts.sourceEvent('stopVm');
+    await hosts.stopAndMove('b');
+    await hosts.completed();
+    await expectWholeAt('destination');
+  });
+
+  async function allGoOnWith(vm: string): Promise<void> {
+    const before = hosts.vm(vm).accesses;
+    await waitUntil(`${vm} goes on`, () => hosts.vm(vm).accesses > before + 100);
+  }
+
+  test('a VM that was continued after its stop goes on here, and is stopped for good the second time', async () => {
+    await openRunning({ pages: 100, vms: ['a', 'b'] });
+    await hosts.startSource().ready;
+    await hosts.stopAndMove('a');
+    await hosts.sourceEvent('stopVm');
+    await hosts.vm('b').pause();
+    hosts.source.vmStopped('b');
+    hosts.source.vmContinued('b');
+    hosts.vm('b').run(50);
+    await waitUntil('it is stopped for good', () =>
+      hosts.sourceEvents.some((each) => each.kind === 'stopVm' && each.forGood),
+    );
+    await hosts.stopAndMove('b');
+    await hosts.completed();
+    await expectWholeAt('destination');
+  });
+
+  test('cancelled before it begins: everything is as it was found', async () => {
+    await openRunning({ pages: 200, vms: ['a', 'b'] });
+    await hosts.startSource().ready;
+    expect([userfaultfdsOf('a'), userfaultfdsOf('b'), hosts.source.insideFds.size]).toEqual([1, 1, 2]);
+    await allGoOn();
+    await hosts.source.cancel();
+    await hosts.destinationEvent('cancelled');
+    await hosts.destination!.ended;
+    expect([userfaultfdsOf('a'), userfaultfdsOf('b')]).toEqual([0, 0]);
+    await allGoOn();
+    await expectWholeAt('source');
+    expect(() => hosts.source.begin()).toThrow(expect.objectContaining({ code: 'GW_CONFLICT' }));
+  });
+
+  test('a cancel is refused once pages may have moved', async () => {
+    await openRunning({ pages: 10, vms: ['a'] });
+    await hosts.startSource().ready;
+    await hosts.stopAndMove('a');
+    await expect(hosts.source.cancel()).rejects.toMatchObject({ code: 'GW_CONFLICT' });
+    await hosts.completed();
+    await expectWholeAt('destination');
+  });
+
+  test('the link is lost before it begins: it fails, everything is as it was found, and the destination gives up', async () => {
+    await openRunning({ pages: 200, vms: ['a', 'b'] });
+    await hosts.startSource().ready;
+    await hosts.source.report();
+    hosts.link.cut();
+    expect((await hosts.sourceEvent('failed')).error.code).toBe('GW_WIRE_CLOSED');
+    await hosts.destinationEvent('cancelled');
+    await Promise.all([hosts.source.ended, hosts.destination!.ended]);
+    expect([userfaultfdsOf('a'), userfaultfdsOf('b')]).toEqual([0, 0]);
+    expect(() => hosts.source.begin()).toThrow(expect.objectContaining({ code: 'GW_CONFLICT' }));
+    await allGoOn();
+    await expectWholeAt('source');
+  });
+
+  test('a refusal of the destination is told, and nothing is left watched', async () => {
+    const refusal = new GodwitError('GW_MIGRATION_REFUSED', { host: 'b', vm: 'a', reason: 'no room' });
+    await openRunning({ pages: 10, vms: ['a'], refusal });
+    await expect(hosts.startSource().ready).rejects.toMatchObject({ code: 'GW_MIGRATION_REFUSED' });
+    expect(userfaultfdsOf('a')).toBe(0);
+    expect(hosts.sourceEvents).toEqual([]);
+  });
+
+  test('a QEMU that is watched already is told, and the others are left as found', async () => {
+    await openRunning({ pages: 10, vms: ['a', 'b'] });
+    const { pid, hostAddress } = hosts.vm('b').watched;
+    using other = Userfaultfd.openInside(pid, { features: REGION_FEATURES, keepInside: false });
+    other.register(hostAddress, 4096, { missing: true });
+    await expect(hosts.startSource().ready).rejects.toMatchObject({ details: { errno: 'EBUSY' } });
+    expect([userfaultfdsOf('a'), userfaultfdsOf('b')]).toEqual([0, 0]);
+  });
+
+  test('who shows another key gets no connection of the region', async () => {
+    await openRunning({ pages: 10, vms: ['a'] });
+    await hosts.startSource().ready;
+    const life = new AbortController();
+    const notes: string[] = [];
+    const route = { to: hosts.address, hostName: 'x', dscp: null, sessionKey: newSessionKey(), life: life.signal };
+    const fd = await redialRegion(route, (text) => {
+      notes.push(text);
+      life.abort();
+    });
+    expect(fd).toBeUndefined();
+    expect(notes[0]).toMatch(/no migration with this session key/);
+    await hosts.stopAndMove('a');
+    await hosts.completed();
+    await expectWholeAt('destination');
+  });
+
+  test('a QEMU of the destination ends by itself: the others go on, and everything comes to its end', async () => {
+    await openRunning({ pages: 100, vms: ['a', 'b', 'c'] });
+    await hosts.startSource().ready;
+    await hosts.stopAndMove('a');
+    await hosts.sourceEvent('stopVm');
+    await hosts.stopAndMove('b');
+    await hosts.vm('a').kill();
+    hosts.source.vmStopped('c');
+    await hosts.vm('c').pause();
+    await hosts.stopAndMove('c');
+    await hosts.completed();
+    await hosts.vm('a').start(hosts.path.destination);
+    await expectWholeAt('destination');
+  });
+
+  test('memory that nobody has touched stays a hole, and reads as zeros where it arrives', async () => {
+    hosts = await RegionHosts.open({ pages: 300, vms: ['a', 'b'] });
+    await hosts.startSource().ready;
+    await hosts.vm('a').pause();
+    await hosts.vm('b').pause();
+    hosts.source.vmStopped('b');
+    await hosts.stopAndMove('a', (vm) => vm.run(0, 5));
+    await waitUntil('page 5 has moved', () => hosts.vm('a').accesses > 10);
+    await hosts.stopAndMove('b', () => undefined);
+    const { destination } = await hosts.completed();
+    expect(destination.received).toEqual({ dataPages: 0, zeroPages: 300 });
+    expect(hosts.pagesIn('destination')).toBe(1);
+    await expectWholeAt('destination');
   });
 });
