@@ -74,7 +74,7 @@ requireCapability('kernel', 'cc')('the memory of a shared region', () => {
     a.run(0, 3);
     b.run(0, 3);
     let writeProtectFaults = 0;
-    for (let round = 0; round < ROUNDS; round++) {
+    for (let round = 0; round < ROUNDS || writeProtectFaults === 0; round++) {
       memory.takeAway(3, copy);
       memory.install(3, copy);
       for (const fault of takeFaults(0)) {
@@ -116,6 +116,16 @@ requireCapability('kernel', 'cc')('the memory of a shared region', () => {
     await a.pause();
     expect(memory.settle(6, 'a')).toBe('placed');
     expect(readSharedWords(path, PAGES)[6]).toBe(a.added()[6]);
+  });
+
+  test('who waits for a page that has come meanwhile is woken', async () => {
+    memory.watch(a.watched);
+    a.run(0, 6);
+    expect(takeFaults()).toHaveLength(1);
+    b.run(0, 6);
+    await waitUntil('it runs', () => b.accesses > 10);
+    expect(memory.settle(6, 'a')).toBe('placed');
+    await waitUntil('it goes on', () => a.accesses > 10);
   });
 
   test('a page that somebody unwatched has touched meanwhile is no place for another', async () => {

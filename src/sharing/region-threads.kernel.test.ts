@@ -7,6 +7,7 @@ import { GodwitError } from '../base/errors.ts';
 import { listOpenFiles } from '../linux/process.ts';
 import { Userfaultfd } from '../linux/userfaultfd.ts';
 import { newSessionKey } from '../migration/source-offer.ts';
+import { HostBudget } from '../transfer/host-budget.ts';
 import { redialRegion } from './region-dialer.ts';
 import { REGION_FEATURES } from './region-memory.ts';
 
@@ -56,10 +57,13 @@ requireCapability('kernel', 'cc')('a region that VMs share moves', () => {
     await allGoOn();
     await expectWholeAt('destination');
     expect(source.stoppingAccesses).toMatchObject([{ vm: 'b', page: stop.page }]);
-    expect(source).toMatchObject({ pagesHere: 0, reconnects: 0, tally: { sentAgain: 0, asked: 1 } });
-    expect(destination).toMatchObject({ pagesHere: 200, tally: { arrivedAgain: 0, givenOnRequest: 1 } });
+    expect(source).toMatchObject({ pagesHere: 0, reconnects: 0, tally: { sentAgain: 0 } });
+    // Each page that the second VM missed until it stood.
+    const lent = source.tally.asked;
+    expect(lent).toBeGreaterThan(0);
+    expect(destination).toMatchObject({ pagesHere: 200, tally: { arrivedAgain: 0, givenOnRequest: lent } });
     // No page twice but those that were lent.
-    expect(source.tally.givenOnRequest + source.tally.pushed + source.tally.returned).toBe(200 + source.tally.asked);
+    expect(source.tally.givenOnRequest + source.tally.pushed + source.tally.returned).toBe(200 + lent);
     expect(userfaultfdsOf('a') + userfaultfdsOf('b')).toBe(0);
   });
 
@@ -95,31 +99,37 @@ requireCapability('kernel', 'cc')('a region that VMs share moves', () => {
   });
 
   test.each([1, 2, 3])('the link is cut now and then: nothing is lost, old or double (%i)', async () => {
+    await using resources = new AsyncDisposableStack();
     await openRunning({ pages: 600, vms: ['a', 'b', 'c'] });
     await hosts.startSource().ready;
+    // It takes as long as being cut a dozen times.
+    hosts.link.shape({ bytesPerSecond: 3_000_000 });
+    await hosts.stopAndMove('a');
     let isOver = false;
+    const { link } = hosts;
     const cutting = (async () => {
-      for (let cuts = 0; !isOver && cuts < 40; cuts++) {
-        await hosts.link
-          .carries(2_000 + 150_000 * Math.random(), Math.random() < 0.5 ? 'up' : 'down', 300)
-          .catch(() => 0);
-        hosts.link.cut();
-        hosts.link.restore();
+      for (let cuts = 0; !isOver && cuts < 15; cuts++) {
+        const direction = Math.random() < 0.8 ? 'up' : 'down';
+        await link.carries(1 + 200_000 * Math.random() ** 3, direction, 300).catch(() => undefined);
+        link.cut();
+        link.restore();
       }
     })();
-    await hosts.stopAndMove('a');
+    resources.defer(async () => {
+      isOver = true;
+      await cutting;
+    });
     for (const vm of ['b', 'c']) {
-      await waitUntil('it is stopped', () =>
-        hosts.sourceEvents.some((each) => each.kind === 'stopVm' && each.vm === vm),
-      );
+      const isStopped = () => hosts.sourceEvents.some((each) => each.kind === 'stopVm' && each.vm === vm);
+      await waitUntil('it is stopped', isStopped);
       await hosts.stopAndMove(vm);
     }
     const { source, destination } = await hosts.completed();
-    isOver = true;
-    await cutting;
+    await resources.disposeAsync();
     await allGoOn();
     await expectWholeAt('destination');
-    expect(source.reconnects).toBeGreaterThan(0);
+    expect(source.reconnects).toBeGreaterThan(2);
+    expect(source.tally.sentAgain).toBeGreaterThan(0);
     expect(hosts.sourceEvents.some(({ kind }) => kind === 'linkLost')).toBe(true);
     expect(hosts.sourceEvents.some(({ kind }) => kind === 'linkBack')).toBe(true);
     // A page that came twice was installed once.
@@ -253,6 +263,32 @@ requireCapability('kernel', 'cc')('a region that VMs share moves', () => {
     await hosts.completed();
     await hosts.vm('a').start(hosts.path.destination);
     await expectWholeAt('destination');
+  });
+
+  test('a destination that is full waits for memory, and goes on when there is some', async () => {
+    await openRunning({ pages: 100, vms: ['a'], roomPages: 30 });
+    await waitUntil('all of it is used', () => hosts.pagesIn('source') === 100);
+    await hosts.startSource().ready;
+    await hosts.stopAndMove('a');
+    await hosts.destinationEvent('noted');
+    hosts.grow(200);
+    const { destination } = await hosts.completed();
+    await allGoOn();
+    await expectWholeAt('destination');
+    expect(destination.durations.noMemoryMs).toBeGreaterThan(0);
+    expect(destination.tally.arrivedAgain).toBe(0);
+  });
+
+  test('what is pushed keeps to the bandwidth of the host', async () => {
+    const budget = HostBudget.create(4_000_000);
+    await openRunning({ pages: 500, vms: ['a'], budget: budget.buffer });
+    await waitUntil('all of it is used', () => hosts.pagesIn('source') === 500);
+    await hosts.startSource().ready;
+    await hosts.stopAndMove('a', () => undefined);
+    const { source } = await hosts.completed();
+    await expectWholeAt('destination');
+    // 436 pages before the rest goes at once, at 4 MB/s.
+    expect(source.durations.movingMs).toBeGreaterThan(350);
   });
 
   test('memory that nobody has touched stays a hole, and reads as zeros where it arrives', async () => {

@@ -5,6 +5,7 @@
  * Owns: all of it. Must hold: a VM's process at the destination is watched before it touches anything; what happened is kept in
  * order, so that tests wait for it.
  */
+import { execFileSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { closeSync, ftruncateSync, mkdirSync, mkdtempSync, openSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -35,6 +36,8 @@ export interface RegionHostsOptions {
   /** Refuses the offer with this. */
   readonly refusal?: Error;
   readonly budget?: SharedArrayBuffer;
+  /** The destination has memory for so many pages, until `grow` (needs root). */
+  readonly roomPages?: number;
 }
 
 export class RegionHosts implements AsyncDisposable {
@@ -56,6 +59,7 @@ export class RegionHosts implements AsyncDisposable {
     this.pages = options.pages;
     const make = (host: string): string => {
       mkdirSync(join(this.#directory, host));
+      if (host === 'destination' && options.roomPages !== undefined) this.#mount(['-t', 'tmpfs'], options.roomPages);
       const path = join(this.#directory, host, 'region');
       const file = openSync(path, 'w');
       ftruncateSync(file, options.pages * PAGE_SIZE);
@@ -169,6 +173,11 @@ export class RegionHosts implements AsyncDisposable {
     return { source, destination };
   }
 
+  /** The destination gets memory for so many pages, of which it had fewer. */
+  grow(roomPages: number): void {
+    this.#mount(['-o', 'remount'], roomPages);
+  }
+
   /** Memory that a host's file takes. */
   pagesIn(host: 'source' | 'destination'): number {
     return (statSync(this.path[host]).blocks * 512) / PAGE_SIZE;
@@ -185,7 +194,13 @@ export class RegionHosts implements AsyncDisposable {
     await this.link[Symbol.asyncDispose]();
     await this.#listener.close();
     await endThreads();
+    if (this.#options.roomPages !== undefined) execFileSync('umount', [join(this.#directory, 'destination')]);
     rmSync(this.#directory, { recursive: true });
+  }
+
+  #mount(how: readonly string[], pages: number): void {
+    const size = `size=${pages * 4}k`;
+    execFileSync('mount', [...how, '-o', size, 'godwit-test', join(this.#directory, 'destination')]);
   }
 
   #accept(offer: Message<'offerRegion'>, takeFd: () => number, peer: string): void {
