@@ -18,10 +18,11 @@ import {
   openDestinationRegion,
   stepDestinationRegion,
 } from './region-destination.ts';
-import { Ended, RegionLoop, type RegionSide, report, sayGone } from './region-loop.ts';
+import { RegionLoop, type RegionSide } from './region-loop.ts';
 import { RegionMemory } from './region-memory.ts';
 import type { LinkOrder, RegionDestinationInput, RegionDestinationOrder } from './region-orders.ts';
 import type { RegionReport } from './region-report.ts';
+import { Ended, report, sayGone } from './region-reporting.ts';
 import { ASK_AGAIN_MS, LINGER_MS, WINDOW_PAGES } from './region-settings.ts';
 import type { DestinationAction, PageAction, RegionMessage, RegionStep } from './region-words.ts';
 

@@ -18,18 +18,16 @@ import type { PageTable } from './page-table.ts';
 import { RegionConnection } from './region-connection.ts';
 import type { DestinationRegionEvent } from './region-destination.ts';
 import type { Placing, RegionMemory } from './region-memory.ts';
-import type { LinkOrder, RegionThreadInput, RegionWord } from './region-orders.ts';
+import type { LinkOrder, RegionThreadInput } from './region-orders.ts';
 import { RegionPages } from './region-pages.ts';
+import { Ended, report } from './region-reporting.ts';
 import { RegionWaiting } from './region-waiting.ts';
-import type { PageAction, RegionMessage, RegionStep } from './region-words.ts';
+import { isPageAction, type PageAction, type RegionMessage, type RegionStep } from './region-words.ts';
 
 /** So often time is told to the step, and is looked whether everybody lives. */
 const BEAT_MS = 200;
 /** Before memory is asked for again on a full host. */
 const NO_MEMORY_RETRY_MS = 20;
-
-/** Ends the thread in the middle of whatever it does. */
-export class Ended extends Error {}
 
 /** An action of one side alone. */
 interface OwnAction {
@@ -210,10 +208,7 @@ export class RegionLoop<Own extends OwnAction, Order extends { readonly kind: st
   }
 
   #carryOut(action: PageAction | Own): void {
-    if (!isPageAction(action)) {
-      this.#side.act(action);
-      return;
-    }
+    if (!isPageAction(action)) return this.#side.act(action);
     switch (action.kind) {
       case 'takeAway':
         this.pages.takeAway(action.page);
@@ -251,18 +246,4 @@ export class RegionLoop<Own extends OwnAction, Order extends { readonly kind: st
       this.pages.waitedForMemory(performance.now() - nowMs);
     }
   }
-}
-
-export function report(word: RegionWord): void {
-  parentPort!.postMessage(word);
-}
-
-export function sayGone(vm: string): void {
-  report({ kind: 'noted', text: `The QEMU of VM ${vm} has ended; the region is not watched there any more` });
-}
-
-const PAGE_ACTIONS: ReadonlySet<string> = new Set(['takeAway', 'send', 'forget', 'install', 'wake']);
-
-function isPageAction(action: { readonly kind: string }): action is PageAction {
-  return PAGE_ACTIONS.has(action.kind);
 }

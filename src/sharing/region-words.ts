@@ -42,6 +42,19 @@ export type PageAction =
   /** The page is here: put zeros into the file if it has a hole there, and wake the VM. */
   | { readonly kind: 'wake'; readonly page: PageIndex; readonly vm: string };
 
+const PAGE_ACTIONS: ReadonlySet<string> = new Set<PageAction['kind']>([
+  'takeAway',
+  'send',
+  'forget',
+  'install',
+  'wake',
+]);
+
+/** Whether both sides have this action. */
+export function isPageAction(action: { readonly kind: string }): action is PageAction {
+  return PAGE_ACTIONS.has(action.kind);
+}
+
 export type SourceAction =
   | PageAction
   /**
