@@ -116,11 +116,6 @@ export class RegionLoop<Own extends OwnAction, Order extends { readonly kind: st
     this.#side.onLost();
   }
 
-  /** Says what still waits, as far as the kernel has room: the thread is about to end. */
-  finish(): void {
-    this.#connection?.flush();
-  }
-
   [Symbol.dispose](): void {
     this.#connection?.[Symbol.dispose]();
     this.memory[Symbol.dispose]();
@@ -208,7 +203,10 @@ export class RegionLoop<Own extends OwnAction, Order extends { readonly kind: st
   }
 
   #carryOut(action: PageAction | Own): void {
-    if (!isPageAction(action)) return this.#side.act(action);
+    if (!isPageAction(action)) {
+      this.#side.act(action);
+      return;
+    }
     switch (action.kind) {
       case 'takeAway':
         this.pages.takeAway(action.page);

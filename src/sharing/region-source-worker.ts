@@ -165,7 +165,7 @@ class SourceThread implements RegionSide<Own, RegionSourceOrder>, Disposable {
 
   #cancel(): void {
     this.#loop.connection?.sayControl({ kind: 'regionCancel' });
-    this.#loop.finish();
+    this.#loop.connection?.flush();
     this.#loop.memory.release();
     report({ kind: 'cancelled' });
   }
@@ -174,7 +174,7 @@ class SourceThread implements RegionSide<Own, RegionSourceOrder>, Disposable {
   #leave(): void {
     this.#loop.pages.end();
     this.#loop.connection?.sayControl({ kind: 'release' });
-    this.#loop.finish();
+    this.#loop.connection?.flush();
     this.#loop.memory.release();
     report({ kind: 'completed', report: this.#summarize() });
     throw new Ended();

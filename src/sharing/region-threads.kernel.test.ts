@@ -71,13 +71,7 @@ requireCapability('kernel', 'cc')('a region that VMs share moves', () => {
     await openRunning({ pages: 200, vms: ['a', 'b', 'c'], canStopInFault: true });
     await hosts.startSource().ready;
     await hosts.stopAndMove('a');
-    for (const vm of ['b', 'c']) {
-      await waitUntil('it is stopped', () =>
-        hosts.sourceEvents.some((each) => each.kind === 'stopVm' && each.vm === vm),
-      );
-      await waitUntil('it waits', () => hosts.vm(vm).at !== undefined);
-      await hosts.stopAndMove(vm);
-    }
+    await hosts.moveAsStopped(2, (vm) => waitUntil('it waits', () => vm.at !== undefined));
     const { source } = await hosts.completed();
     await allGoOn();
     await expectWholeAt('destination');
@@ -119,11 +113,7 @@ requireCapability('kernel', 'cc')('a region that VMs share moves', () => {
       isOver = true;
       await cutting;
     });
-    for (const vm of ['b', 'c']) {
-      const isStopped = () => hosts.sourceEvents.some((each) => each.kind === 'stopVm' && each.vm === vm);
-      await waitUntil('it is stopped', isStopped);
-      await hosts.stopAndMove(vm);
-    }
+    await hosts.moveAsStopped(2);
     const { source, destination } = await hosts.completed();
     await resources.disposeAsync();
     await allGoOn();
@@ -254,12 +244,9 @@ requireCapability('kernel', 'cc')('a region that VMs share moves', () => {
     await openRunning({ pages: 100, vms: ['a', 'b', 'c'] });
     await hosts.startSource().ready;
     await hosts.stopAndMove('a');
-    await hosts.sourceEvent('stopVm');
-    await hosts.stopAndMove('b');
+    await hosts.moveAsStopped(1);
     await hosts.vm('a').kill();
-    hosts.source.vmStopped('c');
-    await hosts.vm('c').pause();
-    await hosts.stopAndMove('c');
+    await hosts.moveAsStopped(1);
     await hosts.completed();
     await hosts.vm('a').start(hosts.path.destination);
     await expectWholeAt('destination');

@@ -52,6 +52,7 @@ export class RegionHosts implements AsyncDisposable {
   destination: RegionDestinationHandle | undefined;
   readonly #options: RegionHostsOptions;
   readonly #directory = mkdtempSync('/dev/shm/godwit-test-');
+  readonly #moved = new Set<string>();
   #listener!: OpenListener;
 
   private constructor(options: RegionHostsOptions) {
@@ -124,6 +125,7 @@ export class RegionHosts implements AsyncDisposable {
   /** Its process at the source stands, or waits for a page and is never to get it; at the destination it goes on. */
   async move(name: string, run: (vm: Sharer) => void = (vm) => vm.run()): Promise<void> {
     const vm = this.vm(name);
+    this.#moved.add(name);
     await vm.kill();
     await vm.start(this.path.destination);
     const { pid, hostAddress } = vm.watched;
@@ -145,6 +147,20 @@ export class RegionHosts implements AsyncDisposable {
     this.source.vmStopped(name);
     this.source.vmStopped(name);
     await this.move(name, run);
+  }
+
+  /** Moves so many VMs, each as an access stops it. @param reached - it is time to stop the VM */
+  async moveAsStopped(
+    count: number,
+    reached: (vm: Sharer) => Promise<unknown> = () => Promise.resolve(),
+  ): Promise<void> {
+    for (let moved = 0; moved < count; moved++) {
+      const isNext = (event: RegionSourceEvent) => event.kind === 'stopVm' && !this.#moved.has(event.vm);
+      const next = await waitUntil('another VM is stopped', () => this.sourceEvents.find(isNext));
+      if (next.kind !== 'stopVm') continue;
+      await reached(this.vm(next.vm));
+      await this.stopAndMove(next.vm);
+    }
   }
 
   /** Waits for an event, which may have come. */
