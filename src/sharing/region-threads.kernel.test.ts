@@ -54,6 +54,7 @@ requireCapability('kernel', 'cc')('a region that VMs share moves', () => {
     expect(Math.abs(stop.atMs - Date.now())).toBeLessThan(10_000);
     await hosts.stopAndMove('b');
     const { source, destination } = await hosts.completed();
+    await hosts.destination!.ended;
     await allGoOn();
     await expectWholeAt('destination');
     expect(source.stoppingAccesses).toMatchObject([{ vm: 'b', page: stop.page }]);
@@ -165,6 +166,23 @@ requireCapability('kernel', 'cc')('a region that VMs share moves', () => {
       hosts.sourceEvents.some((each) => each.kind === 'stopVm' && each.forGood),
     );
     await hosts.stopAndMove('b');
+    await hosts.completed();
+    await expectWholeAt('destination');
+  });
+
+  test('what is asked for before it begins waits, and is given then', async () => {
+    await openRunning({ pages: 50, vms: ['a'] });
+    await hosts.startSource().ready;
+    await hosts.vm('a').pause();
+    hosts.source.vmStopped('a');
+    await hosts.arrive('a');
+    hosts.vm('a').run(0, 7);
+    const { destination } = hosts;
+    await waitUntil('it is asked for again', async () => (await destination!.report()).tally.askedAgain > 0);
+    expect(await hosts.source.report()).toMatchObject({ pagesHere: 50, sent: { dataPages: 0, zeroPages: 0 } });
+    hosts.source.begin();
+    await allGoOn();
+    hosts.source.vmLeft('a');
     await hosts.completed();
     await expectWholeAt('destination');
   });
