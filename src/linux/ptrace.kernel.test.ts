@@ -7,6 +7,7 @@ import { expect, test } from 'vitest';
 import { requireCapability } from '../../test/support/capability.ts';
 import { CountingQemu } from '../../test/support/counting-qemu.ts';
 import { GuineaPig } from '../../test/support/guinea-pig.ts';
+import { startTinyVm } from '../../test/support/tiny-vm.ts';
 import { Errno } from './errno.ts';
 import { withStoppedThread } from './ptrace.ts';
 import { Userfaultfd } from './userfaultfd.ts';
@@ -139,6 +140,16 @@ requireCapability('kernel', 'cc')('a process', () => {
 });
 
 requireCapability('vm')('a running QEMU', () => {
+  test('is waited for while another thread of ours has stopped it', async () => {
+    await using vm = await startTinyVm();
+    const module = new URL('../../test/support/busy-tracer.ts', import.meta.url);
+    const workers = [1, 2].map(() => new Worker(module, { workerData: { pid: vm.pid, times: 100 } }));
+    const ends = await Promise.all(
+      workers.map((worker) => Promise.race([once(worker, 'message'), once(worker, 'error')])),
+    );
+    expect(ends).toEqual([['done'], ['done']]);
+  });
+
   test.each([
     { sandbox: 'no sandbox', extra: [] },
     {

@@ -10,7 +10,7 @@
  * is no child of ours (qemu/process.ts), and a stop taken away is noticed here.
  * Learnt from https://man7.org/linux/man-pages/man2/ptrace.2.html and the measurements in docs/kernel.md.
  */
-import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 
 import { GodwitError } from '../base/errors.ts';
 import {
@@ -33,12 +33,17 @@ import {
 } from './abi/ptrace.ts';
 import { Errno, errnoName } from './errno.ts';
 import { lastErrno, type Pointer, raw } from './raw.ts';
+import { findSyscallInstruction, tracerOf } from './traced-process.ts';
 
 /** Stops arrive within 0.1 ms unless the thread is blocked inside the kernel (a dead network file system). */
 const STOP_DEADLINE_MS = 1000;
+/** On a busy host who has it may have to wait for a CPU, several times. */
+const OUR_OWN_DEADLINE_MS = 5000;
 /** Looks without sleeping before the first sleep: about 15 µs, the usual time to a stop on a busy machine. */
 const EAGER_LOOKS = 60;
 const ABANDONED_RETRY_MS = 10;
+/** Of being told that nobody may while nobody seems to: who had it may just have let it go. Some 10 ms. */
+const MAX_DENIALS = 100;
 const SIGNAL_MASK_BYTES = 8;
 const ALL_SIGNALS = BigUint64Array.of(~0n);
 
@@ -83,7 +88,7 @@ class Attachment implements StoppedThread {
 
   constructor(tid: number) {
     this.#tid = tid;
-    this.#request('PTRACE_SEIZE', PTRACE_SEIZE, null, null);
+    this.#seize();
     try {
       this.#request('PTRACE_INTERRUPT', PTRACE_INTERRUPT, null, null);
       this.#awaitInterrupt();
@@ -191,37 +196,39 @@ class Attachment implements StoppedThread {
     return raw.waitpid(this.#tid, this.#status, WALL | WNOHANG);
   }
 
+  /** Another thread of ours may have it for a moment, as the one of a region that the VM shares: it is waited for. */
+  #seize(): void {
+    const deadline = performance.now() + OUR_OWN_DEADLINE_MS;
+    for (let denials = 0; ; ) {
+      // SAFETY: no memory; does not block.
+      if (Number(raw.ptrace(PTRACE_SEIZE, this.#tid, null, null)) !== -1) return;
+      const errno = lastErrno();
+      const tracer = errno === Errno.EPERM ? tracerOf(this.#tid) : 0;
+      // It may have been let go since, or nobody may do this.
+      if (tracer === 0) denials++;
+      const isOurs = tracer === 0 ? denials < MAX_DENIALS : existsSync(`/proc/self/task/${tracer}`);
+      if (errno !== Errno.EPERM || !isOurs || performance.now() > deadline) throw this.#failure('PTRACE_SEIZE', errno);
+      // SAFETY: no memory; blocks for some 70 µs.
+      raw.usleep(20);
+    }
+  }
+
   #request(name: string, request: number, addr: Pointer, data: Pointer): void {
     // SAFETY: `data` is a field or a local of the caller, of the size that the request reads or writes; does not block.
     const result = raw.ptrace(request, this.#tid, addr, data);
     if (Number(result) !== -1) return;
-    const errno = lastErrno();
-    if (errno === Errno.ESRCH) throw new GodwitError('GW_SYS_PROCESS_GONE', { pid: this.#tid });
+    throw this.#failure(name, lastErrno());
+  }
+
+  #failure(name: string, errno: number): GodwitError {
+    if (errno === Errno.ESRCH) return new GodwitError('GW_SYS_PROCESS_GONE', { pid: this.#tid });
     const hint = errno === Errno.EPERM ? ' (not permitted, or traced by a debugger)' : '';
-    throw this.#refuse(`${name}: ${errnoName(errno)}${hint}`);
+    return this.#refuse(`${name}: ${errnoName(errno)}${hint}`);
   }
 
   #refuse(reason: string): GodwitError {
     return new GodwitError('GW_SYS_INJECT', { pid: this.#tid, reason });
   }
-}
-
-/** The address of a `syscall` instruction (0f 05) in the vDSO, which every 64-bit process has. */
-function findSyscallInstruction(tid: number): bigint {
-  const vdso = /^([0-9a-f]+)-([0-9a-f]+) r-xp .*\[vdso\]$/m.exec(readFileSync(`/proc/${tid}/maps`, 'latin1'));
-  if (vdso) {
-    const start = BigInt(`0x${vdso[1]}`);
-    const code = Buffer.alloc(Number(BigInt(`0x${vdso[2]}`) - start));
-    const memory = openSync(`/proc/${tid}/mem`, 'r');
-    try {
-      const bytes = readSync(memory, code, 0, code.length, start);
-      const at = code.subarray(0, bytes).indexOf(Buffer.of(0x0f, 0x05));
-      if (at >= 0) return start + BigInt(at);
-    } finally {
-      closeSync(memory);
-    }
-  }
-  throw new GodwitError('GW_SYS_INJECT', { pid: tid, reason: 'it has no vDSO with a syscall instruction' });
 }
 
 function word(value: bigint | number | undefined): bigint {
