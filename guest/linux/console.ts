@@ -30,12 +30,36 @@ export function lastHeartbeat(text: string): Heartbeat | undefined {
   return readHeartbeats(text.slice(-TAIL_LENGTH)).at(-1);
 }
 
-/** What the guest has said of damage: lines with `memory CORRUPT`, kernel panics, errors of the workload. */
+/** Of a guest that works on shared memory. */
+export interface SharingProgress {
+  readonly increments: number;
+  readonly produced: number;
+  readonly consumed: number;
+  readonly ownWrites: number;
+  /** What it has seen that must not be. */
+  readonly errors: number;
+}
+
+const SHARING = /^sharing increments=(\d+) produced=(\d+) consumed=(\d+) own=(\d+) errors=(\d+)(?=\r?\n)/gm;
+
+/** The last that it has said of it; undefined when it has said nothing. */
+export function lastSharingProgress(text: string): SharingProgress | undefined {
+  const match = [...text.slice(-TAIL_LENGTH).matchAll(SHARING)].at(-1);
+  if (match === undefined) return undefined;
+  const [increments, produced, consumed, ownWrites, errors] = match.slice(1).map(Number) as FiveNumbers;
+  return { increments, produced, consumed, ownWrites, errors };
+}
+
+/** What the guest has said of damage: lines with `memory CORRUPT` or `INCOHERENT`, kernel panics, errors of the workload. */
 export function readComplaints(text: string): string[] {
-  return text.split(/\r?\n/).filter((line) => /memory CORRUPT|Kernel panic|BUG:|Oops|soft lockup|^error: /.test(line));
+  return text
+    .split(/\r?\n/)
+    .filter((line) => /memory CORRUPT|shared memory INCOHERENT|Kernel panic|BUG:|Oops|soft lockup|^error: /.test(line));
 }
 
 type Numbers = [number, number, number, number, number, number];
+
+type FiveNumbers = [number, number, number, number, number];
 
 /** Some thirty seconds of heartbeats. */
 const TAIL_LENGTH = 8192;

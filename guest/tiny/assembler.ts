@@ -114,6 +114,18 @@ export class Assembler {
     this.emit(0);
   }
 
+  /** Adds one to a 32-bit number. */
+  increment(at: MemoryOperand): void {
+    this.#memory(0x83, 0, at);
+    this.emit(1);
+  }
+
+  /** Adds the register to memory, undivided for other processors; the register gets what was there before. */
+  lockedExchangeAdd(to: MemoryOperand, from: Register): void {
+    this.emit(0xf0, 0x0f);
+    this.#memory(0xc1, from, to);
+  }
+
   compareMemory(left: MemoryOperand, right: number): void {
     this.#memory(0x81, 7, left);
     this.dword(right);
@@ -140,6 +152,14 @@ export class Assembler {
 
   add(to: Register, from: Register): void {
     this.emit(0x01, registers(from, to));
+  }
+
+  subtract(from: Register, what: Register): void {
+    this.emit(0x29, registers(what, from));
+  }
+
+  and(to: Register, from: Register): void {
+    this.emit(0x21, registers(from, to));
   }
 
   or(to: Register, from: Register): void {

@@ -20,6 +20,7 @@ import {
   STACK_TOP_ADDRESS,
   WriteMode,
 } from './layout.ts';
+import { initialSharing, SHARING_ADDRESS, SHARING_BYTES, type TinySharing } from './sharing-layout.ts';
 import { emitWorkload } from './workload.ts';
 
 export interface TinyGuestOptions {
@@ -35,6 +36,8 @@ export interface TinyGuestOptions {
   readonly heartbeatPasses?: number;
   /** Data that is written once before the first pass; it may overlap the range. */
   readonly fill?: TinyGuestFill;
+  /** It works on the memory of an ivshmem device as well, of which the VM must have one; default: it does not. */
+  readonly sharing?: TinySharing;
 }
 
 export interface TinyGuestFill {
@@ -63,11 +66,14 @@ const IOPL_3 = 0x3002;
 export function buildTinyGuest(options: TinyGuestOptions): Uint8Array {
   checkRange('range', options.firstPage, options.pageCount);
   if (options.fill !== undefined) checkRange('fill', options.fill.firstPage, options.fill.pageCount);
-  const payload = new Uint8Array(CONTROL_ADDRESS - CODE_ADDRESS + CONTROL_BYTES);
-  const code = assembleProtectedMode(options.mode);
+  const { mode, sharing } = options;
+  const payloadEnd = sharing === undefined ? CONTROL_ADDRESS + CONTROL_BYTES : SHARING_ADDRESS + SHARING_BYTES;
+  const payload = new Uint8Array(payloadEnd - CODE_ADDRESS);
+  const code = assembleProtectedMode(mode, sharing !== undefined);
   if (CODE_ADDRESS + code.length > CONTROL_ADDRESS) throw new Error('The code of the tiny guest has outgrown its page');
   payload.set(code, 0);
   payload.set(initialControl(options), CONTROL_ADDRESS - CODE_ADDRESS);
+  if (sharing !== undefined) payload.set(initialSharing(sharing), SHARING_ADDRESS - CODE_ADDRESS);
 
   const image = new Uint8Array(BIOS_BYTES);
   image.set(assembleRealMode(payload.length), 0);
@@ -103,7 +109,7 @@ function assembleRealMode(payloadBytes: number): Uint8Array {
 const ENTRY_ADDRESS = CODE_ADDRESS + 0x40;
 
 /** At CODE_ADDRESS: the descriptor table's pointer and the table, then the code that is entered at ENTRY_ADDRESS. */
-function assembleProtectedMode(mode: TinyGuestOptions['mode']): Uint8Array {
+function assembleProtectedMode(mode: TinyGuestOptions['mode'], sharing: boolean): Uint8Array {
   const code = new Assembler(CODE_ADDRESS);
   code.word(7 * 8 - 1);
   code.address('descriptors');
@@ -124,7 +130,7 @@ function assembleProtectedMode(mode: TinyGuestOptions['mode']): Uint8Array {
   code.dword(STACK_TOP_ADDRESS);
   if (mode === 'long3') emitLongMode(code);
   code.label('workload');
-  emitWorkload(code);
+  emitWorkload(code, sharing);
   return code.finish();
 }
 

@@ -23,6 +23,14 @@ test.each<[string, (code: Assembler) => void, string]>([
   ['cmp edi, ecx', (code) => code.compare(edi, ecx), '39cf'],
   ['shl eax, 13', (code) => code.shiftLeft(eax, 13), 'c1e00d'],
   ['xor eax, ecx', (code) => code.xor(eax, ecx), '31c8'],
+  ['add dword [edi + 0x100], 1', (code) => code.increment({ base: edi, displacement: 0x100 }), '83870001000001'],
+  [
+    'lock xadd [edi + 0x100], ecx',
+    (code) => code.lockedExchangeAdd({ base: edi, displacement: 0x100 }, ecx),
+    'f00fc18f00010000',
+  ],
+  ['sub eax, ecx', (code) => code.subtract(eax, ecx), '29c8'],
+  ['and eax, ecx', (code) => code.and(eax, ecx), '21c8'],
   ['dec ecx', (code) => code.decrement(ecx), 'ffc9'],
   ['rep stosd', (code) => code.repeatStore(), 'f3ab'],
 ])('assembler encodes %s', (_, write, expected) => {

@@ -7,7 +7,9 @@
  * Registers: ebx control page, esi first address of the range, ebp its end, edi current page, the rest scratch.
  */
 import { type Assembler, Condition, type MemoryOperand, Register } from './assembler.ts';
+import { emitIvshmemSetup } from './ivshmem-setup.ts';
 import { CONTROL, CONTROL_ADDRESS, PAGE_BYTES, WriteMode } from './layout.ts';
+import { emitSharingStep } from './sharing-workload.ts';
 
 const { eax, ecx, edx, ebx, ebp, esi, edi } = Register;
 
@@ -18,14 +20,17 @@ const TRANSMITTER_EMPTY_BIT = 5;
 export const START_CHARACTER = 'B';
 export const HEARTBEAT_CHARACTER = '.';
 
-export function emitWorkload(code: Assembler): void {
+/** @param sharing - a step of the sharing workload after each page: a call that others do not pay for */
+export function emitWorkload(code: Assembler, sharing: boolean): void {
+  if (sharing) emitIvshmemSetup(code);
   code.set(ebx, CONTROL_ADDRESS);
   emitCharacter(code, START_CHARACTER);
   emitRestart(code);
-  emitPasses(code);
+  emitPasses(code, sharing);
   emitHeartbeat(code);
   emitRewrite(code);
   emitRandomStore(code);
+  if (sharing) emitSharingStep(code);
 }
 
 /** Fills the data range, clears byte 0 of the working range, takes over the working range. */
@@ -74,7 +79,7 @@ function emitRestart(code: Assembler): void {
 }
 
 /** The endless loop over the working range. */
-function emitPasses(code: Assembler): void {
+function emitPasses(code: Assembler, sharing: boolean): void {
   code.label('pass');
   code.move(edi, esi);
   code.label('page');
@@ -88,6 +93,7 @@ function emitPasses(code: Assembler): void {
   code.jumpIf(Condition.notZero, 'rewrite');
   code.label('written');
   code.incrementCounter(control('pagesWritten'));
+  if (sharing) code.call('share');
   code.load(ecx, control('delay'));
   code.test(ecx);
   code.jumpIf(Condition.zero, 'nextPage');

@@ -100,6 +100,13 @@ test('a region is a shared file of the host behind an ivshmem device that QEMU m
   );
   expect(valuesOf(args, '-device')).toEqual(['ivshmem-plain,id=ivshmem-bus,memdev=shared-bus,master=on']);
   expect(() => build({ sharedMemory })).toThrow('the shared memory bus has no file');
+  const smp = (accel: 'tcg' | 'kvm', vcpus: number) =>
+    valuesOf(
+      buildCommandLine({ ...SPEC, vcpus, sharedMemory }, { ...ENDPOINTS, sharedPaths }, { ...IDENTITY, accel }),
+      '-smp',
+    );
+  // Else TCG would not lock what another QEMU sees.
+  expect([smp('tcg', 1), smp('tcg', 2), smp('kvm', 1)].flat()).toEqual(['1,maxcpus=2', '2', '1']);
 });
 
 test('further arguments come after ours', () => {

@@ -49,7 +49,7 @@ export function buildCommandLine(
     ...['-machine', `${spec.machine},memory-backend=${RAM_ID}`],
     ...['-accel', identity.accel],
     ...['-cpu', spec.cpu],
-    ...['-smp', String(spec.vcpus)],
+    ...['-smp', smpOf(spec, identity.accel)],
     ...['-m', `size=${megabytes}M`],
     ...['-object', ramObject(RAM_ID, `${megabytes}M`, endpoints.ramPath)],
     ...['-no-user-config', '-nodefaults', '-display', 'none', '-vga', 'none'],
@@ -66,6 +66,14 @@ export function buildCommandLine(
   });
   for (const region of spec.sharedMemory) args.push(...sharedArguments(region, endpoints));
   return [...args, ...spec.qemuArgs, ...qmpArguments(endpoints)];
+}
+
+/**
+ * QEMU translates locked instructions to plain ones for a machine that can only ever have one vCPU (accel/tcg,
+ * tcg_cpu_init_cflags); on memory that another QEMU has as well increments would be lost. One more that may be plugged in is enough.
+ */
+function smpOf({ vcpus, sharedMemory }: VmSpec, accel: Accelerator): string {
+  return accel === 'tcg' && vcpus === 1 && sharedMemory.length > 0 ? '1,maxcpus=2' : String(vcpus);
 }
 
 /** A memory backend in a shared file. */

@@ -12,6 +12,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { asGodwitError, GodwitError } from '../base/errors.ts';
 import { isMigrating, isSending, MigrationStatus } from './migration-status.ts';
 import type { QmpClient } from './qmp.ts';
+import { SharedBlockAddress } from './shared-block-address.ts';
 import type { StateOutlet } from './state-outlet.ts';
 
 /** A VM with the usual devices has 0.1–5 MiB; a large frame buffer adds 16–256 MiB. */
@@ -43,6 +44,8 @@ const PAUSE_TIMEOUT_MS = 1_000;
 export interface SaveOptions {
   readonly signal?: AbortSignal;
   readonly timeoutMs?: number;
+  /** The memory backends of the VM's ivshmem devices (`listSharingDevices`); default none. */
+  readonly sharedBackends?: readonly string[];
 }
 
 /**
@@ -58,8 +61,11 @@ export function saveDeviceState(qmp: QmpClient, outlet: StateOutlet, options: Sa
   const startedMs = performance.now();
   const status = new MigrationStatus(qmp);
   const asked = qmp.execute('migrate', { uri: `unix:${outlet.path}` }, { signal });
-  const stopped = waitForStop(qmp, asked, status, signal);
+  // Once the reader has given up, nothing more is heard of QEMU's status.
+  const stopped = Promise.race([waitForStop(qmp, asked, status, signal), done.then(never)]);
   stopped.catch(() => undefined);
+  const { sharedBackends = [] } = options;
+  const addresses = sharedBackends.length === 0 ? undefined : new SharedBlockAddress(sharedBackends);
   async function* read(): AsyncGenerator<Uint8Array> {
     let bytes = 0;
     let whole = false;
@@ -67,8 +73,10 @@ export function saveDeviceState(qmp: QmpClient, outlet: StateOutlet, options: Sa
       for await (const chunk of receive(asked, status, outlet, signal)) {
         bytes += chunk.length;
         if (bytes > MAX_DEVICE_STATE_BYTES) throw saveError(`more than ${MAX_DEVICE_STATE_BYTES} bytes came`);
-        yield chunk;
+        const ready = addresses?.push(chunk) ?? chunk;
+        if (ready.length > 0) yield ready;
       }
+      addresses?.end();
       whole = true;
       resolve({ bytes, savedMs: performance.now() - startedMs });
     } catch (error) {
@@ -165,7 +173,11 @@ async function* withSignal(socket: Socket, signal: AbortSignal): AsyncGenerator<
 async function failed(status: MigrationStatus): Promise<never> {
   const end = await status.ended;
   if (end.status !== 'completed') throw saveError(end.errorDescription ?? `QEMU says ${end.status} and sent nothing`);
-  return await new Promise<never>(() => undefined);
+  return await never();
+}
+
+function never(): Promise<never> {
+  return new Promise(() => undefined);
 }
 
 function aborted(signal: AbortSignal): Promise<never> {

@@ -184,7 +184,7 @@ describe("somebody else's VM", () => {
     });
     const survey = await surveyVm(vm.qmp, vm.pid);
     const { args, facts } = survey;
-    await using there = await IncomingQemu.start(args, facts.machineType, TEST_QEMU, new Map([['shm0', pathThere]]));
+    await using there = await IncomingQemu.start(args, facts.machineType, { sharedFiles: { shm0: pathThere } });
     const arrived = await surveyVm(there.qmp, there.identity.pid);
     expect(compareVms(visibleMachine(facts), visibleMachine(arrived.facts))).toEqual([]);
     expect(arrived.ram.map(({ id, bytes }) => [id, bytes])).toEqual([['ram0', RAM_BYTES]]);

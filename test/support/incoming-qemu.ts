@@ -3,6 +3,7 @@
  *
  * Owns: the process, its QMP connection, its files and the RAM file. `await using` ends and removes it all.
  */
+import { statSync } from 'node:fs';
 import { basename } from 'node:path';
 import type { ProcessIdentity } from '../../src/linux/process.ts';
 import { RamFile } from '../../src/linux/ram-file.ts';
@@ -10,8 +11,18 @@ import { deriveDestination } from '../../src/qemu/derive.ts';
 import { killQemu, startQemu } from '../../src/qemu/process.ts';
 import type { QmpClient } from '../../src/qemu/qmp.ts';
 import { findGuestRam } from '../../src/qemu/ram.ts';
+import type { Accelerator } from '../../src/qemu/spec.ts';
 import { TEST_QEMU } from './capability.ts';
 import { TempDirectory } from './temp-directory.ts';
+
+export interface IncomingOptions {
+  /** Default TEST_QEMU. */
+  readonly qemu?: string;
+  /** Default tcg. */
+  readonly accel?: Accelerator;
+  /** Files that exist already, by the id of the backend that gets them: memory that is shared with other VMs. */
+  readonly sharedFiles?: Readonly<Record<string, string>>;
+}
 
 const COPY_BYTES = 2 ** 20;
 
@@ -31,8 +42,7 @@ export class IncomingQemu implements AsyncDisposable {
   static async start(
     sourceArgs: readonly string[],
     machineType: string,
-    qemu: string = TEST_QEMU,
-    sharedPaths: ReadonlyMap<string, string> = new Map(),
+    { qemu = TEST_QEMU, accel = 'tcg', sharedFiles = {} }: IncomingOptions = {},
   ): Promise<IncomingQemu> {
     const directory = new TempDirectory();
     const endpoints = {
@@ -40,16 +50,17 @@ export class IncomingQemu implements AsyncDisposable {
       qmpPath: directory.join('qmp.sock'),
       consoleSocketPath: directory.join('console.sock'),
       consoleLogPath: directory.join('console.log'),
-      sharedPaths,
+      sharedPaths: new Map(Object.entries(sharedFiles)),
     };
-    const derived = deriveDestination(sourceArgs, { machineType, accel: 'tcg', endpoints, sourceDirectory: '/' });
+    const derived = deriveDestination(sourceArgs, { machineType, accel, endpoints, sourceDirectory: '/' });
     if (derived.kind === 'blocked') throw new Error(JSON.stringify(derived.blockers));
-    const ramPaths = derived.ramFiles.map((file) => file.path);
+    const { args } = derived;
+    const ramPaths = derived.ramFiles.map(({ path }) => path);
     const logPath = directory.join('qemu.log');
     const { qmpPath } = endpoints;
     try {
-      const started = await startQemu({ binary: qemu, args: derived.args, logPath, qmpPath, ramPaths });
-      return new IncomingQemu(started.identity, started.qmp, directory, derived.args);
+      const started = await startQemu({ binary: qemu, args, logPath, qmpPath, ramPaths });
+      return new IncomingQemu(started.identity, started.qmp, directory, args);
     } catch (error) {
       directory[Symbol.dispose]();
       throw error;
@@ -60,12 +71,13 @@ export class IncomingQemu implements AsyncDisposable {
     return this.directory.join('qemu.log');
   }
 
-  /** Copies the RAM of a stopped VM, holes left out. */
+  /** Copies the RAM of a stopped VM, holes left out; memory that both share is there already. */
   async copyRam(sourceQmp: QmpClient, sourcePid: number): Promise<void> {
     const from = await findGuestRam(sourceQmp, sourcePid);
     const to = await findGuestRam(this.qmp, this.identity.pid);
     const buffer = Buffer.alloc(COPY_BYTES);
     for (const [index, region] of from.entries()) {
+      if (isSameFile(region.fdPath, to[index]!.fdPath)) continue;
       using source = RamFile.open(region.fdPath, region.bytes);
       using destination = RamFile.open(to[index]!.fdPath, region.bytes);
       for (let offset = 0; offset < region.bytes; offset += COPY_BYTES) {
@@ -81,4 +93,9 @@ export class IncomingQemu implements AsyncDisposable {
     await killQemu(this.identity);
     this.directory[Symbol.dispose]();
   }
+}
+
+function isSameFile(one: string, other: string): boolean {
+  const [a, b] = [statSync(one), statSync(other)];
+  return a.ino === b.ino && a.dev === b.dev;
 }

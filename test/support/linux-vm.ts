@@ -25,6 +25,8 @@ export interface LinuxVmOptions {
   readonly vcpus?: number;
   readonly machine?: string;
   readonly workload?: WorkloadOptions;
+  /** Further words of the kernel command line. */
+  readonly kernelWords?: readonly string[];
   readonly qemuArgs?: readonly string[];
 }
 
@@ -117,7 +119,7 @@ export async function startLinuxVm(options: LinuxVmOptions = {}): Promise<LinuxV
       cpu: 'qemu64',
       accel: 'tcg',
       qemu: TEST_QEMU,
-      boot: { ...linuxGuestImages(), cmdline: linuxGuestCommandLine(options.workload) },
+      boot: { ...linuxGuestImages(), cmdline: linuxGuestCommandLine(options.workload, options.kernelWords) },
       disks: [],
       sharedMemory: [],
       qemuArgs: options.qemuArgs ?? [],

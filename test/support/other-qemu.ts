@@ -4,7 +4,7 @@
  * Must hold: the VM's own QEMU has a name that no host takes from another, so that a host with `host`'s environment takes
  * the one of its PATH.
  */
-import { symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, symlinkSync, writeFileSync } from 'node:fs';
 import { findBinary } from '../../src/qemu/process.ts';
 import { TEST_QEMU } from './capability.ts';
 import { TempDirectory } from './temp-directory.ts';
@@ -31,4 +31,12 @@ export class OtherQemu implements Disposable {
   [Symbol.dispose](): void {
     this.#tools[Symbol.dispose]();
   }
+}
+
+/** Where bench/fetch-qemu10 unpacks it, unless GODWIT_BENCH_QEMU names another. */
+const QEMU_10 = process.env['GODWIT_BENCH_QEMU'] ?? '/opt/qemu10/usr/bin/qemu-system-x86_64';
+
+/** The QEMU of tests, and a newer one where this machine has it: for what depends on the version. */
+export function qemuVersions(): string[] {
+  return existsSync(QEMU_10) && QEMU_10 !== TEST_QEMU ? [TEST_QEMU, QEMU_10] : [TEST_QEMU];
 }

@@ -13,6 +13,7 @@ import {
   writeTinyParameters,
 } from '../../guest/tiny/control.ts';
 import { checkInvariant, type InvariantOutcome, pageReader } from '../../guest/tiny/invariant.ts';
+import { readTinySharing, type TinySharingView } from '../../guest/tiny/sharing-state.ts';
 import { listOpenFiles } from '../../src/linux/process.ts';
 import { RamFile } from '../../src/linux/ram-file.ts';
 import { waitUntil } from './wait-until.ts';
@@ -36,11 +37,20 @@ export class TinyGuestView implements Disposable {
     return readTinyParameters(this.ram);
   }
 
+  /** Its work on shared memory, for a guest that has some (`guest.sharing`). */
+  get sharing(): TinySharingView {
+    return readTinySharing(this.ram);
+  }
+
   /** Waits until the guest has filled and cleared its ranges. */
   async ready(timeoutMs?: number): Promise<void> {
     await waitUntil(
       'the tiny guest is ready',
-      () => isTinyGuestReady(this.ram),
+      () => {
+        // Throws for a guest that waits for ever, because it has no device.
+        const { memberCount, working } = this.sharing;
+        return isTinyGuestReady(this.ram) && (memberCount === 0 || working);
+      },
       timeoutMs === undefined ? {} : { timeoutMs },
     );
   }
@@ -57,6 +67,24 @@ export class TinyGuestView implements Disposable {
     const goal = this.counters.pagesWritten + count;
     const what = `the tiny guest has written ${count} more pages`;
     await waitUntil(what, () => this.counters.pagesWritten >= goal, timeoutMs === undefined ? {} : { timeoutMs });
+  }
+
+  /** Waits until the guest has incremented shared counters so many times more. */
+  async increments(count: number, timeoutMs?: number): Promise<void> {
+    const goal = this.sharing.increments + count;
+    const what = `the tiny guest has incremented counters ${count} times more`;
+    await waitUntil(what, () => this.sharing.increments >= goal, timeoutMs === undefined ? {} : { timeoutMs });
+  }
+
+  /** Waits until the guest has read so many entries more of the ring before it. */
+  async entriesRead(count: number, timeoutMs?: number): Promise<void> {
+    const from = this.sharing.consumed;
+    const what = `the tiny guest has read ${count} entries more`;
+    await waitUntil(
+      what,
+      () => (this.sharing.consumed - from) >>> 0 >= count,
+      timeoutMs === undefined ? {} : { timeoutMs },
+    );
   }
 
   change(changes: Partial<Omit<TinyGuestParameters, 'firstPage' | 'pageCount'>>): void {
@@ -80,6 +108,7 @@ export class TinyGuestView implements Disposable {
 
 /** The RAM of a QEMU that keeps it in a file on tmpfs, unlinked or not. */
 export function openGuestRam(pid: number, ramBytes: number): RamFile {
+  // A region that it shares with others is opened later, so that it comes after the guest's own memory.
   const file = listOpenFiles(pid).find(({ path }) => path.startsWith('/dev/shm/') || path.startsWith('/memfd:'));
   if (file === undefined) throw new Error(`Process ${pid} has no RAM file open`);
   return RamFile.open(`/proc/${pid}/fd/${file.fd}`, ramBytes);

@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "memory.h"
+#include "sharing.h"
 
 static double seconds(clockid_t clock) {
   struct timespec now;
@@ -78,6 +79,18 @@ static void set_option(const char *name, const char *value) {
   printf("error: set takes rate, mode, order, check or ws\n");
 }
 
+/* `rate` may be missing: then it only tells. */
+static void obey_sharing(const char *rate) {
+  uint64_t steps;
+  if (!sharing_on()) printf("error: there is no godwit.sharing on the kernel command line\n");
+  else if (rate == NULL) sharing_print();
+  else if (!parse_rate(rate, &steps)) printf("error: no such rate: %s\n", rate);
+  else {
+    sharing_set_rate(steps);
+    printf("sharing rate %s\n", rate);
+  }
+}
+
 /* False when the guest shall go down. */
 static bool obey(char *line) {
   char *rest, *word = strtok_r(line, " \r\n", &rest);
@@ -85,6 +98,7 @@ static bool obey(char *line) {
   if (strcmp(word, "stats") == 0) print_stats();
   else if (strcmp(word, "check") == 0) check_now();
   else if (strcmp(word, "date") == 0) print_date();
+  else if (strcmp(word, "sharing") == 0) obey_sharing(strtok_r(NULL, " \r\n", &rest));
   else if (strcmp(word, "poweroff") == 0) return false;
   else if (strcmp(word, "run") == 0) {
     int status = system(rest);
@@ -92,7 +106,7 @@ static bool obey(char *line) {
   } else if (strcmp(word, "set") == 0) {
     char *name = strtok_r(NULL, " \r\n", &rest), *value = strtok_r(NULL, " \r\n", &rest);
     set_option(name == NULL ? "" : name, value == NULL ? "" : value);
-  } else printf("error: commands are stats, check, date, set NAME VALUE, run COMMAND, poweroff\n");
+  } else printf("error: commands are stats, check, date, set NAME VALUE, sharing [RATE], run COMMAND, poweroff\n");
   return true;
 }
 
@@ -115,8 +129,10 @@ static void calm_terminal(void) {
   tcsetattr(STDIN_FILENO, TCSANOW, &settings);
 }
 
+static char command_line[2048];
+
 static bool read_options(void) {
-  char command_line[2048] = "", error[160];
+  char error[160];
   FILE *file = fopen("/proc/cmdline", "r");
   if (file != NULL) {
     if (fgets(command_line, sizeof command_line, file) == NULL) command_line[0] = 0;
@@ -137,6 +153,11 @@ int main(void) {
     return 1;
   }
   print_stats();
+  char error[160];
+  if (!sharing_start(command_line, error, sizeof error)) {
+    printf("error: godwit.sharing: %s\n", error);
+    return 2;
+  }
   memory_start();
   double next = seconds(CLOCK_MONOTONIC);
   for (unsigned long long beat = 1;; ) {
@@ -147,6 +168,7 @@ int main(void) {
       flockfile(stdout);
       print_state(word);
       printf("\n");
+      if (sharing_on()) sharing_print();
       funlockfile(stdout);
       next = next + 1 > now ? next + 1 : now + 1;
       continue;

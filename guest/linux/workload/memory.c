@@ -2,6 +2,7 @@
  * The workload's memory and the threads that work on it; see memory.h.
  */
 #include "memory.h"
+#include "pace.h"
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,8 +11,6 @@
 #include <time.h>
 
 #define SEGMENT_PAGES 256
-/* Long enough to make taking the lock cheap, short enough that a checker waits less than a millisecond. */
-#define BATCH_PAGES 32
 #define MAX_REPORTS 20
 
 struct counters counters;
@@ -21,12 +20,6 @@ static struct page *pages;
 static uint64_t *generations;
 static bool *known_bad;
 static pthread_mutex_t *locks;
-
-static uint64_t now_ns(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
-}
 
 static void *reserve(uint64_t bytes) {
   void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -72,7 +65,7 @@ static bool verify(uint64_t number, bool whole) {
   if (atomic_fetch_add(&counters.corrupt, 1) < MAX_REPORTS)
     printf("memory CORRUPT page %llu: %s, generation %llu, must be %llu, page number %llu, uptime=%.3f\n",
            (unsigned long long)number, verdict_text(verdict), (unsigned long long)pages[number].generation,
-           (unsigned long long)generations[number], (unsigned long long)pages[number].number, now_ns() / 1e9);
+           (unsigned long long)generations[number], (unsigned long long)pages[number].number, clock_ns() / 1e9);
   return false;
 }
 
@@ -86,28 +79,9 @@ static void write_page(uint64_t number) {
   page_write(&pages[number], options.seed, generations[number], options.mode, is_compressible(number));
 }
 
-/* Pages are due by the clock. At most a tenth of a second's worth is caught up: no burst after a pause. */
-struct pace {
-  uint64_t last_ns;
-  double due;
-};
-
-static uint64_t pages_due(struct pace *pace, uint64_t rate) {
-  uint64_t now = now_ns();
-  if (rate == RATE_MAX) return BATCH_PAGES;
-  double limit = rate / 10.0 > 1 ? rate / 10.0 : 1;
-  pace->due += (double)(now - pace->last_ns) * rate / 1e9;
-  pace->last_ns = now;
-  if (pace->due > limit) pace->due = limit;
-  uint64_t due = pace->due > BATCH_PAGES ? BATCH_PAGES : (uint64_t)pace->due;
-  pace->due -= due;
-  if (due == 0) nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
-  return due;
-}
-
 static void *write_for_ever(void *argument) {
   uint64_t thread = (uint64_t)(uintptr_t)argument;
-  struct pace pace = {.last_ns = now_ns()};
+  struct pace pace = {.last_ns = clock_ns()};
   uint64_t cursor = 0, random = options.seed + thread;
   for (;;) {
     uint64_t share = options.rate == RATE_MAX ? RATE_MAX : options.rate / options.threads;
@@ -118,7 +92,7 @@ static void *write_for_ever(void *argument) {
       nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
       continue;
     }
-    uint64_t left = pages_due(&pace, share);
+    uint64_t left = pace_due(&pace, share);
     while (left > 0) {
       if (cursor >= size) cursor = 0;
       if (options.random_order) {
@@ -168,7 +142,7 @@ uint64_t memory_check_all(void) {
 }
 
 static void *check_for_ever(void *argument) {
-  struct pace pace = {.last_ns = now_ns()};
+  struct pace pace = {.last_ns = clock_ns()};
   uint64_t cursor = 0, pass = 0, bad = 0;
   (void)argument;
   for (;;) {
@@ -176,7 +150,7 @@ static void *check_for_ever(void *argument) {
       nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
       continue;
     }
-    uint64_t due = pages_due(&pace, options.check_rate);
+    uint64_t due = pace_due(&pace, options.check_rate);
     if (due == 0) continue;
     uint64_t run = run_at(cursor, due);
     bad += check_run(cursor, run);

@@ -22,7 +22,7 @@ static const struct options DEFAULTS = {
 
 const char *mode_name(enum write_mode mode) { return MODES[mode]; }
 
-static bool parse_number(const char *text, uint64_t *value) {
+bool parse_number(const char *text, uint64_t *value) {
   char *end;
   if (*text < '0' || *text > '9') return false;
   *value = strtoull(text, &end, 10);
@@ -41,7 +41,7 @@ static bool parse_pages(const char *text, uint64_t *pages) {
   return true;
 }
 
-static bool parse_rate(const char *text, uint64_t *rate) {
+bool parse_rate(const char *text, uint64_t *rate) {
   if (strcmp(text, "max") == 0) {
     *rate = RATE_MAX;
     return true;

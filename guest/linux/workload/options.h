@@ -7,16 +7,15 @@
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
+#include "pace.h"
 #include "page.h"
 
-/* Rates are pages a second; RATE_MAX is as fast as it goes. */
-#define RATE_MAX UINT64_MAX
 #define MAX_THREADS 16
 
 struct options {
   uint64_t fill_pages;    /* all pages of the workload */
   uint64_t working_pages; /* the first of them, which are rewritten */
-  uint64_t rate;
+  uint64_t rate;          /* pages a second */
   uint64_t check_rate; /* 0: only on request */
   uint64_t seed;
   unsigned threads;
@@ -30,3 +29,7 @@ bool options_parse(struct options *options, const char *command_line, char *erro
 /* One option by its name, as `set` on the console does. */
 bool options_set(struct options *options, const char *name, const char *value, char *error, unsigned error_bytes);
 const char *mode_name(enum write_mode mode);
+/* A whole number, all of the text. */
+bool parse_number(const char *text, uint64_t *value);
+/* The same, or "max". */
+bool parse_rate(const char *text, uint64_t *rate);
