@@ -8,6 +8,7 @@
  * console.log(ended.report?.downtimeMs);
  */
 export type { HostEvent, HostEventBody } from './api/event-schema.ts';
+export type { GroupMigrationView } from './api/group-migration-schema.ts';
 export type { GroupDetailView, GroupView } from './api/group-schema.ts';
 export type { HostView, TuneHostBody } from './api/host-schema.ts';
 export type { MigrateBody, MigrationView, ReportView, TuneBody } from './api/migration-schema.ts';

@@ -1,8 +1,9 @@
 import type { Command } from 'commander';
 import { expect, test } from 'vitest';
-import type { z } from 'zod';
+import { z } from 'zod';
 import { CheckResultSchema } from '../src/api/check-schema.ts';
 import { EventBodySchema } from '../src/api/event-schema.ts';
+import { GroupMigrateSchema, GroupMigrationSchema } from '../src/api/group-migration-schema.ts';
 import { GroupDetailSchema } from '../src/api/group-schema.ts';
 import { HostSchema, TuneHostSchema } from '../src/api/host-schema.ts';
 import { MigrateSchema, MigrationSchema, ProgressSchema, TuneSchema } from '../src/api/migration-schema.ts';
@@ -24,6 +25,13 @@ test.each([
   ['api.md', 'StopRequest', StopSchema, 'input'],
   ['api.md', 'Vm', VmSchema, 'output'],
   ['api.md', 'Group', GroupDetailSchema, 'output'],
+  [
+    'api.md',
+    'GroupMigrateRequest',
+    z.object({ order: GroupMigrateSchema.shape.order, first: GroupMigrateSchema.shape.first }),
+    'input',
+  ],
+  ['api.md', 'GroupMigration', GroupMigrationSchema, 'output'],
   ['api.md', 'Migration', MigrationSchema.omit({ report: true, options: true, progress: true }), 'output'],
   ['api.md', 'MigrationProgress', ProgressSchema, 'output'],
   ['api.md', 'CheckResult', CheckResultSchema, 'output'],

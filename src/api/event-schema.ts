@@ -5,6 +5,7 @@
  * the next one.
  */
 import { z } from 'zod';
+import { GroupMigrationSchema } from './group-migration-schema.ts';
 import { HostSchema } from './host-schema.ts';
 import { MigrationSchema, ProgressSchema } from './migration-schema.ts';
 import { VmSchema } from './vm-schema.ts';
@@ -30,6 +31,7 @@ export const EventBodySchema = z.discriminatedUnion('kind', [
   }),
   z.object({ kind: z.literal('migrationTuned'), migration: MigrationSchema }),
   z.object({ kind: z.literal('migrationEnded'), migration: MigrationSchema }),
+  z.object({ kind: z.literal('groupMigrationChanged'), groupMigration: GroupMigrationSchema }),
   z.object({ kind: z.literal('eventsMissed'), reason: z.string() }),
 ]);
 
@@ -55,6 +57,7 @@ export function vmOfEvent(event: HostEventBody): string | null {
     case 'vmRemoved':
       return event.name;
     case 'hostChanged':
+    case 'groupMigrationChanged':
     case 'eventsMissed':
       return null;
     case 'migrationStarted':

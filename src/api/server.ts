@@ -11,6 +11,7 @@ import type { z } from 'zod';
 import { asGodwitError, ERRORS, type ErrorBody, GodwitError } from '../base/errors.ts';
 import { type AccessPolicy, refuseAccess } from './access.ts';
 import { addEventRoutes } from './event-routes.ts';
+import { addGroupMigrationRoutes } from './group-migration-routes.ts';
 import { addGroupRoutes } from './group-routes.ts';
 import { addHostRoutes } from './host-routes.ts';
 import { inputError } from './input-error.ts';
@@ -83,6 +84,7 @@ export async function buildApiServer(options: ApiServerOptions): Promise<ApiServ
     addHostRoutes(routes, options.service);
     addVmRoutes(routes, options.service);
     addGroupRoutes(routes, options.service);
+    addGroupMigrationRoutes(routes, options.service);
     addMigrationRoutes(routes, options.service);
     addEventRoutes(routes, options.service);
     routes.get('/openapi.json', { schema: { hide: true } }, () => app.swagger());

@@ -5,6 +5,7 @@
  */
 import type { CheckResult } from '../migration/handle.ts';
 import type { EventHub } from './event-hub.ts';
+import type { GroupMigrateBody, GroupMigrationView } from './group-migration-schema.ts';
 import type { GroupDetailView, GroupView } from './group-schema.ts';
 import type { HostView, TuneHostBody } from './host-schema.ts';
 import type { MigrateBody, MigrationView, TuneBody } from './migration-schema.ts';
@@ -40,6 +41,11 @@ export interface HostService {
   listGroups(): GroupView[];
   /** @param name - of the group, or of any of its regions */
   showGroup(name: string): Promise<GroupDetailView>;
+
+  migrateGroup(name: string, request: GroupMigrateBody): Promise<GroupMigrationView>;
+  listGroupMigrations(): GroupMigrationView[];
+  showGroupMigration(id: string): Promise<GroupMigrationView>;
+  cancelGroupMigration(id: string): Promise<GroupMigrationView>;
 
   checkVm(name: string, to: string): Promise<CheckResult>;
   migrateVm(name: string, request: MigrateBody): Promise<MigrationView>;

@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { withClient } from './api-connection.ts';
 import type { CommandContext } from './command-context.ts';
+import { addGroupMigrateCommand } from './group-migrate-command.ts';
 import { renderGroup, renderGroupList } from './group-view.ts';
 import { printResult } from './io.ts';
 
@@ -23,4 +24,5 @@ export function addGroupCommands(program: Command, context: CommandContext): voi
       const shown = await withClient(context.options(command), context.io, (client) => client.showGroup(name));
       printResult(context.output(command), shown, () => renderGroup(shown));
     });
+  addGroupMigrateCommand(group, context);
 }

@@ -1,6 +1,7 @@
 /** Groups of VMs that share memory, as text. */
+import type { GroupMigrationView } from '../api/group-migration-schema.ts';
 import type { GroupDetailView, GroupView } from '../api/group-schema.ts';
-import { formatSize } from '../base/units.ts';
+import { formatDuration, formatSize } from '../base/units.ts';
 import { renderTable } from './table.ts';
 
 export function renderGroupList(groups: readonly GroupView[]): string {
@@ -41,5 +42,54 @@ export function renderGroup({ name, regions, vms, strangers }: GroupDetailView):
             strangers.map(({ pid, region, use, command }) => [String(pid), region, use, command]),
           ),
         ]),
+  ].join('\n');
+}
+
+export function renderGroupMigration(view: GroupMigrationView): string {
+  const { id, group, to, state, totalMs, members, regions, notes, error } = view;
+  const took = totalMs === null ? '' : ` in ${formatDuration(totalMs)}`;
+  return [
+    `group ${group} to ${to}: ${state}${took} (${id})`,
+    '',
+    renderTable(
+      [
+        { title: 'VM' },
+        { title: 'STATE' },
+        { title: 'DOWNTIME', align: 'right' },
+        { title: 'CALLED BY' },
+        { title: 'MIGRATION' },
+      ],
+      members.map(({ vm, state: now, downtimeMs, stoppedBy, migration }) => [
+        vm,
+        now,
+        downtimeMs === null ? '-' : formatDuration(downtimeMs),
+        stoppedBy === null
+          ? '-'
+          : `page ${stoppedBy.page} of ${stoppedBy.region} after ${formatDuration(stoppedBy.ms)}`,
+        migration ?? '-',
+      ]),
+    ),
+    '',
+    renderTable(
+      [
+        { title: 'REGION' },
+        ...['SIZE', 'LEFT', 'ASKED FOR', 'PUSHED', 'LENT', 'AGAIN', 'WIRE'].map((title) => ({
+          title,
+          align: 'right' as const,
+        })),
+      ],
+      regions.map((region) => [
+        region.name,
+        formatSize(region.sizeBytes),
+        String(region.pagesLeft),
+        String(region.requestedPages),
+        String(region.pushedPages),
+        String(region.lentPages),
+        String(region.sentAgainPages),
+        formatSize(region.wireBytes),
+      ]),
+    ),
+    ...notes.map((note) => `note: ${note}`),
+    ...(error === null ? [] : [`error: ${error.message} [${error.code}]`]),
   ].join('\n');
 }

@@ -22,6 +22,8 @@ const OPTIONS: Readonly<Record<string, string>> = {
   connections: '--connections',
   without: '--without',
   tracker: '--tracker',
+  order: '--order',
+  first: '--first',
 };
 
 /** @throws GW_INPUT_INVALID, GW_INPUT_MISSING */

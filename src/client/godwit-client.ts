@@ -7,6 +7,7 @@
  * for await (const event of client.watchMigration(id)) console.log(event.kind);
  */
 import type { HostEvent } from '../api/event-schema.ts';
+import type { GroupMigrateBody, GroupMigrationView } from '../api/group-migration-schema.ts';
 import type { GroupDetailView, GroupView } from '../api/group-schema.ts';
 import type { HostView, TuneHostBody } from '../api/host-schema.ts';
 import type { MigrateBody, MigrationView, TuneBody } from '../api/migration-schema.ts';
@@ -82,6 +83,20 @@ export class GodwitClient {
   /** @param name - of the group, or of any of its regions */
   showGroup(name: string): Promise<GroupDetailView> {
     return this.#get(`/v1/groups/${encodeURIComponent(name)}`);
+  }
+
+  /** Starts moving all VMs of a group; answers as soon as it has begun. */
+  migrateGroup(name: string, request: GroupMigrateBody): Promise<GroupMigrationView> {
+    return this.#post(`/v1/groups/${encodeURIComponent(name)}/actions/migrate`, request);
+  }
+  listGroupMigrations(): Promise<GroupMigrationView[]> {
+    return this.#get('/v1/group-migrations');
+  }
+  showGroupMigration(id: string): Promise<GroupMigrationView> {
+    return this.#get(`/v1/group-migrations/${encodeURIComponent(id)}`);
+  }
+  cancelGroupMigration(id: string): Promise<GroupMigrationView> {
+    return this.#post(`/v1/group-migrations/${encodeURIComponent(id)}/actions/cancel`, {});
   }
 
   check(name: string, to: string): Promise<CheckResult> {

@@ -19,11 +19,15 @@ import { ContentScanner, type ScannerOrder } from '../migration/content-scanner.
 import type { HostTraffic, MigrationListener } from '../migration/handle.ts';
 import { removeLeftSaveDirectories } from '../migration/save-directory.ts';
 import { VisitStore } from '../migration/visit-store.ts';
+import { startRegionDestination, startRegionSource } from '../sharing/region-threads.ts';
 import { HostBudget } from '../transfer/host-budget.ts';
 import type { HostConfig } from './config.ts';
 import type { Engine } from './engine-port.ts';
+import { GroupMigrations } from './group-migrations.ts';
 import { DaemonService } from './host-service.ts';
+import { IncomingGroups } from './incoming-groups.ts';
 import { IncomingPromises } from './incoming-promises.ts';
+import { LeftWatches } from './left-watches.ts';
 import type { Logger } from './logger.ts';
 import { HostMetrics } from './metrics.ts';
 import { MigrationStore } from './migration-store.ts';
@@ -78,6 +82,7 @@ export async function startDaemon(
   for (const path of store.load()) log.error({ path }, 'cannot read a migration report; left as it is');
   const budget = HostBudget.create(config.bandwidthBytesPerSecond);
   const traffic: HostTraffic = { budget: budget.buffer, dscp: config.dscp };
+  const groups = new IncomingGroups({ hostName: config.name, registry, log, startRegion: startRegionDestination });
   const migrations = new Migrations({
     hostName: config.name,
     stateDirectory: config.stateDirectory,
@@ -89,6 +94,7 @@ export async function startDaemon(
     traffic,
     registry,
     promises,
+    groups,
     store,
     events,
     metrics,
@@ -99,6 +105,8 @@ export async function startDaemon(
   starting.defer(() => {
     if (migrations.openCount > 0) lock.keep();
   });
+  const watches = new LeftWatches(config.stateDirectory, log);
+  watches.endLeft();
   registry.restore();
   tidyUp(visits, registry, log);
   await registry.attachAll(await migrations.recover());
@@ -112,11 +120,15 @@ export async function startDaemon(
   const migration = formatHostPort(config.migration.host, port.port);
 
   const listeners: ApiListener[] = [];
+  const { name: hostName, peers } = config;
+  const moving = { hostName, peers, registry, migrations, traffic, events, log };
+  const groupMigrations = new GroupMigrations({ ...moving, watches, startRegion: startRegionSource });
   const service = new DaemonService({
     events,
     registry,
     visits,
     migrations,
+    groupMigrations,
     metrics,
     budget,
     log,
@@ -156,6 +168,7 @@ export async function startDaemon(
     close: (timeoutMs = CLOSE_TIMEOUT_MS) =>
       (closing ??= (async () => {
         // The API stays open meanwhile, so that one can see what is waited for.
+        await Promise.all([groupMigrations.close(timeoutMs), groups.close(timeoutMs)]);
         const left = await migrations.close(timeoutMs);
         await running.disposeAsync();
         return left;

@@ -12,6 +12,7 @@ import type {
   MigrationListener,
   OutgoingInput,
 } from '../migration/handle.ts';
+import type { GroupPart } from '../migration/shared-part.ts';
 import type { VmRecord } from '../migration/vm-record.ts';
 
 export interface Engine {
@@ -28,6 +29,7 @@ export interface Engine {
     readonly hostName: string;
     readonly stateDirectory: string;
     readonly traffic: HostTraffic;
+    readonly group?: GroupPart;
   }): Promise<CheckResult>;
   /** Those that a restart found unfinished; they go on. */
   recoverMigrations(options: {

@@ -2,6 +2,7 @@
  * What the API can ask of this host, carried out by the registry and the migrations.
  */
 import type { EventHub } from '../api/event-hub.ts';
+import type { GroupMigrateBody, GroupMigrationView } from '../api/group-migration-schema.ts';
 import type { GroupDetailView, GroupView } from '../api/group-schema.ts';
 import type { HostView, TuneHostBody } from '../api/host-schema.ts';
 import type { MigrateBody, MigrationView, TuneBody } from '../api/migration-schema.ts';
@@ -12,6 +13,7 @@ import type { CheckResult } from '../migration/handle.ts';
 import type { VisitStore } from '../migration/visit-store.ts';
 import type { HostBudget } from '../transfer/host-budget.ts';
 import { readConsole } from './console.ts';
+import type { GroupMigrations } from './group-migrations.ts';
 import { detailOfGroup, viewOfGroup } from './groups.ts';
 import type { Logger } from './logger.ts';
 import type { HostMetrics } from './metrics.ts';
@@ -24,6 +26,7 @@ export interface DaemonServiceOptions {
   readonly registry: VmRegistry;
   readonly visits: VisitStore;
   readonly migrations: Migrations;
+  readonly groupMigrations: GroupMigrations;
   readonly metrics: HostMetrics;
   readonly budget: HostBudget;
   readonly log: Logger;
@@ -99,6 +102,19 @@ export class DaemonService implements HostService {
   async showGroup(name: string): Promise<GroupDetailView> {
     const { registry } = this.#options;
     return detailOfGroup(registry.groups.get(name), registry.list());
+  }
+
+  migrateGroup(name: string, request: GroupMigrateBody): Promise<GroupMigrationView> {
+    return this.#options.groupMigrations.start(name, request);
+  }
+  listGroupMigrations(): GroupMigrationView[] {
+    return this.#options.groupMigrations.list();
+  }
+  showGroupMigration(id: string): Promise<GroupMigrationView> {
+    return this.#options.groupMigrations.show(id);
+  }
+  cancelGroupMigration(id: string): Promise<GroupMigrationView> {
+    return this.#options.groupMigrations.cancel(id);
   }
 
   checkVm(name: string, to: string): Promise<CheckResult> {

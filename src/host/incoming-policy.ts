@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import type { Admission, IncomingPolicy, MigrationHandle } from '../migration/handle.ts';
 import type { ContentPolicy } from '../migration/held-contents.ts';
 import { vmPaths } from '../migration/vm-record.ts';
+import type { IncomingGroups } from './incoming-groups.ts';
 import type { IncomingPromises } from './incoming-promises.ts';
 import { lackOfRoom } from './memory-room.ts';
 import type { VmRegistry } from './vm-registry.ts';
@@ -19,6 +20,7 @@ export interface IncomingHost {
   readonly stateDirectory: string;
   readonly registry: VmRegistry;
   readonly promises: IncomingPromises;
+  readonly groups: IncomingGroups;
   /** How many migrations may come here at once. */
   readonly maxIncomingMigrations: number;
   readonly allowedNetworkScripts: readonly string[];
@@ -48,6 +50,8 @@ export function createPolicy(host: IncomingHost, migrations: MigrationsHere): In
     stateDirectory,
     allowedNetworkScripts,
     contents,
+    regions: host.groups,
+    sharedPathsOf: (vm, sharing) => host.groups.sharedPathsOf(vm, sharing),
     admit: (offer): Admission => {
       if (migrations.isClosing()) return { kind: 'refused', reason: 'its host daemon is stopping' };
       if (isKnown(offer.migrationId)) {
@@ -80,6 +84,10 @@ export function createPolicy(host: IncomingHost, migrations: MigrationsHere): In
     onIncoming: (handle) => {
       promises.keep(handle);
       migrations.track(handle);
+      handle.onEvent((event) => {
+        if (event.kind === 'regionsWatched') void host.groups.watched(handle.vm, event);
+      });
+      void handle.vmSettled.then(({ kind }) => (kind === 'absent' ? host.groups.notArrived(handle.vm) : undefined));
       registry.announceArriving(handle.vm, handle.id);
     },
   };

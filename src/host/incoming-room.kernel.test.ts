@@ -7,6 +7,7 @@ import { FakeClock } from '../base/clock.ts';
 import { GodwitError } from '../base/errors.ts';
 import type { IncomingPolicy } from '../migration/handle.ts';
 import { NO_CONTENTS } from '../migration/held-contents.ts';
+import { IncomingGroups } from './incoming-groups.ts';
 import { createPolicy } from './incoming-policy.ts';
 import { BEGINS_WITHIN_MS, IncomingPromises } from './incoming-promises.ts';
 import { openLogger } from './logger.ts';
@@ -133,8 +134,9 @@ test('of a migration that was admitted and never began nothing is left: neither 
   const place = { hostName: 'a', stateDirectory: directory.path, promises };
   const absenceOf = (name: string) => new GodwitError('GW_NOT_FOUND', { kind: 'VM', name });
   const registry = new VmRegistry({ ...place, log, changed: () => undefined, removed: () => undefined, absenceOf });
+  const groups = new IncomingGroups({ ...place, registry, log, startRegion: () => expect.unreachable() });
   const policy = createPolicy(
-    { ...place, registry, maxIncomingMigrations: 8, allowedNetworkScripts: [], contents: NO_CONTENTS },
+    { ...place, registry, groups, maxIncomingMigrations: 8, allowedNetworkScripts: [], contents: NO_CONTENTS },
     { isRunning: () => false, track: () => undefined, isClosing: () => false },
   );
   const memoryBytes = largeBytes();

@@ -11,6 +11,7 @@ import type { MigrateBody, MigrationView, TuneBody } from '../api/migration-sche
 import { explain, GodwitError } from '../base/errors.ts';
 import type { CheckResult, HostTraffic, IncomingPolicy, MigrationHandle } from '../migration/handle.ts';
 import type { DestinationPhase, MigrationCommand } from '../migration/progress.ts';
+import type { GroupPart } from '../migration/shared-part.ts';
 import type { Engine } from './engine-port.ts';
 import { refuseMember } from './groups.ts';
 import { createPolicy, type IncomingHost } from './incoming-policy.ts';
@@ -66,11 +67,16 @@ export class Migrations {
   }
 
   async start(name: string, body: MigrateBody): Promise<MigrationView> {
+    return this.show((await this.begin(name, body)).id);
+  }
+
+  /** @param group - the VM moves with those that it shares memory with */
+  async begin(name: string, body: MigrateBody, group?: GroupPart): Promise<MigrationHandle> {
     const { engine, registry, peers, store, hostName, stateDirectory, contents, traffic } = this.#options;
     await this.#incomingOf(name, ({ finished }) => finished);
     if (this.#isClosing) throw new GodwitError('GW_HOST_STOPPING', { host: hostName });
     const vm = registry.get(name);
-    refuseMember(registry.groups, vm, body.to);
+    if (!group) refuseMember(registry.groups, vm, body.to);
     const to = resolvePeer(peers, body.to);
     const id = randomUUID();
     vm.takeLease(id, 'outgoing');
@@ -78,7 +84,9 @@ export class Migrations {
       const options = mergeOptions(body);
       const input = { id, vm: vm.record, to, options, hostName, stateDirectory, contents, traffic };
       store.begin(input);
-      return this.track(engine.startOutgoing(input));
+      const handle = engine.startOutgoing(group ? { ...input, group } : input);
+      this.track(handle);
+      return handle;
     } catch (error) {
       void vm.endLease(id);
       store.forget(id);
@@ -86,7 +94,7 @@ export class Migrations {
     }
   }
 
-  async check(name: string, peer: string): Promise<CheckResult> {
+  async check(name: string, peer: string, group?: GroupPart): Promise<CheckResult> {
     const { engine, registry, peers, hostName, stateDirectory, traffic } = this.#options;
     await this.#incomingOf(name, ({ finished }) => finished);
     if (this.#isClosing) throw new GodwitError('GW_HOST_STOPPING', { host: hostName });
@@ -94,7 +102,14 @@ export class Migrations {
     const to = resolvePeer(peers, peer);
     vm.takeLease('check', 'check');
     try {
-      return await engine.checkMigration({ vm: vm.record, to, hostName, stateDirectory, traffic });
+      return await engine.checkMigration({
+        vm: vm.record,
+        to,
+        hostName,
+        stateDirectory,
+        traffic,
+        ...(group ? { group } : {}),
+      });
     } finally {
       await vm.endLease('check');
     }
@@ -113,7 +128,7 @@ export class Migrations {
     const settled = whenSettled(registry, handle, log);
     const known = this.#running.get(handle.id);
     if (known) {
-      this.#endSecond(handle, settled);
+      this.#open.cancel(handle, settled, log);
       return known.view;
     }
     const finished = this.#finish(handle, settled, () => running);
@@ -204,20 +219,6 @@ export class Migrations {
     }
     await running.handle.command(command);
     return this.show(id);
-  }
-
-  /** `admit` lets no id in twice; should it happen all the same, the first keeps its place and the second goes. */
-  #endSecond(handle: MigrationHandle, settled: Promise<() => Promise<void>>): void {
-    const { log } = this.#options;
-    const facts = { migration: handle.id, vm: handle.vm };
-    log.error(facts, 'a second migration with this id is cancelled');
-    handle.command({ kind: 'cancel' }).catch((error: unknown) => {
-      log.error({ ...facts, reason: explain(error) }, 'not cancelled');
-    });
-    this.#open.add(
-      handle,
-      Promise.all([settled, handle.ended]).then(([cleanUp]) => cleanUp()),
-    );
   }
 
   async #finish(

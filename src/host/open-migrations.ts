@@ -33,6 +33,22 @@ export class OpenMigrations {
     );
   }
 
+  /**
+   * `admit` lets no id in twice; should it happen all the same, the first keeps its place and the second goes.
+   * @param settled - resolves with what cleans up after it
+   */
+  cancel(handle: MigrationHandle, settled: Promise<() => Promise<void>>, log: Pick<Logger, 'error'>): void {
+    const facts = { migration: handle.id, vm: handle.vm };
+    log.error(facts, 'a second migration with this id is cancelled');
+    handle.command({ kind: 'cancel' }).catch((error: unknown) => {
+      log.error({ ...facts, reason: explain(error) }, 'not cancelled');
+    });
+    this.add(
+      handle,
+      Promise.all([settled, handle.ended]).then(([cleanUp]) => cleanUp()),
+    );
+  }
+
   /** Returns of how many the end is not known after `timeoutMs`. */
   async endAll(timeoutMs: number, log: Pick<Logger, 'info'>): Promise<number> {
     await within(timeoutMs, async (isOver) => {

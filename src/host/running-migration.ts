@@ -48,6 +48,9 @@ export function takeEvent(running: RunningMigration, event: MigrationEvent, list
       events.emit({ kind: 'migrationNoted', migrationId: id, vm, ...note });
       return;
     }
+    case 'guestStands':
+    case 'regionsWatched':
+      return; // the group's migration listens itself
     case 'ended':
       return; // told when the VM is settled
   }

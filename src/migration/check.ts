@@ -5,6 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import { asGodwitError, ERRORS, fixOf, GodwitError, type JsonValue } from '../base/errors.ts';
 import type { Blocker } from '../qemu/blocker.ts';
+import { GROUP_MEMBER } from '../qemu/shared-memory.ts';
 import { encodeControl } from '../wire/message-codec.ts';
 import { factsBefore, openPredictor } from './before-migration.ts';
 import { applyDirectIo } from './direct-io.ts';
@@ -14,6 +15,7 @@ import { linksPathIn } from './known-links-file.ts';
 import { CHECK_LIMIT_MS } from './offer-screening.ts';
 import { openConnection, takeAnswer } from './opening.ts';
 import { DEFAULT_MIGRATION_OPTIONS, type MigrationOptions } from './request.ts';
+import type { GroupPart } from './shared-part.ts';
 import { SourceGuest } from './source-guest.ts';
 import { makeOffer, newSessionKey } from './source-offer.ts';
 import { type VmRecord, vmPaths } from './vm-record.ts';
@@ -28,8 +30,10 @@ export async function checkMigration(options: {
   readonly hostName: string;
   readonly stateDirectory: string;
   readonly traffic: HostTraffic;
+  /** The VM would move with those that it shares memory with. */
+  readonly group?: GroupPart;
 }): Promise<CheckResult> {
-  const { vm, to, hostName, stateDirectory, traffic } = options;
+  const { vm, to, hostName, stateDirectory, traffic, group } = options;
   let guest: SourceGuest;
   try {
     guest = await SourceGuest.open(vm);
@@ -40,9 +44,9 @@ export async function checkMigration(options: {
     return { ok: false, outcome: outcomeOf(known), blockers: found, notes: [], facts: {} };
   }
   try {
-    const blockers = guest.blockers;
+    const blockers = guest.blockers.filter(({ id }) => !(group && id === GROUP_MEMBER));
     const rule = applyDirectIo(vm.name, guest.facts.disks, { ...DEFAULT_MIGRATION_OPTIONS, mode: 'auto' });
-    const there = await askDestination(guest, to, hostName, traffic);
+    const there = await askDestination(guest, to, hostName, traffic, group);
     const outcome = blockers.length > 0 ? 'refused' : there.outcome;
     return {
       ok: outcome === 'ok',
@@ -85,6 +89,7 @@ async function askDestination(
   to: string,
   hostName: string,
   { dscp }: HostTraffic,
+  group: GroupPart | undefined,
 ): Promise<Pick<CheckResult, 'outcome' | 'blockers' | 'notes'>> {
   try {
     const opened = await openConnection(to, hostName, dscp, new AbortController().signal);
@@ -99,6 +104,7 @@ async function askDestination(
           epoch: guest.vm.epoch + 1,
           verify: null,
           checkOnly: true,
+          ...(group ? { group } : {}),
         },
         guest,
       );

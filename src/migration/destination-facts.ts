@@ -9,6 +9,7 @@ import type { Message } from '../wire/messages.ts';
 import type { VmSettlement } from './handle.ts';
 import type { ContentPolicy } from './held-contents.ts';
 import type { MigrationEvent } from './progress.ts';
+import type { SharedPaths } from './shared-part.ts';
 
 /** The daemon's main thread. */
 export interface DestinationPort {
@@ -23,6 +24,8 @@ export interface DestinationFacts {
   readonly allowedNetworkScripts: readonly string[];
   readonly hostName: string;
   readonly startedAt: number;
+  /** Of the regions that the VM shares with others; absent: it shares none. */
+  readonly sharedPaths?: SharedPaths;
 }
 
 /** Not among the facts: a fleet's key is none of the journal's business. */

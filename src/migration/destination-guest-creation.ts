@@ -6,6 +6,7 @@
  */
 import { mkdirSync, rmSync } from 'node:fs';
 import { GodwitError } from '../base/errors.ts';
+import type { ProcessIdentity } from '../linux/process.ts';
 import { RamFile } from '../linux/ram-file.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
 import { RamLayout } from '../memory/layout.ts';
@@ -17,6 +18,7 @@ import { explainBlockers } from './blocked.ts';
 import { DestinationGuest } from './destination-guest.ts';
 import { newVmKey, parseKey } from './fingerprint-keys.ts';
 import { chooseBinary, type DestinationPlace, deriveOffered, explainDifferences, noteVersions } from './fit.ts';
+import { type WatchedRegion, watchRegions } from './shared-part.ts';
 import { type VmRecord, vmPaths } from './vm-record.ts';
 
 export interface DestinationGuestOptions extends DestinationPlace {
@@ -25,6 +27,8 @@ export interface DestinationGuestOptions extends DestinationPlace {
   readonly epoch: number;
   readonly hostName: string;
   readonly from: string;
+  /** Told what is watched of the memory that the VM shares with others; resolves when somebody answers for it. */
+  onWatched?(qemu: ProcessIdentity, regions: readonly WatchedRegion[]): Promise<void>;
   /** Once aborted, nothing of the VM stays here, and the signal's reason is thrown. */
   readonly signal: AbortSignal;
 }
@@ -60,6 +64,9 @@ export async function createDestinationGuest(options: DestinationGuestOptions): 
     const otherwise = RamLayout.fromJson(vm.memory).difference(layout);
     if (otherwise !== undefined) throw refuse(`its memory: ${otherwise}`);
     abandoned.throwIfAborted();
+    if (vm.facts['sharedMemory'] !== undefined && options.onWatched) {
+      await options.onWatched(identity, await watchRegions(qmp, identity.pid));
+    }
     const memory = new GuestMemory(
       layout,
       regions.map((region) => RamFile.open(region.fdPath, region.bytes)),

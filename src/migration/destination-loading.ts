@@ -27,6 +27,7 @@ import type { DestinationRecovery } from './journal-facts.ts';
 import { writeDownRam } from './known-ram.ts';
 import { findStillMissing } from './missing-file.ts';
 import { MissingPager } from './missing-pager.ts';
+import { entrustRegions } from './shared-part.ts';
 import { becomeUrgent } from './thread-priority.ts';
 import type { VmRecord } from './vm-record.ts';
 
@@ -59,7 +60,6 @@ export class DestinationLoading {
   get guest(): DestinationGuest | undefined {
     return this.#guest;
   }
-
   /** @throws GW_INTERNAL when QEMU is not there yet */
   requireGuest(): DestinationGuest {
     if (!this.#guest) throw new GodwitError('GW_INTERNAL', { reason: 'the VM is not there yet' });
@@ -81,6 +81,7 @@ export class DestinationLoading {
         ...placeOf(offer, facts),
         hostName,
         from: offer.sourceHost || peer,
+        onWatched: (...found) => entrustRegions(this.#parts.port, ...found),
         signal: life.signal,
       });
       if (this.#end.isFinished) {

@@ -119,6 +119,7 @@ describe('a source that comes back after the migration has ended here', () => {
         allowedNetworkScripts: [],
         contents: NO_CONTENTS,
         admit: () => ({ kind: 'refused', reason: 'a test' }),
+        sharedPathsOf: () => ({}),
         onChecked: () => undefined,
         onIncoming: () => undefined,
       },

@@ -10,6 +10,7 @@ import type { HostTraffic, IncomingPolicy, MigrationHandle, MigrationListener, O
 import { listen } from './listener.ts';
 import { OfferScreening, removeLeftChecks } from './offer-screening.ts';
 import { findJournalOf, findThread } from './sessions.ts';
+import { readSharing } from './shared-part.ts';
 import { endSpareThreads, keepSpareThread, rehearseIn } from './spare-threads.ts';
 import { startDestinationThread, startSourceThread } from './threads.ts';
 
@@ -45,7 +46,11 @@ export async function listenForMigrations(options: {
     features: contents.fleetKey === null ? [] : [fleetFeature(contents.fleetKey)],
     onOffer(offer, fd, peer, features) {
       const { hostName, stateDirectory, allowedNetworkScripts } = policy;
-      const facts = { offer, peer, stateDirectory, allowedNetworkScripts, hostName, startedAt: Date.now() };
+      const sharing = readSharing(offer.vm);
+      const facts = {
+        ...{ offer, peer, stateDirectory, allowedNetworkScripts, hostName, startedAt: Date.now() },
+        ...(sharing ? { sharedPaths: policy.sharedPathsOf(offer.vm.name, sharing) } : {}),
+      };
       policy.onIncoming(startDestinationThread({ facts, fd, recovery: null, held: { policy: contents, features } }));
     },
     onJoin(join, takeFd, peer) {

@@ -16,6 +16,7 @@ import { compareVms, findFitBlockers, type ToldMachine, visibleMachine } from '.
 import type { Accelerator } from '../qemu/spec.ts';
 import type { Message, OfferedVm } from '../wire/messages.ts';
 import { explainBlockers } from './blocked.ts';
+import type { SharedPaths } from './shared-part.ts';
 import { vmPaths } from './vm-record.ts';
 
 export interface Fit {
@@ -29,6 +30,7 @@ export interface DestinationPlace {
   /** Tells this instance of the VM from others on the same machine. */
   readonly instance: string;
   readonly allowedNetworkScripts: readonly string[];
+  readonly sharedPaths?: SharedPaths;
 }
 
 /** When the source's binary is not at the same path here, or is nothing that this host would run. */
@@ -100,9 +102,10 @@ function isDeviceName(value: unknown): value is string {
 
 export function placeOf(
   { migrationId }: Pick<Message<'offer'>, 'migrationId'>,
-  { stateDirectory, allowedNetworkScripts }: Omit<DestinationPlace, 'instance'>,
+  { stateDirectory, allowedNetworkScripts, sharedPaths }: Omit<DestinationPlace, 'instance'>,
 ): DestinationPlace {
-  return { stateDirectory, allowedNetworkScripts, instance: migrationId.slice(0, 8) };
+  const place = { stateDirectory, allowedNetworkScripts, instance: migrationId.slice(0, 8) };
+  return sharedPaths ? { ...place, sharedPaths } : place;
 }
 
 /** The command line that the VM will have here, or why it can have none. */
@@ -113,6 +116,7 @@ export function deriveOffered(vm: OfferedVm, place: DestinationPlace): Derived {
     qmpPath: paths.qmp,
     consoleSocketPath: paths.consoleSocket,
     consoleLogPath: paths.consoleLog,
+    sharedPaths: new Map(Object.entries(place.sharedPaths ?? {})),
   };
   const { allowedNetworkScripts } = place;
   const { directory } = vm.facts;

@@ -11,6 +11,7 @@ import type { MigrationCommand, MigrationEvent } from './progress.ts';
 import type { RegionPolicy } from './region-policy.ts';
 import type { MigrationReport } from './report.ts';
 import type { MigrationOptions } from './request.ts';
+import type { GroupPart, OfferedSharing, SharedPaths } from './shared-part.ts';
 import type { VmRecord } from './vm-record.ts';
 
 /** Where the VM is, seen from this host, once the engine has let go of its QMP connection. */
@@ -94,6 +95,8 @@ export interface OutgoingInput {
   readonly stateDirectory: string;
   readonly contents: ContentPolicy;
   readonly traffic: HostTraffic;
+  /** The VM moves with those that it shares memory with. */
+  readonly group?: GroupPart;
 }
 
 /** What the daemon answers when a peer offers a VM. */
@@ -110,6 +113,8 @@ export interface IncomingPolicy {
   /** Absolute paths of the programs that a VM's network interfaces may name. */
   readonly allowedNetworkScripts: readonly string[];
   readonly contents: ContentPolicy;
+  /** The files of a group's regions here. @throws GW_MIGRATION_REFUSED when no such group is on its way here */
+  sharedPathsOf(vm: string, sharing: OfferedSharing): SharedPaths;
   /**
    * Called before anything is created; also for a mere check. Once admitted the name and the room are this migration's,
    * if it begins at once; a check has the room until `onChecked`.

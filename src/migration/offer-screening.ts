@@ -13,10 +13,11 @@ import { availableDigestSchemes } from '../memory/digest.ts';
 import type { Message } from '../wire/messages.ts';
 import { explainBlockers } from './blocked.ts';
 import { createDestinationGuest } from './destination-guest-creation.ts';
-import { findFit, memoryOf, placeOf } from './fit.ts';
+import { type DestinationPlace, findFit, memoryOf, placeOf } from './fit.ts';
 import type { Admission, IncomingPolicy } from './handle.ts';
 import { removeIfEmpty, removeLeftInstance } from './left-instance.ts';
 import type { Screening } from './listener.ts';
+import { readSharing } from './shared-part.ts';
 import { vmPaths } from './vm-record.ts';
 
 type Offer = Message<'offer'>;
@@ -77,7 +78,7 @@ export class OfferScreening {
     const { vm, epoch } = offer;
     // The id is the peer's choice, and a migration of the same VM may have one like it.
     const instance = `q${randomBytes(4).toString('hex').slice(1)}`;
-    const place = { ...placeOf(offer, this.#policy), instance };
+    const place = { ...this.#placeOf(offer), instance };
     const { hostName } = this.#policy;
     const { directory } = vmPaths(place.stateDirectory, vm.name, instance);
     const from = offer.sourceHost || peer;
@@ -91,9 +92,16 @@ export class OfferScreening {
     }
   }
 
+  /** @throws GW_MIGRATION_REFUSED when the memory that it shares with others is not here */
+  #placeOf({ vm, migrationId }: Pick<Offer, 'vm' | 'migrationId'>): DestinationPlace {
+    const sharing = readSharing(vm);
+    const place = placeOf({ migrationId }, this.#policy);
+    return sharing ? { ...place, sharedPaths: this.#policy.sharedPathsOf(vm.name, sharing) } : place;
+  }
+
   /** What is worth knowing. @throws GW_MIGRATION_REFUSED */
   async #fit({ vm, migrationId }: Offer): Promise<readonly string[]> {
-    const { blockers, notes } = await findFit(vm, placeOf({ migrationId }, this.#policy));
+    const { blockers, notes } = await findFit(vm, this.#placeOf({ vm, migrationId }));
     if (blockers.length > 0) throw this.#refusal(vm.name, explainBlockers(blockers));
     return notes;
   }

@@ -47,6 +47,7 @@ function openScreening(checkLimitMs?: number): OfferScreening {
       calls.push(`admit ${migrationId.slice(0, 2)}`);
       return admission;
     },
+    sharedPathsOf: () => ({}),
     onChecked: (id) => {
       calls.push(`${vmsLeft().length === 0 ? 'gone' : 'left'} ${id.slice(0, 2)}`);
     },

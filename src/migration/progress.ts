@@ -4,9 +4,11 @@
  * Owns: the events that go from a migration worker to the host daemon and on to every watcher.
  * Must hold: `percent` never goes down; numbers are measured, except `etaMs`, `predictedDowntimeMs` and `prediction`.
  */
+import type { ProcessIdentity } from '../linux/process.ts';
 import type { Prediction } from './prediction.ts';
 import type { MigrationReport } from './report.ts';
 import type { MigrationOptions } from './request.ts';
+import type { WatchedRegion } from './shared-part.ts';
 
 export type SourcePhase =
   | 'preparing'
@@ -59,12 +61,24 @@ export interface MigrationProgress {
 export type MigrationEvent =
   | { readonly kind: 'phaseChanged'; readonly phase: SourcePhase | DestinationPhase; readonly atMs: number }
   | { readonly kind: 'progressed'; readonly progress: MigrationProgress }
+  /** At the source: the VM stands, and nothing of it runs here; told once more when its state is saved. */
+  | { readonly kind: 'guestStands' }
+  /** At the destination: the memory that the VM shares with others, before QEMU loads it. */
+  | {
+      readonly kind: 'regionsWatched';
+      readonly qemu: ProcessIdentity;
+      readonly regions: readonly WatchedRegion[];
+      /** [0] is set to 1, and notified, when all of them are looked after; QEMU is not let on before. */
+      readonly taken: Int32Array<SharedArrayBuffer>;
+    }
   | { readonly kind: 'noted'; readonly level: 'info' | 'warn'; readonly text: string }
   | { readonly kind: 'ended'; readonly report: MigrationReport };
 
 export type MigrationCommand =
   | { readonly kind: 'cancel' }
   | { readonly kind: 'switchPostCopy' }
+  /** Its group needs it at the destination: the VM is stopped now, whatever is left to be sent. */
+  | { readonly kind: 'hurry' }
   | {
       readonly kind: 'tune';
       readonly bandwidthBytesPerSecond?: number;

@@ -37,6 +37,10 @@ export class SourceCommands {
     if (isGivenAway(phase())) throw new GodwitError('GW_MIGRATION_TOO_LATE', { vm: facts.vm.name });
     if (command.kind === 'cancel') return await this.#cancel();
     const { mode } = options();
+    if (command.kind === 'hurry') {
+      copying.interrupt(mode === 'pre-copy' || !link.has('post-copy') ? 'pause' : 'asked');
+      return;
+    }
     if (phase() !== 'copying' || mode === 'pre-copy') {
       throw this.#conflict(mode === 'pre-copy' ? 'only mode auto or hybrid can' : `it is in phase ${phase()}`);
     }

@@ -15,6 +15,7 @@ import type { ConsoleCarrier } from './console-carrier.ts';
 import { initialThrottle } from './convergence.ts';
 import { type CopyResult, copyRounds } from './copy-rounds.ts';
 import { PRIOR_COSTS } from './dirty-estimate.ts';
+import { GroupCall } from './group-call.ts';
 import type { Entrust } from './group-tracker.ts';
 import type { HistoryFile } from './history-file.ts';
 import type { Interruption } from './interruption.ts';
@@ -49,6 +50,8 @@ export interface SourceCopyingPort {
   readonly signal: AbortSignal;
   readonly startedMs: number;
   options(): MigrationOptions;
+  /** Nothing is copied before somebody interrupts the copying. */
+  readonly waits: boolean;
   readonly entrust: Entrust;
   /** Writes down which settings of QEMU were found, before they are changed. */
   keepSettings(found: MigrationSettings): void;
@@ -76,6 +79,7 @@ export class SourceCopying {
   readonly #port: SourceCopyingPort;
   readonly #patience = new Patience();
   #interruption: Interruption | null = null;
+  readonly #call = new GroupCall();
   #isPaused = false;
   /** As the rules want it. */
   #percent = 0;
@@ -87,13 +91,13 @@ export class SourceCopying {
 
   interrupt(how: Interruption): void {
     this.#interruption = how;
+    this.#call.call();
   }
 
   /** The VM is to be stopped for as long as the rest takes. */
   get isPaused(): boolean {
     return this.#isPaused;
   }
-
   /** Predicts the migration; nothing was sent yet. */
   predict(): void {
     const { history, link, predictor, startedMs } = this.#port;
@@ -103,19 +107,16 @@ export class SourceCopying {
     predictor.start(factsBefore({ options, history, dataPages, canPostCopy: link.has('post-copy'), elapsedMs }));
   }
 
-  async run(): Promise<Copied> {
+  run(): Promise<Copied> {
     this.#patience.begin();
-    try {
-      return await this.#copy();
-    } finally {
-      this.#patience.end();
-    }
+    return this.#copy().finally(() => this.#patience.end());
   }
 
   async #copy(): Promise<Copied> {
     const { guest, link, pacer, packing, report, signal } = this.#port;
     const { channels } = packing;
     this.#checkFinishBy();
+    if (this.#port.waits) await this.#call.wait(signal);
     const opening = link.openPages(channels.count, (fds) => channels.link(fds), signal);
     channels.become('copying');
     const clocks = link.compareClocks();

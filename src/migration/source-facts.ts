@@ -8,6 +8,7 @@ import type { Entrust } from './group-tracker.ts';
 import type { HostTraffic, VmSettlement } from './handle.ts';
 import type { MigrationEvent } from './progress.ts';
 import type { MigrationOptions } from './request.ts';
+import type { GroupPart } from './shared-part.ts';
 import type { VmRecord } from './vm-record.ts';
 
 /** The daemon's main thread. */
@@ -32,6 +33,8 @@ export interface SourceFacts {
   readonly to: string;
   /** As the destination calls itself. */
   readonly destinationName: string;
+  /** Absent: the VM moves alone. */
+  readonly group?: GroupPart;
   /** As they were asked for; some can be tuned meanwhile. */
   readonly options: MigrationOptions;
   readonly hostName: string;

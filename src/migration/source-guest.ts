@@ -25,6 +25,7 @@ import {
 import { QmpClient } from '../qemu/qmp.ts';
 import { movableRam, type RamRegion } from '../qemu/ram.ts';
 import { contVm, queryRunState, quitQemu } from '../qemu/run-state.ts';
+import type { SharedRegion } from '../qemu/shared-memory.ts';
 import { StateOutlet } from '../qemu/state-outlet.ts';
 import { surveyVm, type VmSurvey } from '../qemu/survey.ts';
 import { blockedBy } from './blocked.ts';
@@ -43,6 +44,8 @@ export class SourceGuest {
   readonly facts: VmFacts;
   /** What stands in the way, as far as this host can see. */
   readonly blockers: readonly Blocker[];
+  /** Memory that it shares with other VMs, which is not in `memory`. */
+  readonly shared: readonly SharedRegion[];
   readonly memory: GuestMemory;
   /** Pages that held data when it was opened. */
   readonly dataPages: number;
@@ -61,7 +64,7 @@ export class SourceGuest {
   private constructor(
     vm: VmRecord,
     qmp: QmpClient,
-    { facts, blockers }: Pick<VmSurvey, 'facts' | 'blockers'>,
+    { facts, blockers, regions: shared }: Pick<VmSurvey, 'facts' | 'blockers' | 'regions'>,
     memory: GuestMemory,
     regions: readonly RamRegion[],
     borrowed: MigrationSettings | null,
@@ -71,6 +74,7 @@ export class SourceGuest {
     this.qmp = qmp;
     this.facts = facts;
     this.blockers = blockers;
+    this.shared = shared;
     this.memory = memory;
     this.dataPages = countPages(memory.dataRuns());
     this.files = regions.map((region) => region.fdPath);
@@ -174,7 +178,7 @@ export class SourceGuest {
   /** Once, after `prepareToSave`: stops the VM and saves its devices. */
   saveState(signal: AbortSignal): DeviceStateSave {
     if (!this.#outlet) throw new GodwitError('GW_INTERNAL', { reason: 'nothing waits for the device state' });
-    return saveDeviceState(this.qmp, this.#outlet, { signal });
+    return saveDeviceState(this.qmp, this.#outlet, { signal, sharedBackends: this.shared.map(({ id }) => id) });
   }
 
   resume(): Promise<unknown> {

@@ -12,6 +12,7 @@ import { visibleMachine } from '../qemu/fit.ts';
 import { encodeControl } from '../wire/message-codec.ts';
 import type { JoinPurpose, Message } from '../wire/messages.ts';
 import type { MigrationMode } from './request.ts';
+import { type GroupPart, offerSharing } from './shared-part.ts';
 import type { SourceGuest } from './source-guest.ts';
 import type { VmRecord } from './vm-record.ts';
 
@@ -25,6 +26,8 @@ export interface OfferFacts {
   readonly epoch: number;
   readonly verify: DigestScheme | null;
   readonly checkOnly: boolean;
+  /** Absent: the VM moves alone. */
+  readonly group?: GroupPart;
 }
 
 export function makeOffer(facts: OfferFacts, guest: SourceGuest): Message<'offer'> {
@@ -60,6 +63,7 @@ export function makeOffer(facts: OfferFacts, guest: SourceGuest): Message<'offer
         vcpus: visible.vcpus,
         devices: visible.devices,
         createdAt: vm.createdAt,
+        ...(facts.group ? { sharedMemory: offerSharing(vm.name, facts.group, guest.shared) } : {}),
         // A mere question needs no secret.
         ...(facts.checkOnly || vm.contentKey === undefined ? {} : { contentKey: vm.contentKey }),
       },

@@ -78,6 +78,7 @@ export interface SourceParts {
   phase(): SourcePhase;
   /** As tuned by now. */
   options(): MigrationOptions;
+  tell(event: MigrationEvent): void;
   /** Tells whoever watches what no report holds. */
   note(text: string): void;
 }
@@ -166,6 +167,7 @@ export function assembleSource(
     ...shared,
     signal: beforeCommit.signal,
     options: hooks.options,
+    waits: facts.group?.waits ?? false,
     entrust: hooks.entrust,
     keepSettings: hooks.keepSettings,
     note,
@@ -181,6 +183,7 @@ export function assembleSource(
     verify: options.verify ? availableDigestSchemes()[0]! : null,
     phase: hooks.phase,
     options: hooks.options,
+    tell: hooks.emit,
     note,
   };
 }

@@ -22,7 +22,7 @@ import { sourceFailure, watchLoading } from './source-watch.ts';
 import { StateSender } from './state-sender.ts';
 import { becomeOrdinary, becomeUrgent } from './thread-priority.ts';
 
-/** What is being sent when it is to end is given up after so long; asking the tracker and QEMU takes no longer. */
+/** What is being sent when it is to end is given up after so long: no less than asking the tracker and QEMU takes. */
 const SENDING_ENDS_MS = 1000;
 /** As long as a busy host takes to end its QEMU and to write that down. */
 const LAST_WORDS_MS = 3000;
@@ -65,6 +65,7 @@ export class SourceTransfer {
       .catch((error: unknown) => note(`The VM is stopped while it is slowed: ${asGodwitError(error).message}`));
     const stoppedAtMs = await this.#bounded(state.stopped());
     this.#parts.report.marks.stoppedAtMs = stoppedAtMs ?? SYSTEM_CLOCK.wallMs();
+    this.#parts.tell({ kind: 'guestStands' });
   }
 
   /** The VM is stopped: the last pages or the list of missing ones, and the device state. */
@@ -92,10 +93,11 @@ export class SourceTransfer {
       held: copied.held,
     });
     const rest = await this.#bounded(sending);
+    this.#parts.tell({ kind: 'guestStands' });
     this.#digest = rest.digest;
     this.#missingDigest = rest.missingDigest;
     watchLoading(this.#parts);
-    // While the destination loads. What was written right before the stop is what the VM is at.
+    // While the destination loads: what was written right before the stop is what the VM is at.
     if (copied.announced) copied.result.heat?.look(rest.written);
     this.#copied = { ...copied, announced: copied.announced && rest.missing };
   }
@@ -228,10 +230,7 @@ export class SourceTransfer {
     return this.#serving;
   }
 
-  /**
-   * The thread that answers page requests, not the VM: its pages are here as they were. After the commit another thread takes
-   * its place with the next connection.
-   */
+  /** The thread that answers page requests, not the VM. After the commit another takes its place with the next connection. */
   #serviceFailed(error: GodwitError): void {
     const { link, phase, note } = this.#parts;
     note(`Page requests are not answered any more: ${error.message}`);

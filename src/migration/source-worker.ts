@@ -10,6 +10,7 @@ import { asGodwitError, GodwitError } from '../base/errors.ts';
 import { isAlive } from '../linux/process.ts';
 import { PageFingerprint } from '../memory/page-fingerprint.ts';
 import type { MigrationSettings } from '../qemu/migration-settings.ts';
+import { GROUP_MEMBER } from '../qemu/shared-memory.ts';
 import { blockedBy } from './blocked.ts';
 import { chooseChannels } from './channel-choice.ts';
 import { endThreads, keepThreads } from './child-threads.ts';
@@ -131,7 +132,8 @@ async function dial(): Promise<OpenedConnection> {
 }
 
 async function start(opened: SourceGuest, dialling: Promise<OpenedConnection>): Promise<void> {
-  const { blockers } = opened;
+  // Its group takes the memory along that it shares.
+  const blockers = opened.blockers.filter(({ id }) => !(input.group && id === GROUP_MEMBER));
   if (blockers.length > 0) throw blockedBy(input.vm.name, blockers);
   const rule = applyDirectIo(input.vm.name, opened.facts.disks, input.options);
   if (rule.note) WORKER_PORT.emit({ kind: 'noted', level: 'warn', text: rule.note });
@@ -142,6 +144,7 @@ async function start(opened: SourceGuest, dialling: Promise<OpenedConnection>): 
     id: input.id,
     vm: opened.vm,
     to: input.to,
+    ...(input.group ? { group: input.group } : {}),
     destinationName: connection.agreement.host,
     options: rule.options,
     hostName: input.hostName,

@@ -211,9 +211,8 @@ export class SourceMigration {
       link.say(sayToDestination(message));
       return;
     }
-    const { id, vm, sessionKey, hostName } = this.#facts;
     const now = { mode: this.#options.mode, epoch: this.#state.epoch };
-    link.say(makeOffer({ id, vm, sessionKey, hostName, ...now, verify, checkOnly: false }, this.#guest));
+    link.say(makeOffer({ ...this.#facts, ...now, verify, checkOnly: false }, this.#guest));
   }
 
   #receive(message: ControlMessage): void {

@@ -5,7 +5,7 @@
  * more while it is on its way is closed at once.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import { asGodwitError, GodwitError } from '../base/errors.ts';
+import { asGodwitError, GodwitError, hasCode } from '../base/errors.ts';
 import { join } from '../migration/further-connections.ts';
 import {
   type OpenedConnection,
@@ -48,13 +48,19 @@ export async function offerRegion(route: RegionRoute, offer: MessageBody<'offerR
 /**
  * Dials until the destination answers.
  * @param note - told why not, each reason once
+ * @param onUnknown - the destination knows nothing of the region: it has ended, or was begun anew
  */
-export async function redialRegion(route: RegionRoute, note: (text: string) => void): Promise<number | undefined> {
+export async function redialRegion(
+  route: RegionRoute,
+  note: (text: string) => void,
+  onUnknown: () => void = () => undefined,
+): Promise<number | undefined> {
   const { life } = route;
   for (let pauseMs = REDIAL_FIRST_MS, told = ''; !life.aborted; pauseMs = Math.min(pauseMs * 2, REDIAL_MAX_MS)) {
     try {
       return await open(route, 'joined', (opened) => join(opened, route, 'region'));
     } catch (error) {
+      if (hasCode(error, 'GW_PEER_UNKNOWN_SESSION')) onUnknown();
       // Whatever it was, the only way on is another try.
       const text = asGodwitError(error).message;
       if (text !== told && !life.aborted) note(text);

@@ -69,7 +69,6 @@ export class RegionLoop<Own extends OwnAction, Order extends { readonly kind: st
     this.#waiting = new RegionWaiting(EventFd.borrow(input.controlFd));
     this.pages = new RegionPages(memory, side.table.settings.windowPages);
   }
-
   get connection(): RegionConnection | undefined {
     return this.#connection;
   }
@@ -99,7 +98,10 @@ export class RegionLoop<Own extends OwnAction, Order extends { readonly kind: st
   /** Carries out a step. Returns the rule that the event broke, if it did. */
   take(step: RegionStep<PageAction | Own>): string | undefined {
     if (step.kind === 'refused') return step.rule;
-    for (const action of step.actions) this.#carryOut(action);
+    for (const action of step.actions) {
+      if (isPageAction(action)) this.#carryOut(action);
+      else this.#side.act(action);
+    }
     return undefined;
   }
 
@@ -202,11 +204,7 @@ export class RegionLoop<Own extends OwnAction, Order extends { readonly kind: st
     if (lost !== undefined) this.lose(lost);
   }
 
-  #carryOut(action: PageAction | Own): void {
-    if (!isPageAction(action)) {
-      this.#side.act(action);
-      return;
-    }
+  #carryOut(action: PageAction): void {
     switch (action.kind) {
       case 'takeAway':
         this.pages.takeAway(action.page);

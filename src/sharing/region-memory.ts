@@ -9,20 +9,12 @@
 import { fstatSync } from 'node:fs';
 import { GodwitError, hasCode } from '../base/errors.ts';
 import { PAGE_SIZE, type PageIndex } from '../base/page.ts';
-import {
-  UFFD_FEATURE_MISSING_SHMEM,
-  UFFD_FEATURE_PAGEFAULT_FLAG_WP,
-  UFFD_FEATURE_WP_HUGETLBFS_SHMEM,
-} from '../linux/abi/userfaultfd.ts';
 import type { FaultBatch } from '../linux/fault-batch.ts';
 import { isAlive, readMappings } from '../linux/process.ts';
 import { RamFile } from '../linux/ram-file.ts';
 import { type CopyOutcome, Userfaultfd } from '../linux/userfaultfd.ts';
+import { REGION_FEATURES } from '../migration/shared-part.ts';
 import type { RegionOfGroup, WatchedVm } from './region-orders.ts';
-
-/** What the userfaultfd of a region's mapping must have, wherever it is made. */
-export const REGION_FEATURES: bigint =
-  UFFD_FEATURE_MISSING_SHMEM | UFFD_FEATURE_WP_HUGETLBFS_SHMEM | UFFD_FEATURE_PAGEFAULT_FLAG_WP;
 
 /** `noMemory`: the host is full; to be tried again, nothing has changed. */
 export type Placing = 'placed' | 'noMemory';
@@ -89,9 +81,14 @@ export class RegionMemory implements Disposable {
 
   /** Leaves every process as it was found, and lets those that wait go on. */
   release(): void {
-    this.#each(({ uffd, start }) => {
-      uffd.unregister(start, this.#bytes);
-      uffd.releaseInside();
+    this.#each(({ uffd, start }) => uffd.unregister(start, this.#bytes));
+    this.#each(({ uffd }) => {
+      try {
+        uffd.releaseInside();
+      } catch (error) {
+        // Without a registration what stays open in QEMU does nothing.
+        if (!hasCode(error, 'GW_SYS_INJECT')) throw error;
+      }
     });
     for (const { uffd } of this.#watched) uffd[Symbol.dispose]();
     this.#setWatched([]);

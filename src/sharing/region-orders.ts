@@ -56,6 +56,8 @@ export type RegionSourceOrder =
   | ReportOrder
   | CancelOrder
   | { readonly kind: 'begin' }
+  /** The destination knows nothing of the region. */
+  | { readonly kind: 'unknown' }
   | { readonly kind: 'vmStopped' | 'vmLeft' | 'vmContinued' | 'vmOverdue'; readonly vm: string };
 
 export type RegionDestinationOrder =

@@ -37,7 +37,7 @@ class SourceThread implements RegionSide<Own, RegionSourceOrder>, Disposable {
 
   constructor(input: RegionSourceInput) {
     this.#input = input;
-    const memory = new RegionMemory(input.region, sayGone);
+    const memory = new RegionMemory(input.region, (vm) => this.#gone(vm));
     this.#region = openSourceRegion({
       pages: memory.pages,
       windowPages: WINDOW_PAGES,
@@ -48,6 +48,11 @@ class SourceThread implements RegionSide<Own, RegionSourceOrder>, Disposable {
     });
     this.#pushing = new RegionPushing(this.#region, input.budget);
     this.#loop = new RegionLoop(input, memory, this);
+  }
+
+  /** One that has left is ended when its own memory has gone over. */
+  #gone(vm: string): void {
+    if (this.#region.vms.find((each) => each.vm === vm)?.phase !== 'left') sayGone(vm);
   }
 
   get table(): SourceRegion['table'] {
@@ -89,6 +94,10 @@ class SourceThread implements RegionSide<Own, RegionSourceOrder>, Disposable {
         return false;
       case 'report':
         report({ kind: 'answered', sequence: order.sequence, error: null, report: this.#summarize() });
+        return true;
+      case 'unknown':
+        // With every page acknowledged and the end told it was there to the end. Else this is refused, and changes nothing.
+        this.#loop.take(this.step({ kind: 'received', message: { kind: 'completed' } }));
         return true;
       case 'vmOverdue':
         this.#give({ kind: 'vmOverdue', vm: order.vm, atMs: performance.now() });

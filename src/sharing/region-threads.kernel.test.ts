@@ -6,10 +6,10 @@ import { waitUntil } from '../../test/support/wait-until.ts';
 import { GodwitError } from '../base/errors.ts';
 import { listOpenFiles } from '../linux/process.ts';
 import { Userfaultfd } from '../linux/userfaultfd.ts';
+import { REGION_FEATURES } from '../migration/shared-part.ts';
 import { newSessionKey } from '../migration/source-offer.ts';
 import { HostBudget } from '../transfer/host-budget.ts';
 import { redialRegion } from './region-dialer.ts';
-import { REGION_FEATURES } from './region-memory.ts';
 
 requireCapability('kernel', 'cc')('a region that VMs share moves', () => {
   let hosts: RegionHosts;

@@ -139,7 +139,11 @@ export class SourceHandle implements RegionSourceHandle {
   }
 
   async #redial(): Promise<void> {
-    const fd = await redialRegion(this.#route, (text) => this.#emit({ kind: 'noted', text }));
+    const fd = await redialRegion(
+      this.#route,
+      (text) => this.#emit({ kind: 'noted', text }),
+      () => this.#thread.order({ kind: 'unknown' }),
+    );
     if (fd !== undefined) this.#thread.order({ kind: 'link', fd, answer: null });
   }
 

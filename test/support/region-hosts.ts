@@ -13,8 +13,8 @@ import { PAGE_SIZE } from '../../src/base/page.ts';
 import { Userfaultfd } from '../../src/linux/userfaultfd.ts';
 import { endThreads } from '../../src/migration/child-threads.ts';
 import { listen, type OpenListener } from '../../src/migration/listener.ts';
+import { REGION_FEATURES } from '../../src/migration/shared-part.ts';
 import { newSessionKey } from '../../src/migration/source-offer.ts';
-import { REGION_FEATURES } from '../../src/sharing/region-memory.ts';
 import type { RegionReport } from '../../src/sharing/region-report.ts';
 import {
   type RegionDestinationEvent,

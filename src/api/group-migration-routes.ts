@@ -1,0 +1,45 @@
+/** Routes about migrations of groups: /v1/groups/NAME/actions/migrate and /v1/group-migrations. */
+import { z } from 'zod';
+import { GroupMigrateSchema, GroupMigrationSchema } from './group-migration-schema.ts';
+import { errors, IdParams, NameParams, type Routes } from './routes.ts';
+import type { HostService } from './service.ts';
+
+const tags = ['groups'];
+const EmptyBody = z.object({}).loose();
+
+export function addGroupMigrationRoutes(routes: Routes, service: HostService): void {
+  const response = { 200: GroupMigrationSchema, ...errors };
+  routes.post(
+    '/v1/groups/:name/actions/migrate',
+    {
+      schema: {
+        tags,
+        summary: 'Move all VMs of a group to another host, with the memory that they share',
+        params: NameParams,
+        body: GroupMigrateSchema,
+        response,
+      },
+    },
+    (request) => service.migrateGroup(request.params.name, request.body),
+  );
+  routes.get(
+    '/v1/group-migrations',
+    {
+      schema: {
+        tags,
+        summary: 'Migrations of groups since the daemon started, newest first',
+        response: { 200: z.array(GroupMigrationSchema), ...errors },
+      },
+    },
+    () => service.listGroupMigrations(),
+  );
+  const one = { tags, params: IdParams, response };
+  routes.get('/v1/group-migrations/:id', { schema: { ...one, summary: 'One migration of a group' } }, (request) =>
+    service.showGroupMigration(request.params.id),
+  );
+  routes.post(
+    '/v1/group-migrations/:id/actions/cancel',
+    { schema: { ...one, summary: 'Cancel, before the first VM has moved', body: EmptyBody } },
+    (request) => service.cancelGroupMigration(request.params.id),
+  );
+}

@@ -1,0 +1,78 @@
+/**
+ * Migrations of groups as the API speaks of them: the request, and the view of one with a part for each VM and each region.
+ *
+ * Owns: their fields. Must hold: a VM's own migration is told in full by /v1/migrations; here is what makes it one of a group.
+ */
+import { z } from 'zod';
+import { ErrorSchema } from './error-schema.ts';
+import { choice } from './field.ts';
+import { MigrateSchema } from './migration-schema.ts';
+import { NameSchema } from './vm-schema.ts';
+
+/** When the VMs of a group begin to move. */
+export const GROUP_ORDERS = ['together', 'one-by-one', 'on-access'] as const;
+export type GroupOrder = (typeof GROUP_ORDERS)[number];
+
+const orders = [...GROUP_ORDERS] as ['together', 'one-by-one', 'on-access'];
+
+export const GroupMigrateSchema = MigrateSchema.safeExtend({
+  order: choice(orders)
+    .optional()
+    .describe(
+      'When its VMs begin: `together` (default), `one-by-one` (each when the one before runs at the other host), or `on-access`: the first, and each other when it touches shared memory that has gone.',
+    ),
+  first: NameSchema.optional().describe('The VM that begins; default: the first by name.'),
+}).meta({ id: 'GroupMigrateRequest', description: 'As MigrateRequest, for each VM of the group.' });
+export type GroupMigrateBody = z.output<typeof GroupMigrateSchema>;
+
+const StoppingAccessSchema = z.object({
+  page: z.number().describe('Number of the page in its region.'),
+  region: z.string(),
+  ms: z.number().describe('Since the first VM ran at the other host.'),
+});
+
+const MemberSchema = z.object({
+  vm: z.string(),
+  migration: z.string().nullable().describe('Id of its migration; null before it begins.'),
+  state: z.enum(['waiting', 'moving', 'moved', 'failed']),
+  downtimeMs: z.number().nullable(),
+  stoppedBy: StoppingAccessSchema.nullable().describe('The access to memory that had gone, which stopped it (R4).'),
+  attempts: z.number().describe('Migrations that were begun for it.'),
+});
+
+const RegionPartSchema = z.object({
+  name: z.string(),
+  sizeBytes: z.number(),
+  pages: z.number(),
+  pagesLeft: z.number().describe('Pages that are at the source still.'),
+  requestedPages: z.number().describe('Moved because the other host asked (R3).'),
+  pushedPages: z.number(),
+  lentPages: z.number().describe('Given back to the source for an access of a VM that could not be stopped otherwise.'),
+  sentAgainPages: z.number().describe('Sent once more because the link was cut.'),
+  wireBytes: z.number(),
+  connected: z.boolean(),
+});
+
+export const GroupMigrationSchema = z
+  .object({
+    id: z.string(),
+    group: z.string(),
+    to: z.string(),
+    order: z.enum(orders),
+    state: z
+      .enum(['preparing', 'moving', 'split', 'completing', 'completed', 'failed', 'cancelled'])
+      .describe(
+        '`moving`: all VMs run here; `split`: VMs run at both hosts; `completing`: all have moved, the rest of the memory follows.',
+      ),
+    startedAtMs: z.number(),
+    totalMs: z.number().nullable(),
+    members: z.array(MemberSchema),
+    regions: z.array(RegionPartSchema),
+    notes: z.array(z.string()),
+    error: ErrorSchema.nullable(),
+  })
+  .meta({ id: 'GroupMigration', description: 'VMs that share memory on their way to another host.' });
+
+export type GroupMigrationView = z.output<typeof GroupMigrationSchema>;
+export type GroupMemberView = GroupMigrationView['members'][number];
+export type GroupRegionView = GroupMigrationView['regions'][number];

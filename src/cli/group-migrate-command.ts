@@ -1,0 +1,125 @@
+/**
+ * `godwit group migrate` and what is seen of it.
+ *
+ * Must hold: Ctrl-C cancels as long as that is possible, and otherwise leaves the group to go on.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import { type Command, Option } from 'commander';
+import {
+  GROUP_ORDERS,
+  type GroupMigrateBody,
+  GroupMigrateSchema,
+  type GroupMigrationView,
+} from '../api/group-migration-schema.ts';
+import { ERRORS, type ErrorCode, explain } from '../base/errors.ts';
+import { formatDuration, parseDurationMs, parseRate } from '../base/units.ts';
+import type { GodwitClient } from '../client/godwit-client.ts';
+import { DEFAULT_MIGRATION_OPTIONS, MIGRATION_MODES } from '../migration/request.ts';
+import { withClient } from './api-connection.ts';
+import type { CommandContext, ExitStatus } from './command-context.ts';
+import { renderGroupMigration } from './group-view.ts';
+import { type Io, printResult } from './io.ts';
+import { parseFlags } from './parse-flags.ts';
+
+interface GroupMigrateFlags {
+  readonly to: string;
+  readonly mode?: GroupMigrateBody['mode'];
+  readonly order?: GroupMigrateBody['order'];
+  readonly first?: string;
+  readonly bandwidth?: number;
+  readonly maxDowntime?: number;
+  readonly verify?: boolean;
+  readonly detach?: boolean;
+}
+
+const LOOK_EVERY_MS = 100;
+const DEFAULTS = DEFAULT_MIGRATION_OPTIONS;
+
+export function addGroupMigrateCommand(group: Command, context: CommandContext): void {
+  group
+    .command('migrate')
+    .description('move all VMs of a group to another host, with the memory that they share')
+    .argument('<name>', 'name of the group, or of any of its regions')
+    .requiredOption('--to <host>', 'migration address HOST:PORT of the other host, or its name in `peers`')
+    .addOption(
+      new Option('--mode <mode>', `how each VM moves (default: ${DEFAULTS.mode})`).choices([...MIGRATION_MODES]),
+    )
+    .addOption(
+      new Option(
+        '--order <order>',
+        'when its VMs begin: together; one-by-one; on-access: the first, and each other when it touches memory that has gone (default: together)',
+      ).choices([...GROUP_ORDERS]),
+    )
+    .option('--first <vm>', 'the VM that begins (default: the first by name)')
+    .addOption(
+      new Option(
+        '--max-downtime <duration>',
+        `how long each VM may stand still (default: ${formatDuration(DEFAULTS.maxDowntimeMs)})`,
+      ).argParser((text: string) => parseDurationMs(text, '--max-downtime')),
+    )
+    .addOption(
+      new Option('--bandwidth <rate>', 'at most so much on the wire for each VM (default: unlimited)').argParser(
+        (text: string) => parseRate(text, '--bandwidth'),
+      ),
+    )
+    .option('--verify', "compare digests of all of each VM's own memory on both sides")
+    .option('--detach', 'return as soon as it has begun')
+    .addHelpText('after', '\nCtrl-C cancels as long as no VM has moved; a second Ctrl-C leaves it to itself.')
+    .action(async (name: string, flags: GroupMigrateFlags, command: Command) => {
+      const body = parseFlags(GroupMigrateSchema, bodyOfFlags(flags));
+      const output = context.output(command);
+      await withClient(context.options(command), context.io, async (client) => {
+        const started = await client.migrateGroup(name, body);
+        const ended = flags.detach === true ? started : await watch(client, started, context.io);
+        if (flags.detach !== true) context.exitStatus = exitStatusOf(ended);
+        printResult(output, ended, () => renderGroupMigration(ended));
+      });
+    });
+}
+
+function bodyOfFlags(flags: GroupMigrateFlags): GroupMigrateBody {
+  return {
+    to: flags.to,
+    ...(flags.mode === undefined ? {} : { mode: flags.mode }),
+    ...(flags.order === undefined ? {} : { order: flags.order }),
+    ...(flags.first === undefined ? {} : { first: flags.first }),
+    ...(flags.bandwidth === undefined ? {} : { bandwidthBytesPerSecond: flags.bandwidth }),
+    ...(flags.maxDowntime === undefined ? {} : { maxDowntimeMs: flags.maxDowntime }),
+    ...(flags.verify === undefined ? {} : { verify: flags.verify }),
+  };
+}
+
+async function watch(client: GodwitClient, started: GroupMigrationView, io: Io): Promise<GroupMigrationView> {
+  const { id } = started;
+  let interrupts = 0;
+  const forget = io.onInterrupt(() => {
+    interrupts++;
+    if (interrupts > 1) return;
+    io.err('cancelling (Ctrl-C again: leave it running) …\n');
+    client.cancelGroupMigration(id).catch((error: unknown) => io.err(`${explain(error)}\n`));
+  });
+  try {
+    for (let told = '', view = started; ; ) {
+      const line = describe(view);
+      if (line !== told) io.err(`${line}\n`);
+      told = line;
+      if (view.totalMs !== null || interrupts > 1) return view;
+      await delay(LOOK_EVERY_MS);
+      view = await client.showGroupMigration(id);
+    }
+  } finally {
+    forget();
+  }
+}
+
+function describe({ group, state, members }: GroupMigrationView): string {
+  const vms = members.map((member) => `${member.vm} ${member.stoppedBy ? `${member.state}, called` : member.state}`);
+  return `group ${group} ${state}: ${vms.join('; ')}`;
+}
+
+function exitStatusOf({ state, error }: GroupMigrationView): ExitStatus {
+  if (state === 'completed') return 0;
+  if (state === 'cancelled') return 130;
+  const code = error?.code;
+  return code !== undefined && Object.hasOwn(ERRORS, code) ? ERRORS[code as ErrorCode].exitStatus : 1;
+}

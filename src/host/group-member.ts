@@ -1,0 +1,189 @@
+/**
+ * One VM of a group that moves: its own migrations, one after another until one has succeeded, and what the group's regions
+ * have to hear of it.
+ *
+ * Owns: the VM's part of the group's view. Must hold (R4): once the first VM of the group runs at the other host a VM whose
+ * migration fails is tried again, because memory that it needs may be gone.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import type { GroupMemberView } from '../api/group-migration-schema.ts';
+import { explain, GodwitError, hasCode } from '../base/errors.ts';
+import type { MigrationHandle } from '../migration/handle.ts';
+import type { MigrationReport } from '../migration/report.ts';
+
+export interface GroupMemberPort {
+  /** Begins a migration of the VM. @param waits - until it is told to hurry. @throws when it cannot */
+  start(vm: string, waits: boolean): Promise<MigrationHandle>;
+  /** Its QEMU has ended by itself: there is nothing to be moved. */
+  hasEnded(vm: string): boolean;
+  /** VMs of the group run at the other host: there is no way back. */
+  isSplit(): boolean;
+  onStands(vm: string): void;
+  /** It is the other host's; told before it runs there. */
+  onLeft(vm: string): void;
+  /** Its migration has failed after the stop. */
+  onContinued(vm: string): void;
+  onChanged(): void;
+  /** Between two migrations of a VM that has to follow. */
+  readonly retryMs: number;
+  note(text: string): void;
+}
+
+const HURRY_AGAIN_MS = 10;
+/** Phases in which it is the other host's. */
+const GONE = new Set(['committed', 'serving', 'released']);
+
+export class GroupMember {
+  readonly #vm: string;
+  readonly #port: GroupMemberPort;
+  readonly #waits: boolean;
+  #view: GroupMemberView;
+  #handle: MigrationHandle | undefined;
+  #hasBegun = false;
+  readonly #moved = Promise.withResolvers<void>();
+  readonly #left = Promise.withResolvers<void>();
+  #cancelled: GodwitError | undefined;
+  #isHurried = false;
+  #stands = false;
+  #hasLeft = false;
+
+  /** @param waits - it stays, ready, until it is pulled over */
+  constructor(vm: string, port: GroupMemberPort, waits: boolean) {
+    this.#vm = vm;
+    this.#waits = waits;
+    this.#port = port;
+    this.#moved.promise.catch(() => undefined);
+    this.#view = { vm, migration: null, state: 'waiting', downtimeMs: null, stoppedBy: null, attempts: 0 };
+  }
+
+  get vm(): string {
+    return this.#vm;
+  }
+
+  get view(): GroupMemberView {
+    return this.#view;
+  }
+
+  get hasLeft(): boolean {
+    return this.#hasLeft;
+  }
+
+  /** Resolves when the VM has moved and nothing of it is here any more. Rejects when it stays. */
+  get moved(): Promise<void> {
+    return this.#moved.promise;
+  }
+
+  /** Resolves when it is the other host's. */
+  get left(): Promise<void> {
+    return this.#left.promise;
+  }
+
+  /** Begins, if it has not begun: see `moved`. */
+  move(): void {
+    if (this.#hasBegun) return;
+    this.#hasBegun = true;
+    this.#moveAtLast().then(this.#moved.resolve, this.#moved.reject);
+  }
+
+  /** An access to memory that has gone: the VM is stopped now and runs on at the other host. */
+  async pullOver(stoppedBy: NonNullable<GroupMemberView['stoppedBy']>): Promise<void> {
+    this.#change({ stoppedBy: this.#view.stoppedBy ?? stoppedBy });
+    this.#isHurried = true;
+    this.move();
+    await this.#hurry();
+  }
+
+  /** Before the first VM has gone. */
+  async cancel(): Promise<void> {
+    this.#cancelled = new GodwitError('GW_MIGRATION_CANCELLED');
+    if (!this.#hasBegun) this.#moved.reject(this.#cancelled);
+    await this.#handle?.command({ kind: 'cancel' });
+  }
+
+  async #moveAtLast(): Promise<void> {
+    for (;;) {
+      try {
+        await this.#moveOnce();
+        return;
+      } catch (error) {
+        this.#change({ state: 'failed' });
+        if (this.#port.hasEnded(this.#vm) && this.#port.isSplit()) {
+          this.#port.note(`VM ${this.#vm} has ended and does not follow its group`);
+          this.#standsNow();
+          this.#leaves();
+          return;
+        }
+        if (!this.#port.isSplit() || hasCode(error, 'GW_HOST_STOPPING')) throw error;
+        this.#port.note(`VM ${this.#vm} has to follow its group and is tried again: ${explain(error)}`);
+        await delay(this.#port.retryMs);
+      }
+    }
+  }
+
+  async #moveOnce(): Promise<void> {
+    const { note } = this.#port;
+    if (this.#cancelled) throw this.#cancelled;
+    const isWaiting = this.#waits && !this.#isHurried;
+    const handle = await this.#port.start(this.#vm, isWaiting);
+    this.#handle = handle;
+    if (this.#cancelled) await handle.command({ kind: 'cancel' }).catch(() => undefined);
+    const state = isWaiting ? 'waiting' : 'moving';
+    this.#change({ migration: handle.id, state, attempts: this.#view.attempts + 1 });
+    if (this.#isHurried) void this.#hurry();
+    const stopListening = handle.onEvent((event) => {
+      if (event.kind === 'guestStands') this.#standsNow();
+      if (event.kind === 'phaseChanged' && GONE.has(event.phase)) this.#leaves();
+    });
+    try {
+      const report = await handle.ended;
+      if (report.outcome !== 'completed' && !this.#hasLeft) throw failureOf(report);
+      this.#leaves();
+      this.#change({ state: 'moved', downtimeMs: report.downtimeMs });
+      if (report.error) note(`VM ${this.#vm} has moved: ${report.error.message}`);
+    } finally {
+      stopListening();
+      this.#handle = undefined;
+      if (this.#stands && !this.#hasLeft) {
+        this.#stands = false;
+        this.#port.onContinued(this.#vm);
+      }
+    }
+  }
+
+  /** A migration that has not got that far hears it again. */
+  async #hurry(): Promise<void> {
+    while (!this.#hasLeft && this.#handle) {
+      try {
+        await this.#handle.command({ kind: 'hurry' });
+        this.#change({ state: 'moving' });
+        return;
+      } catch (error) {
+        if (!hasCode(error, 'GW_CONFLICT')) return;
+        await delay(HURRY_AGAIN_MS);
+      }
+    }
+  }
+
+  #standsNow(): void {
+    this.#stands = true;
+    this.#port.onStands(this.#vm);
+  }
+
+  #leaves(): void {
+    if (this.#hasLeft) return;
+    this.#hasLeft = true;
+    this.#port.onLeft(this.#vm);
+    this.#left.resolve();
+  }
+
+  #change(part: Partial<GroupMemberView>): void {
+    this.#view = { ...this.#view, ...part };
+    this.#port.onChanged();
+  }
+}
+
+function failureOf({ error, outcome }: MigrationReport): GodwitError {
+  if (error) return GodwitError.fromBody(error);
+  const code = outcome === 'cancelled' ? 'GW_MIGRATION_CANCELLED' : 'GW_INTERNAL';
+  return new GodwitError(code, { reason: `a migration has ended as ${outcome} and says no more` });
+}

@@ -1,0 +1,142 @@
+/**
+ * The regions of a group that moves, at the host that it leaves.
+ *
+ * Owns: their threads' handles and what is shown of them. Must hold: all regions hear the same of a VM, in the same order; they
+ * begin together, when the first VM is the other host's.
+ */
+import type { GroupRegionView } from '../api/group-migration-schema.ts';
+import { explain, GodwitError } from '../base/errors.ts';
+import { PAGE_SIZE } from '../base/page.ts';
+import type { RegionReport } from '../sharing/region-report.ts';
+import type { RegionSourceEvent, RegionSourceHandle } from '../sharing/region-threads.ts';
+import type { HostRegion } from './host-region.ts';
+
+export interface MovingRegionsPort {
+  open(region: HostRegion, onEvent: (event: RegionSourceEvent) => void): RegionSourceHandle;
+  /** It is watched at both hosts. @throws when that cannot be written down */
+  onWatched(region: HostRegion, insideFds: ReadonlyMap<string, number>): void;
+  /** R4: the VM touched a page that has gone. */
+  onStopVm(vm: string, page: number, region: string): void;
+  /** A region cannot move. */
+  onFailed(error: GodwitError): void;
+  onChanged(): void;
+  note(text: string): void;
+}
+
+interface MovingRegion {
+  readonly region: HostRegion;
+  readonly handle: RegionSourceHandle;
+  readonly completed: PromiseWithResolvers<void>;
+  report: RegionReport | null;
+  isConnected: boolean;
+}
+
+export class MovingRegions {
+  readonly #regions: readonly HostRegion[];
+  readonly #port: MovingRegionsPort;
+  readonly #moving: MovingRegion[] = [];
+
+  constructor(regions: readonly HostRegion[], port: MovingRegionsPort) {
+    this.#regions = regions;
+    this.#port = port;
+  }
+
+  get views(): GroupRegionView[] {
+    return this.#regions.map((region) => this.#viewOf(region));
+  }
+
+  /** Resolves when all are watched at both hosts. @throws what the other host refuses them with */
+  async open(signal: AbortSignal): Promise<void> {
+    // One after the other: a process can be looked into by one at a time.
+    for (const region of this.#regions) {
+      const completed = Promise.withResolvers<void>();
+      completed.promise.catch(() => undefined);
+      const handle = this.#port.open(region, (event) => this.#take(moving, event));
+      const moving: MovingRegion = { region, handle, completed, report: null, isConnected: true };
+      this.#moving.push(moving);
+      await handle.ready;
+      this.#port.onWatched(region, handle.insideFds);
+      signal.throwIfAborted();
+    }
+  }
+
+  begin(): void {
+    for (const { handle } of this.#moving) handle.begin();
+  }
+
+  vmStopped(vm: string): void {
+    for (const { handle } of this.#moving) handle.vmStopped(vm);
+  }
+
+  vmLeft(vm: string): void {
+    for (const { handle } of this.#moving) handle.vmLeft(vm);
+  }
+
+  vmContinued(vm: string): void {
+    for (const { handle } of this.#moving) handle.vmContinued(vm);
+  }
+
+  /** The other host has every page of them. */
+  async completed(): Promise<void> {
+    await Promise.all(this.#moving.map(({ completed }) => completed.promise));
+  }
+
+  /** Asks how far they are. */
+  async refresh(): Promise<void> {
+    const asked = this.#moving.map(async (moving) => {
+      moving.report = await moving.handle.report();
+    });
+    await Promise.allSettled(asked);
+  }
+
+  /** Nothing has moved: all as it was. */
+  async cancel(): Promise<void> {
+    for (const { handle } of this.#moving) {
+      await handle.cancel().catch((error: unknown) => this.#port.note(explain(error)));
+    }
+  }
+
+  #take(moving: MovingRegion, event: RegionSourceEvent): void {
+    const { onStopVm, onFailed, onChanged } = this.#port;
+    switch (event.kind) {
+      case 'stopVm':
+        onStopVm(event.vm, event.page, moving.region.name);
+        return;
+      case 'linkLost':
+      case 'linkBack':
+        moving.isConnected = event.kind === 'linkBack';
+        onChanged();
+        return;
+      case 'noted':
+        this.#port.note(`shared memory ${moving.region.name}: ${event.text}`);
+        return;
+      case 'completed':
+        moving.report = event.report;
+        moving.completed.resolve();
+        return;
+      case 'failed': {
+        const error = GodwitError.fromBody(event.error);
+        moving.completed.reject(error);
+        onFailed(error);
+      }
+    }
+  }
+
+  #viewOf({ name, bytes }: HostRegion): GroupRegionView {
+    const moving = this.#moving.find(({ region }) => region.name === name);
+    const report = moving?.report;
+    const pages = bytes / PAGE_SIZE;
+    return {
+      name,
+      sizeBytes: bytes,
+      pages,
+      pagesLeft: report?.pagesHere ?? pages,
+      requestedPages: report?.tally.givenOnRequest ?? 0,
+      pushedPages: report?.tally.pushed ?? 0,
+      lentPages: report?.tally.asked ?? 0,
+      sentAgainPages: report?.tally.sentAgain ?? 0,
+      wireBytes: report ? report.wireBytes.sent + report.wireBytes.received : 0,
+      connected: moving?.isConnected ?? false,
+    };
+  }
+}

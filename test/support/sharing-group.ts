@@ -1,0 +1,134 @@
+/**
+ * Tiny VMs of one host daemon that share a region and work on it (guest/sharing), to be moved as a group.
+ *
+ * Owns: both daemons with the VMs. Must hold: the region is judged while all VMs stand and all its pages are at one host.
+ */
+import { type CoherenceOutcome, checkCoherence } from '../../guest/sharing/coherence.ts';
+import { type RegionLayout, regionLayout, type SharingOptions } from '../../guest/sharing/region-layout.ts';
+import type { GroupMigrateBody, GroupMigrationView } from '../../src/api/group-migration-schema.ts';
+import { RamFile } from '../../src/linux/ram-file.ts';
+import { HostPair, isFree, openTinyGuest, type ReachedHost } from './host-pair.ts';
+import type { TinyGuestView } from './tiny-guest-view.ts';
+import { type TinyVmOptions, tinyVmBody } from './tiny-vm.ts';
+import { waitUntil } from './wait-until.ts';
+
+export interface SharingGroupOptions {
+  readonly count: number;
+  /** Default 4. */
+  readonly regionMiB?: number;
+  readonly layout?: Omit<SharingOptions, 'memberCount'>;
+  readonly vm?: Omit<TinyVmOptions, 'name'>;
+}
+
+export const GROUP = 'bus';
+const MOVE_TIMEOUT_MS = 60_000;
+/** Of their own: passes over few are short. */
+const PRIVATE_PAGES = 1024;
+
+export class SharingGroup implements AsyncDisposable {
+  readonly pair: HostPair;
+  readonly vms: readonly string[];
+  readonly layout: RegionLayout;
+  readonly #regionBytes: number;
+
+  private constructor(pair: HostPair, vms: readonly string[], layout: RegionLayout, regionBytes: number) {
+    this.pair = pair;
+    this.vms = vms;
+    this.layout = layout;
+    this.#regionBytes = regionBytes;
+  }
+
+  /** All at host a, and at work. */
+  static async start(options: SharingGroupOptions): Promise<SharingGroup> {
+    const pair = await HostPair.open();
+    try {
+      const regionBytes = (options.regionMiB ?? 4) * 2 ** 20;
+      const layout = regionLayout({ ...options.layout, memberCount: options.count }, regionBytes);
+      const vms = Array.from({ length: options.count }, (_, member) => `member${member}`);
+      const group = new SharingGroup(pair, vms, layout, regionBytes);
+      const sharedMemory = [{ name: GROUP, sizeBytes: regionBytes }];
+      for (const [member, name] of vms.entries()) {
+        const { guest, ...rest } = options.vm ?? {};
+        const sharing = { layout, member };
+        const own = { ...rest, name, sharedMemory, guest: { pageCount: PRIVATE_PAGES, ...guest, sharing } };
+        await pair.a.client.createVm(tinyVmBody(pair.a.host.directory, own));
+        using view = await group.open(pair.a, name);
+        await view.ready();
+      }
+      return group;
+    } catch (error) {
+      await pair[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  async open(at: ReachedHost, vm: string): Promise<TinyGuestView> {
+    return openTinyGuest(at, vm);
+  }
+
+  /** Each of them does so much more there, or so many entries come to it. */
+  async work(at: ReachedHost, increments: number, entries: number = increments / 100): Promise<void> {
+    const views = await Promise.all(this.vms.map((vm) => this.open(at, vm)));
+    await Promise.all(views.flatMap((guest) => [guest.increments(increments), guest.entriesRead(entries)]));
+    for (const view of views) view[Symbol.dispose]();
+  }
+
+  /** Begins moving all to the other host. */
+  begin(from: ReachedHost, to: string, request: Omit<GroupMigrateBody, 'to'> = {}): Promise<GroupMigrationView> {
+    return from.client.migrateGroup(GROUP, { to, ...request });
+  }
+
+  /** How it ended. */
+  async ended(from: ReachedHost, id: string): Promise<GroupMigrationView> {
+    let seen: GroupMigrationView | undefined;
+    return await waitUntil(
+      `group migration ${id} ends`,
+      async () => {
+        seen = await from.client.showGroupMigration(id);
+        return seen.totalMs === null ? undefined : seen;
+      },
+      { timeoutMs: MOVE_TIMEOUT_MS },
+    ).catch((cause: unknown) => {
+      throw new Error(`It has come so far: ${JSON.stringify(seen)}`, { cause });
+    });
+  }
+
+  async move(
+    from: ReachedHost,
+    to: ReachedHost,
+    request: Omit<GroupMigrateBody, 'to'> = {},
+  ): Promise<GroupMigrationView> {
+    const { id } = await this.begin(from, to.host.migration, request);
+    const view = await this.ended(from, id);
+    // The other host hears of the end a moment later.
+    if (view.state === 'completed') await Promise.all(this.vms.map((vm) => isFree(to, vm)));
+    return view;
+  }
+
+  /** Stops all of them there, looks, and lets them go on. */
+  async check(at: ReachedHost): Promise<CoherenceOutcome> {
+    await Promise.all(this.vms.map((vm) => at.client.actOnVm(vm, 'pause')));
+    const views = await Promise.all(this.vms.map((vm) => this.open(at, vm)));
+    try {
+      const [region] = (await at.client.showVm(this.vms[0]!)).sharedMemory;
+      using file = RamFile.open(region!.path, this.#regionBytes);
+      const shared = checkCoherence(
+        views.map(({ sharing }) => sharing),
+        file,
+        this.layout,
+      );
+      const own = views.flatMap((view, member) => {
+        const outcome = view.checkInvariant();
+        return outcome.ok ? [] : [`The memory of member ${member}: page ${outcome.page}: ${outcome.reason}`];
+      });
+      return { ...shared, problems: [...shared.problems, ...own] };
+    } finally {
+      for (const view of views) view[Symbol.dispose]();
+      await Promise.all(this.vms.map((vm) => at.client.actOnVm(vm, 'resume')));
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.pair[Symbol.asyncDispose]();
+  }
+}
