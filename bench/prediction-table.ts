@@ -37,7 +37,7 @@ export function renderPredictions(results: Results): string[] {
 function describeLeft(left: readonly number[]): string {
   const met = left.filter((ms) => ms >= 0).length;
   const spread = [median(left), smallest(left), largest(left)].map((ms) => (ms / 1000).toFixed(2));
-  return `--finish-by: met in ${met} of ${left.length} runs, ${spread[0]} s before the time (${spread[1]} to ${spread[2]})`;
+  return `--finish-by: met in ${met} of ${FINISH_BY_CASE.moves} runs, ${spread[0]} s before the time (${spread[1]} to ${spread[2]})`;
 }
 
 function samplesOf(results: Results, name: string): number[] {

@@ -26,6 +26,7 @@ export const SCENARIOS: readonly Scenario[] = [
   { name: 'words@1gbit', workload: WORDS, link: GIGABIT },
   { name: 'words@200mbit', workload: WORDS, link: SLOW },
   { name: 'idle@1gbit', workload: IDLE, link: GIGABIT },
+  { name: 'idle@200mbit', workload: IDLE, link: SLOW },
   { name: 'idle@unshaped', workload: IDLE, link: UNSHAPED },
   { name: 'random@1gbit', workload: RANDOM, link: GIGABIT, systems: UNPACKED },
   { name: 'random@unshaped', workload: RANDOM, link: UNSHAPED, systems: UNPACKED },

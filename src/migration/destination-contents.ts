@@ -3,15 +3,29 @@
  *
  * Must hold: what goes wrong here only makes the migration a larger one.
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import { asGodwitError } from '../base/errors.ts';
 import { encodeHeldFilter } from '../wire/held-filter.ts';
 import type { HeldInput } from './destination-facts.ts';
 import type { DestinationParts } from './destination-parts.ts';
 import { openHeldContents } from './held-contents.ts';
 
-/** @param held - undefined: nothing is held */
+/** Gigabytes take seconds to be listed; nobody waits for that: what is told later is made use of later. */
+const PATIENCE_MS = 300;
+
+/**
+ * Resolves when it is told, or when that takes long.
+ * @param held - undefined: nothing is held
+ */
 export async function offerContents(parts: DestinationParts, held: HeldInput | undefined): Promise<void> {
   if (!held) return;
+  const over = new AbortController();
+  const late = delay(PATIENCE_MS, undefined, { signal: over.signal }).catch(() => undefined);
+  await Promise.race([tell(parts, held), late]);
+  over.abort();
+}
+
+async function tell(parts: DestinationParts, held: HeldInput): Promise<void> {
   const { arrivals, facts, life, link, note } = parts;
   const { vm } = facts.offer;
   try {

@@ -151,7 +151,7 @@ export class RoundWatch {
   }
 
   /**
-   * What would be missing now, at most.
+   * What would be missing now, at most, and what is on its way before that can begin to be pushed.
    *
    * @param resentBytes - of a page that was sent in an earlier round
    */
@@ -159,12 +159,14 @@ export class RoundWatch {
     const seenPages = this.#pages - this.#aheadPages;
     const modifiedPages = this.#modifiedPages(this.#clock.nowMs(), FRESH_MS);
     const pages = this.#aheadPages + modifiedPages;
-    if (!this.#isFirst) return { pages, bytes: pages * resentBytes };
+    const link = this.#port.link();
+    const queuedBytes = Math.max(0, link.sentBytes - link.acknowledgedBytes);
+    if (!this.#isFirst) return { pages, bytes: queuedBytes + pages * resentBytes };
     const raw = PAGE_SIZE + FRAME_OVERHEAD_BYTES;
     const { sentBytes, sentPages } = this.underway;
     const shown = Math.min(raw, (sentBytes / Math.max(1, sentPages)) * UNSEEN_TIMES);
     const pageBytes = seenPages < this.#pages * KNOWN_PART ? raw : shown;
-    return { pages, bytes: pages * pageBytes };
+    return { pages, bytes: queuedBytes + pages * pageBytes };
   }
 
   /** Of the whole VM; not older than `freshMs`. */
