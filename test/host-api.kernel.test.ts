@@ -288,6 +288,8 @@ describe('OpenAPI', () => {
       'Error',
       'Group',
       'GroupDetail',
+      'GroupMigrateRequest',
+      'GroupMigration',
       'Host',
       'MigrateRequest',
       'Migration',

@@ -1,5 +1,6 @@
 /** VMs that share memory move as a group, under load; the memory is judged by what the guests have noted of their own work. */
 import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { hasCode } from '../../src/base/errors.ts';
 import { requireCapability } from '../support/capability.ts';
@@ -10,6 +11,14 @@ import { tinyVmBody } from '../support/tiny-vm.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
 checkLeaks();
+
+/** Whether a page of the region that is missing stops who touches it (proc(5), VmFlags). */
+function isWatched(pid: number, path: string): boolean {
+  const mappings = readFileSync(`/proc/${pid}/smaps`, 'latin1').split(/^(?=[0-9a-f]+-[0-9a-f]+ )/m);
+  const own = mappings.filter((mapping) => mapping.includes(path));
+  expect(own.length).toBeGreaterThan(0);
+  return own.some((mapping) => /^VmFlags:.* um /m.test(mapping));
+}
 
 const MODES = ['auto', 'pre-copy', 'post-copy'] as const;
 
@@ -118,10 +127,15 @@ requireCapability('vm')('a group of VMs that share memory', () => {
     expect(await group.ended(a, id)).toMatchObject({ state: 'cancelled' });
     await group.work(a, 1000);
 
+    const watched = async () =>
+      (await a.client.listVms()).map(({ pid, sharedMemory }) => isWatched(pid!, sharedMemory[0]!.path));
+    expect(await watched()).toEqual([false, false]);
+
     const again = await group.begin(a, b.host.migration, slow);
     await waitUntil('it moves', async () => (await a.client.showGroupMigration(again.id)).state === 'moving');
+    expect(await watched()).toEqual([true, true]);
     await restart(a);
-    // Pages that nobody had touched are not waited for.
+    expect(await watched()).toEqual([false, false]);
     await waitUntil('its VMs are free', async () =>
       (await a.client.listVms()).every(({ state, migration }) => state === 'running' && migration === null),
     );
