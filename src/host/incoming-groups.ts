@@ -4,12 +4,14 @@
  * Owns: the claim on each region's file until VMs have it, and the handles of the threads that fetch its pages. Must hold: a
  * region never comes into a file that VMs of this host use already; a VM gets the regions of its own group only.
  */
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { explain, GodwitError } from '../base/errors.ts';
 import type { JoinAnswer } from '../migration/listener.ts';
 import type { MigrationEvent } from '../migration/progress.ts';
 import type { RegionPolicy } from '../migration/region-policy.ts';
 import type { OfferedSharing, SharedPaths } from '../migration/shared-part.ts';
+import { RAM_DIRECTORY } from '../migration/vm-record.ts';
 import type {
   RegionDestinationEvent,
   RegionDestinationHandle,
@@ -30,6 +32,11 @@ export interface IncomingGroupsOptions {
 
 type RegionOffer = Message<'offerRegion'>;
 type WatchedEvent = Extract<MigrationEvent, { kind: 'regionsWatched' }>;
+
+/** Anything on the file system of regions. */
+const RAM_PATH = join(RAM_DIRECTORY, 'region');
+/** Each has a thread of its own. */
+const MAX_COMING = 16;
 
 interface ComingRegion {
   readonly offer: RegionOffer;
@@ -136,7 +143,11 @@ export class IncomingGroups implements RegionPolicy {
       const company = owners ? ` (VM ${owners.members.map(({ vm }) => vm).join(', ')})` : '';
       throw refuse(`this host has shared memory of that name already${company}`);
     }
-    const lack = lackOfRoom({ ramBytes: 0, sharedBytes: bytes, ramPath: '/dev/shm/.', promisedBytes: 0 }, hostName);
+    const coming = [...this.#regions.values()];
+    if (coming.length >= MAX_COMING) throw refuse(`${MAX_COMING} regions are on their way here already`);
+    // The files of those that are coming are holes so far.
+    const promisedBytes = coming.reduce((sum, { offer }) => sum + offer.region.bytes, 0);
+    const lack = lackOfRoom({ ramBytes: 0, sharedBytes: bytes, ramPath: RAM_PATH, promisedBytes }, hostName);
     if (lack) throw lack;
     return registry.regions.claim(`group ${group.slice(0, 8)} from ${sourceHost}`, [{ name, sizeBytes: bytes }]);
   }
