@@ -80,7 +80,7 @@ requireCapability('vm')('the sample Linux guest with shared memory', () => {
     await using first = await region.start(0, 'max');
     await using second = await region.start(1, 'max');
     const vms = [first, second];
-    for (let stop = 0; stop < 5; stop++) {
+    for (let stop = 0; stop < 3; stop++) {
       await Promise.all(vms.map((vm) => entriesRead(vm, 1000)));
       await Promise.all(vms.map((vm) => vm.qmp.execute('stop')));
       expect(region.problems(vms.map(notesOf))).toEqual([]);
@@ -132,11 +132,11 @@ requireCapability('vm')('the sample Linux guest with shared memory', () => {
     await using vm = await region.start(0, 1000);
     const first = await entriesRead(vm, 1);
     const beat = await vm.heartbeat(1);
-    const later = await vm.heartbeat(beat.number + 3);
+    const later = await vm.heartbeat(beat.number + 1);
     const second = await entriesRead(vm, 1);
     expect(later.number).toBeGreaterThan(beat.number);
     const steps = second.increments - first.increments;
-    expect(steps).toBeGreaterThan(2000);
+    expect(steps).toBeGreaterThan(500);
     expect(steps).toBeLessThan(6000);
     await vm.command('sharing 0', /sharing rate 0/);
     const still = await vm.command('sharing', /sharing increments=.*/);
