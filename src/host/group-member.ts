@@ -40,7 +40,8 @@ export class GroupMember {
   #view: GroupMemberView;
   #handle: MigrationHandle | undefined;
   #hasBegun = false;
-  readonly #moved = Promise.withResolvers<void>();
+  #moved = Promise.withResolvers<void>();
+  #isMoving = false;
   readonly #left = Promise.withResolvers<void>();
   #cancelled: GodwitError | undefined;
   #isHurried = false;
@@ -82,7 +83,21 @@ export class GroupMember {
   move(): void {
     if (this.#hasBegun) return;
     this.#hasBegun = true;
-    this.#moveAtLast().then(this.#moved.resolve, this.#moved.reject);
+    this.#isMoving = true;
+    this.#moveAtLast()
+      .finally(() => {
+        this.#isMoving = false;
+      })
+      .then(this.#moved.resolve, this.#moved.reject);
+  }
+
+  /** It was called back, or had failed, when another one was the other host's all the same: `moved` is another one. */
+  follow(): void {
+    if (this.#hasLeft || this.#isMoving) return;
+    this.#moved = Promise.withResolvers();
+    this.#moved.promise.catch(() => undefined);
+    this.#hasBegun = false;
+    this.move();
   }
 
   /** An access to memory that has gone: the VM is stopped now and runs on at the other host. */
@@ -122,11 +137,11 @@ export class GroupMember {
 
   async #moveOnce(): Promise<void> {
     const { note } = this.#port;
-    if (this.#cancelled) throw this.#cancelled;
+    if (this.#cancelled && !this.#port.isSplit()) throw this.#cancelled;
     const isWaiting = this.#waits && !this.#isHurried;
     const handle = await this.#port.start(this.#vm, isWaiting);
     this.#handle = handle;
-    if (this.#cancelled) await handle.command({ kind: 'cancel' }).catch(() => undefined);
+    if (this.#cancelled && !this.#port.isSplit()) await handle.command({ kind: 'cancel' }).catch(() => undefined);
     const state = isWaiting ? 'waiting' : 'moving';
     this.#change({ migration: handle.id, state, attempts: this.#view.attempts + 1 });
     if (this.#isHurried) void this.#hurry();

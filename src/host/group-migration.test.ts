@@ -251,6 +251,24 @@ describe('after it', () => {
     expect((await complete(group)).state).toBe('completed');
   });
 
+  test('those that were called back in the moment when one left all the same follow it', async () => {
+    const group = await begun();
+    // The cancel of `a` comes too late; `c` is called back.
+    group.handles.get('a')!.refusal = new GodwitError('GW_MIGRATION_TOO_LATE', { vm: 'a' });
+    group.stand('b');
+    group.fail('b');
+    await group.settle();
+    group.commit('a');
+    group.finish('a');
+    await vi.waitFor(() => expect(group.migration.view.members.map(({ attempts }) => attempts)).toEqual([1, 2, 2]));
+    for (const vm of ['b', 'c']) {
+      group.commit(vm);
+      group.finish(vm);
+    }
+    await group.settle();
+    expect((await complete(group)).state).toBe('completed');
+  });
+
   test('there is no cancelling', async () => {
     const group = await begun();
     group.commit('a');

@@ -7,7 +7,7 @@
  * what fails is tried again.
  */
 import type { GroupMigrateBody, GroupMigrationView } from '../api/group-migration-schema.ts';
-import { asGodwitError, explain, GodwitError } from '../base/errors.ts';
+import { asGodwitError, explain, GodwitError, hasCode } from '../base/errors.ts';
 import { GroupMember, type GroupMemberPort } from './group-member.ts';
 import type { HostGroup } from './groups.ts';
 import { MovingRegions, type MovingRegionsPort } from './moving-regions.ts';
@@ -104,7 +104,8 @@ export class GroupMigration {
         await this.#regions.cancel();
         this.#port.onUnwatched();
       }
-      this.#end(signal.aborted ? 'cancelled' : 'failed', asGodwitError(signal.aborted ? signal.reason : thrown));
+      const isCancelled = signal.aborted && !this.#isSplit;
+      this.#end(isCancelled ? 'cancelled' : 'failed', asGodwitError(isCancelled ? signal.reason : thrown));
     }
     return this.view;
   }
@@ -138,12 +139,17 @@ export class GroupMigration {
   async #moveMembers(): Promise<void> {
     for (const member of this.#members) {
       member.move();
-      if (this.#body.order === 'one-by-one') await Promise.race([member.left, member.moved]);
-      this.#cancelled.signal.throwIfAborted();
+      if (this.#body.order === 'one-by-one') await Promise.race([member.left, member.moved.catch(() => undefined)]);
+      if (!this.#isSplit) this.#cancelled.signal.throwIfAborted();
     }
-    const moved = await Promise.allSettled(this.#members.map((member) => member.moved));
-    const failed = moved.find(({ status }) => status === 'rejected') as PromiseRejectedResult | undefined;
-    if (failed) throw failed.reason;
+    for (;;) {
+      const moved = await Promise.allSettled(this.#members.map((member) => member.moved));
+      const failed = moved.find(({ status }) => status === 'rejected') as PromiseRejectedResult | undefined;
+      if (!failed) return;
+      // Called back too late for one of them: the others have to follow it.
+      if (!this.#isSplit || hasCode(failed.reason, 'GW_HOST_STOPPING')) throw failed.reason;
+      for (const member of this.#members) member.follow();
+    }
   }
 
   #memberPort(): GroupMemberPort {

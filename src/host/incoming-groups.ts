@@ -133,7 +133,7 @@ export class IncomingGroups implements RegionPolicy {
     await Promise.race([over, delay(timeoutMs, undefined, { ref: false })]);
   }
 
-  #claim({ region, group, sourceHost }: RegionOffer): RegionClaim {
+  #claim({ region, group, sourceHost, sessionKey }: RegionOffer): RegionClaim {
     const { registry, hostName } = this.#options;
     const { name, bytes } = region;
     const refuse = (reason: string): GodwitError =>
@@ -144,6 +144,7 @@ export class IncomingGroups implements RegionPolicy {
       throw refuse(`this host has shared memory of that name already${company}`);
     }
     const coming = [...this.#regions.values()];
+    if (this.#regions.has(sessionKey)) throw refuse('a region with its session key is on its way here already');
     if (coming.length >= MAX_COMING) throw refuse(`${MAX_COMING} regions are on their way here already`);
     // The files of those that are coming are holes so far.
     const promisedBytes = coming.reduce((sum, { offer }) => sum + offer.region.bytes, 0);

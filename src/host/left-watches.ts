@@ -6,7 +6,7 @@
  * touches a page for the first time, so that no VM is left with one as long as nothing of the region is at another host;
  * once the first VM has gone the watch is all that keeps a missing page from reading as zeros, and is left alone.
  */
-import { readFileSync, rmSync } from 'node:fs';
+import { readFileSync, rmSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { explain } from '../base/errors.ts';
@@ -60,11 +60,25 @@ export class LeftWatches {
     this.#save();
   }
 
-  /** The group begins to move, or is watched no more. */
+  /** The group begins to move, or is watched no more. Never throws: the first VM runs at the other host by now. */
   remove(group: string): void {
     const { [group]: _gone, ...others } = this.#groups;
     this.#groups = others;
-    this.#save();
+    try {
+      this.#save();
+    } catch (error) {
+      this.#log.warn({ path: this.#path, reason: explain(error) }, 'cannot write which memory is watched');
+      this.#empty();
+    }
+  }
+
+  /** A full disk allows that. To end a watch by an old file would give zeros to VMs. */
+  #empty(): void {
+    try {
+      truncateSync(this.#path);
+    } catch (error) {
+      this.#log.warn({ path: this.#path, reason: explain(error) }, 'remove it before this daemon is started again');
+    }
   }
 
   #read(): readonly LeftWatch[] {

@@ -61,7 +61,14 @@ export class MovingRegions {
   }
 
   begin(): void {
-    for (const { handle } of this.#moving) handle.begin();
+    for (const { handle } of this.#moving) {
+      try {
+        handle.begin();
+      } catch (error) {
+        // It has failed in the same moment, and says so itself; the others go on.
+        this.#port.note(explain(error));
+      }
+    }
   }
 
   vmStopped(vm: string): void {
