@@ -196,18 +196,21 @@ class Attachment implements StoppedThread {
     return raw.waitpid(this.#tid, this.#status, WALL | WNOHANG);
   }
 
-  /** Another thread of ours may have it for a moment, as the one of a region that the VM shares: it is waited for. */
+  /**
+   * Another thread of ours may have it for a moment, as the one of a region that the VM shares: it is waited for.
+   * Decided by who traces it, not by errno, which other work of this process can overwrite (EAGAIN has been seen).
+   */
   #seize(): void {
     const deadline = performance.now() + OUR_OWN_DEADLINE_MS;
     for (let denials = 0; ; ) {
       // SAFETY: no memory; does not block.
       if (Number(raw.ptrace(PTRACE_SEIZE, this.#tid, null, null)) !== -1) return;
       const errno = lastErrno();
-      const tracer = errno === Errno.EPERM ? tracerOf(this.#tid) : 0;
+      const tracer = tracerOf(this.#tid);
       // It may have been let go since, or nobody may do this.
       if (tracer === 0) denials++;
       const isOurs = tracer === 0 ? denials < MAX_DENIALS : existsSync(`/proc/self/task/${tracer}`);
-      if (errno !== Errno.EPERM || !isOurs || performance.now() > deadline) throw this.#failure('PTRACE_SEIZE', errno);
+      if (errno === Errno.ESRCH || !isOurs || performance.now() > deadline) throw this.#failure('PTRACE_SEIZE', errno);
       // SAFETY: no memory; blocks for some 70 µs.
       raw.usleep(20);
     }
