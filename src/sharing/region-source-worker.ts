@@ -24,6 +24,9 @@ import type { PageAction, RegionMessage, RegionStep, SourceAction } from './regi
 
 type Own = Exclude<SourceAction, PageAction>;
 
+/** The word that a VM has left may come later than the end of its QEMU. */
+const LEFT_NEWS_MS = 2000;
+
 class SourceThread implements RegionSide<Own, RegionSourceOrder>, Disposable {
   readonly peerRole = 'destination';
   readonly #input: RegionSourceInput;
@@ -32,12 +35,14 @@ class SourceThread implements RegionSide<Own, RegionSourceOrder>, Disposable {
   readonly #pushing: RegionPushing;
   /** Asked for before anything may be given, by page. */
   readonly #held = new Map<PageIndex, RegionMessage>();
+  /** VMs whose QEMU has ended, and when. */
+  readonly #goneAtMs = new Map<string, number>();
   #hasBegun = false;
   #isFree = false;
 
   constructor(input: RegionSourceInput) {
     this.#input = input;
-    const memory = new RegionMemory(input.region, (vm) => this.#gone(vm));
+    const memory = new RegionMemory(input.region, (vm) => this.#goneAtMs.set(vm, performance.now()));
     this.#region = openSourceRegion({
       pages: memory.pages,
       windowPages: WINDOW_PAGES,
@@ -48,11 +53,6 @@ class SourceThread implements RegionSide<Own, RegionSourceOrder>, Disposable {
     });
     this.#pushing = new RegionPushing(this.#region, input.budget);
     this.#loop = new RegionLoop(input, memory, this);
-  }
-
-  /** One that has left is ended when its own memory has gone over. */
-  #gone(vm: string): void {
-    if (this.#region.vms.find((each) => each.vm === vm)?.phase !== 'left') sayGone(vm);
   }
 
   get table(): SourceRegion['table'] {
@@ -139,6 +139,7 @@ class SourceThread implements RegionSide<Own, RegionSourceOrder>, Disposable {
 
   proceed(nowMs: number): number {
     if (this.#isFree) this.#leave();
+    this.#tellGone(nowMs);
     this.#pushing.charge(this.#loop.pages.sent.dataPages);
     if (!this.#hasBegun || this.#loop.connection?.isPending !== false) return Number.POSITIVE_INFINITY;
     return this.#pushing.proceed(nowMs, (page) =>
@@ -148,6 +149,16 @@ class SourceThread implements RegionSide<Own, RegionSourceOrder>, Disposable {
 
   [Symbol.dispose](): void {
     this.#loop[Symbol.dispose]();
+  }
+
+  /** One that has left is ended when its own memory has gone over, which is no news. */
+  #tellGone(nowMs: number): void {
+    for (const [vm, atMs] of this.#goneAtMs) {
+      const hasLeft = this.#region.vms.find((each) => each.vm === vm)?.phase === 'left';
+      if (!hasLeft && nowMs - atMs < LEFT_NEWS_MS) continue;
+      this.#goneAtMs.delete(vm);
+      if (!hasLeft) sayGone(vm);
+    }
   }
 
   #begin(): void {
