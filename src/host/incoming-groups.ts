@@ -171,6 +171,11 @@ export class IncomingGroups implements RegionPolicy {
       case 'failed':
         log.error({ group, region: region.name, reason: event.error.message }, 'shared memory does not come');
         return;
+      case 'completed': {
+        const { faults, tally, received, wireBytes } = event.report;
+        log.info({ group, region: region.name, faults, tally, received, wireBytes }, 'shared memory is all here');
+        return;
+      }
       default:
         log.info({ group, region: region.name }, `shared memory: ${event.kind}`);
     }
