@@ -79,18 +79,8 @@ export class SharingGroup implements AsyncDisposable {
   }
 
   /** How it ended. */
-  async ended(from: ReachedHost, id: string): Promise<GroupMigrationView> {
-    let seen: GroupMigrationView | undefined;
-    return await waitUntil(
-      `group migration ${id} ends`,
-      async () => {
-        seen = await from.client.showGroupMigration(id);
-        return seen.totalMs === null ? undefined : seen;
-      },
-      { timeoutMs: MOVE_TIMEOUT_MS },
-    ).catch((cause: unknown) => {
-      throw new Error(`It has come so far: ${JSON.stringify(seen)}`, { cause });
-    });
+  ended(from: ReachedHost, id: string): Promise<GroupMigrationView> {
+    return endOfGroup(from, id);
   }
 
   async move(
@@ -131,4 +121,19 @@ export class SharingGroup implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.pair[Symbol.asyncDispose]();
   }
+}
+
+/** A migration of a group once it has ended, however that is. */
+export async function endOfGroup(from: ReachedHost, id: string): Promise<GroupMigrationView> {
+  let seen: GroupMigrationView | undefined;
+  return await waitUntil(
+    `group migration ${id} ends`,
+    async () => {
+      seen = await from.client.showGroupMigration(id);
+      return seen.totalMs === null ? undefined : seen;
+    },
+    { timeoutMs: MOVE_TIMEOUT_MS },
+  ).catch((cause: unknown) => {
+    throw new Error(`It has come so far: ${JSON.stringify(seen)}`, { cause });
+  });
 }
