@@ -5,7 +5,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { openSync } from 'node:fs';
+import { openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -75,6 +75,12 @@ export class GodwitHost {
   /** nsenter, the shell script and Node follow each other in one process. */
   get pid(): number {
     return this.#child.pid!;
+  }
+
+  /** What it has logged so far, line by line. */
+  get log(): Record<string, unknown>[] {
+    const lines = readFileSync(this.#logPath, 'utf8').split('\n');
+    return lines.filter((line) => line.startsWith('{')).map((line) => JSON.parse(line) as Record<string, unknown>);
   }
 
   async ready(): Promise<void> {

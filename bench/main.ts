@@ -12,6 +12,8 @@ import { linuxGuestImages } from '../guest/linux/images.ts';
 import { explain } from '../src/base/errors.ts';
 import { GodwitHosts } from './godwit-hosts.ts';
 import { GODWIT_METHODS, GodwitSystem } from './godwit-system.ts';
+import { GROUP_CASES, measureGroups } from './group.ts';
+import { renderGroups } from './group-table.ts';
 import { HELD_CASES, measureHeld } from './held-contents.ts';
 import { measureRun } from './measure.ts';
 import { NetworkPair } from './network.ts';
@@ -68,7 +70,7 @@ async function main(args: readonly string[]): Promise<number> {
     printHeld(results);
     printStandingGuest(results);
     print(renderTrackers(results));
-    for (const line of renderPredictions(results)) print(line);
+    for (const line of [...renderGroups(results), ...renderPredictions(results)]) print(line);
     for (const line of renderTargets(results, godwitRuns())) print(line);
     print(`\n${await results.save(bench.qemu.version)}`);
     return 0;
@@ -80,7 +82,7 @@ async function main(args: readonly string[]): Promise<number> {
 function wantedNames(options: BenchOptions): string[] {
   return [
     ...SCENARIOS.flatMap((scenario) => systemsOf(scenario, options).map((name) => `${scenario.name}/${name}`)),
-    ...[...HELD_CASES, ...TRACKING_CASES, ...TRACKER_CASES]
+    ...[...HELD_CASES, ...TRACKING_CASES, ...TRACKER_CASES, ...GROUP_CASES]
       .map(({ name }) => name)
       .filter((name) => isWanted(name, options)),
     ...THROTTLE_PERCENTS.map((percent) => `throttle/${percent}`).filter((name) => isWanted(name, options)),
@@ -146,8 +148,10 @@ async function runScenarios(bench: Bench, options: BenchOptions, results: Result
   }
   // Others take their ports.
   await endHosts();
-  // Once: they have runs enough of their own.
   const tell = options.verbose ? print : progress;
+  const groups = GROUP_CASES.filter(({ name }) => isWanted(name, options));
+  await measureGroups(bench, network, groups, options.runs, results, tell);
+  // Once: they have runs enough of their own.
   await measurePredictions(bench, network, wantedPredictions(options), results, tell);
   progress('');
 }

@@ -18,6 +18,7 @@ interface Target {
 const DATA = 'data@1gbit';
 const UNSHAPED = 'data@unshaped';
 const NON_CONVERGING = 'non-converging@1gbit';
+const GROUP = 'group@1gbit';
 /** What QEMU's own migration is measured with. */
 const MODES = ['pre-copy', 'pre-copy-50ms', 'multifd', 'multifd-zstd', 'xbzrle', 'auto-converge', 'post-copy'];
 /** godwit's default `--max-downtime`. */
@@ -107,6 +108,15 @@ const TARGETS: readonly Target[] = [
   ...[20, 50, 80].map((percent) =>
     limit(`throttle ${percent} %: points off what was asked`, `throttle/${percent}/offPoints`, 10),
   ),
+  ratio(
+    'group of three: downtime of a VM ÷ alone',
+    `${GROUP}/godwit-together`,
+    `${GROUP}/godwit-alone`,
+    'downtimeMs',
+    2,
+  ),
+  limit('shared memory, unshaped: fault p50, µs', 'group@unshaped/godwit-together/faultMicrosecondsP50', 400),
+  limit('shared memory: pages sent twice, but for lent ones', `${GROUP}/godwit-together/sentTwice`, 0),
 ];
 
 /** Lines `met` or `missed`, and the guests of godwit's that came out broken. */

@@ -9,6 +9,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { isTinyGuestReady, readTinyCounters, writeTinyParameters } from '../guest/tiny/control.ts';
 import { buildTinyGuest } from '../guest/tiny/image.ts';
 import { FIRST_USABLE_PAGE, type WriteMode } from '../guest/tiny/layout.ts';
+import type { TinySharing } from '../guest/tiny/sharing-layout.ts';
 import { listOpenFiles } from '../src/linux/process.ts';
 import { RamFile } from '../src/linux/ram-file.ts';
 import type { GodwitHost } from './godwit-hosts.ts';
@@ -24,6 +25,11 @@ export interface TinyWork {
   readonly writeMode: WriteMode;
 }
 
+/** Its part in memory that VMs share: a step of the sharing workload after each page of its own. */
+export interface TinyShare extends TinySharing {
+  readonly region: { readonly name: string; readonly size: number };
+}
+
 const MEMORY_BYTES = 512 * 2 ** 20;
 const TRIAL_DELAY = 50_000;
 const TRIAL_MS = 300;
@@ -31,14 +37,18 @@ const POLL_MS = 10;
 const READY_TIMEOUT_MS = 30_000;
 
 /** Starts it and waits until it works as it is to. */
-export async function createTinyVm(bench: Bench, at: GodwitHost, name: string, work: TinyWork): Promise<void> {
+export async function createTinyVm(
+  bench: Bench,
+  at: GodwitHost,
+  name: string,
+  work: TinyWork,
+  share?: TinyShare,
+): Promise<void> {
   const firmware = join(bench.directory, `${name}.bin`);
   const { dataPages, workingPages, writeMode } = work;
   const fill = { firstPage: FIRST_USABLE_PAGE, pageCount: dataPages };
-  writeFileSync(
-    firmware,
-    buildTinyGuest({ mode: 'long3', firstPage: FIRST_USABLE_PAGE, pageCount: workingPages, writeMode, fill }),
-  );
+  const own = { firstPage: FIRST_USABLE_PAGE, pageCount: workingPages, writeMode, fill };
+  writeFileSync(firmware, buildTinyGuest({ mode: 'long3', ...own, ...(share ? { sharing: share } : {}) }));
   const { pid } = await at.client.createVm({
     ...{
       name,
@@ -48,10 +58,11 @@ export async function createTinyVm(bench: Bench, at: GodwitHost, name: string, w
       qemu: bench.qemu.wrapper,
       firmware,
       disks: [],
+      sharedMemory: share ? [share.region] : [],
       qemuArgs: [],
     },
   });
-  using ram = openRam(pid!);
+  using ram = openTinyRam(pid!);
   await until(() => isTinyGuestReady(ram));
   await setRate(ram, work);
 }
@@ -66,7 +77,7 @@ async function setRate(ram: RamFile, { pagesPerSecond }: TinyWork): Promise<void
   writeTinyParameters(ram, { delay: Math.round((TRIAL_DELAY * rate) / pagesPerSecond) });
 }
 
-function openRam(pid: number): RamFile {
+export function openTinyRam(pid: number): RamFile {
   const file = listOpenFiles(pid).find(({ path }) => path.startsWith('/dev/shm/'));
   if (file === undefined) throw new Error(`QEMU ${pid} has no RAM file`);
   return RamFile.open(`/proc/${pid}/fd/${file.fd}`, MEMORY_BYTES);
