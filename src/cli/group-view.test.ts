@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
+import type { GroupMigrationView } from '../api/group-migration-schema.ts';
 import type { GroupDetailView } from '../api/group-schema.ts';
-import { renderGroup, renderGroupList } from './group-view.ts';
+import { renderGroup, renderGroupList, renderGroupMigration } from './group-view.ts';
 
 const GROUP: GroupDetailView = {
   name: 'bus',
@@ -38,4 +39,43 @@ test('a group is shown with its memory, its VMs, and the strangers that keep it 
     ' 31  bus     holds open  ivshmem-reader /dev/shm/r-bus',
   ]);
   expect(renderGroup({ ...GROUP, strangers: [] })).not.toContain('Strangers');
+});
+
+const MOVED: GroupMigrationView = {
+  id: 'g1',
+  group: 'bus',
+  to: 'there:7710',
+  order: 'on-access',
+  state: 'completed',
+  startedAtMs: 0,
+  totalMs: 1500,
+  members: [
+    { vm: 'a', migration: 'm-a', state: 'moved', downtimeMs: 12, stoppedBy: null, attempts: 1 },
+    {
+      vm: 'b',
+      migration: 'm-b',
+      state: 'moved',
+      downtimeMs: 20,
+      stoppedBy: { page: 7, region: 'bus', ms: 3 },
+      attempts: 1,
+    },
+  ],
+  regions: [
+    {
+      ...{ name: 'bus', sizeBytes: 2 ** 24, pages: 4096, pagesLeft: 0, requestedPages: 40, pushedPages: 4057 },
+      ...{ lentPages: 1, sentAgainPages: 0, wireBytes: 2 ** 24, connected: true },
+    },
+  ],
+  notes: [],
+  error: null,
+};
+
+test('a migration tells which VM was called by an access to which page, and after how long', () => {
+  const lines = renderGroupMigration(MOVED).split('\n');
+  expect(lines[0]).toBe('group bus to there:7710: completed in 1.5 s (g1)');
+  const called = lines.filter((line) => line.includes('m-')).map((line) => line.split(/ {2,}/).slice(3));
+  expect(called).toEqual([
+    ['-', 'm-a'],
+    ['page 7 of bus after 3.0 ms', 'm-b'],
+  ]);
 });

@@ -7,9 +7,11 @@ import { type CoherenceOutcome, checkCoherence } from '../../guest/sharing/coher
 import { type RegionLayout, regionLayout, type SharingOptions } from '../../guest/sharing/region-layout.ts';
 import type { GroupMigrateBody, GroupMigrationView } from '../../src/api/group-migration-schema.ts';
 import { RamFile } from '../../src/linux/ram-file.ts';
+import type { HostOptions } from './godwit-host.ts';
 import { HostPair, isFree, openTinyGuest, type ReachedHost } from './host-pair.ts';
+import { regionArguments } from './sharing-vms.ts';
 import type { TinyGuestView } from './tiny-guest-view.ts';
-import { type TinyVmOptions, tinyVmBody } from './tiny-vm.ts';
+import { startTinyVm, type TinyVm, type TinyVmOptions, tinyVmBody } from './tiny-vm.ts';
 import { waitUntil } from './wait-until.ts';
 
 export interface SharingGroupOptions {
@@ -18,6 +20,10 @@ export interface SharingGroupOptions {
   readonly regionMiB?: number;
   readonly layout?: Omit<SharingOptions, 'memberCount'>;
   readonly vm?: Omit<TinyVmOptions, 'name'>;
+  /** So many of them, the last ones, are QEMUs that somebody else has started and the host has adopted; default 0. */
+  readonly adopted?: number;
+  /** For the second host, if it is not to be like the first. */
+  readonly atB?: Omit<HostOptions, 'name'>;
 }
 
 export const GROUP = 'bus';
@@ -30,6 +36,7 @@ export class SharingGroup implements AsyncDisposable {
   readonly vms: readonly string[];
   readonly layout: RegionLayout;
   readonly #regionBytes: number;
+  readonly #foreign: TinyVm[] = [];
 
   private constructor(pair: HostPair, vms: readonly string[], layout: RegionLayout, regionBytes: number) {
     this.pair = pair;
@@ -40,18 +47,18 @@ export class SharingGroup implements AsyncDisposable {
 
   /** All at host a, and at work. */
   static async start(options: SharingGroupOptions): Promise<SharingGroup> {
-    const pair = await HostPair.open();
+    const pair = await HostPair.open({}, options.atB);
     try {
       const regionBytes = (options.regionMiB ?? 4) * 2 ** 20;
       const layout = regionLayout({ ...options.layout, memberCount: options.count }, regionBytes);
       const vms = Array.from({ length: options.count }, (_, member) => `member${member}`);
       const group = new SharingGroup(pair, vms, layout, regionBytes);
-      const sharedMemory = [{ name: GROUP, sizeBytes: regionBytes }];
+      const firstAdopted = options.count - (options.adopted ?? 0);
       for (const [member, name] of vms.entries()) {
         const { guest, ...rest } = options.vm ?? {};
-        const sharing = { layout, member };
-        const own = { ...rest, name, sharedMemory, guest: { pageCount: PRIVATE_PAGES, ...guest, sharing } };
-        await pair.a.client.createVm(tinyVmBody(pair.a.host.directory, own));
+        const own = { ...rest, name, guest: { pageCount: PRIVATE_PAGES, ...guest, sharing: { layout, member } } };
+        if (member < firstAdopted) await group.#create(own);
+        else await group.#adopt(own);
         using view = await group.open(pair.a, name);
         await view.ready();
       }
@@ -120,6 +127,22 @@ export class SharingGroup implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.pair[Symbol.asyncDispose]();
+    for (const vm of this.#foreign) await vm[Symbol.asyncDispose]();
+  }
+
+  async #create(own: TinyVmOptions & { readonly name: string }): Promise<void> {
+    const { client, host } = this.pair.a;
+    const sharedMemory = [{ name: GROUP, sizeBytes: this.#regionBytes }];
+    await client.createVm(tinyVmBody(host.directory, { ...own, sharedMemory }));
+  }
+
+  async #adopt(own: TinyVmOptions & { readonly name: string }): Promise<void> {
+    const { client } = this.pair.a;
+    const { path } = (await client.showVm(this.vms[0]!)).sharedMemory[0]!;
+    const qemuArgs = regionArguments('theirs', path, this.#regionBytes);
+    const vm = await startTinyVm({ ...own, vcpus: 2, adoptable: true, qemuArgs });
+    this.#foreign.push(vm);
+    await client.adoptVm({ name: own.name, pid: vm.pid, qmp: vm.adoptQmpPath });
   }
 }
 
