@@ -45,6 +45,7 @@ export async function measureGroups(
   runs: number,
   results: Results,
   told: (line: string) => void,
+  stop: AbortSignal,
 ): Promise<void> {
   if (wanted.length === 0) return;
   const directory = join(bench.directory, 'groups');
@@ -52,6 +53,7 @@ export async function measureGroups(
   await using hosts = await GodwitHosts.start(directory);
   for (let round = 0; round < runs; round++) {
     for (const [index, each] of wanted.entries()) {
+      if (stop.aborted) return;
       told(`${each.name}, run ${round + 1} of ${runs}`);
       await network.use(each.link);
       // Short: it becomes a part of paths of sockets.

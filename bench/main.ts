@@ -150,7 +150,7 @@ async function runScenarios(bench: Bench, options: BenchOptions, results: Result
   await endHosts();
   const tell = options.verbose ? print : progress;
   const groups = GROUP_CASES.filter(({ name }) => isWanted(name, options));
-  await measureGroups(bench, network, groups, options.runs, results, tell);
+  await measureGroups(bench, network, groups, options.runs, results, tell, stop);
   // Once: they have runs enough of their own.
   await measurePredictions(bench, network, wantedPredictions(options), results, tell);
   progress('');
