@@ -284,3 +284,15 @@ describe('after it', () => {
     expect(group.migration.view.regions[0]).toMatchObject({ connected: false });
   });
 });
+
+test('what is asked how far it is and answers after the end does not take the place of the last report', async () => {
+  const group = await begun();
+  for (const vm of ['a', 'b', 'c']) group.commit(vm);
+  for (const vm of ['a', 'b', 'c']) group.finish(vm);
+  await group.settle();
+  const asked = group.migration.refresh();
+  group.region({ kind: 'completed', report: REPORT });
+  await asked;
+  expect((await group.running).regions).toMatchObject([{ pagesLeft: 0 }]);
+  expect(group.migration.view.regions).toMatchObject([{ pagesLeft: 0 }]);
+});

@@ -29,6 +29,8 @@ interface MovingRegion {
   readonly completed: PromiseWithResolvers<void>;
   report: RegionReport | null;
   isConnected: boolean;
+  /** Its report is the last one. */
+  isComplete: boolean;
 }
 
 export class MovingRegions {
@@ -52,7 +54,7 @@ export class MovingRegions {
       const completed = Promise.withResolvers<void>();
       completed.promise.catch(() => undefined);
       const handle = this.#port.open(region, (event) => this.#take(moving, event));
-      const moving: MovingRegion = { region, handle, completed, report: null, isConnected: true };
+      const moving: MovingRegion = { region, handle, completed, report: null, isConnected: true, isComplete: false };
       this.#moving.push(moving);
       await handle.ready;
       this.#port.onWatched(region, handle.insideFds);
@@ -91,7 +93,9 @@ export class MovingRegions {
   /** Asks how far they are. */
   async refresh(): Promise<void> {
     const asked = this.#moving.map(async (moving) => {
-      moving.report = await moving.handle.report();
+      const report = await moving.handle.report();
+      // The last word may have come meanwhile.
+      if (!moving.isComplete) moving.report = report;
     });
     await Promise.allSettled(asked);
   }
@@ -119,6 +123,7 @@ export class MovingRegions {
         return;
       case 'completed':
         moving.report = event.report;
+        moving.isComplete = true;
         moving.completed.resolve();
         return;
       case 'failed': {
