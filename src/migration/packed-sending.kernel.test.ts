@@ -71,7 +71,7 @@ async function hold(pages: readonly Uint8Array[], lies: readonly Uint8Array[]): 
 }
 
 beforeAll(async () => {
-  // Fewer entries than pages: some share one.
+  // The lines of fewer pages than there are: some share a place.
   pair = await ChannelPair.open({ channels: 2, regions: [PAGES], lines: 10 });
   // Past the batches that go raw to see what the link can take.
   for (let i = 0; i < 5; i++) {
@@ -95,6 +95,15 @@ test('what has not changed is not sent again, of what has only a part, and it is
   expect(bytes).toBeLessThan(200);
   expect(before.compressedToBytes).toBeLessThan(before.compressedFromBytes);
   expect(pair.differences()).toEqual([]);
+});
+
+test('what has not changed is left out of more pages than those whose lines are remembered', async () => {
+  for (let page = 0; page < PAGES; page++) fill(page, 200 + page);
+  await pair.send();
+  const before = { ...pair.counts };
+  const { bytes } = await pair.send();
+  expect(pair.counts.unchangedPages - before.unchangedPages).toBe(PAGES);
+  expect(bytes).toBe(0);
 });
 
 test('a page that becomes zero and then what it was before is sent again', async () => {

@@ -10,7 +10,7 @@ import type { GuestMemory } from '../memory/guest-memory.ts';
 import { FINGERPRINT_KEY_BYTES } from '../memory/page-fingerprint.ts';
 import { StagingBuffer } from '../memory/staging.ts';
 import { PagePacker } from '../transfer/page-packer.ts';
-import { createSentLines } from '../transfer/sent-lines.ts';
+import { createSentPages } from '../transfer/sent-pages.ts';
 
 const TIMES = 20;
 const PAGES = 64;
@@ -25,7 +25,7 @@ export function rehearsePacking(): void {
     },
   };
   const staging = new StagingBuffer(PAGES);
-  const packer = new PagePacker(createSentLines(PAGES, 2 ** 20));
+  const packer = new PagePacker(createSentPages({ pageCount: PAGES, same: true, linesBudgetBytes: 2 ** 20 }));
   packer.learn({ filter: new Uint8Array(new SharedArrayBuffer(64)), key: new Uint8Array(FINGERPRINT_KEY_BYTES) });
   for (let time = 0; time < TIMES; time++) {
     for (let page = 0; page < PAGES; page += 2) contents[(page * PAGE_SIZE) / 4]!++;

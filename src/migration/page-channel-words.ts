@@ -9,7 +9,7 @@ import { PageBitmap } from '../base/page-bitmap.ts';
 import type { DigestScheme } from '../memory/digest.ts';
 import type { RamLayoutJson } from '../memory/layout.ts';
 import type { HeldContents, PackOutcome, PackSteps } from '../transfer/page-packer.ts';
-import type { SentLinesShared } from '../transfer/sent-lines.ts';
+import type { SentPagesShared } from '../transfer/sent-pages.ts';
 import type { ThreadRole } from './thread-priority.ts';
 
 /** What all channels of a migration share. */
@@ -20,7 +20,7 @@ export interface SendingShared {
   /** One bit a page: the destination has content for it and must be told when it becomes zero. */
   readonly delivered: SharedArrayBuffer;
   /** null: what was sent is not remembered. */
-  readonly lines: SentLinesShared | null;
+  readonly sent: SentPagesShared | null;
 }
 
 /** What one channel is started with. */

@@ -63,7 +63,7 @@ class PageChannelThread {
     this.#words = new Int32Array(input.words);
     this.#sentBytes = new BigInt64Array(input.sentBytes);
     this.#interrupt = EventFd.borrow(input.interruptFd);
-    this.#packer = new PagePacker(input.lines);
+    this.#packer = new PagePacker(input.sent);
   }
 
   obey(order: SendOrder): void {

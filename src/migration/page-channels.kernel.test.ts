@@ -151,7 +151,7 @@ test('threads that die are told, and nothing waits for them', async () => {
   using channels = new PageChannels({
     memory: { layout: memory.layout, ownPaths: () => paths },
     count: 2,
-    lines: null,
+    sent: null,
     peer: 'far',
     onLost: ({ code }) => lost.push(code),
     note: () => undefined,

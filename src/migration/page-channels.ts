@@ -10,7 +10,7 @@ import { closeFd } from '../linux/socket.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import { closedBy } from '../transfer/connection.ts';
 import type { HeldContents } from '../transfer/page-packer.ts';
-import type { SentLinesShared } from '../transfer/sent-lines.ts';
+import type { SentPagesShared } from '../transfer/sent-pages.ts';
 import { MAX_PAGES_PER_FRAME } from '../wire/limits.ts';
 import { type ChannelChange, ChannelThread, type PageChannel } from './page-channel-thread.ts';
 import { createDelivered, type SendingShared } from './page-channel-words.ts';
@@ -20,7 +20,7 @@ export interface PageChannelsOptions {
   readonly memory: Pick<GuestMemory, 'layout' | 'ownPaths'>;
   /** Threads that are started. */
   readonly count: number;
-  readonly lines: SentLinesShared | null;
+  readonly sent: SentPagesShared | null;
   /** Address of the other host, for messages. */
   readonly peer: string;
   /** A connection broke. */
@@ -62,13 +62,13 @@ export class PageChannels implements PageCarrier, Disposable {
 
   constructor(options: PageChannelsOptions) {
     this.#options = options;
-    const { memory, lines } = options;
+    const { memory, sent } = options;
     const { layout } = memory;
     this.#shared = {
       layout: layout.toJSON(),
       files: memory.ownPaths(),
       delivered: createDelivered(layout.pageCount),
-      lines,
+      sent,
     };
     for (let i = 0; i < options.count; i++) this.#start();
   }

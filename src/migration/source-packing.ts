@@ -14,7 +14,7 @@ import type { GuestMemory } from '../memory/guest-memory.ts';
 import { LinkRate } from '../transfer/link-rate.ts';
 import type { Pacer } from '../transfer/pacer.ts';
 import { NOTHING_PACKED, Packing, type PackingCounts } from '../transfer/packing.ts';
-import { createSentLines, type SentLinesShared } from '../transfer/sent-lines.ts';
+import { createSentPages, type SentPagesShared } from '../transfer/sent-pages.ts';
 import { SpareCpus } from '../transfer/spare-cpus.ts';
 import type { FingerprintScope, HeldFilter } from '../wire/held-filter.ts';
 import { chooseChannels } from './channel-choice.ts';
@@ -28,9 +28,12 @@ const DENSEST_COPIED = 9;
 const DENSEST_PUSHED = 1;
 /** Without a limit on the link a few hundred KiB wait at any moment, for acknowledgements. */
 const PILED_BYTES = 2 * 2 ** 20;
-/** For a table of what was sent: 64 MiB, and 1 % of a large VM's memory; 131 072 pages or 512 MiB need 67 MB. */
+/**
+ * For the lines of what was sent: all of 131 072 pages or 512 MiB need 68 MB; of a large VM's memory so much that with the
+ * fingerprints of all its pages (8 bytes for each, 0.2 %) it is 1 %.
+ */
 const LINES_BUDGET_BYTES = 68 * 2 ** 20;
-const LINES_BUDGET_PART = 0.01;
+const LINES_BUDGET_PART = 0.008;
 
 export interface SourcePackingPort {
   readonly memory: Pick<GuestMemory, 'layout' | 'ownPaths'>;
@@ -56,7 +59,7 @@ export class SourcePacking implements Disposable {
   readonly channels: PageChannels;
   readonly #port: SourcePackingPort;
   readonly #steps: ReadonlySet<PackingStep>;
-  readonly #lines: SentLinesShared | null;
+  readonly #sent: SentPagesShared | null;
   readonly #spare: SpareCpus;
   #knowsHeld = false;
 
@@ -66,9 +69,11 @@ export class SourcePacking implements Disposable {
     const packingMs = () => this.counts.compareMs + this.counts.compressMs;
     this.#spare = new SpareCpus(readIdleMs, packingMs, availableParallelism() / 2);
     const { layout } = port.memory;
-    const remembers = this.#steps.has('unchanged') || this.#steps.has('delta');
-    const budget = Math.max(LINES_BUDGET_BYTES, layout.bytes * LINES_BUDGET_PART);
-    this.#lines = remembers ? createSentLines(layout.pageCount, budget) : null;
+    this.#sent = createSentPages({
+      pageCount: layout.pageCount,
+      same: this.#steps.has('unchanged'),
+      linesBudgetBytes: this.#steps.has('delta') ? linesBudget(layout.bytes) : 0,
+    });
     this.channels = new PageChannels({
       memory: port.memory,
       count: chooseChannels({
@@ -77,7 +82,7 @@ export class SourcePacking implements Disposable {
         bytesPerSecond: port.linkBytesPerSecond,
         isPacked: this.#steps.size > 0,
       }),
-      lines: this.#lines,
+      sent: this.#sent,
       peer: port.to,
       onLost: port.onLost,
       note: port.note,
@@ -123,7 +128,7 @@ export class SourcePacking implements Disposable {
       conditions,
       codecs: this.#steps.has('compress') ? codecs : [],
       steps: this.#steps,
-      lines: this.#lines,
+      sent: this.#sent,
       parallel: channels.count,
       densestLevel: use === 'copy' ? DENSEST_COPIED : DENSEST_PUSHED,
       knowsHeld: () => this.#knowsHeld && (use === 'copy' || has(DUPLICATES_MISSING_FEATURE)),
@@ -134,4 +139,8 @@ export class SourcePacking implements Disposable {
   [Symbol.dispose](): void {
     this.channels[Symbol.dispose]();
   }
+}
+
+function linesBudget(ramBytes: number): number {
+  return Math.max(LINES_BUDGET_BYTES, Math.floor(ramBytes * LINES_BUDGET_PART));
 }

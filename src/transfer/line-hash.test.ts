@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { hashLines, LINE_HASH_WORDS, LINES_PER_PAGE } from './line-hash.ts';
+import { hashLines, hashPage, LINE_HASH_WORDS, LINES_PER_PAGE } from './line-hash.ts';
 
 const PAGE_WORDS = 1024;
 const SEED = Int32Array.of(0x12345678, -5);
@@ -76,6 +76,42 @@ test('lines that differ in few bits do not collide, and every bit of the hash is
   expect(seen.size).toBe(lines);
   expect(changedBits / lines).toBeGreaterThan(28);
   expect(changedBits / lines).toBeLessThan(36);
+});
+
+test('pages that differ in few bits do not collide, and every bit of the hash is used', () => {
+  const contents = new Int32Array(PAGE_WORDS);
+  const found = new Int32Array(2);
+  const hashNow = (): bigint => {
+    hashPage(hashes(contents), found, 0, SEED);
+    return (BigInt(found[0]! >>> 0) << 32n) | BigInt(found[1]! >>> 0);
+  };
+  const plain = hashNow();
+  const seen = new Set([plain]);
+  let changedBits = 0;
+  let pages = 0;
+  for (let word = 0; word < PAGE_WORDS; word++) {
+    for (let bit = 0; bit < 32; bit += 3, pages++) {
+      contents[word] = 1 << bit;
+      const hash = hashNow();
+      seen.add(hash);
+      changedBits += bitsOf(Number((hash ^ plain) >> 32n)) + bitsOf(Number((hash ^ plain) & 0xffff_ffffn));
+    }
+    contents[word] = 0;
+  }
+  expect(seen.size).toBe(pages + 1);
+  expect(changedBits / pages).toBeGreaterThan(31);
+  expect(changedBits / pages).toBeLessThan(33);
+});
+
+test('lines that trade places, and another seed, make another page', () => {
+  const traded = page();
+  traded.copyWithin(0, 16, 32);
+  traded.set(page().subarray(0, 16), 16);
+  const found = new Int32Array(6);
+  hashPage(hashes(page()), found, 0, SEED);
+  hashPage(hashes(traded), found, 2, SEED);
+  hashPage(hashes(page()), found, 4, Int32Array.of(1, 2));
+  expect(new Set([found[0], found[2], found[4]]).size).toBe(3);
 });
 
 function bitsOf(word: number): number {

@@ -1,13 +1,13 @@
 /**
- * 64 bits for each 64-byte line of a page, to see which lines have changed without keeping the page.
+ * 64 bits for each 64-byte line of a page, and 64 for all of it, to see what has changed without keeping the page.
  *
- * Owns: the function. Must hold: the state is 64 bits wide and every step is a bijection of it, so that two contents
+ * Owns: the functions. Must hold: the state is 64 bits wide and every step is a bijection of it, so that two contents
  * collide as rarely as 64 bits allow; the seed is secret and of one migration, so that nobody can prepare contents.
  * Not a cryptographic hash: whoever writes a VM's memory could at most damage that VM.
  */
 
 export const LINES_PER_PAGE = 64;
-/** Two 32-bit words a line. */
+/** Two 32-bit words a line, and as many for a page. */
 export const LINE_HASH_WORDS: number = 2 * LINES_PER_PAGE;
 const WORDS_PER_LINE = 16;
 // Odd, so that multiplying loses nothing; those of Murmur3.
@@ -51,4 +51,21 @@ export function hashLines(page: Int32Array, at: number, into: Int32Array, to: nu
     into[slot + 2] = c;
     into[slot + 3] = d;
   }
+}
+
+/** Hashes the hashes of a page's lines into `into[to]` and the word after it; never two zeros. */
+export function hashPage(lines: Int32Array, into: Int32Array, to: number, seed: Int32Array): void {
+  let a = seed[1]!;
+  let b = seed[0]!;
+  for (let word = 0; word < LINE_HASH_WORDS; word += 2) {
+    a ^= lines[word]!;
+    b ^= lines[word + 1]!;
+    a = Math.imul(a ^ (a >>> 15), C1);
+    b = Math.imul(b ^ (b >>> 16), C2);
+    a = (((a << 13) | (a >>> 19)) + b) | 0;
+    a = Math.imul(a ^ (a >>> 13), C3);
+    b = ((b << 17) | (b >>> 15)) ^ a;
+  }
+  into[to] = a;
+  into[to + 1] = a === 0 && b === 0 ? 1 : b;
 }

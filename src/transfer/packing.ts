@@ -12,7 +12,7 @@ import { DuplicateSearch } from './duplicate-search.ts';
 import { type Conditions, PackLadder, type Rung } from './pack-ladder.ts';
 import { PackingWorth } from './packing-worth.ts';
 import type { PackOutcome } from './page-packer.ts';
-import { SentLines, type SentLinesShared } from './sent-lines.ts';
+import { SentPages, type SentPagesShared } from './sent-pages.ts';
 
 export interface PackingCounts {
   /** Pages that were not sent because the destination has them as they are. */
@@ -63,7 +63,7 @@ export interface PackingPort {
   readonly codecs: readonly CodecName[];
   readonly steps: ReadonlySet<PackingStep>;
   /** What was sent, as all threads remember it; null: nothing is remembered. */
-  readonly lines: SentLinesShared | null;
+  readonly sent: SentPagesShared | null;
   /** Batches that are packed at a time. */
   readonly parallel: number;
   readonly densestLevel: number;
@@ -75,14 +75,14 @@ export interface PackingPort {
 
 export class Packing {
   readonly #port: PackingPort;
-  readonly #lines: SentLines | null;
+  readonly #sent: SentPages | null;
   readonly #ladder: PackLadder;
   readonly #worth = new PackingWorth();
   readonly #search = new DuplicateSearch();
 
   constructor(port: PackingPort) {
     this.#port = port;
-    this.#lines = port.lines && new SentLines(port.lines);
+    this.#sent = port.sent && new SentPages(port.sent);
     this.#ladder = new PackLadder(port.codecs, port.parallel, port.densestLevel);
   }
 
@@ -113,7 +113,7 @@ export class Packing {
     const { rung, hasTime } = this.#ladder.choose(conditions);
     const mayLook = mayName && this.#port.knowsHeld() && steps.has('duplicates');
     const held = mayLook && (hasTime || conditions.bytesPerSecond === undefined) && this.#search.isWorthwhile();
-    const knows = this.#lines !== null && !whole && hasTime;
+    const knows = this.#sent !== null && !whole && hasTime;
     const same = knows && steps.has('unchanged');
     const delta = knows && steps.has('delta');
     return same || held || delta || rung.codec !== 'none' ? { rung, same, held, delta } : undefined;
@@ -142,7 +142,7 @@ export class Packing {
   /** The destination does not hold these pages although they were named: they are as they were before. */
   miss(runs: readonly PageRun[]): void {
     const pages = countPages(runs);
-    for (const { first, count } of runs) this.#lines?.forget(first, count);
+    for (const { first, count } of runs) this.#sent?.forget(first, count);
     this.#search.miss(pages);
     const { counts } = this.#port;
     // It may say of more pages than were named.

@@ -7,7 +7,7 @@ import { MAX_PAGES_PER_FRAME } from '../wire/limits.ts';
 import { decodePackedPages, encodePackedPagesHeader, type PackCodec } from '../wire/packed-pages.ts';
 import { type PackedBatch, type PackOutcome, type PackSteps, PagePacker } from './page-packer.ts';
 import { PageUnpacker } from './page-unpacker.ts';
-import { createSentLines } from './sent-lines.ts';
+import { createSentPages } from './sent-pages.ts';
 
 const PAGES = 64;
 
@@ -18,7 +18,7 @@ class Pair {
   readonly source = new Uint8Array(PAGES * PAGE_SIZE);
   readonly destination = new Uint8Array(PAGES * PAGE_SIZE);
   readonly #staging = new StagingBuffer(MAX_PAGES_PER_FRAME);
-  readonly #packer = new PagePacker(createSentLines(PAGES, 1 << 20));
+  readonly #packer = new PagePacker(createSentPages({ pageCount: PAGES, same: true, linesBudgetBytes: 1 << 20 }));
   readonly #unpacker = new PageUnpacker();
   readonly #received = new Set<number>();
 

@@ -14,7 +14,8 @@ import type { PageBatch } from '../memory/staging.ts';
 import { FINGERPRINT_BYTES, LINE_BYTES, LINE_MASK_BYTES, MAX_PAGES_PER_FRAME } from '../wire/limits.ts';
 import { writeU32 } from '../wire/little-endian.ts';
 import type { PackCodec, PackedKind, PackedRun } from '../wire/packed-pages.ts';
-import { type Difference, SentLines, type SentLinesShared } from './sent-lines.ts';
+import type { Difference } from './sent-lines.ts';
+import { SentPages, type SentPagesShared } from './sent-pages.ts';
 
 /** What the destination holds already, and under which key. */
 export interface HeldContents {
@@ -81,13 +82,13 @@ interface HeldSearch {
 export class PagePacker {
   readonly #body = new Uint8Array(BODY_BYTES);
   #packed: Uint8Array | undefined;
-  readonly #lines: SentLines | null;
+  readonly #sent: SentPages | null;
   readonly #codecs = new Map<CodecName, Codec>();
   #held: HeldSearch | undefined;
 
-  /** @param lines - null: what was sent is not remembered */
-  constructor(lines: SentLinesShared | null) {
-    this.#lines = lines && new SentLines(lines);
+  /** @param sent - null: what was sent is not remembered */
+  constructor(sent: SentPagesShared | null) {
+    this.#sent = sent && new SentPages(sent);
   }
 
   /** From now on the destination holds these. */
@@ -99,7 +100,7 @@ export class PagePacker {
   pack({ dataRuns, dataPages, parts }: PageBatch, steps: PackSteps): PackedBatch {
     const startedMs = readOwnCpuMs();
     const body = new BodyBuilder(this.#body, steps, steps.held ? this.#held : undefined);
-    const lines = steps.same || steps.delta ? this.#lines : null;
+    const sent = steps.same || steps.delta ? this.#sent : null;
     const words = parts.length > 0 ? new Int32Array(parts[0]!.buffer) : new Int32Array(0);
     let part = 0;
     let at = 0;
@@ -107,7 +108,7 @@ export class PagePacker {
       for (let page = first; page < first + count; page++, at += PAGE_SIZE) {
         for (; at >= parts[part]!.length; part++) at = 0;
         const contents = parts[part]!.subarray(at, at + PAGE_SIZE);
-        body.add(page, contents, lines?.exchange(page, words, contents.byteOffset / 4));
+        body.add(page, contents, sent?.exchange(page, words, contents.byteOffset / 4));
       }
     }
     const comparedMs = readOwnCpuMs();
@@ -137,7 +138,7 @@ export class PagePacker {
 
   /** The destination has something else of these pages now than was packed last. */
   forget(first: number, count: number): void {
-    this.#lines?.forget(first, count);
+    this.#sent?.forget(first, count);
   }
 
   /** undefined when it is not wanted or does not pay. */

@@ -1,18 +1,16 @@
 /**
- * What the destination has of each page, as hashes of its lines: for pages that were not changed after all, and for
- * those of which a few lines were.
+ * What the destination has of a page, as hashes of its lines: for pages of which a few lines were changed.
  *
  * Owns: a table that the packing threads share, of as many pages as the budget allows; a page has one place, and the
  * page that was sent last has it. Must hold: an entry is what was sent last of that page, or there is none; two threads
  * never use one entry at a time (who finds it in use does without).
  */
-import { hashLines, LINE_HASH_WORDS, LINES_PER_PAGE } from './line-hash.ts';
+import { LINE_HASH_WORDS, LINES_PER_PAGE } from './line-hash.ts';
 
 /** Plain data, so that it can be posted. */
 export interface SentLinesShared {
   readonly tags: SharedArrayBuffer;
   readonly hashes: SharedArrayBuffer;
-  readonly seed: Int32Array;
 }
 
 const NONE = 0;
@@ -34,7 +32,6 @@ export function createSentLines(pageCount: number, budgetBytes: number): SentLin
   return {
     tags: new SharedArrayBuffer(entries * 4),
     hashes: new SharedArrayBuffer(entries * LINE_HASH_WORDS * 4),
-    seed: crypto.getRandomValues(new Int32Array(2)),
   };
 }
 
@@ -42,35 +39,27 @@ export class SentLines {
   /** Page number + 1, NONE or IN_USE. */
   readonly #tags: Int32Array;
   readonly #hashes: Int32Array;
-  readonly #seed: Int32Array;
-  readonly #now = new Int32Array(LINE_HASH_WORDS);
   readonly #difference: Difference = { kind: 'new', low: 0, high: 0, lines: 0 };
 
   constructor(shared: SentLinesShared) {
     this.#tags = new Int32Array(shared.tags);
     this.#hashes = new Int32Array(shared.hashes);
-    this.#seed = shared.seed;
   }
 
   /**
    * What has changed in the page since it was last given here; remembers it as it is now, which the caller sends.
-   * @param words - the page begins at word `at`
+   * @param now - the hashes of its lines
    * @returns valid until the next call
    */
-  exchange(page: number, words: Int32Array, at: number): Readonly<Difference> {
+  exchange(page: number, now: Int32Array): Readonly<Difference> {
     const difference = this.#difference;
     difference.kind = 'new';
     const slot = page % this.#tags.length;
     const tag = Atomics.load(this.#tags, slot);
     if (tag === IN_USE || Atomics.compareExchange(this.#tags, slot, tag, IN_USE) !== tag) return difference;
     const base = slot * LINE_HASH_WORDS;
-    if (tag === page + 1) {
-      hashLines(words, at, this.#now, 0, this.#seed);
-      this.#compare(base);
-      this.#hashes.set(this.#now, base);
-    } else {
-      hashLines(words, at, this.#hashes, base, this.#seed);
-    }
+    if (tag === page + 1) this.#compare(now, base);
+    this.#hashes.set(now, base);
     Atomics.store(this.#tags, slot, page + 1);
     return difference;
   }
@@ -82,9 +71,8 @@ export class SentLines {
     }
   }
 
-  #compare(base: number): void {
+  #compare(now: Int32Array, base: number): void {
     const hashes = this.#hashes;
-    const now = this.#now;
     let low = 0;
     let high = 0;
     let lines = 0;

@@ -14,7 +14,7 @@ import { PageSender, type SendCounts, type SendOptions } from '../../src/migrati
 import { Pacer } from '../../src/transfer/pacer.ts';
 import type { Conditions } from '../../src/transfer/pack-ladder.ts';
 import { NOTHING_PACKED, Packing } from '../../src/transfer/packing.ts';
-import { createSentLines } from '../../src/transfer/sent-lines.ts';
+import { createSentPages } from '../../src/transfer/sent-pages.ts';
 import { ScratchMemory } from './scratch-memory.ts';
 import { SocketPair } from './socket-pair.ts';
 
@@ -26,7 +26,7 @@ export interface ChannelPairOptions {
   readonly channels: number;
   /** Pages of each region. */
   readonly regions: readonly number[];
-  /** Entries of the table of what was sent; all pages have one where it is not given. */
+  /** Pages of which the lines are remembered; all of them where it is not given. */
   readonly lines?: number;
   /** Every page goes as it is. */
   readonly isRaw?: boolean;
@@ -62,12 +62,13 @@ export class ChannelPair implements AsyncDisposable {
     this.source = new ScratchMemory(...options.regions);
     this.destination = new ScratchMemory(...options.regions);
     this.#sockets = sockets;
-    const lines = options.isRaw ? null : createSentLines(pages, (options.lines ?? pages) * LINES_ENTRY_BYTES);
+    const linesBudgetBytes = (options.lines ?? pages) * LINES_ENTRY_BYTES;
+    const sent = options.isRaw ? null : createSentPages({ pageCount: pages, same: true, linesBudgetBytes });
     const { memory } = this.source;
     this.channels = new PageChannels({
       memory,
       count: options.channels,
-      lines,
+      sent,
       peer: 'far',
       onLost: (error) => {
         this.losses.push(error);
@@ -90,7 +91,7 @@ export class ChannelPair implements AsyncDisposable {
       conditions: () => this.link,
       codecs: ['zstd', 'lz4'],
       steps: new Set(PACKING_STEPS),
-      lines,
+      sent,
       parallel: options.channels,
       densestLevel: 9,
       knowsHeld: () => this.#knowsHeld,

@@ -17,7 +17,7 @@ const sockets = [await SocketPair.open(), await SocketPair.open()];
 const channels = new PageChannels({
   memory: scratch.memory,
   count: 2,
-  lines: null,
+  sent: null,
   peer: 'far',
   onLost: () => undefined,
   note: () => undefined,
