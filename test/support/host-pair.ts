@@ -188,7 +188,7 @@ export async function openTinyGuest(at: ReachedHost, vm: string): Promise<TinyGu
 }
 
 /** The report of a migration that has completed; throws with its error otherwise. */
-export function completedReport({ report }: MigrationView): ReportView {
+export function completedReport({ report }: Pick<MigrationView, 'report'>): ReportView {
   if (report?.outcome !== 'completed') throw new Error(`The migration did not complete: ${JSON.stringify(report)}`);
   return report;
 }
