@@ -11,7 +11,7 @@ import type { GodwitHosts } from './godwit-hosts.ts';
 import { Guest } from './guest.ts';
 import { readPeakMegabytes, resetPeakMemory } from './peak-memory.ts';
 import { vmSpec } from './qemu-system.ts';
-import { type Bench, type Move, type RunPlace, type Session, type System, wallMs } from './system.ts';
+import { type Bench, type Helper, type Move, type RunPlace, type Session, type System, wallMs } from './system.ts';
 import type { Workload } from './workloads.ts';
 
 export interface GodwitMethod {
@@ -70,14 +70,19 @@ export class GodwitSystem implements System {
 
 class GodwitSession implements Session {
   readonly source: Guest;
-  readonly helperPids: readonly number[];
+  readonly helpers: readonly Helper[];
+  /** Of each daemon, before the migration. */
+  #megabytesBefore: readonly number[] = [];
   readonly #hosts: GodwitHosts;
   readonly #request: { vm: string; method: GodwitMethod; timeoutMs: number };
   #destination: Guest | undefined;
 
   constructor(hosts: GodwitHosts, source: Guest, request: { vm: string; method: GodwitMethod; timeoutMs: number }) {
     this.source = source;
-    this.helperPids = [hosts.source.pid, hosts.destination.pid];
+    this.helpers = [
+      { side: 'source', pid: hosts.source.pid },
+      { side: 'destination', pid: hosts.destination.pid },
+    ];
     this.#hosts = hosts;
     this.#request = request;
   }
@@ -99,7 +104,8 @@ class GodwitSession implements Session {
       this.#destination = guest;
       found(guest);
     }, SEARCH_INTERVAL_MS);
-    for (const pid of this.helperPids) resetPeakMemory(pid);
+    for (const { pid } of this.helpers) resetPeakMemory(pid);
+    this.#megabytesBefore = this.helpers.map(({ pid }) => readPeakMegabytes(pid));
     try {
       const startedAtMs = wallMs();
       const to = this.#hosts.destination.migrationAddress;
@@ -143,10 +149,13 @@ class GodwitSession implements Session {
       return { kind: 'failed', reason: report?.error?.message ?? `it is ${migration.state}` };
     }
     if (this.#destination === undefined) return { kind: 'failed', reason: 'the destination QEMU was not found' };
+    const peaks = this.helpers.map(({ pid }) => readPeakMegabytes(pid));
     const own = {
       ...ownNumbers(report),
       ownStartAfterMs: report.startedAt - startedAtMs,
-      daemonPeakMegabytes: Math.max(...this.helperPids.map(readPeakMegabytes)),
+      daemonPeakMegabytes: Math.max(...peaks),
+      // What the migration itself takes.
+      engineMegabytes: Math.max(...peaks.map((peak, index) => peak - this.#megabytesBefore[index]!)),
     };
     const preparingMs = preparedAtMs - startedAtMs;
     return { kind: 'moved', ...times, preparingMs, destination: this.#destination, own };

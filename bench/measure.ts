@@ -47,7 +47,7 @@ export async function measureRun(
   await delay(WARM_UP_MS);
   const offset = findProgressCounters(source.ramFd, GUEST_MEMORY_MEBIBYTES * 2 ** 20);
   await using observer = new Observer(source, offset);
-  for (const pid of session.helperPids) observer.processFound(pid);
+  for (const helper of session.helpers) observer.processFound(helper);
   const prepared = await session.prepare();
   if (prepared !== undefined) observer.destinationFound(prepared);
   const undisturbedFromMs = wallMs();
@@ -84,6 +84,9 @@ function judge(
   const workFrom = valueAt(progress.source, startedAtMs);
   const workTo = Math.max(valueAt(progress.destination, endedAtMs), valueAt(progress.source, endedAtMs));
   const workPercent = (100 * (workTo - workFrom)) / (undisturbed * (endedAtMs - startedAtMs));
+  const [sourceCpuSeconds, destinationCpuSeconds] = [cpu.source, cpu.destination].map(
+    (series) => valueAt(series, endedAtMs) - valueAt(series, startedAtMs),
+  ) as [number, number];
   const numbers: Record<string, number> = {
     totalMs: preparingMs + movingMs,
     totalWithoutPreparingMs: movingMs,
@@ -95,7 +98,9 @@ function judge(
     lostPercent: 100 - workPercent,
     firstSecondPercent:
       (100 * (valueAt(progress.destination, resumedMs + FIRST_MS) - workAtStop)) / (undisturbed * FIRST_MS),
-    cpuSeconds: valueAt(cpu, endedAtMs) - valueAt(cpu, startedAtMs),
+    cpuSeconds: sourceCpuSeconds + destinationCpuSeconds,
+    sourceCpuSeconds,
+    destinationCpuSeconds,
     ...move.own,
   };
   return { kind: 'measured', numbers, damage: facts.damage };

@@ -25,6 +25,7 @@ interface WatchedGuest {
 }
 
 interface WatchedProcess {
+  readonly side: Side;
   readonly pid: number;
   readonly vcpuTids: readonly number[];
   seconds: number;
@@ -32,7 +33,7 @@ interface WatchedProcess {
 
 const guests: Partial<Record<Side, WatchedGuest>> = {};
 const processes: WatchedProcess[] = [];
-const cpu = { times: [] as number[], values: [] as number[] };
+const cpu = { source: emptySeries(), destination: emptySeries() };
 const scratch = Buffer.alloc(16);
 const never = new Int32Array(new SharedArrayBuffer(4));
 
@@ -50,7 +51,7 @@ for (let finished = false; !finished; ) {
   }
   if (!finished) Atomics.wait(never, 0, 0, INTERVAL_MS);
 }
-const nothing = { times: [], values: [] };
+const nothing = emptySeries();
 const progress = { source: guests.source ?? nothing, destination: guests.destination ?? nothing };
 port.postMessage({ progress, cpu } satisfies Observation);
 
@@ -64,7 +65,7 @@ function takeRequests(): boolean {
     if (request.kind === 'watchGuest') {
       guests[request.side] = { ramFd: request.ramFd, offset: request.offset, times: [], values: [] };
     } else {
-      processes.push({ pid: request.pid, vcpuTids: request.vcpuTids, seconds: 0 });
+      processes.push({ side: request.side, pid: request.pid, vcpuTids: request.vcpuTids, seconds: 0 });
     }
   }
 }
@@ -83,6 +84,13 @@ function lookAtProcesses(nowMs: number): void {
   for (const process of processes) {
     process.seconds = readCpuSeconds(process.pid, process.vcpuTids) ?? process.seconds;
   }
-  cpu.times.push(nowMs);
-  cpu.values.push(processes.reduce((sum, { seconds }) => sum + seconds, 0));
+  for (const side of ['source', 'destination'] as const) {
+    const seconds = processes.filter((process) => process.side === side).reduce((sum, each) => sum + each.seconds, 0);
+    cpu[side].times.push(nowMs);
+    cpu[side].values.push(seconds);
+  }
+}
+
+function emptySeries(): { times: number[]; values: number[] } {
+  return { times: [], values: [] };
 }

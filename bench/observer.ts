@@ -8,6 +8,7 @@ import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import type { Guest } from './guest.ts';
 import type { Side } from './network.ts';
+import type { Helper } from './system.ts';
 
 /** Times in Unix milliseconds, in order, each with the counter's new value. */
 export interface ProgressSeries {
@@ -17,13 +18,18 @@ export interface ProgressSeries {
 
 export interface Observation {
   readonly progress: Record<Side, ProgressSeries>;
-  /** CPU seconds of all watched processes without their vCPU threads, at each sample. */
-  readonly cpu: ProgressSeries;
+  /** CPU seconds of each side's watched processes without their vCPU threads, at each sample. */
+  readonly cpu: Record<Side, ProgressSeries>;
 }
 
 export type ObserverRequest =
   | { readonly kind: 'watchGuest'; readonly side: Side; readonly ramFd: number; readonly offset: number }
-  | { readonly kind: 'watchProcess'; readonly pid: number; readonly vcpuTids: readonly number[] }
+  | {
+      readonly kind: 'watchProcess';
+      readonly side: Side;
+      readonly pid: number;
+      readonly vcpuTids: readonly number[];
+    }
   | { readonly kind: 'finish' };
 
 export class Observer implements AsyncDisposable {
@@ -40,8 +46,8 @@ export class Observer implements AsyncDisposable {
     this.#watch('destination', guest);
   }
 
-  processFound(pid: number): void {
-    this.#tell({ kind: 'watchProcess', pid, vcpuTids: [] });
+  processFound({ side, pid }: Helper): void {
+    this.#tell({ kind: 'watchProcess', side, pid, vcpuTids: [] });
   }
 
   async finish(): Promise<Observation> {
@@ -57,7 +63,7 @@ export class Observer implements AsyncDisposable {
 
   #watch(side: Side, guest: Guest): void {
     this.#tell({ kind: 'watchGuest', side, ramFd: guest.ramFd, offset: this.#offset });
-    this.#tell({ kind: 'watchProcess', pid: guest.pid, vcpuTids: guest.vcpuTids });
+    this.#tell({ kind: 'watchProcess', side, pid: guest.pid, vcpuTids: guest.vcpuTids });
   }
 
   #tell(request: ObserverRequest): void {

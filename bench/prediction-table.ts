@@ -4,7 +4,7 @@ import type { Results } from './results.ts';
 import { largest, median, smallest } from './statistics.ts';
 import { alignColumns } from './table.ts';
 
-const MOMENTS = {
+export const MOMENTS = {
   startNewLink: 'start, link not known',
   startNewVm: 'start, VM not known',
   start: 'start, both known',
@@ -13,18 +13,15 @@ const MOMENTS = {
   round2: 'after round 2',
 } as const;
 const VALUES = ['totalMs', 'bytes', 'downtimeMs'] as const;
+export type Moment = keyof typeof MOMENTS;
 
 /** Nothing when nothing was measured. */
 export function renderPredictions(results: Results): string[] {
   const rows = Object.entries(MOMENTS).flatMap(([moment, title]) => {
-    const off = VALUES.map((value) => samplesOf(results, `${moment}/${value}OffPercent`));
-    if (off[0]!.length === 0) return [];
-    const cells = VALUES.flatMap((value, index) => {
-      const covered = samplesOf(results, `${moment}/${value}Covered`);
-      const share = (100 * covered.reduce((sum, each) => sum + each, 0)) / Math.max(1, covered.length);
-      return [median(off[index]!).toFixed(1), share.toFixed(0)];
-    });
-    return [[title, ...cells, String(off[0]!.length)]];
+    const [total, ...others] = VALUES.map((value) => scorePredictions(results, [moment as Moment], value));
+    if (total!.runs === 0) return [];
+    const cells = [total!, ...others].flatMap(({ off, covered }) => [off.toFixed(1), covered.toFixed(0)]);
+    return [[title, ...cells, String(total!.runs)]];
   });
   const titles = VALUES.map((value) => value.replace('Ms', '')).flatMap((value) => [`${value} off %`, 'covered %']);
   const left = results.samples(`${FINISH_BY_CASE.name}/leftMs`);
@@ -32,6 +29,18 @@ export function renderPredictions(results: Results): string[] {
     ...(rows.length > 0 ? [`\n${alignColumns([['prediction', ...titles, 'runs'], ...rows])}`] : []),
     ...(left.length > 0 ? [`\n${describeLeft(left)}`] : []),
   ];
+}
+
+/** Over all cases: how far off at the median, and how many of a hundred were within the interval; NaN without runs. */
+export function scorePredictions(
+  results: Results,
+  moments: readonly Moment[],
+  value: (typeof VALUES)[number],
+): { readonly off: number; readonly covered: number; readonly runs: number } {
+  const off = moments.flatMap((moment) => samplesOf(results, `${moment}/${value}OffPercent`));
+  const covered = moments.flatMap((moment) => samplesOf(results, `${moment}/${value}Covered`));
+  const share = (100 * covered.reduce((sum, each) => sum + each, 0)) / covered.length;
+  return { off: median(off), covered: share, runs: off.length };
 }
 
 function describeLeft(left: readonly number[]): string {

@@ -16,7 +16,7 @@ import { DEFAULT_CPU, DEFAULT_MACHINE, type VmSpec } from '../src/qemu/spec.ts';
 import { Guest } from './guest.ts';
 import { ADDRESSES, enter, type Side } from './network.ts';
 import type { QemuMethod } from './qemu-methods.ts';
-import { type Bench, type Move, type RunPlace, type Session, type System, wallMs } from './system.ts';
+import { type Bench, type Helper, type Move, type RunPlace, type Session, type System, wallMs } from './system.ts';
 import { GUEST_MEMORY_MEBIBYTES, type Workload } from './workloads.ts';
 
 const MIGRATION_PORT = 4444;
@@ -62,7 +62,7 @@ export class QemuSystem implements System {
 }
 
 class QemuSession implements Session {
-  readonly helperPids: readonly number[] = [];
+  readonly helpers: readonly Helper[] = [];
   readonly #spec: VmSpec;
   readonly #place: RunPlace;
   readonly #method: QemuMethod;

@@ -1,6 +1,7 @@
 /** What is compared: ways to move one guest from the source side to the destination side. */
 import type { LinuxGuestImages } from '../guest/linux/images.ts';
 import type { Guest } from './guest.ts';
+import type { Side } from './network.ts';
 import type { BenchQemu } from './qemu-wrapper.ts';
 import type { Workload } from './workloads.ts';
 
@@ -27,11 +28,16 @@ export interface RunPlace {
   readonly directory: string;
 }
 
+export interface Helper {
+  readonly side: Side;
+  readonly pid: number;
+}
+
 /** One guest, to be moved once. */
 export interface Session extends AsyncDisposable {
   readonly source: Guest;
   /** Processes besides the two QEMUs that take part. */
-  readonly helperPids: readonly number[];
+  readonly helpers: readonly Helper[];
   /** What is to be done beforehand. Returns the destination if it is there by then. */
   prepare(): Promise<Guest | undefined>;
   /** Moves it. `found` is called once with the destination, as soon as it is there, unless `prepare` gave it. */

@@ -1,6 +1,7 @@
 /** The results for people. */
 import type { Results } from './results.ts';
 import { largest, median, smallest } from './statistics.ts';
+import { GUEST_MEMORY_MEBIBYTES } from './workloads.ts';
 
 interface Column {
   readonly title: string;
@@ -11,6 +12,8 @@ interface Column {
   readonly spread?: boolean;
 }
 
+const GUEST_GIBIBYTES = GUEST_MEMORY_MEBIBYTES / 1024;
+
 const COLUMNS: readonly Column[] = [
   { title: 'total s', number: 'totalMs', digits: 2, divideBy: 1000 },
   { title: 'w/o prep. s', number: 'totalWithoutPreparingMs', digits: 2, divideBy: 1000 },
@@ -19,7 +22,10 @@ const COLUMNS: readonly Column[] = [
   { title: 'wire MB', number: 'wireMegabytes', digits: 0 },
   { title: 'guest work %', number: 'workPercent', digits: 0 },
   { title: 'CPU s', number: 'cpuSeconds', digits: 2 },
+  { title: 's/GiB source', number: 'sourceCpuSeconds', digits: 2, divideBy: GUEST_GIBIBYTES },
+  { title: 's/GiB dest.', number: 'destinationCpuSeconds', digits: 2, divideBy: GUEST_GIBIBYTES },
   { title: 'daemon MB', number: 'daemonPeakMegabytes', digits: 0 },
+  { title: 'more MB', number: 'engineMegabytes', digits: 0 },
 ];
 
 /** One table: a row for each system that has run. Medians; in brackets smallest and largest. */

@@ -3,8 +3,11 @@
  *
  * Must hold: a target whose numbers were not measured is left out, never met. It says; it never fails the bench.
  */
+import { FINISH_BY_CASE } from './prediction.ts';
+import { MOMENTS, type Moment, scorePredictions } from './prediction-table.ts';
 import type { Results } from './results.ts';
 import { median } from './statistics.ts';
+import { GUEST_MEMORY_MEBIBYTES } from './workloads.ts';
 
 interface Target {
   readonly claim: string;
@@ -21,6 +24,8 @@ const NON_CONVERGING = 'non-converging@1gbit';
 const GROUP = 'group@1gbit';
 /** What QEMU's own migration is measured with. */
 const MODES = ['pre-copy', 'pre-copy-50ms', 'multifd', 'multifd-zstd', 'xbzrle', 'auto-converge', 'post-copy'];
+/** For a daemon with the threads of a migration: 256 MiB and 1 % of the VM's memory. */
+const DAEMON_MEGABYTES = ((256 + 0.01 * GUEST_MEMORY_MEBIBYTES) * 2 ** 20) / 1e6;
 /** godwit's default `--max-downtime`. */
 const MAX_DOWNTIME_MS = 50;
 
@@ -105,6 +110,17 @@ const TARGETS: readonly Target[] = [
   ...['random@1gbit', 'random@unshaped'].flatMap((scenario) =>
     ['wireMegabytes', 'totalMs'].map((number) => againstRaw(scenario, number, 1.02)),
   ),
+  ...['pre-copy', 'post-copy'].map((mode) =>
+    limit(`${mode}: memory of a daemon, MB`, `${DATA}/godwit-${mode}/daemonPeakMegabytes`, DAEMON_MEGABYTES),
+  ),
+  {
+    claim: `--finish-by: runs that met it, of ${FINISH_BY_CASE.moves}`,
+    limit: FINISH_BY_CASE.moves,
+    isLeast: true,
+    measure: countMet,
+  },
+  ...predicted('at the start', ['start', 'startNewVm', 'startNewLink']),
+  ...(['start', 'firstPass', 'round1', 'round2'] as const).flatMap((moment) => predicted(MOMENTS[moment], [moment])),
   ...[20, 50, 80].map((percent) =>
     limit(`throttle ${percent} %: points off what was asked`, `throttle/${percent}/offPoints`, 10),
   ),
@@ -125,7 +141,7 @@ export function renderTargets(results: Results, godwitRuns: readonly string[]): 
     const value = target.measure(results);
     if (Number.isNaN(value)) return [];
     const isMet = target.isLeast ? value >= target.limit : value <= target.limit;
-    const bound = `at ${target.isLeast ? 'least' : 'most'} ${target.limit}`;
+    const bound = `at ${target.isLeast ? 'least' : 'most'} ${Number(target.limit.toFixed(2))}`;
     return [`${isMet ? 'met   ' : 'missed'}  ${target.claim}: ${value.toFixed(2)} (${bound})`];
   });
   const runs = godwitRuns.filter((name) => results.hasRun(name)).map((name) => results.tally(name));
@@ -140,6 +156,26 @@ export function renderTargets(results: Results, godwitRuns: readonly string[]): 
 
 function limit(claim: string, name: string, most: number): Target {
   return { claim, limit: most, measure: (results) => median(results.samples(name)) };
+}
+
+/** A run that did not end has not met it. */
+function countMet(results: Results): number {
+  const left = results.samples(`${FINISH_BY_CASE.name}/leftMs`);
+  const wasTried = left.length > 0 || results.hasRun(FINISH_BY_CASE.name);
+  return wasTried ? left.filter((ms) => ms >= 0).length : Number.NaN;
+}
+
+function predicted(title: string, moments: readonly Moment[]): Target[] {
+  const score = (results: Results) => scorePredictions(results, moments, 'totalMs');
+  return [
+    { claim: `total time predicted, ${title}: off at the median, %`, limit: 15, measure: (all) => score(all).off },
+    {
+      claim: `total time predicted, ${title}: runs within the interval, %`,
+      limit: 80,
+      isLeast: true,
+      measure: (all) => score(all).covered,
+    },
+  ];
 }
 
 /** A slow link leaves CPU time for denser packing, and words that change leave little to send. */

@@ -83,7 +83,26 @@ export function renderTrackers(results: Results): string {
   });
   if (rows.length === 0) return '';
   const titles = ['trackers', 'work lost %', 'faults/s', 'pages/look', 'not written %', 'CPU had otherwise %'];
-  return `\n${alignColumns([titles, ...rows])}\n`;
+  return `\n${[alignColumns([titles, ...rows]), ...WORKS.flatMap((work) => describeWinners(work, results))].join('\n')}\n`;
+}
+
+/** What is less apart cannot be told from noise. */
+const ALIKE_POINTS = 2;
+
+/** Which takes least from the guest, and of those that take as little which finds least that was not written. */
+function describeWinners({ name }: TrackedWork, results: Results): string[] {
+  const measured = TRACKERS.map((tracker) => {
+    const of = (number: string): number => median(results.samples(`trackers/${name}/${tracker}/${number}`));
+    return { tracker, lost: Math.max(0, of('lostPercent')), falsePercent: of('falsePercent') };
+  }).filter(({ lost }) => !Number.isNaN(lost));
+  const best = (all: typeof measured): string => {
+    const least = Math.min(...all.map(({ lost }) => lost));
+    const alike = all.filter(({ lost }) => lost <= least + ALIKE_POINTS);
+    const { tracker, lost, falsePercent } = alike.reduce((a, b) => (b.falsePercent < a.falsePercent ? b : a));
+    return `${tracker} wins (${lost.toFixed(1)} % of the work lost, ${falsePercent.toFixed(1)} % not written)`;
+  };
+  const groups = measured.filter(({ tracker }) => tracker !== 'kernel');
+  return groups.length > 0 ? [`${name}: ${best(measured)}; without the kernel's ${best(groups)}`] : [];
 }
 
 interface Tracked {
