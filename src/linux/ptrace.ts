@@ -33,6 +33,7 @@ import {
 } from './abi/ptrace.ts';
 import { Errno, errnoName } from './errno.ts';
 import { lastErrno, type Pointer, raw } from './raw.ts';
+import { becomeRealTime, endRealTime, isRealTime } from './real-time.ts';
 import { findSyscallInstruction, tracerOf } from './traced-process.ts';
 
 /** Stops arrive within 0.1 ms unless the thread is blocked inside the kernel (a dead network file system). */
@@ -69,11 +70,17 @@ export function withStoppedThread<T>(tid: number, use: (thread: StoppedThread) =
       reason: `not written for ${process.arch} yet`,
     });
   }
-  const attachment = new Attachment(tid);
+  // Not preempted: a process that is killed in here takes the thread with it, which may stand in the middle of a call.
+  const isUrgent = !isRealTime() && becomeRealTime();
   try {
-    return use(attachment);
+    const attachment = new Attachment(tid);
+    try {
+      return use(attachment);
+    } finally {
+      attachment.letGo();
+    }
   } finally {
-    attachment.letGo();
+    if (isUrgent) endRealTime();
   }
 }
 

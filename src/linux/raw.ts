@@ -17,6 +17,7 @@ import { errnoName } from './errno.ts';
 /** What may be given for a pointer: memory, an address, or NULL. */
 export type Pointer = NodeJS.ArrayBufferView | bigint | number | null;
 type Word = number | bigint;
+type Positioned = (fd: number, memory: Pointer, bytes: number, offset: number) => number;
 
 const libc = koffi.load('libc.so.6');
 koffi.alias('ssize_t', 'long');
@@ -77,19 +78,9 @@ export const raw = {
     bytes: number,
   ) => number,
   /** https://man7.org/linux/man-pages/man2/pread.2.html */
-  pread: libc.func('ssize_t pread64(int fd, void *buf, size_t count, int64_t offset)') as (
-    fd: number,
-    to: Pointer,
-    bytes: number,
-    offset: number,
-  ) => number,
+  pread: libc.func('ssize_t pread64(int fd, void *buf, size_t count, int64_t offset)') as Positioned,
   /** https://man7.org/linux/man-pages/man2/pwrite.2.html */
-  pwrite: libc.func('ssize_t pwrite64(int fd, const void *buf, size_t count, int64_t offset)') as (
-    fd: number,
-    from: Pointer,
-    bytes: number,
-    offset: number,
-  ) => number,
+  pwrite: libc.func('ssize_t pwrite64(int fd, const void *buf, size_t count, int64_t offset)') as Positioned,
   /** https://man7.org/linux/man-pages/man2/lseek.2.html */
   lseek: libc.func('int64_t lseek64(int fd, int64_t offset, int whence)') as (
     fd: number,
@@ -103,6 +94,11 @@ export const raw = {
     offset: number,
     bytes: number,
   ) => number,
+  /** https://man7.org/linux/man-pages/man2/mmap.2.html; an address, or -1 (MAP_FAILED). */
+  mmap: libc.func('intptr_t mmap(void *addr, size_t length, int prot, int flags, int fd, int64_t offset)') as (
+    ...words: [at: null, bytes: number, protection: number, flags: number, fd: number, offset: number]
+  ) => Word,
+  munmap: libc.func('int munmap(uintptr_t addr, size_t length)') as (address: Word, bytes: number) => number,
   /** https://man7.org/linux/man-pages/man2/fcntl.2.html */
   fcntl: libc.func('int fcntl(int fd, int op, long arg)') as (fd: number, op: number, arg: number) => number,
   /** https://man7.org/linux/man-pages/man2/dup.2.html */
@@ -175,9 +171,15 @@ export const raw = {
     policy: number,
     parameters: Int32Array,
   ) => number,
+  sched_getscheduler: libc.func('int sched_getscheduler(int pid)') as (thread: number) => number,
   /** https://man7.org/linux/man-pages/man3/memcmp.3.html; addresses as numbers, the cheapest way to pass them. */
   memcmp: libc.func('int memcmp(uintptr_t s1, uintptr_t s2, size_t n)') as (a: Word, b: Word, bytes: number) => number,
 } as const;
+
+/** Memory at an address, as long as it is mapped: whoever unmaps it must have given up every view before. */
+export function memoryAt(address: Word, bytes: number): ArrayBuffer {
+  return koffi.view(BigInt(address), bytes);
+}
 
 /** errno of the raw call just made by this thread. */
 export function lastErrno(): number {

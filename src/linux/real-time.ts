@@ -18,6 +18,12 @@ export function becomeRealTime(): boolean {
   return setPolicy(SCHED_FIFO | SCHED_RESET_ON_FORK, LOWEST_PRIORITY);
 }
 
+/** Of the calling thread. */
+export function isRealTime(): boolean {
+  // SAFETY: no memory; nothing blocks.
+  return (raw.sched_getscheduler(CALLING_THREAD) & ~SCHED_RESET_ON_FORK) === SCHED_FIFO;
+}
+
 /** The opposite of `becomeRealTime`; the thread has its nice value again. */
 export function endRealTime(): void {
   // With the flag still: without the privilege it cannot be taken away, and the call would fail.

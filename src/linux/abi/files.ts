@@ -1,5 +1,5 @@
 /**
- * Numbers of open(2), lseek(2), fallocate(2), splice(2), fcntl(2), poll(2), eventfd(2) and clock_gettime(2) (asm-generic, x86-64 and arm64).
+ * Numbers of open(2), lseek(2), fallocate(2), mmap(2), splice(2), fcntl(2), poll(2), eventfd(2) and clock_gettime(2) (asm-generic, x86-64 and arm64).
  *
  * Owns: data only.
  */
@@ -14,6 +14,10 @@ export const SEEK_HOLE = 4;
 
 export const FALLOC_FL_KEEP_SIZE = 1;
 export const FALLOC_FL_PUNCH_HOLE = 2;
+
+export const PROT_READ = 1;
+export const PROT_WRITE = 2;
+export const MAP_SHARED = 1;
 
 export const SPLICE_F_MOVE = 1;
 export const SPLICE_F_NONBLOCK = 2;
