@@ -27,7 +27,6 @@ import { GroupMigrations } from './group-migrations.ts';
 import { DaemonService } from './host-service.ts';
 import { IncomingGroups } from './incoming-groups.ts';
 import { IncomingPromises } from './incoming-promises.ts';
-import { LeftWatches } from './left-watches.ts';
 import type { Logger } from './logger.ts';
 import { HostMetrics } from './metrics.ts';
 import { MigrationStore } from './migration-store.ts';
@@ -82,11 +81,12 @@ export async function startDaemon(
   for (const path of store.load()) log.error({ path }, 'cannot read a migration report; left as it is');
   const budget = HostBudget.create(config.bandwidthBytesPerSecond);
   const traffic: HostTraffic = { budget: budget.buffer, dscp: config.dscp };
-  const groups = new IncomingGroups({ hostName: config.name, registry, log, startRegion: startRegionDestination });
+  const { name: hostName, stateDirectory, peers } = config;
+  const groups = new IncomingGroups({ hostName, stateDirectory, registry, log, startRegion: startRegionDestination });
   const migrations = new Migrations({
-    hostName: config.name,
-    stateDirectory: config.stateDirectory,
-    peers: config.peers,
+    hostName,
+    stateDirectory,
+    peers,
     maxIncomingMigrations: config.maxIncomingMigrations,
     allowedNetworkScripts: config.allowedNetworkScripts,
     contents: { visits: visitPolicy, liveDirectory, fleetKey: config.fleetKey },
@@ -105,11 +105,16 @@ export async function startDaemon(
   starting.defer(() => {
     if (migrations.openCount > 0) lock.keep();
   });
-  const watches = new LeftWatches(config.stateDirectory, log);
-  watches.endLeft();
+  const moving = { hostName, stateDirectory, peers, registry, migrations, traffic, events, log };
+  const groupMigrations = new GroupMigrations({ ...moving, startRegion: startRegionSource });
+  registry.regions.hold([...groupMigrations.heldRegions, ...groups.heldRegions]);
   registry.restore();
+  groupMigrations.resume();
+  groups.resume();
   tidyUp(visits, registry, log);
-  await registry.attachAll(await migrations.recover());
+  const taken = await migrations.recover();
+  groupMigrations.recovered();
+  await registry.attachAll(taken);
   if (config.fleetKey !== null) {
     const input = { directory: liveDirectory, key: config.fleetKey };
     const warn = (reason: string): void => log.warn({ reason }, 'cannot look through the memory of a VM');
@@ -120,9 +125,6 @@ export async function startDaemon(
   const migration = formatHostPort(config.migration.host, port.port);
 
   const listeners: ApiListener[] = [];
-  const { name: hostName, peers } = config;
-  const moving = { hostName, peers, registry, migrations, traffic, events, log };
-  const groupMigrations = new GroupMigrations({ ...moving, watches, startRegion: startRegionSource });
   const service = new DaemonService({
     events,
     registry,

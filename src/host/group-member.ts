@@ -82,6 +82,7 @@ export class GroupMember {
   /** Begins, if it has not begun: see `moved`. */
   move(): void {
     if (this.#hasBegun) return;
+    if (this.#cancelled) this.#renew();
     this.#hasBegun = true;
     this.#isMoving = true;
     this.#moveAtLast()
@@ -94,10 +95,21 @@ export class GroupMember {
   /** It was called back, or had failed, when another one was the other host's all the same: `moved` is another one. */
   follow(): void {
     if (this.#hasLeft || this.#isMoving) return;
-    this.#moved = Promise.withResolvers();
-    this.#moved.promise.catch(() => undefined);
+    this.#renew();
     this.#hasBegun = false;
     this.move();
+  }
+
+  /** After a restart of the daemon: the VM is the other host's, or has to follow. */
+  resume(isHere: boolean): void {
+    if (isHere) this.move();
+    if (isHere || this.#isMoving) return;
+    if (this.#cancelled) this.#renew();
+    this.#hasBegun = true;
+    this.#standsNow();
+    this.#leaves();
+    this.#change({ state: 'moved' });
+    this.#moved.resolve();
   }
 
   /** An access to memory that has gone: the VM is stopped now and runs on at the other host. */
@@ -113,6 +125,12 @@ export class GroupMember {
     this.#cancelled = new GodwitError('GW_MIGRATION_CANCELLED');
     if (!this.#hasBegun) this.#moved.reject(this.#cancelled);
     await this.#handle?.command({ kind: 'cancel' });
+  }
+
+  /** A cancel that came too late has rejected it. */
+  #renew(): void {
+    this.#moved = Promise.withResolvers();
+    this.#moved.promise.catch(() => undefined);
   }
 
   async #moveAtLast(): Promise<void> {

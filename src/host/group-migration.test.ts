@@ -26,7 +26,15 @@ const REPORT = {
 } as unknown as RegionReport;
 
 /** What the group's parts do, in their order; the test plays the migrations and the region. */
-function trial(body: Partial<GroupMigrateBody> = {}, options: { refused?: boolean; blocked?: string } = {}) {
+function trial(
+  body: Partial<GroupMigrateBody> = {},
+  options: {
+    refused?: boolean;
+    blocked?: string;
+    /** An earlier daemon had begun it, and these were here when it ended. */
+    resumed?: { hasBegun: boolean; here: readonly string[] };
+  } = {},
+) {
   const log: string[] = [];
   const handles = new Map<string, ScriptedHandle>();
   const ended = new Set<string>();
@@ -35,13 +43,14 @@ function trial(body: Partial<GroupMigrateBody> = {}, options: { refused?: boolea
   const migration = new GroupMigration(
     'g1',
     group,
-    { to: 'there:7710', ...body },
+    { to: 'there:7710', order: 'together', ...body },
     {
       openRegion: (_region, onEvent) => {
         tell = onEvent;
         return {
           ended: new Promise(() => undefined),
-          insideFds: new Map(),
+          hasBegun: options.resumed?.hasBegun ?? false,
+          abandon: async () => undefined,
           ready: options.refused ? Promise.reject(REFUSED) : Promise.resolve(),
           begin: () => log.push('begin'),
           vmStopped: (vm) => log.push(`stopped ${vm}`),
@@ -61,10 +70,10 @@ function trial(body: Partial<GroupMigrateBody> = {}, options: { refused?: boolea
       },
       hasEnded: (vm) => ended.has(vm),
       retryMs: 1,
-      onWatched: (region) => log.push(`watched ${region.name}`),
-      onUnwatched: () => log.push('not watched'),
+      isHere: async (vm) => options.resumed?.here.includes(vm) ?? true,
       changed: () => undefined,
     },
+    options.resumed ? 5 : null,
   );
   const running = migration.run();
   const settle = async () => {
@@ -105,10 +114,10 @@ async function complete({ region, running }: Trial) {
 
 test('all move together; the region begins with the first that has gone, and all is over when it is complete', async () => {
   const group = await begun();
-  expect(group.log).toEqual(['watched bus', 'start a', 'start b', 'start c']);
+  expect(group.log).toEqual(['start a', 'start b', 'start c']);
   expect(group.migration.view.state).toBe('moving');
   group.commit('b');
-  expect(group.log.slice(4)).toEqual(['stopped b', 'not watched', 'begin', 'left b']);
+  expect(group.log.slice(3)).toEqual(['stopped b', 'begin', 'left b']);
   expect(group.migration.view.state).toBe('split');
   for (const vm of ['a', 'c']) group.commit(vm);
   for (const vm of ['a', 'b', 'c']) group.finish(vm);
@@ -127,7 +136,7 @@ test('all move together; the region begins with the first that has gone, and all
 
 test('one by one: each begins when the one before is the other host’s, and `first` is first', async () => {
   const group = await begun({ order: 'one-by-one', first: 'b' });
-  expect(group.log).toEqual(['watched bus', 'start b']);
+  expect(group.log).toEqual(['start b']);
   group.commit('b');
   await group.settle();
   expect(group.log).toContain('start a');
@@ -140,7 +149,7 @@ test('one by one: each begins when the one before is the other host’s, and `fi
 describe('a VM that touches memory that has gone', () => {
   test('is called; until then it is ready and stays, with `on-access`', async () => {
     const group = await begun({ order: 'on-access' });
-    expect(group.log).toEqual(['watched bus', 'start a', 'prepare b', 'prepare c']);
+    expect(group.log).toEqual(['start a', 'prepare b', 'prepare c']);
     group.commit('a');
     await group.settle();
     expect(group.migration.view.members.map(({ state }) => state)).toEqual(['moving', 'waiting', 'waiting']);
@@ -180,14 +189,14 @@ describe('before the first VM has gone', () => {
   test('what the other host refuses a region with ends it, and nothing was begun', async () => {
     const group = trial({}, { refused: true });
     expect(await group.running).toMatchObject({ state: 'failed', error: { code: 'GW_MIGRATION_REFUSED' } });
-    expect(group.log).toEqual(['region cancelled', 'not watched']);
+    expect(group.log).toEqual(['region cancelled']);
   });
 
   test('a VM that cannot move is told by name, and none was begun', async () => {
     const group = trial({}, { blocked: 'c' });
     const { state, error } = await group.running;
     expect([state, error?.code, error?.details]).toMatchObject(['failed', 'GW_MIGRATION_BLOCKED', { vm: 'c' }]);
-    expect(group.log).toEqual(['watched bus', 'region cancelled', 'not watched']);
+    expect(group.log).toEqual(['region cancelled']);
   });
 
   test('one that fails calls the others back, and then the region', async () => {
@@ -196,7 +205,7 @@ describe('before the first VM has gone', () => {
     group.fail('b');
     const view = await group.running;
     expect(view.state).toBe('failed');
-    expect(group.log.slice(4)).toEqual(['stopped b', 'continued b', 'region cancelled', 'not watched']);
+    expect(group.log.slice(3)).toEqual(['stopped b', 'continued b', 'region cancelled']);
     for (const vm of ['a', 'c']) expect(group.handles.get(vm)!.commands).toEqual([{ kind: 'cancel' }]);
   });
 
@@ -204,7 +213,22 @@ describe('before the first VM has gone', () => {
     const group = await begun();
     await group.migration.cancel();
     expect(await group.running).toMatchObject({ state: 'cancelled', error: { code: 'GW_MIGRATION_CANCELLED' } });
-    expect(group.log.slice(-2)).toEqual(['region cancelled', 'not watched']);
+    expect(group.log.at(-1)).toBe('region cancelled');
+  });
+
+  test('a cancel that comes too late for the first of them: the others, which had not begun, follow', async () => {
+    const group = await begun({ order: 'one-by-one' });
+    const cancelled = group.migration.cancel();
+    group.commit('a');
+    await cancelled;
+    await group.settle();
+    expect(group.log).toContain('start b');
+    for (const vm of ['a', 'b', 'c']) {
+      if (vm !== 'a') group.commit(vm);
+      group.finish(vm);
+      await group.settle();
+    }
+    expect(await complete(group)).toMatchObject({ state: 'completed', error: null });
   });
 
   test('a cancel also ends VMs that wait for their turn', async () => {
@@ -295,4 +319,37 @@ test('what is asked how far it is and answers after the end does not take the pl
   await asked;
   expect((await group.running).regions).toMatchObject([{ pagesLeft: 0 }]);
   expect(group.migration.view.regions).toMatchObject([{ pagesLeft: 0 }]);
+});
+
+describe('after a restart', () => {
+  test('those that had gone are told to the region, and those that had not follow', async () => {
+    const group = await begun({ order: 'on-access' }, { resumed: { hasBegun: true, here: ['b', 'c'] } });
+    expect(group.log).toEqual(['stopped a', 'left a', 'start b', 'start c']);
+    expect(group.migration.view).toMatchObject({ state: 'split', startedAtMs: 5 });
+    for (const vm of ['b', 'c']) {
+      group.commit(vm);
+      group.finish(vm);
+    }
+    await group.settle();
+    expect(await complete(group)).toMatchObject({ state: 'completed' });
+  });
+
+  test('one of which nothing had gone ends, and all is as it was', async () => {
+    const group = await begun({}, { resumed: { hasBegun: false, here: ['a', 'b', 'c'] } });
+    expect(await group.running).toMatchObject({ state: 'failed', error: { code: 'GW_CONFLICT' } });
+    expect(group.log).toEqual(['region cancelled']);
+    expect(group.migration.isSplit).toBe(false);
+  });
+
+  test('one of which a VM had gone begins now, though nothing had moved', async () => {
+    const group = await begun({}, { resumed: { hasBegun: false, here: ['b', 'c'] } });
+    expect(group.log.slice(0, 3)).toEqual(['begin', 'stopped a', 'left a']);
+  });
+
+  test('a divided one whose region cannot go on is not given up', async () => {
+    const group = await begun({}, { refused: true, resumed: { hasBegun: true, here: ['b'] } });
+    expect(await group.running).toMatchObject({ state: 'failed' });
+    expect([group.migration.isSplit, group.log]).toEqual([true, []]);
+    await expect(group.migration.cancel()).rejects.toThrow('have to follow');
+  });
 });

@@ -6,19 +6,25 @@
  * until the first VM is the other host's whatever fails puts all back as it was; from then on there is no way back, and
  * what fails is tried again.
  */
-import type { GroupMigrateBody, GroupMigrationView } from '../api/group-migration-schema.ts';
+import { setTimeout as delay } from 'node:timers/promises';
+import {
+  DEFAULT_ORDER,
+  type GroupMigrateBody,
+  type GroupMigrationView,
+  type GroupOrder,
+} from '../api/group-migration-schema.ts';
 import { asGodwitError, explain, GodwitError, hasCode } from '../base/errors.ts';
 import { GroupMember, type GroupMemberPort } from './group-member.ts';
 import type { HostGroup } from './groups.ts';
+import { hasAnyGone, startedAgain } from './leaving-group.ts';
 import { MovingRegions, type MovingRegionsPort } from './moving-regions.ts';
 
 export interface GroupMigrationPort extends Pick<GroupMemberPort, 'start' | 'hasEnded' | 'retryMs'> {
   /** Why the VM cannot move to the other host, which has the regions by now. */
   check(vm: string): Promise<readonly string[]>;
   readonly openRegion: MovingRegionsPort['open'];
-  readonly onWatched: MovingRegionsPort['onWatched'];
-  /** Pages may change hosts from now on, or nothing is watched any more. */
-  onUnwatched(): void;
+  /** Of a group that an earlier daemon has begun to move: whether the VM is this host's. It can take as long as a host is away. */
+  isHere(vm: string): Promise<boolean>;
   changed(view: GroupMigrationView): void;
 }
 
@@ -28,12 +34,14 @@ export class GroupMigration {
   readonly id: string;
   readonly #group: HostGroup;
   readonly #body: GroupMigrateBody;
+  readonly #order: GroupOrder;
   readonly #port: GroupMigrationPort;
   /** In the order in which they begin. */
   readonly #members: readonly GroupMember[];
   readonly #regions: MovingRegions;
   readonly #cancelled = new AbortController();
-  readonly #startedAtMs = Date.now();
+  readonly #startedAtMs: number;
+  readonly #isResumed: boolean;
   #state: GroupMigrationView['state'] = 'preparing';
   #notes: readonly string[] = [];
   #error: GodwitError | null = null;
@@ -41,22 +49,32 @@ export class GroupMigration {
   /** When the first VM was the other host's. */
   #splitAtMs: number | null = null;
 
-  constructor(id: string, group: HostGroup, body: GroupMigrateBody, port: GroupMigrationPort) {
+  /** @param resumedSinceMs - when an earlier daemon has begun it */
+  constructor(
+    id: string,
+    group: HostGroup,
+    body: GroupMigrateBody,
+    port: GroupMigrationPort,
+    resumedSinceMs: number | null = null,
+  ) {
     this.id = id;
+    this.#isResumed = resumedSinceMs !== null;
+    this.#startedAtMs = resumedSinceMs ?? Date.now();
     this.#group = group;
     this.#body = body;
+    this.#order = body.order ?? DEFAULT_ORDER;
     this.#port = port;
     const first = body.first ?? group.vms[0]!;
     const names = [first, ...group.vms.filter((name) => name !== first)];
-    const calls = body.order === 'on-access';
+    // After a restart all follow at once: nobody knows for whom one of them waits.
+    const calls = this.#order === 'on-access' && !this.#isResumed;
     this.#members = names.map((vm, index) => new GroupMember(vm, this.#memberPort(), calls && index > 0));
     for (const { moved } of this.#members) {
       // Before the first VM has gone one that fails takes the others with it.
-      moved.catch(() => (this.#isSplit ? undefined : this.#cancelMembers()));
+      moved.catch(() => (this.isSplit ? undefined : this.#cancelMembers()));
     }
     this.#regions = new MovingRegions(group.regions, {
       open: port.openRegion,
-      onWatched: port.onWatched,
       onStopVm: (vm, page, region) => this.#pullOver(vm, page, region),
       onFailed: (error) => void this.#fail(error),
       onChanged: () => this.#port.changed(this.view),
@@ -68,6 +86,11 @@ export class GroupMigration {
     return this.#group.vms;
   }
 
+  /** VMs of it are the other host's. */
+  get isSplit(): boolean {
+    return this.#splitAtMs !== null || this.#regions.hasBegun;
+  }
+
   get hasEnded(): boolean {
     return this.#endedAtMs !== null;
   }
@@ -77,7 +100,7 @@ export class GroupMigration {
       id: this.id,
       group: this.#group.name,
       to: this.#body.to,
-      order: this.#body.order ?? 'together',
+      order: this.#order,
       state: this.#state,
       startedAtMs: this.#startedAtMs,
       totalMs: this.#endedAtMs === null ? null : this.#endedAtMs - this.#startedAtMs,
@@ -93,18 +116,18 @@ export class GroupMigration {
     const { signal } = this.#cancelled;
     try {
       await this.#regions.open(signal);
-      await this.#checkMembers();
-      this.#enter('moving');
+      if (this.#isResumed) await this.#resumeMembers();
+      else await this.#checkMembers();
+      this.#enter(this.isSplit ? 'split' : 'moving');
       await this.#moveMembers();
       this.#enter('completing');
       await this.#regions.completed();
       this.#end('completed', null);
     } catch (thrown) {
-      if (!this.#isSplit) {
+      if (!this.isSplit) {
         await this.#regions.cancel();
-        this.#port.onUnwatched();
       }
-      const isCancelled = signal.aborted && !this.#isSplit;
+      const isCancelled = signal.aborted && !this.isSplit;
       this.#end(isCancelled ? 'cancelled' : 'failed', asGodwitError(isCancelled ? signal.reason : thrown));
     }
     return this.view;
@@ -112,8 +135,8 @@ export class GroupMigration {
 
   /** @throws GW_CONFLICT when a VM of it is the other host's */
   async cancel(): Promise<void> {
-    if (this.#isSplit) {
-      const gone = this.#members.find(({ hasLeft }) => hasLeft)?.vm;
+    if (this.isSplit) {
+      const gone = this.#members.find(({ hasLeft }) => hasLeft)?.vm ?? 'that is first';
       const reason = `its VM ${gone} is at ${this.#body.to} already, and the others have to follow`;
       throw new GodwitError('GW_CONFLICT', { kind: 'Group migration', name: this.id, reason });
     }
@@ -136,19 +159,29 @@ export class GroupMigration {
     }
   }
 
+  /** @throws GW_CONFLICT when no VM has gone: then it is as if nothing had begun */
+  async #resumeMembers(): Promise<void> {
+    const fates = this.#members.map(async (member) => ({ member, isHere: await this.#port.isHere(member.vm) }));
+    if (!this.#regions.hasBegun && !(await hasAnyGone(fates))) throw startedAgain(this.#group.name);
+    this.#splitAtMs ??= Date.now();
+    this.#regions.begin();
+    for (const fate of fates) void fate.then(({ member, isHere }) => member.resume(isHere));
+  }
+
   async #moveMembers(): Promise<void> {
-    for (const member of this.#members) {
+    for (const member of this.#isResumed ? [] : this.#members) {
       member.move();
-      if (this.#body.order === 'one-by-one') await Promise.race([member.left, member.moved.catch(() => undefined)]);
-      if (!this.#isSplit) this.#cancelled.signal.throwIfAborted();
+      if (this.#order === 'one-by-one') await Promise.race([member.left, member.moved.catch(() => undefined)]);
+      if (!this.isSplit) this.#cancelled.signal.throwIfAborted();
     }
     for (;;) {
       const moved = await Promise.allSettled(this.#members.map((member) => member.moved));
       const failed = moved.find(({ status }) => status === 'rejected') as PromiseRejectedResult | undefined;
       if (!failed) return;
       // Called back too late for one of them: the others have to follow it.
-      if (!this.#isSplit || hasCode(failed.reason, 'GW_HOST_STOPPING')) throw failed.reason;
+      if (!this.isSplit || hasCode(failed.reason, 'GW_HOST_STOPPING')) throw failed.reason;
       for (const member of this.#members) member.follow();
+      await delay(this.#port.retryMs);
     }
   }
 
@@ -157,7 +190,7 @@ export class GroupMigration {
       start: (vm, waits) => this.#port.start(vm, waits),
       retryMs: this.#port.retryMs,
       hasEnded: (vm) => this.#port.hasEnded(vm),
-      isSplit: () => this.#isSplit,
+      isSplit: () => this.isSplit,
       onStands: (vm) => this.#regions.vmStopped(vm),
       onLeft: (vm) => this.#left(vm),
       onContinued: (vm) => this.#regions.vmContinued(vm),
@@ -167,9 +200,8 @@ export class GroupMigration {
   }
 
   #left(vm: string): void {
-    if (!this.#isSplit) {
+    if (this.#splitAtMs === null) {
       this.#splitAtMs = Date.now();
-      this.#port.onUnwatched();
       this.#regions.begin();
     }
     this.#regions.vmLeft(vm);
@@ -177,23 +209,21 @@ export class GroupMigration {
   }
 
   #pullOver(vm: string, page: number, region: string): void {
+    // Of a group that is resumed it can be the first thing that is heard.
+    this.#splitAtMs ??= Date.now();
     const member = this.#members.find((each) => each.vm === vm);
-    const ms = Date.now() - (this.#splitAtMs ?? Date.now());
+    const ms = Date.now() - this.#splitAtMs;
     member?.pullOver({ page, region, ms }).catch((error: unknown) => this.#note(explain(error)));
   }
 
   /** A region cannot move. */
   async #fail(error: GodwitError): Promise<void> {
     this.#error ??= error;
-    if (!this.#isSplit) await this.#cancelMembers();
+    if (!this.isSplit) await this.#cancelMembers();
   }
 
   async #cancelMembers(): Promise<void> {
     await Promise.allSettled(this.#members.map((member) => member.cancel()));
-  }
-
-  get #isSplit(): boolean {
-    return this.#splitAtMs !== null;
   }
 
   #enter(state: GroupMigrationView['state']): void {

@@ -9,19 +9,18 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { EventHub } from '../api/event-hub.ts';
 import type { GroupMigrateBody, GroupMigrationView } from '../api/group-migration-schema.ts';
 import { explain, GodwitError } from '../base/errors.ts';
-import { isSameFile } from '../linux/file-users.ts';
-import { readMappings } from '../linux/process.ts';
 import type { HostTraffic } from '../migration/handle.ts';
-import type { GroupPart } from '../migration/shared-part.ts';
-import { joinMappings } from '../qemu/ram.ts';
-import type { RegionSourceEvent, RegionSourceHandle, startRegionSource, WatchedVm } from '../sharing/region-threads.ts';
-import { GroupMigration } from './group-migration.ts';
-import { detailOfGroup, type HostGroup } from './groups.ts';
-import { type HostRegion, problemOf } from './host-region.ts';
-import type { LeftWatch, LeftWatches } from './left-watches.ts';
+import type { startRegionSource } from '../sharing/region-threads.ts';
+import { GroupMigration, type GroupMigrationPort } from './group-migration.ts';
+import { GroupRecords, type LeavingGroup, LeavingGroupSchema } from './group-records.ts';
+import { detailOfGroup, type HostGroup, partOf } from './groups.ts';
+import { problemOf } from './host-region.ts';
+import { canResume, LeavingGroupFiles, type LeavingGroupHost, undoBeginning } from './leaving-group.ts';
+import { openLeavingRegion } from './leaving-region.ts';
 import type { Logger } from './logger.ts';
 import type { Migrations } from './migrations.ts';
 import { resolvePeer } from './peers.ts';
+import type { Vm } from './vm.ts';
 import type { VmRegistry } from './vm-registry.ts';
 
 export interface GroupMigrationsOptions {
@@ -33,7 +32,7 @@ export interface GroupMigrationsOptions {
   readonly events: EventHub;
   readonly log: Logger;
   readonly startRegion: typeof startRegionSource;
-  readonly watches: LeftWatches;
+  readonly stateDirectory: string;
 }
 
 interface Running {
@@ -49,9 +48,44 @@ export class GroupMigrations {
   readonly #options: GroupMigrationsOptions;
   /** Oldest first. */
   readonly #known = new Map<string, Running>();
+  readonly #host: LeavingGroupHost;
+  /** Resolves when the migrations of an earlier daemon have their VMs. */
+  readonly #recovered = Promise.withResolvers<void>();
+  #left: readonly LeavingGroup[];
 
   constructor(options: GroupMigrationsOptions) {
     this.#options = options;
+    const { stateDirectory, registry, log } = options;
+    const records = new GroupRecords(stateDirectory, 'groups-leaving', LeavingGroupSchema);
+    this.#host = { records, regions: registry.regions, log };
+    this.#left = records.load((path, reason) => log.error({ path, reason }, 'cannot read which group was leaving'));
+  }
+
+  /** Names of regions whose files must stay, whoever has them: groups of an earlier daemon that were leaving. */
+  get heldRegions(): string[] {
+    return this.#left.filter(canResume).flatMap(({ regions }) => regions.map(({ name }) => name));
+  }
+
+  /**
+   * Goes on with the groups of an earlier daemon. Before anything else is done with these VMs: one that waits for a page
+   * cannot be asked anything.
+   */
+  resume(): void {
+    for (const record of this.#left) {
+      try {
+        if (canResume(record)) this.#resume(record);
+        else undoBeginning(this.#host, record);
+      } catch (error) {
+        const facts = { group: record.name, migration: record.id, reason: explain(error) };
+        this.#options.log.error(facts, 'cannot go on with a group that was leaving');
+      }
+    }
+    this.#left = [];
+  }
+
+  /** Every VM that a migration of an earlier daemon has is known. */
+  recovered(): void {
+    this.#recovered.resolve();
   }
 
   /** Newest first. */
@@ -76,7 +110,7 @@ export class GroupMigrations {
 
   /** @throws GW_NOT_FOUND, GW_INPUT_INVALID, GW_MIGRATION_BLOCKED, GW_CONFLICT */
   async start(name: string, body: GroupMigrateBody): Promise<GroupMigrationView> {
-    const { registry, peers, events, log } = this.#options;
+    const { registry, peers, log } = this.#options;
     const group = registry.groups.get(name);
     const to = resolvePeer(peers, body.to);
     if (body.first !== undefined && !group.vms.includes(body.first)) {
@@ -88,24 +122,65 @@ export class GroupMigrations {
     const busy = [...this.#known.values()].find(({ migration }) => isOf(migration, group));
     if (busy) throw conflict('Group', group.name, `its migration ${busy.migration.id} is under way`);
     const id = randomUUID();
-    const { order: _order, first: _first, ...each } = body;
-    const migration: GroupMigration = new GroupMigration(id, group, body, {
-      openRegion: (region, onEvent) => this.#openRegion(id, to, region, onEvent),
-      onWatched: (region, insideFds) => this.#options.watches.add(id, watchesOf(region, insideFds)),
-      onUnwatched: () => this.#options.watches.remove(id),
-      check: async (vm) => {
-        const { blockers } = await this.#options.migrations.check(vm, to, partOf(id, group, false));
-        return blockers.map(({ what, reason, fix }) => `${what}: ${reason} (${fix})`);
-      },
-      start: (vm, waits) => this.#options.migrations.begin(vm, each, partOf(id, group, waits)),
-      retryMs: RETRY_MS,
-      hasEnded: (vm) => registry.find(vm)?.hasEnded ?? true,
-      changed: (view) => events.emit({ kind: 'groupMigrationChanged', groupMigration: view }),
-    });
+    const record: LeavingGroup = {
+      id,
+      name: group.name,
+      body: { ...body, to },
+      vms: [...group.vms],
+      startedAtMs: Date.now(),
+      regions: group.regions.map(({ name: region, bytes }) => {
+        return { name: region, bytes, sessionKey: randomBytes(32).toString('hex'), watched: null };
+      }),
+    };
+    const files = new LeavingGroupFiles(this.#host, record);
+    const migration: GroupMigration = new GroupMigration(id, group, body, this.#portOf(group, files, false));
     log.info({ group: group.name, migration: id, to, vms: group.vms }, 'migration of a group started');
-    this.#known.set(id, { migration, finished: this.#finish(migration) });
+    return this.#run(migration, files);
+  }
+
+  #resume(record: LeavingGroup): void {
+    const { id, name, vms, body, startedAtMs } = record;
+    const files = new LeavingGroupFiles(this.#host, record);
+    const group: HostGroup = { name, vms, regions: files.regions };
+    const migration = new GroupMigration(id, group, body, this.#portOf(group, files, true), startedAtMs);
+    this.#options.log.info({ group: name, migration: id, vms }, 'migration of a group goes on');
+    this.#run(migration, files);
+  }
+
+  #run(migration: GroupMigration, files: LeavingGroupFiles): GroupMigrationView {
+    this.#known.set(migration.id, { migration, finished: this.#finish(migration, files) });
     this.#forgetOld();
     return migration.view;
+  }
+
+  #portOf(group: HostGroup, files: LeavingGroupFiles, resumes: boolean): GroupMigrationPort {
+    const { migrations, registry, events } = this.#options;
+    const { id, body } = files.record;
+    const { order: _order, first: _first, ...each } = body;
+    const find = (name: string): Vm | undefined => {
+      const vm = registry.find(name);
+      return vm && files.isOf(vm.record) ? vm : undefined;
+    };
+    return {
+      openRegion: (region, onEvent) => openLeavingRegion({ ...this.#options, files, resumes }, region, onEvent),
+      isHere: async (vm) => {
+        await this.#recovered.promise;
+        const stayed = await migrations.hasStayed(vm);
+        return stayed && find(vm) !== undefined;
+      },
+      check: async (vm) => {
+        const { blockers } = await migrations.check(vm, body.to, partOf(id, group, false));
+        return blockers.map(({ what, reason, fix }) => `${what}: ${reason} (${fix})`);
+      },
+      start: async (vm, waits) => {
+        if (resumes) await this.#recovered.promise;
+        if (!find(vm)) throw new GodwitError('GW_NOT_FOUND', { kind: 'VM', name: vm });
+        return await migrations.begin(vm, each, partOf(id, group, waits));
+      },
+      retryMs: RETRY_MS,
+      hasEnded: (vm) => find(vm)?.hasEnded ?? true,
+      changed: (view) => events.emit({ kind: 'groupMigrationChanged', groupMigration: view }),
+    };
   }
 
   /** Cancels those of which nothing has moved, and waits for the others, but no longer than that. */
@@ -122,8 +197,10 @@ export class GroupMigrations {
     await Promise.race([over, delay(timeoutMs, undefined, { ref: false })]);
   }
 
-  async #finish(migration: GroupMigration): Promise<GroupMigrationView> {
+  async #finish(migration: GroupMigration, files: LeavingGroupFiles): Promise<GroupMigrationView> {
     const view = await migration.run();
+    // Else the next daemon goes on with it.
+    if (view.state === 'completed' || !migration.isSplit) files.clear();
     const { id, group, state, totalMs, error } = view;
     this.#options.log.info({ group, migration: id, state, totalMs }, error?.message ?? 'migration of a group ended');
     return view;
@@ -149,23 +226,6 @@ export class GroupMigrations {
     }
   }
 
-  #openRegion(
-    group: string,
-    to: string,
-    region: HostRegion,
-    onEvent: (event: RegionSourceEvent) => void,
-  ): RegionSourceHandle {
-    const { hostName, registry, startRegion, traffic } = this.#options;
-    const { dscp } = traffic;
-    const vms = placesOf(region).map((place) => {
-      return { ...place, canStopInFault: usesKvm(registry.get(place.vm).record.args) };
-    });
-    const { name, bytes, path } = region;
-    const sessionKey = randomBytes(32).toString('hex');
-    const place = { group, sessionKey, region: { name, bytes, path }, to, hostName, dscp };
-    return startRegion({ ...place, vms, onEvent });
-  }
-
   #get(id: string): Running {
     const found = this.#known.get(id) ?? [...this.#known].find(([known]) => known.startsWith(id))?.[1];
     if (found) return found;
@@ -180,35 +240,8 @@ export class GroupMigrations {
   }
 }
 
-function partOf(id: string, group: HostGroup, waits: boolean): GroupPart {
-  const regions = group.regions.map(({ name, device, inode }) => ({ name, device, inode }));
-  return { id, regions, waits };
-}
-
-/** Where its VMs have it. */
-function placesOf(region: HostRegion): WatchedVm[] {
-  return region.members.flatMap(({ vm, process }) => {
-    const mapped = process && joinMappings(readMappings(process.pid)).find((file) => isSameFile(file, region));
-    return mapped ? [{ vm, ...process, hostAddress: mapped.start }] : [];
-  });
-}
-
-function watchesOf(region: HostRegion, insideFds: ReadonlyMap<string, number>): LeftWatch[] {
-  return placesOf(region).flatMap(({ hostAddress, ...place }) => {
-    const insideFd = insideFds.get(place.vm);
-    return insideFd === undefined
-      ? []
-      : [{ ...place, hostAddress: hostAddress.toString(16), bytes: region.bytes, insideFd }];
-  });
-}
-
 function isOf(migration: GroupMigration, group: HostGroup): boolean {
   return !migration.hasEnded && migration.vms.some((vm) => group.vms.includes(vm));
-}
-
-/** Under KVM a vCPU that waits in a fault can be stopped; with TCG it has to be served first. */
-function usesKvm(args: readonly string[]): boolean {
-  return args.some((arg, index) => args[index - 1] === '-accel' && /^kvm\b/.test(arg));
 }
 
 function conflict(kind: string, name: string, reason: string): GodwitError {

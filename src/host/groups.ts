@@ -8,6 +8,7 @@ import type { VmView } from '../api/vm-schema.ts';
 import { GodwitError } from '../base/errors.ts';
 import { type FileIdentity, type FileUser, findFileUsers } from '../linux/file-users.ts';
 import type { ProcessIdentity } from '../linux/process.ts';
+import type { GroupPart } from '../migration/shared-part.ts';
 import { type HostRegion, namesOf, problemOf } from './host-region.ts';
 import type { SharedRegions } from './shared-regions.ts';
 import { findGroups, type VmGroup } from './vm-groups.ts';
@@ -48,6 +49,12 @@ export class Groups {
       ),
     );
   }
+}
+
+/** What the migration of one of its VMs has to know. @param id - of the group's */
+export function partOf(id: string, group: HostGroup, waits: boolean): GroupPart {
+  const regions = group.regions.map(({ name, device, inode }) => ({ name, device, inode }));
+  return { id, regions, waits };
 }
 
 /** A member moves with its group only. @throws GW_MIGRATION_BLOCKED */

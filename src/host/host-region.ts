@@ -1,12 +1,15 @@
 /**
  * One region of this host: its file, and the VMs that have it.
  */
+import { GodwitError } from '../base/errors.ts';
+import { formatSize } from '../base/units.ts';
 import { type FileIdentity, identifyFile, isSameFile } from '../linux/file-users.ts';
 import { type ProcessIdentity, readMappings } from '../linux/process.ts';
 import type { VmRecord } from '../migration/vm-record.ts';
 import { parseArguments } from '../qemu/arguments.ts';
 import { joinMappings } from '../qemu/ram.ts';
 import { findSharedFiles, regionNameOf, type SharedRegion } from '../qemu/shared-memory.ts';
+import type { SharedMemorySpec } from '../qemu/spec.ts';
 
 /** A VM that runs. */
 export type VmProcess = Pick<VmRecord, 'name' | 'pid' | 'startTicks' | 'args'>;
@@ -40,6 +43,27 @@ export function problemOf({ path, bytes, ...region }: HostRegion): string | null
   if (!file) return `its file ${path} is gone`;
   if (!isSameFile(file, region)) return `another file is at ${path} now`;
   return file.bytes < bytes ? `its file ${path} has been cut to ${file.bytes} bytes` : null;
+}
+
+/** @param index - of the spec in the VM's. @throws GW_INPUT_INVALID, GW_REGION_UNUSABLE where VM cannot have the region */
+export function refuseUnfit(
+  vm: string,
+  { name, sizeBytes }: SharedMemorySpec,
+  index: number,
+  region: HostRegion | undefined,
+): void {
+  if (!region) return;
+  const others = namesOf(region);
+  if (region.bytes !== sizeBytes) {
+    const owner = others.length > 0 ? `VM ${others.join(', ')}` : 'a process that is no VM of this host';
+    const fix = `${owner} has the shared memory ${name} with ${formatSize(region.bytes)}: give VM ${vm} the same size, or another name`;
+    const field = `sharedMemory[${index}].size`;
+    throw new GodwitError('GW_INPUT_INVALID', { field, value: formatSize(sizeBytes), fix });
+  }
+  const reason = problemOf(region);
+  if (reason === null) return;
+  const fix = `stop ${others.join(', ')} first, so that it is made anew, or give the shared memory another name`;
+  throw new GodwitError('GW_REGION_UNUSABLE', { vm, region: name, reason, fix });
 }
 
 export function isProcess({ process }: RegionMember, { pid, startTicks }: ProcessIdentity): boolean {

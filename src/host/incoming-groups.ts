@@ -7,23 +7,29 @@
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { explain, GodwitError } from '../base/errors.ts';
+import { isAlive } from '../linux/process.ts';
 import type { JoinAnswer } from '../migration/listener.ts';
 import type { MigrationEvent } from '../migration/progress.ts';
 import type { RegionPolicy } from '../migration/region-policy.ts';
-import type { OfferedSharing, SharedPaths } from '../migration/shared-part.ts';
+import { type OfferedSharing, RegionsTaken, type SharedPaths } from '../migration/shared-part.ts';
 import { RAM_DIRECTORY } from '../migration/vm-record.ts';
 import type {
+  LeftVm,
   RegionDestinationEvent,
   RegionDestinationHandle,
   startRegionDestination,
 } from '../sharing/region-threads.ts';
 import type { Message } from '../wire/messages.ts';
+import { logComing } from './coming-log.ts';
+import { ComingRecords } from './coming-records.ts';
+import { type ComingRegionRecord, fromStored, journalPath, toStored } from './group-records.ts';
 import type { Logger } from './logger.ts';
 import { lackOfRoom } from './memory-room.ts';
 import type { RegionClaim } from './region-claim.ts';
 import type { VmRegistry } from './vm-registry.ts';
 
 export interface IncomingGroupsOptions {
+  readonly stateDirectory: string;
   readonly hostName: string;
   readonly registry: Pick<VmRegistry, 'regions'>;
   readonly log: Logger;
@@ -39,48 +45,67 @@ const RAM_PATH = join(RAM_DIRECTORY, 'region');
 const MAX_COMING = 16;
 
 interface ComingRegion {
-  readonly offer: RegionOffer;
+  /** As it is written down. */
+  record: ComingRegionRecord;
   readonly claim: RegionClaim;
   readonly path: string;
   readonly handle: RegionDestinationHandle;
+  /** Nothing is watched any more; of one whose thread ends otherwise the next daemon goes on. */
+  isOver: boolean;
 }
 
 export class IncomingGroups implements RegionPolicy {
   readonly #options: IncomingGroupsOptions;
+  readonly #records: ComingRecords;
   /** By session key. */
   readonly #regions = new Map<string, ComingRegion>();
 
   constructor(options: IncomingGroupsOptions) {
     this.#options = options;
+    this.#records = new ComingRecords(options.stateDirectory, options.log);
+  }
+
+  /** Names of regions whose files must stay, whoever has them: those that came to an earlier daemon. */
+  get heldRegions(): string[] {
+    return this.#records.heldRegions;
+  }
+
+  /** Goes on with what came to an earlier daemon, before anything else is done with the VMs that wait for it. */
+  resume(): void {
+    const { registry, log } = this.#options;
+    for (const record of this.#records.takeLeft()) {
+      const { region, group } = record;
+      try {
+        const claim = registry.regions.claim(nameOf(record), [{ name: region.name, sizeBytes: region.bytes }]);
+        if (this.#records.canResume(record)) {
+          this.#start(record, claim, null, '', record.attached.map(fromStored).filter(isAlive));
+          log.info({ group, region: region.name }, 'shared memory is coming still');
+        } else {
+          this.#records.forget(record, claim);
+        }
+      } catch (error) {
+        const facts = { group, region: region.name, reason: explain(error) };
+        log.error(facts, 'cannot go on with shared memory that was coming');
+      }
+    }
   }
 
   /** @throws GW_MIGRATION_REFUSED, GW_SYS_NO_ROOM; the descriptor is still the caller's then */
-  onOffer(offer: RegionOffer, takeFd: () => number, peer: string): void {
-    const { startRegion, hostName, log } = this.#options;
-    const { name, bytes } = offer.region;
+  async onOffer(offer: RegionOffer, takeFd: () => number, peer: string, signal: AbortSignal): Promise<void> {
+    await this.#endFinished(offer.region.name);
+    signal.throwIfAborted();
+    const { group, sessionKey, sourceHost, region, vms } = offer;
+    const record = { group, sessionKey, sourceHost, region, vms: [...vms], attached: [] };
     const claim = this.#claim(offer);
-    const [region] = claim.regions;
     try {
-      const key = offer.sessionKey;
-      const handle = startRegion({
-        group: offer.group,
-        fd: takeFd(),
-        peer,
-        region: { name, bytes, path: region!.path },
-        hostName,
-        onEvent: (event) => this.#take(key, event),
-      });
-      this.#regions.set(key, { offer, claim, path: region!.path, handle });
-      // The VMs that have come have it by now; without any it goes.
-      void handle.ended.then(() => {
-        this.#regions.delete(key);
-        claim[Symbol.dispose]();
-      });
-      log.info({ group: offer.group, region: name, bytes, from: offer.sourceHost }, 'shared memory is coming');
+      this.#records.save(record);
+      this.#start(record, claim, takeFd(), peer, null);
     } catch (error) {
-      claim[Symbol.dispose]();
+      this.#records.forget(record, claim);
       throw error;
     }
+    const facts = { group, region: region.name, bytes: region.bytes, from: sourceHost };
+    this.#options.log.info(facts, 'shared memory is coming');
   }
 
   /** Of a region that is on its way already. */
@@ -96,7 +121,7 @@ export class IncomingGroups implements RegionPolicy {
     return Object.fromEntries(
       regions.map(({ id, name }) => {
         const coming = [...this.#regions.values()].find(
-          ({ offer }) => offer.group === group && offer.region.name === name && offer.vms.includes(vm),
+          ({ record }) => record.group === group && record.region.name === name && record.vms.includes(vm),
         );
         if (coming) return [id, coming.path];
         const reason = `the shared memory ${name} of its group is not on its way here`;
@@ -111,35 +136,82 @@ export class IncomingGroups implements RegionPolicy {
       const attached = regions.map(({ path, hostAddress, insideFd }) => {
         const coming = [...this.#regions.values()].find((region) => region.path === path);
         if (!coming) throw new GodwitError('GW_INTERNAL', { reason: `no shared memory is coming to ${path}` });
-        return coming.handle.attach({ vm, ...qemu, hostAddress, insideFd });
+        return this.#attach(coming, { vm, ...qemu, hostAddress, insideFd });
       });
       await Promise.all(attached);
-      Atomics.store(taken, 0, 1);
-      Atomics.notify(taken, 0);
+      Atomics.store(taken, 0, RegionsTaken.yes);
     } catch (error) {
-      // Its migration hears nothing and gives up.
+      Atomics.store(taken, 0, RegionsTaken.no);
       this.#options.log.error({ vm, reason: explain(error) }, 'cannot look after shared memory');
     }
+    Atomics.notify(taken, 0);
+  }
+
+  /** It is written down first: should this daemon be killed, the VM is watched by the next one. */
+  async #attach(coming: ComingRegion, vm: LeftVm): Promise<void> {
+    coming.record = this.#records.attach(coming.record, toStored(vm));
+    await coming.handle.attach(vm);
   }
 
   /** A VM that was to come has not. */
   notArrived(vm: string): void {
-    for (const { handle, offer } of this.#regions.values()) if (offer.vms.includes(vm)) handle.detach(vm);
+    this.#options.registry.regions.removeLeft();
+    for (const { handle, record } of this.#regions.values()) if (record.vms.includes(vm)) handle.detach(vm);
   }
 
   /** What is missing of them is fetched first, for so long at most: without this process VMs would wait for it. */
   async close(timeoutMs: number): Promise<void> {
-    const over = Promise.all([...this.#regions.values()].map(({ handle }) => handle.ended));
+    const coming = [...this.#regions.values()].filter(({ isOver }) => !isOver);
+    const over = Promise.all(coming.map(({ handle }) => handle.ended));
     await Promise.race([over, delay(timeoutMs, undefined, { ref: false })]);
+  }
+
+  /** One that is all here waits only for its source's last word, which a cut can have taken; its VMs may be gone again. */
+  async #endFinished(name: string): Promise<void> {
+    if (this.#options.registry.regions.list().some((known) => known.name === name)) return;
+    const finished = [...this.#regions.values()].filter(({ isOver, record }) => isOver && record.region.name === name);
+    await Promise.all(finished.map(({ handle }) => handle.cancel()));
+  }
+
+  /** @param fd - null: of one that came to an earlier daemon. @param resumes - the VMs that had it then */
+  #start(
+    record: ComingRegionRecord,
+    claim: RegionClaim,
+    fd: number | null,
+    peer: string,
+    resumes: readonly LeftVm[] | null,
+  ): void {
+    const { startRegion, hostName } = this.#options;
+    const { group, region, sessionKey } = record;
+    const { path } = claim.regions[0]!;
+    const handle = startRegion({
+      group,
+      fd,
+      peer,
+      region: { ...region, path },
+      hostName,
+      journal: journalPath('destination', sessionKey),
+      resumes,
+      onEvent: (event) => this.#take(sessionKey, event),
+    });
+    const coming: ComingRegion = { record, claim, path, handle, isOver: false };
+    this.#regions.set(sessionKey, coming);
+    // The VMs that have come have it by now; without any it goes.
+    void handle.ended.then(() => {
+      this.#regions.delete(sessionKey);
+      // Without a VM that has it nothing can have come.
+      if (coming.isOver || coming.record.attached.length === 0) this.#records.forget(record, claim);
+    });
   }
 
   #claim({ region, group, sourceHost, sessionKey }: RegionOffer): RegionClaim {
     const { registry, hostName } = this.#options;
     const { name, bytes } = region;
+    registry.regions.removeLeft();
     const refuse = (reason: string): GodwitError =>
       new GodwitError('GW_MIGRATION_REFUSED', { host: hostName, vm: `shared memory ${name}`, reason });
     const owners = registry.regions.list().find((known) => known.name === name);
-    if (owners || [...this.#regions.values()].some(({ offer }) => offer.region.name === name)) {
+    if (owners || [...this.#regions.values()].some(({ record }) => record.region.name === name)) {
       const company = owners ? ` (VM ${owners.members.map(({ vm }) => vm).join(', ')})` : '';
       throw refuse(`this host has shared memory of that name already${company}`);
     }
@@ -147,37 +219,22 @@ export class IncomingGroups implements RegionPolicy {
     if (this.#regions.has(sessionKey)) throw refuse('a region with its session key is on its way here already');
     if (coming.length >= MAX_COMING) throw refuse(`${MAX_COMING} regions are on their way here already`);
     // The files of those that are coming are holes so far.
-    const promisedBytes = coming.reduce((sum, { offer }) => sum + offer.region.bytes, 0);
+    const promisedBytes = coming.reduce((sum, { record }) => sum + record.region.bytes, 0);
     const lack = lackOfRoom({ ramBytes: 0, sharedBytes: bytes, ramPath: RAM_PATH, promisedBytes }, hostName);
     if (lack) throw lack;
-    return registry.regions.claim(`group ${group.slice(0, 8)} from ${sourceHost}`, [{ name, sizeBytes: bytes }]);
+    return registry.regions.claim(nameOf({ group, sourceHost }), [{ name, sizeBytes: bytes }]);
   }
 
   #take(key: string, event: RegionDestinationEvent): void {
-    const { log } = this.#options;
     const coming = this.#regions.get(key);
     if (!coming) return;
-    const { group, region } = coming.offer;
-    switch (event.kind) {
-      case 'linkLost':
-        log.warn({ group, region: region.name, reason: event.reason }, 'the connection of shared memory is lost');
-        return;
-      case 'linkBack':
-        log.info({ group, region: region.name }, 'the connection of shared memory is back');
-        return;
-      case 'noted':
-        log.warn({ group, region: region.name }, event.text);
-        return;
-      case 'failed':
-        log.error({ group, region: region.name, reason: event.error.message }, 'shared memory does not come');
-        return;
-      case 'completed': {
-        const { faults, tally, received, wireBytes } = event.report;
-        log.info({ group, region: region.name, faults, tally, received, wireBytes }, 'shared memory is all here');
-        return;
-      }
-      default:
-        log.info({ group, region: region.name }, `shared memory: ${event.kind}`);
-    }
+    coming.isOver ||= event.kind === 'completed' || event.kind === 'cancelled';
+    const { group, region } = coming.record;
+    logComing(this.#options.log, { group, region: region.name }, event);
   }
+}
+
+/** As who claims the region. */
+function nameOf({ group, sourceHost }: Pick<ComingRegionRecord, 'group' | 'sourceHost'>): string {
+  return `group ${group.slice(0, 8)} from ${sourceHost}`;
 }

@@ -80,6 +80,7 @@ export function createPolicy(host: IncomingHost, migrations: MigrationsHere): In
     onChecked: (id) => {
       checks.delete(id);
       promises.endCheck(id);
+      registry.regions.removeLeft();
     },
     onIncoming: (handle) => {
       promises.keep(handle);

@@ -23,7 +23,7 @@ import { definedOnly, mergeOptions, viewOfHandle, viewOfReport } from './migrati
 import { OpenMigrations } from './open-migrations.ts';
 import { resolvePeer } from './peers.ts';
 import { takeOver } from './recovered-migrations.ts';
-import { type RunningMigration, takeEvent } from './running-migration.ts';
+import { hasStayed, type RunningMigration, takeEvent } from './running-migration.ts';
 import { whenSettled } from './settlement.ts';
 
 export interface MigrationsOptions extends IncomingHost {
@@ -102,14 +102,8 @@ export class Migrations {
     const to = resolvePeer(peers, peer);
     vm.takeLease('check', 'check');
     try {
-      return await engine.checkMigration({
-        vm: vm.record,
-        to,
-        hostName,
-        stateDirectory,
-        traffic,
-        ...(group ? { group } : {}),
-      });
+      const input = { vm: vm.record, to, hostName, stateDirectory, traffic };
+      return await engine.checkMigration(group ? { ...input, group } : input);
     } finally {
       await vm.endLease('check');
     }
@@ -153,9 +147,8 @@ export class Migrations {
 
   show(given: string): MigrationView {
     const id = this.#idOf(given);
-    const running = this.#running.get(id);
-    if (running) return running.view;
     const report = this.#options.store.get(id);
+    if (this.#running.has(id)) return this.#running.get(id)!.view;
     if (report) return viewOfReport(report, this.#options.hostName);
     throw new GodwitError('GW_NOT_FOUND', { kind: 'migration', name: id });
   }
@@ -187,6 +180,10 @@ export class Migrations {
   async close(timeoutMs: number): Promise<number> {
     this.#isClosing = true;
     return await this.#open.endAll(timeoutMs, this.#options.log);
+  }
+
+  hasStayed(vm: string): Promise<boolean> {
+    return hasStayed(vm, this.#running.values());
   }
 
   /** Waits a moment for a VM of which the source may have said already that it runs here. */
@@ -240,8 +237,10 @@ export class Migrations {
     }
     this.#running.delete(handle.id);
     const { outcome, totalMs, downtimeMs } = report;
-    const facts = { migration: handle.id, vm: handle.vm, outcome, totalMs, downtimeMs };
-    log.info(facts, report.error?.message ?? 'migration ended');
+    log.info(
+      { migration: handle.id, vm: handle.vm, outcome, totalMs, downtimeMs },
+      report.error?.message ?? 'migration ended',
+    );
     events.emit({ kind: 'migrationEnded', migration: running.view });
     return running.view;
   }

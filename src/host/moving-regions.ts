@@ -13,8 +13,6 @@ import type { HostRegion } from './host-region.ts';
 
 export interface MovingRegionsPort {
   open(region: HostRegion, onEvent: (event: RegionSourceEvent) => void): RegionSourceHandle;
-  /** It is watched at both hosts. @throws when that cannot be written down */
-  onWatched(region: HostRegion, insideFds: ReadonlyMap<string, number>): void;
   /** R4: the VM touched a page that has gone. */
   onStopVm(vm: string, page: number, region: string): void;
   /** A region cannot move. */
@@ -57,13 +55,18 @@ export class MovingRegions {
       const moving: MovingRegion = { region, handle, completed, report: null, isConnected: true, isComplete: false };
       this.#moving.push(moving);
       await handle.ready;
-      this.#port.onWatched(region, handle.insideFds);
       signal.throwIfAborted();
     }
   }
 
+  /** Pages of one of them may have changed hosts: an earlier daemon had begun. */
+  get hasBegun(): boolean {
+    return this.#moving.some(({ handle }) => handle.hasBegun);
+  }
+
   begin(): void {
     for (const { handle } of this.#moving) {
+      if (handle.hasBegun) continue;
       try {
         handle.begin();
       } catch (error) {

@@ -55,3 +55,12 @@ export function takeEvent(running: RunningMigration, event: MigrationEvent, list
       return; // told when the VM is settled
   }
 }
+
+/** Whether the VM is this host's: at once, unless a migration that leaves has it and is not settled. */
+export async function hasStayed(vm: string, running: Iterable<RunningMigration>): Promise<boolean> {
+  const leaving = [...running].filter(
+    ({ handle }) => handle.vm === vm && handle.direction === 'outgoing' && handle.hasVm,
+  );
+  const settled = await Promise.all(leaving.map(({ handle }) => handle.vmSettled));
+  return !settled.some(({ kind }) => kind === 'left');
+}

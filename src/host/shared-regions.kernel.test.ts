@@ -213,7 +213,7 @@ requireCapability('kernel', 'cc')('after a restart', () => {
     await a[Symbol.asyncDispose]();
     reopen(a);
     expect(filesIn()).toEqual([]);
-    expect(logged).toContain('removed shared memory that a dead daemon had left');
+    expect(logged).toContain('removed shared memory that was left');
   });
 
   test('what only an unknown process maps stays until it has ended: it may be a VM on its way here', async () => {

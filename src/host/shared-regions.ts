@@ -5,8 +5,7 @@
  * and one file, however many VMs have it; a VM counts while its QEMU lives and maps the file, whatever was written down;
  * the file of a region goes with the last VM that has it.
  */
-import { explain, GodwitError } from '../base/errors.ts';
-import { formatSize } from '../base/units.ts';
+import { explain } from '../base/errors.ts';
 import { isMapped, isSameFile, mapsFile } from '../linux/file-users.ts';
 import { isAlive, type ProcessIdentity } from '../linux/process.ts';
 import { RAM_DIRECTORY } from '../migration/vm-record.ts';
@@ -15,9 +14,9 @@ import {
   type HostRegion,
   isProcess,
   type MappedRegion,
-  namesOf,
   problemOf,
   type RegionMember,
+  refuseUnfit,
   sharedFilesOf,
   type VmProcess,
 } from './host-region.ts';
@@ -40,11 +39,18 @@ export class SharedRegions {
   readonly #store: RegionStore;
   readonly #files: RegionFiles;
   readonly #regions = new Map<string, HostRegion>();
+  /** Regions on their way between hosts, until whoever moves them has claimed them. */
+  #held: ReadonlySet<string> = new Set();
 
   constructor(options: SharedRegionsOptions) {
     this.#options = options;
     this.#store = new RegionStore(options.stateDirectory);
     this.#files = new RegionFiles(options.ramDirectory ?? RAM_DIRECTORY, options.stateDirectory);
+  }
+
+  /** Before `restore`: these stay until they are claimed, because they were changing hosts. */
+  hold(names: readonly string[]): void {
+    this.#held = new Set(names);
   }
 
   /** Brings the table of an earlier daemon in line with the VMs that live, and removes what nobody has any more. */
@@ -62,12 +68,20 @@ export class SharedRegions {
       const problem = problemOf(region);
       if (region.members.length > 0 && problem) log.warn({ region: region.name, problem }, 'shared memory is damaged');
       // A QEMU of a migration that goes on is in no record yet.
-      if (region.members.length === 0 && !isMapped(region)) this.#drop(region);
+      if (this.#isUnused(region)) this.#drop(region);
     }
-    for (const path of this.#files.removeLeft([...this.#regions.values()])) {
-      log.info({ path }, 'removed shared memory that a dead daemon had left');
-    }
+    this.removeLeft();
     this.#save();
+  }
+
+  /**
+   * Files that nobody knows and nobody maps: of a daemon that was killed, or of a QEMU that was being started while its region was
+   * given up, and has made the file anew.
+   */
+  removeLeft(): void {
+    for (const path of this.#files.removeLeft([...this.#regions.values()])) {
+      this.#options.log.info({ path }, 'removed shared memory that was left');
+    }
   }
 
   /** Those that VMs have now. */
@@ -94,7 +108,7 @@ export class SharedRegions {
    */
   claim(vm: string, wanted: readonly SharedMemorySpec[]): RegionClaim {
     this.#prune();
-    for (const [index, spec] of wanted.entries()) this.#refuseUnfit(vm, spec, index);
+    for (const [index, spec] of wanted.entries()) refuseUnfit(vm, spec, index, this.#regions.get(spec.name));
     const member: RegionMember = { vm, process: null };
     const names = wanted.map(({ name }) => name);
     const drop = (): void => this.#leave(names, (other) => other === member);
@@ -108,6 +122,7 @@ export class SharedRegions {
       throw error;
     }
     if (names.length > 0) this.#save();
+    this.#held = new Set([...this.#held].filter((name) => !names.includes(name)));
     const regions = names.map((name) => this.#regions.get(name)!);
     return new RegionClaim(vm, regions, { drop, settle: (process) => this.#settle(member, process) });
   }
@@ -132,22 +147,6 @@ export class SharedRegions {
   release(process: ProcessIdentity): void {
     const names = this.of(process).map(({ name }) => name);
     if (names.length > 0) this.#leave(names, (member) => isProcess(member, process));
-  }
-
-  #refuseUnfit(vm: string, { name, sizeBytes }: SharedMemorySpec, index: number): void {
-    const region = this.#regions.get(name);
-    if (!region) return;
-    const others = namesOf(region);
-    if (region.bytes !== sizeBytes) {
-      const owner = others.length > 0 ? `VM ${others.join(', ')}` : 'a process that is no VM of this host';
-      const fix = `${owner} has the shared memory ${name} with ${formatSize(region.bytes)}: give VM ${vm} the same size, or another name`;
-      const field = `sharedMemory[${index}].size`;
-      throw new GodwitError('GW_INPUT_INVALID', { field, value: formatSize(sizeBytes), fix });
-    }
-    const reason = problemOf(region);
-    if (reason === null) return;
-    const fix = `stop ${others.join(', ')} first, so that it is made anew, or give the shared memory another name`;
-    throw new GodwitError('GW_REGION_UNUSABLE', { vm, region: name, reason, fix });
   }
 
   #make(name: string, bytes: number, vm: string): HostRegion {
@@ -211,9 +210,13 @@ export class SharedRegions {
     const all = [...this.#regions.values()];
     const left = all.filter(({ members }) => members.some(isDead)).map(({ name }) => name);
     if (left.length > 0) this.#leave(left, isDead);
-    const unused = all.filter((region) => region.members.length === 0 && !isMapped(region));
+    const unused = [...this.#regions.values()].filter((region) => this.#isUnused(region));
     for (const region of unused) this.#drop(region);
     if (unused.length > 0) this.#save();
+  }
+
+  #isUnused(region: HostRegion): boolean {
+    return region.members.length === 0 && !this.#held.has(region.name) && !isMapped(region);
   }
 
   #drop(region: HostRegion): void {

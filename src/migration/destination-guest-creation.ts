@@ -4,6 +4,7 @@
  * Owns: everything until QEMU waits for its state: command line, process, memory, and whether the guest would see the
  * same machine. Must hold: a VM that does not fit is refused with the reason, and then nothing of it stays here.
  */
+import { randomUUID } from 'node:crypto';
 import { mkdirSync, rmSync } from 'node:fs';
 import { GodwitError } from '../base/errors.ts';
 import type { ProcessIdentity } from '../linux/process.ts';
@@ -15,10 +16,19 @@ import { killQemu, startQemu } from '../qemu/process.ts';
 import { findGuestRam } from '../qemu/ram.ts';
 import type { OfferedVm } from '../wire/messages.ts';
 import { explainBlockers } from './blocked.ts';
+import type { DestinationFacts } from './destination-facts.ts';
 import { DestinationGuest } from './destination-guest.ts';
+import type { DestinationParts } from './destination-parts.ts';
 import { newVmKey, parseKey } from './fingerprint-keys.ts';
-import { chooseBinary, type DestinationPlace, deriveOffered, explainDifferences, noteVersions } from './fit.ts';
-import { type WatchedRegion, watchRegions } from './shared-part.ts';
+import {
+  chooseBinary,
+  type DestinationPlace,
+  deriveOffered,
+  explainDifferences,
+  noteVersions,
+  placeOf,
+} from './fit.ts';
+import { entrustRegions, type WatchedRegion, watchRegions } from './shared-part.ts';
 import { type VmRecord, vmPaths } from './vm-record.ts';
 
 export interface DestinationGuestOptions extends DestinationPlace {
@@ -34,6 +44,25 @@ export interface DestinationGuestOptions extends DestinationPlace {
 }
 
 /** Creates QEMU and checks that the VM fits. @throws GW_MIGRATION_REFUSED, GW_QEMU_START, GW_SYS_NO_ROOM … */
+/** The VM of an offer that was accepted. @param signal - aborted when it is not wanted any more */
+export function createOfferedGuest(
+  facts: DestinationFacts,
+  port: Pick<DestinationParts['port'], 'emit'>,
+  signal: AbortSignal,
+): Promise<DestinationGuest> {
+  const { offer, hostName, peer } = facts;
+  return createDestinationGuest({
+    vm: offer.vm,
+    uuid: offer.vm.uuid ?? randomUUID(),
+    epoch: offer.epoch,
+    ...placeOf(offer, facts),
+    hostName,
+    from: offer.sourceHost || peer,
+    onWatched: (qemu, regions) => entrustRegions(port, qemu, regions, signal),
+    signal,
+  });
+}
+
 export async function createDestinationGuest(options: DestinationGuestOptions): Promise<DestinationGuest> {
   const { vm, hostName, signal: abandoned } = options;
   const refuse = (reason: string) => new GodwitError('GW_MIGRATION_REFUSED', { host: hostName, vm: vm.name, reason });

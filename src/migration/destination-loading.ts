@@ -18,16 +18,14 @@ import { offerContents } from './destination-contents.ts';
 import type { DestinationEnd } from './destination-end.ts';
 import { type HeldInput, missingFilePath } from './destination-facts.ts';
 import type { DestinationGuest } from './destination-guest.ts';
-import { createDestinationGuest } from './destination-guest-creation.ts';
+import { createOfferedGuest } from './destination-guest-creation.ts';
 import { connectAgain, discardLeftBehind, reopenDestinationGuest, unreachable } from './destination-guest-reopening.ts';
 import type { DestinationParts } from './destination-parts.ts';
 import type { LoadingMeasurements } from './destination-words.ts';
-import { placeOf } from './fit.ts';
 import type { DestinationRecovery } from './journal-facts.ts';
 import { writeDownRam } from './known-ram.ts';
 import { findStillMissing } from './missing-file.ts';
 import { MissingPager } from './missing-pager.ts';
-import { entrustRegions } from './shared-part.ts';
 import { becomeUrgent } from './thread-priority.ts';
 import type { VmRecord } from './vm-record.ts';
 
@@ -44,6 +42,8 @@ export class DestinationLoading {
   #guest: DestinationGuest | undefined;
   /** The QEMU of an earlier process of this host, which may not answer any more. */
   #leftBehind: VmRecord | null = null;
+  /** Resolves when no QEMU is being made any more. */
+  #preparing: Promise<void> = Promise.resolve();
   #digestMs = 0;
   #loadMs = 0;
   #commitHeardAtMs = 0;
@@ -66,24 +66,19 @@ export class DestinationLoading {
     return this.#guest;
   }
 
-  /** Creates QEMU. */
-  async prepare(): Promise<void> {
-    const { arrivals, facts, journal, life, events } = this.#parts;
-    const { offer, hostName, peer } = facts;
+  /** Creates QEMU. Never rejects. */
+  prepare(): Promise<void> {
+    this.#preparing = this.#prepare();
+    return this.#preparing;
+  }
+
+  async #prepare(): Promise<void> {
+    const { arrivals, facts, journal, life, events, port } = this.#parts;
     arrivals.prepare(chooseChannels({ asked: 0, cpus: availableParallelism() }));
     try {
       // Looked up while QEMU starts.
       const contents = offerContents(this.#parts, this.#held);
-      const guest = await createDestinationGuest({
-        vm: offer.vm,
-        uuid: offer.vm.uuid ?? crypto.randomUUID(),
-        epoch: offer.epoch,
-        ...placeOf(offer, facts),
-        hostName,
-        from: offer.sourceHost || peer,
-        onWatched: (...found) => entrustRegions(this.#parts.port, ...found),
-        signal: life.signal,
-      });
+      const guest = await createOfferedGuest(facts, port, life.signal);
       if (this.#end.isFinished) {
         await guest.discard();
         return;
@@ -230,6 +225,8 @@ export class DestinationLoading {
     // Before QEMU's memory goes, and what is closed with the migration's life.
     await arrivals.stop();
     life.abort();
+    // A QEMU that is being started would be nobody's.
+    await this.#preparing;
     if (this.#guest) await this.#guest.discard();
     else if (report.interrupted) await discardLeftBehind(this.#leftBehind, facts);
     this.#guest = undefined;

@@ -52,6 +52,9 @@ export interface WatchedRegion {
   readonly insideFd: number;
 }
 
+/** What the daemon answers. */
+export const RegionsTaken = { unanswered: 0, yes: 1, no: 2 } as const;
+
 const MAX_REGIONS = 16;
 /** Long for the daemon; the VM runs at the source meanwhile. */
 const TAKEN_TIMEOUT_MS = 10_000;
@@ -102,10 +105,15 @@ export async function entrustRegions(
   port: { emit(event: MigrationEvent): void },
   qemu: ProcessIdentity,
   regions: readonly WatchedRegion[],
+  signal: AbortSignal,
 ): Promise<void> {
   const taken = new Int32Array(new SharedArrayBuffer(4));
   port.emit({ kind: 'regionsWatched', qemu, regions, taken });
   const waiting = Atomics.waitAsync(taken, 0, 0, TAKEN_TIMEOUT_MS);
-  if ((await waiting.value) !== 'timed-out') return;
+  const { promise: aborted, resolve } = Promise.withResolvers<void>();
+  signal.addEventListener('abort', () => resolve(), { once: true });
+  await Promise.race([waiting.value, aborted]);
+  signal.throwIfAborted();
+  if (Atomics.load(taken, 0) === RegionsTaken.yes) return;
   throw new GodwitError('GW_INTERNAL', { reason: 'nobody looks after the memory that the VM shares with others' });
 }

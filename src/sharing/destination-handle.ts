@@ -4,7 +4,7 @@
  *
  * Owns: the handle on the thread.
  */
-import type { RegionDestinationInput, RegionDestinationOrder, WatchedVm } from './region-orders.ts';
+import type { LeftVm, RegionDestinationInput, RegionDestinationOrder } from './region-orders.ts';
 import type { RegionReport } from './region-report.ts';
 import { RegionThread } from './region-thread.ts';
 import type { RegionDestinationHandle, RegionDestinationOptions } from './region-threads.ts';
@@ -14,11 +14,12 @@ export class DestinationHandle implements RegionDestinationHandle {
   readonly ended: Promise<void>;
   readonly #thread: RegionThread<RegionDestinationOrder>;
 
-  constructor({ group, fd, region, hostName, onEvent }: RegionDestinationOptions) {
+  constructor({ group, fd, region, hostName, journal, resumes, onEvent }: RegionDestinationOptions) {
     this.group = group;
     const { name, bytes, path } = region;
-    const input: Omit<RegionDestinationInput, 'controlFd' | 'stop'> = { region: { name, bytes, path }, fd, hostName };
-    let isRelinked = false;
+    const place = { region: { name, bytes, path }, hostName, journal, resumes };
+    const input: Omit<RegionDestinationInput, 'controlFd' | 'stop'> = { ...place, fd };
+    let isRelinked = resumes !== null;
     this.#thread = new RegionThread<RegionDestinationOrder>('../sharing/region-destination-worker', input, {
       onWord(word) {
         if (word.kind === 'watching' || word.kind === 'stopVm') return;
@@ -30,7 +31,7 @@ export class DestinationHandle implements RegionDestinationHandle {
     this.ended = this.#thread.exited;
   }
 
-  async attach({ insideFd, ...vm }: WatchedVm & { readonly insideFd: number }): Promise<void> {
+  async attach({ insideFd, ...vm }: LeftVm): Promise<void> {
     await this.#thread.ask({ kind: 'attach', vm, insideFd });
   }
 
@@ -44,6 +45,11 @@ export class DestinationHandle implements RegionDestinationHandle {
 
   async report(): Promise<RegionReport> {
     return (await this.#thread.ask({ kind: 'report' }))!;
+  }
+
+  async abandon(): Promise<void> {
+    this.#thread.stop();
+    await this.ended;
   }
 
   async cancel(): Promise<void> {

@@ -55,6 +55,13 @@ export function openPageTable(settings: TableSettings): PageTable {
   };
 }
 
+/** As an earlier process of this side has left it. @param leaving - given, not acknowledged */
+export function restoreTable(table: PageTable, turns: Uint32Array, leaving: readonly PageIndex[]): void {
+  table.turns.set(turns);
+  for (const page of leaving) table.leaving.add(page);
+  table.here = turns.reduce((here, turn) => here + Number(turn % 2 === SIDES[table.settings.side]), 0);
+}
+
 export function isPage({ settings }: PageTable, page: PageIndex): boolean {
   return Number.isInteger(page) && page >= 0 && page < settings.pages;
 }

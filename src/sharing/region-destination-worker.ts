@@ -44,8 +44,16 @@ class DestinationThread implements RegionSide<Own, RegionDestinationOrder>, Disp
     this.#input = input;
     const memory = new RegionMemory(input.region, sayGone);
     const { pages } = memory;
+    if (input.resumes === null && memory.has(0, pages)) {
+      throw new GodwitError('GW_INTERNAL', { reason: `the file ${input.region.path} is not empty` });
+    }
     this.#region = openDestinationRegion({ pages, windowPages: WINDOW_PAGES, askAgainMs: ASK_AGAIN_MS });
     this.#loop = new RegionLoop(input, memory, this);
+    const { phase } = this.#loop.journal;
+    this.#hasBegun = phase !== 'waiting';
+    if (phase === 'told') this.#region.phase = 'complete';
+    if (this.#hasBegun) this.#loop.pages.begin();
+    if (input.fd === null) this.#lostAtMs = performance.now();
   }
 
   get table(): DestinationRegion['table'] {
@@ -53,7 +61,10 @@ class DestinationThread implements RegionSide<Own, RegionDestinationOrder>, Disp
   }
 
   run(): void {
-    this.#loop.run({ kind: 'link', fd: this.#input.fd, answer: 'ready' });
+    const { fd } = this.#input;
+    // An earlier process had everything, and may not have told it.
+    if (this.#region.phase === 'complete') report({ kind: 'completed', report: this.#summarize() });
+    this.#loop.run(fd === null ? undefined : { kind: 'link', fd, answer: 'ready' });
   }
 
   step(event: DestinationRegionEvent): RegionStep<DestinationAction> {
@@ -64,6 +75,7 @@ class DestinationThread implements RegionSide<Own, RegionDestinationOrder>, Disp
   act(): void {
     this.#loop.pages.end();
     this.#loop.memory.release();
+    this.#loop.journal.enter('told');
     report({ kind: 'completed', report: this.#summarize() });
   }
 
@@ -99,6 +111,7 @@ class DestinationThread implements RegionSide<Own, RegionDestinationOrder>, Disp
         break;
       case 'regionBegin':
         this.#hasBegun = true;
+        this.#loop.journal.enter('begun');
         this.#loop.pages.begin();
         break;
       case 'regionCancel':
@@ -186,6 +199,7 @@ function open(input: RegionDestinationInput): DestinationThread {
   try {
     return new DestinationThread(input);
   } catch (error) {
+    if (input.fd === null) throw error;
     sendAll(input.fd, encodeControl({ kind: 'refused', error: toWireError(error) }), { timeoutMs: 1000 });
     closeFd(input.fd);
     throw error;

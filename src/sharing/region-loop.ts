@@ -17,22 +17,21 @@ import type { ControlMessage } from '../wire/messages.ts';
 import type { PageTable } from './page-table.ts';
 import { RegionConnection } from './region-connection.ts';
 import type { DestinationRegionEvent } from './region-destination.ts';
+import type { RegionJournal } from './region-journal.ts';
 import type { Placing, RegionMemory } from './region-memory.ts';
 import type { LinkOrder, RegionThreadInput } from './region-orders.ts';
 import { RegionPages } from './region-pages.ts';
 import { Ended, report } from './region-reporting.ts';
+import { type RegionKeeping, startKeeping } from './region-start.ts';
 import { RegionWaiting } from './region-waiting.ts';
 import { isPageAction, type PageAction, type RegionMessage, type RegionStep } from './region-words.ts';
 
 /** So often time is told to the step, and is looked whether everybody lives. */
 const BEAT_MS = 200;
-/** Before memory is asked for again on a full host. */
 const NO_MEMORY_RETRY_MS = 20;
 
 /** An action of one side alone. */
-interface OwnAction {
-  readonly kind: string;
-}
+type OwnAction = { readonly kind: string };
 
 export interface RegionSide<Own extends OwnAction, Order extends { readonly kind: string }> {
   readonly peerRole: PeerRole;
@@ -55,6 +54,8 @@ export interface RegionSide<Own extends OwnAction, Order extends { readonly kind
 export class RegionLoop<Own extends OwnAction, Order extends { readonly kind: string }> implements Disposable {
   readonly memory: RegionMemory;
   readonly pages: RegionPages;
+  readonly journal: RegionJournal;
+  readonly watched: RegionKeeping['watched'];
   readonly #input: RegionThreadInput;
   readonly #side: RegionSide<Own, Order>;
   readonly #waiting: RegionWaiting;
@@ -67,13 +68,15 @@ export class RegionLoop<Own extends OwnAction, Order extends { readonly kind: st
     this.memory = memory;
     this.#side = side;
     this.#waiting = new RegionWaiting(EventFd.borrow(input.controlFd));
-    this.pages = new RegionPages(memory, side.table.settings.windowPages);
+    const keeping = startKeeping(input, memory, side.table);
+    this.journal = keeping.journal;
+    this.watched = keeping.watched;
+    this.pages = new RegionPages(memory, keeping);
   }
   get connection(): RegionConnection | undefined {
     return this.#connection;
   }
-
-  /** Until the side has done its work, or `Ended`. @param first - a connection that is there already */
+  /** Until the side has done its work, or `Ended`. @param first - a connection that is there */
   run(first?: LinkOrder): void {
     const alertness = new Alertness();
     alertness.begin();
@@ -121,6 +124,7 @@ export class RegionLoop<Own extends OwnAction, Order extends { readonly kind: st
   [Symbol.dispose](): void {
     this.#connection?.[Symbol.dispose]();
     this.memory[Symbol.dispose]();
+    this.journal[Symbol.dispose]();
   }
 
   #obey(): boolean {
@@ -212,6 +216,7 @@ export class RegionLoop<Own extends OwnAction, Order extends { readonly kind: st
       case 'send': {
         const { message } = action;
         if (message.kind === 'page') this.pages.count('sent', this.pages.copyOf(message.page));
+        if (message.kind === 'complete') this.journal.enter('told');
         this.#connection?.say(message, (page) => this.pages.copyOf(page));
         return;
       }

@@ -10,7 +10,8 @@ import { FaultBatch } from '../linux/fault-batch.ts';
 import { pollReadable } from '../linux/poll.ts';
 import { identifyProcess, listOpenFiles } from '../linux/process.ts';
 import { RamFile } from '../linux/ram-file.ts';
-import { endLeftWatch, RegionMemory } from './region-memory.ts';
+import { endLeftWatch } from './left-watch.ts';
+import { RegionMemory } from './region-memory.ts';
 
 const PAGES = 16;
 const BYTES = PAGES * PAGE_SIZE;
@@ -75,7 +76,7 @@ requireCapability('kernel', 'cc')('the memory of a shared region', () => {
     b.run(0, 3);
     let writeProtectFaults = 0;
     for (let round = 0; round < ROUNDS || writeProtectFaults === 0; round++) {
-      memory.takeAway(3, copy);
+      memory.takeAway(3, copy, () => undefined);
       memory.install(3, copy);
       for (const fault of takeFaults(0)) {
         if (fault.isWriteProtect) writeProtectFaults++;
@@ -147,7 +148,7 @@ requireCapability('kernel', 'cc')('the memory of a shared region', () => {
     expect(memory.install(1, copy.fill(0))).toBe('placed');
     await waitUntil('it goes on', () => b.accesses > 10);
     await b.kill();
-    memory.takeAway(1, copy);
+    memory.takeAway(1, copy, () => undefined);
     expect(gone).toEqual(['a', 'b']);
     expect(memory.watched).toEqual([]);
     expect(memory.install(1, copy.fill(7))).toBe('placed');
@@ -201,7 +202,7 @@ requireCapability('kernel', 'cc')('the memory of a shared region', () => {
   });
 
   test('a hole is read as zeros and stays one', () => {
-    memory.takeAway(0, copy.fill(1));
+    memory.takeAway(0, copy.fill(1), () => undefined);
     expect(copy.every((byte) => byte === 0)).toBe(true);
     expect(memory.install(0, null)).toBe('placed');
     const fd = openSync(path, 'r');

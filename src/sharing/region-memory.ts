@@ -66,10 +66,14 @@ export class RegionMemory implements Disposable {
     return uffd.insideFd!;
   }
 
-  /** Watches with a userfaultfd that the process has already, and by which the mapping is registered. */
-  attach(vm: WatchedVm, insideFd: number): void {
+  /**
+   * Watches with a userfaultfd that the process has already, and by which the mapping is registered.
+   * @param registersAgain - who made it was killed, perhaps while it ended the watch
+   */
+  attach(vm: WatchedVm, insideFd: number, registersAgain = false): void {
     this.#requireMapping(vm);
     const uffd = Userfaultfd.fetch(vm.pid, insideFd);
+    if (registersAgain) uffd.register(vm.hostAddress, this.#bytes, { missing: true, writeProtect: true });
     this.#setWatched([...this.#watched, { vm: vm.vm, start: vm.hostAddress, uffd }]);
   }
 
@@ -109,12 +113,30 @@ export class RegionMemory implements Disposable {
     return batch.offsetFrom(fault, this.#watched[index]!.start) / PAGE_SIZE;
   }
 
-  /** Reads the page into `copy` and takes it from everybody. */
-  takeAway(page: PageIndex, copy: Uint8Array): void {
+  /**
+   * Reads the page into `copy` and takes it from everybody.
+   * @param keep - the copy is whole, and nobody can write the page any more; it is still there
+   */
+  takeAway(page: PageIndex, copy: Uint8Array, keep: () => void): void {
     this.#each(({ uffd, start }) => uffd.writeProtect(addressOf(start, page), PAGE_SIZE, true));
     this.#file.read(page * PAGE_SIZE, copy);
+    keep();
     this.#file.punch(page * PAGE_SIZE, PAGE_SIZE);
     this.wakeAll(page);
+  }
+
+  /** Whether its file has the page, or any of so many. */
+  has(page: PageIndex, count = 1): boolean {
+    return this.#file.dataRuns(page, page + count).length > 0;
+  }
+
+  /**
+   * What a process that was killed may not have done any more: pages that were given are taken from everybody, and whoever
+   * waits for something faults again, because nobody knows which faults had been read.
+   */
+  recover(given: readonly PageIndex[]): void {
+    for (const page of given) this.#file.punch(page * PAGE_SIZE, PAGE_SIZE);
+    this.#each(({ uffd, start }) => uffd.wake(start, this.#bytes));
   }
 
   /** Puts a page into its hole, and wakes who waits for it. @param data - null: zeros, which are memory from then on */
@@ -215,16 +237,6 @@ export class RegionMemory implements Disposable {
     const reason = `VM ${vm} has not mapped the region's file at 0x${hostAddress.toString(16)}`;
     throw new GodwitError('GW_INTERNAL', { reason });
   }
-}
-
-/**
- * Ends a watch that somebody else has left in the process: see `RegionSourceHandle.insideFds`.
- * @throws GW_SYS_PROCESS_GONE, GW_SYS_INJECT where the descriptor is none
- */
-export function endLeftWatch(vm: WatchedVm, insideFd: number, bytes: number): void {
-  using uffd = Userfaultfd.fetch(vm.pid, insideFd);
-  uffd.unregister(vm.hostAddress, bytes);
-  uffd.releaseInside();
 }
 
 function addressOf(start: bigint, page: PageIndex): bigint {

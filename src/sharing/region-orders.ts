@@ -25,8 +25,18 @@ export interface WatchedVm {
   readonly deviceFdInside?: number;
 }
 
+/** A QEMU that an earlier process of ours has left watched. */
+export interface LeftVm extends WatchedVm {
+  /** Number of the userfaultfd in QEMU. */
+  readonly insideFd: number;
+}
+
 export interface RegionThreadInput {
   readonly region: RegionOfGroup;
+  /** Path of the file in which the thread keeps what must outlive it (region-journal.ts). */
+  readonly journal: string;
+  /** An earlier process began it, and left these watched; null: it begins now. */
+  readonly resumes: readonly LeftVm[] | null;
   readonly hostName: string;
   /** Readable when an order waits; the main thread's. */
   readonly controlFd: number;
@@ -41,8 +51,8 @@ export interface RegionSourceInput extends RegionThreadInput {
 }
 
 export interface RegionDestinationInput extends RegionThreadInput {
-  /** The connection on which the region was offered; the thread's. */
-  readonly fd: number;
+  /** The connection on which the region was offered; the thread's. null: one that is resumed waits for one. */
+  readonly fd: number | null;
 }
 
 /** The descriptor is the thread's. `answer`: what is said first on it. */
@@ -70,7 +80,12 @@ export type RegionDestinationOrder =
 /** From either thread. */
 export type RegionWord =
   /** The source watches every VM. The numbers of the userfaultfds inside the QEMUs, by VM. */
-  | { readonly kind: 'watching'; readonly insideFds: readonly (readonly [vm: string, insideFd: number])[] }
+  | {
+      readonly kind: 'watching';
+      readonly insideFds: readonly (readonly [vm: string, insideFd: number])[];
+      /** Pages may have changed hosts: an earlier process had begun. */
+      readonly hasBegun: boolean;
+    }
   | {
       readonly kind: 'stopVm';
       readonly vm: string;

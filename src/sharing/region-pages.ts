@@ -8,8 +8,10 @@ import type { PageIndex } from '../base/page.ts';
 import { FaultTimes } from './fault-times.ts';
 import { PageCopies } from './page-copies.ts';
 import type { ConnectionBytes } from './region-connection.ts';
+import type { RegionJournal } from './region-journal.ts';
 import type { Placing, RegionMemory } from './region-memory.ts';
 import type { RegionReport } from './region-report.ts';
+import type { RegionKeeping } from './region-start.ts';
 
 type Way = 'sent' | 'received';
 
@@ -24,6 +26,7 @@ export class RegionPages {
   readonly times: FaultTimes = new FaultTimes();
   inHand: PageInHand = { data: null, isWanted: false };
   readonly #memory: RegionMemory;
+  readonly #journal: RegionJournal;
   readonly #copies: PageCopies;
   readonly #counts = { sent: { dataPages: 0, zeroPages: 0 }, received: { dataPages: 0, zeroPages: 0 } };
   readonly #bytes = { sent: 0, received: 0 };
@@ -34,13 +37,14 @@ export class RegionPages {
   #unlinkedMs = 0;
   #noMemoryMs = 0;
 
-  constructor(memory: RegionMemory, windowPages: number) {
+  constructor(memory: RegionMemory, { journal, kept }: RegionKeeping) {
     this.#memory = memory;
-    this.#copies = new PageCopies(windowPages);
+    this.#journal = journal;
+    this.#copies = new PageCopies(journal, kept);
   }
 
   takeAway(page: PageIndex): void {
-    this.#copies.make(page, (copy) => this.#memory.takeAway(page, copy));
+    this.#copies.make(page, (copy, keep) => this.#memory.takeAway(page, copy, keep));
   }
 
   copyOf(page: PageIndex): Uint8Array | null {
@@ -54,9 +58,12 @@ export class RegionPages {
   /** The page in hand. Zeros for which nobody waits stay a hole, which takes no memory. */
   install(page: PageIndex): Placing {
     const { data, isWanted } = this.inHand;
-    if (data !== null || isWanted) return this.#memory.install(page, data);
-    this.#memory.wakeAll(page);
-    return 'placed';
+    this.#journal.expect(page);
+    let placing: Placing = 'placed';
+    if (data !== null || isWanted) placing = this.#memory.install(page, data);
+    else this.#memory.wakeAll(page);
+    if (placing === 'placed') this.#journal.placed(page);
+    return placing;
   }
 
   count(way: Way, data: Uint8Array | null): void {

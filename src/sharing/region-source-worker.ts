@@ -53,6 +53,10 @@ class SourceThread implements RegionSide<Own, RegionSourceOrder>, Disposable {
     });
     this.#pushing = new RegionPushing(this.#region, input.budget);
     this.#loop = new RegionLoop(input, memory, this);
+    const { phase } = this.#loop.journal;
+    this.#hasBegun = phase !== 'waiting';
+    this.#region.completeSaid = phase === 'told';
+    if (this.#hasBegun) this.#loop.pages.begin();
   }
 
   get table(): SourceRegion['table'] {
@@ -62,7 +66,9 @@ class SourceThread implements RegionSide<Own, RegionSourceOrder>, Disposable {
   run(): void {
     const { memory } = this.#loop;
     try {
-      report({ kind: 'watching', insideFds: this.#input.vms.map((vm) => [vm.vm, memory.watch(vm)] as const) });
+      const { resumes, vms } = this.#input;
+      const fds = resumes ? this.#loop.watched : vms.map((vm) => [vm.vm, memory.watch(vm)] as const);
+      report({ kind: 'watching', insideFds: fds, hasBegun: this.#hasBegun });
       this.#loop.run();
     } catch (error) {
       // Nothing has moved: nobody may wait for what would never come.
@@ -163,6 +169,7 @@ class SourceThread implements RegionSide<Own, RegionSourceOrder>, Disposable {
 
   #begin(): void {
     this.#hasBegun = true;
+    this.#loop.journal.enter('begun');
     this.#loop.pages.begin();
     if (this.#loop.connection) this.#greet(this.#loop.connection);
     for (const message of this.#held.values()) {

@@ -6,11 +6,11 @@
 import type { ErrorBody } from '../base/errors.ts';
 import type { OfferedRegion } from '../wire/messages.ts';
 import { DestinationHandle } from './destination-handle.ts';
-import type { RegionOfGroup, WatchedVm } from './region-orders.ts';
+import type { LeftVm, RegionOfGroup, WatchedVm } from './region-orders.ts';
 import type { RegionReport } from './region-report.ts';
 import { SourceHandle } from './source-handle.ts';
 
-export type { RegionOfGroup, WatchedVm } from './region-orders.ts';
+export type { LeftVm, RegionOfGroup, WatchedVm } from './region-orders.ts';
 
 export interface RegionSourceOptions {
   /** Of the migration of the group: a UUID. */
@@ -27,6 +27,16 @@ export interface RegionSourceOptions {
   readonly budget?: SharedArrayBuffer;
   /** All that have the region mapped here. */
   readonly vms: readonly (WatchedVm & { readonly canStopInFault: boolean })[];
+  /** Path of a file on tmpfs in which it keeps what must outlive this process; the caller's to remove at the end. */
+  readonly journal: string;
+  /** An earlier process had got as far as `onWatched`: the VMs that it left watched. null: it begins now. */
+  readonly resumes: readonly LeftVm[] | null;
+  /**
+   * Every QEMU is watched by userfaultfds of its own of these numbers, by VM. Should this process die, whoever comes after it
+   * either goes on (`resumes`) or, where nothing has begun, ends the watch (`endLeftWatch`).
+   * @throws when that cannot be written down: then nothing is begun
+   */
+  onWatched(insideFds: ReadonlyMap<string, number>): void;
   onEvent(event: RegionSourceEvent): void;
 }
 
@@ -49,15 +59,15 @@ export type RegionSourceEvent =
   | { readonly kind: 'failed'; readonly error: ErrorBody };
 
 export interface RegionSourceHandle {
-  /** Every QEMU is watched, and the destination has accepted. Rejects with its refusal, or what else was in the way. */
+  /**
+   * Every QEMU is watched, and the destination has accepted; of one that is resumed: the former. Rejects with its refusal, or
+   * what else was in the way.
+   */
   readonly ready: Promise<void>;
   /** Resolves, never rejects, when nothing of it runs any more. */
   readonly ended: Promise<void>;
-  /**
-   * Once `ready`: the userfaultfds that the QEMUs keep, by VM. Should this process die before `begin`, whoever comes after it ends
-   * the watch by them (`endLeftWatch`); after `begin` that would give pages of zeros to VMs.
-   */
-  readonly insideFds: ReadonlyMap<string, number>;
+  /** Whether pages may have changed hosts; of one that is resumed known when it is `ready`. */
+  readonly hasBegun: boolean;
   /** The first VM is committed: from now on pages may be given. @throws GW_CONFLICT where it has failed or was cancelled */
   begin(): void;
   vmStopped(vm: string): void;
@@ -66,16 +76,21 @@ export interface RegionSourceHandle {
   vmOverdue(vm: string): void;
   /** As of now. */
   report(): Promise<RegionReport>;
+  /** This process ends: nothing of it runs any more, all stays as it is, and who comes next resumes it. */
+  abandon(): Promise<void>;
   /** Before `begin`: leaves the QEMUs as found and tells the destination. @throws GW_CONFLICT afterwards */
   cancel(): Promise<void>;
 }
 
 export interface RegionDestinationOptions {
   readonly group: string;
-  /** The connection on which it was offered; its owner is the region from now on. */
-  readonly fd: number;
+  /** The connection on which it was offered; its owner is the region from now on. null: of one that is resumed. */
+  readonly fd: number | null;
   readonly peer: string;
-  /** Its file must be there, and have holes only. */
+  /** As at the source; the VMs that were attached. */
+  readonly journal: string;
+  readonly resumes: readonly LeftVm[] | null;
+  /** Its file must be there, and have holes only, unless it is resumed. */
   readonly region: RegionOfGroup & OfferedRegion;
   readonly hostName: string;
   onEvent(event: RegionDestinationEvent): void;
@@ -98,12 +113,14 @@ export interface RegionDestinationHandle {
    * Its userfaultfd was made inside QEMU (REGION_FEATURES), and the mapping registered (missing and write-protect), before
    * anything could touch the region. The VM may run when this has resolved, not before: a page could be lent in between.
    */
-  attach(vm: WatchedVm & { readonly insideFd: number }): Promise<void>;
+  attach(vm: LeftVm): Promise<void>;
   /** `join` with purpose `region`; the descriptor is the region's. */
   addConnection(fd: number, peer: string): void;
   /** That VM's migration failed before it ran here: its QEMU is ended. */
   detach(vm: string): void;
   report(): Promise<RegionReport>;
+  /** As at the source. */
+  abandon(): Promise<void>;
   /** Gives up; the VMs attached are set free, as when nothing had been missing. For what comes to nothing before a VM ran here. */
   cancel(): Promise<void>;
 }

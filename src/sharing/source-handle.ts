@@ -17,18 +17,22 @@ type Word = Exclude<RegionWord, { kind: 'answered' }>;
 export class SourceHandle implements RegionSourceHandle {
   readonly ready: Promise<void>;
   readonly ended: Promise<void>;
-  readonly insideFds: Map<string, number> = new Map();
   readonly #options: RegionSourceOptions;
   readonly #thread: RegionThread<RegionSourceOrder>;
   readonly #life = new AbortController();
   readonly #watching = Promise.withResolvers<void>();
   #phase: 'opening' | 'ready' | 'begun' | 'over' = 'opening';
-  #isRelinked = false;
+  #isRelinked: boolean;
+  #hasBegun: boolean;
 
   constructor(options: RegionSourceOptions) {
     this.#options = options;
-    const { region, hostName, vms, budget = null } = options;
-    const input: Omit<RegionSourceInput, 'controlFd' | 'stop'> = { region, hostName, vms, budget };
+    this.#isRelinked = options.resumes !== null;
+    // Until the thread knows better: what may have moved must not be given up.
+    this.#hasBegun = options.resumes !== null;
+    const { region, hostName, vms, journal, resumes, budget = null } = options;
+    const place = { region, hostName, journal, resumes };
+    const input: Omit<RegionSourceInput, 'controlFd' | 'stop'> = { ...place, vms, budget };
     this.#thread = new RegionThread<RegionSourceOrder>('../sharing/region-source-worker', input, {
       onWord: (word) => this.#hear(word),
       onDied: (error) => this.#fail(error.toBody()),
@@ -39,11 +43,17 @@ export class SourceHandle implements RegionSourceHandle {
     this.ready.catch(() => undefined);
   }
 
+  get hasBegun(): boolean {
+    return this.#hasBegun;
+  }
+
   begin(): void {
     if (this.#phase === 'begun') return;
     if (this.#phase !== 'ready') throw this.#conflict(`it is ${this.#phase}`);
     this.#phase = 'begun';
+    this.#hasBegun = true;
     this.#thread.order({ kind: 'begin' });
+    if (this.#options.resumes) void this.#redial();
   }
 
   vmStopped(vm: string): void {
@@ -66,6 +76,13 @@ export class SourceHandle implements RegionSourceHandle {
     return (await this.#thread.ask({ kind: 'report' }))!;
   }
 
+  async abandon(): Promise<void> {
+    this.#life.abort(new GodwitError('GW_MIGRATION_CANCELLED'));
+    this.#phase = 'over';
+    this.#thread.stop();
+    await this.ended;
+  }
+
   async cancel(): Promise<void> {
     if (this.#phase === 'begun') throw this.#conflict('pages have changed hosts');
     this.#giveUp(new GodwitError('GW_MIGRATION_CANCELLED'));
@@ -73,9 +90,10 @@ export class SourceHandle implements RegionSourceHandle {
   }
 
   async #open(): Promise<void> {
-    const { group, sessionKey, region, hostName, vms } = this.#options;
+    const { group, sessionKey, region, hostName, vms, resumes } = this.#options;
     try {
       await this.#watching.promise;
+      if (resumes) return this.#resume();
       const { name, bytes } = region;
       const names = vms.map(({ vm }) => vm);
       const offer = { group, sessionKey, sourceHost: hostName, region: { name, bytes }, vms: names };
@@ -94,6 +112,22 @@ export class SourceHandle implements RegionSourceHandle {
     }
   }
 
+  /** The destination has accepted it long ago. */
+  #resume(): void {
+    if (this.#phase !== 'opening') return;
+    this.#phase = this.#hasBegun ? 'begun' : 'ready';
+    if (this.#hasBegun) void this.#redial();
+  }
+
+  #watched(insideFds: ReadonlyMap<string, number>): void {
+    try {
+      this.#options.onWatched(insideFds);
+      this.#watching.resolve();
+    } catch (error) {
+      this.#watching.reject(error);
+    }
+  }
+
   get #route(): RegionRoute {
     const { to, hostName, dscp, sessionKey } = this.#options;
     return { to, hostName, dscp, sessionKey, life: this.#life.signal };
@@ -102,8 +136,8 @@ export class SourceHandle implements RegionSourceHandle {
   #hear(word: Word): void {
     switch (word.kind) {
       case 'watching':
-        for (const [vm, insideFd] of word.insideFds) this.insideFds.set(vm, insideFd);
-        this.#watching.resolve();
+        this.#hasBegun = word.hasBegun;
+        this.#watched(new Map(word.insideFds));
         return;
       case 'linkLost':
         this.#lose(word.reason);

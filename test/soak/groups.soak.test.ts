@@ -48,6 +48,7 @@ requireCapability('vm')('soak', () => {
       const name = `${number + 1}/${moves}: ${count} VMs, ${mode}, ${order}, first ${first}`;
       await group.work(from, INCREMENTS);
       const view = await naming(name, () => group.move(from, to, { mode, order, first, verify: true }));
+      expect(view, name).toMatchObject({ state: 'completed', error: null });
       await naming(name, () => group.work(to, INCREMENTS));
       judge(name, view, await group.check(to));
       expect(await from.client.listVms(), name).toEqual([]);
@@ -62,6 +63,7 @@ requireCapability('vm')('soak', () => {
       const name = `2 Linux guests, ${mode}, ${order}`;
       await group.work(from, LINUX_ENTRIES);
       const view = await naming(name, () => group.move(from, to, { mode, order, verify: true }));
+      expect(view, name).toMatchObject({ state: 'completed', error: null });
       await naming(name, () => group.work(to, LINUX_ENTRIES));
       judge(name, view, await group.check(to));
     }

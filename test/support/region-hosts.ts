@@ -17,10 +17,12 @@ import { REGION_FEATURES } from '../../src/migration/shared-part.ts';
 import { newSessionKey } from '../../src/migration/source-offer.ts';
 import type { RegionReport } from '../../src/sharing/region-report.ts';
 import {
+  type LeftVm,
   type RegionDestinationEvent,
   type RegionDestinationHandle,
   type RegionSourceEvent,
   type RegionSourceHandle,
+  type RegionSourceOptions,
   startRegionDestination,
   startRegionSource,
 } from '../../src/sharing/region-threads.ts';
@@ -53,6 +55,9 @@ export class RegionHosts implements AsyncDisposable {
   readonly #options: RegionHostsOptions;
   readonly #directory = mkdtempSync('/dev/shm/godwit-test-');
   readonly #moved = new Set<string>();
+  readonly #insideFds = new Map<string, number>();
+  readonly #attached: LeftVm[] = [];
+  #group = '';
   #listener!: OpenListener;
 
   private constructor(options: RegionHostsOptions) {
@@ -85,7 +90,7 @@ export class RegionHosts implements AsyncDisposable {
       onOffer: () => undefined,
       onJoin: () => 'unknown',
       regions: {
-        onOffer: (offer, takeFd, peer) => hosts.#accept(offer, takeFd, peer),
+        onOffer: (offer, takeFd) => hosts.#accept(offer, takeFd),
         onJoin(join, takeFd, peer) {
           if (join.sessionKey !== hosts.sessionKey || !hosts.destination) return 'unknown';
           hosts.destination.addConnection(takeFd(), peer);
@@ -103,8 +108,33 @@ export class RegionHosts implements AsyncDisposable {
   }
 
   startSource(to: string = this.link.address): RegionSourceHandle {
+    this.source = startRegionSource(this.#sourceOptions(to, null));
+    return this.source;
+  }
+
+  /** As if the daemon of the source had been killed and started again: its thread ends where it is, and another one goes on. */
+  async restartSource(): Promise<void> {
+    const { vms } = this.#options;
+    await this.source.abandon();
+    const left = vms.filter((vm) => !this.#moved.has(vm));
+    const resumes = left.map((vm) => ({ ...this.vm(vm).watched, insideFd: this.#insideFds.get(vm)! }));
+    this.source = startRegionSource(this.#sourceOptions(this.link.address, resumes));
+    await this.source.ready;
+    for (const vm of this.#moved) {
+      this.source.vmStopped(vm);
+      this.source.vmLeft(vm);
+    }
+  }
+
+  /** The same at the destination. */
+  async restartDestination(): Promise<void> {
+    await this.destination!.abandon();
+    this.#startDestination(null, this.#attached);
+  }
+
+  #sourceOptions(to: string, resumes: readonly LeftVm[] | null): RegionSourceOptions {
     const { vms, budget, canStopInFault = false } = this.#options;
-    this.source = startRegionSource({
+    return {
       group: randomUUID(),
       sessionKey: this.sessionKey,
       region: { name: 'ring', bytes: this.pages * PAGE_SIZE, path: this.path.source },
@@ -113,9 +143,13 @@ export class RegionHosts implements AsyncDisposable {
       dscp: null,
       ...(budget ? { budget } : {}),
       vms: vms.map((vm) => ({ ...this.vm(vm).watched, canStopInFault })),
+      journal: join(this.#directory, 'journal-of-source'),
+      resumes,
+      onWatched: (insideFds) => {
+        for (const [vm, fd] of insideFds) this.#insideFds.set(vm, fd);
+      },
       onEvent: (event) => this.sourceEvents.push(event),
-    });
-    return this.source;
+    };
   }
 
   vm(name: string): Sharer {
@@ -139,7 +173,8 @@ export class RegionHosts implements AsyncDisposable {
     const { pid, hostAddress } = vm.watched;
     using uffd = Userfaultfd.openInside(pid, { features: REGION_FEATURES, keepInside: true });
     uffd.register(hostAddress, this.pages * PAGE_SIZE, { missing: true, writeProtect: true });
-    await this.destination!.attach({ ...vm.watched, insideFd: uffd.insideFd! });
+    this.#attached.push({ ...vm.watched, insideFd: uffd.insideFd! });
+    await this.destination!.attach(this.#attached.at(-1)!);
   }
 
   /** Stops a VM as the daemon would, and moves it. */
@@ -224,13 +259,20 @@ export class RegionHosts implements AsyncDisposable {
     execFileSync('mount', [...how, '-o', size, 'godwit-test', join(this.#directory, 'destination')]);
   }
 
-  #accept(offer: Message<'offerRegion'>, takeFd: () => number, peer: string): void {
+  #accept(offer: Message<'offerRegion'>, takeFd: () => number): void {
     if (this.#options.refusal) throw this.#options.refusal;
+    this.#group = offer.group;
+    this.#startDestination(takeFd(), null);
+  }
+
+  #startDestination(fd: number | null, resumes: readonly LeftVm[] | null): void {
     this.destination = startRegionDestination({
-      group: offer.group,
-      fd: takeFd(),
-      peer,
-      region: { ...offer.region, path: this.path.destination },
+      group: this.#group,
+      fd,
+      peer: 'a',
+      region: { name: 'ring', bytes: this.pages * PAGE_SIZE, path: this.path.destination },
+      journal: join(this.#directory, 'journal-of-destination'),
+      resumes,
       hostName: 'b',
       onEvent: (event) => this.destinationEvents.push(event),
     });

@@ -135,7 +135,7 @@ requireCapability('vm')('a group of VMs that share memory', () => {
     await waitUntil('it moves', async () => (await a.client.showGroupMigration(again.id)).state === 'moving');
     expect(await watched()).toEqual([true, true]);
     await restart(a);
-    expect(await watched()).toEqual([false, false]);
+    await waitUntil('nobody is watched', async () => !(await watched()).includes(true));
     await waitUntil('its VMs are free', async () =>
       (await a.client.listVms()).every(({ state, migration }) => state === 'running' && migration === null),
     );

@@ -1,0 +1,144 @@
+/**
+ * What is kept of a group that leaves this host until nothing of it is here any more: its record, the files of its regions, and
+ * what their threads keep.
+ *
+ * Must hold: a region's file stays while pages of it are here only, whatever VMs of this host use it; the record is there before
+ * anything is watched, so that whoever comes after this daemon finds all of it.
+ */
+import { existsSync, rmSync } from 'node:fs';
+import { explain, GodwitError } from '../base/errors.ts';
+import { isAlive } from '../linux/process.ts';
+import { endLeftWatch } from '../sharing/left-watch.ts';
+import type { LeftVm } from '../sharing/region-threads.ts';
+import { fromStored, type GroupRecords, journalPath, type LeavingGroup, toStored } from './group-records.ts';
+import type { HostRegion } from './host-region.ts';
+import type { Logger } from './logger.ts';
+import type { RegionClaim } from './region-claim.ts';
+import type { SharedRegions } from './shared-regions.ts';
+
+type RegionRecord = LeavingGroup['regions'][number];
+
+export interface LeavingGroupHost {
+  readonly records: GroupRecords<LeavingGroup>;
+  readonly regions: Pick<SharedRegions, 'claim'>;
+  readonly log: Pick<Logger, 'info' | 'warn' | 'error'>;
+}
+
+export interface LeavingRegion {
+  readonly sessionKey: string;
+  readonly journal: string;
+  /** null: it begins now. */
+  readonly resumes: readonly LeftVm[] | null;
+}
+
+export class LeavingGroupFiles {
+  readonly #host: LeavingGroupHost;
+  readonly #claim: RegionClaim;
+  #record: LeavingGroup;
+
+  /** @throws when it cannot be written down, GW_REGION_UNUSABLE */
+  constructor(host: LeavingGroupHost, record: LeavingGroup) {
+    this.#host = host;
+    this.#record = record;
+    host.records.save(record.id, record);
+    const wanted = record.regions.map(({ name, bytes }) => ({ name, sizeBytes: bytes }));
+    this.#claim = host.regions.claim(`group ${record.id.slice(0, 8)} to ${record.body.to}`, wanted);
+  }
+
+  get record(): LeavingGroup {
+    return this.#record;
+  }
+
+  get regions(): readonly HostRegion[] {
+    return this.#claim.regions;
+  }
+
+  /** @param resumes - of a group that an earlier daemon has begun */
+  region(name: string, resumes: boolean): LeavingRegion {
+    const { sessionKey, watched } = this.#record.regions.find((region) => region.name === name)!;
+    const journal = journalPath('source', sessionKey);
+    return { sessionKey, journal, resumes: resumes ? (watched ?? []).map(fromStored) : null };
+  }
+
+  /** @throws when it cannot be written down: then nothing may be begun */
+  watched(name: string, vms: readonly LeftVm[]): void {
+    const watched = vms.map(toStored);
+    const regions = this.#record.regions.map((region) => (region.name === name ? { ...region, watched } : region));
+    this.#record = { ...this.#record, regions };
+    this.#host.records.save(this.#record.id, this.#record);
+  }
+
+  /** Whether a VM of this host is the one that leaves: another one may have its name by now. */
+  isOf({ name, pid, startTicks }: { name: string; pid: number; startTicks: number }): boolean {
+    const [region] = this.#record.regions;
+    const known = region!.watched?.find(({ vm }) => vm === name);
+    return !known || (known.pid === pid && known.startTicks === startTicks);
+  }
+
+  /** Nothing of it is watched any more. What cannot be removed does no harm to any VM. */
+  clear(): void {
+    this.#claim[Symbol.dispose]();
+    removeRecord(this.#host, this.#record);
+  }
+}
+
+/** Of an earlier daemon, whose regions can be gone on with: all of them are watched, and their journals are there. */
+export function canResume({ regions }: LeavingGroup): boolean {
+  return regions.every(({ watched, sessionKey }) => watched !== null && existsSync(journalPath('source', sessionKey)));
+}
+
+/** What a daemon has left that was killed before everything was watched: nothing had moved. */
+export function undoBeginning(host: Pick<LeavingGroupHost, 'records' | 'log'>, record: LeavingGroup): void {
+  const lost = record.regions.find((region) => isLost(region));
+  if (lost) {
+    const facts = { group: record.name, region: lost.name, journal: journalPath('source', lost.sessionKey) };
+    host.log.error(
+      facts,
+      'what was kept of shared memory is gone: nobody knows where its pages are, and VMs that miss one wait',
+    );
+    return;
+  }
+  for (const { bytes, watched } of record.regions) {
+    for (const { insideFd, ...vm } of (watched ?? []).map(fromStored)) {
+      if (!isAlive(vm)) continue;
+      try {
+        endLeftWatch(vm, insideFd, bytes);
+        host.log.info({ vm: vm.vm }, 'ended the watch on shared memory that a dead daemon had left');
+      } catch (error) {
+        host.log.warn(
+          { vm: vm.vm, reason: explain(error) },
+          'cannot end the watch on shared memory that a dead daemon left',
+        );
+      }
+    }
+  }
+  removeRecord(host, record);
+}
+
+/** Its thread had something to keep, which is there no more while VMs live that had it mapped. */
+function isLost({ watched, sessionKey }: RegionRecord): boolean {
+  return (watched ?? []).some(isAlive) && !existsSync(journalPath('source', sessionKey));
+}
+
+function removeRecord({ records, log }: Pick<LeavingGroupHost, 'records' | 'log'>, record: LeavingGroup): void {
+  try {
+    // First: a record without what the threads kept would tell of pages that nobody knows any more.
+    records.remove(record.id);
+    for (const { sessionKey } of record.regions) rmSync(journalPath('source', sessionKey), { force: true });
+  } catch (error) {
+    log.warn({ group: record.name, reason: explain(error) }, 'cannot remove what was kept of a group that has left');
+  }
+}
+
+export function startedAgain(group: string): GodwitError {
+  const reason = 'the daemon was started again before the first VM had moved';
+  return new GodwitError('GW_CONFLICT', { kind: 'Group', name: group, reason });
+}
+
+/** As soon as one is known to have gone, or all to be here. */
+export function hasAnyGone(fates: readonly Promise<{ readonly isHere: boolean }>[]): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  for (const fate of fates) void fate.then(({ isHere }) => (isHere ? undefined : resolve(true)));
+  void Promise.all(fates).then(() => resolve(false));
+  return promise;
+}

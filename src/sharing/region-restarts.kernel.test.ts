@@ -1,0 +1,79 @@
+/** Threads of regions that end in the middle, and others that go on: what happens when a daemon is killed and started again. */
+import { afterEach, expect, test } from 'vitest';
+import { requireCapability } from '../../test/support/capability.ts';
+import { RegionHosts, type RegionHostsOptions } from '../../test/support/region-hosts.ts';
+import { readSharedWords } from '../../test/support/sharer.ts';
+import { waitUntil } from '../../test/support/wait-until.ts';
+
+requireCapability('kernel', 'cc')('a region of which a side is started again', () => {
+  let hosts: RegionHosts;
+
+  afterEach(() => hosts[Symbol.asyncDispose]());
+
+  async function openRunning(options: RegionHostsOptions): Promise<void> {
+    hosts = await RegionHosts.open(options);
+    for (const vm of hosts.vms.values()) vm.run(50);
+    await allGoOn();
+    await hosts.startSource().ready;
+  }
+
+  async function allGoOn(): Promise<void> {
+    for (const vm of hosts.vms.values()) await goesOn(vm.vm);
+  }
+
+  async function goesOn(vm: string): Promise<void> {
+    const before = hosts.vm(vm).accesses;
+    await waitUntil(`${vm} goes on`, () => hosts.vm(vm).accesses > before + 100);
+  }
+
+  async function expectWhole(): Promise<void> {
+    await hosts.completed();
+    await allGoOn();
+    for (const vm of hosts.vms.values()) await vm.pause();
+    expect(readSharedWords(hosts.path.destination, hosts.pages)).toEqual(hosts.added());
+    for (const vm of hosts.vms.values()) expect(vm.errors, vm.vm).toBe(0);
+    expect(hosts.pagesIn('source')).toBe(0);
+  }
+
+  /** They have a link again when this resolves. */
+  async function restart(...sides: readonly ('source' | 'destination')[]): Promise<void> {
+    const links = (): number => hosts.sourceEvents.filter(({ kind }) => kind === 'linkBack').length;
+    const before = links();
+    if (sides.includes('source')) await hosts.restartSource();
+    if (sides.includes('destination')) await hosts.restartDestination();
+    await waitUntil('there is a link again', () => links() > before);
+  }
+
+  test.each([
+    'source',
+    'destination',
+  ] as const)('the %s, while the group is divided: who waits is served, and VMs follow', async (side) => {
+    await openRunning({ pages: 200, vms: ['a', 'b', 'c'] });
+    await hosts.stopAndMove('a');
+    await restart(side);
+    await hosts.moveAsStopped(1);
+    await restart(side);
+    await hosts.moveAsStopped(1);
+    await expectWhole();
+  });
+
+  test('both, again and again, also while the rest is pushed', async () => {
+    await openRunning({ pages: 3000, vms: ['a', 'b', 'c'] });
+    await hosts.stopAndMove('a');
+    for (let round = 0; round < 4; round++) await restart('source', 'destination');
+    await hosts.moveAsStopped(2);
+    await Promise.all([hosts.restartSource(), hosts.restartDestination()]);
+    await expectWhole();
+  });
+
+  test('the source, before it has begun: it can begin, or be cancelled', async () => {
+    await openRunning({ pages: 100, vms: ['a', 'b'] });
+    await hosts.restartSource();
+    expect(hosts.source.hasBegun).toBe(false);
+    await allGoOn();
+    await hosts.source.cancel();
+    await allGoOn();
+    for (const vm of hosts.vms.values()) await vm.pause();
+    expect(readSharedWords(hosts.path.source, hosts.pages)).toEqual(hosts.added());
+  });
+});
