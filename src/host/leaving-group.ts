@@ -8,10 +8,11 @@
 import { existsSync, rmSync } from 'node:fs';
 import { explain, GodwitError } from '../base/errors.ts';
 import { isAlive } from '../linux/process.ts';
-import { endLeftWatch } from '../sharing/left-watch.ts';
+import { endLeftWatch, endUnknownWatch } from '../sharing/left-watch.ts';
 import type { LeftVm } from '../sharing/region-threads.ts';
 import { fromStored, type GroupRecords, journalPath, type LeavingGroup, toStored } from './group-records.ts';
 import type { HostRegion } from './host-region.ts';
+import { placesOf } from './leaving-region.ts';
 import type { Logger } from './logger.ts';
 import type { RegionClaim } from './region-claim.ts';
 import type { SharedRegions } from './shared-regions.ts';
@@ -20,7 +21,7 @@ type RegionRecord = LeavingGroup['regions'][number];
 
 export interface LeavingGroupHost {
   readonly records: GroupRecords<LeavingGroup>;
-  readonly regions: Pick<SharedRegions, 'claim'>;
+  readonly regions: Pick<SharedRegions, 'claim' | 'list'>;
   readonly log: Pick<Logger, 'info' | 'warn' | 'error'>;
 }
 
@@ -88,7 +89,7 @@ export function canResume({ regions }: LeavingGroup): boolean {
 }
 
 /** What a daemon has left that was killed before everything was watched: nothing had moved. */
-export function undoBeginning(host: Pick<LeavingGroupHost, 'records' | 'log'>, record: LeavingGroup): void {
+export function undoBeginning(host: LeavingGroupHost, record: LeavingGroup): void {
   const lost = record.regions.find((region) => isLost(region));
   if (lost) {
     const facts = { group: record.name, region: lost.name, journal: journalPath('source', lost.sessionKey) };
@@ -98,21 +99,25 @@ export function undoBeginning(host: Pick<LeavingGroupHost, 'records' | 'log'>, r
     );
     return;
   }
-  for (const { bytes, watched } of record.regions) {
+  for (const { name, bytes, watched } of record.regions) {
+    if (watched === null) {
+      const region = host.regions.list().find((known) => known.name === name);
+      for (const place of region ? placesOf(region) : []) end(host, place.vm, () => endUnknownWatch(place, bytes));
+    }
     for (const { insideFd, ...vm } of (watched ?? []).map(fromStored)) {
-      if (!isAlive(vm)) continue;
-      try {
-        endLeftWatch(vm, insideFd, bytes);
-        host.log.info({ vm: vm.vm }, 'ended the watch on shared memory that a dead daemon had left');
-      } catch (error) {
-        host.log.warn(
-          { vm: vm.vm, reason: explain(error) },
-          'cannot end the watch on shared memory that a dead daemon left',
-        );
-      }
+      if (isAlive(vm)) end(host, vm.vm, () => endLeftWatch(vm, insideFd, bytes));
     }
   }
   removeRecord(host, record);
+}
+
+function end({ log }: Pick<LeavingGroupHost, 'log'>, vm: string, endWatch: () => void): void {
+  try {
+    endWatch();
+    log.info({ vm }, 'ended the watch on shared memory that a dead daemon had left');
+  } catch (error) {
+    log.warn({ vm, reason: explain(error) }, 'cannot end the watch on shared memory that a dead daemon left');
+  }
 }
 
 /** Its thread had something to keep, which is there no more while VMs live that had it mapped. */

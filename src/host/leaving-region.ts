@@ -49,7 +49,7 @@ export function openLeavingRegion(
 }
 
 /** Where its VMs have it. */
-function placesOf(region: HostRegion): WatchedVm[] {
+export function placesOf(region: HostRegion): WatchedVm[] {
   return region.members.flatMap(({ vm, process }) => {
     const mapped = process && joinMappings(readMappings(process.pid)).find((file) => isSameFile(file, region));
     return mapped ? [{ vm, ...process, hostAddress: mapped.start }] : [];

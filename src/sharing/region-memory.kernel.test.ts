@@ -10,7 +10,7 @@ import { FaultBatch } from '../linux/fault-batch.ts';
 import { pollReadable } from '../linux/poll.ts';
 import { identifyProcess, listOpenFiles } from '../linux/process.ts';
 import { RamFile } from '../linux/ram-file.ts';
-import { endLeftWatch } from './left-watch.ts';
+import { endLeftWatch, endUnknownWatch } from './left-watch.ts';
 import { RegionMemory } from './region-memory.ts';
 
 const PAGES = 16;
@@ -166,12 +166,15 @@ requireCapability('kernel', 'cc')('the memory of a shared region', () => {
     expect([a, b].map(({ watched }) => listOpenFiles(watched.pid).length)).toEqual(before);
   });
 
-  test('a watch that somebody has left behind is ended by the number of its descriptor', async () => {
+  test.each([
+    ['by the number of its descriptor', (insideFd: number) => endLeftWatch(a.watched, insideFd, BYTES)],
+    ['though nobody knows by which descriptor it is', () => endUnknownWatch(a.watched, BYTES)],
+  ])('a watch that somebody has left behind is ended %s', async (_, endWatch) => {
     const insideFd = memory.watch(a.watched);
     memory[Symbol.dispose]();
     a.run(0, 4);
     await waitUntil('it waits', () => a.at === 4);
-    endLeftWatch(a.watched, insideFd, BYTES);
+    endWatch(insideFd);
     await waitUntil('it goes on', () => a.accesses > 10);
     memory = new RegionMemory({ name: 'ring', bytes: BYTES, path }, () => undefined);
   });

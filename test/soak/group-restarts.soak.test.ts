@@ -31,6 +31,7 @@ requireCapability('vm')('soak', () => {
     const random = randomNumbers(SEED);
     await using group = await SharingGroup.start({ count: 3 });
     let [from, to] = [group.pair.a, group.pair.b];
+    let refusedInTurn = 0;
     for (let run = 1; run <= COUNT; run++) {
       const disaster = DISASTERS[run % DISASTERS.length]!;
       const mode = MODES[Math.floor(random() * MODES.length)]!;
@@ -60,6 +61,9 @@ requireCapability('vm')('soak', () => {
         `${name}: ${state}${error ? ` (${error.message})` : ''}, then at ${at.host.name}; ${increments} increments\n`,
       );
       expect(problems, `${name}, ${state}`).toEqual([]);
+      // Something that was left behind is in the way.
+      refusedInTurn = state === 'failed' ? refusedInTurn + 1 : 0;
+      expect(refusedInTurn, `${name}: ${error?.message}`).toBeLessThan(3);
       if (at === to) [from, to] = [to, from];
     }
   });
