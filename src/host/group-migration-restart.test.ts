@@ -1,0 +1,35 @@
+import { describe, expect, test } from 'vitest';
+import { begun, complete } from '../../test/support/group-trial.ts';
+
+describe('after a restart', () => {
+  test('those that had gone are told to the region, and those that had not follow', async () => {
+    const group = await begun({ order: 'on-access' }, { resumed: { hasBegun: true, here: ['b', 'c'] } });
+    expect(group.log).toEqual(['stopped a', 'left a', 'start b', 'start c']);
+    expect(group.migration.view).toMatchObject({ state: 'split', startedAtMs: 5 });
+    for (const vm of ['b', 'c']) {
+      group.commit(vm);
+      group.finish(vm);
+    }
+    await group.settle();
+    expect(await complete(group)).toMatchObject({ state: 'completed' });
+  });
+
+  test('one of which nothing had gone ends, and all is as it was', async () => {
+    const group = await begun({}, { resumed: { hasBegun: false, here: ['a', 'b', 'c'] } });
+    expect(await group.running).toMatchObject({ state: 'failed', error: { code: 'GW_CONFLICT' } });
+    expect(group.log).toEqual(['region cancelled']);
+    expect(group.migration.isSplit).toBe(false);
+  });
+
+  test('one of which a VM had gone begins now, though nothing had moved', async () => {
+    const group = await begun({}, { resumed: { hasBegun: false, here: ['b', 'c'] } });
+    expect(group.log.slice(0, 3)).toEqual(['begin', 'stopped a', 'left a']);
+  });
+
+  test('a divided one whose region cannot go on is not given up', async () => {
+    const group = await begun({}, { refused: true, resumed: { hasBegun: true, here: ['b'] } });
+    expect(await group.running).toMatchObject({ state: 'failed' });
+    expect([group.migration.isSplit, group.log]).toEqual([true, []]);
+    await expect(group.migration.cancel()).rejects.toThrow('have to follow');
+  });
+});
