@@ -132,7 +132,7 @@ export class GroupMigrations {
         return { name: region, bytes, sessionKey: randomBytes(32).toString('hex'), watched: null };
       }),
     };
-    const files = new LeavingGroupFiles(this.#host, record);
+    const files = LeavingGroupFiles.begin(this.#host, record);
     const migration: GroupMigration = new GroupMigration(id, group, body, this.#portOf(group, files, false));
     log.info({ group: group.name, migration: id, to, vms: group.vms }, 'migration of a group started');
     return this.#run(migration, files);

@@ -37,11 +37,22 @@ export class LeavingGroupFiles {
   readonly #claim: RegionClaim;
   #record: LeavingGroup;
 
-  /** @throws when it cannot be written down, GW_REGION_UNUSABLE */
+  /** Of a group that begins to leave. @throws when it cannot be written down, GW_REGION_UNUSABLE; then nothing of it is kept */
+  static begin(host: LeavingGroupHost, record: LeavingGroup): LeavingGroupFiles {
+    const files = new LeavingGroupFiles(host, record);
+    try {
+      host.records.save(record.id, record);
+      return files;
+    } catch (error) {
+      files.#claim[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /** Of one that an earlier daemon has written down. @throws GW_REGION_UNUSABLE */
   constructor(host: LeavingGroupHost, record: LeavingGroup) {
     this.#host = host;
     this.#record = record;
-    host.records.save(record.id, record);
     const wanted = record.regions.map(({ name, bytes }) => ({ name, sizeBytes: bytes }));
     this.#claim = host.regions.claim(`group ${record.id.slice(0, 8)} to ${record.body.to}`, wanted);
   }
@@ -78,8 +89,8 @@ export class LeavingGroupFiles {
 
   /** Nothing of it is watched any more. What cannot be removed does no harm to any VM. */
   clear(): void {
-    this.#claim[Symbol.dispose]();
     removeRecord(this.#host, this.#record);
+    this.#claim[Symbol.dispose]();
   }
 }
 

@@ -5,7 +5,13 @@ import { isSameFile } from '../linux/file-users.ts';
 import { readMappings } from '../linux/process.ts';
 import type { HostTraffic } from '../migration/handle.ts';
 import { joinMappings } from '../qemu/ram.ts';
-import type { RegionSourceEvent, RegionSourceHandle, startRegionSource, WatchedVm } from '../sharing/region-threads.ts';
+import type {
+  LeftVm,
+  RegionSourceEvent,
+  RegionSourceHandle,
+  startRegionSource,
+  WatchedVm,
+} from '../sharing/region-threads.ts';
 import type { HostRegion } from './host-region.ts';
 import type { LeavingGroupFiles } from './leaving-group.ts';
 import type { VmRegistry } from './vm-registry.ts';
@@ -42,7 +48,10 @@ export function openLeavingRegion(
         const insideFd = insideFds.get(place.vm);
         return insideFd === undefined ? [] : [{ ...place, insideFd }];
       });
-      files.watched(name, left);
+      // What is known already needs no disk.
+      const isKnown = (vm: LeftVm): boolean =>
+        kept.resumes?.some((known) => known.vm === vm.vm && known.insideFd === vm.insideFd) ?? false;
+      if (!left.every(isKnown)) files.watched(name, left);
     },
     onEvent,
   });

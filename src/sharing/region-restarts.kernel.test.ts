@@ -66,6 +66,17 @@ requireCapability('kernel', 'cc')('a region of which a side is started again', (
     await expectWhole();
   });
 
+  test('the source, which cannot write down what it watches: nobody gets zeros, and the next one goes on', async () => {
+    await openRunning({ pages: 200, vms: ['a', 'b'] });
+    await hosts.stopAndMove('a');
+    hosts.isDiskFull = true;
+    await expect(hosts.restartSource()).rejects.toThrow('no space left');
+    hosts.isDiskFull = false;
+    await restart('source');
+    await hosts.moveAsStopped(1);
+    await expectWhole();
+  });
+
   test('the source, before it has begun: it can begin, or be cancelled', async () => {
     await openRunning({ pages: 100, vms: ['a', 'b'] });
     await hosts.restartSource();

@@ -181,13 +181,14 @@ export class SourceHandle implements RegionSourceHandle {
     if (fd !== undefined) this.#thread.order({ kind: 'link', fd, answer: null });
   }
 
-  /** Nothing has moved: the thread releases everything. */
+  /** Where nothing has moved the thread releases everything. Else all stays as it is: without a watch a missing page reads as zeros. */
   #giveUp(reason: GodwitError): void {
     if (this.#phase === 'over') return;
     this.#phase = 'over';
     this.#life.abort(reason);
     this.#watching.reject(reason);
-    this.#thread.order({ kind: 'cancel' });
+    if (this.#hasBegun) this.#thread.stop();
+    else this.#thread.order({ kind: 'cancel' });
   }
 
   #fail(error: ErrorBody): void {

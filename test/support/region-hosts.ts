@@ -47,6 +47,8 @@ export class RegionHosts implements AsyncDisposable {
   readonly path: { readonly source: string; readonly destination: string };
   readonly vms: ReadonlyMap<string, Sharer>;
   readonly sessionKey: string = newSessionKey();
+  /** What the source is watched by cannot be written down. */
+  isDiskFull = false;
   readonly sourceEvents: RegionSourceEvent[] = [];
   readonly destinationEvents: RegionDestinationEvent[] = [];
   link!: LinkProxy;
@@ -146,6 +148,7 @@ export class RegionHosts implements AsyncDisposable {
       journal: join(this.#directory, 'journal-of-source'),
       resumes,
       onWatched: (insideFds) => {
+        if (this.isDiskFull) throw new Error('no space left on device');
         for (const [vm, fd] of insideFds) this.#insideFds.set(vm, fd);
       },
       onEvent: (event) => this.sourceEvents.push(event),
