@@ -85,9 +85,11 @@ export class SharingGroup implements AsyncDisposable {
     return from.client.migrateGroup(GROUP, { to, ...request });
   }
 
-  /** How it ended. */
-  ended(from: ReachedHost, id: string): Promise<GroupMigrationView> {
-    return endOfGroup(from, id);
+  /** How it ended; the other host hears of it a moment later, which is waited for where all have moved to it. */
+  async ended(from: ReachedHost, id: string, to?: ReachedHost): Promise<GroupMigrationView> {
+    const view = await endOfGroup(from, id);
+    if (to && view.state === 'completed') await Promise.all(this.vms.map((vm) => isFree(to, vm)));
+    return view;
   }
 
   async move(
@@ -96,10 +98,7 @@ export class SharingGroup implements AsyncDisposable {
     request: Omit<GroupMigrateBody, 'to'> = {},
   ): Promise<GroupMigrationView> {
     const { id } = await this.begin(from, to.host.migration, request);
-    const view = await this.ended(from, id);
-    // The other host hears of the end a moment later.
-    if (view.state === 'completed') await Promise.all(this.vms.map((vm) => isFree(to, vm)));
-    return view;
+    return this.ended(from, id, to);
   }
 
   /** Stops all of them there, looks, and lets them go on. */

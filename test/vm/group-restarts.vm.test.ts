@@ -16,13 +16,13 @@ requireCapability('vm')('a group of VMs that is divided', () => {
     const { id } = await group.begin(a, b.host.migration, { order: 'one-by-one' });
     await waitUntil('the first VM has gone', async () => (await a.client.showGroupMigration(id)).state === 'split');
     await restart(side === 'source' ? a : b);
-    const view = await group.ended(a, id);
+    const view = await group.ended(a, id, b);
     expect(view).toMatchObject({ state: 'completed', error: null, regions: [{ pagesLeft: 0 }] });
     expect(view.members.map(({ state }) => state)).toEqual(['moved', 'moved', 'moved']);
     await group.work(b, 1000);
     expect((await group.check(b)).problems).toEqual([]);
     // Nothing is left that would be in the way of the next one.
-    expect(await group.move(b, a)).toMatchObject({ state: 'completed' });
+    expect(await group.move(b, a)).toMatchObject({ state: 'completed', error: null });
     await group.work(a, 1000);
     expect((await group.check(a)).problems).toEqual([]);
   });
