@@ -64,6 +64,7 @@ export const ERRORS = {
   GW_WIRE_FRAME_TOO_LARGE: row(1, 502, 'The peer sent a frame of {length} bytes, more than the {limit} allowed'),
   GW_WIRE_FRAME_INVALID: row(1, 502, 'The peer sent an invalid {frame} frame: {reason}'),
   GW_WIRE_CLOSED: row(1, 502, 'The migration connection to {peer} was cut: {reason}'),
+  GW_WIRE_STALLED: row(1, 504, 'The peer {peer} answers, but has taken or confirmed nothing for {timeoutMs} ms'),
   GW_WIRE_TIMEOUT: row(1, 504, 'The peer {peer} sent nothing for {timeoutMs} ms'),
   GW_PEER_UNREACHABLE: row(1, 502, 'Cannot reach the migration port of {peer}: {reason}'),
   GW_PEER_UNKNOWN_SESSION: row(3, 404, 'The peer knows no migration with this session key'),

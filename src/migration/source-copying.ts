@@ -14,13 +14,13 @@ import { factsBefore } from './before-migration.ts';
 import type { ConsoleCarrier } from './console-carrier.ts';
 import { initialThrottle } from './convergence.ts';
 import { type CopyResult, copyRounds } from './copy-rounds.ts';
+import { CopyWatch } from './copy-watch.ts';
 import { PRIOR_COSTS } from './dirty-estimate.ts';
 import { GroupCall } from './group-call.ts';
 import type { Entrust } from './group-tracker.ts';
 import type { HistoryFile } from './history-file.ts';
 import type { Interruption } from './interruption.ts';
 import { PageSender } from './page-sender.ts';
-import { PeerWatch } from './peer-watch.ts';
 import type { Predictor } from './predictor.ts';
 import type { MigrationOptions } from './request.ts';
 import type { SourceGuest } from './source-guest.ts';
@@ -31,9 +31,6 @@ import type { SourceReport } from './source-report.ts';
 import type { SourceVisit } from './source-visit.ts';
 import { Patience } from './thread-priority.ts';
 import type { ThrottleClock } from './throttle-clock.ts';
-
-/** As long as an answer may take anywhere in the protocol. */
-const PEER_GONE_MS = 15_000;
 
 export interface SourceCopyingPort {
   readonly guest: SourceGuest;
@@ -140,17 +137,23 @@ export class SourceCopying {
     const dataRuns = mode === 'post-copy' ? [] : guest.memory.dataRuns();
     await opening;
     report.clock = await clocks;
-    using _ = this.#watchPeer();
+    const { peer } = link.connection;
+    using watch = new CopyWatch({ link, channels, onSuspect: (isSuspect) => this.#suspectPeer(peer, isSuspect) });
     const sender = new PageSender(packing.channels, pacer, packing.open('copy'));
     await this.#port.console.sendRest(link.connection, pacer);
     const held = mode === 'post-copy' ? await readHeldPages(guest.memory) : null;
-    const result = held ? this.#everything(sender, held) : await this.#copyRounds(sender, dataRuns, isRunning);
+    const result = held ? this.#everything(sender, held) : await this.#copyRounds(sender, dataRuns, isRunning, watch);
     this.#isPaused = result.isPaused;
-    const announced = result.kind === 'postCopy' ? await this.#announce(result.remaining) : null;
+    const announced = result.kind === 'postCopy' ? await watch.awaited(this.#announce(result.remaining)) : null;
     return { sender, result, announced, held, wasRunning: await guest.isRunning() };
   }
 
-  #copyRounds(sender: PageSender, dataRuns: readonly PageRun[], isRunning: boolean): Promise<CopyResult> {
+  #copyRounds(
+    sender: PageSender,
+    dataRuns: readonly PageRun[],
+    isRunning: boolean,
+    watch: CopyWatch,
+  ): Promise<CopyResult> {
     const { guest, link, packing, signal, report, progress, history, predictor, visit } = this.#port;
     const { channels } = packing;
     return copyRounds(
@@ -164,7 +167,7 @@ export class SourceCopying {
         canPostCopy: link.has('post-copy'),
         startedMs: this.#port.startedMs,
         wasRunning: isRunning,
-        endRound: (round) => link.endRound(round, channels.frames, signal),
+        endRound: (round) => watch.awaited(link.endRound(round, channels.frames, signal)),
         linkCounts: () => ({
           sentBytes: channels.bytesSent,
           acknowledgedBytes: channels.bytesSent - channels.unacknowledgedBytes,
@@ -214,26 +217,13 @@ export class SourceCopying {
     throw new GodwitError('GW_MIGRATION_REFUSED', { host: link.connection.peer, vm: guest.vm.name, reason });
   }
 
-  /** A VM is not slowed for a copy that may not go on, and a host that hangs is given up. */
-  #watchPeer(): PeerWatch {
-    const { link, note, signal } = this.#port;
-    const peer = link.connection.peer;
-    return new PeerWatch({
-      goneMs: PEER_GONE_MS,
-      ask: () => link.ask(),
-      heardBytes: () => link.bytesReceived,
-      onSuspect: () => {
-        if (signal.aborted) return;
-        note(`${peer} does not answer; meanwhile the VM is not slowed`);
-        this.#isPeerSuspect = true;
-        this.#apply(0);
-      },
-      onWell: () => {
-        this.#isPeerSuspect = false;
-        if (!signal.aborted) this.#apply(this.#percent);
-      },
-      onGone: (timeoutMs) => link.drop(new GodwitError('GW_WIRE_TIMEOUT', { peer, timeoutMs })),
-    });
+  /** A VM is not slowed for a copy that may not go on. */
+  #suspectPeer(peer: string, isSuspect: boolean): void {
+    const { note, signal } = this.#port;
+    if (signal.aborted) return;
+    if (isSuspect) note(`${peer} does not answer; meanwhile the VM is not slowed`);
+    this.#isPeerSuspect = isSuspect;
+    this.#apply(isSuspect ? 0 : this.#percent);
   }
 
   /** @throws the abort reason: a VM that stays must not be slowed any more */

@@ -16,6 +16,7 @@ import {
 } from '../support/host-pair.ts';
 import { runsIntact } from '../support/intact-vm.ts';
 import { checkLeaks } from '../support/leak-check.ts';
+import { type Lie, LyingLink } from '../support/lying-link.ts';
 import { type QemuSettings, readSettings } from '../support/qemu-settings.ts';
 import { listMarks, measureWork, nothingRemains } from '../support/traces.ts';
 import { waitUntil } from '../support/wait-until.ts';
@@ -92,6 +93,15 @@ requireCapability('vm')('recovery', () => {
     } finally {
       signalProcess(hung, 'SIGCONT');
     }
+    await nothingRemains(pair.b, VM);
+    await isIntactAt(pair.a);
+  });
+
+  test('destination that answers but never confirms a round: the VM stays', async () => {
+    const keepQuiet: Lie = (frame) => (frame === 'roundAck' ? [] : undefined);
+    await using link = await LyingLink.open(pair.b.host.migration, 'destination', keepQuiet);
+    const { report } = await (await begin({ to: link.address, mode: 'pre-copy' })).ended;
+    expect(report).toMatchObject({ outcome: 'failed', owner: 'a', error: { code: 'GW_WIRE_STALLED' } });
     await nothingRemains(pair.b, VM);
     await isIntactAt(pair.a);
   });
