@@ -97,6 +97,11 @@ const TARGETS: readonly Target[] = [
   ),
   limit('a second VM of an image: bytes, % of the first', 'same-image@1gbit/againOfFirstPercent', 35),
   limit('tracking at one round a second: guest work lost, %', 'tracking/words-1s/lostPercent', 5),
+  limit(
+    'sampling at one window a second, 60 × as often as by default: guest work lost, %',
+    'tracking/sampled/lostPercent',
+    60,
+  ),
   limit('a whole pre-copy, unshaped: guest work lost, %', 'computing@unshaped/godwit-pre-copy/lostPercent', 15),
   ...['idle@1gbit', 'words@1gbit', 'data@1gbit', 'idle@200mbit', 'words@200mbit', 'data@200mbit'].flatMap(
     (scenario) => [

@@ -7,6 +7,7 @@ import type { CheckResult } from '../migration/handle.ts';
 import type { EventHub } from './event-hub.ts';
 import type { GroupMigrateBody, GroupMigrationView } from './group-migration-schema.ts';
 import type { GroupDetailView, GroupView } from './group-schema.ts';
+import type { HistoryView } from './history-schema.ts';
 import type { HostView, TuneHostBody } from './host-schema.ts';
 import type { MigrateBody, MigrationView, TuneBody } from './migration-schema.ts';
 import type { AdoptBody, VmSpecBody, VmView } from './vm-schema.ts';
@@ -37,6 +38,9 @@ export interface HostService {
   /** Forgets a VM whose QEMU has ended, and deletes its files. */
   removeVm(name: string): Promise<void>;
   readConsole(name: string, options: ConsoleOptions): AsyncIterable<Uint8Array>;
+
+  /** How the VM has been writing to its memory. */
+  historyOfVm(name: string): HistoryView;
 
   listGroups(): GroupView[];
   /** @param name - of the group, or of any of its regions */

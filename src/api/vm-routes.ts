@@ -2,6 +2,7 @@
 import { Readable } from 'node:stream';
 import { z } from 'zod';
 import { CheckResultSchema, CheckSchema } from './check-schema.ts';
+import { HistorySchema } from './history-schema.ts';
 import { MigrateSchema, MigrationSchema } from './migration-schema.ts';
 import { errors, NameParams, type Routes, switchParam } from './routes.ts';
 import type { HostService } from './service.ts';
@@ -52,6 +53,18 @@ export function addVmRoutes(routes: Routes, service: HostService): void {
     '/v1/vms/:name',
     { schema: { tags, summary: 'One VM', params: NameParams, response: { 200: VmSchema, ...errors } } },
     (request) => service.showVm(request.params.name),
+  );
+  routes.get(
+    '/v1/vms/:name/history',
+    {
+      schema: {
+        tags,
+        summary: 'How it has been writing to its memory',
+        params: NameParams,
+        response: { 200: HistorySchema, ...errors },
+      },
+    },
+    (request) => service.historyOfVm(request.params.name),
   );
   routes.delete(
     '/v1/vms/:name',

@@ -14,6 +14,8 @@ interface HostFlags {
   readonly tokenFile?: string;
   readonly peer?: string[];
   readonly keepVisits?: string;
+  readonly sampleEvery?: string;
+  readonly keepHistory?: string;
   readonly fleetKeyFile?: string;
   readonly bandwidth?: string;
   readonly dscp?: string;
@@ -38,6 +40,8 @@ export function addHostCommand(program: Command, context: CommandContext): void 
     .option('--config <file>', 'YAML config file (docs/spec.md); options here win over it')
     .option('--peer <name=address>', 'another host by name; may be given again', collect)
     .option('--keep-visits <size>', 'keep so much of the memory of VMs that have left, for when they come back')
+    .option('--sample-every <time>', 'how often it is looked how a VM writes, or off (default: 60s)')
+    .option('--keep-history <time>', 'for how long that is remembered (default: 60m)')
     .option('--fleet-key-file <file>', "secret of this host's fleet: contents of one VM spare another being sent")
     .option('--bandwidth <rate>', 'what all migrations may send together, such as 5Gbit/s (default: unlimited)')
     .option('--dscp <mark>', 'mark the packets of migrations: 0 to 63, or a name such as le, cs1 or af11')
@@ -71,14 +75,14 @@ export function addHostCommand(program: Command, context: CommandContext): void 
 /** The options as settings of the config file's form. */
 export function settingsOfFlags(flags: HostFlags): Record<string, unknown> {
   const { peer, listen, name, migrationListen, insecureMigration, state, tokenFile, logLevel, logFormat } = flags;
-  const { keepVisits, fleetKeyFile, bandwidth, dscp } = flags;
+  const { keepVisits, sampleEvery, keepHistory, fleetKeyFile, bandwidth, dscp } = flags;
   const peers = peer?.map((text) => {
     const at = text.indexOf('=');
     return at === -1 ? [text, ''] : [text.slice(0, at), text.slice(at + 1)];
   });
   const settings = {
     ...{ listen, name, migrationListen, insecureMigration, state, tokenFile, logLevel, logFormat },
-    ...{ keepVisits, fleetKeyFile, bandwidth, dscp },
+    ...{ keepVisits, sampleEvery, keepHistory, fleetKeyFile, bandwidth, dscp },
   };
   return {
     ...Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined)),

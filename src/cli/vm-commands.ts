@@ -4,6 +4,7 @@ import { GodwitError } from '../base/errors.ts';
 import { parseDurationMs } from '../base/units.ts';
 import { withClient } from './api-connection.ts';
 import type { CommandContext } from './command-context.ts';
+import { renderHistory } from './history-view.ts';
 import { printResult } from './io.ts';
 import { readSpec } from './read-spec.ts';
 import { renderVm, renderVmList } from './vm-view.ts';
@@ -89,6 +90,13 @@ export function addVmCommands(program: Command, context: CommandContext): void {
     .action(async (name: string, _options: unknown, command: Command) => {
       await withClient(context.options(command), context.io, (client) => client.removeVm(name));
       printResult(context.output(command), { name, removed: true }, () => `VM ${name} is forgotten.`);
+    });
+  vm.command('history')
+    .description('how fast it has been writing to its memory')
+    .argument('<name>')
+    .action(async (name: string, _options: unknown, command: Command) => {
+      const history = await withClient(context.options(command), context.io, (client) => client.vmHistory(name));
+      printResult(context.output(command), history, () => renderHistory(history, Date.now()));
     });
   addConsole(vm, context);
 }

@@ -9,6 +9,7 @@
 import type { HostEvent } from '../api/event-schema.ts';
 import type { GroupMigrateBody, GroupMigrationView } from '../api/group-migration-schema.ts';
 import type { GroupDetailView, GroupView } from '../api/group-schema.ts';
+import type { HistoryView } from '../api/history-schema.ts';
 import type { HostView, TuneHostBody } from '../api/host-schema.ts';
 import type { MigrateBody, MigrationView, TuneBody } from '../api/migration-schema.ts';
 import type { AdoptBody, VmSpecInput, VmView } from '../api/vm-schema.ts';
@@ -45,6 +46,10 @@ export class GodwitClient {
   }
   showVm(name: string): Promise<VmView> {
     return this.#get(vmPath(name));
+  }
+  /** How the VM has been writing to its memory. */
+  vmHistory(name: string): Promise<HistoryView> {
+    return this.#get(`${vmPath(name)}/history`);
   }
   createVm(spec: VmSpecInput): Promise<VmView> {
     return this.#post('/v1/vms', spec);

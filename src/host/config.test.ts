@@ -46,6 +46,8 @@ dscp: cs1
 maxIncomingMigrations: 3
 allowedNetworkScripts: [/etc/up, /etc/down]
 keepReports: 7
+sampleEvery: 30s
+keepHistory: 4h
 keepVisits: 2GiB
 fleetKeyFile: ${file('fleet', 'a-key-that-is-long-enough-for-a-fleet\n')}
 logLevel: debug
@@ -68,6 +70,8 @@ tokenFile: ${file('token', 'a-token-that-is-long-enough\n')}
       maxIncomingMigrations: 3,
       allowedNetworkScripts: ['/etc/up', '/etc/down'],
       keepReports: 7,
+      sampleEveryMs: 30_000,
+      keepHistoryMs: 14_400_000,
       keepVisitsBytes: 2 * 2 ** 30,
       fleetKey: fleetKeyOf('a-key-that-is-long-enough-for-a-fleet'),
       logLevel: 'debug',
@@ -88,6 +92,8 @@ tokenFile: ${file('token', 'a-token-that-is-long-enough\n')}
       maxIncomingMigrations: 8,
       allowedNetworkScripts: [],
       keepReports: 500,
+      sampleEveryMs: 60_000,
+      keepHistoryMs: 3_600_000,
       keepVisitsBytes: 0,
       fleetKey: null,
       logLevel: 'info',
@@ -111,6 +117,9 @@ tokenFile: ${file('token', 'a-token-that-is-long-enough\n')}
     ['maxIncomingMigrations: 0', 'maxIncomingMigrations', '0'],
     ['allowedNetworkScripts: /etc/up', 'allowedNetworkScripts', '"/etc/up"'],
     ['allowedNetworkScripts: [up]', 'allowedNetworkScripts[0]', '"up"'],
+    ['sampleEvery: 2h', 'sampleEvery', '"2h"'],
+    ['sampleEvery: never', 'sampleEvery', '"never"'],
+    ['keepHistory: 2d', 'keepHistory', '"2d"'],
     ['keepReports: 0', 'keepReports', '0'],
     ['logLevel: loud', 'logLevel', '"loud"'],
     ['logFormat: xml', 'logFormat', '"xml"'],

@@ -15,12 +15,15 @@ import { isLoopback, type ListenAddress, parseHostPort, parseListenAddress } fro
 import { NameSchema } from '../api/vm-schema.ts';
 import { DSCP_FIX, parseDscp } from '../base/dscp.ts';
 import { GodwitError } from '../base/errors.ts';
-import { parseRate } from '../base/units.ts';
+import { parseDurationMs, parseRate } from '../base/units.ts';
 import { fleetKeyOf } from '../migration/fingerprint-keys.ts';
+import { HISTORY_MS, LONGEST_HISTORY_MS } from '../migration/history.ts';
 
 const ADDRESS_FIX = 'give HOST:PORT such as 127.0.0.1:7700, or unix:/path';
 const SCRIPT_FIX = 'give the absolute path of a program on this host';
 const BANDWIDTH_FIX = 'give a rate such as 5Gbit/s, 200MiB/s or unlimited';
+const SAMPLE_FIX = 'give a time from 1s to 1h such as 60s, or off';
+const KEEP_FIX = 'give a time from 1m to 24h such as 60m';
 const PEERS_FIX = 'give names with HOST:PORT, such as {b: 10.0.0.2:7710}';
 
 // Each has threads and buffers of its own, and all share one link: beyond a few they only make each other later.
@@ -78,6 +81,12 @@ export const HostConfigSchema = strictObject({
     .describe(
       'How much of the memory of VMs that have left is kept on disk, so that they come back in fewer bytes. Default: 0, none.',
     ),
+  sampleEvery: meaning(text(SAMPLE_FIX), SAMPLE_FIX, (given) => (given === 'off' ? 0 : between(given, 1000, 3_600_000)))
+    .optional()
+    .describe('How often it is looked how a VM writes to its memory, such as `30s`, or `off`. Default: 60s.'),
+  keepHistory: meaning(text(KEEP_FIX), KEEP_FIX, (given) => between(given, 60_000, LONGEST_HISTORY_MS))
+    .optional()
+    .describe('For how long that is remembered, such as `4h`. Default: 60m.'),
   fleetKeyFile: text('give the path of a file that holds a key')
     .optional()
     .describe(
@@ -105,6 +114,9 @@ export interface HostConfig {
   readonly allowedNetworkScripts: readonly string[];
   readonly keepReports: number;
   readonly keepVisitsBytes: number;
+  /** 0 = never. */
+  readonly sampleEveryMs: number;
+  readonly keepHistoryMs: number;
   /** Hexadecimal. */
   readonly fleetKey: string | null;
   readonly logLevel: string;
@@ -158,6 +170,8 @@ export function resolveConfig(settings: HostSettings, environment: { token?: str
     allowedNetworkScripts: settings.allowedNetworkScripts ?? [],
     keepReports: settings.keepReports ?? 500,
     keepVisitsBytes: settings.keepVisits ?? 0,
+    sampleEveryMs: settings.sampleEvery ?? 60_000,
+    keepHistoryMs: settings.keepHistory ?? HISTORY_MS,
     fleetKey: settings.fleetKeyFile === undefined ? null : readFleetKey(settings.fleetKeyFile),
     logLevel: settings.logLevel ?? 'info',
     logFormat: settings.logFormat ?? (environment.terminal ? 'pretty' : 'json'),
@@ -172,6 +186,13 @@ export function parseYaml(contents: string, path: string): unknown {
     const reason = error instanceof Error ? error.message.split('\n')[0]! : String(error);
     throw new GodwitError('GW_INPUT_UNREADABLE', { path, reason: `it is neither YAML nor JSON: ${reason}` });
   }
+}
+
+/** @throws GW_INPUT_INVALID; `meaning` says where and what to give instead */
+function between(given: string, leastMs: number, mostMs: number): number {
+  const ms = parseDurationMs(given, 'time');
+  if (ms < leastMs || ms > mostMs) throw invalid('time', given, 'give a longer or shorter time');
+  return ms;
 }
 
 function readToken(path: string): string {

@@ -22,6 +22,7 @@ import { VisitStore } from '../migration/visit-store.ts';
 import { startRegionDestination, startRegionSource } from '../sharing/region-threads.ts';
 import { HostBudget } from '../transfer/host-budget.ts';
 import type { HostConfig } from './config.ts';
+import { DirtySampling } from './dirty-sampling.ts';
 import type { Engine } from './engine-port.ts';
 import { GroupMigrations } from './group-migrations.ts';
 import { DaemonService } from './host-service.ts';
@@ -83,6 +84,9 @@ export async function startDaemon(
   const traffic: HostTraffic = { budget: budget.buffer, dscp: config.dscp };
   const { name: hostName, stateDirectory, peers } = config;
   const groups = new IncomingGroups({ hostName, stateDirectory, registry, log, startRegion: startRegionDestination });
+  const { sampleEveryMs: everyMs, keepHistoryMs: keepMs } = config;
+  const sampling = new DirtySampling({ stateDirectory, everyMs, keepMs, log, vms: () => registry.living() });
+  starting.use(sampling);
   const migrations = new Migrations({
     hostName,
     stateDirectory,
@@ -99,6 +103,7 @@ export async function startDaemon(
     events,
     metrics,
     log,
+    release: (vm) => sampling.release(vm),
   });
 
   // The threads of migrations that are left write there to the process's end; another daemon must not do so meanwhile.
@@ -131,6 +136,7 @@ export async function startDaemon(
     visits,
     migrations,
     groupMigrations,
+    sampling,
     metrics,
     budget,
     log,
@@ -225,10 +231,7 @@ function countStates(registry: VmRegistry): Partial<Record<VmState, number>> {
 }
 
 function scannedVms(registry: VmRegistry): ScannerOrder['vms'] {
-  return registry.list().flatMap(({ name, migration }) => {
-    const vm = registry.find(name);
-    if (!vm || vm.hasEnded) return [];
-    const { pid, startTicks } = vm.record;
-    return [{ pid, startTicks, isMoving: migration !== null }];
+  return registry.living().map(({ record: { pid, startTicks }, migration }) => {
+    return { pid, startTicks, isMoving: migration !== null };
   });
 }

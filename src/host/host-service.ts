@@ -4,6 +4,7 @@
 import type { EventHub } from '../api/event-hub.ts';
 import type { GroupMigrateBody, GroupMigrationView } from '../api/group-migration-schema.ts';
 import type { GroupDetailView, GroupView } from '../api/group-schema.ts';
+import type { HistoryView } from '../api/history-schema.ts';
 import type { HostView, TuneHostBody } from '../api/host-schema.ts';
 import type { MigrateBody, MigrationView, TuneBody } from '../api/migration-schema.ts';
 import type { ConsoleOptions, HostService } from '../api/service.ts';
@@ -13,6 +14,7 @@ import type { CheckResult } from '../migration/handle.ts';
 import type { VisitStore } from '../migration/visit-store.ts';
 import type { HostBudget } from '../transfer/host-budget.ts';
 import { readConsole } from './console.ts';
+import type { DirtySampling } from './dirty-sampling.ts';
 import type { GroupMigrations } from './group-migrations.ts';
 import { detailOfGroup, viewOfGroup } from './groups.ts';
 import type { Logger } from './logger.ts';
@@ -27,6 +29,7 @@ export interface DaemonServiceOptions {
   readonly visits: VisitStore;
   readonly migrations: Migrations;
   readonly groupMigrations: GroupMigrations;
+  readonly sampling: DirtySampling;
   readonly metrics: HostMetrics;
   readonly budget: HostBudget;
   readonly log: Logger;
@@ -93,6 +96,11 @@ export class DaemonService implements HostService {
     const path = vm.record.consoleLogPath;
     if (path === null) throw new GodwitError('GW_NOT_FOUND', { kind: 'console of VM', name });
     return readConsole(path, { ...options, alive: () => registry.find(name) === vm && !vm.hasEnded });
+  }
+
+  historyOfVm(name: string): HistoryView {
+    const { registry, sampling } = this.#options;
+    return sampling.historyOf(registry.get(name));
   }
 
   listGroups(): GroupView[] {

@@ -5,12 +5,11 @@
  * Must hold: a settlement is applied before the end of its migration is told; every migration ends in a stored report.
  */
 import { randomUUID } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { EventHub } from '../api/event-hub.ts';
 import type { MigrateBody, MigrationView, TuneBody } from '../api/migration-schema.ts';
 import { explain, GodwitError } from '../base/errors.ts';
 import type { CheckResult, HostTraffic, IncomingPolicy, MigrationHandle } from '../migration/handle.ts';
-import type { DestinationPhase, MigrationCommand } from '../migration/progress.ts';
+import type { MigrationCommand } from '../migration/progress.ts';
 import type { GroupPart } from '../migration/shared-part.ts';
 import type { Engine } from './engine-port.ts';
 import { refuseMember } from './groups.ts';
@@ -23,8 +22,10 @@ import { definedOnly, mergeOptions, viewOfHandle, viewOfReport } from './migrati
 import { OpenMigrations } from './open-migrations.ts';
 import { resolvePeer } from './peers.ts';
 import { takeOver } from './recovered-migrations.ts';
-import { hasStayed, type RunningMigration, takeEvent } from './running-migration.ts';
+import { hasStayed, incomingOf, type RunningMigration, takeEvent } from './running-migration.ts';
 import { whenSettled } from './settlement.ts';
+
+import type { Vm } from './vm.ts';
 
 export interface MigrationsOptions extends IncomingHost {
   readonly peers: Readonly<Record<string, string>>;
@@ -34,10 +35,9 @@ export interface MigrationsOptions extends IncomingHost {
   readonly events: EventHub;
   readonly metrics: HostMetrics;
   readonly log: Logger;
+  /** Somebody is about to take the VM: resolves when nobody else has its QEMU. */
+  release(vm: string): Promise<void>;
 }
-
-const ARRIVAL_PATIENCE_MS = 5000;
-const ARRIVING_PHASES: ReadonlySet<string> = new Set<DestinationPhase>(['loaded', 'resuming', 'pagingIn', 'done']);
 
 export class Migrations {
   readonly #options: MigrationsOptions;
@@ -73,9 +73,7 @@ export class Migrations {
   /** @param group - the VM moves with those that it shares memory with */
   async begin(name: string, body: MigrateBody, group?: GroupPart): Promise<MigrationHandle> {
     const { engine, registry, peers, store, hostName, stateDirectory, contents, traffic } = this.#options;
-    await this.#incomingOf(name, ({ finished }) => finished);
-    if (this.#isClosing) throw new GodwitError('GW_HOST_STOPPING', { host: hostName });
-    const vm = registry.get(name);
+    const vm = await this.#takeable(name);
     if (!group) refuseMember(registry.groups, vm, body.to);
     const to = resolvePeer(peers, body.to);
     const id = randomUUID();
@@ -95,10 +93,8 @@ export class Migrations {
   }
 
   async check(name: string, peer: string, group?: GroupPart): Promise<CheckResult> {
-    const { engine, registry, peers, hostName, stateDirectory, traffic } = this.#options;
-    await this.#incomingOf(name, ({ finished }) => finished);
-    if (this.#isClosing) throw new GodwitError('GW_HOST_STOPPING', { host: hostName });
-    const vm = registry.get(name);
+    const { engine, peers, hostName, stateDirectory, traffic } = this.#options;
+    const vm = await this.#takeable(name);
     const to = resolvePeer(peers, peer);
     vm.takeLease('check', 'check');
     try {
@@ -188,19 +184,16 @@ export class Migrations {
 
   /** Waits a moment for a VM of which the source may have said already that it runs here. */
   arrivalOf(vm: string): Promise<void> {
-    return this.#incomingOf(vm, ({ settled }) => settled);
+    return incomingOf(vm, this.#running.values(), this.#options.registry, ({ settled }) => settled);
   }
 
-  /** The source tells the end before this host has tidied up: who then does something with the VM should not be refused. */
-  async #incomingOf(vm: string, step: (migration: RunningMigration) => Promise<unknown>): Promise<void> {
-    const { registry } = this.#options;
-    for (const migration of this.#running.values()) {
-      const { handle, view } = migration;
-      if (handle.vm !== vm || handle.direction !== 'incoming') continue;
-      // One that a restart recovered has the VM before it has told its phase.
-      const isHere = ARRIVING_PHASES.has(view.phase ?? '') || registry.find(vm)?.migration === handle.id;
-      if (isHere) await Promise.race([step(migration), sleep(ARRIVAL_PATIENCE_MS, undefined, { ref: false })]);
-    }
+  /** The VM, when nobody else on this host does anything with it any more. */
+  async #takeable(name: string): Promise<Vm> {
+    const { registry, hostName, release } = this.#options;
+    await incomingOf(name, this.#running.values(), registry, ({ finished }) => finished);
+    await release(name);
+    if (this.#isClosing) throw new GodwitError('GW_HOST_STOPPING', { host: hostName });
+    return registry.get(name);
   }
 
   #idOf(given: string): string {

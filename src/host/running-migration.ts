@@ -3,10 +3,11 @@
  *
  * Owns: its view. Must hold: every change is told to the event stream and counted; a bounded number of notes is kept.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { EventHub } from '../api/event-hub.ts';
 import type { MigrationView } from '../api/migration-schema.ts';
 import type { MigrationHandle } from '../migration/handle.ts';
-import type { MigrationEvent } from '../migration/progress.ts';
+import type { DestinationPhase, MigrationEvent } from '../migration/progress.ts';
 import type { Logger } from './logger.ts';
 import type { HostMetrics } from './metrics.ts';
 
@@ -26,6 +27,8 @@ export interface Listeners {
 }
 
 const MAX_NOTES = 100;
+const ARRIVAL_PATIENCE_MS = 5000;
+const ARRIVING_PHASES: ReadonlySet<string> = new Set<DestinationPhase>(['loaded', 'resuming', 'pagingIn', 'done']);
 
 export function takeEvent(running: RunningMigration, event: MigrationEvent, listeners: Listeners): void {
   const { events, metrics, log } = listeners;
@@ -63,4 +66,23 @@ export async function hasStayed(vm: string, running: Iterable<RunningMigration>)
   );
   const settled = await Promise.all(leaving.map(({ handle }) => handle.vmSettled));
   return !settled.some(({ kind }) => kind === 'left');
+}
+
+/**
+ * Waits a moment for such a step of the migration that has brought the VM here. The source tells the end before this host has tidied up: who
+ * then does something with the VM should not be refused.
+ */
+export async function incomingOf(
+  vm: string,
+  running: Iterable<RunningMigration>,
+  registry: { find(name: string): { readonly migration: string | null } | undefined },
+  step: (migration: RunningMigration) => Promise<unknown>,
+): Promise<void> {
+  for (const migration of running) {
+    const { handle, view } = migration;
+    if (handle.vm !== vm || handle.direction !== 'incoming') continue;
+    // One that a restart recovered has the VM before it has told its phase.
+    const isHere = ARRIVING_PHASES.has(view.phase ?? '') || registry.find(vm)?.migration === handle.id;
+    if (isHere) await Promise.race([step(migration), sleep(ARRIVAL_PATIENCE_MS, undefined, { ref: false })]);
+  }
 }

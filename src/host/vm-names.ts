@@ -12,9 +12,20 @@ export class VmNames {
   readonly here = new Map<string, Vm>();
   readonly arriving = new ArrivingVms();
   readonly leaving = new LeavingVms();
+  /** Their QEMU is being started. */
+  readonly starting = new Set<string>();
 
   all(): string[] {
     return [...new Set([...this.here.keys(), ...this.arriving.names(), ...this.leaving.names()])].sort();
+  }
+
+  /** Whether a VM of this name may come here now; the reason if not. */
+  refusalFor(name: string): string | undefined {
+    if (this.arriving.get(name) || this.starting.has(name)) {
+      return `a VM named ${name} is on its way to this host already`;
+    }
+    const vm = this.here.get(name);
+    return vm && !vm.hasEnded ? `this host already has a VM named ${name}` : undefined;
   }
 
   viewOf(name: string): VmView | undefined {

@@ -42,8 +42,6 @@ export class VmRegistry {
   readonly #names = new VmNames();
   readonly #vms: Map<string, Vm> = this.#names.here;
   readonly arriving: ArrivingVms = this.#names.arriving;
-  /** Names whose QEMU is being started. */
-  readonly #starting = new Set<string>();
   readonly #context: VmContext;
 
   constructor(options: RegistryOptions) {
@@ -69,7 +67,7 @@ export class VmRegistry {
   /** Finds the VMs of an earlier daemon again. Does not connect to them yet: see `attachAll`. */
   restore(): void {
     for (const stored of this.#records.loadAll()) this.#vms.set(stored.record.name, new Vm(this.#context, stored));
-    this.regions.restore([...this.#vms.values()].filter((vm) => !vm.hasEnded).map(({ record }) => record));
+    this.regions.restore(this.living().map(({ record }) => record));
   }
 
   /** @param except - names of VMs that a recovered migration has */
@@ -100,6 +98,11 @@ export class VmRegistry {
     return this.#vms.get(name);
   }
 
+  /** Those whose QEMU has not ended. */
+  living(): Vm[] {
+    return [...this.#vms.values()].filter((vm) => !vm.hasEnded);
+  }
+
   /** The VM that the migration is about: not one of the same name that was there before, or came later. */
   ofMigration({ vm: name, qemu }: Pick<MigrationHandle, 'vm' | 'qemu'>): Vm | undefined {
     const vm = this.#vms.get(name);
@@ -123,16 +126,13 @@ export class VmRegistry {
     const reason = 'its QEMU runs; stop or kill it first';
     if (!vm.hasEnded) throw new GodwitError('GW_CONFLICT', { kind: 'VM', name, reason });
     // The directory may be the next one's by now.
-    this.#forget(vm, !this.#starting.has(name) && !this.arriving.has(name));
+    this.#forget(vm, !this.#names.starting.has(name) && !this.arriving.has(name));
     this.#tellGone(name, 'removed');
   }
 
   /** Whether a VM of this name may come here now; the reason if not. */
   refusalFor(name: string): string | undefined {
-    if (this.arriving.get(name) || this.#starting.has(name))
-      return `a VM named ${name} is on its way to this host already`;
-    const vm = this.#vms.get(name);
-    return vm && !vm.hasEnded ? `this host already has a VM named ${name}` : undefined;
+    return this.#names.refusalFor(name);
   }
 
   /** The migration that was admitted has begun. */
@@ -210,7 +210,7 @@ export class VmRegistry {
 
   async #start(name: string, start: () => Promise<StoredVm>): Promise<VmView> {
     if (this.refusalFor(name) !== undefined) throw new GodwitError('GW_VM_EXISTS', { name });
-    this.#starting.add(name);
+    this.#names.starting.add(name);
     try {
       const stored = await start();
       const old = this.#vms.get(name);
@@ -222,7 +222,7 @@ export class VmRegistry {
       this.#options.changed(vm.view());
       return vm.view();
     } finally {
-      this.#starting.delete(name);
+      this.#names.starting.delete(name);
     }
   }
 

@@ -9,6 +9,7 @@ import type { VmEnd, VmState, VmView } from '../api/vm-schema.ts';
 import { GodwitError } from '../base/errors.ts';
 import { isAlive, signalProcess, waitForExit } from '../linux/process.ts';
 import type { VmRecord } from '../migration/vm-record.ts';
+import type { QmpClient } from '../qemu/qmp.ts';
 import type { Logger } from './logger.ts';
 import { viewOfVm } from './shown-vm.ts';
 import { VmConnection } from './vm-connection.ts';
@@ -81,6 +82,10 @@ export class Vm {
   get hasEnded(): boolean {
     return this.#stored.ended !== null;
   }
+  /** Its guest works, and nobody has it. */
+  get isAtWork(): boolean {
+    return this.#state === 'running' && !this.#lease.isExclusive && this.migration === null && !this.isEnding;
+  }
   /** It has ended, or its user ends it. */
   get isEnding(): boolean {
     return this.hasEnded || this.#ending !== null;
@@ -114,15 +119,25 @@ export class Vm {
     this.#connection.close();
   }
 
+  /** Its QEMU, to be asked or told something. Throws when somebody has it, it has ended, or it does not answer. */
+  async reach(): Promise<QmpClient> {
+    const qmp = await this.#connection.reach();
+    // Somebody may have taken it meanwhile, or it may have ended.
+    this.#lease.refuseExclusive();
+    this.#notEnded();
+    if (!qmp) throw this.#conflict(this.#notes[0] ?? 'QEMU does not answer');
+    return qmp;
+  }
+
   async pause(): Promise<void> {
     this.#ready();
-    await this.#execute('stop');
+    await (await this.reach()).execute('stop');
     await this.#connection.refresh();
   }
 
   async resume(): Promise<void> {
     this.#ready();
-    await this.#execute('cont');
+    await (await this.reach()).execute('cont');
     await this.#connection.refresh();
   }
 
@@ -214,15 +229,6 @@ export class Vm {
     this.#context.save(this.#stored);
     this.#context.log.info({ vm: this.name, ...end }, 'QEMU has ended');
     this.#context.changed(this);
-  }
-
-  async #execute(command: string): Promise<void> {
-    const qmp = await this.#connection.reach();
-    // Somebody may have taken it meanwhile, or it may have ended.
-    this.#lease.refuseExclusive();
-    this.#notEnded();
-    if (!qmp) throw this.#conflict(this.#notes[0] ?? 'QEMU does not answer');
-    await qmp.execute(command);
   }
 
   #ready(): void {

@@ -5,7 +5,15 @@
  */
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { addSample, type DirtyHistory, EMPTY_HISTORY, findPeak, type HistorySample, parseHistory } from './history.ts';
+import {
+  addSample,
+  type DirtyHistory,
+  EMPTY_HISTORY,
+  findPeak,
+  type HistorySample,
+  parseHistory,
+  trimHistory,
+} from './history.ts';
 import type { RoundReport } from './report.ts';
 
 /** Shorter rounds say more about the moment than about the VM. */
@@ -41,6 +49,11 @@ export class HistoryFile {
     const share = Math.max(0.01, 1 - round.throttlePercent / 100);
     const pagesPerSecond = round.modificationPagesPerSecond / share;
     this.#history = addSample(this.#history, { atMs, pagesPerSecond, ms: round.ms * share });
+  }
+
+  /** What was sampled while no migration had the VM. @param keepMs - what is older is forgotten */
+  addSampled(sample: HistorySample, keepMs: number): void {
+    this.#history = trimHistory(addSample(this.#history, sample), keepMs);
   }
 
   save(): void {

@@ -1,12 +1,13 @@
 /**
- * How fast a VM has modified memory lately: the history behind rule S5.
+ * How fast a VM has modified memory lately: the history behind rule S5, predictions and plans (B1).
  *
  * Owns: the samples' rules. A sample says how many pages a second were modified at full speed; one that was taken while
  * the vCPUs were slowed is scaled up by whoever takes it. The host keeps the history in a file beside the VM and sends
  * it along with the VM.
- * Must hold: samples are ascending in time, none is older than an hour before the newest, and there are at most
+ * Must hold: samples are ascending in time, none is older than a day before the newest, and there are at most
  * `MAX_SAMPLES`.
  */
+import type { WrittenAfter } from './dirty-window.ts';
 
 export interface HistorySample {
   /** Unix milliseconds. */
@@ -14,16 +15,20 @@ export interface HistorySample {
   readonly pagesPerSecond: number;
   /** Of the vCPUs at full speed, over which it was measured: pages count once in that time. */
   readonly ms?: number | undefined;
+  /** How that grew: pages count once, since the beginning. Of what was sampled while no migration had the VM. */
+  readonly points?: readonly WrittenAfter[] | undefined;
 }
 
 export interface DirtyHistory {
   readonly samples: readonly HistorySample[];
 }
 
-/** B1's default. */
+/** Over which S5 looks, and B1's default. */
 export const HISTORY_MS = 3_600_000;
-/** One sample in 5 s for an hour. */
-export const MAX_SAMPLES = 720;
+/** What may be kept: a day, of one sample in 30 s. */
+export const LONGEST_HISTORY_MS = 86_400_000;
+export const MAX_SAMPLES = 2880;
+const MAX_POINTS = 16;
 
 export const EMPTY_HISTORY: DirtyHistory = { samples: [] };
 
@@ -39,8 +44,13 @@ export function mergeHistories(a: DirtyHistory, b: DirtyHistory): DirtyHistory {
     if (!known || isHigher(sample, known)) byTime.set(sample.atMs, sample);
   }
   const samples = [...byTime.values()].sort((left, right) => left.atMs - right.atMs);
+  return trimHistory({ samples }, LONGEST_HISTORY_MS);
+}
+
+/** What is older than so long before the newest sample is left out. */
+export function trimHistory({ samples }: DirtyHistory, keepMs: number): DirtyHistory {
   const newest = samples.at(-1)?.atMs ?? 0;
-  return { samples: samples.filter(({ atMs }) => atMs > newest - HISTORY_MS).slice(-MAX_SAMPLES) };
+  return { samples: samples.filter(({ atMs }) => atMs > newest - keepMs).slice(-MAX_SAMPLES) };
 }
 
 /** The highest rate of the last hour before `nowMs`; 0 without samples. */
@@ -65,8 +75,17 @@ function isHigher(a: HistorySample, b: HistorySample): boolean {
 }
 
 function isSample(value: unknown): value is HistorySample {
-  const { atMs, pagesPerSecond, ms } = (value ?? {}) as Partial<Record<keyof HistorySample, unknown>>;
-  return isNonNegative(atMs) && isNonNegative(pagesPerSecond) && (ms === undefined || isNonNegative(ms));
+  const { atMs, pagesPerSecond, ms, points } = (value ?? {}) as Partial<Record<keyof HistorySample, unknown>>;
+  const isMeasured = isNonNegative(atMs) && isNonNegative(pagesPerSecond) && (ms === undefined || isNonNegative(ms));
+  return (
+    isMeasured &&
+    (points === undefined || (Array.isArray(points) && points.length <= MAX_POINTS && points.every(isPoint)))
+  );
+}
+
+function isPoint(value: unknown): value is WrittenAfter {
+  const { ms, pages } = (value ?? {}) as Partial<Record<keyof WrittenAfter, unknown>>;
+  return isNonNegative(ms) && isNonNegative(pages);
 }
 
 function isNonNegative(value: unknown): boolean {

@@ -4,10 +4,10 @@
  * Owns: what is known so far, the latest prediction, and those that the report will score. Must hold: nothing here
  * delays a page: a forecast is made while pages are on their way, and not too often.
  */
-import { type DirtyCurve, fitDirtyCurve } from './dirty-curve.ts';
+import { type DirtyCurve, type DirtySample, fitDirtyCurve } from './dirty-curve.ts';
 import { MIN_SAMPLE_PAGES, type RoundFacts } from './dirty-estimate.ts';
 import { type Doubts, forecast, type PairModel } from './forecast.ts';
-import type { DirtyHistory } from './history.ts';
+import type { DirtyHistory, HistorySample } from './history.ts';
 import type { Expectation } from './known-links.ts';
 import type { Prediction, PredictionMoment, RecordedPrediction } from './prediction.ts';
 import type { LinkModel, Underway } from './round-model.ts';
@@ -153,11 +153,7 @@ export class Predictor {
   #curveOf(watch: RoundWatch | null): DirtyCurve {
     const { history, pageCount } = this.#port;
     if (watch?.curve) return watch.curve;
-    const samples = history.samples.slice(-HISTORY_SAMPLES).map(({ pagesPerSecond, ms = UNKNOWN_SAMPLE_MS }) => ({
-      seconds: ms / 1000,
-      pages: (pagesPerSecond * ms) / 1000,
-      weight: 1,
-    }));
+    const samples = history.samples.slice(-HISTORY_SAMPLES).flatMap(dirtySamplesOf);
     const usual = { seconds: 1, pages: this.#port.dataPages * USUAL_WORKING_PART, weight: 1 };
     return fitDirtyCurve(samples.length > 0 ? samples : [usual], Math.min(pageCount, this.#port.dataPages));
   }
@@ -165,6 +161,12 @@ export class Predictor {
 
 /** What a sample of an older history was taken over. */
 const UNKNOWN_SAMPLE_MS = 1000;
+
+function dirtySamplesOf({ pagesPerSecond, ms = UNKNOWN_SAMPLE_MS, points }: HistorySample): DirtySample[] {
+  const found = points ?? [{ ms, pages: (pagesPerSecond * ms) / 1000 }];
+  // One look at the VM, however many points it has.
+  return found.map((point) => ({ seconds: point.ms / 1000, pages: point.pages, weight: 1 / found.length }));
+}
 
 function isMeasured({ pages, aheadPages, ms }: Underway): boolean {
   return ms >= MEASURED_MS && aheadPages <= pages * (1 - MEASURED_PART);

@@ -5,6 +5,7 @@ import {
   EMPTY_HISTORY,
   findPeak,
   HISTORY_MS,
+  LONGEST_HISTORY_MS,
   MAX_SAMPLES,
   mergeHistories,
   parseHistory,
@@ -62,10 +63,10 @@ test('S5 brings a busy VM down to the threshold and leaves a quiet one alone', (
 });
 
 describe('history', () => {
-  test('forgets what is more than an hour older than the newest sample', () => {
+  test('forgets what is more than a day older than the newest sample', () => {
     const old = addSample(EMPTY_HISTORY, { atMs: 1_000, pagesPerSecond: 9 });
-    const now = addSample(old, { atMs: 1_000 + HISTORY_MS, pagesPerSecond: 2 });
-    expect(now.samples).toEqual([{ atMs: 1_000 + HISTORY_MS, pagesPerSecond: 2 }]);
+    const now = addSample(old, { atMs: 1_000 + LONGEST_HISTORY_MS, pagesPerSecond: 2 });
+    expect(now.samples).toEqual([{ atMs: 1_000 + LONGEST_HISTORY_MS, pagesPerSecond: 2 }]);
   });
 
   test('the peak does not count samples that have become too old since', () => {
@@ -94,6 +95,9 @@ describe('history', () => {
     [{ samples: 3 }, 0],
     [{ samples: [null, { atMs: 'x', pagesPerSecond: 1 }, { atMs: 1, pagesPerSecond: -1 }] }, 0],
     [{ samples: [{ atMs: 1, pagesPerSecond: 7 }, { atMs: 2 }] }, 1],
+    [{ samples: [{ atMs: 1, pagesPerSecond: 7, points: [{ ms: 100, pages: 7 }] }] }, 1],
+    [{ samples: [{ atMs: 1, pagesPerSecond: 7, points: [{ ms: 100 }] }] }, 0],
+    [{ samples: [{ atMs: 1, pagesPerSecond: 7, points: new Array(17).fill({ ms: 1, pages: 1 }) }] }, 0],
   ])('%j is read as a history of %i samples', (value, count) => {
     expect(parseHistory(value).samples).toHaveLength(count);
   });

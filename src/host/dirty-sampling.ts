@@ -1,0 +1,137 @@
+/**
+ * Every VM's history of how it writes, kept while no migration has it (B1).
+ *
+ * Owns: when a VM is looked at, and what is written into its history file. Must hold: a VM that somebody else wants
+ * (a migration, a check) is not tracked by the time that he has it; what goes wrong here is logged once and harms
+ * nothing else.
+ */
+import type { HistoryView } from '../api/history-schema.ts';
+import { explain } from '../base/errors.ts';
+import { DirtySampler, type OpenWindow, type WindowOutcome } from '../migration/dirty-sampler.ts';
+import { sampleOf } from '../migration/dirty-window.ts';
+import { HistoryFile } from '../migration/history-file.ts';
+import { writeDownRam } from '../migration/known-ram.ts';
+import { vmPaths } from '../migration/vm-record.ts';
+import { inspectRam, movableRam } from '../qemu/ram.ts';
+import type { Logger } from './logger.ts';
+import type { Vm } from './vm.ts';
+
+export interface DirtySamplingPort {
+  readonly stateDirectory: string;
+  /** Between two looks at a VM; 0: none are taken. */
+  readonly everyMs: number;
+  readonly keepMs: number;
+  readonly log: Logger;
+  /** Those of now. */
+  vms(): readonly Vm[];
+}
+
+const LOOK_EVERY_MS = 1000;
+
+export class DirtySampling implements Disposable {
+  readonly #port: DirtySamplingPort;
+  readonly #timer: NodeJS.Timeout | undefined;
+  #sampler: DirtySampler | undefined;
+  /** When each is due next. */
+  readonly #due = new WeakMap<Vm, number>();
+  /** By the VM's name: resolves when it is not tracked any more. */
+  readonly #open = new Map<string, { release(): Promise<void> }>();
+  readonly #told = new WeakSet<Vm>();
+  #isHopeless = false;
+
+  constructor(port: DirtySamplingPort) {
+    this.#port = port;
+    if (port.everyMs > 0) this.#timer = setInterval(() => this.#look(), LOOK_EVERY_MS).unref();
+  }
+
+  /** Somebody is about to take the VM: resolves when it is not tracked. */
+  async release(name: string): Promise<void> {
+    await this.#open.get(name)?.release();
+  }
+
+  /** What is known of the VM, oldest first. */
+  historyOf(vm: Vm): HistoryView {
+    const { everyMs, keepMs } = this.#port;
+    const file = this.#fileOf(vm);
+    return {
+      vm: vm.name,
+      everyMs,
+      keepMs,
+      memoryBytes: vm.record.memoryBytes,
+      peakPagesPerSecond: file.peakPagesPerSecond(Date.now()),
+      samples: file.known.samples.map(({ atMs, pagesPerSecond, ms = null, points = [] }) => ({
+        atMs,
+        pagesPerSecond,
+        ms,
+        points: [...points],
+      })),
+    };
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer);
+    this.#sampler?.[Symbol.dispose]();
+  }
+
+  #look(): void {
+    const nowMs = performance.now();
+    for (const vm of this.#port.vms()) {
+      if (this.#isHopeless || this.#open.has(vm.name) || !vm.isAtWork) continue;
+      const due = this.#due.get(vm);
+      if (due === undefined || nowMs >= due) this.#due.set(vm, nowMs + this.#port.everyMs);
+      // One that has just come is busy settling.
+      if (due !== undefined && nowMs >= due) this.#sample(vm);
+    }
+  }
+
+  #sample(vm: Vm): void {
+    let window: OpenWindow | undefined;
+    let isReleased = false;
+    const done = (async () => {
+      const { record } = vm;
+      const qmp = await vm.reach();
+      const ram = writeDownRam(movableRam((await inspectRam(qmp, record.pid)).ram, record.pid));
+      if (isReleased) return;
+      // Not before: a host without VMs needs no thread.
+      this.#sampler ??= new DirtySampler();
+      window = this.#sampler.begin({ qemu: { pid: record.pid, startTicks: record.startTicks }, regions: ram });
+      this.#take(vm, await window.ended);
+    })()
+      .catch((error: unknown) => {
+        if (!isReleased) this.#tell(vm, explain(error));
+      })
+      .finally(() => this.#open.delete(vm.name));
+    const release = async (): Promise<void> => {
+      isReleased = true;
+      // A QEMU that does not answer is not tracked, and is not waited for.
+      await window?.end();
+      if (window) await done;
+    };
+    this.#open.set(vm.name, { release });
+  }
+
+  #take(vm: Vm, outcome: WindowOutcome): void {
+    if ('failure' in outcome) {
+      this.#isHopeless = outcome.isHopeless;
+      this.#tell(vm, outcome.failure);
+      return;
+    }
+    const sample = sampleOf(outcome.points, Date.now());
+    if (sample === null || vm.hasEnded) return;
+    const file = this.#fileOf(vm);
+    file.addSampled(sample, this.#port.keepMs);
+    file.save();
+  }
+
+  #fileOf(vm: Vm): HistoryFile {
+    return new HistoryFile(vmPaths(this.#port.stateDirectory, vm.name, '.').history);
+  }
+
+  #tell(vm: Vm, reason: string): void {
+    if (this.#told.has(vm)) return;
+    this.#told.add(vm);
+    const { log } = this.#port;
+    if (this.#isHopeless) log.warn({ reason }, 'how VMs write cannot be sampled here; only migrations tell');
+    else log.warn({ vm: vm.name, reason }, 'how the VM writes cannot be sampled');
+  }
+}

@@ -1,0 +1,95 @@
+/**
+ * The thread that looks at how VMs write, seen from the daemon.
+ *
+ * Owns: the windows that are open. Must hold: a VM whose window was ended is not tracked any more when `end` resolves; a
+ * thread that dies is told, and what it tracked then is not looked at again.
+ */
+import type { Worker } from 'node:worker_threads';
+import type { ProcessIdentity } from '../linux/process.ts';
+import { startThread } from './child-threads.ts';
+import type { WrittenAfter } from './dirty-window.ts';
+import type { KnownRegion } from './known-ram.ts';
+
+/** A VM to look at. */
+export interface SampledVm {
+  readonly qemu: ProcessIdentity;
+  readonly regions: readonly KnownRegion[];
+}
+
+/** To the thread: begin or end a window, or end altogether. */
+export type SamplerOrder =
+  | { readonly kind: 'begin'; readonly window: number; readonly vm: SampledVm }
+  | { readonly kind: 'end'; readonly window: number }
+  | { readonly kind: 'stop' };
+
+/** From the thread. */
+export interface SamplerReport {
+  readonly window: number;
+  readonly outcome: WindowOutcome;
+}
+
+/** `isHopeless`: the kernel cannot do it, for no VM. */
+export type WindowOutcome =
+  | { readonly points: readonly WrittenAfter[] }
+  | { readonly failure: string; readonly isHopeless: boolean };
+
+export interface OpenWindow {
+  readonly ended: Promise<WindowOutcome>;
+  /** Ends it early; resolves when the VM is not tracked any more. */
+  end(): Promise<void>;
+}
+
+export class DirtySampler implements Disposable {
+  readonly #thread: Worker;
+  readonly #windows = new Map<number, (outcome: WindowOutcome) => void>();
+  #count = 0;
+  /** Why there are no more windows. */
+  #failure: string | null = null;
+
+  constructor() {
+    this.#thread = startThread({
+      module: 'dirty-sampler-worker',
+      input: null,
+      stop: () => this[Symbol.dispose](),
+    });
+    this.#thread.unref();
+    this.#thread.on('message', ({ window, outcome }: SamplerReport) => this.#settle(window, outcome));
+    const fail = (reason: string): void => {
+      this.#failure = reason;
+      for (const window of this.#windows.keys()) this.#settle(window, { failure: reason, isHopeless: true });
+    };
+    this.#thread.on('error', (error) => fail(error.message));
+    this.#thread.on('exit', () => fail('its thread has ended'));
+  }
+
+  begin(vm: SampledVm): OpenWindow {
+    const window = this.#count++;
+    const { promise, resolve } = Promise.withResolvers<WindowOutcome>();
+    if (this.#failure === null) {
+      this.#windows.set(window, resolve);
+      this.#tell({ kind: 'begin', window, vm });
+    } else {
+      resolve({ failure: this.#failure, isHopeless: true });
+    }
+    return {
+      ended: promise,
+      end: async () => {
+        if (this.#windows.has(window)) this.#tell({ kind: 'end', window });
+        await promise;
+      },
+    };
+  }
+
+  [Symbol.dispose](): void {
+    this.#tell({ kind: 'stop' });
+  }
+
+  #tell(order: SamplerOrder): void {
+    this.#thread.postMessage(order);
+  }
+
+  #settle(window: number, outcome: WindowOutcome): void {
+    this.#windows.get(window)?.(outcome);
+    this.#windows.delete(window);
+  }
+}
