@@ -127,6 +127,32 @@ describe('before the first VM has gone', () => {
     expect((await group.running).state).toBe('cancelled');
   });
 
+  test('a connection of a region that is lost takes all back', async () => {
+    const group = await begun();
+    group.region({ kind: 'linkLost', reason: 'cut' });
+    const view = await group.running;
+    expect(view).toMatchObject({ state: 'failed', error: { code: 'GW_WIRE_CLOSED' } });
+    expect(group.log.at(-1)).toBe('region cancelled');
+  });
+
+  test('one that is lost in the moment in which a VM leaves all the same is no failure: the others follow', async () => {
+    const group = await begun();
+    group.handles.get('a')!.refusal = new GodwitError('GW_MIGRATION_TOO_LATE', { vm: 'a' });
+    group.region({ kind: 'linkLost', reason: 'cut' });
+    group.commit('a');
+    await group.settle();
+    expect(group.log.slice(3)).toEqual(['stopped a', 'begin', 'left a']);
+    group.finish('a');
+    await vi.waitFor(() => expect(group.migration.view.members.map(({ attempts }) => attempts)).toEqual([1, 2, 2]));
+    for (const vm of ['b', 'c']) {
+      group.commit(vm);
+      group.finish(vm);
+    }
+    await group.settle();
+    expect(await complete(group)).toMatchObject({ state: 'completed', error: null });
+    expect(group.migration.view.notes.join()).toContain('was cut: cut');
+  });
+
   test('a region that fails takes all back', async () => {
     const group = await begun();
     group.region({ kind: 'failed', error: REFUSED.toBody() });

@@ -203,6 +203,9 @@ export class GroupMigration {
     if (this.#splitAtMs === null) {
       this.#splitAtMs = Date.now();
       this.#regions.begin();
+      // Of a connection that was lost in the same moment, and is dialled again now.
+      if (this.#error) this.#note(explain(this.#error));
+      this.#error = null;
     }
     this.#regions.vmLeft(vm);
     this.#enter('split');

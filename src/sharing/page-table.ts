@@ -165,6 +165,17 @@ export function askAgain(table: PageTable, nowMs: number, into: ActionList<PageA
   }
 }
 
+/** Whether no page has ever changed sides. */
+export function hasNeverMoved({ turns }: PageTable): boolean {
+  return turns.every((turn) => turn === 0);
+}
+
+/** The other side has all that was given, and says so by having ended. */
+export function forgetLeaving(table: PageTable, into: ActionList<PageAction>): void {
+  for (const page of table.leaving) into.push({ kind: 'forget', page });
+  table.leaving.clear();
+}
+
 export function loseLink(table: PageTable): void {
   table.linked = false;
 }
