@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises';
 import { describe, expect, test, vi } from 'vitest';
 import { begun, complete, REFUSED, REPORT, stopVm, trial } from '../../test/support/group-trial.ts';
 import { GodwitError } from '../base/errors.ts';
@@ -72,6 +73,31 @@ describe('a VM that touches memory that has gone', () => {
     await vi.waitFor(() => expect(commands.length).toBe(2));
     expect(commands.every(({ kind }) => kind === 'hurry')).toBe(true);
     expect(group.handles.get('c')!.commands).toEqual([]);
+  });
+});
+
+describe('a VM whose step does not come', () => {
+  test('is told to the regions: the stop after the order, and the leaving after the stop', async () => {
+    const group = await begun({}, { overdueMs: 5 });
+    group.commit('a');
+    group.region(stopVm('b'));
+    await vi.waitFor(() => expect(group.log.at(-1)).toBe('overdue b'));
+    group.stand('b');
+    expect(group.log.at(-1)).toBe('stopped b');
+    await vi.waitFor(() => expect(group.log.at(-1)).toBe('overdue b'));
+    group.commit('b');
+    await setTimeout(20);
+    expect(group.log.filter((line) => line.startsWith('overdue'))).toEqual(['overdue b', 'overdue b']);
+  });
+
+  test('is not, when it leaves or goes on in time', async () => {
+    const group = await begun({}, { overdueMs: 20 });
+    group.stand('b');
+    group.fail('b');
+    group.commit('a');
+    await setTimeout(60);
+    expect(group.log).not.toContain('overdue b');
+    expect(group.log).not.toContain('overdue a');
   });
 });
 

@@ -88,6 +88,11 @@ export class MovingRegions {
     for (const { handle } of this.#moving) handle.vmContinued(vm);
   }
 
+  /** Something of the VM may wait for memory that has gone, where nothing is lent (KVM). */
+  vmOverdue(vm: string): void {
+    for (const { handle } of this.#moving) handle.vmOverdue(vm);
+  }
+
   /** The other host has every page of them. */
   async completed(): Promise<void> {
     await Promise.all(this.#moving.map(({ completed }) => completed.promise));
