@@ -70,6 +70,11 @@ export function isHere({ settings, turns }: PageTable, page: PageIndex): boolean
   return turns[page]! % 2 === SIDES[settings.side];
 }
 
+/** At the destination: whether the page has been here, and is at the source for an access of a VM that is being stopped. */
+export function isLent({ settings, turns }: PageTable, page: PageIndex): boolean {
+  return settings.side === 'destination' && turns[page]! > 1 && turns[page]! % 2 === SIDES.source;
+}
+
 /** The first page at or after `from` that is here, -1 if there is none. */
 export function nextHere(table: PageTable, from: PageIndex): PageIndex {
   if (table.here === 0) return -1;

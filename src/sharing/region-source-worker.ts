@@ -22,6 +22,7 @@ import { Ended, report, sayGone } from './region-reporting.ts';
 import { ASK_AGAIN_MS, COMPLETE_AT_PAGES, PUSH_WINDOW_PAGES, WINDOW_PAGES } from './region-settings.ts';
 import { openSourceRegion, type SourceRegion, type SourceRegionEvent, stepSourceRegion } from './region-source.ts';
 import type { PageAction, RegionMessage, RegionStep, SourceAction } from './region-words.ts';
+import { missedWhileStopping } from './source-vms.ts';
 
 type Own = Exclude<SourceAction, PageAction>;
 
@@ -146,6 +147,10 @@ class SourceThread implements RegionSide<Own, RegionSourceOrder>, Disposable {
   onLost(): void {
     // Asked again on the next one.
     this.#held.clear();
+  }
+
+  missedWhileStopping(vm: string): number {
+    return missedWhileStopping(this.#region.vms, vm);
   }
 
   proceed(nowMs: number): number {

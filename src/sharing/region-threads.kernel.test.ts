@@ -10,6 +10,7 @@ import { REGION_FEATURES } from '../migration/shared-part.ts';
 import { newSessionKey } from '../migration/source-offer.ts';
 import { HostBudget } from '../transfer/host-budget.ts';
 import { redialRegion } from './region-dialer.ts';
+import { LEND_EVERY_MS, LENT_AT_ONCE_PAGES } from './region-settings.ts';
 
 requireCapability('kernel', 'cc')('a region that VMs share moves', () => {
   let hosts: RegionHosts;
@@ -91,6 +92,23 @@ requireCapability('kernel', 'cc')('a region that VMs share moves', () => {
     const { source } = await hosts.completed();
     await expectWholeAt('destination');
     expect(source.tally.asked).toBeGreaterThan(0);
+  });
+
+  test('a VM that does not stand for long is lent pages slowly, and goes on', async () => {
+    await openRunning({ pages: 1000, vms: ['a', 'b'] });
+    await hosts.startSource().ready;
+    await hosts.vm('b').pause();
+    await hosts.stopAndMove('a', (vm) => vm.run());
+    await waitUntil('most pages have gone', async () => (await hosts.source.report()).pagesHere < 300);
+    hosts.vm('b').run();
+    const lent = async (): Promise<number> => (await hosts.source.report()).tally.asked;
+    await waitUntil('many are lent', async () => (await lent()) > LENT_AT_ONCE_PAGES);
+    const [before, fromMs] = [await lent(), performance.now()];
+    await waitUntil('more are lent', async () => (await lent()) >= before + 20);
+    expect(performance.now() - fromMs).toBeGreaterThan(19 * LEND_EVERY_MS);
+    await hosts.stopAndMove('b');
+    await hosts.completed();
+    await expectWholeAt('destination');
   });
 
   test.each([1, 2, 3])('the link is cut now and then: nothing is lost, old or double (%i)', async () => {
