@@ -8,6 +8,9 @@ const NUMBERS = [
   ['total s', 'totalMs', 1000],
   ['fault p50 µs', 'faultMicrosecondsP50', 1],
   ['p99 µs', 'faultMicrosecondsP99', 1],
+  ['on lent', 'lentFaults', 1],
+  ['p50 ms', 'lentFaultMicrosecondsP50', 1000],
+  ['p99 ms', 'lentFaultMicrosecondsP99', 1000],
   ['asked for', 'requestedPages', 1],
   ['lent', 'lentPages', 1],
   ['sent twice', 'sentTwice', 1],
@@ -19,7 +22,8 @@ export function renderGroups(results: Results): string[] {
     if (!results.hasRun(name)) return [];
     const { runs, measured, broken, remarks } = results.tally(name);
     const downtimes = results.samples(`${name}/downtimeMs`);
-    if (downtimes.length === 0) return [[name, ...Array(8).fill('–'), `${measured}/${runs} ${remarks[0] ?? ''}`]];
+    if (downtimes.length === 0)
+      return [[name, ...Array(NUMBERS.length + 2).fill('–'), `${measured}/${runs} ${remarks[0] ?? ''}`]];
     const spread = `${median(downtimes).toFixed(1)} [${smallest(downtimes).toFixed(1)}–${largest(downtimes).toFixed(1)}]`;
     const worst = median(results.samples(`${name}/worstDowntimeMs`)).toFixed(1);
     const rest = NUMBERS.map(([, number, divideBy]) => {

@@ -26,7 +26,7 @@ export interface GroupCase {
   readonly way: GroupOrder | 'alone' | 'paused';
 }
 
-type Arrived = Pick<RegionReport, 'faults' | 'tally' | 'received'>;
+type Arrived = Pick<RegionReport, 'faults' | 'lentFaults' | 'tally' | 'received'>;
 
 const POLL_MS = 50;
 const MOVE_TIMEOUT_MS = 120_000;
@@ -115,11 +115,15 @@ async function moveGroup(
 /** By the other host, which has waited for the pages. */
 async function regionNumbers({ destination }: GodwitHosts, view: GroupMigrationView): Promise<Record<string, number>> {
   const { requestedPages, pushedPages, lentPages, sentAgainPages } = view.regions[0]!;
-  const { faults, tally, received } = await arrivedOf(destination, view.group);
+  const { faults, lentFaults, tally, received } = await arrivedOf(destination, view.group);
   return {
     faults: faults.count,
     faultMicrosecondsP50: faults.p50Microseconds,
     faultMicrosecondsP99: faults.p99Microseconds,
+    faultMicrosecondsMax: faults.maxMicroseconds,
+    lentFaults: lentFaults.count,
+    lentFaultMicrosecondsP50: lentFaults.p50Microseconds,
+    lentFaultMicrosecondsP99: lentFaults.p99Microseconds,
     requestedPages,
     pushedPages,
     lentPages,

@@ -27,7 +27,7 @@ export function addGroupMigrationRoutes(routes: Routes, service: HostService): v
     {
       schema: {
         tags,
-        summary: 'Migrations of groups since the daemon started, newest first',
+        summary: 'Migrations of groups that run and the last `keepReports`, newest first',
         response: { 200: z.array(GroupMigrationSchema), ...errors },
       },
     },

@@ -68,6 +68,7 @@ export const ERRORS = {
   GW_WIRE_TIMEOUT: row(1, 504, 'The peer {peer} sent nothing for {timeoutMs} ms'),
   GW_PEER_UNREACHABLE: row(1, 502, 'Cannot reach the migration port of {peer}: {reason}'),
   GW_PEER_UNKNOWN_SESSION: row(3, 404, 'The peer knows no migration with this session key'),
+  GW_PEER_SESSION_OVER: row(3, 410, 'Shared memory with this session key is all at the peer, and was released there'),
   // Migration
   GW_MIGRATION_REFUSED: row(3, 409, 'Host {host} refused VM {vm}: {reason}'),
   GW_MIGRATION_BLOCKED: row(3, 409, 'VM {vm} cannot be migrated: {reason}'),

@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { withClient } from './api-connection.ts';
 import type { CommandContext } from './command-context.ts';
 import { addGroupMigrateCommand } from './group-migrate-command.ts';
-import { renderGroup, renderGroupList } from './group-view.ts';
+import { renderGroup, renderGroupList, renderGroupMigration, renderGroupMigrationList } from './group-view.ts';
 import { printResult } from './io.ts';
 
 export function addGroupCommands(program: Command, context: CommandContext): void {
@@ -23,6 +23,21 @@ export function addGroupCommands(program: Command, context: CommandContext): voi
     .action(async (name: string, _options: unknown, command: Command) => {
       const shown = await withClient(context.options(command), context.io, (client) => client.showGroup(name));
       printResult(context.output(command), shown, () => renderGroup(shown));
+    });
+  group
+    .command('migrations')
+    .description('migrations of groups that run and the last ones, newest first')
+    .action(async (_options: unknown, command: Command) => {
+      const shown = await withClient(context.options(command), context.io, (client) => client.listGroupMigrations());
+      printResult(context.output(command), shown, () => renderGroupMigrationList(shown));
+    });
+  group
+    .command('report')
+    .description("one group's migration: what became of its VMs and of the memory that they share")
+    .argument('<id>', 'of the migration, or its beginning')
+    .action(async (id: string, _options: unknown, command: Command) => {
+      const shown = await withClient(context.options(command), context.io, (client) => client.showGroupMigration(id));
+      printResult(context.output(command), shown, () => renderGroupMigration(shown));
     });
   addGroupMigrateCommand(group, context);
 }

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import type { GroupMigrationView } from '../api/group-migration-schema.ts';
 import type { GroupDetailView } from '../api/group-schema.ts';
-import { renderGroup, renderGroupList, renderGroupMigration } from './group-view.ts';
+import { renderGroup, renderGroupList, renderGroupMigration, renderGroupMigrationList } from './group-view.ts';
 
 const GROUP: GroupDetailView = {
   name: 'bus',
@@ -78,4 +78,14 @@ test('a migration tells which VM was called by an access to which page, and afte
     ['-', 'm-a'],
     ['page 7 of bus after 3.0 ms', 'm-b'],
   ]);
+});
+
+test('migrations of groups are a list', () => {
+  const running = { ...MOVED, id: 'g2', state: 'split', totalMs: null } as const;
+  expect(renderGroupMigrationList([running, MOVED]).split('\n')).toEqual([
+    'ID  GROUP  TO          STATE      TOTAL',
+    'g2  bus    there:7710  split          -',
+    'g1  bus    there:7710  completed  1.5 s',
+  ]);
+  expect(renderGroupMigrationList([])).toBe('No migrations of groups yet.');
 });

@@ -45,6 +45,16 @@ export function renderGroup({ name, regions, vms, strangers }: GroupDetailView):
   ].join('\n');
 }
 
+export function renderGroupMigrationList(migrations: readonly GroupMigrationView[]): string {
+  if (migrations.length === 0) return 'No migrations of groups yet.';
+  return renderTable(
+    [{ title: 'ID' }, { title: 'GROUP' }, { title: 'TO' }, { title: 'STATE' }, { title: 'TOTAL', align: 'right' }],
+    migrations.map(({ id, group, to, state, totalMs }) => {
+      return [id, group, to, state, totalMs === null ? '-' : formatDuration(totalMs)];
+    }),
+  );
+}
+
 export function renderGroupMigration(view: GroupMigrationView): string {
   const { id, group, to, state, totalMs, members, regions, notes, error } = view;
   const took = totalMs === null ? '' : ` in ${formatDuration(totalMs)}`;

@@ -23,8 +23,8 @@ export function logComing(
       log.error({ ...facts, reason: event.error.message }, 'shared memory does not come');
       return;
     case 'completed': {
-      const { faults, tally, received, wireBytes } = event.report;
-      log.info({ ...facts, faults, tally, received, wireBytes }, 'shared memory is all here');
+      const { faults, lentFaults, tally, received, wireBytes } = event.report;
+      log.info({ ...facts, faults, lentFaults, tally, received, wireBytes }, 'shared memory is all here');
       return;
     }
     case 'cancelled':

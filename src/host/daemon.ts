@@ -25,6 +25,7 @@ import type { HostConfig } from './config.ts';
 import { DirtySampling } from './dirty-sampling.ts';
 import type { Engine } from './engine-port.ts';
 import { GroupMigrations } from './group-migrations.ts';
+import { GroupReports } from './group-reports.ts';
 import { DaemonService } from './host-service.ts';
 import { IncomingGroups } from './incoming-groups.ts';
 import { IncomingPromises } from './incoming-promises.ts';
@@ -110,7 +111,8 @@ export async function startDaemon(
   starting.defer(() => {
     if (migrations.openCount > 0) lock.keep();
   });
-  const moving = { hostName, stateDirectory, peers, registry, migrations, traffic, events, log };
+  const reports = new GroupReports(stateDirectory, config.keepReports, log);
+  const moving = { hostName, stateDirectory, peers, registry, migrations, traffic, events, log, reports };
   const groupMigrations = new GroupMigrations({ ...moving, startRegion: startRegionSource });
   registry.regions.hold([...groupMigrations.heldRegions, ...groups.heldRegions]);
   registry.restore();

@@ -23,7 +23,11 @@ export interface GroupMemberPort {
   onLeft(vm: string): void;
   /** Its migration has failed after the stop. */
   onContinued(vm: string): void;
+  /** It was told to stop, or stands, and the next step does not come. */
+  onOverdue(vm: string): void;
   onChanged(): void;
+  /** How long the stop may take after the order, and the saving of the state after the stop. */
+  readonly overdueMs: number;
   /** Between two migrations of a VM that has to follow. */
   readonly retryMs: number;
   note(text: string): void;
@@ -47,6 +51,7 @@ export class GroupMember {
   #isHurried = false;
   #stands = false;
   #hasLeft = false;
+  #overdue: NodeJS.Timeout | undefined;
 
   /** @param waits - it stays, ready, until it is pulled over */
   constructor(vm: string, port: GroupMemberPort, waits: boolean) {
@@ -102,13 +107,17 @@ export class GroupMember {
 
   /** After a restart of the daemon: the VM is the other host's, or has to follow. */
   resume(isHere: boolean): void {
-    if (isHere) this.move();
-    if (isHere || this.#isMoving) return;
-    if (this.#cancelled) this.#renew();
-    this.#hasBegun = true;
+    if (isHere) {
+      this.move();
+      return;
+    }
     this.#standsNow();
     this.#leaves();
     this.#change({ state: 'moved' });
+    // An access of its old QEMU has called it before this was known; that will find nothing to be moved.
+    if (this.#isMoving) return;
+    if (this.#cancelled) this.#renew();
+    this.#hasBegun = true;
     this.#moved.resolve();
   }
 
@@ -139,7 +148,8 @@ export class GroupMember {
         await this.#moveOnce();
         return;
       } catch (error) {
-        this.#change({ state: 'failed' });
+        this.#change({ state: this.#hasLeft ? 'moved' : 'failed' });
+        if (this.#hasLeft) return;
         if (this.#port.hasEnded(this.#vm) && this.#port.isSplit()) {
           this.#port.note(`VM ${this.#vm} has ended and does not follow its group`);
           this.#standsNow();
@@ -176,6 +186,7 @@ export class GroupMember {
     } finally {
       stopListening();
       this.#handle = undefined;
+      if (!this.#hasLeft) clearTimeout(this.#overdue);
       if (this.#stands && !this.#hasLeft) {
         this.#stands = false;
         this.#port.onContinued(this.#vm);
@@ -189,6 +200,7 @@ export class GroupMember {
       try {
         await this.#handle.command({ kind: 'hurry' });
         this.#change({ state: 'moving' });
+        if (!this.#stands) this.#expectStep();
         return;
       } catch (error) {
         if (!hasCode(error, 'GW_CONFLICT')) return;
@@ -200,11 +212,20 @@ export class GroupMember {
   #standsNow(): void {
     this.#stands = true;
     this.#port.onStands(this.#vm);
+    this.#expectStep();
+  }
+
+  /** It stands, or leaves, in a moment; if not, something in its QEMU waits for shared memory that has gone. */
+  #expectStep(): void {
+    clearTimeout(this.#overdue);
+    if (this.#hasLeft) return;
+    this.#overdue = setTimeout(() => this.#port.onOverdue(this.#vm), this.#port.overdueMs).unref();
   }
 
   #leaves(): void {
     if (this.#hasLeft) return;
     this.#hasLeft = true;
+    clearTimeout(this.#overdue);
     this.#port.onLeft(this.#vm);
     this.#left.resolve();
   }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { begun, complete } from '../../test/support/group-trial.ts';
+import { begun, complete, stopVm } from '../../test/support/group-trial.ts';
 
 describe('after a restart', () => {
   test('those that had gone are told to the region, and those that had not follow', async () => {
@@ -12,6 +12,23 @@ describe('after a restart', () => {
     }
     await group.settle();
     expect(await complete(group)).toMatchObject({ state: 'completed' });
+  });
+
+  test('one that had gone, and whose old QEMU calls it before that is known, has moved', async () => {
+    const known = Promise.withResolvers<void>();
+    const group = await begun({}, { resumed: { hasBegun: true, here: ['b', 'c'], known: known.promise } });
+    group.region(stopVm('a'));
+    await group.settle();
+    known.resolve();
+    await group.settle();
+    expect(group.log).toEqual(['stopped a', 'left a', 'start b', 'start c']);
+    for (const vm of ['b', 'c']) {
+      group.commit(vm);
+      group.finish(vm);
+    }
+    await group.settle();
+    const { state, members, notes } = await complete(group);
+    expect([state, members.map((member) => member.state), notes]).toEqual(['completed', Array(3).fill('moved'), []]);
   });
 
   test('one of which nothing had gone ends, and all is as it was', async () => {

@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises';
 import { describe, expect, test, vi } from 'vitest';
 import { begun, complete, REFUSED, REPORT, stopVm, trial } from '../../test/support/group-trial.ts';
 import { GodwitError } from '../base/errors.ts';
@@ -75,6 +76,31 @@ describe('a VM that touches memory that has gone', () => {
   });
 });
 
+describe('a VM whose step does not come', () => {
+  test('is told to the regions: the stop after the order, and the leaving after the stop', async () => {
+    const group = await begun({}, { overdueMs: 5 });
+    group.commit('a');
+    group.region(stopVm('b'));
+    await vi.waitFor(() => expect(group.log.at(-1)).toBe('overdue b'));
+    group.stand('b');
+    expect(group.log.at(-1)).toBe('stopped b');
+    await vi.waitFor(() => expect(group.log.at(-1)).toBe('overdue b'));
+    group.commit('b');
+    await setTimeout(20);
+    expect(group.log.filter((line) => line.startsWith('overdue'))).toEqual(['overdue b', 'overdue b']);
+  });
+
+  test('is not, when it leaves or goes on in time', async () => {
+    const group = await begun({}, { overdueMs: 20 });
+    group.stand('b');
+    group.fail('b');
+    group.commit('a');
+    await setTimeout(60);
+    expect(group.log).not.toContain('overdue b');
+    expect(group.log).not.toContain('overdue a');
+  });
+});
+
 describe('before the first VM has gone', () => {
   test('what the other host refuses a region with ends it, and nothing was begun', async () => {
     const group = trial({}, { refused: true });
@@ -125,6 +151,32 @@ describe('before the first VM has gone', () => {
     const group = await begun({ order: 'on-access' });
     await group.migration.cancel();
     expect((await group.running).state).toBe('cancelled');
+  });
+
+  test('a connection of a region that is lost takes all back', async () => {
+    const group = await begun();
+    group.region({ kind: 'linkLost', reason: 'cut' });
+    const view = await group.running;
+    expect(view).toMatchObject({ state: 'failed', error: { code: 'GW_WIRE_CLOSED' } });
+    expect(group.log.at(-1)).toBe('region cancelled');
+  });
+
+  test('one that is lost in the moment in which a VM leaves all the same is no failure: the others follow', async () => {
+    const group = await begun();
+    group.handles.get('a')!.refusal = new GodwitError('GW_MIGRATION_TOO_LATE', { vm: 'a' });
+    group.region({ kind: 'linkLost', reason: 'cut' });
+    group.commit('a');
+    await group.settle();
+    expect(group.log.slice(3)).toEqual(['stopped a', 'begin', 'left a']);
+    group.finish('a');
+    await vi.waitFor(() => expect(group.migration.view.members.map(({ attempts }) => attempts)).toEqual([1, 2, 2]));
+    for (const vm of ['b', 'c']) {
+      group.commit(vm);
+      group.finish(vm);
+    }
+    await group.settle();
+    expect(await complete(group)).toMatchObject({ state: 'completed', error: null });
+    expect(group.migration.view.notes.join()).toContain('was cut: cut');
   });
 
   test('a region that fails takes all back', async () => {

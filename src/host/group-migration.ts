@@ -19,7 +19,7 @@ import type { HostGroup } from './groups.ts';
 import { hasAnyGone, startedAgain } from './leaving-group.ts';
 import { MovingRegions, type MovingRegionsPort } from './moving-regions.ts';
 
-export interface GroupMigrationPort extends Pick<GroupMemberPort, 'start' | 'hasEnded' | 'retryMs'> {
+export interface GroupMigrationPort extends Pick<GroupMemberPort, 'start' | 'hasEnded' | 'retryMs' | 'overdueMs'> {
   /** Why the VM cannot move to the other host, which has the regions by now. */
   check(vm: string): Promise<readonly string[]>;
   readonly openRegion: MovingRegionsPort['open'];
@@ -189,11 +189,13 @@ export class GroupMigration {
     return {
       start: (vm, waits) => this.#port.start(vm, waits),
       retryMs: this.#port.retryMs,
+      overdueMs: this.#port.overdueMs,
       hasEnded: (vm) => this.#port.hasEnded(vm),
       isSplit: () => this.isSplit,
       onStands: (vm) => this.#regions.vmStopped(vm),
       onLeft: (vm) => this.#left(vm),
       onContinued: (vm) => this.#regions.vmContinued(vm),
+      onOverdue: (vm) => this.#regions.vmOverdue(vm),
       onChanged: () => this.#port.changed(this.view),
       note: (text) => this.#note(text),
     };
@@ -203,6 +205,9 @@ export class GroupMigration {
     if (this.#splitAtMs === null) {
       this.#splitAtMs = Date.now();
       this.#regions.begin();
+      // Of a connection that was lost in the same moment, and is dialled again now.
+      if (this.#error) this.#note(explain(this.#error));
+      this.#error = null;
     }
     this.#regions.vmLeft(vm);
     this.#enter('split');

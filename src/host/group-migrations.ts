@@ -1,23 +1,24 @@
 /**
  * The groups that move from this host, and those that have.
  *
- * Owns: which group moves when. Must hold: a group whose memory somebody else uses, or one of whose VMs cannot move, is refused
+ * Owns: which group moves when. Must hold: every migration of a group ends in a stored report; a group whose memory somebody else uses, or one of whose VMs cannot move, is refused
  * before anything is changed; a VM is in one migration of a group at a time.
  */
 import { randomBytes, randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { EventHub } from '../api/event-hub.ts';
-import type { GroupMigrateBody, GroupMigrationView } from '../api/group-migration-schema.ts';
+import { DEFAULT_ORDER, type GroupMigrateBody, type GroupMigrationView } from '../api/group-migration-schema.ts';
 import { explain, GodwitError } from '../base/errors.ts';
 import type { HostTraffic } from '../migration/handle.ts';
 import type { startRegionSource } from '../sharing/region-threads.ts';
 import { GroupMigration, type GroupMigrationPort } from './group-migration.ts';
 import { GroupRecords, type LeavingGroup, LeavingGroupSchema } from './group-records.ts';
-import { detailOfGroup, type HostGroup, partOf } from './groups.ts';
-import { problemOf } from './host-region.ts';
+import type { GroupReports } from './group-reports.ts';
+import { type HostGroup, partOf, refuseUnfit } from './groups.ts';
 import { canResume, LeavingGroupFiles, type LeavingGroupHost, undoBeginning } from './leaving-group.ts';
 import { openLeavingRegion } from './leaving-region.ts';
 import type { Logger } from './logger.ts';
+import { completeId } from './migration-id.ts';
 import type { Migrations } from './migrations.ts';
 import { resolvePeer } from './peers.ts';
 import type { Vm } from './vm.ts';
@@ -33,21 +34,22 @@ export interface GroupMigrationsOptions {
   readonly log: Logger;
   readonly startRegion: typeof startRegionSource;
   readonly stateDirectory: string;
+  readonly reports: GroupReports;
 }
 
 interface Running {
   readonly migration: GroupMigration;
-  readonly finished: Promise<GroupMigrationView>;
+  readonly finished: Promise<void>;
 }
 
-/** Of those that have ended; each VM's own report is kept like any other. */
-const MAX_ENDED = 100;
 const RETRY_MS = 1000;
+/** A stop takes a few milliseconds, saving the state tens of them. */
+const OVERDUE_MS = 1000;
 
 export class GroupMigrations {
   readonly #options: GroupMigrationsOptions;
   /** Oldest first. */
-  readonly #known = new Map<string, Running>();
+  readonly #running = new Map<string, Running>();
   readonly #host: LeavingGroupHost;
   /** Resolves when the migrations of an earlier daemon have their VMs. */
   readonly #recovered = Promise.withResolvers<void>();
@@ -74,7 +76,7 @@ export class GroupMigrations {
     for (const record of this.#left) {
       try {
         if (canResume(record)) this.#resume(record);
-        else undoBeginning(this.#host, record);
+        else if (undoBeginning(this.#host, record)) this.#options.reports.save(undoneView(record));
       } catch (error) {
         const facts = { group: record.name, migration: record.id, reason: explain(error) };
         this.#options.log.error(facts, 'cannot go on with a group that was leaving');
@@ -88,24 +90,28 @@ export class GroupMigrations {
     this.#recovered.resolve();
   }
 
-  /** Newest first. */
+  /** Running first, then ended; newest first. */
   list(): GroupMigrationView[] {
-    return [...this.#known.values()].map(({ migration }) => migration.view).reverse();
+    const running = [...this.#running.values()].map(({ migration }) => migration.view).reverse();
+    return [...running, ...this.#options.reports.list().filter(({ id }) => !this.#running.has(id))];
   }
 
-  async show(id: string): Promise<GroupMigrationView> {
-    return await this.#get(id).migration.refresh();
+  /** @throws GW_NOT_FOUND, GW_INPUT_INVALID when it is the beginning of several */
+  async show(given: string): Promise<GroupMigrationView> {
+    const id = this.#idOf(given);
+    const running = this.#running.get(id);
+    const view = running ? await running.migration.refresh() : this.#options.reports.get(id);
+    if (view) return view;
+    throw new GodwitError('GW_NOT_FOUND', { kind: 'group migration', name: given });
   }
 
-  wait(id: string): Promise<GroupMigrationView> {
-    return this.#get(id).finished;
-  }
-
-  async cancel(id: string): Promise<GroupMigrationView> {
-    const { migration } = this.#get(id);
-    if (migration.hasEnded) throw conflict('Group migration', id, `it has ended (${migration.view.state})`);
-    await migration.cancel();
-    return migration.view;
+  /** @throws as `show`, GW_CONFLICT */
+  async cancel(given: string): Promise<GroupMigrationView> {
+    const running = this.#running.get(this.#idOf(given));
+    const { id, state } = running?.migration.view ?? (await this.show(given));
+    if (!running || running.migration.hasEnded) throw conflict('Group migration', id, `it has ended (${state})`);
+    await running.migration.cancel();
+    return running.migration.view;
   }
 
   /** @throws GW_NOT_FOUND, GW_INPUT_INVALID, GW_MIGRATION_BLOCKED, GW_CONFLICT */
@@ -117,9 +123,9 @@ export class GroupMigrations {
       const fix = `give one of its VMs: ${group.vms.join(', ')}`;
       throw new GodwitError('GW_INPUT_INVALID', { field: 'first', value: body.first, fix });
     }
-    await this.#refuseUnfit(group, body.to);
+    await refuseUnfit(group, registry.list(), body.to);
     // Between the look and the start nobody else is let in.
-    const busy = [...this.#known.values()].find(({ migration }) => isOf(migration, group));
+    const busy = [...this.#running.values()].find(({ migration }) => isOf(migration, group));
     if (busy) throw conflict('Group', group.name, `its migration ${busy.migration.id} is under way`);
     const id = randomUUID();
     const record: LeavingGroup = {
@@ -148,8 +154,7 @@ export class GroupMigrations {
   }
 
   #run(migration: GroupMigration, files: LeavingGroupFiles): GroupMigrationView {
-    this.#known.set(migration.id, { migration, finished: this.#finish(migration, files) });
-    this.#forgetOld();
+    this.#running.set(migration.id, { migration, finished: this.#finish(migration, files) });
     return migration.view;
   }
 
@@ -165,7 +170,7 @@ export class GroupMigrations {
       openRegion: (region, onEvent) => openLeavingRegion({ ...this.#options, files, resumes }, region, onEvent),
       isHere: async (vm) => {
         await this.#recovered.promise;
-        const stayed = await migrations.hasStayed(vm);
+        const stayed = await migrations.hasStayed(vm, files.record.startedAtMs);
         return stayed && find(vm) !== undefined;
       },
       check: async (vm) => {
@@ -178,6 +183,7 @@ export class GroupMigrations {
         return await migrations.begin(vm, each, partOf(id, group, waits));
       },
       retryMs: RETRY_MS,
+      overdueMs: OVERDUE_MS,
       hasEnded: (vm) => find(vm)?.hasEnded ?? true,
       changed: (view) => events.emit({ kind: 'groupMigrationChanged', groupMigration: view }),
     };
@@ -185,9 +191,8 @@ export class GroupMigrations {
 
   /** Cancels those of which nothing has moved, and waits for the others, but no longer than that. */
   async close(timeoutMs: number): Promise<void> {
-    const running = [...this.#known.values()].filter(({ migration }) => !migration.hasEnded);
     const over = Promise.allSettled(
-      running.map(async ({ migration, finished }) => {
+      [...this.#running.values()].map(async ({ migration, finished }) => {
         await migration
           .cancel()
           .catch((error: unknown) => this.#options.log.info({ reason: explain(error) }, 'not cancelled'));
@@ -197,47 +202,30 @@ export class GroupMigrations {
     await Promise.race([over, delay(timeoutMs, undefined, { ref: false })]);
   }
 
-  async #finish(migration: GroupMigration, files: LeavingGroupFiles): Promise<GroupMigrationView> {
+  async #finish(migration: GroupMigration, files: LeavingGroupFiles): Promise<void> {
     const view = await migration.run();
+    this.#options.reports.save(view);
+    this.#running.delete(migration.id);
     // Else the next daemon goes on with it.
     if (view.state === 'completed' || !migration.isSplit) files.clear();
     const { id, group, state, totalMs, error } = view;
     this.#options.log.info({ group, migration: id, state, totalMs }, error?.message ?? 'migration of a group ended');
-    return view;
   }
 
-  /** @throws GW_MIGRATION_BLOCKED */
-  async #refuseUnfit(group: HostGroup, to: string): Promise<void> {
-    const { registry } = this.#options;
-    const { strangers } = await detailOfGroup(group, registry.list());
-    const blocked = (reason: string): GodwitError =>
-      new GodwitError('GW_MIGRATION_BLOCKED', { vm: group.vms.join(', '), group: group.name, to, reason });
-    const [stranger] = strangers;
-    if (stranger) {
-      const { pid, command, region, use } = stranger;
-      const fix = `end it, or make it a VM of this host: godwit vm adopt --pid ${pid}`;
-      throw blocked(
-        `process ${pid} (${command}) ${use} the shared memory ${region} and is no VM of the group (${fix})`,
-      );
-    }
-    for (const region of group.regions) {
-      const problem = problemOf(region);
-      if (problem !== null) throw blocked(`shared memory ${region.name}: ${problem}`);
-    }
+  #idOf(given: string): string {
+    return completeId(given, [...this.#running.keys(), ...this.#options.reports.ids()]);
   }
+}
 
-  #get(id: string): Running {
-    const found = this.#known.get(id) ?? [...this.#known].find(([known]) => known.startsWith(id))?.[1];
-    if (found) return found;
-    throw new GodwitError('GW_NOT_FOUND', { kind: 'group migration', name: id });
-  }
-
-  #forgetOld(): void {
-    for (const [id, { migration }] of this.#known) {
-      if (this.#known.size <= MAX_ENDED) return;
-      if (migration.hasEnded) this.#known.delete(id);
-    }
-  }
+/** Of one whose daemon was killed before anything had begun. */
+function undoneView({ id, name, body, vms, startedAtMs }: LeavingGroup): GroupMigrationView {
+  const member = { migration: null, state: 'waiting', downtimeMs: null, stoppedBy: null, attempts: 0 } as const;
+  return {
+    ...{ id, group: name, to: body.to, order: body.order ?? DEFAULT_ORDER, state: 'failed', startedAtMs },
+    totalMs: Date.now() - startedAtMs,
+    members: vms.map((vm) => ({ vm, ...member })),
+    ...{ regions: [], notes: [], error: new GodwitError('GW_MIGRATION_INTERRUPTED', { phase: 'preparing' }).toBody() },
+  };
 }
 
 function isOf(migration: GroupMigration, group: HostGroup): boolean {

@@ -105,3 +105,20 @@ export async function detailOfGroup(group: HostGroup, vms: readonly VmView[]): P
   }
   return { ...viewOfGroup(group, vms), strangers };
 }
+
+/** A process that is no VM uses the memory, or its file is not what it was. @throws GW_MIGRATION_BLOCKED */
+export async function refuseUnfit(group: HostGroup, vms: readonly VmView[], to: string): Promise<void> {
+  const { strangers } = await detailOfGroup(group, vms);
+  const blocked = (reason: string): GodwitError =>
+    new GodwitError('GW_MIGRATION_BLOCKED', { vm: group.vms.join(', '), group: group.name, to, reason });
+  const [stranger] = strangers;
+  if (stranger) {
+    const { pid, command, region, use } = stranger;
+    const fix = `end it, or make it a VM of this host: godwit vm adopt --pid ${pid}`;
+    throw blocked(`process ${pid} (${command}) ${use} the shared memory ${region} and is no VM of the group (${fix})`);
+  }
+  for (const region of group.regions) {
+    const problem = problemOf(region);
+    if (problem !== null) throw blocked(`shared memory ${region.name}: ${problem}`);
+  }
+}

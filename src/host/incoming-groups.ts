@@ -20,6 +20,7 @@ import type {
   startRegionDestination,
 } from '../sharing/region-threads.ts';
 import type { Message } from '../wire/messages.ts';
+import { ArrivedRegions } from './arrived-regions.ts';
 import { logComing } from './coming-log.ts';
 import { ComingRecords } from './coming-records.ts';
 import { type ComingRegionRecord, fromStored, journalPath, toStored } from './group-records.ts';
@@ -57,12 +58,14 @@ interface ComingRegion {
 export class IncomingGroups implements RegionPolicy {
   readonly #options: IncomingGroupsOptions;
   readonly #records: ComingRecords;
+  readonly #arrived: ArrivedRegions;
   /** By session key. */
   readonly #regions = new Map<string, ComingRegion>();
 
   constructor(options: IncomingGroupsOptions) {
     this.#options = options;
     this.#records = new ComingRecords(options.stateDirectory, options.log);
+    this.#arrived = new ArrivedRegions(options.stateDirectory, options.log);
   }
 
   /** Names of regions whose files must stay, whoever has them: those that came to an earlier daemon. */
@@ -111,7 +114,7 @@ export class IncomingGroups implements RegionPolicy {
   /** Of a region that is on its way already. */
   onJoin({ sessionKey }: Message<'join'>, takeFd: () => number, peer: string): JoinAnswer {
     const coming = this.#regions.get(sessionKey);
-    if (!coming) return 'unknown';
+    if (!coming) return this.#arrived.has(sessionKey) ? 'over' : 'unknown';
     coming.handle.addConnection(takeFd(), peer);
     return 'taken';
   }
@@ -229,6 +232,7 @@ export class IncomingGroups implements RegionPolicy {
     const coming = this.#regions.get(key);
     if (!coming) return;
     coming.isOver ||= event.kind === 'completed' || event.kind === 'cancelled';
+    if (event.kind === 'completed') this.#arrived.note(key);
     const { group, region } = coming.record;
     logComing(this.#options.log, { group, region: region.name }, event);
   }

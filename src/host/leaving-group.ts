@@ -99,8 +99,11 @@ export function canResume({ regions }: LeavingGroup): boolean {
   return regions.every(({ watched, sessionKey }) => watched !== null && existsSync(journalPath('source', sessionKey)));
 }
 
-/** What a daemon has left that was killed before everything was watched: nothing had moved. */
-export function undoBeginning(host: LeavingGroupHost, record: LeavingGroup): void {
+/**
+ * What a daemon has left that was killed before everything was watched: nothing had moved.
+ * @returns false: it could not be, and is told
+ */
+export function undoBeginning(host: LeavingGroupHost, record: LeavingGroup): boolean {
   const lost = record.regions.find((region) => isLost(region));
   if (lost) {
     const facts = { group: record.name, region: lost.name, journal: journalPath('source', lost.sessionKey) };
@@ -108,7 +111,7 @@ export function undoBeginning(host: LeavingGroupHost, record: LeavingGroup): voi
       facts,
       'what was kept of shared memory is gone: nobody knows where its pages are, and VMs that miss one wait',
     );
-    return;
+    return false;
   }
   for (const { name, bytes, watched } of record.regions) {
     if (watched === null) {
@@ -120,6 +123,7 @@ export function undoBeginning(host: LeavingGroupHost, record: LeavingGroup): voi
     }
   }
   removeRecord(host, record);
+  return true;
 }
 
 function end({ log }: Pick<LeavingGroupHost, 'log'>, vm: string, endWatch: () => void): void {

@@ -178,8 +178,10 @@ export class Migrations {
     return await this.#open.endAll(timeoutMs, this.#options.log);
   }
 
-  hasStayed(vm: string): Promise<boolean> {
-    return hasStayed(vm, this.#running.values());
+  /** @param sinceMs - a migration that began before says nothing */
+  async hasStayed(vm: string, sinceMs: number): Promise<boolean> {
+    const { store, hostName } = this.#options;
+    return (await hasStayed(vm, this.#running.values())) && !store.hasGiven(vm, hostName, sinceMs);
   }
 
   /** Waits a moment for a VM of which the source may have said already that it runs here. */

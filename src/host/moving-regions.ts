@@ -15,7 +15,7 @@ export interface MovingRegionsPort {
   open(region: HostRegion, onEvent: (event: RegionSourceEvent) => void): RegionSourceHandle;
   /** R4: the VM touched a page that has gone. */
   onStopVm(vm: string, page: number, region: string): void;
-  /** A region cannot move. */
+  /** A region cannot move, or not before it has begun. */
   onFailed(error: GodwitError): void;
   onChanged(): void;
   note(text: string): void;
@@ -88,6 +88,11 @@ export class MovingRegions {
     for (const { handle } of this.#moving) handle.vmContinued(vm);
   }
 
+  /** Something of the VM may wait for memory that has gone, where nothing is lent (KVM). */
+  vmOverdue(vm: string): void {
+    for (const { handle } of this.#moving) handle.vmOverdue(vm);
+  }
+
   /** The other host has every page of them. */
   async completed(): Promise<void> {
     await Promise.all(this.#moving.map(({ completed }) => completed.promise));
@@ -119,6 +124,7 @@ export class MovingRegions {
       case 'linkLost':
       case 'linkBack':
         moving.isConnected = event.kind === 'linkBack';
+        if (event.kind === 'linkLost' && !moving.handle.hasBegun) onFailed(this.#lost(moving.region, event.reason));
         onChanged();
         return;
       case 'noted':
@@ -135,6 +141,10 @@ export class MovingRegions {
         onFailed(error);
       }
     }
+  }
+
+  #lost({ name }: HostRegion, reason: string): GodwitError {
+    return new GodwitError('GW_WIRE_CLOSED', { peer: `the other host of shared memory ${name}`, reason });
   }
 
   #viewOf({ name, bytes }: HostRegion): GroupRegionView {

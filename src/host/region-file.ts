@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import { GodwitError } from '../base/errors.ts';
 import { type FileIdentity, identifyFile, isMapped, isSameFile } from '../linux/file-users.ts';
 import { regionFileName } from '../qemu/shared-memory.ts';
+import type { HostRegion } from './host-region.ts';
 
 export class RegionFiles {
   readonly #directory: string;
@@ -31,8 +32,16 @@ export class RegionFiles {
     return join(this.#directory, regionFileName(this.#tag, region));
   }
 
+  /** Those of these regions that are there. */
+  find(regions: Iterable<string>): HostRegion[] {
+    return [...regions].flatMap((region) => {
+      const file = identifyFile(this.pathOf(region));
+      return file ? [this.#regionOf(region, file)] : [];
+    });
+  }
+
   /** Reads as zero, and takes memory as it is written. @throws GW_REGION_UNUSABLE when a file of this name is there */
-  create(region: string, bytes: number, vm: string): FileIdentity {
+  create(region: string, bytes: number, vm: string): HostRegion {
     const path = this.pathOf(region);
     let fd: number;
     try {
@@ -45,7 +54,7 @@ export class RegionFiles {
     }
     try {
       ftruncateSync(fd, bytes);
-      return identifyFile(`/proc/self/fd/${fd}`)!;
+      return this.#regionOf(region, identifyFile(`/proc/self/fd/${fd}`)!);
     } catch (error) {
       rmSync(path, { force: true });
       throw error;
@@ -75,5 +84,10 @@ export class RegionFiles {
   remove(path: string, made: FileIdentity): void {
     const there = identifyFile(path);
     if (there && isSameFile(there, made)) rmSync(path, { force: true });
+  }
+
+  /** No VM has it yet. */
+  #regionOf(name: string, { bytes, device, inode }: FileIdentity & { readonly bytes: number }): HostRegion {
+    return { name, bytes, path: this.pathOf(name), device, inode, isOurs: true, members: [] };
   }
 }

@@ -249,6 +249,24 @@ requireCapability('kernel', 'cc')('after a restart', () => {
     expect(filesIn()).toEqual([]);
   });
 
+  test('whatever has become of the table, a region on its way between hosts keeps its file', async () => {
+    const regions = open();
+    await using a = await start(regions, 'a', BUS);
+    const { path, inode } = regions.list()[0]!;
+    writeFileSync(path, 'a page that is nowhere else', { flag: 'r+' });
+    await a.pig.kill();
+    writeFileSync(join(state, 'regions.json'), '{"regions": [{');
+    const again = open();
+    again.hold(['bus', 'never-made']);
+    again.restore([]);
+    again.removeLeft();
+    using claim = again.claim('group 1 to b', [BUS]);
+    expect(claim.regions).toMatchObject([{ name: 'bus', bytes: MIB, inode, isOurs: true }]);
+    expect(readFileSync(path, 'utf8')).toContain('a page that is nowhere else');
+    claim[Symbol.dispose]();
+    expect(filesIn()).toEqual([]);
+  });
+
   test('a damaged file is told', async () => {
     const regions = open();
     await using a = await start(regions, 'a', BUS);

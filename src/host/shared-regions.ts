@@ -60,6 +60,9 @@ export class SharedRegions {
     const ours = new Set(this.#files.list());
     if (damage) log.error(damage, 'cannot read the table of shared memory; made anew from the VMs that run');
     for (const { vms: _then, ...region } of regions) this.#regions.set(region.name, { ...region, members: [] });
+    // Pages can be in these files that are nowhere else, whatever has become of the table.
+    const lost = this.#files.find(this.#held).filter(({ name }) => !this.#regions.has(name));
+    for (const region of lost) this.#regions.set(region.name, region);
     for (const vm of vms.filter(isAlive)) {
       this.join(vm);
       this.#note(vm, sharedFilesOf(vm), ours);
@@ -150,10 +153,9 @@ export class SharedRegions {
   }
 
   #make(name: string, bytes: number, vm: string): HostRegion {
-    const file = this.#files.create(name, bytes, vm);
+    const region = this.#files.create(name, bytes, vm);
     this.#options.log.info({ region: name, bytes }, 'shared memory made');
-    const { device, inode } = file;
-    return { name, bytes, path: this.#files.pathOf(name), device, inode, isOurs: true, members: [] };
+    return region;
   }
 
   #settle(member: RegionMember, process: ProcessIdentity): void {

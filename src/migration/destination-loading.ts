@@ -14,6 +14,7 @@ import { closeFd } from '../linux/socket.ts';
 import { digestMemory } from '../memory/digest.ts';
 import { advanceGuestClock } from '../qemu/guest-clock.ts';
 import { chooseChannels } from './channel-choice.ts';
+import { keepThreads } from './child-threads.ts';
 import { offerContents } from './destination-contents.ts';
 import type { DestinationEnd } from './destination-end.ts';
 import { type HeldInput, missingFilePath } from './destination-facts.ts';
@@ -26,7 +27,6 @@ import type { DestinationRecovery } from './journal-facts.ts';
 import { writeDownRam } from './known-ram.ts';
 import { findStillMissing } from './missing-file.ts';
 import { MissingPager } from './missing-pager.ts';
-import { becomeUrgent } from './thread-priority.ts';
 import type { VmRecord } from './vm-record.ts';
 
 /** From the beginning of the load to the first instruction, typically: loading, two journals, a round trip, `cont`. */
@@ -76,6 +76,8 @@ export class DestinationLoading {
     const { arrivals, facts, journal, life, events, port } = this.#parts;
     arrivals.prepare(chooseChannels({ asked: 0, cpus: availableParallelism() }));
     try {
+      const isGroupMember = facts.offer.vm.facts['sharedMemory'] !== undefined;
+      if (isGroupMember) keepThreads('fault-worker', 1);
       // Looked up while QEMU starts.
       const contents = offerContents(this.#parts, this.#held);
       const guest = await createOfferedGuest(facts, port, life.signal);
@@ -90,8 +92,9 @@ export class DestinationLoading {
       await guest.prepareToLoad(life.signal);
       // Before it hears that it may begin, the source knows what it need not send.
       await contents;
-      this.#parts.patience.begin();
-      this.#parts.arrivals.become('copying');
+      // A VM of a group can be called at any moment, and is waited for then.
+      if (!isGroupMember) this.#parts.patience.begin();
+      this.#parts.arrivals.become(isGroupMember ? 'ordinary' : 'copying');
       events.post({ kind: 'prepared' });
     } catch (error) {
       events.post({ kind: 'refused', error: asGodwitError(error).toBody() });
@@ -166,9 +169,7 @@ export class DestinationLoading {
 
   /** The source is about to stop the VM. */
   beginSwitchover(): void {
-    this.#parts.patience.end();
-    becomeUrgent();
-    this.#parts.arrivals.become('urgent');
+    this.#parts.hurry();
   }
 
   /** Loading reads guest memory, so it begins only when everything before `stateEnd` is in place. */

@@ -39,6 +39,8 @@ export interface DestinationParts {
   readonly arrivals: Arrivals;
   readonly patience: Patience;
   readonly report: DestinationReport;
+  /** The VM stands still, or is about to: nothing gives way to it any more. */
+  hurry(): void;
   phase(): DestinationPhase;
   /** Tells whoever watches what no report holds. */
   note(text: string): void;
@@ -53,6 +55,10 @@ export function assembleDestination(
   const events = new Mailbox<DestinationEvent>();
   const note = (text: string): void => port.emit({ kind: 'noted', level: 'warn', text });
   const patience = new Patience();
+  const hurry = (): void => {
+    patience.hurry();
+    arrivals.become('urgent');
+  };
   const onProgress = (): void => {
     patience.reconsider();
     report.tellSometimes();
@@ -72,7 +78,10 @@ export function assembleDestination(
     arrivals,
     onPages: () => events.post({ kind: 'pagesArrived' }),
     onProgress,
-    onMissing: (runs) => appendMissingFile(missingFilePath(facts), runs),
+    onMissing(runs) {
+      hurry();
+      appendMissingFile(missingFilePath(facts), runs);
+    },
     openPager: hooks.openPager,
   });
   const link: DestinationLink = new DestinationLink({
@@ -109,6 +118,7 @@ export function assembleDestination(
     arrivals,
     patience,
     report,
+    hurry,
     phase: hooks.phase,
     note,
   };

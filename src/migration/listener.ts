@@ -30,10 +30,10 @@ export type Screening =
   | { readonly kind: 'later'; readonly message: Message<'notReady'> };
 
 /**
- * `taken`: the descriptor is the callee's. `unknown`: no migration has this session key. `notNow`: one has, and nobody
- * can answer for it at this moment; whoever is told nothing dials again.
+ * `taken`: the descriptor is the callee's. `unknown`: no migration has this session key. `over`: shared memory had it, and is
+ * all here. `notNow`: one has, and nobody can answer for it at this moment; whoever is told nothing dials again.
  */
-export type JoinAnswer = 'taken' | 'unknown' | 'notNow';
+export type JoinAnswer = 'taken' | 'unknown' | 'over' | 'notNow';
 
 export interface ListenOptions {
   readonly host: string;
@@ -179,8 +179,8 @@ class Opening {
     const answer = isRegion
       ? (regions?.onJoin(message, takeFd, this.#peer) ?? 'unknown')
       : onJoin(message, takeFd, this.#peer);
-    if (answer === 'unknown') {
-      const error = new GodwitError('GW_PEER_UNKNOWN_SESSION');
+    if (answer === 'unknown' || answer === 'over') {
+      const error = new GodwitError(answer === 'over' ? 'GW_PEER_SESSION_OVER' : 'GW_PEER_UNKNOWN_SESSION');
       this.#answerAndClose({ kind: 'refused', error: toWireError(error) });
     } else if (answer === 'notNow') {
       this.#end();

@@ -57,6 +57,23 @@ test.each<[string, SourceEvent[], string | null]>([
   expect(await answer).toSatisfy((error) => (code === null ? error === null : hasCode(error, code as never)));
 });
 
+test.each([
+  ['auto', true, 'asked'],
+  ['auto', false, 'pause'],
+  ['pre-copy', true, 'pause'],
+] as const)('a call of its group (mode %s, post-copy %s) cuts the copying short, and nothing gives way any more', async (mode, canPostCopy, how) => {
+  const told: unknown[] = [];
+  const parts = {
+    phase: () => 'copying',
+    options: () => ({ mode }),
+    link: { has: () => canPostCopy },
+    packing: { channels: { become: (role: string) => told.push(role) } },
+    copying: { interrupt: (...interruption: unknown[]) => told.push(...interruption) },
+  } as unknown as SourceParts;
+  await new SourceCommands(parts, () => undefined).take({ kind: 'hurry' });
+  expect(told).toEqual(['urgent', how, true]);
+});
+
 test('a cancel that nobody asked for has no answer', () => {
   expect(() => open(() => STOPPING).commands.cancelled(stepped(STOPPING))).not.toThrow();
 });

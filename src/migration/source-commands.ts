@@ -26,7 +26,7 @@ export class SourceCommands {
 
   /** @throws GW_MIGRATION_TOO_LATE, GW_CONFLICT */
   async take(command: MigrationCommand): Promise<void> {
-    const { copying, facts, link, options, phase } = this.#parts;
+    const { copying, facts, link, options, packing, phase } = this.#parts;
     if (command.kind === 'tune') {
       const { kind: _, ...tuned } = command;
       const refusal = explainNoFinishBy(options().mode, link.has('post-copy'));
@@ -38,7 +38,8 @@ export class SourceCommands {
     if (command.kind === 'cancel') return await this.#cancel();
     const { mode } = options();
     if (command.kind === 'hurry') {
-      copying.interrupt(mode === 'pre-copy' || !link.has('post-copy') ? 'pause' : 'asked');
+      packing.channels.become('urgent');
+      copying.interrupt(mode === 'pre-copy' || !link.has('post-copy') ? 'pause' : 'asked', true);
       return;
     }
     if (phase() !== 'copying' || mode === 'pre-copy') {

@@ -85,12 +85,12 @@ export class SourceCopying {
   constructor(port: SourceCopyingPort) {
     this.#port = port;
   }
-
-  interrupt(how: Interruption): void {
+  /** @param isAwaited - VMs of the other host wait for memory that this one holds until it stands */
+  interrupt(how: Interruption, isAwaited = false): void {
+    if (isAwaited) this.#patience.hurry();
     this.#interruption = how;
     this.#call.call();
   }
-
   /** The VM is to be stopped for as long as the rest takes. */
   get isPaused(): boolean {
     return this.#isPaused;
@@ -115,9 +115,9 @@ export class SourceCopying {
     this.#checkFinishBy();
     if (this.#port.waits) await this.#call.wait(signal);
     const opening = link.openPages(channels.count, (fds) => channels.link(fds), signal);
-    channels.become('copying');
+    channels.become(this.#patience.role);
     const clocks = link.compareClocks();
-    // Both are awaited below; if something else fails first, nobody hears of them.
+    // Awaited below; if something else fails first, nobody hears of them.
     for (const begun of [opening, clocks]) begun.catch(() => undefined);
     const peak = this.#port.history.peakPagesPerSecond(Date.now());
     const { mode, tracker } = this.#port.options();

@@ -153,6 +153,8 @@ async function start(opened: SourceGuest, dialling: Promise<OpenedConnection>): 
     historyPath: vmPaths(input.stateDirectory, input.vm.name, '.').history,
     linksPath: linksPathIn(input.stateDirectory),
   };
+  // It can be called at any moment, and loading a thread then is most of what others wait for on a busy host.
+  if (input.group && input.options.mode !== 'pre-copy') keepThreads('page-server', 1);
   const journal = Journal.create(journalPath(input.stateDirectory, input.id, 'outgoing'));
   const { fleetKey } = input.contents;
   migration = new SourceMigration(facts, { traffic: input.traffic, fleetKey }, opened, journal, WORKER_PORT);

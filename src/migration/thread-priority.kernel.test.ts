@@ -5,7 +5,7 @@ import { afterEach, expect, test } from 'vitest';
 import { requireCapability } from '../../test/support/capability.ts';
 import { SCHED_FIFO, SCHED_OTHER } from '../linux/abi/scheduling.ts';
 import { endRealTime } from '../linux/real-time.ts';
-import { Alertness, becomeOrdinary } from './thread-priority.ts';
+import { Alertness, becomeOrdinary, Patience } from './thread-priority.ts';
 
 /** Field 41 of /proc/PID/stat. */
 function ownPolicy(): number {
@@ -53,5 +53,17 @@ requireCapability('kernel')('a thread that serves page faults', () => {
     compute(20);
     alertness.reconsider();
     expect(ownPolicy()).toBe(SCHED_FIFO);
+  });
+});
+
+requireCapability('kernel')('a thread that copies while the guest runs', () => {
+  test('gives way, until a VM waits for it, and never again', () => {
+    const patience = new Patience();
+    patience.begin();
+    expect([getPriority(), patience.role]).toEqual([10, 'copying']);
+    patience.hurry();
+    expect([getPriority(), patience.role]).toEqual([-15, 'urgent']);
+    patience.begin();
+    expect(getPriority()).toBe(-15);
   });
 });

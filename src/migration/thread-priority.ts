@@ -36,8 +36,15 @@ export function becomeOrdinary(): void {
 export class Patience {
   #since: ThreadTime | undefined;
   #nextMs = 0;
+  #isAwaited = false;
+
+  /** What threads that work for this one are to be. */
+  get role(): ThreadRole {
+    return this.#isAwaited ? 'urgent' : 'copying';
+  }
 
   begin(): void {
+    if (this.#isAwaited) return;
     this.#since = readOwnTime();
     this.#nextMs = performance.now() + JUDGED_MS;
     if (this.#since && isPermitted(URGENT_NICE)) isPermitted(PATIENT_NICE);
@@ -60,6 +67,13 @@ export class Patience {
   /** The thread has another priority from now on. */
   end(): void {
     this.#since = undefined;
+  }
+
+  /** A VM stands still until this thread has done its work, whatever that is: it never gives way again. */
+  hurry(): void {
+    this.end();
+    this.#isAwaited = true;
+    becomeUrgent();
   }
 }
 

@@ -22,7 +22,7 @@ export class DestinationHandle implements RegionDestinationHandle {
     let isRelinked = resumes !== null;
     this.#thread = new RegionThread<RegionDestinationOrder>('../sharing/region-destination-worker', input, {
       onWord(word) {
-        if (word.kind === 'watching' || word.kind === 'stopVm') return;
+        if (word.kind === 'watching' || word.kind === 'stopVm' || word.kind === 'unmoved') return;
         if (word.kind !== 'linkBack' || isRelinked) onEvent(word);
         isRelinked ||= word.kind === 'linkBack';
       },

@@ -70,6 +70,11 @@ export function isHere({ settings, turns }: PageTable, page: PageIndex): boolean
   return turns[page]! % 2 === SIDES[settings.side];
 }
 
+/** At the destination: whether the page has been here, and is at the source for an access of a VM that is being stopped. */
+export function isLent({ settings, turns }: PageTable, page: PageIndex): boolean {
+  return settings.side === 'destination' && turns[page]! > 1 && turns[page]! % 2 === SIDES.source;
+}
+
 /** The first page at or after `from` that is here, -1 if there is none. */
 export function nextHere(table: PageTable, from: PageIndex): PageIndex {
   if (table.here === 0) return -1;
@@ -163,6 +168,17 @@ export function askAgain(table: PageTable, nowMs: number, into: ActionList<PageA
     asked.set(page, nowMs);
     keep(table, page, { kind: 'overdue' }, into);
   }
+}
+
+/** Whether no page has ever changed sides. */
+export function hasNeverMoved({ turns }: PageTable): boolean {
+  return turns.every((turn) => turn === 0);
+}
+
+/** The other side has all that was given, and says so by having ended. */
+export function forgetLeaving(table: PageTable, into: ActionList<PageAction>): void {
+  for (const page of table.leaving) into.push({ kind: 'forget', page });
+  table.leaving.clear();
 }
 
 export function loseLink(table: PageTable): void {

@@ -140,6 +140,11 @@ class DestinationThread implements RegionSide<Own, RegionDestinationOrder>, Disp
     this.#lostAtMs = performance.now();
   }
 
+  /** Nobody is stopped here. */
+  missedWhileStopping(): number {
+    return 0;
+  }
+
   proceed(nowMs: number): number {
     const isComplete = this.#region.phase === 'complete';
     if (!this.#hasBegun && !this.#loop.connection && this.#loop.memory.watched.length === 0) {

@@ -33,6 +33,18 @@ export interface RegionRoute {
   readonly life: AbortSignal;
 }
 
+/** What dialling again finds out. */
+export interface RedialPort {
+  /** Told why not, each reason once. */
+  note(text: string): void;
+  /** The destination knows nothing of the region: it has ended, or was begun anew. */
+  onUnknown(): void;
+  /** The destination has had everything, and has ended. */
+  onOver(): void;
+  /** What is offered anew instead of joined, once; undefined: nothing. */
+  takeOffer(): MessageBody<'offerRegion'> | undefined;
+}
+
 /** The connection's descriptor, the caller's. @throws GW_PEER_UNREACHABLE, GW_WIRE_…, what the destination refuses with */
 export async function offerRegion(route: RegionRoute, offer: MessageBody<'offerRegion'>): Promise<number> {
   return await open(route, 'regionReady', async ({ connection, inbox, agreement }) => {
@@ -45,25 +57,20 @@ export async function offerRegion(route: RegionRoute, offer: MessageBody<'offerR
   });
 }
 
-/**
- * Dials until the destination answers.
- * @param note - told why not, each reason once
- * @param onUnknown - the destination knows nothing of the region: it has ended, or was begun anew
- */
-export async function redialRegion(
-  route: RegionRoute,
-  note: (text: string) => void,
-  onUnknown: () => void = () => undefined,
-): Promise<number | undefined> {
+/** Dials until the destination answers. */
+export async function redialRegion(route: RegionRoute, port: RedialPort): Promise<number | undefined> {
   const { life } = route;
   for (let pauseMs = REDIAL_FIRST_MS, told = ''; !life.aborted; pauseMs = Math.min(pauseMs * 2, REDIAL_MAX_MS)) {
     try {
+      const offer = port.takeOffer();
+      if (offer) return await offerRegion(route, offer);
       return await open(route, 'joined', (opened) => join(opened, route, 'region'));
     } catch (error) {
-      if (hasCode(error, 'GW_PEER_UNKNOWN_SESSION')) onUnknown();
+      if (hasCode(error, 'GW_PEER_UNKNOWN_SESSION')) port.onUnknown();
+      else if (hasCode(error, 'GW_PEER_SESSION_OVER')) port.onOver();
       // Whatever it was, the only way on is another try.
       const text = asGodwitError(error).message;
-      if (text !== told && !life.aborted) note(text);
+      if (text !== told && !life.aborted) port.note(text);
       told = text;
     }
     await delay(pauseMs, undefined, { signal: life }).catch(() => undefined);

@@ -9,14 +9,15 @@
  */
 import { parentPort, receiveMessageOnPort } from 'node:worker_threads';
 import { asGodwitError, GodwitError } from '../base/errors.ts';
-import { FaultBatch } from '../linux/fault-batch.ts';
+import type { PageIndex } from '../base/page.ts';
 import { EventFd } from '../linux/poll.ts';
 import { Alertness } from '../migration/thread-priority.ts';
 import type { PeerRole } from '../wire/frame-types.ts';
 import type { ControlMessage } from '../wire/messages.ts';
-import type { PageTable } from './page-table.ts';
+import { isLent, type PageTable } from './page-table.ts';
 import { RegionConnection } from './region-connection.ts';
 import type { DestinationRegionEvent } from './region-destination.ts';
+import { RegionFaults } from './region-faults.ts';
 import type { RegionJournal } from './region-journal.ts';
 import type { Placing, RegionMemory } from './region-memory.ts';
 import type { LinkOrder, RegionThreadInput } from './region-orders.ts';
@@ -47,6 +48,8 @@ export interface RegionSide<Own extends OwnAction, Order extends { readonly kind
   /** A connection is there; the first words on it are this side's. */
   onLink(connection: RegionConnection, order: LinkOrder): void;
   onLost(): void;
+  /** How many pages a VM has missed since it was to be stopped. */
+  missedWhileStopping(vm: string): number;
   /** Whatever is to be done unasked. Returns in how many milliseconds again. */
   proceed(nowMs: number): number;
 }
@@ -59,7 +62,7 @@ export class RegionLoop<Own extends OwnAction, Order extends { readonly kind: st
   readonly #input: RegionThreadInput;
   readonly #side: RegionSide<Own, Order>;
   readonly #waiting: RegionWaiting;
-  readonly #batch = new FaultBatch();
+  readonly #faults: RegionFaults;
   #connection: RegionConnection | undefined;
   #beatMs = 0;
 
@@ -68,6 +71,10 @@ export class RegionLoop<Own extends OwnAction, Order extends { readonly kind: st
     this.memory = memory;
     this.#side = side;
     this.#waiting = new RegionWaiting(EventFd.borrow(input.controlFd));
+    this.#faults = new RegionFaults(memory, {
+      missedWhileStopping: (vm) => side.missedWhileStopping(vm),
+      accessed: (page, vm) => this.#accessed(page, vm),
+    });
     const keeping = startKeeping(input, memory, side.table);
     this.journal = keeping.journal;
     this.watched = keeping.watched;
@@ -84,12 +91,12 @@ export class RegionLoop<Own extends OwnAction, Order extends { readonly kind: st
     this.take(this.#side.step({ kind: 'linkLost' }));
     if (first) this.#link(first);
     for (let waitMs = 0; ; ) {
-      this.#waiting.wait(this.#connection, this.memory.watched, waitMs);
+      this.#waiting.wait(this.#connection, this.memory.watched, this.#faults.heldBack(), waitMs);
       if (Atomics.load(this.#input.stop, 0) !== 0) throw new Ended();
       alertness.reconsider();
       if (this.#waiting.takeOrdered() && !this.#obey()) return;
       this.#read();
-      this.#takeFaults();
+      this.#faults.take(this.#waiting);
       const nowMs = performance.now();
       this.#beat(nowMs);
       this.#flush();
@@ -169,25 +176,9 @@ export class RegionLoop<Own extends OwnAction, Order extends { readonly kind: st
     if (rule !== undefined) throw new GodwitError('GW_WIRE_FRAME_INVALID', { frame: message.kind, reason: rule });
   }
 
-  #takeFaults(): void {
-    for (const [index, vm] of this.#waiting.faulted()) {
-      // The list moves up when a process has gone; the others are looked at the next time.
-      if (this.memory.watched[index]?.vm !== vm) return;
-      const count = this.memory.readFaults(index, this.#batch);
-      for (let fault = 0; fault < count && this.memory.watched[index]?.vm === vm; fault++) {
-        this.#takeFault(index, vm, fault);
-      }
-    }
-  }
-
-  #takeFault(index: number, vm: string, fault: number): void {
-    const page = this.memory.pageOf(index, this.#batch, fault);
-    if (this.#batch.isWriteProtect(fault)) {
-      this.memory.unprotect(page, index);
-      return;
-    }
+  #accessed(page: PageIndex, vm: string): void {
     const atMs = performance.now();
-    this.pages.times.begin(page, atMs);
+    this.pages.times.begin(page, atMs, isLent(this.#side.table, page));
     const rule = this.take(this.#side.step({ kind: 'accessed', page, vm, atMs }));
     if (rule !== undefined) throw new GodwitError('GW_INTERNAL', { reason: rule });
   }

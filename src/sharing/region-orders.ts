@@ -66,8 +66,8 @@ export type RegionSourceOrder =
   | ReportOrder
   | CancelOrder
   | { readonly kind: 'begin' }
-  /** The destination knows nothing of the region. */
-  | { readonly kind: 'unknown' }
+  /** The destination knows nothing of the region; or it has had everything, and has ended. */
+  | { readonly kind: 'unknown' | 'over' }
   | { readonly kind: 'vmStopped' | 'vmLeft' | 'vmContinued' | 'vmOverdue'; readonly vm: string };
 
 export type RegionDestinationOrder =
@@ -95,6 +95,8 @@ export type RegionWord =
     }
   | { readonly kind: 'linkLost'; readonly reason: string }
   | { readonly kind: 'linkBack' }
+  /** The source, when the destination knows nothing of the region: no page has ever been given. */
+  | { readonly kind: 'unmoved' }
   /** Something that a person should know. */
   | { readonly kind: 'noted'; readonly text: string }
   | {

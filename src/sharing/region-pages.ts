@@ -112,11 +112,11 @@ export class RegionPages {
   /** @param bytes - of the connection of now */
   summarize(
     bytes: ConnectionBytes | undefined,
-  ): Pick<RegionReport, 'faults' | 'sent' | 'received' | 'wireBytes' | 'reconnects' | 'durations'> {
+  ): Pick<RegionReport, 'faults' | 'lentFaults' | 'sent' | 'received' | 'wireBytes' | 'reconnects' | 'durations'> {
     const nowMs = this.#endedMs ?? performance.now();
     const unlinkedMs = this.#unlinkedSinceMs === undefined ? 0 : Math.max(0, nowMs - this.#unlinkedSinceMs);
     return {
-      faults: this.times.summary,
+      ...this.times.summary,
       sent: { ...this.#counts.sent },
       received: { ...this.#counts.received },
       wireBytes: {

@@ -5,6 +5,14 @@
  */
 import type { RegionTally } from './region-tally.ts';
 
+/** Accesses that waited, from reading the fault to waking who waits. */
+export interface FaultWaits {
+  readonly count: number;
+  readonly p50Microseconds: number;
+  readonly p99Microseconds: number;
+  readonly maxMicroseconds: number;
+}
+
 export interface RegionReport {
   readonly region: string;
   readonly side: 'source' | 'destination';
@@ -14,13 +22,10 @@ export interface RegionReport {
   readonly tally: RegionTally;
   /** At the source: which access stopped which VM, in milliseconds since the first VM had left. */
   readonly stoppingAccesses: readonly { readonly vm: string; readonly page: number; readonly ms: number }[];
-  /** Accesses that waited, from reading the fault to waking who waits. */
-  readonly faults: {
-    readonly count: number;
-    readonly p50Microseconds: number;
-    readonly p99Microseconds: number;
-    readonly maxMicroseconds: number;
-  };
+  /** Accesses that waited for the way there and back. */
+  readonly faults: FaultWaits;
+  /** At the destination: accesses to pages that were lent, which wait until a VM of the source stands. */
+  readonly lentFaults: FaultWaits;
   /** Contents that were sent and received, by kind; what was sent again after a cut counts again. */
   readonly sent: { readonly dataPages: number; readonly zeroPages: number };
   readonly received: { readonly dataPages: number; readonly zeroPages: number };

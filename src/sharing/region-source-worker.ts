@@ -10,6 +10,7 @@ import { asGodwitError, GodwitError } from '../base/errors.ts';
 import type { PageIndex } from '../base/page.ts';
 import { takeInput } from '../migration/thread-input.ts';
 import type { ControlMessage } from '../wire/messages.ts';
+import { hasNeverMoved } from './page-table.ts';
 import type { RegionConnection } from './region-connection.ts';
 import type { DestinationRegionEvent } from './region-destination.ts';
 import { RegionLoop, type RegionSide } from './region-loop.ts';
@@ -21,6 +22,7 @@ import { Ended, report, sayGone } from './region-reporting.ts';
 import { ASK_AGAIN_MS, COMPLETE_AT_PAGES, PUSH_WINDOW_PAGES, WINDOW_PAGES } from './region-settings.ts';
 import { openSourceRegion, type SourceRegion, type SourceRegionEvent, stepSourceRegion } from './region-source.ts';
 import type { PageAction, RegionMessage, RegionStep, SourceAction } from './region-words.ts';
+import { missedWhileStopping } from './source-vms.ts';
 
 type Own = Exclude<SourceAction, PageAction>;
 
@@ -103,7 +105,11 @@ class SourceThread implements RegionSide<Own, RegionSourceOrder>, Disposable {
         return true;
       case 'unknown':
         // With every page acknowledged and the end told it was there to the end. Else this is refused, and changes nothing.
-        this.#loop.take(this.step({ kind: 'received', message: { kind: 'completed' } }));
+        if (hasNeverMoved(this.table)) report({ kind: 'unmoved' });
+        else this.#loop.take(this.step({ kind: 'received', message: { kind: 'completed' } }));
+        return true;
+      case 'over':
+        this.#give({ kind: 'overThere' });
         return true;
       case 'vmOverdue':
         this.#give({ kind: 'vmOverdue', vm: order.vm, atMs: performance.now() });
@@ -141,6 +147,10 @@ class SourceThread implements RegionSide<Own, RegionSourceOrder>, Disposable {
   onLost(): void {
     // Asked again on the next one.
     this.#held.clear();
+  }
+
+  missedWhileStopping(vm: string): number {
+    return missedWhileStopping(this.#region.vms, vm);
   }
 
   proceed(nowMs: number): number {

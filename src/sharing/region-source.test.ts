@@ -199,6 +199,13 @@ describe('the end', () => {
   });
 });
 
+test('a destination that has had everything and ended acknowledges nothing more: the copies and the rest are freed', () => {
+  const region = open();
+  run(region, ...leave('db'), ...leave('web'), ...PUSHES, { kind: 'linkLost' });
+  expect(run(region, { kind: 'overThere' })).toEqual(['forget 5', 'forget 6', 'forget 7', 'free']);
+  expect(run(region, { kind: 'overThere' })).toEqual([]);
+});
+
 describe('what nobody may say', () => {
   test.each<[string, SourceRegionEvent[]]>([
     ['VM cache is not of the group', [access('cache', 0)]],
@@ -208,6 +215,7 @@ describe('what nobody may say', () => {
     ['VM db was stopped after it had left', [...leave('db'), { kind: 'vmStopped', vm: 'db' }]],
     ['The destination said completed too early', [hear({ kind: 'completed' })]],
     ['The destination said complete, which only the source says', [hear({ kind: 'complete' })]],
+    ['The destination says that it had everything before it was told so', [...leave('db'), { kind: 'overThere' }]],
     ['The peer named page 8 of a region of 8', [ask(8)]],
     [
       'The destination said completed too early',

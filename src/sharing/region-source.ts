@@ -10,6 +10,7 @@
 import type { PageIndex } from '../base/page.ts';
 import {
   askAgain,
+  forgetLeaving,
   giveOwed,
   givePage,
   hasRoom,
@@ -85,7 +86,9 @@ export type SourceRegionEvent =
   | { readonly kind: 'push'; readonly page: PageIndex }
   | { readonly kind: 'timePassed'; readonly nowMs: number }
   | { readonly kind: 'linkLost' }
-  | { readonly kind: 'linkBack'; readonly nowMs: number };
+  | { readonly kind: 'linkBack'; readonly nowMs: number }
+  /** The destination has had everything, and has ended since: it acknowledges nothing any more. */
+  | { readonly kind: 'overThere' };
 
 export function openSourceRegion(settings: SourceSettings): SourceRegion {
   return {
@@ -152,6 +155,10 @@ function take(region: SourceRegion, event: SourceRegionEvent, into: ActionList<S
       region.completeSaid = false;
       resumeLink(table, event.nowMs, into);
       return null;
+    case 'overThere':
+      if (!region.completeSaid) return refuse('The destination says that it had everything before it was told so');
+      forgetLeaving(table, into);
+      return finish(region, into);
   }
 }
 
@@ -170,12 +177,16 @@ function hear(region: SourceRegion, message: RegionMessage, into: ActionList<Sou
     case 'completed':
       if (region.phase === 'done') return null;
       if (!region.completeSaid || table.leaving.size > 0) return refuse('The destination said completed too early');
-      region.phase = 'done';
-      into.push({ kind: 'free' });
-      return null;
+      return finish(region, into);
     case 'complete':
       return refuse('The destination said complete, which only the source says');
   }
+}
+
+function finish(region: SourceRegion, into: ActionList<SourceAction>): null {
+  if (region.phase !== 'done') into.push({ kind: 'free' });
+  region.phase = 'done';
+  return null;
 }
 
 function access(

@@ -49,6 +49,7 @@ export type RegionSourceEvent =
       readonly forGood: boolean;
       readonly atMs: number;
     }
+  /** Before `begin` it is dialled again only after `begin`: who is told cancels if it is not too late. */
   | { readonly kind: 'linkLost'; readonly reason: string }
   | { readonly kind: 'linkBack' }
   /** Something that a person should know. */

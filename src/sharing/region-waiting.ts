@@ -6,6 +6,7 @@
 import type { EventFd } from '../linux/poll.ts';
 import { Poller } from '../linux/poll.ts';
 import type { RegionConnection } from './region-connection.ts';
+import type { HeldBack } from './region-faults.ts';
 
 export interface FaultingVm {
   readonly vm: string;
@@ -25,7 +26,13 @@ export class RegionWaiting {
     this.#poller = new Poller([]);
   }
 
-  wait(connection: RegionConnection | undefined, faulting: readonly FaultingVm[], timeoutMs: number): void {
+  /** @param heldBack - VMs that are not waited for, but for their end */
+  wait(
+    connection: RegionConnection | undefined,
+    faulting: readonly FaultingVm[],
+    heldBack: HeldBack,
+    timeoutMs: number,
+  ): void {
     this.#connection = connection;
     this.#faulting = faulting;
     const fds = [this.#control.fd, ...(connection ? [connection.fd] : []), ...faulting.map(({ fd }) => fd)];
@@ -33,7 +40,11 @@ export class RegionWaiting {
     if (text !== this.#fds) this.#poller = new Poller(fds);
     this.#fds = text;
     if (connection) this.#poller.setWanted(1, { read: connection.mayRead, write: connection.isPending });
-    this.#poller.wait(timeoutMs);
+    const first = connection ? 2 : 1;
+    for (const [index, { vm }] of faulting.entries()) {
+      this.#poller.setWanted(first + index, { read: !heldBack.vms.includes(vm), write: false });
+    }
+    this.#poller.wait(Math.min(timeoutMs, heldBack.ms));
   }
 
   /** Once: makes it unreadable again. */

@@ -1,11 +1,13 @@
 /**
  * The source of a shared region, seen from the daemon's main thread: its thread, and the dialling for it.
  *
- * Owns: in what order things begin, and who decides that nothing has: this thread alone knows whether `begin` was called, so
- * a link that is lost fails the region or is dialled again by what this one says.
+ * Owns: in what order things begin, and who decides that nothing has: this thread alone knows whether `begin` was called. Must
+ * hold: a link that is lost before ends nothing by itself, because a VM may be committed in the same moment; who is told of it
+ * either cancels or begins all the same, and only then it is dialled again.
  */
 import { asGodwitError, type ErrorBody, GodwitError } from '../base/errors.ts';
 import { closeFd } from '../linux/socket.ts';
+import type { MessageBody } from '../wire/messages.ts';
 import { offerRegion, type RegionRoute, redialRegion } from './region-dialer.ts';
 import type { RegionSourceInput, RegionSourceOrder, RegionWord } from './region-orders.ts';
 import type { RegionReport } from './region-report.ts';
@@ -24,6 +26,9 @@ export class SourceHandle implements RegionSourceHandle {
   #phase: 'opening' | 'ready' | 'begun' | 'over' = 'opening';
   #isRelinked: boolean;
   #hasBegun: boolean;
+  #isLinked = false;
+  /** The destination has given up a region of which it never had a page. */
+  #offersAnew = false;
 
   constructor(options: RegionSourceOptions) {
     this.#options = options;
@@ -53,7 +58,7 @@ export class SourceHandle implements RegionSourceHandle {
     this.#phase = 'begun';
     this.#hasBegun = true;
     this.#thread.order({ kind: 'begin' });
-    if (this.#options.resumes) void this.#redial();
+    if (!this.#isLinked) void this.#redial();
   }
 
   vmStopped(vm: string): void {
@@ -90,20 +95,16 @@ export class SourceHandle implements RegionSourceHandle {
   }
 
   async #open(): Promise<void> {
-    const { group, sessionKey, region, hostName, vms, resumes } = this.#options;
     try {
       await this.#watching.promise;
-      if (resumes) return this.#resume();
-      const { name, bytes } = region;
-      const names = vms.map(({ vm }) => vm);
-      const offer = { group, sessionKey, sourceHost: hostName, region: { name, bytes }, vms: names };
-      const fd = await offerRegion(this.#route, offer);
+      if (this.#options.resumes) return this.#resume();
+      const fd = await offerRegion(this.#route, this.#offer);
       if (this.#life.signal.aborted) {
         closeFd(fd);
         throw this.#life.signal.reason;
       }
       this.#phase = 'ready';
-      this.#thread.order({ kind: 'link', fd, answer: null });
+      this.#link(fd);
     } catch (error) {
       const reason = this.#life.signal.aborted ? this.#life.signal.reason : error;
       this.#giveUp(asGodwitError(reason));
@@ -128,6 +129,17 @@ export class SourceHandle implements RegionSourceHandle {
     }
   }
 
+  #link(fd: number): void {
+    this.#isLinked = true;
+    this.#thread.order({ kind: 'link', fd, answer: null });
+  }
+
+  get #offer(): MessageBody<'offerRegion'> {
+    const { group, sessionKey, region, hostName, vms } = this.#options;
+    const { name, bytes } = region;
+    return { group, sessionKey, sourceHost: hostName, region: { name, bytes }, vms: vms.map(({ vm }) => vm) };
+  }
+
   get #route(): RegionRoute {
     const { to, hostName, dscp, sessionKey } = this.#options;
     return { to, hostName, dscp, sessionKey, life: this.#life.signal };
@@ -146,6 +158,9 @@ export class SourceHandle implements RegionSourceHandle {
         if (this.#isRelinked) this.#emit(word);
         this.#isRelinked = true;
         return;
+      case 'unmoved':
+        this.#offersAnew = true;
+        return;
       case 'failed':
         this.#fail(word.error);
         return;
@@ -161,24 +176,25 @@ export class SourceHandle implements RegionSourceHandle {
   }
 
   #lose(reason: string): void {
-    if (this.#phase === 'ready') {
-      const peer = this.#options.to;
-      const error = new GodwitError('GW_WIRE_CLOSED', { peer, reason });
-      this.#giveUp(error);
-      this.#emit({ kind: 'failed', error: error.toBody() });
-    }
-    if (this.#phase !== 'begun') return;
+    this.#isLinked = false;
+    if (this.#phase !== 'ready' && this.#phase !== 'begun') return;
     this.#emit({ kind: 'linkLost', reason });
-    void this.#redial();
+    if (this.#phase === 'begun') void this.#redial();
   }
 
   async #redial(): Promise<void> {
-    const fd = await redialRegion(
-      this.#route,
-      (text) => this.#emit({ kind: 'noted', text }),
-      () => this.#thread.order({ kind: 'unknown' }),
-    );
-    if (fd !== undefined) this.#thread.order({ kind: 'link', fd, answer: null });
+    const fd = await redialRegion(this.#route, {
+      note: (text) => this.#emit({ kind: 'noted', text }),
+      onUnknown: () => this.#thread.order({ kind: 'unknown' }),
+      onOver: () => this.#thread.order({ kind: 'over' }),
+      takeOffer: () => {
+        const offer = this.#offersAnew ? this.#offer : undefined;
+        // Once: its answer may be lost, and it is there then.
+        this.#offersAnew = false;
+        return offer;
+      },
+    });
+    if (fd !== undefined) this.#link(fd);
   }
 
   /** Where nothing has moved the thread releases everything. Else all stays as it is: without a watch a missing page reads as zeros. */

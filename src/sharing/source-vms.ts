@@ -61,6 +61,11 @@ export function noteAccess(vm: VmAtSource, page: PageIndex, into: ActionList<Sou
   return !vm.canStopInFault || vm.overdue;
 }
 
+/** How many pages a VM has missed since the access that stops it; 0 where it stands, or nothing has stopped it. */
+export function missedWhileStopping(vms: readonly VmAtSource[], name: string): number {
+  return vms.find(({ vm, phase }) => vm === name && phase === 'stopping')?.waitsFor.size ?? 0;
+}
+
 /** The VM stands, is gone, or runs again: it waits for nothing. Gives the pages that it waited for. */
 export function moveVm(vm: VmAtSource, event: 'vmStopped' | 'vmLeft' | 'vmContinued'): PageIndex[] | RegionRefusal {
   const { phase } = vm;

@@ -33,8 +33,9 @@ export function trial(
   options: {
     refused?: boolean;
     blocked?: string;
+    overdueMs?: number;
     /** An earlier daemon had begun it, and these were here when it ended. */
-    resumed?: { hasBegun: boolean; here: readonly string[] };
+    resumed?: { hasBegun: boolean; here: readonly string[]; known?: Promise<void> };
   } = {},
 ) {
   const log: string[] = [];
@@ -58,21 +59,28 @@ export function trial(
           vmStopped: (vm) => log.push(`stopped ${vm}`),
           vmLeft: (vm) => log.push(`left ${vm}`),
           vmContinued: (vm) => log.push(`continued ${vm}`),
-          vmOverdue: () => undefined,
+          vmOverdue: (vm) => log.push(`overdue ${vm}`),
           report: async () => ({ ...REPORT, pagesHere: 3 }),
           cancel: async () => void log.push('region cancelled'),
         };
       },
       check: async (vm) => (vm === options.blocked ? ['its RAM is private'] : []),
       start: async (vm, waits) => {
+        await options.resumed?.known;
+        if (options.resumed?.here.includes(vm) === false)
+          throw new GodwitError('GW_NOT_FOUND', { kind: 'VM', name: vm });
         log.push(waits ? `prepare ${vm}` : `start ${vm}`);
         const handle = new ScriptedHandle({ id: `m-${vm}`, vm, direction: 'outgoing', peer: 'there:7710' });
         handles.set(vm, handle);
         return handle;
       },
-      hasEnded: (vm) => ended.has(vm),
+      hasEnded: (vm) => ended.has(vm) || options.resumed?.here.includes(vm) === false,
       retryMs: 1,
-      isHere: async (vm) => options.resumed?.here.includes(vm) ?? true,
+      overdueMs: options.overdueMs ?? 60_000,
+      isHere: async (vm) => {
+        await options.resumed?.known;
+        return options.resumed?.here.includes(vm) ?? true;
+      },
       changed: () => undefined,
     },
     options.resumed ? 5 : null,

@@ -49,6 +49,8 @@ export class RegionHosts implements AsyncDisposable {
   readonly sessionKey: string = newSessionKey();
   /** What the source is watched by cannot be written down. */
   isDiskFull = false;
+  /** What the destination says of a region that has ended there. */
+  whenGone: 'unknown' | 'over' = 'unknown';
   readonly sourceEvents: RegionSourceEvent[] = [];
   readonly destinationEvents: RegionDestinationEvent[] = [];
   link!: LinkProxy;
@@ -60,6 +62,8 @@ export class RegionHosts implements AsyncDisposable {
   readonly #insideFds = new Map<string, number>();
   readonly #attached: LeftVm[] = [];
   #group = '';
+  /** The destination's thread has ended by itself. */
+  #isGone = false;
   #listener!: OpenListener;
 
   private constructor(options: RegionHostsOptions) {
@@ -94,7 +98,7 @@ export class RegionHosts implements AsyncDisposable {
       regions: {
         onOffer: (offer, takeFd) => hosts.#accept(offer, takeFd),
         onJoin(join, takeFd, peer) {
-          if (join.sessionKey !== hosts.sessionKey || !hosts.destination) return 'unknown';
+          if (join.sessionKey !== hosts.sessionKey || !hosts.destination || hosts.#isGone) return hosts.whenGone;
           hosts.destination.addConnection(takeFd(), peer);
           return 'taken';
         },
@@ -257,6 +261,10 @@ export class RegionHosts implements AsyncDisposable {
     rmSync(this.#directory, { recursive: true });
   }
 
+  get #journal(): string {
+    return join(this.#directory, 'journal-of-destination');
+  }
+
   #mount(how: readonly string[], pages: number): void {
     const size = `size=${pages * 4}k`;
     execFileSync('mount', [...how, '-o', size, 'godwit-test', join(this.#directory, 'destination')]);
@@ -265,6 +273,8 @@ export class RegionHosts implements AsyncDisposable {
   #accept(offer: Message<'offerRegion'>, takeFd: () => number): void {
     if (this.#options.refusal) throw this.#options.refusal;
     this.#group = offer.group;
+    // Of one that was given up.
+    rmSync(this.#journal, { force: true });
     this.#startDestination(takeFd(), null);
   }
 
@@ -274,10 +284,15 @@ export class RegionHosts implements AsyncDisposable {
       fd,
       peer: 'a',
       region: { name: 'ring', bytes: this.pages * PAGE_SIZE, path: this.path.destination },
-      journal: join(this.#directory, 'journal-of-destination'),
+      journal: this.#journal,
       resumes,
       hostName: 'b',
       onEvent: (event) => this.destinationEvents.push(event),
+    });
+    this.#isGone = false;
+    const { destination } = this;
+    void destination.ended.then(() => {
+      this.#isGone ||= destination === this.destination;
     });
   }
 }

@@ -25,5 +25,8 @@ requireCapability('vm')('a group of VMs that is divided', () => {
     expect(await group.move(b, a)).toMatchObject({ state: 'completed', error: null });
     await group.work(a, 1000);
     expect((await group.check(a)).problems).toEqual([]);
+    await restart(a);
+    expect(await a.client.showGroupMigration(id.slice(0, 8))).toEqual(view);
+    expect((await a.client.listGroupMigrations()).map((each) => each.id)).toEqual([id]);
   });
 });

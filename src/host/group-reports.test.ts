@@ -1,0 +1,49 @@
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { TempDirectory } from '../../test/support/temp-directory.ts';
+import type { GroupMigrationView } from '../api/group-migration-schema.ts';
+import { GodwitError } from '../base/errors.ts';
+import { GroupReports } from './group-reports.ts';
+
+const SILENT = { error: () => undefined };
+const REGION = {
+  ...{ name: 'bus', sizeBytes: 4096, pages: 1, pagesLeft: 0, requestedPages: 1, pushedPages: 0, lentPages: 0 },
+  ...{ sentAgainPages: 0, wireBytes: 9, connected: true },
+};
+
+function report(id: string, startedAtMs: number): GroupMigrationView {
+  const called = { page: 3, region: 'bus', ms: 7 };
+  return {
+    ...{ id, group: 'bus', to: 'b:7710', order: 'together', state: 'failed', startedAtMs, totalMs: 5 },
+    members: [{ vm: 'a', migration: 'm', state: 'moved', downtimeMs: 2, stoppedBy: called, attempts: 1 }],
+    regions: [REGION],
+    notes: ['noted'],
+    error: new GodwitError('GW_MIGRATION_CANCELLED').toBody(),
+  };
+}
+
+test('the next daemon knows what was kept, newest first, and no more than was asked for', () => {
+  using directory = new TempDirectory();
+  const reports = new GroupReports(directory.path, 2, SILENT);
+  for (const [index, id] of ['z', 'y', 'x'].entries()) reports.save(report(id, index));
+  const next = new GroupReports(directory.path, 2, SILENT);
+  expect(next.list()).toEqual([report('x', 2), report('y', 1)]);
+  expect([next.get('y'), next.get('z')]).toEqual([report('y', 1), undefined]);
+  expect(readdirSync(join(directory.path, 'group-migrations')).sort()).toEqual(['x.json', 'y.json']);
+});
+
+test('one that cannot be read is told and left, and half of one is removed', () => {
+  using directory = new TempDirectory();
+  new GroupReports(directory.path, 2, SILENT).save(report('x', 0));
+  const path = (name: string): string => join(directory.path, 'group-migrations', name);
+  writeFileSync(path('damaged.json'), '{"id":');
+  writeFileSync(path('half.json.new'), '{');
+  const told: object[] = [];
+  const error = (facts: unknown): void => void told.push(facts as object);
+  const next = new GroupReports(directory.path, 2, { error });
+  expect([...next.ids()]).toEqual(['x']);
+  expect(told).toMatchObject([{ path: path('damaged.json') }]);
+  expect(readFileSync(path('damaged.json'), 'utf8')).toBe('{"id":');
+  expect(readdirSync(path('.')).sort()).toEqual(['damaged.json', 'x.json']);
+});
