@@ -111,7 +111,7 @@ requireCapability('kernel', 'cc')('a process', () => {
     expect(await pig.read(0)).toBe(0);
   });
 
-  test('that has no syscall instruction to borrow is refused and runs on', async () => {
+  test('that has no vDSO is refused and runs on', async () => {
     await using pig = await GuineaPig.start(1);
     pig.send('v');
     expect(await pig.answer()).toBe('ok');

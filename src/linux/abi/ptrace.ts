@@ -4,16 +4,19 @@
  * Owns: data only. The register layout is that of x86-64 (struct user_regs_struct in sys/user.h).
  */
 
+export const PTRACE_POKEDATA = 5;
 export const PTRACE_CONT = 7;
-export const PTRACE_SINGLESTEP = 9;
 export const PTRACE_GETREGS = 12;
 export const PTRACE_SETREGS = 13;
 export const PTRACE_DETACH = 17;
+export const PTRACE_SYSCALL = 24;
 export const PTRACE_SEIZE = 0x4206;
 export const PTRACE_INTERRUPT = 0x4207;
 export const PTRACE_LISTEN = 0x4208;
 export const PTRACE_GETSIGMASK = 0x420a;
 export const PTRACE_SETSIGMASK = 0x420b;
+/** The signal of a stop at a system call has bit 7 set, and so is none that could be delivered. */
+export const PTRACE_O_TRACESYSGOOD = 1;
 /** In bits 16 and up of the wait status of a thread that PTRACE_INTERRUPT or a group stop has stopped. */
 export const PTRACE_EVENT_STOP = 128;
 
@@ -25,16 +28,19 @@ export const SIGTRAP = 5;
 
 /** The words of struct user_regs_struct that godwit touches. */
 export const UserRegs = {
+  r11: 6,
   r10: 7,
   r9: 8,
   r8: 9,
   rax: 10,
+  rcx: 11,
   rdx: 12,
   rsi: 13,
   rdi: 14,
   origRax: 15,
   rip: 16,
   cs: 17,
+  eflags: 18,
   rsp: 19,
 } as const;
 export const USER_REGS_WORDS = 27;
