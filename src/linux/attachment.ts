@@ -2,29 +2,27 @@
  * A thread of another process that a thread of this one traces (ptrace).
  *
  * Owns: the tracing, from seizing the thread to letting it go.
- * Must hold: nothing that the thread would suffer from if its tracer was killed: there is no single-stepping, and a stop at a
- * system call tells no signal that exists (the kernel sends the thread the one told when it loses its tracer in such a stop). All
- * is synchronous, because ptrace belongs to the calling *thread*. The thread is let go on every path; one that does not stop in
+ * Must hold: the thread does not suffer if its tracer is killed. No single-stepping: a trap would still be on its way. A stop at
+ * a system call tells no signal that exists, because the kernel sends the thread the one told if it loses its tracer in it. All is
+ * synchronous, because ptrace belongs to the calling *thread*. The thread is let go on every path; one that does not stop in
  * time (blocked in the kernel) as soon as it does.
  * https://man7.org/linux/man-pages/man2/ptrace.2.html
  */
 import { existsSync } from 'node:fs';
 import { GodwitError } from '../base/errors.ts';
 import {
+  PTRACE_CONT,
   PTRACE_DETACH,
+  PTRACE_EVENT_STOP,
   PTRACE_INTERRUPT,
   PTRACE_O_TRACESYSGOOD,
   PTRACE_SEIZE,
-  SIGTRAP,
-  WALL,
-  WNOHANG,
+  PTRACE_SYSCALL,
 } from './abi/ptrace.ts';
 import { Errno, errnoName } from './errno.ts';
 import { lastErrno, type Pointer, raw } from './raw.ts';
 import { tracerOf } from './traced-process.ts';
-
-/** What `awaitStop` returns for a stop at the beginning or the end of a system call. No PTRACE_EVENT_… has this number. */
-export const SYSCALL_STOP = SIGTRAP | 0x80;
+import { lookAtThread, type ThreadState } from './traced-thread.ts';
 
 /** Stops arrive within 0.1 ms unless the thread is blocked inside the kernel (a dead network file system). */
 const STOP_DEADLINE_MS = 1000;
@@ -38,9 +36,6 @@ const MAX_DENIALS = 100;
 
 export class Attachment {
   readonly #tid: number;
-  readonly #status = new Int32Array(1);
-  /** The signal that the thread has stopped to be given; 0 when it has stopped for something else. */
-  #signal = 0;
 
   /** The thread runs on until it is interrupted. Throws GW_SYS_PROCESS_GONE, GW_SYS_INJECT. */
   constructor(tid: number) {
@@ -56,29 +51,25 @@ export class Attachment {
     throw this.#failure(name, lastErrno());
   }
 
-  /** Lets it go on, with the signal that it had stopped for, until it stops for something that `isWanted`. */
-  resumeUntil(name: string, request: number, isWanted: (reason: number) => boolean): void {
+  /** Makes it stop. Throws GW_SYS_PROCESS_GONE, GW_SYS_INJECT. */
+  interrupt(): void {
     const deadline = performance.now() + STOP_DEADLINE_MS;
-    do {
-      const signal = this.#signal;
-      this.#signal = 0;
-      this.request(name, request, null, signal);
-    } while (!isWanted(this.awaitStop(deadline)));
+    this.request('PTRACE_INTERRUPT', PTRACE_INTERRUPT, null, null);
+    let state = this.#awaitStop(deadline);
+    while (state.kind !== 'event' || state.event !== PTRACE_EVENT_STOP) {
+      this.request('PTRACE_CONT', PTRACE_CONT, null, signalOf(state));
+      state = this.#awaitStop(deadline);
+    }
   }
 
-  /** Returns a PTRACE_EVENT_…, SYSCALL_STOP, or 0, a signal. Throws GW_SYS_PROCESS_GONE, GW_SYS_INJECT. */
-  awaitStop(deadline: number = performance.now() + STOP_DEADLINE_MS): number {
-    for (let looks = 0; ; looks++) {
-      const result = this.#look();
-      if (result === -1) throw new GodwitError('GW_SYS_PROCESS_GONE', { pid: this.#tid });
-      if (result !== 0) {
-        if ((this.#status[0]! & 0xff) !== 0x7f) throw new GodwitError('GW_SYS_PROCESS_GONE', { pid: this.#tid });
-        return reasonOf(this.#status[0]!);
-      }
-      if (performance.now() > deadline) throw this.refusal(`its thread did not stop within ${STOP_DEADLINE_MS} ms`);
-      if (looks < EAGER_LOOKS) continue;
-      // SAFETY: no memory; blocks for some 70 µs.
-      raw.usleep(20);
+  /** Lets it go on until a system call begins or ends of which `isWanted`. Throws GW_SYS_PROCESS_GONE, GW_SYS_INJECT. */
+  resumeUntilCall(isWanted: () => boolean): void {
+    const deadline = performance.now() + STOP_DEADLINE_MS;
+    for (let signal = 0; ; ) {
+      this.request('PTRACE_SYSCALL', PTRACE_SYSCALL, null, signal);
+      const state = this.#awaitStop(deadline);
+      signal = signalOf(state);
+      if (state.kind === 'systemCall' && isWanted()) return;
     }
   }
 
@@ -98,17 +89,23 @@ export class Attachment {
 
   /** False while the thread has not stopped: only a stopped thread can be let go. */
   #tryLetGo(): boolean {
-    if (this.#look() === -1) return true;
-    // SAFETY: no memory, does not block.
-    return Number(raw.ptrace(PTRACE_DETACH, this.#tid, null, this.#signal)) === 0 || tracerOf(this.#tid) === 0;
+    const state = lookAtThread(this.#tid);
+    if (state.kind === 'ended') return true;
+    if (state.kind === 'runs') return false;
+    // SAFETY: no memory, does not block. Fails where the thread is being killed: its end is still to be taken.
+    return Number(raw.ptrace(PTRACE_DETACH, this.#tid, null, signalOf(state))) === 0;
   }
 
-  /** waitpid without blocking: the tid when #status is news, 0 when there is none, -1 when there is no such thread. */
-  #look(): number {
-    // SAFETY: the kernel writes one word of #status, a field; WNOHANG does not block.
-    const result = raw.waitpid(this.#tid, this.#status, WALL | WNOHANG);
-    if (result > 0) this.#signal = reasonOf(this.#status[0]!) === 0 ? signalOf(this.#status[0]!) : 0;
-    return result;
+  #awaitStop(deadline: number): ThreadState {
+    for (let looks = 0; ; looks++) {
+      const state = lookAtThread(this.#tid);
+      if (state.kind === 'ended') throw new GodwitError('GW_SYS_PROCESS_GONE', { pid: this.#tid });
+      if (state.kind !== 'runs') return state;
+      if (performance.now() > deadline) throw this.refusal(`its thread did not stop within ${STOP_DEADLINE_MS} ms`);
+      if (looks < EAGER_LOOKS) continue;
+      // SAFETY: no memory; blocks for some 70 µs.
+      raw.usleep(20);
+    }
   }
 
   /**
@@ -138,11 +135,7 @@ export class Attachment {
   }
 }
 
-/** Of a status of waitpid. */
-function reasonOf(status: number): number {
-  return signalOf(status) === SYSCALL_STOP ? SYSCALL_STOP : status >>> 16;
-}
-
-function signalOf(status: number): number {
-  return (status >> 8) & 0xff;
+/** That the thread has stopped to be given. */
+function signalOf(state: ThreadState): number {
+  return state.kind === 'signal' ? state.signal : 0;
 }

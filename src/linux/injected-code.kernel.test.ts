@@ -1,7 +1,10 @@
+import { spawnSync } from 'node:child_process';
 import { closeSync, openSync, readSync, writeSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { requireCapability } from '../../test/support/capability.ts';
 import { CountingQemu } from '../../test/support/counting-qemu.ts';
+import type { Moment } from '../../test/support/dying-tracer.ts';
 import { killInjectors, killThrottles } from '../../test/support/killed-injectors.ts';
 import { Steady } from '../../test/support/steady.ts';
 import { waitUntil } from '../../test/support/wait-until.ts';
@@ -11,6 +14,7 @@ import { placeCode } from './injected-code.ts';
 import { withStoppedThread } from './ptrace.ts';
 import { readVdso } from './traced-process.ts';
 
+const TRACER = fileURLToPath(new URL('../../test/support/dying-tracer.ts', import.meta.url));
 const SIGRTMIN = 34;
 const EBADF = -BigInt(Errno.EBADF);
 const inject = (pid: number) => withStoppedThread(pid, (thread) => thread.systemCall(X64_SYSCALLS.close, -1));
@@ -37,7 +41,7 @@ function codeOf(pid: number): { read(): string; write(hex: string): void } {
 
 requireCapability('kernel', 'cc')('a process that is made to run system calls', () => {
   test('does not notice it, nor loses a signal', async () => {
-    using steady = new Steady();
+    using steady = await Steady.start();
     for (let i = 0; i < 500; i++) {
       expect(inject(steady.pid)).toBe(EBADF);
       if (i % 10 === 0) await steady.goesOn();
@@ -51,8 +55,35 @@ requireCapability('kernel', 'cc')('a process that is made to run system calls', 
     expect(steady.signals).toBe(500);
   });
 
+  test('has its calls ended by signals that only they let through', async () => {
+    using steady = await Steady.start();
+    for (let i = 0; i < 500; i++) {
+      withStoppedThread(steady.pid, (thread) => {
+        process.kill(steady.pid, 'SIGUSR2');
+        thread.systemCall(X64_SYSCALLS.close, -1);
+      });
+      if (i % 10 === 0) await steady.goesOn();
+    }
+    await steady.goesOn();
+    expect(steady.letThrough).toBeGreaterThan(0);
+  });
+
+  test.each<[Moment, signals: number]>([
+    ['is interrupted', 0],
+    ['begins or ends a system call', 0],
+    ['has run ours', 0],
+    ['is to be given a signal', 1],
+  ])('does not notice that its tracer is killed as it %s', async (moment, signals) => {
+    using steady = await Steady.start();
+    for (let i = 1; i <= 3; i++) {
+      expect(spawnSync(process.execPath, [TRACER, String(steady.pid), moment]).signal).toBe('SIGKILL');
+      await steady.goesOn();
+      expect(steady.signals).toBe(i * signals);
+    }
+  });
+
   test('does not notice that they who make it are killed', async () => {
-    using steady = new Steady();
+    using steady = await Steady.start();
     let sent = 0;
     await killInjectors(steady.pid, 12, async () => {
       process.kill(steady.pid, SIGRTMIN);
@@ -63,7 +94,7 @@ requireCapability('kernel', 'cc')('a process that is made to run system calls', 
   });
 
   test('does not notice that they who slow it are killed', async () => {
-    using steady = new Steady();
+    using steady = await Steady.start();
     let sent = 0;
     await killThrottles(steady.pid, 8, async () => {
       process.kill(steady.pid, SIGRTMIN);
@@ -74,7 +105,7 @@ requireCapability('kernel', 'cc')('a process that is made to run system calls', 
   });
 
   test('is made to by code of which a killed process has written a part', async () => {
-    using steady = new Steady();
+    using steady = await Steady.start();
     inject(steady.pid);
     const code = codeOf(steady.pid);
     const whole = code.read();
@@ -85,7 +116,7 @@ requireCapability('kernel', 'cc')('a process that is made to run system calls', 
   });
 
   test('is refused where somebody else has put something at the place of the code', async () => {
-    using steady = new Steady();
+    using steady = await Steady.start();
     codeOf(steady.pid).write('cc'.repeat(8));
     const refused = expect.objectContaining({
       code: 'GW_SYS_INJECT',

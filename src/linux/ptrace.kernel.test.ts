@@ -97,7 +97,7 @@ requireCapability('kernel', 'cc')('a process', () => {
     const worker = new Worker(new URL(`data:text/javascript,${encodeURIComponent(source)}`), { workerData });
     try {
       expect(await once(worker, 'message')).toEqual([100]);
-      expect(statusField(pid, 'State')).toMatch(/^S/);
+      await until(() => statusField(pid, 'State').startsWith('S'));
     } finally {
       process.kill(pid, 'SIGKILL');
       await worker.terminate();

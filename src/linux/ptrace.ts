@@ -12,20 +12,16 @@
  */
 import { GodwitError } from '../base/errors.ts';
 import {
-  PTRACE_CONT,
-  PTRACE_EVENT_STOP,
   PTRACE_GETREGS,
   PTRACE_GETSIGMASK,
-  PTRACE_INTERRUPT,
   PTRACE_POKEDATA,
   PTRACE_SETREGS,
   PTRACE_SETSIGMASK,
-  PTRACE_SYSCALL,
   USER_CS,
   USER_REGS_WORDS,
   UserRegs,
 } from './abi/ptrace.ts';
-import { Attachment, SYSCALL_STOP } from './attachment.ts';
+import { Attachment } from './attachment.ts';
 import { frameOf, placeCode, SYSCALL_BYTES, type Words } from './injected-code.ts';
 import { becomeRealTime, endRealTime, isRealTime } from './real-time.ts';
 import { hasShadowStack, readVdso } from './traced-process.ts';
@@ -79,9 +75,7 @@ class BorrowedThread implements StoppedThread {
   constructor(attachment: Attachment, tid: number) {
     this.#attachment = attachment;
     const code = findCode(tid); // While it still runs.
-    attachment.request('PTRACE_INTERRUPT', PTRACE_INTERRUPT, null, null);
-    const isStopped = (reason: number) => reason === PTRACE_EVENT_STOP;
-    if (!isStopped(attachment.awaitStop())) attachment.resumeUntil('PTRACE_CONT', PTRACE_CONT, isStopped);
+    attachment.interrupt();
     if (typeof code === 'string') throw attachment.refusal(code);
     this.#code = code;
     attachment.request('PTRACE_GETREGS', PTRACE_GETREGS, null, this.#own);
@@ -105,9 +99,7 @@ class BorrowedThread implements StoppedThread {
     registers[UserRegs.r9] = word(args[5]);
     this.#attachment.request('PTRACE_SETREGS', PTRACE_SETREGS, null, registers);
     // Its beginning, and its end. Handlers of signals that arrive meanwhile make calls too.
-    for (let stops = 0; stops < 2; stops++) {
-      this.#attachment.resumeUntil('PTRACE_SYSCALL', PTRACE_SYSCALL, (reason) => this.#isAtCall(reason, number));
-    }
+    for (let stops = 0; stops < 2; stops++) this.#attachment.resumeUntilCall(() => this.#isAtCall(number));
     return BigInt.asIntN(64, registers[UserRegs.rax]!);
   }
 
@@ -131,8 +123,7 @@ class BorrowedThread implements StoppedThread {
     }
   }
 
-  #isAtCall(reason: number, number: number): boolean {
-    if (reason !== SYSCALL_STOP) return false;
+  #isAtCall(number: number): boolean {
     const registers = this.#registers;
     this.#attachment.request('PTRACE_GETREGS', PTRACE_GETREGS, null, registers);
     return (

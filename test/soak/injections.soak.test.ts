@@ -15,7 +15,7 @@ test.each([
   ['make it run system calls', killInjectors],
   ['slow it', killThrottles],
 ])(`a process does not notice that they who %s are killed, ${DEATHS} times`, async (_, killMany) => {
-  using steady = new Steady();
+  using steady = await Steady.start();
   let sent = 0;
   const shower = setInterval(() => {
     process.kill(steady.pid, SIGRTMIN);

@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { identifyProcess, isAlive, type ProcessIdentity, signalProcess } from '../../src/linux/process.ts';
 import { waitUntil } from './wait-until.ts';
 
-const Word = { rounds: 0, signals: 1 } as const;
+const Word = { rounds: 0, signals: 1, letThrough: 2 } as const;
 
 export class Steady implements Disposable {
   readonly pid: number;
@@ -18,7 +18,7 @@ export class Steady implements Disposable {
   readonly #directory: string;
   readonly #file: number;
 
-  constructor() {
+  private constructor() {
     this.#directory = mkdtempSync(join(tmpdir(), 'godwit-steady-'));
     const binary = join(this.#directory, 'steady');
     execFileSync('cc', ['-O1', '-o', binary, new URL('steady.c', import.meta.url).pathname]);
@@ -30,9 +30,20 @@ export class Steady implements Disposable {
     this.#identity = identifyProcess(this.pid)!;
   }
 
+  static async start(): Promise<Steady> {
+    const steady = new Steady();
+    await steady.goesOn();
+    return steady;
+  }
+
   /** Of the first real-time signal, that it has handled. */
   get signals(): number {
     return this.#get(Word.signals);
+  }
+
+  /** SIGUSR2 that it has handled. */
+  get letThrough(): number {
+    return this.#get(Word.letThrough);
   }
 
   /** What it found changed; undefined when it ended without a word. */

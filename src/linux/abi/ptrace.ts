@@ -1,5 +1,5 @@
 /**
- * Numbers and layouts of ptrace(2) and wait(2) (https://man7.org/linux/man-pages/man2/ptrace.2.html).
+ * Numbers and layouts of ptrace(2) and waitid(2) (https://man7.org/linux/man-pages/man2/ptrace.2.html).
  *
  * Owns: data only. The register layout is that of x86-64 (struct user_regs_struct in sys/user.h).
  */
@@ -20,9 +20,20 @@ export const PTRACE_O_TRACESYSGOOD = 1;
 /** In bits 16 and up of the wait status of a thread that PTRACE_INTERRUPT or a group stop has stopped. */
 export const PTRACE_EVENT_STOP = 128;
 
+/** What waitid(2) is asked for. */
+export const P_PID = 1;
 export const WNOHANG = 1;
+export const WSTOPPED = 2;
+export const WEXITED = 4;
+/** Look only: it is told once more. */
+export const WNOWAIT = 0x01000000;
 /** Wait for threads that are no children of fork alone. */
 export const WALL = 0x40000000;
+export const CLD_TRAPPED = 4;
+export const CLD_STOPPED = 5;
+/** The 32-bit words of siginfo_t that waitid(2) tells this by. */
+export const SigInfo = { signo: 0, code: 2, status: 6 } as const;
+export const SIGINFO_HALF_WORDS = 32;
 
 export const SIGTRAP = 5;
 
