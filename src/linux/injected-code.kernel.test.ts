@@ -16,6 +16,8 @@ import { readVdso } from './traced-process.ts';
 
 const TRACER = fileURLToPath(new URL('../../test/support/dying-tracer.ts', import.meta.url));
 const SIGRTMIN = 34;
+/** Each death is that of a Node which has to start first: seconds on an idle machine. */
+const DEATHS_TIMEOUT_MS = 120_000;
 const EBADF = -BigInt(Errno.EBADF);
 const inject = (pid: number) => withStoppedThread(pid, (thread) => thread.systemCall(X64_SYSCALLS.close, -1));
 
@@ -73,36 +75,48 @@ requireCapability('kernel', 'cc')('a process that is made to run system calls', 
     ['begins or ends a system call', 0],
     ['has run ours', 0],
     ['is to be given a signal', 1],
-  ])('does not notice that its tracer is killed as it %s', async (moment, signals) => {
-    using steady = await Steady.start();
-    for (let i = 1; i <= 3; i++) {
-      expect(spawnSync(process.execPath, [TRACER, String(steady.pid), moment]).signal).toBe('SIGKILL');
-      await steady.goesOn();
-      expect(steady.signals).toBe(i * signals);
-    }
-  });
+  ])(
+    'does not notice that its tracer is killed as it %s',
+    async (moment, signals) => {
+      using steady = await Steady.start();
+      for (let i = 1; i <= 3; i++) {
+        expect(spawnSync(process.execPath, [TRACER, String(steady.pid), moment]).signal).toBe('SIGKILL');
+        await steady.goesOn();
+        expect(steady.signals).toBe(i * signals);
+      }
+    },
+    DEATHS_TIMEOUT_MS,
+  );
 
-  test('does not notice that they who make it are killed', async () => {
-    using steady = await Steady.start();
-    let sent = 0;
-    await killInjectors(steady.pid, 12, async () => {
-      process.kill(steady.pid, SIGRTMIN);
-      sent++;
-      await steady.goesOn();
-    });
-    await waitUntil('all signals have been handled', () => steady.signals === sent);
-  });
+  test(
+    'does not notice that they who make it are killed',
+    async () => {
+      using steady = await Steady.start();
+      let sent = 0;
+      await killInjectors(steady.pid, 12, async () => {
+        process.kill(steady.pid, SIGRTMIN);
+        sent++;
+        await steady.goesOn();
+      });
+      await waitUntil('all signals have been handled', () => steady.signals === sent);
+    },
+    DEATHS_TIMEOUT_MS,
+  );
 
-  test('does not notice that they who slow it are killed', async () => {
-    using steady = await Steady.start();
-    let sent = 0;
-    await killThrottles(steady.pid, 8, async () => {
-      process.kill(steady.pid, SIGRTMIN);
-      sent++;
-      await steady.goesOn();
-    });
-    await waitUntil('all signals have been handled', () => steady.signals === sent);
-  });
+  test(
+    'does not notice that they who slow it are killed',
+    async () => {
+      using steady = await Steady.start();
+      let sent = 0;
+      await killThrottles(steady.pid, 8, async () => {
+        process.kill(steady.pid, SIGRTMIN);
+        sent++;
+        await steady.goesOn();
+      });
+      await waitUntil('all signals have been handled', () => steady.signals === sent);
+    },
+    DEATHS_TIMEOUT_MS,
+  );
 
   test('is made to by code of which a killed process has written a part', async () => {
     using steady = await Steady.start();
@@ -128,16 +142,20 @@ requireCapability('kernel', 'cc')('a process that is made to run system calls', 
 });
 
 requireCapability('vm')('a running QEMU', () => {
-  test('is unharmed by processes that are killed while they make it run system calls', async () => {
-    await using qemu = await CountingQemu.start(
-      16,
-      '-sandbox',
-      'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny',
-    );
-    await killInjectors(qemu.pid, 8, async () => {
-      expect(await qemu.execute('query-status')).toMatchObject({ status: 'running' });
-      const before = qemu.count();
-      await waitUntil('the guest counts', () => qemu.count() !== before);
-    });
-  });
+  test(
+    'is unharmed by processes that are killed while they make it run system calls',
+    async () => {
+      await using qemu = await CountingQemu.start(
+        16,
+        '-sandbox',
+        'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny',
+      );
+      await killInjectors(qemu.pid, 8, async () => {
+        expect(await qemu.execute('query-status')).toMatchObject({ status: 'running' });
+        const before = qemu.count();
+        await waitUntil('the guest counts', () => qemu.count() !== before);
+      });
+    },
+    DEATHS_TIMEOUT_MS,
+  );
 });
