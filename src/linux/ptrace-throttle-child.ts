@@ -15,11 +15,10 @@ import {
   PTRACE_LISTEN,
   PTRACE_SEIZE,
   SIGTRAP,
-  WALL,
-  WNOHANG,
 } from './abi/ptrace.ts';
 import { call, raw } from './raw.ts';
 import { LEASE_MS } from './throttle-lease.ts';
+import { lookAtThread } from './traced-thread.ts';
 
 /** One run and one pause together; longer where the run would be shorter than the shortest timer. */
 const PERIOD_MS = 20;
@@ -27,7 +26,6 @@ const MIN_RUN_MS = 1;
 /** Lateness that is made good in later pauses; more of it (a suspended machine) is forgotten. */
 const MAX_CARRY_MS = 200;
 
-const status = new Int32Array(1);
 /** The threads traced; true while one stands still by our wish. */
 const threads = new Map<number, boolean>();
 let slowdown = 0;
@@ -39,7 +37,7 @@ let phase: NodeJS.Timeout | undefined;
 let lease = setTimeout(quit, LEASE_MS);
 
 // Before the first thread can stop. A thread's stop is a SIGCHLD to its tracer.
-process.on('SIGCHLD', collectStops);
+process.on('SIGCHLD', onStops);
 for (const word of process.argv.slice(2)) {
   const tid = Number(word);
   // SAFETY: no memory; does not block.
@@ -81,35 +79,31 @@ function resumeAll(): void {
   if (slowdown > 0) phase = setTimeout(pauseAll, Math.max(MIN_RUN_MS, (PERIOD_MS * (100 - slowdown)) / 100));
 }
 
-/** Takes all news of the threads: one SIGCHLD may stand for several. */
-function collectStops(): void {
+/** Looks at all threads: one SIGCHLD may stand for several. */
+function onStops(): void {
   for (const tid of threads.keys()) {
-    // SAFETY: the kernel writes the one word of `status`, which lives as long as the program; WNOHANG does not block.
-    const changed = raw.waitpid(tid, status, WALL | WNOHANG);
-    if (changed === 0) continue;
-    const word = status[0]!;
-    const isStop = changed === tid && (word & 0xff) === 0x7f;
-    if (!isStop) threads.delete(tid);
-    else onStop(tid, (word >> 8) & 0xff, word >>> 16);
+    const state = lookAtThread(tid);
+    if (state.kind === 'ended') threads.delete(tid);
+    // A signal that came before our interrupt took effect: that is still to come.
+    if (state.kind === 'signal') resume(tid, state.signal);
+    if (state.kind === 'systemCall') resume(tid, 0);
+    if (state.kind === 'event') onEvent(tid, state.event, state.signal);
   }
   if (threads.size === 0) quit();
 }
 
-function onStop(tid: number, signal: number, event: number): void {
+function onEvent(tid: number, event: number, signal: number): void {
   if (event !== PTRACE_EVENT_STOP) {
-    resume(tid, event === 0 ? signal : 0);
-    // The signal came before our interrupt took effect; that is still to come.
-    return;
-  }
-  if (signal !== SIGTRAP) {
+    resume(tid, 0);
+  } else if (signal !== SIGTRAP) {
     // Somebody stopped the process by SIGSTOP: it stays stopped until SIGCONT.
     // SAFETY: no memory; does not block.
     raw.ptrace(PTRACE_LISTEN, tid, null, null);
-    return;
+  } else {
+    threads.set(tid, true);
+    // It took so long to stop that the pause is over.
+    if (!pausing) resume(tid, 0);
   }
-  threads.set(tid, true);
-  // It took so long to stop that the pause is over.
-  if (!pausing) resume(tid, 0);
 }
 
 function resume(tid: number, signal: number): void {

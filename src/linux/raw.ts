@@ -43,10 +43,11 @@ export const raw = {
     addr: Pointer,
     data: Pointer,
   ) => Word,
-  /** https://man7.org/linux/man-pages/man2/waitpid.2.html */
-  waitpid: libc.func('int waitpid(int pid, void *wstatus, int options)') as (
-    pid: number,
-    status: Int32Array,
+  /** https://man7.org/linux/man-pages/man2/waitid.2.html */
+  waitid: libc.func('int waitid(int idtype, unsigned int id, void *infop, int options)') as (
+    idType: number,
+    id: number,
+    info: Int32Array,
     options: number,
   ) => number,
   /** https://man7.org/linux/man-pages/man2/poll.2.html */

@@ -75,6 +75,7 @@ const OWN_NAMES: Record<string, string> = {
   UFFD_MESSAGE_WORDS: 'sizeof(struct uffd_msg) / 8',
   PM_SCAN_ARG_WORDS: 'sizeof(struct pm_scan_arg) / 8',
   PAGE_REGION_HALF_WORDS: 'sizeof(struct page_region) / 4',
+  SIGINFO_HALF_WORDS: 'sizeof(siginfo_t) / 4',
   USER_REGS_WORDS: 'sizeof(struct user_regs_struct) / 8',
   POLLFD_WORDS: 'sizeof(struct pollfd) / 4',
   SCHED_PARAM_WORDS: 'sizeof(struct sched_param) / 4',
@@ -108,6 +109,10 @@ const ROWS: [expression: string, ours: bigint][] = [
   ]),
   ...Object.entries(ptrace.UserRegs).map(([name, value]): [string, bigint] => [
     `WORD(struct user_regs_struct, ${name === 'origRax' ? 'orig_rax' : name})`,
+    BigInt(value),
+  ]),
+  ...Object.entries(ptrace.SigInfo).map(([name, value]): [string, bigint] => [
+    `offsetof(siginfo_t, si_${name}) / 4`,
     BigInt(value),
   ]),
   ['WORD(struct uffd_msg, arg.pagefault.flags)', 1n],

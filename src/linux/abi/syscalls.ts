@@ -5,7 +5,7 @@
  */
 
 /** The calls that are run inside QEMU, by x86-64 number (asm/unistd_64.h): injection exists for that machine alone. */
-export const X64_SYSCALLS = { close: 3, ioctl: 16, userfaultfd: 323 } as const;
+export const X64_SYSCALLS = { close: 3, ioctl: 16, restart_syscall: 219, userfaultfd: 323 } as const;
 
 export const SYS_pidfd_send_signal = 424;
 export const SYS_pidfd_open = 434;
