@@ -23,7 +23,7 @@ test('a window ends with the look after which the next would find too much', asy
   const port = trial([10, MAX_WINDOW_PAGES / 2]);
   const points = await lookAtWriting({ ...port, signal: new AbortController().signal });
   expect(points.map(({ pages }) => pages)).toEqual([10, MAX_WINDOW_PAGES / 2]);
-  expect(points[1]!.ms).toBeGreaterThanOrEqual(LOOKS_MS[1]! - 1);
+  expect(points[1]!.ms).toBeGreaterThan(LOOKS_MS[1]! - 5);
   expect(port.log).toEqual(['start', 'look', 'look', 'stop']);
 });
 
