@@ -14,7 +14,7 @@ import { closeFd } from '../linux/socket.ts';
 import { digestMemory } from '../memory/digest.ts';
 import { advanceGuestClock } from '../qemu/guest-clock.ts';
 import { chooseChannels } from './channel-choice.ts';
-import { offerContents } from './destination-contents.ts';
+import { offerContents, shareContents } from './destination-contents.ts';
 import type { DestinationEnd } from './destination-end.ts';
 import { type HeldInput, missingFilePath } from './destination-facts.ts';
 import type { DestinationGuest } from './destination-guest.ts';
@@ -84,6 +84,7 @@ export class DestinationLoading {
         return;
       }
       this.#use(guest);
+      if (this.#held) shareContents(this.#parts, this.#held, guest);
       const { record } = guest;
       const ram = writeDownRam(guest.regions);
       await guest.borrowSettings((settings) => journal.append({ side: 'facts', record, ram, settings }));

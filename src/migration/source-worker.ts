@@ -96,7 +96,7 @@ async function recover(recovery: SourceRecovery): Promise<void> {
   }
   migration = new SourceMigration(
     recovery.facts,
-    { traffic: input.traffic, fleetKey: null },
+    { traffic: input.traffic, fleetKey: null, sentContents: null },
     found,
     journal,
     WORKER_PORT,
@@ -154,8 +154,9 @@ async function start(opened: SourceGuest, dialling: Promise<OpenedConnection>): 
     linksPath: linksPathIn(input.stateDirectory),
   };
   const journal = Journal.create(journalPath(input.stateDirectory, input.id, 'outgoing'));
-  const { fleetKey } = input.contents;
-  migration = new SourceMigration(facts, { traffic: input.traffic, fleetKey }, opened, journal, WORKER_PORT);
+  const { fleetKey, sent: sentContents } = input.contents;
+  const host = { traffic: input.traffic, fleetKey, sentContents };
+  migration = new SourceMigration(facts, host, opened, journal, WORKER_PORT);
   const { visits } = input.contents;
   using visit = visits.budgetBytes > 0 ? new VisitWriter(opened.memory, visits) : undefined;
   await migration.run(connection);
