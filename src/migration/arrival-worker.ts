@@ -82,6 +82,7 @@ class ArrivalThread {
         if (isOrdered) this.#obeyAll();
         else if (hasCome && this.#channel) this.#takeFrame(this.#channel);
         this.#awaiting.goOn();
+        this.#elsewhere?.forgetEnded();
         this.#duty.reconsider();
       }
     } catch (error) {

@@ -16,7 +16,7 @@ import { readPieces } from '../memory/page-files.ts';
 import type { FoundRegion } from './known-ram.ts';
 import { type KnownRegion, readKnownRam, writeDownRam } from './known-ram.ts';
 
-interface Record extends ProcessIdentity {
+interface ArrivalRecord extends ProcessIdentity {
   readonly regions: readonly KnownRegion[];
 }
 
@@ -46,7 +46,7 @@ export function announceArrival(
     if (status && status.mtimeMs < oldestMs) rmSync(join(directory, name), { force: true });
   }
   const path = pathOf(directory, migration);
-  const record: Record = { pid, startTicks, regions: writeDownRam(regions) };
+  const record: ArrivalRecord = { pid, startTicks, regions: writeDownRam(regions) };
   writeFileSync(`${path}.new`, JSON.stringify(record), { mode: 0o600 });
   renameSync(`${path}.new`, path);
 }
@@ -63,7 +63,7 @@ export class ArrivedMemories implements Disposable {
 
   /** False when there is no such page. */
   read(migration: Uint8Array, page: number, into: Uint8Array): boolean {
-    this.#refresh();
+    this.forgetEnded();
     const name = nameOf(migration);
     let memory = this.#memories.get(name);
     if (memory === undefined) {
@@ -74,15 +74,16 @@ export class ArrivedMemories implements Disposable {
     return memory !== null && readPieces(memory.pieces, page, into);
   }
 
-  [Symbol.dispose](): void {
-    for (const name of [...this.#memories.keys()]) this.#close(name);
-  }
-
-  #refresh(): void {
+  /** Now and then: nobody else gives back the memory of a VM that has ended here. */
+  forgetEnded(): void {
     const nowMs = performance.now();
     if (nowMs < this.#lookedAtMs + LOOK_AGAIN_MS) return;
     this.#lookedAtMs = nowMs;
     for (const [name, memory] of [...this.#memories]) if (!memory || !isAlive(memory.owner)) this.#close(name);
+  }
+
+  [Symbol.dispose](): void {
+    for (const name of [...this.#memories.keys()]) this.#close(name);
   }
 
   #close(name: string): void {
@@ -93,7 +94,7 @@ export class ArrivedMemories implements Disposable {
   /** undefined: it never came, or has ended. */
   #open(migration: Uint8Array): OpenedMemory | undefined {
     try {
-      const record = JSON.parse(readFileSync(pathOf(this.#directory, migration), 'utf8')) as Record;
+      const record = JSON.parse(readFileSync(pathOf(this.#directory, migration), 'utf8')) as ArrivalRecord;
       if (!isAlive(record)) return undefined;
       const regions = readKnownRam(record.regions);
       const layout = new RamLayout(regions);

@@ -31,6 +31,11 @@ export class ElsewherePages implements Disposable {
     return this.#fingerprint.of(into, 0).equals(fingerprint) ? 'here' : 'other';
   }
 
+  /** Now and then. */
+  forgetEnded(): void {
+    this.#memories.forgetEnded();
+  }
+
   [Symbol.dispose](): void {
     this.#memories[Symbol.dispose]();
   }

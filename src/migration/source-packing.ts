@@ -143,7 +143,7 @@ export class SourcePacking implements Disposable {
       parallel: channels.count,
       densestLevel: use === 'copy' ? DENSEST_COPIED : DENSEST_PUSHED,
       knowsHeld: () => this.#knowsHeld && (use === 'copy' || has(DUPLICATES_MISSING_FEATURE)),
-      shared: this.#shared ? new SentContents(this.#shared) : null,
+      sharesContents: this.#shared !== undefined,
       counts: this.counts,
     });
   }

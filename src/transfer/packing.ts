@@ -11,9 +11,8 @@ import { ELSEWHERE_BYTES, FINGERPRINT_BYTES } from '../wire/limits.ts';
 import { DuplicateSearch } from './duplicate-search.ts';
 import type { PackSteps } from './pack-body.ts';
 import { COMPARING_BYTES_PER_SECOND, type Conditions, PackLadder, RAW, type Rung } from './pack-ladder.ts';
-import { PackingWorth } from './packing-worth.ts';
+import { FAST_BYTES_PER_SECOND, PackingWorth } from './packing-worth.ts';
 import type { PackOutcome } from './page-packer.ts';
-import type { SentContents } from './sent-contents.ts';
 import { SentPages, type SentPagesShared } from './sent-pages.ts';
 
 export interface PackingCounts {
@@ -73,8 +72,8 @@ export interface PackingPort {
   readonly densestLevel: number;
   /** Whether it is known what the destination holds. */
   knowsHeld(): boolean;
-  /** Pages can be named that other VMs bring to the destination; null: they cannot. */
-  readonly shared: Pick<SentContents, 'hasCompany'> | null;
+  /** Whether pages can be named that other VMs bring to the destination. */
+  readonly sharesContents: boolean;
   /** Counts on. */
   readonly counts: { -readonly [K in keyof PackingCounts]: number };
 }
@@ -127,17 +126,17 @@ export class Packing {
     return isAny ? { rung, same, held, elsewhere, delta } : undefined;
   }
 
-  /** Where packing does not pay: bytes that cross the link once for several VMs do, however busy this host is. */
+  /** Where packing does not pay now: bytes that cross a slow link once for several VMs do, however busy this host is. */
   #chooseSharing(conditions: Conditions, whole: boolean, mayName: boolean): PackingChoice | undefined {
-    if (!this.#port.shared?.hasCompany) return undefined;
+    if ((conditions.bytesPerSecond ?? 0) >= FAST_BYTES_PER_SECOND) return undefined;
     const elsewhere = this.#elsewhere(conditions, whole, mayName);
     return elsewhere === null ? undefined : { rung: RAW, same: false, held: false, elsewhere, delta: false };
   }
 
   #elsewhere({ bytesPerSecond }: Conditions, whole: boolean, mayName: boolean): PackSteps['elsewhere'] {
-    const { shared, steps } = this.#port;
+    const { sharesContents, steps } = this.#port;
     const hasTime = bytesPerSecond === undefined || bytesPerSecond < COMPARING_BYTES_PER_SECOND;
-    if (!shared || whole || !hasTime || !steps.has('duplicates')) return null;
+    if (!sharesContents || whole || !hasTime || !steps.has('duplicates')) return null;
     return mayName && this.#search.isTrusted ? 'name' : 'claim';
   }
 

@@ -80,18 +80,6 @@ describe('contents that were sent', () => {
   });
 });
 
-test('there is company while another VM goes the same way, or has lately', () => {
-  const buffer = SentContents.create();
-  const one = sender(buffer);
-  const other = sender(buffer, 'c');
-  expect(one.contents.hasCompany).toBe(false);
-  const two = sender(buffer);
-  expect(one.contents.hasCompany).toBe(true);
-  SentContents.leave(two.shared, false);
-  expect(one.contents.hasCompany).toBe(false);
-  expect(other.contents.hasCompany).toBe(false);
-});
-
 test('hashes have a seed of the daemon', () => {
   const [one, two] = [SentContents.create(), SentContents.create()];
   expect(SentContents.seedOf(one)).toEqual(SentContents.seedOf(one));

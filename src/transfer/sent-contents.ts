@@ -33,9 +33,8 @@ const WAYS = 4;
 const ENTRY_WORDS = 3;
 /** Migrations whose pages are known, the last ones. */
 const SENDERS = 256;
-/** Serial, when it ended, name, the host that it went to. */
-const SENDER_WORDS = 5;
-const TO_WORD = 4;
+/** Serial, when it ended, name. */
+const SENDER_WORDS = 4;
 const BEING_SENT = 0;
 const GONE = -1;
 /** By then the other host knows by itself what is in the VM, and says so; and the guest has changed it. */
@@ -78,11 +77,9 @@ export class SentContents {
     const at = senderAt(serial);
     words[at] = 0;
     words[at + 1] = BEING_SENT;
-    const toTag = hash('sha256', to, 'buffer').readInt32LE(0);
     new Uint8Array(buffer).set(migrationName(id), 4 * (at + 2));
-    words[at + TO_WORD] = toTag;
     Atomics.store(words, at, serial);
-    return { buffer, serial, toTag };
+    return { buffer, serial, toTag: hash('sha256', to, 'buffer').readInt32LE(0) };
   }
 
   /** The migration has ended. @param hasArrived - the other host has the VM */
@@ -90,16 +87,6 @@ export class SentContents {
     const words = new Int32Array(buffer);
     const at = senderAt(serial);
     if (Atomics.load(words, at) === serial) words[at + 1] = hasArrived ? nowSeconds() : GONE;
-  }
-
-  /** Other VMs go to the same host, or have gone there lately. */
-  get hasCompany(): boolean {
-    for (let slot = 0; slot < SENDERS; slot++) {
-      const serial = this.#words[senderAt(slot)]!;
-      if (serial === this.#serial || this.#words[senderAt(slot) + TO_WORD] !== this.#toTag) continue;
-      if (this.#isKnown(serial)) return true;
-    }
-    return false;
   }
 
   /**

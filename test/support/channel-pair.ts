@@ -102,7 +102,7 @@ export class ChannelPair implements AsyncDisposable {
       parallel: options.channels,
       densestLevel: 9,
       knowsHeld: () => this.#knowsHeld,
-      shared: options.sentContents ? this : null,
+      sharesContents: options.sentContents !== undefined,
       counts: this.counts,
     });
     this.sender = new PageSender(this.channels, this.pacer, options.isRaw ? undefined : packing);
@@ -146,10 +146,6 @@ export class ChannelPair implements AsyncDisposable {
     if (missed.length > 0) this.sender.miss(missed);
     await this.send(missed);
     return missed;
-  }
-
-  get hasCompany(): boolean {
-    return true;
   }
 
   /** From now on pages of other pairs are named, and theirs may be named that are here. Returns the migration's name. */
