@@ -7,7 +7,7 @@ import { TempDirectory } from '../../test/support/temp-directory.ts';
 import { PAGE_SIZE, type PageRun } from '../base/page.ts';
 import { SentContents } from '../transfer/sent-contents.ts';
 
-const PAGES = 4096;
+const PAGES = 2048;
 const KEY = new Uint8Array(32).fill(9);
 
 let directory: TempDirectory;
@@ -141,5 +141,7 @@ test('a source that names pages of other VMs where that was not agreed on breaks
   stranger.channels.share({ contents: SentContents.enter(sentContents, crypto.randomUUID(), 'far'), key: KEY });
   fill(stranger);
   stranger.sender.send(stranger.all, { signal: new AbortController().signal, mayName: true }).catch(() => undefined);
-  await expect.poll(() => stranger.failures.map(({ code }) => code)).toContain('GW_WIRE_FRAME_INVALID');
+  await expect
+    .poll(() => stranger.failures.map(({ code }) => code), { timeout: 20_000 })
+    .toContain('GW_WIRE_FRAME_INVALID');
 });
