@@ -18,6 +18,8 @@ export interface AwaitingPort {
 /** At the end of a round, since the last one has come: a frame of another VM on a slow link that several share. */
 const PATIENCE_MS = 300;
 const LOOK_EVERY_MS = 10;
+/** Where much is waited for, looking takes no more than a fifth of the thread. */
+const PAUSE_FACTOR = 4;
 
 export class Awaiting {
   readonly #port: AwaitingPort;
@@ -61,7 +63,8 @@ export class Awaiting {
       const placed = pages.retryAwaited(nowMs, true);
       this.#count(placed);
       if (placed > 0) settling.giveUpAtMs = nowMs + PATIENCE_MS;
-      settling.nextMs = nowMs + LOOK_EVERY_MS;
+      const endedMs = performance.now();
+      settling.nextMs = endedMs + Math.max(LOOK_EVERY_MS, PAUSE_FACTOR * (endedMs - nowMs));
     }
     if (pages && pages.awaited.count > 0 && nowMs < settling.giveUpAtMs) return;
     pages?.forgetAwaited();
