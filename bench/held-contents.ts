@@ -12,7 +12,9 @@ import { Guest } from './guest.ts';
 import { GIGABIT, type Link, type NetworkPair, SLOW } from './network.ts';
 import { vmSpec } from './qemu-system.ts';
 import type { Results } from './results.ts';
+import { median } from './statistics.ts';
 import { type Bench, wallMs } from './system.ts';
+import { alignColumns } from './table.ts';
 import { IDLE, LIGHT } from './workloads.ts';
 
 export interface HeldCase {
@@ -68,6 +70,20 @@ export async function measureHeld(
   results.add(`${name}/firstDowntimeMs`, first.downtimeMs);
   results.add(`${name}/againDowntimeMs`, again.downtimeMs);
   results.add(`${name}/missedReferences`, again.missedReferences);
+}
+
+/** Empty when none has run. */
+export function renderHeld(results: Results): string[] {
+  const rows = HELD_CASES.flatMap(({ name }) => {
+    const runs = results.samples(`${name}/againMegabytes`).length;
+    if (runs === 0) return [];
+    const of = (number: string): number => median(results.samples(`${name}/${number}`));
+    const seconds = [of('firstTotalMs'), of('againTotalMs')].map((ms) => (ms / 1000).toFixed(2));
+    const megabytes = [of('firstMegabytes'), of('againMegabytes'), of('againOfFirstPercent')].map((n) => n.toFixed(1));
+    return [[name, ...megabytes, ...seconds, String(runs)]];
+  });
+  const head = ['held at the destination', 'first MB', 'then MB', '% of it', 'first s', 'then s', 'runs'];
+  return rows.length === 0 ? [] : [`\n${alignColumns([head, ...rows])}`];
 }
 
 async function create(bench: Bench, host: GodwitHost, vm: string, workload: typeof LIGHT): Promise<void> {

@@ -14,7 +14,7 @@ import { GodwitHosts } from './godwit-hosts.ts';
 import { GODWIT_METHODS, GodwitSystem } from './godwit-system.ts';
 import { GROUP_CASES, measureGroups } from './group.ts';
 import { renderGroups } from './group-table.ts';
-import { HELD_CASES, measureHeld } from './held-contents.ts';
+import { HELD_CASES, measureHeld, renderHeld } from './held-contents.ts';
 import { measureRun } from './measure.ts';
 import { NetworkPair } from './network.ts';
 import { type BenchOptions, isWanted, parseOptions, USAGE } from './options.ts';
@@ -31,6 +31,7 @@ import type { Bench, System } from './system.ts';
 import { alignColumns, renderScenario } from './table.ts';
 import { renderTargets } from './targets.ts';
 import { measureThrottle, THROTTLE_PERCENTS } from './throttle-accuracy.ts';
+import { measureTogether, renderTogether, TOGETHER_CASES } from './together.ts';
 import { measureTrackers, renderTrackers, TRACKER_CASES } from './trackers.ts';
 import { measureTracking, TRACKING_CASES } from './tracking-cost.ts';
 import { BUSY } from './workloads.ts';
@@ -67,7 +68,7 @@ async function main(args: readonly string[]): Promise<number> {
     if (load > BUSY_LOAD) print(`This machine is busy (load ${load.toFixed(1)}): what follows is no measurement.`);
     await runScenarios(bench, options, results);
     for (const { name } of SCENARIOS) printScenario(name, results);
-    printHeld(results);
+    for (const line of [...renderHeld(results), ...renderTogether(results)]) print(line);
     printStandingGuest(results);
     print(renderTrackers(results));
     for (const line of [...renderGroups(results), ...renderPredictions(results)]) print(line);
@@ -82,7 +83,7 @@ async function main(args: readonly string[]): Promise<number> {
 function wantedNames(options: BenchOptions): string[] {
   return [
     ...SCENARIOS.flatMap((scenario) => systemsOf(scenario, options).map((name) => `${scenario.name}/${name}`)),
-    ...[...HELD_CASES, ...TRACKING_CASES, ...TRACKER_CASES, ...GROUP_CASES]
+    ...[...HELD_CASES, ...TOGETHER_CASES, ...TRACKING_CASES, ...TRACKER_CASES, ...GROUP_CASES]
       .map(({ name }) => name)
       .filter((name) => isWanted(name, options)),
     ...THROTTLE_PERCENTS.map((percent) => `throttle/${percent}`).filter((name) => isWanted(name, options)),
@@ -143,6 +144,8 @@ async function runScenarios(bench: Bench, options: BenchOptions, results: Result
       progress(`${held.name}, run ${round + 1} of ${options.runs}`);
       await measureHeld(bench, network, held, results, `gwb${process.pid}-${++count}`);
     }
+    const together = TOGETHER_CASES.filter(({ name }) => isWanted(name, options));
+    await measureTogether(bench, network, together, results, `gwb${process.pid}-t${round + 1}`, progress, stop);
     if (stop.aborted) return;
     await measureStandingGuest(bench, options, results, `gwb${process.pid}-s${round + 1}`);
   }
@@ -195,19 +198,6 @@ function printScenario(name: string, results: Results): void {
     const title = `${name}/${system}`;
     if (results.hasRun(title)) for (const remark of results.tally(title).remarks) print(`  ${system}: ${remark}`);
   }
-}
-
-function printHeld(results: Results): void {
-  const rows = HELD_CASES.flatMap(({ name }) => {
-    const runs = results.samples(`${name}/againMegabytes`).length;
-    if (runs === 0) return [];
-    const of = (number: string): number => median(results.samples(`${name}/${number}`));
-    const seconds = [of('firstTotalMs'), of('againTotalMs')].map((ms) => (ms / 1000).toFixed(2));
-    const megabytes = [of('firstMegabytes'), of('againMegabytes'), of('againOfFirstPercent')].map((n) => n.toFixed(1));
-    return [[name, ...megabytes, ...seconds, String(runs)]];
-  });
-  const head = ['held at the destination', 'first MB', 'then MB', '% of it', 'first s', 'then s', 'runs'];
-  if (rows.length > 0) print(`\n${alignColumns([head, ...rows])}`);
 }
 
 function printStandingGuest(results: Results): void {

@@ -21,6 +21,7 @@ import { removeLeftSaveDirectories } from '../migration/save-directory.ts';
 import { VisitStore } from '../migration/visit-store.ts';
 import { startRegionDestination, startRegionSource } from '../sharing/region-threads.ts';
 import { HostBudget } from '../transfer/host-budget.ts';
+import { SentContents } from '../transfer/sent-contents.ts';
 import type { HostConfig } from './config.ts';
 import { DirtySampling } from './dirty-sampling.ts';
 import type { Engine } from './engine-port.ts';
@@ -63,6 +64,14 @@ export async function startDaemon(
   const visitPolicy = { directory: join(config.stateDirectory, 'visits'), budgetBytes: config.keepVisitsBytes };
   const visits = new VisitStore(visitPolicy);
   const liveDirectory = join(config.stateDirectory, 'contents');
+  const { fleetKey } = config;
+  const contents = {
+    visits: visitPolicy,
+    liveDirectory,
+    arrivedDirectory: join(config.stateDirectory, 'arrived'),
+    fleetKey,
+    sent: fleetKey === null ? null : SentContents.create(),
+  };
 
   const startedAtMs = Date.now();
   const events = new EventHub(SYSTEM_CLOCK);
@@ -94,7 +103,7 @@ export async function startDaemon(
     peers,
     maxIncomingMigrations: config.maxIncomingMigrations,
     allowedNetworkScripts: config.allowedNetworkScripts,
-    contents: { visits: visitPolicy, liveDirectory, fleetKey: config.fleetKey },
+    contents,
     engine,
     traffic,
     registry,
@@ -122,8 +131,8 @@ export async function startDaemon(
   const taken = await migrations.recover();
   groupMigrations.recovered();
   await registry.attachAll(taken);
-  if (config.fleetKey !== null) {
-    const input = { directory: liveDirectory, key: config.fleetKey };
+  if (fleetKey !== null) {
+    const input = { directory: liveDirectory, key: fleetKey };
     const warn = (reason: string): void => log.warn({ reason }, 'cannot look through the memory of a VM');
     starting.use(new ContentScanner(input, () => scannedVms(registry), warn));
   }

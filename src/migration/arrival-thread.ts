@@ -12,7 +12,7 @@ import type { ArrivalInput, ArrivalOrder, ArrivalReport, ArrivalStatistics } fro
 import { startThread } from './child-threads.ts';
 
 /** What it tells without being asked. */
-export type ArrivalNews = Exclude<ArrivalReport, { kind: 'statistics' | 'linked' }>;
+export type ArrivalNews = Exclude<ArrivalReport, { kind: 'statistics' | 'linked' | 'awaitedSettled' }>;
 
 export class ArrivalThread {
   /** It has a connection of the present generation. */
@@ -25,6 +25,7 @@ export class ArrivalThread {
   /** Handed over, and not the thread's yet. */
   #handedFd: number | undefined;
   #asked: PromiseWithResolvers<ArrivalStatistics | null> | undefined;
+  #settling: PromiseWithResolvers<void> | undefined;
 
   constructor(input: Omit<ArrivalInput, 'controlFd'>, tell: (report: ArrivalNews) => void) {
     const complete: ArrivalInput = { ...input, controlFd: this.#control.fd };
@@ -35,6 +36,7 @@ export class ArrivalThread {
     });
     this.#worker.on('message', (report: ArrivalReport) => {
       if (report.kind === 'statistics') this.#asked?.resolve(report.statistics);
+      else if (report.kind === 'awaitedSettled') this.#settling?.resolve();
       else if (report.kind === 'linked') this.#handedFd = undefined;
       else tell(report);
     });
@@ -44,6 +46,7 @@ export class ArrivalThread {
     this.#worker.on('exit', () => {
       this.isGone = true;
       this.#asked?.resolve(null);
+      this.#settling?.resolve();
       this.#closeHanded();
       this.#control[Symbol.dispose]();
       this.#exited.resolve();
@@ -70,6 +73,14 @@ export class ArrivalThread {
     if (this.isGone) return Promise.resolve(null);
     this.order({ kind: 'tell' });
     return this.#asked.promise;
+  }
+
+  /** Resolves when it waits for no page that another VM was to bring. */
+  settleAwaited(): Promise<void> {
+    if (this.isGone) return Promise.resolve();
+    this.#settling = Promise.withResolvers<void>();
+    this.order({ kind: 'settleAwaited' });
+    return this.#settling.promise;
   }
 
   #closeHanded(): void {

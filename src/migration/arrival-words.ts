@@ -34,8 +34,10 @@ export const ArrivalWords = {
   pages: 2,
   /** 1: all of the memory is in place, and nothing may change it from here. */
   isSealed: 3,
+  /** Pages that were named and whose contents are still to come by another VM. */
+  awaitedPages: 4,
 } as const;
-const ARRIVAL_WORDS_BYTES = 16;
+const ARRIVAL_WORDS_BYTES = 20;
 
 export function createArrivalWords(): Pick<ArrivalInput, 'words' | 'receivedBytes'> {
   return { words: new SharedArrayBuffer(ARRIVAL_WORDS_BYTES), receivedBytes: new SharedArrayBuffer(8) };
@@ -71,9 +73,20 @@ export interface ArrivalPaging {
   readonly pages: MissingPages;
 }
 
+/** How pages of other VMs are found. */
+export interface ElsewhereInput {
+  /** See arrived-memories.ts. */
+  readonly directory: string;
+  /** Of fingerprints. */
+  readonly key: Uint8Array;
+}
+
 export type ArrivalOrder =
   | { readonly kind: 'memory'; readonly memory: ArrivingMemory }
   | { readonly kind: 'held'; readonly contents: SharedContents }
+  | { readonly kind: 'share'; readonly elsewhere: ElsewhereInput }
+  /** Answered by `awaitedSettled`. */
+  | { readonly kind: 'settleAwaited' }
   /** From now on pages are missing. */
   | { readonly kind: 'paging'; readonly paging: ArrivalPaging }
   | { readonly kind: 'link'; readonly fd: number }
@@ -99,6 +112,8 @@ export type ArrivalReport =
   | { readonly kind: 'allPresent' }
   /** Of missing pages these were only named, and they are not here. */
   | { readonly kind: 'notHeld'; readonly runs: readonly PageRun[] }
+  /** No page is waited for any more. */
+  | { readonly kind: 'awaitedSettled' }
   /** The descriptor of the latest connection is the thread's now. */
   | { readonly kind: 'linked' }
   | { readonly kind: 'linkLost'; readonly error: ErrorBody }

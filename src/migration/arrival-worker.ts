@@ -26,6 +26,8 @@ import {
   type ArrivingMemory,
 } from './arrival-words.ts';
 import { ArrivingPages } from './arriving-pages.ts';
+import { Awaiting } from './awaiting.ts';
+import { ElsewherePages } from './elsewhere-pages.ts';
 import { FrameIntake } from './frame-intake.ts';
 import { takeInput } from './thread-input.ts';
 import { ThreadDuty } from './thread-priority.ts';
@@ -47,6 +49,8 @@ class ArrivalThread {
   #memory: GuestMemory | undefined;
   #pages: ArrivingPages | undefined;
   #contents: ContentTable | undefined;
+  #elsewhere: ElsewherePages | undefined;
+  readonly #awaiting: Awaiting;
   #installer: PageInstaller | undefined;
   #uffd: Userfaultfd | undefined;
   #installedPages = 0;
@@ -62,6 +66,11 @@ class ArrivalThread {
     this.#words = new Int32Array(input.words);
     this.#receivedBytes = new BigInt64Array(input.receivedBytes);
     this.#control = EventFd.borrow(input.controlFd);
+    this.#awaiting = new Awaiting({
+      words: this.#words,
+      pages: () => this.#pages,
+      onSettled: () => report({ kind: 'awaitedSettled' }),
+    });
   }
 
   /** Until it is told to stop. */
@@ -69,9 +78,11 @@ class ArrivalThread {
     try {
       for (;;) {
         const fds = this.#channel ? [this.#control.fd, this.#channel.fd] : [this.#control.fd];
-        const [isOrdered, hasCome] = pollReadable(fds, LONGEST_WAIT_MS);
+        const [isOrdered, hasCome] = pollReadable(fds, this.#awaiting.waitMs(LONGEST_WAIT_MS));
         if (isOrdered) this.#obeyAll();
         else if (hasCome && this.#channel) this.#takeFrame(this.#channel);
+        this.#awaiting.goOn();
+        this.#elsewhere?.forgetEnded();
         this.#duty.reconsider();
       }
     } catch (error) {
@@ -80,6 +91,7 @@ class ArrivalThread {
       this.#channel?.[Symbol.dispose]();
       this.#uffd?.[Symbol.dispose]();
       this.#memory?.[Symbol.dispose]();
+      this.#elsewhere?.[Symbol.dispose]();
     }
   }
 
@@ -105,12 +117,20 @@ class ArrivalThread {
         this.#contents = new ContentTable(order.contents);
         this.#pages?.hold(this.#contents);
         return;
+      case 'share':
+        this.#elsewhere = new ElsewherePages(order.elsewhere);
+        this.#pages?.share(this.#elsewhere);
+        return;
+      case 'settleAwaited':
+        this.#awaiting.settle();
+        return;
       case 'paging':
         this.#page(order.paging);
         return;
       case 'link':
         this.#channel?.[Symbol.dispose]();
         this.#notHeldPages = 0;
+        this.#pages?.forgetAwaited();
         this.#channel = new ReceivingChannel(order.fd, {
           peer: this.#input.peer,
           interruptFd: this.#control.fd,
@@ -140,6 +160,7 @@ class ArrivalThread {
     const notHeld = (runs: readonly PageRun[]): void => this.#tellNotHeld(runs, layout.pageCount);
     this.#pages = new ArrivingPages(this.#memory, memory, layout.pageCount, this.#input.verify, notHeld);
     if (this.#contents) this.#pages.hold(this.#contents);
+    if (this.#elsewhere) this.#pages.share(this.#elsewhere);
   }
 
   /** Who names more pages than there are, on one connection, wants something else than to send them. */
@@ -187,6 +208,7 @@ class ArrivalThread {
     const count = this.#frames.take(channel, header, this.#pages, this.#memory);
     Atomics.add(this.#words, ArrivalWords.pages, count);
     if (this.#installer) this.#installedPages += count;
+    this.#awaiting.tell();
     this.#countFrame();
   }
 

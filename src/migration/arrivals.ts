@@ -20,7 +20,9 @@ import {
   type ArrivingMemory,
   createArrivalWords,
   createArrivingMemory,
+  type ElsewhereInput,
 } from './arrival-words.ts';
+import { FrameCount } from './frame-count.ts';
 import type { PushedPages } from './paging-tally.ts';
 import type { ThreadRole } from './thread-priority.ts';
 
@@ -51,7 +53,7 @@ export class Arrivals {
   /** Orders that a thread which starts later must have, too. */
   readonly #standing: ArrivalOrder[] = [];
   #pages: { readonly received: PageBitmap; readonly missed: PageBitmap; readonly untold: PageBitmap } | undefined;
-  #awaited: { readonly frames: number; readonly resolve: () => void }[] = [];
+  readonly #frames = new FrameCount(this.#words);
   #hasBegun = false;
   #isStopped = false;
   /** Counts on when the source dials anew. */
@@ -98,6 +100,11 @@ export class Arrivals {
     this.#order({ kind: 'held', contents });
   }
 
+  /** The source may name pages of other VMs that come or came here. */
+  share(elsewhere: ElsewhereInput): void {
+    this.#order({ kind: 'share', elsewhere });
+  }
+
   /** Pages are missing from now on. */
   page(paging: ArrivalPaging): void {
     this.#order({ kind: 'paging', paging });
@@ -133,11 +140,18 @@ export class Arrivals {
 
   /** Resolves when so many frames are in place, of all that came on all channels. */
   reached(frames: number): Promise<void> {
-    if (frames === 0) return Promise.resolve();
-    return new Promise((resolve) => {
-      this.#awaited.push({ frames, resolve });
-      this.#await();
-    });
+    return this.#frames.reached(frames);
+  }
+
+  /**
+   * Pages whose contents other VMs were to bring have come, or do not come soon. No frame may be on its way.
+   * @returns how many milliseconds that took
+   */
+  async settleAwaited(): Promise<number> {
+    if (Atomics.load(this.#words, ArrivalWords.awaitedPages) === 0) return 0;
+    const fromMs = performance.now();
+    await Promise.all(this.#threads.map((thread) => thread.settleAwaited()));
+    return performance.now() - fromMs;
   }
 
   /** Pages that the source has named and that could not be found, since this was asked last. No frame may be on its way. */
@@ -206,7 +220,7 @@ export class Arrivals {
         this.#options.onProgress();
         return;
       case 'reached':
-        this.#await();
+        this.#frames.look();
         return;
       case 'allPresent':
         this.#options.onAllPresent();
@@ -232,19 +246,5 @@ export class Arrivals {
     setTimeout(() => {
       if (!this.#isStopped && this.#generation === generation) this.#options.onLost(reason);
     }, LAST_WORDS_MS).unref();
-  }
-
-  /** Resolves what has come; a thread tells when the next has. */
-  #await(): void {
-    const lowest = () => this.#awaited.reduce((least, { frames }) => Math.min(least, frames), Number.POSITIVE_INFINITY);
-    const next = lowest();
-    Atomics.store(this.#words, ArrivalWords.awaitedFrames, Number.isFinite(next) ? next : 0);
-    // After that store: a thread that was too early for it has counted its frame by now.
-    const there = Atomics.load(this.#words, ArrivalWords.frames);
-    const reached = this.#awaited.filter(({ frames }) => frames <= there);
-    if (reached.length === 0) return;
-    this.#awaited = this.#awaited.filter(({ frames }) => frames > there);
-    for (const { resolve } of reached) resolve();
-    this.#await();
   }
 }

@@ -5,16 +5,18 @@
  * what is known of each page. Must hold: everything from the peer was checked by the decoders of wire/; a page counts as
  * received when it is in place, and not before; what was missing is installed once.
  */
-import { PAGE_SIZE, type PageRun, RunBuilder } from '../base/page.ts';
+import { PAGE_SIZE, type PageIndex, type PageRun, RunBuilder } from '../base/page.ts';
 import { PageBitmap } from '../base/page-bitmap.ts';
 import { createPageDigest, type DigestScheme, type PageDigest } from '../memory/digest.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import type { PageInstaller } from '../memory/page-installer.ts';
 import { type FetchHeld, PageUnpacker } from '../transfer/page-unpacker.ts';
 import { invalidFrame } from '../wire/frame-types.ts';
-import type { PackedPages } from '../wire/packed-pages.ts';
+import type { Elsewhere, PackedPages } from '../wire/packed-pages.ts';
 import type { PagesPayload } from '../wire/page-payloads.ts';
 import type { ArrivingMemory } from './arrival-words.ts';
+import { AwaitedPages } from './awaited-pages.ts';
+import type { ElsewherePages } from './elsewhere-pages.ts';
 
 /** What of the VM's memory is needed. */
 export type PlacedMemory = Pick<GuestMemory, 'readPages' | 'writePages' | 'punch'>;
@@ -28,6 +30,9 @@ export class ArrivingPages {
   readonly #digest: PageDigest | undefined;
   readonly #notHeld: (runs: readonly PageRun[]) => void;
   #contents: { fetch: FetchHeld } | undefined;
+  #elsewhere: Pick<ElsewherePages, 'fetch'> | undefined;
+  readonly #awaited = new AwaitedPages();
+  readonly #page = new Uint8Array(PAGE_SIZE);
   #installer: PageInstaller | undefined;
 
   constructor(
@@ -55,6 +60,46 @@ export class ArrivingPages {
     this.#contents = contents;
   }
 
+  /** The source may name pages of other VMs. */
+  share(elsewhere: Pick<ElsewherePages, 'fetch'>): void {
+    this.#elsewhere = elsewhere;
+  }
+
+  /** Pages that were named and whose contents another VM is to bring. */
+  get awaited(): Pick<AwaitedPages, 'count' | 'dueMs'> {
+    return this.#awaited;
+  }
+
+  /**
+   * Looks again for pages that are waited for. Returns how many are in place now.
+   * @param isLast - also for those that are not due; where something else has come nothing is waited for any more
+   */
+  retryAwaited(nowMs: number, isLast = false): number {
+    let placed = 0;
+    this.#awaited.retry(
+      nowMs,
+      ({ page, place }) => {
+        // It has come otherwise.
+        if (!this.#missed.has(page)) return true;
+        const found = this.#elsewhere!.fetch(place, this.#page);
+        if (found !== 'here') return isLast && found === 'other';
+        const runs = [{ first: page, count: 1 }];
+        this.#memory.writePages(runs[0]!, this.#page);
+        this.settle(runs);
+        this.#untold.releaseRun(page, 1);
+        placed++;
+        return true;
+      },
+      isLast,
+    );
+    return placed;
+  }
+
+  /** They are sent by the source when it hears of them. */
+  forgetAwaited(): void {
+    this.#awaited.clear();
+  }
+
   pageWith(installer: PageInstaller): void {
     this.#installer = installer;
   }
@@ -80,7 +125,12 @@ export class ArrivingPages {
       this.#memory.readPages({ first: page, count: 1 }, into);
       return true;
     };
-    const unpacked = this.#unpacker.unpack(frame, readOld, (fingerprint, into) => this.#fetch(fingerprint, into));
+    const unpacked = this.#unpacker.unpack(
+      frame,
+      readOld,
+      (fingerprint, into) => this.#fetch(fingerprint, into),
+      (page, place, into) => this.#fetchElsewhere(page, place, into),
+    );
     if (this.#installer) {
       const missing = this.#stillMissing(unpacked.missed, this.#installer);
       if (missing.length > 0) this.#notHeld(missing);
@@ -90,6 +140,7 @@ export class ArrivingPages {
       this.#missed.claimRun(first, count);
       this.#untold.claimRun(first, count);
     }
+    this.#awaited.endFrame(performance.now());
     return this.takePages(unpacked);
   }
 
@@ -117,6 +168,14 @@ export class ArrivingPages {
     if (this.#installer) return this.#fetchIfHeld(fingerprint, into);
     if (this.#contents) return this.#contents.fetch(fingerprint, into);
     throw invalidFrame('packedPages', 'it names a page by its contents where nothing is held');
+  }
+
+  #fetchElsewhere(page: PageIndex, place: Elsewhere, into: Uint8Array): boolean {
+    if (!this.#elsewhere) throw invalidFrame('packedPages', 'it names a page of another VM where none are shared');
+    if (this.#elsewhere.fetch(place, into) === 'here') return true;
+    // Somebody may wait for a page of a VM that runs.
+    if (!this.#installer) this.#awaited.add(page, place);
+    return false;
   }
 
   /** The VM runs here: what cannot be read is not held, and after a restart nothing is; the source has it all the same. */

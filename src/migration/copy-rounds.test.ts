@@ -56,7 +56,7 @@ async function copy(
       const isFirst = ended === 0;
       ended = round;
       clock.advance(100);
-      return isFirst ? missed : [];
+      return { missed: isFirst ? missed : [], waitedMs: 0 };
     },
     slow: () => undefined,
     interruption: () => (ended < ROUNDS ? null : 'pause'),
@@ -108,7 +108,7 @@ test('what is written in every round is left for the stop, goes on counting as l
       endRound: async (round) => {
         ended = round;
         clock.advance(100);
-        return [];
+        return { missed: [], waitedMs: 0 };
       },
       slow: () => undefined,
       interruption: () => (ended < 6 ? null : 'pause'),

@@ -52,7 +52,7 @@ export interface CopyRoundsPort {
   readonly startedMs: number;
   readonly wasRunning: boolean;
   /** Resolves when the destination has everything of this round, with the pages that were named and it does not hold. */
-  endRound(round: number): Promise<readonly PageRun[]>;
+  endRound(round: number): Promise<RoundEnd>;
   /** Slows the vCPUs by so many percent. */
   slow(percent: number): void;
   /** Of the connection that the pages go over. */
@@ -63,6 +63,14 @@ export interface CopyRoundsPort {
   onBegin(holePages: number): void;
   onRound(round: RoundReport, decision: Decision): void;
   onProgress(state: RoundsState): void;
+}
+
+/** What the destination has to say of a round. */
+export interface RoundEnd {
+  /** Were named, and it does not hold them. */
+  readonly missed: readonly PageRun[];
+  /** For pages that other VMs were to bring: the link had nothing to do with it. */
+  readonly waitedMs: number;
 }
 
 export interface RoundsState {
@@ -180,11 +188,13 @@ export async function copyRounds(port: CopyRoundsPort, clock: Clock = SYSTEM_CLO
     const early = await sender.send(runs, options);
     const putOff = order.takePutOff();
     const sent = putOff.length === 0 ? early : sum(early, await sender.send(putOff, options));
-    const missed = await port.endRound(number);
+    const { missed, waitedMs: told } = await port.endRound(number);
     const counts = missed.length === 0 ? sent : await sendMissed(number, missed, sent, facts);
     const ms = clock.nowMs() - startedMs;
+    const waitedMs = Math.min(told, ms);
     if (counts.bytes >= MIN_RATE_SAMPLE_BYTES || !hasSeenLink) {
-      const measured = ms > 0 ? (counts.bytes * 1000) / ms : 0;
+      const linkMs = ms - waitedMs;
+      const measured = linkMs > 0 ? (counts.bytes * 1000) / linkMs : 0;
       const isOfTheLink = counts.bytes >= counts.pages * PAGE_SIZE * SMALL_PART;
       const isEnough = isOfTheLink && counts.bytes >= MIN_RATE_SAMPLE_BYTES;
       // Little, or pages that the destination had already, show only that the link is no slower.
@@ -203,6 +213,7 @@ export async function copyRounds(port: CopyRoundsPort, clock: Clock = SYSTEM_CLO
       sentBytes: counts.bytes,
       skippedPages: order.leftPages,
       ms,
+      ...(waitedMs > 0 ? { waitedMs } : {}),
       dirtyPages: countPages(dirty),
       deferredPages: countPages(subtractRuns(deferred, written)),
     };

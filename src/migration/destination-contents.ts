@@ -5,10 +5,32 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { asGodwitError } from '../base/errors.ts';
+import { migrationName } from '../transfer/sent-contents.ts';
 import { encodeHeldFilter } from '../wire/held-filter.ts';
+import { announceArrival } from './arrived-memories.ts';
 import type { HeldInput } from './destination-facts.ts';
+import type { DestinationGuest } from './destination-guest.ts';
 import type { DestinationParts } from './destination-parts.ts';
-import { openHeldContents } from './held-contents.ts';
+import { fleetFeature, parseKey } from './fingerprint-keys.ts';
+import { DUPLICATES_ELSEWHERE_FEATURE, openHeldContents } from './held-contents.ts';
+
+/** The source may name pages of other VMs that come here, where both hosts are of one fleet. */
+export function shareContents(
+  { arrivals, facts, note }: DestinationParts,
+  held: HeldInput,
+  guest: DestinationGuest,
+): void {
+  const { fleetKey, arrivedDirectory: directory } = held.policy;
+  const key = parseKey(fleetKey);
+  const { features } = held;
+  if (!key || !features.includes(fleetFeature(fleetKey!)) || !features.includes(DUPLICATES_ELSEWHERE_FEATURE)) return;
+  arrivals.share({ directory, key });
+  try {
+    announceArrival(directory, migrationName(facts.offer.migrationId), guest.identity, guest.regions);
+  } catch (error) {
+    note(`What comes with this VM is not made use of for others: ${asGodwitError(error).message}`);
+  }
+}
 
 /** Gigabytes take seconds to be listed; nobody waits for that: what is told later is made use of later. */
 const PATIENCE_MS = 300;

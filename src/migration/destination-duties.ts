@@ -58,7 +58,8 @@ export async function acknowledgeRound(
   { round, frames }: Message<'roundEnd'>,
 ): Promise<void> {
   await receiver.settle(frames);
+  const waitedMs = await arrivals.settleAwaited();
   link.sendMissed(arrivals.takeMissed());
-  link.send({ kind: 'roundAck', round });
+  link.send({ kind: 'roundAck', round, ...(waitedMs > 0 ? { waitedMs } : {}) });
   report.tellSometimes();
 }

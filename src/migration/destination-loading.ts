@@ -15,7 +15,7 @@ import { digestMemory } from '../memory/digest.ts';
 import { advanceGuestClock } from '../qemu/guest-clock.ts';
 import { chooseChannels } from './channel-choice.ts';
 import { keepThreads } from './child-threads.ts';
-import { offerContents } from './destination-contents.ts';
+import { offerContents, shareContents } from './destination-contents.ts';
 import type { DestinationEnd } from './destination-end.ts';
 import { type HeldInput, missingFilePath } from './destination-facts.ts';
 import type { DestinationGuest } from './destination-guest.ts';
@@ -86,6 +86,7 @@ export class DestinationLoading {
         return;
       }
       this.#use(guest);
+      if (this.#held) shareContents(this.#parts, this.#held, guest);
       const { record } = guest;
       const ram = writeDownRam(guest.regions);
       await guest.borrowSettings((settings) => journal.append({ side: 'facts', record, ram, settings }));

@@ -16,6 +16,8 @@ export interface MeasuredRound {
   /** Chosen for the round, but not sent because they were already modified again. */
   readonly skippedPages: number;
   readonly ms: number;
+  /** Of it, waiting for pages that other VMs were to bring; absent: none. */
+  readonly waitedMs?: number;
   /** To be sent after the round: modified during it, skipped, or not come to. */
   readonly dirtyPages: number;
   /** Of these, left out for the stop or for post-copy, and not modified (deferral.ts); absent: none. */
@@ -93,7 +95,7 @@ export function usableRate({ options, linkBytesPerSecond, rounds }: RoundFacts):
       (a, b) => (a && a.sentBytes >= b.sentBytes ? a : b),
       undefined,
     );
-    rate = largest && largest.ms > 0 ? (largest.sentBytes / largest.ms) * 1000 : limit;
+    rate = largest && sendingMsOf(largest) > 0 ? (largest.sentBytes / sendingMsOf(largest)) * 1000 : limit;
   }
   return limit > 0 ? Math.min(rate, limit) : rate;
 }
@@ -127,7 +129,12 @@ export function sendingMs(facts: RoundFacts, pages: number): number {
 function handlingMsPerPage(facts: RoundFacts): number {
   const round = sampleRound(facts);
   if (!round || round.sentBytes >= round.sentPages * PAGE_SIZE * SMALL_PART) return 0;
-  return Math.max(0, round.ms - ROUND_OVERHEAD_MS) / round.sentPages;
+  return Math.max(0, sendingMsOf(round) - ROUND_OVERHEAD_MS) / round.sentPages;
+}
+
+/** How long a round took that had to wait for nobody. */
+export function sendingMsOf({ ms, waitedMs = 0 }: MeasuredRound): number {
+  return ms - waitedMs;
 }
 
 function sampleRound({ rounds }: RoundFacts): MeasuredRound | undefined {
@@ -147,8 +154,10 @@ export function measureRates(facts: RoundFacts): Rates {
   const round = facts.rounds.at(-1);
   if (round === undefined) return { transmission: 0, modification: 0 };
   const seconds = Math.max(round.ms, 0.1) / 1000;
+  const sendingSeconds = Math.max(sendingMsOf(round), 0.1) / 1000;
   const linkPages = usableRate(facts) / bytesPerPage(facts);
-  const transmission = round.sentPages >= MIN_SAMPLE_PAGES || linkPages === 0 ? round.sentPages / seconds : linkPages;
+  const transmission =
+    round.sentPages >= MIN_SAMPLE_PAGES || linkPages === 0 ? round.sentPages / sendingSeconds : linkPages;
   return { transmission, modification: (round.dirtyPages - (round.deferredPages ?? 0)) / seconds };
 }
 

@@ -20,15 +20,21 @@ export interface ContentPolicy {
   readonly visits: VisitPolicy;
   /** Where it is written down what is in the memory of the VMs here. */
   readonly liveDirectory: string;
+  /** Where it is written down which VM came by which migration. */
+  readonly arrivedDirectory: string;
   /** Hexadecimal; null: this host is of no fleet. */
   readonly fleetKey: string | null;
+  /** What VMs that leave have sent lately (transfer/sent-contents.ts); null where this host is of no fleet. */
+  readonly sent: SharedArrayBuffer | null;
 }
 
 /** A migration that is taken up after a restart goes on without. */
 export const NO_CONTENTS: ContentPolicy = {
   visits: { directory: '', budgetBytes: 0 },
   liveDirectory: '',
+  arrivedDirectory: '',
   fleetKey: null,
+  sent: null,
 };
 
 export interface HeldContents extends Disposable {
@@ -45,6 +51,8 @@ export interface Newcomer {
 }
 
 export const DUPLICATES_FEATURE = 'duplicates';
+/** Pages may be named that other VMs bring. */
+export const DUPLICATES_ELSEWHERE_FEATURE = 'duplicates-elsewhere';
 /** Pages that are missing in a VM that runs may be named, too. */
 export const DUPLICATES_MISSING_FEATURE = 'duplicates-missing';
 

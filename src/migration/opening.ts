@@ -16,7 +16,7 @@ import { type Agreement, hello, localPeer, stepDialer } from '../wire/handshake.
 import { decodeControl, encodeControl, isControl } from '../wire/message-codec.ts';
 import type { ControlMessage } from '../wire/messages.ts';
 import { fleetFeature } from './fingerprint-keys.ts';
-import { DUPLICATES_FEATURE, DUPLICATES_MISSING_FEATURE } from './held-contents.ts';
+import { DUPLICATES_ELSEWHERE_FEATURE, DUPLICATES_FEATURE, DUPLICATES_MISSING_FEATURE } from './held-contents.ts';
 
 export const PACK_FEATURE = 'pack';
 export const LZ4_FEATURE = 'pack-lz4';
@@ -26,13 +26,18 @@ export const SHARED_MEMORY_FEATURE = 'shared-memory';
 export const FEATURES: readonly string[] = [
   'digest',
   DUPLICATES_FEATURE,
+  DUPLICATES_ELSEWHERE_FEATURE,
   DUPLICATES_MISSING_FEATURE,
   PACK_FEATURE,
   ...(availableCodecs().includes('lz4') ? [LZ4_FEATURE] : []),
   'post-copy',
 ];
 
-const NAMING: ReadonlySet<string> = new Set([DUPLICATES_FEATURE, DUPLICATES_MISSING_FEATURE]);
+const NAMING: ReadonlySet<string> = new Set([
+  DUPLICATES_FEATURE,
+  DUPLICATES_ELSEWHERE_FEATURE,
+  DUPLICATES_MISSING_FEATURE,
+]);
 
 /** Those of a migration from here. @param without - steps that are left out: what only one of them needs is not offered */
 export function featuresOf(without: readonly PackingStep[], fleetKey: string | null): readonly string[] {

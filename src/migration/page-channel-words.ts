@@ -8,7 +8,8 @@ import type { PageRun } from '../base/page.ts';
 import { PageBitmap } from '../base/page-bitmap.ts';
 import type { DigestScheme } from '../memory/digest.ts';
 import type { RamLayoutJson } from '../memory/layout.ts';
-import type { HeldContents, PackOutcome, PackSteps } from '../transfer/page-packer.ts';
+import type { PackSteps } from '../transfer/pack-body.ts';
+import type { HeldContents, PackOutcome, SentElsewhere } from '../transfer/page-packer.ts';
 import type { SentPagesShared } from '../transfer/sent-pages.ts';
 import type { ThreadRole } from './thread-priority.ts';
 
@@ -81,6 +82,7 @@ export type SendOrder =
   | { readonly kind: 'link'; readonly fd: number }
   | { readonly kind: 'send'; readonly id: number; readonly job: SendJob }
   | ({ readonly kind: 'held' } & HeldContents)
+  | { readonly kind: 'share'; readonly elsewhere: SentElsewhere }
   | { readonly kind: 'priority'; readonly priority: ThreadRole }
   | { readonly kind: 'stop' };
 

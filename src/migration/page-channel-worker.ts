@@ -16,8 +16,9 @@ import { GuestMemory } from '../memory/guest-memory.ts';
 import { RamLayout } from '../memory/layout.ts';
 import { mayHoldZeroPages, type PageBatch, StagingBuffer } from '../memory/staging.ts';
 import { closedBy } from '../transfer/connection.ts';
+import type { PackSteps } from '../transfer/pack-body.ts';
 import { isBestMovedDirectly, SendingChannel } from '../transfer/page-channel.ts';
-import { type PackedBatch, type PackOutcome, type PackSteps, PagePacker } from '../transfer/page-packer.ts';
+import { looksAtPages, type PackedBatch, type PackOutcome, PagePacker } from '../transfer/page-packer.ts';
 import { encodeDigestedPagesHeader, encodePagesHeader, encodeZeroPages } from '../wire/encoder.ts';
 import { MAX_PAGES_PER_FRAME } from '../wire/limits.ts';
 import { encodePackedPagesHeader } from '../wire/packed-pages.ts';
@@ -73,6 +74,9 @@ class PageChannelThread {
         return;
       case 'held':
         this.#packer.learn(order);
+        return;
+      case 'share':
+        this.#packer.share(order.elsewhere);
         return;
       case 'priority':
         this.#duty.take(order.priority);
@@ -155,7 +159,7 @@ class PageChannelThread {
   #frameOf(batch: PageBatch, { steps, digest }: SendJob): Frame {
     const { dataRuns, parts } = batch;
     const digests = digest === null ? undefined : this.#digestOf(digest).digestParts(dataRuns, parts);
-    if (!(steps?.same || steps?.delta)) this.#forget(dataRuns);
+    if (!steps || !looksAtPages(steps)) this.#forget(dataRuns);
     const packed = steps && this.#pack(batch, steps);
     const outcome = packed?.outcome;
     if (packed && !packed.isPlain) {

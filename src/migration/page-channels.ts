@@ -9,11 +9,11 @@ import type { PageIndex } from '../base/page.ts';
 import { closeFd } from '../linux/socket.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import { closedBy } from '../transfer/connection.ts';
-import type { HeldContents } from '../transfer/page-packer.ts';
+import type { HeldContents, SentElsewhere } from '../transfer/page-packer.ts';
 import type { SentPagesShared } from '../transfer/sent-pages.ts';
 import { MAX_PAGES_PER_FRAME } from '../wire/limits.ts';
 import { type ChannelChange, ChannelThread, type PageChannel } from './page-channel-thread.ts';
-import { createDelivered, type SendingShared } from './page-channel-words.ts';
+import { createDelivered, type SendingShared, type SendOrder } from './page-channel-words.ts';
 import type { ThreadRole } from './thread-priority.ts';
 
 export interface PageChannelsOptions {
@@ -53,7 +53,8 @@ export class PageChannels implements PageCarrier, Disposable {
   #threads: ChannelThread[] = [];
   /** Bytes of threads that have died. */
   #earlierBytes = 0;
-  #held: HeldContents | undefined;
+  /** Orders that a thread which starts later must have, too. */
+  readonly #standing: SendOrder[] = [];
   #waiting: Waiting[] = [];
   #open: readonly ChannelThread[] = [];
   #frames = 0;
@@ -130,8 +131,12 @@ export class PageChannels implements PageCarrier, Disposable {
   }
 
   learn(held: HeldContents): void {
-    this.#held = held;
-    for (const thread of this.#threads) thread.order({ kind: 'held', ...held });
+    this.#orderAll({ kind: 'held', ...held });
+  }
+
+  /** Pages may be named from now on that other VMs bring. */
+  share(elsewhere: SentElsewhere): void {
+    this.#orderAll({ kind: 'share', elsewhere });
   }
 
   become(priority: ThreadRole): void {
@@ -156,10 +161,15 @@ export class PageChannels implements PageCarrier, Disposable {
     for (const thread of this.#threads) thread.stop();
   }
 
+  #orderAll(order: SendOrder): void {
+    this.#standing.push(order);
+    for (const thread of this.#threads) thread.order(order);
+  }
+
   #start(): void {
     const shared = { ...this.#shared, peer: this.#options.peer };
     const thread: ChannelThread = new ChannelThread(shared, (change) => this.#hear(thread, change));
-    if (this.#held) thread.order({ kind: 'held', ...this.#held });
+    for (const order of this.#standing) thread.order(order);
     this.#threads.push(thread);
   }
 

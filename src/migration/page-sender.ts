@@ -128,7 +128,13 @@ export class PageSender {
     const isPaced = this.#pacer.bytesPerSecond > 0;
     const job = {
       runs,
-      steps: choice && { ...choice.rung, same: choice.same, held: choice.held, delta: choice.delta },
+      steps: choice && {
+        ...choice.rung,
+        same: choice.same,
+        held: choice.held,
+        elsewhere: choice.elsewhere,
+        delta: choice.delta,
+      },
       isDirect: choice === undefined && digest === null && !isPaced,
       awaited,
       digest,

@@ -5,7 +5,7 @@
  * delays a page: a forecast is made while pages are on their way, and not too often.
  */
 import { type DirtyCurve, type DirtySample, fitDirtyCurve } from './dirty-curve.ts';
-import { MIN_SAMPLE_PAGES, type RoundFacts } from './dirty-estimate.ts';
+import { MIN_SAMPLE_PAGES, type RoundFacts, sendingMsOf } from './dirty-estimate.ts';
 import { type Doubts, forecast, type PairModel } from './forecast.ts';
 import type { DirtyHistory, HistorySample } from './history.ts';
 import type { Expectation } from './known-links.ts';
@@ -138,7 +138,7 @@ export class Predictor {
     const wholeBytes = first.sentBytes / Math.max(1, this.#port.dataPages - first.skippedPages);
     const sent = later.filter(({ sentPages }) => sentPages >= MIN_SAMPLE_PAGES).at(-1);
     const resentBytes = sent ? sent.sentBytes / sent.sentPages : (wholeBytes * link.resentBytes) / link.wholeBytes;
-    return { bytesPerSecond: (first.sentBytes * 1000) / first.ms, wholeBytes, resentBytes };
+    return { bytesPerSecond: (first.sentBytes * 1000) / Math.max(1, sendingMsOf(first)), wholeBytes, resentBytes };
   }
 
   /** What a part of a pass has shown, and what was known before: the longer the part, the more it counts. */

@@ -24,6 +24,8 @@ export interface SourceHost {
   readonly traffic: HostTraffic;
   /** For contents that the destination holds; null: the VM's own key. */
   readonly fleetKey: string | null;
+  /** What VMs that leave have sent lately; null: this one shares nothing with others. */
+  readonly sentContents: SharedArrayBuffer | null;
 }
 
 /** Everything that a restarted daemon needs besides the handover's own records. */

@@ -15,6 +15,7 @@ import { encodeRunList } from '../wire/encoder.ts';
 import { type HeldFilter, HeldFilterCollector } from '../wire/held-filter.ts';
 import type { ControlMessage } from '../wire/messages.ts';
 import { RunListCollector } from '../wire/run-list-collector.ts';
+import type { RoundEnd } from './copy-rounds.ts';
 import { type BinaryName, routeFrames, sendControl } from './frame-router.ts';
 import { join, openFurther } from './further-connections.ts';
 import { DUPLICATES_FEATURE } from './held-contents.ts';
@@ -56,7 +57,7 @@ export class SourceLink {
   /** What the destination said of the migration when it was dialled last. */
   #isUnknown = false;
   readonly #heldFilter = new HeldFilterCollector();
-  #roundWaiter: { round: number; resolve: (missed: readonly PageRun[]) => void } | undefined;
+  #roundWaiter: { round: number; resolve: (end: RoundEnd) => void } | undefined;
 
   constructor(port: SourceLinkPort) {
     this.#port = port;
@@ -128,8 +129,8 @@ export class SourceLink {
    * Resolves when the destination has put everything sent so far in its place, with what it was to hold and does not.
    * @param frames - sent on all page channels since the migration began
    */
-  endRound(round: number, frames: number, signal: AbortSignal): Promise<readonly PageRun[]> {
-    const { promise, resolve, reject } = Promise.withResolvers<readonly PageRun[]>();
+  endRound(round: number, frames: number, signal: AbortSignal): Promise<RoundEnd> {
+    const { promise, resolve, reject } = Promise.withResolvers<RoundEnd>();
     const aborted = () => reject(signal.reason);
     if (signal.aborted) aborted();
     signal.addEventListener('abort', aborted, { once: true });
@@ -215,7 +216,7 @@ export class SourceLink {
         throw new GodwitError('GW_WIRE_FRAME_INVALID', { frame: 'roundAck', reason });
       }
       if (this.#roundWaiter?.round !== message.round) return;
-      this.#roundWaiter.resolve(missed);
+      this.#roundWaiter.resolve({ missed, waitedMs: message.waitedMs ?? 0 });
       this.#roundWaiter = undefined;
     } else this.#port.onMessage(message);
   }
@@ -244,7 +245,6 @@ export class SourceLink {
     // Missed pages of a round wait for its acknowledgement.
     if (!list.add(payload) || (name === 'missedPages' && this.#roundWaiter)) return;
     delete this.#lists[name];
-    if (name === 'stillMissing') this.#port.onStillMissing(list.runs);
-    else this.#port.onMissed(list.runs);
+    this.#port[name === 'stillMissing' ? 'onStillMissing' : 'onMissed'](list.runs);
   }
 }

@@ -14,12 +14,13 @@ import type { GuestMemory } from '../memory/guest-memory.ts';
 import { LinkRate } from '../transfer/link-rate.ts';
 import type { Pacer } from '../transfer/pacer.ts';
 import { NOTHING_PACKED, Packing, type PackingCounts } from '../transfer/packing.ts';
+import { SentContents, type SentContentsShared } from '../transfer/sent-contents.ts';
 import { createSentPages, type SentPagesShared } from '../transfer/sent-pages.ts';
 import { SpareCpus } from '../transfer/spare-cpus.ts';
 import type { FingerprintScope, HeldFilter } from '../wire/held-filter.ts';
 import { chooseChannels } from './channel-choice.ts';
 import { fleetFeature, parseKey } from './fingerprint-keys.ts';
-import { DUPLICATES_MISSING_FEATURE } from './held-contents.ts';
+import { DUPLICATES_ELSEWHERE_FEATURE, DUPLICATES_MISSING_FEATURE } from './held-contents.ts';
 import { LZ4_FEATURE, PACK_FEATURE } from './opening.ts';
 import { PageChannels } from './page-channels.ts';
 
@@ -37,8 +38,13 @@ const LINES_BUDGET_PART = 0.008;
 
 export interface SourcePackingPort {
   readonly memory: Pick<GuestMemory, 'layout' | 'ownPaths'>;
-  /** Address of the other host. */
+  /** Of the migration. */
+  readonly id: string;
+  /** Address of the other host, and what it calls itself. */
   readonly to: string;
+  readonly destinationName: string;
+  /** Of this daemon (sent-contents.ts); null: it is of no fleet. */
+  readonly sentContents: SharedArrayBuffer | null;
   /** Connections that were asked for; 0: as many as are best. */
   readonly connections: number;
   /** As migrations before have shown, or a limit says; undefined: nobody knows. */
@@ -47,6 +53,8 @@ export interface SourcePackingPort {
   readonly pacer: Pacer;
   /** Keys of fingerprints, in hexadecimal; null: there is none. */
   readonly keys: Readonly<Record<FingerprintScope, string | null>>;
+  /** The other host has the VM. */
+  isGivenAway(): boolean;
   /** Whether both hosts know a feature of the protocol. */
   has(feature: string): boolean;
   /** A page channel broke. */
@@ -62,6 +70,7 @@ export class SourcePacking implements Disposable {
   readonly #sent: SentPagesShared | null;
   readonly #spare: SpareCpus;
   #knowsHeld = false;
+  #shared: SentContentsShared | undefined;
 
   constructor(port: SourcePackingPort) {
     this.#port = port;
@@ -73,6 +82,7 @@ export class SourcePacking implements Disposable {
       pageCount: layout.pageCount,
       same: this.#steps.has('unchanged'),
       linesBudgetBytes: this.#steps.has('delta') ? linesBudget(layout.bytes) : 0,
+      seed: port.sentContents && this.#steps.has('duplicates') ? SentContents.seedOf(port.sentContents) : undefined,
     });
     this.channels = new PageChannels({
       memory: port.memory,
@@ -110,6 +120,7 @@ export class SourcePacking implements Disposable {
     const { pacer, has } = this.#port;
     const { channels } = this;
     if (this.#steps.size === 0 || !has(PACK_FEATURE)) return undefined;
+    if (use === 'copy') this.#shareContents();
     const rate = new LinkRate(channels);
     const conditions = () => {
       const limit = pacer.bytesPerSecond;
@@ -132,12 +143,24 @@ export class SourcePacking implements Disposable {
       parallel: channels.count,
       densestLevel: use === 'copy' ? DENSEST_COPIED : DENSEST_PUSHED,
       knowsHeld: () => this.#knowsHeld && (use === 'copy' || has(DUPLICATES_MISSING_FEATURE)),
+      sharesContents: this.#shared !== undefined,
       counts: this.counts,
     });
   }
 
   [Symbol.dispose](): void {
+    if (this.#shared) SentContents.leave(this.#shared, this.#port.isGivenAway());
     this.channels[Symbol.dispose]();
+  }
+
+  /** With other VMs that go the same way, where both hosts are of one fleet. */
+  #shareContents(): void {
+    const { id, destinationName, keys, sentContents, has } = this.#port;
+    const key = parseKey(keys.fleet);
+    if (this.#shared || !key || !sentContents || !this.#steps.has('duplicates')) return;
+    if (!has(fleetFeature(keys.fleet!)) || !has(DUPLICATES_ELSEWHERE_FEATURE)) return;
+    this.#shared = SentContents.enter(sentContents, id, destinationName);
+    this.channels.share({ contents: this.#shared, key });
   }
 }
 

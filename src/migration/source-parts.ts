@@ -20,6 +20,7 @@ import type { Entrust } from './group-tracker.ts';
 import type { HostTraffic } from './handle.ts';
 import type { SourceEvent } from './handover-source-state.ts';
 import { HistoryFile } from './history-file.ts';
+import { isGivenAway } from './phases.ts';
 import type { Predictor } from './predictor.ts';
 import type { MigrationEvent, SourcePhase } from './progress.ts';
 import type { MigrationOptions } from './request.ts';
@@ -41,6 +42,7 @@ export interface SourceHooks {
   phase(): SourcePhase;
   /** In hexadecimal; not among the facts, which are written down. */
   readonly fleetKey: string | null;
+  readonly sentContents: SharedArrayBuffer | null;
   /** As tuned by now. */
   options(): MigrationOptions;
   /** Of all connections of the migration. */
@@ -137,7 +139,11 @@ export function assembleSource(
   const pacer = new Pacer(options.bandwidthBytesPerSecond, new HostBudget(traffic.budget));
   const packing: SourcePacking = new SourcePacking({
     memory: guest.memory,
+    id: facts.id,
     to: facts.to,
+    destinationName: facts.destinationName,
+    sentContents: hooks.sentContents,
+    isGivenAway: () => isGivenAway(hooks.phase()),
     connections: options.connections,
     linkBytesPerSecond: predictor.knownBytesPerSecond,
     without: options.without,

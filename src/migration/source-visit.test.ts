@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { sampleReport } from '../../test/support/scripted-engine.ts';
+import { NOTHING_PACKED } from '../transfer/packing.ts';
 import { type MeasuredRound, PRIOR_COSTS, type RoundFacts } from './dirty-estimate.ts';
 import type { MigrationReport } from './report.ts';
 import { DEFAULT_MIGRATION_OPTIONS } from './request.ts';
@@ -77,6 +78,7 @@ test.each([
   ['had no rounds', [], {}],
   ['was verified', [FIRST], { verify: { scheme: 'xxh3-128', pages: 1, equal: true } }],
   ['moved a VM that was paused', [FIRST], { downtimeMs: null }],
+  ['was only named for the most part', [FIRST], { packing: { ...NOTHING_PACKED, duplicatePages: 5000 } }],
   ['was cut short in its first pass', [{ ...FIRST, sentPages: 500, skippedPages: 0, dirtyPages: 100 }], {}],
 ] as const)('nothing comes of a migration that %s', (_, rounds, report) => {
   expect(visitOf(rounds, report)).toBeNull();

@@ -8,6 +8,8 @@ import { MIN_SAMPLE_PAGES, type RoundFacts } from './dirty-estimate.ts';
 import type { Visit } from './known-links.ts';
 import type { MigrationReport } from './report.ts';
 
+/** A pass of which more was only named shows what the other host had, and not how fast the link is. */
+const MAX_NAMED_PART = 0.25;
 /** Fewer missing pages say little about how fast pages are pushed. */
 const MIN_PUSHED_PAGES = 2048;
 
@@ -40,6 +42,7 @@ export class SourceVisit {
       first.sentPages + first.skippedPages + first.dirtyPages < begun.remainingPages / 2
     )
       return null;
+    if ((report.packing?.duplicatePages ?? 0) > first.sentPages * MAX_NAMED_PART) return null;
     const resent = later.filter(({ sentPages }) => sentPages >= MIN_SAMPLE_PAGES).at(-1);
     const passMsPerPage = first.ms / lookedPages;
     return {

@@ -96,7 +96,7 @@ async function recover(recovery: SourceRecovery): Promise<void> {
   }
   migration = new SourceMigration(
     recovery.facts,
-    { traffic: input.traffic, fleetKey: null },
+    { traffic: input.traffic, fleetKey: null, sentContents: null },
     found,
     journal,
     WORKER_PORT,
@@ -156,8 +156,9 @@ async function start(opened: SourceGuest, dialling: Promise<OpenedConnection>): 
   // It can be called at any moment, and loading a thread then is most of what others wait for on a busy host.
   if (input.group && input.options.mode !== 'pre-copy') keepThreads('page-server', 1);
   const journal = Journal.create(journalPath(input.stateDirectory, input.id, 'outgoing'));
-  const { fleetKey } = input.contents;
-  migration = new SourceMigration(facts, { traffic: input.traffic, fleetKey }, opened, journal, WORKER_PORT);
+  const { fleetKey, sent: sentContents } = input.contents;
+  const host = { traffic: input.traffic, fleetKey, sentContents };
+  migration = new SourceMigration(facts, host, opened, journal, WORKER_PORT);
   const { visits } = input.contents;
   using visit = visits.budgetBytes > 0 ? new VisitWriter(opened.memory, visits) : undefined;
   await migration.run(connection);

@@ -48,6 +48,7 @@ export class SourceMigration {
     this.#options = facts.options;
     this.#parts = assembleSource(facts, host.traffic, guest, {
       fleetKey: host.fleetKey,
+      sentContents: host.sentContents,
       emit: (event) => port.emit(event),
       entrust: port.entrust,
       keepSettings: (settings) => journal.append({ side: 'facts', settings }),

@@ -21,9 +21,14 @@ export class DuplicateSearch {
   #missed = 0;
   #batches = 0;
 
+  /** What is named is mostly there. */
+  get isTrusted(): boolean {
+    return this.#allFound < ENOUGH_PAGES || this.#missed <= this.#allFound * TOLERATED_MISSES;
+  }
+
   /** Before each batch. */
   isWorthwhile(): boolean {
-    if (this.#allFound >= ENOUGH_PAGES && this.#missed > this.#allFound * TOLERATED_MISSES) return false;
+    if (!this.isTrusted) return false;
     const isSeldom = this.#pages >= ENOUGH_PAGES && this.#found < this.#pages * WORTHWHILE_PART;
     return !isSeldom || this.#batches++ % SELDOM_BATCHES === 0;
   }
@@ -38,6 +43,11 @@ export class DuplicateSearch {
     this.#pages += pages;
     this.#found += found;
     this.#allFound += found;
+  }
+
+  /** So many were found without looking through a batch. */
+  name(pages: number): void {
+    this.#allFound += pages;
   }
 
   /** The destination has not got so many of what was found. */

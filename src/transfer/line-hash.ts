@@ -2,7 +2,7 @@
  * 64 bits for each 64-byte line of a page, and 64 for all of it, to see what has changed without keeping the page.
  *
  * Owns: the functions. Must hold: the state is 64 bits wide and every step is a bijection of it, so that two contents
- * collide as rarely as 64 bits allow; the seed is secret and of one migration, so that nobody can prepare contents.
+ * collide as rarely as 64 bits allow; the seed is secret and lasts no longer than the daemon, so that nobody can prepare contents.
  * Not a cryptographic hash: whoever writes a VM's memory could at most damage that VM.
  */
 

@@ -49,7 +49,7 @@ interface KnownRung extends Rung {
   isTried: boolean;
 }
 
-const RAW: Rung = { codec: 'none', level: 0 };
+export const RAW: Rung = { codec: 'none', level: 0 };
 const LADDER: readonly (readonly [codec: CodecName, level: number, ratio: number, megabytesPerSecond: number])[] = [
   ['lz4', 1, 0.6, 900],
   ['zstd', 1, 0.5, 400],
@@ -69,7 +69,7 @@ const FIRST_PROBE_BATCHES = 4;
 const PROBE_BATCHES = 2;
 const PROBE_EVERY_MS = 1000;
 /** Comparing a page with what was sent takes two thousandths of a millisecond: no slower link has to wait for it. */
-const COMPARING_BYTES_PER_SECOND = 400e6;
+export const COMPARING_BYTES_PER_SECOND = 400e6;
 
 /** On a host that has no CPU to spare so much is taken all the same: to move a VM away is what helps it. */
 const MIN_CPUS = 0.5;

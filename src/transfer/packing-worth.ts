@@ -17,7 +17,7 @@ const BEST_MOMENTS = 0.8;
  * On a faster link packing has to be quick, and raw sending, in which nothing is copied, comes first: it is to be beaten.
  * Where nothing limits the link, busy CPUs make it look like 300 to 400 MB/s.
  */
-const FAST_BYTES_PER_SECOND = 200e6;
+export const FAST_BYTES_PER_SECOND = 200e6;
 const FIRST_REST_MS = 400;
 const LONGEST_REST_MS = 3200;
 

@@ -7,10 +7,11 @@
 import type { PackingStep } from '../base/packing-step.ts';
 import { countPages, PAGE_SIZE, type PageRun } from '../base/page.ts';
 import type { CodecName } from '../linux/compression.ts';
-import { FINGERPRINT_BYTES } from '../wire/limits.ts';
+import { ELSEWHERE_BYTES, FINGERPRINT_BYTES } from '../wire/limits.ts';
 import { DuplicateSearch } from './duplicate-search.ts';
-import { type Conditions, PackLadder, type Rung } from './pack-ladder.ts';
-import { PackingWorth } from './packing-worth.ts';
+import type { PackSteps } from './pack-body.ts';
+import { COMPARING_BYTES_PER_SECOND, type Conditions, PackLadder, RAW, type Rung } from './pack-ladder.ts';
+import { FAST_BYTES_PER_SECOND, PackingWorth } from './packing-worth.ts';
 import type { PackOutcome } from './page-packer.ts';
 import { SentPages, type SentPagesShared } from './sent-pages.ts';
 
@@ -34,6 +35,7 @@ export interface PackingCounts {
 }
 
 const NAMING_SAVES = PAGE_SIZE - FINGERPRINT_BYTES;
+const NAMING_PLACE_SAVES = PAGE_SIZE - ELSEWHERE_BYTES;
 
 /** Before anything was packed. */
 export const NOTHING_PACKED: PackingCounts = {
@@ -54,6 +56,7 @@ export interface PackingChoice {
   readonly rung: Rung;
   readonly same: boolean;
   readonly held: boolean;
+  readonly elsewhere: PackSteps['elsewhere'];
   readonly delta: boolean;
 }
 
@@ -69,6 +72,8 @@ export interface PackingPort {
   readonly densestLevel: number;
   /** Whether it is known what the destination holds. */
   knowsHeld(): boolean;
+  /** Whether pages can be named that other VMs bring to the destination. */
+  readonly sharesContents: boolean;
   /** Counts on. */
   readonly counts: { -readonly [K in keyof PackingCounts]: number };
 }
@@ -105,7 +110,7 @@ export class Packing {
       ? this.#chooseSteps(conditions, whole, mayName)
       : undefined;
     this.#worth.note(choice === undefined ? 'raw' : 'packed', pages * PAGE_SIZE, bytesPerSecond, nowMs);
-    return choice;
+    return choice ?? this.#chooseSharing(conditions, whole, mayName);
   }
 
   #chooseSteps(conditions: Conditions, whole: boolean, mayName: boolean): PackingChoice | undefined {
@@ -113,20 +118,37 @@ export class Packing {
     const { rung, hasTime } = this.#ladder.choose(conditions);
     const mayLook = mayName && this.#port.knowsHeld() && steps.has('duplicates');
     const held = mayLook && (hasTime || conditions.bytesPerSecond === undefined) && this.#search.isWorthwhile();
+    const elsewhere = this.#elsewhere(conditions, whole, mayName);
     const knows = this.#sent !== null && !whole && hasTime;
     const same = knows && steps.has('unchanged');
     const delta = knows && steps.has('delta');
-    return same || held || delta || rung.codec !== 'none' ? { rung, same, held, delta } : undefined;
+    const isAny = same || held || elsewhere !== null || delta || rung.codec !== 'none';
+    return isAny ? { rung, same, held, elsewhere, delta } : undefined;
+  }
+
+  /** Where packing does not pay now: bytes that cross a slow link once for several VMs do, however busy this host is. */
+  #chooseSharing(conditions: Conditions, whole: boolean, mayName: boolean): PackingChoice | undefined {
+    if ((conditions.bytesPerSecond ?? 0) >= FAST_BYTES_PER_SECOND) return undefined;
+    const elsewhere = this.#elsewhere(conditions, whole, mayName);
+    return elsewhere === null ? undefined : { rung: RAW, same: false, held: false, elsewhere, delta: false };
+  }
+
+  #elsewhere({ bytesPerSecond }: Conditions, whole: boolean, mayName: boolean): PackSteps['elsewhere'] {
+    const { sharesContents, steps } = this.#port;
+    const hasTime = bytesPerSecond === undefined || bytesPerSecond < COMPARING_BYTES_PER_SECOND;
+    if (!sharesContents || whole || !hasTime || !steps.has('duplicates')) return null;
+    return mayName && this.#search.isTrusted ? 'name' : 'claim';
   }
 
   /** What came of a batch for which this was chosen. */
   learn({ rung, held }: PackingChoice, outcome: PackOutcome): void {
     const { counts } = this.#port;
-    const { bodyBytes, packedBytes, heldPages } = outcome;
+    const { bodyBytes, packedBytes, heldPages, elsewherePages } = outcome;
     counts.unchangedPages += outcome.samePages;
-    if (held) this.#search.learn(outcome.pages, heldPages);
-    counts.duplicatePages += heldPages;
-    counts.duplicateSavedBytes += heldPages * NAMING_SAVES;
+    if (held) this.#search.learn(outcome.pages - elsewherePages, heldPages);
+    this.#search.name(elsewherePages);
+    counts.duplicatePages += heldPages + elsewherePages;
+    counts.duplicateSavedBytes += heldPages * NAMING_SAVES + elsewherePages * NAMING_PLACE_SAVES;
     counts.deltaPages += outcome.deltaPages;
     counts.deltaSavedBytes += outcome.deltaSavedBytes;
     counts.compareMs += outcome.compareMs;

@@ -5,7 +5,8 @@ import { PAGE_SIZE, type PageRun } from '../base/page.ts';
 import { StagingBuffer } from '../memory/staging.ts';
 import { MAX_PAGES_PER_FRAME } from '../wire/limits.ts';
 import { decodePackedPages, encodePackedPagesHeader, type PackCodec } from '../wire/packed-pages.ts';
-import { type PackedBatch, type PackOutcome, type PackSteps, PagePacker } from './page-packer.ts';
+import type { PackSteps } from './pack-body.ts';
+import { type PackedBatch, type PackOutcome, PagePacker } from './page-packer.ts';
 import { PageUnpacker } from './page-unpacker.ts';
 import { createSentPages } from './sent-pages.ts';
 
@@ -29,7 +30,7 @@ class Pair {
         into.set(this.source.subarray(run.first * PAGE_SIZE, (run.first + run.count) * PAGE_SIZE)),
     };
     const batch = this.#staging.read(memory, runs);
-    const steps = { codec: 'zstd', level: 1, same: true, held: false, delta: true, ...how } as const;
+    const steps = { codec: 'zstd', level: 1, same: true, held: false, elsewhere: null, delta: true, ...how } as const;
     const { outcome, runs: packedRuns, packed, isPlain } = this.#packer.pack(batch, steps);
     const result = { ...outcome, runs: packedRuns, isPlain };
     if (packedRuns.length === 0) return result;
@@ -42,6 +43,7 @@ class Pair {
         into.set(this.destination.subarray(page * PAGE_SIZE, (page + 1) * PAGE_SIZE));
         return true;
       },
+      nothingHeld,
       nothingHeld,
     );
     let at = 0;
@@ -169,16 +171,16 @@ describe('what does not unpack is refused', () => {
   const frame = (packed: Uint8Array, how: object = {}) => ({ ...one, ...how, pages: 1, digests: undefined, packed });
 
   test('garbage', () => {
-    expect(() => new PageUnpacker().unpack(frame(new Uint8Array(50).fill(3)), () => true, nothingHeld)).toThrow(
-      'it does not unpack to 4096 bytes with zstd',
-    );
+    expect(() =>
+      new PageUnpacker().unpack(frame(new Uint8Array(50).fill(3)), () => true, nothingHeld, nothingHeld),
+    ).toThrow('it does not unpack to 4096 bytes with zstd');
   });
 
   test('a delta of a page that is not here', () => {
     const body = new Uint8Array(8 + 64);
     body[0] = 1;
     const delta = { codec: 'none', runs: [{ first: 0, count: 1, kind: 'delta' }], bodyBytes: body.length };
-    expect(() => new PageUnpacker().unpack(frame(body, delta), () => false, nothingHeld)).toThrow(
+    expect(() => new PageUnpacker().unpack(frame(body, delta), () => false, nothingHeld, nothingHeld)).toThrow(
       'page 0 is not here to be changed',
     );
   });

@@ -11,10 +11,10 @@ import { readOwnCpuMs } from '../linux/thread-time.ts';
 import { PageFilter } from '../memory/page-filter.ts';
 import { PageFingerprint } from '../memory/page-fingerprint.ts';
 import type { PageBatch } from '../memory/staging.ts';
-import { FINGERPRINT_BYTES, LINE_BYTES, LINE_MASK_BYTES, MAX_PAGES_PER_FRAME } from '../wire/limits.ts';
-import { writeU32 } from '../wire/little-endian.ts';
-import type { PackCodec, PackedKind, PackedRun } from '../wire/packed-pages.ts';
-import type { Difference } from './sent-lines.ts';
+import { LINE_MASK_BYTES, MAX_PAGES_PER_FRAME } from '../wire/limits.ts';
+import type { PackCodec, PackedRun } from '../wire/packed-pages.ts';
+import { type ElsewhereSearch, type HeldSearch, PackBody, type PackSteps } from './pack-body.ts';
+import { SentContents, type SentContentsShared } from './sent-contents.ts';
 import { SentPages, type SentPagesShared } from './sent-pages.ts';
 
 /** What the destination holds already, and under which key. */
@@ -23,16 +23,10 @@ export interface HeldContents {
   readonly key: Uint8Array;
 }
 
-/** Which steps a batch goes through. */
-export interface PackSteps {
-  readonly codec: PackCodec;
-  readonly level: number;
-  /** Leave out what has not changed since it was sent. */
-  readonly same: boolean;
-  /** Name pages that the destination holds, where it is known what it does. */
-  readonly held: boolean;
-  /** Send changed lines only, where that is less. */
-  readonly delta: boolean;
+/** What other VMs send or have sent to the destination, and under which key pages of theirs are named. */
+export interface SentElsewhere {
+  readonly contents: SentContentsShared;
+  readonly key: Uint8Array;
 }
 
 /** What the steps did, for who chooses them. */
@@ -41,6 +35,7 @@ export interface PackOutcome {
   readonly pages: number;
   readonly samePages: number;
   readonly heldPages: number;
+  readonly elsewherePages: number;
   readonly deltaPages: number;
   /** Of the whole pages that the deltas are for. */
   readonly deltaSavedBytes: number;
@@ -66,17 +61,12 @@ export interface PackedBatch {
 }
 
 export const BODY_BYTES: number = MAX_PAGES_PER_FRAME * (PAGE_SIZE + LINE_MASK_BYTES);
-/** A delta of more lines is no better than the page, which compresses better as a whole. */
-const MAX_DELTA_LINES = 40;
 /** A body that shrinks by less is not worth unpacking. */
 const PAYS = 0.97;
-const LINE_WORDS = LINE_BYTES / 4;
-const PAGE_WORDS = PAGE_SIZE / 4;
-const LINES_A_WORD = 32;
 
-interface HeldSearch {
-  readonly filter: PageFilter;
-  readonly fingerprint: PageFingerprint;
+/** Whether what is sent of each page is looked at, and remembered. */
+export function looksAtPages({ same, delta, elsewhere }: PackSteps): boolean {
+  return same || delta || elsewhere !== null;
 }
 
 export class PagePacker {
@@ -85,6 +75,7 @@ export class PagePacker {
   readonly #sent: SentPages | null;
   readonly #codecs = new Map<CodecName, Codec>();
   #held: HeldSearch | undefined;
+  #elsewhere: ElsewhereSearch | undefined;
 
   /** @param sent - null: what was sent is not remembered */
   constructor(sent: SentPagesShared | null) {
@@ -96,11 +87,17 @@ export class PagePacker {
     this.#held = { filter: new PageFilter(filter), fingerprint: new PageFingerprint(key) };
   }
 
+  /** From now on pages may be named that other VMs bring. */
+  share({ contents, key }: SentElsewhere): void {
+    this.#elsewhere = { contents: new SentContents(contents), fingerprint: new PageFingerprint(key) };
+  }
+
   /** @param batch - its parts are views of one staging buffer */
   pack({ dataRuns, dataPages, parts }: PageBatch, steps: PackSteps): PackedBatch {
     const startedMs = readOwnCpuMs();
-    const body = new BodyBuilder(this.#body, steps, steps.held ? this.#held : undefined);
-    const sent = steps.same || steps.delta ? this.#sent : null;
+    const sent = looksAtPages(steps) ? this.#sent : null;
+    const held = steps.held ? this.#held : undefined;
+    const body = new PackBody(this.#body, steps, held, steps.elsewhere ? this.#elsewhere : undefined);
     const words = parts.length > 0 ? new Int32Array(parts[0]!.buffer) : new Int32Array(0);
     let part = 0;
     let at = 0;
@@ -108,17 +105,19 @@ export class PagePacker {
       for (let page = first; page < first + count; page++, at += PAGE_SIZE) {
         for (; at >= parts[part]!.length; part++) at = 0;
         const contents = parts[part]!.subarray(at, at + PAGE_SIZE);
-        body.add(page, contents, sent?.exchange(page, words, contents.byteOffset / 4));
+        const difference = sent?.exchange(page, words, contents.byteOffset / 4);
+        body.add(page, contents, difference, sent?.hash);
       }
     }
     const comparedMs = readOwnCpuMs();
     const comparedAtMs = performance.now();
     const packed = this.#compress(steps, body.bytes);
-    const { samePages, heldPages, deltaPages, deltaSavedBytes } = body;
+    const { samePages, heldPages, elsewherePages, deltaPages, deltaSavedBytes } = body;
     const outcome: PackOutcome = {
       pages: dataPages,
       samePages,
       heldPages,
+      elsewherePages,
       deltaPages,
       deltaSavedBytes,
       bodyBytes: body.bytes,
@@ -132,7 +131,7 @@ export class PagePacker {
       outcome,
       runs: body.runs,
       packed: packed ?? this.#body.subarray(0, body.bytes),
-      isPlain: !packed && samePages + heldPages + deltaPages === 0,
+      isPlain: !packed && samePages + heldPages + elsewherePages + deltaPages === 0,
     };
   }
 
@@ -153,75 +152,5 @@ export class PagePacker {
     const room = this.#packed.subarray(0, Math.floor(bodyBytes * PAYS));
     const bytes = opened.compress(this.#body.subarray(0, bodyBytes), room, level);
     return bytes > 0 ? room.subarray(0, bytes) : undefined;
-  }
-}
-
-/** Puts a body together, and counts. */
-class BodyBuilder {
-  readonly runs: PackedRun[] = [];
-  bytes = 0;
-  samePages = 0;
-  heldPages = 0;
-  deltaPages = 0;
-  deltaSavedBytes = 0;
-  readonly #body: Uint8Array;
-  readonly #steps: Pick<PackSteps, 'same' | 'delta'>;
-  readonly #held: HeldSearch | undefined;
-
-  constructor(body: Uint8Array, steps: Pick<PackSteps, 'same' | 'delta'>, held: HeldSearch | undefined) {
-    this.#body = body;
-    this.#steps = steps;
-    this.#held = held;
-  }
-
-  add(page: number, contents: Uint8Array, difference: Readonly<Difference> | undefined): void {
-    if (difference?.kind === 'same' && this.#steps.same) {
-      this.samePages++;
-    } else if (difference?.kind === 'changed' && this.#steps.delta && difference.lines <= MAX_DELTA_LINES) {
-      this.#addRun(page, 'delta');
-      this.#addDelta(contents, difference);
-    } else if (!this.#addHeld(page, contents)) {
-      this.#addRun(page, 'data');
-      this.#add(contents);
-    }
-  }
-
-  /** After the deltas: a page that was sent and has changed in a few lines is hardly one that somebody holds. */
-  #addHeld(page: number, contents: Uint8Array): boolean {
-    if (!this.#held) return false;
-    const fingerprint = this.#held.fingerprint.of(contents, 0);
-    if (!this.#held.filter.mayHave(fingerprint)) return false;
-    this.#addRun(page, 'held');
-    this.#body.set(fingerprint, this.bytes);
-    this.bytes += FINGERPRINT_BYTES;
-    this.heldPages++;
-    return true;
-  }
-
-  #addDelta(contents: Uint8Array, { low, high, lines }: Readonly<Difference>): void {
-    writeU32(this.#body, this.bytes, low);
-    writeU32(this.#body, this.bytes + 4, high);
-    this.bytes += LINE_MASK_BYTES;
-    for (let line = 0; line < PAGE_WORDS / LINE_WORDS; line++) {
-      const word = line < LINES_A_WORD ? low : high;
-      if ((word & (1 << (line % LINES_A_WORD))) === 0) continue;
-      this.#add(contents.subarray(line * LINE_BYTES, (line + 1) * LINE_BYTES));
-    }
-    this.deltaPages++;
-    this.deltaSavedBytes += PAGE_SIZE - LINE_MASK_BYTES - lines * LINE_BYTES;
-  }
-
-  #add(contents: Uint8Array): void {
-    this.#body.set(contents, this.bytes);
-    this.bytes += contents.length;
-  }
-
-  #addRun(page: number, kind: PackedKind): void {
-    const last = this.runs.at(-1);
-    if (last && last.kind === kind && last.first + last.count === page) {
-      this.runs[this.runs.length - 1] = { first: last.first, count: last.count + 1, kind };
-    } else {
-      this.runs.push({ first: page, count: 1, kind });
-    }
   }
 }

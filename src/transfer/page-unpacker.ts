@@ -8,7 +8,7 @@ import { PAGE_SIZE, type PageRun, RunBuilder } from '../base/page.ts';
 import { type Codec, type CodecName, openCodec } from '../linux/compression.ts';
 import { invalidFrame } from '../wire/frame-types.ts';
 import { LINE_BYTES, MAX_PAGES_PER_FRAME } from '../wire/limits.ts';
-import { type PackedPages, readPackedBody } from '../wire/packed-pages.ts';
+import { type Elsewhere, type PackedPages, readPackedBody } from '../wire/packed-pages.ts';
 import type { PagesPayload } from '../wire/page-payloads.ts';
 import { BODY_BYTES } from './page-packer.ts';
 
@@ -17,6 +17,9 @@ export type ReadOld = (page: number, into: Uint8Array) => boolean;
 
 /** Finds the page with this fingerprint among what this host holds; false when it holds it not. */
 export type FetchHeld = (fingerprint: Uint8Array, into: Uint8Array) => boolean;
+
+/** The same of a page that another VM brings; `page` is where it is for. */
+export type FetchElsewhere = (page: number, place: Elsewhere, into: Uint8Array) => boolean;
 
 export interface UnpackedPages extends PagesPayload {
   /** Pages that were only named and that this host does not hold; they are not among `runs`. */
@@ -29,7 +32,7 @@ export class PageUnpacker {
   #pages: Uint8Array | undefined;
 
   /** @returns valid until the next call. @throws GW_WIRE_FRAME_INVALID */
-  unpack(frame: PackedPages, readOld: ReadOld, fetchHeld: FetchHeld): UnpackedPages {
+  unpack(frame: PackedPages, readOld: ReadOld, fetchHeld: FetchHeld, fetchElsewhere: FetchElsewhere): UnpackedPages {
     const { runs, pages, digests } = frame;
     const body = this.#unpackBody(frame);
     if (runs.every(({ kind }) => kind === 'data')) {
@@ -41,6 +44,10 @@ export class PageUnpacker {
     const here = new RunBuilder();
     const missed = new RunBuilder();
     let at = 0;
+    const take = (page: number, isHere: boolean): void => {
+      (isHere ? here : missed).add(page, 1);
+      if (isHere) at += PAGE_SIZE;
+    };
     readPackedBody(frame, body, {
       data(run, contents) {
         data.set(contents, at);
@@ -55,9 +62,10 @@ export class PageUnpacker {
         at += PAGE_SIZE;
       },
       held(page, fingerprint) {
-        const isHeld = fetchHeld(fingerprint, data.subarray(at, at + PAGE_SIZE));
-        (isHeld ? here : missed).add(page, 1);
-        if (isHeld) at += PAGE_SIZE;
+        take(page, fetchHeld(fingerprint, data.subarray(at, at + PAGE_SIZE)));
+      },
+      elsewhere(page, place) {
+        take(page, fetchElsewhere(page, place, data.subarray(at, at + PAGE_SIZE)));
       },
     });
     return {

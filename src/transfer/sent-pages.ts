@@ -6,7 +6,7 @@
  * or nothing is; no two threads are at one page at a time, and whoever is at it next is told by a message.
  *
  * A page is left out by 64 bits alone, also where no digest of all memory follows (`--verify` is asked for). That suffices
- * because the hash has a secret seed of one migration: contents cannot be made to collide, and what changes by itself is
+ * because the hash has a secret seed, of one migration or of one daemon (sent-contents.ts): contents cannot be made to collide, and what changes by itself is
  * taken for unchanged once in 2^64 changes. A VM of 64 GiB that is sent thirty times over has 2^29 of them: one such
  * migration in 2^35 would lose a write, far fewer than memory and links spoil unseen. Wider fingerprints alone would change nothing: of
  * a page that has changed in one line it is that line's hash that tells, and a change in the hash of a line is
@@ -30,6 +30,8 @@ export interface SentPagesOptions {
   readonly same: boolean;
   /** For the lines of some pages; 0: they are not remembered. */
   readonly linesBudgetBytes: number;
+  /** Two words, where others are to have the same hash of a page; absent: they are made up. */
+  readonly seed?: Int32Array | undefined;
 }
 
 /** Two words; both zero: nothing is remembered. */
@@ -38,22 +40,24 @@ const SAME: Readonly<Difference> = { kind: 'same', low: 0, high: 0, lines: 0 };
 const NEW: Readonly<Difference> = { kind: 'new', low: 0, high: 0, lines: 0 };
 
 /** @returns null when nothing is to be remembered */
-export function createSentPages({ pageCount, same, linesBudgetBytes }: SentPagesOptions): SentPagesShared | null {
-  if (!same && linesBudgetBytes <= 0) return null;
+export function createSentPages(options: SentPagesOptions): SentPagesShared | null {
+  const { pageCount, same, linesBudgetBytes, seed } = options;
+  if (!same && linesBudgetBytes <= 0 && !seed) return null;
   return {
     // Memory that is not touched is not there: a page costs its 8 bytes once it was sent.
     pages: same ? new SharedArrayBuffer(pageCount * PAGE_WORDS * 4) : null,
     lines: linesBudgetBytes > 0 ? createSentLines(pageCount, linesBudgetBytes) : null,
-    seed: crypto.getRandomValues(new Int32Array(2)),
+    seed: seed ?? crypto.getRandomValues(new Int32Array(2)),
   };
 }
 
 export class SentPages {
+  /** Of the page that was given last, whole: two words. */
+  readonly hash: Int32Array = new Int32Array(PAGE_WORDS);
   readonly #pages: Int32Array | undefined;
   readonly #lines: SentLines | undefined;
   readonly #seed: Int32Array;
   readonly #lineHashes = new Int32Array(LINE_HASH_WORDS);
-  readonly #page = new Int32Array(PAGE_WORDS);
 
   constructor({ pages, lines, seed }: SentPagesShared) {
     this.#pages = pages ? new Int32Array(pages) : undefined;
@@ -68,6 +72,7 @@ export class SentPages {
    */
   exchange(page: number, words: Int32Array, at: number): Readonly<Difference> {
     hashLines(words, at, this.#lineHashes, 0, this.#seed);
+    hashPage(this.#lineHashes, this.hash, 0, this.#seed);
     // The lines of an unchanged page take no room from those of pages that change.
     if (this.#pages && this.#isSame(this.#pages, PAGE_WORDS * page)) return SAME;
     return this.#lines?.exchange(page, this.#lineHashes) ?? NEW;
@@ -80,8 +85,7 @@ export class SentPages {
   }
 
   #isSame(pages: Int32Array, slot: number): boolean {
-    const now = this.#page;
-    hashPage(this.#lineHashes, now, 0, this.#seed);
+    const now = this.hash;
     if (pages[slot] === now[0] && pages[slot + 1] === now[1]) return true;
     pages.set(now, slot);
     return false;

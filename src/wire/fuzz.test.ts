@@ -33,7 +33,8 @@ function consume(type: FrameType, payload: Uint8Array): readonly { first: number
     case FrameType.packedPages: {
       const frame = decodePackedPages(payload, SAMPLE_PAGES);
       // As if it unpacked to the wrong thing.
-      readPackedBody(frame, frame.packed, { data: () => undefined, delta: () => undefined, held: () => undefined });
+      const ignore = () => undefined;
+      readPackedBody(frame, frame.packed, { data: ignore, delta: ignore, held: ignore, elsewhere: ignore });
       return frame.runs;
     }
     case FrameType.zeroPages:

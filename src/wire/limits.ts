@@ -20,6 +20,10 @@ export const LINE_BYTES = 64;
 export const LINE_MASK_BYTES = 8;
 /** Of a page's contents under a key: what is sent instead of a page that the destination holds. */
 export const FINGERPRINT_BYTES = 16;
+/** The beginning of a migration's id, by which pages of the VM that comes by it are named. */
+export const MIGRATION_NAME_BYTES = 8;
+/** A fingerprint, a migration's name and a page number: what is sent instead of a page that another VM brings. */
+export const ELSEWHERE_BYTES: number = FINGERPRINT_BYTES + MIGRATION_NAME_BYTES + 4;
 /** A page of a shared region and its turn. */
 export const SHARED_PAIR_BYTES = 8;
 

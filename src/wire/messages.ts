@@ -176,7 +176,8 @@ export const MESSAGES = {
   pong: z.strictObject({ token, wallMs, receivedWallMs: wallMs }),
   /** `frames`: on all page channels since the migration began; they are in place before the answer. */
   roundEnd: z.strictObject({ round, frames }),
-  roundAck: z.strictObject({ round }),
+  /** `waitedMs`: for pages that other VMs were to bring; absent: none were waited for. */
+  roundAck: z.strictObject({ round, waitedMs: durationMs.optional() }),
   /** Sent before the VM is stopped; what follows on this connection belongs to the switchover. */
   switchover: z.strictObject({
     wasRunning: z.boolean(),

@@ -12,6 +12,7 @@ import {
   PACKED_KINDS,
   type PackedRun,
   readPackedBody,
+  writeElsewhere,
 } from './packed-pages.ts';
 
 const join = (...parts: readonly Uint8Array[]) => new Uint8Array(Buffer.concat(parts));
@@ -39,6 +40,7 @@ const someFrame = fc
       for (const mask of masks) {
         if (kind === 'data') body.push(filled(4096, runs.length));
         else if (kind === 'held') body.push(filled(16, runs.length));
+        else if (kind === 'elsewhere') body.push(filled(24, runs.length), [4, runs.length]);
         else body.push([4, Number(mask & 0xffff_ffffn)], [4, Number(mask >> 32n)], filled(64 * bitsOf(mask), 7));
       }
     }
@@ -61,7 +63,7 @@ test('golden vector', () => {
 test('round trip, and equal to the naive codec', () => {
   fc.assert(
     fc.property(someFrame, fc.boolean(), ({ runs, body }, digested) => {
-      const isHeld = runs.some(({ kind }) => kind === 'held');
+      const isHeld = runs.some(({ kind }) => kind === 'held' || kind === 'elsewhere');
       const digests = digested && !isHeld ? filled(16 * pagesIn(runs)) : undefined;
       const header = encodePackedPagesHeader({ codec: 'none', runs, bodyBytes: body.length, digests }, body.length);
       const payload = join(header.subarray(8), body);
@@ -86,6 +88,13 @@ test('round trip, and equal to the naive codec', () => {
           seen.push([page, 'held']);
           expect(fingerprint.length).toBe(16);
           bytes += 16;
+        },
+        elsewhere(page, place) {
+          seen.push([page, 'elsewhere']);
+          const written = new Uint8Array(28);
+          writeElsewhere(written, place);
+          expect(written).toEqual(decoded.packed.slice(bytes, bytes + 28));
+          bytes += 28;
         },
       });
       expect(seen).toEqual(
@@ -122,7 +131,7 @@ describe('rejects', () => {
     ],
     [
       'a run of an unknown kind',
-      naivePackedPages(0, [[{ first: 4, count: 1 }, 3]], 4096, data),
+      naivePackedPages(0, [[{ first: 4, count: 1 }, 4]], 4096, data),
       'a run is of an unknown kind',
     ],
     [
@@ -183,7 +192,7 @@ describe('rejects', () => {
     ['a body that ends in a line', naiveBytes([[4, 1], [4, 0], filled(63)]), 'its body ends in the middle of a page'],
     ['a body that is too long', naiveBytes([[4, 1], [4, 0], filled(65)]), 'its body has 1 bytes too many'],
   ])('%s', (_, body, reason) => {
-    const ignore = { data: () => undefined, delta: () => undefined, held: () => undefined };
+    const ignore = { data: () => undefined, delta: () => undefined, held: () => undefined, elsewhere: () => undefined };
     expect(thrownBy(() => readPackedBody({ runs: [run(4, 1, 'delta')] }, body, ignore))).toEqual({
       code: 'GW_WIRE_FRAME_INVALID',
       reason,

@@ -9,11 +9,13 @@
 import { PAGE_SIZE, type PageRun } from '../base/page.ts';
 import { encodeFrameHeader, invalidFrame } from './frame-types.ts';
 import {
+  ELSEWHERE_BYTES,
   FINGERPRINT_BYTES,
   FRAME_HEADER_BYTES,
   LINE_BYTES,
   LINE_MASK_BYTES,
   MAX_PAGES_PER_FRAME,
+  MIGRATION_NAME_BYTES,
   PACKED_RUN_BYTES,
   PAGE_DIGEST_BYTES,
 } from './limits.ts';
@@ -26,9 +28,10 @@ export type PackCodec = (typeof PACK_CODECS)[number];
 
 /**
  * `data`: the whole page. `delta`: the 64-byte lines that differ from what the destination has. `held`: the fingerprint
- * of a page that the destination holds somewhere.
+ * of a page that the destination holds somewhere. `elsewhere`: that of one that it has, or is about to have, in the
+ * memory of a VM that came or comes to it, and which that is.
  */
-export const PACKED_KINDS = ['data', 'delta', 'held'] as const;
+export const PACKED_KINDS = ['data', 'delta', 'held', 'elsewhere'] as const;
 export type PackedKind = (typeof PACKED_KINDS)[number];
 
 export interface PackedRun extends PageRun {
@@ -53,6 +56,16 @@ export interface PackedSink {
   /** The lines that the mask has a bit for, in ascending order; bit 0 of `low` is the page's first line. */
   delta(page: number, low: number, high: number, lines: Uint8Array): void;
   held(page: number, fingerprint: Uint8Array): void;
+  elsewhere(page: number, place: Elsewhere): void;
+}
+
+/** Where the contents of a page are. */
+export interface Elsewhere {
+  readonly fingerprint: Uint8Array;
+  /** The beginning of the id of the migration that the VM came by. */
+  readonly migration: Uint8Array;
+  /** In that VM. */
+  readonly page: number;
 }
 
 const FIXED_BYTES = 16;
@@ -60,12 +73,16 @@ const SMALLEST: Readonly<Record<PackedKind, number>> = {
   data: PAGE_SIZE,
   delta: LINE_MASK_BYTES,
   held: FINGERPRINT_BYTES,
+  elsewhere: ELSEWHERE_BYTES,
 };
 const LARGEST: Readonly<Record<PackedKind, number>> = {
   data: PAGE_SIZE,
   delta: LINE_MASK_BYTES + PAGE_SIZE,
   held: FINGERPRINT_BYTES,
+  elsewhere: ELSEWHERE_BYTES,
 };
+/** They may turn out not to be here. */
+const NAMED: ReadonlySet<PackedKind> = new Set(['held', 'elsewhere']);
 
 /** Everything of a packedPages frame but the packed body. @param digests - 16 bytes a page, or undefined */
 export function encodePackedPagesHeader(
@@ -111,7 +128,7 @@ export function decodePackedPages(payload: Uint8Array, pageCount: number): Packe
     const kind = PACKED_KINDS[readU32(payload, at + 12)];
     if (kind === undefined) throw invalidFrame('packedPages', 'a run is of an unknown kind');
     // Who is told a digest installs what comes; a page that turns out not to be held could not be.
-    if (kind === 'held' && digested === 1) throw invalidFrame('packedPages', 'a page that is only named has a digest');
+    if (NAMED.has(kind) && digested === 1) throw invalidFrame('packedPages', 'a page that is only named has a digest');
     checkRun('packedPages', first, count, endPage, pageCount);
     endPage = first + count;
     pages += count;
@@ -158,6 +175,10 @@ export function readPackedBody(frame: Pick<PackedPages, 'runs'>, body: Uint8Arra
         sink.held(page, take(FINGERPRINT_BYTES));
         continue;
       }
+      if (run.kind === 'elsewhere') {
+        sink.elsewhere(page, readElsewhere(take(ELSEWHERE_BYTES)));
+        continue;
+      }
       const mask = take(LINE_MASK_BYTES);
       const low = readU32(mask, 0);
       const high = readU32(mask, 4);
@@ -165,6 +186,22 @@ export function readPackedBody(frame: Pick<PackedPages, 'runs'>, body: Uint8Arra
     }
   }
   if (at !== body.length) throw invalidFrame('packedPages', `its body has ${body.length - at} bytes too many`);
+}
+
+/** Into the first ELSEWHERE_BYTES of `into`. */
+export function writeElsewhere(into: Uint8Array, { fingerprint, migration, page }: Elsewhere): void {
+  into.set(fingerprint);
+  into.set(migration, FINGERPRINT_BYTES);
+  writeU32(into, FINGERPRINT_BYTES + MIGRATION_NAME_BYTES, page);
+}
+
+function readElsewhere(bytes: Uint8Array): Elsewhere {
+  const pageAt = FINGERPRINT_BYTES + MIGRATION_NAME_BYTES;
+  return {
+    fingerprint: bytes.subarray(0, FINGERPRINT_BYTES),
+    migration: bytes.subarray(FINGERPRINT_BYTES, pageAt),
+    page: readU32(bytes, pageAt),
+  };
 }
 
 export function countBits(word: number): number {

@@ -4,16 +4,20 @@
  * Owns: memories, threads and sockets; `await using` ends them. Must hold: `send` comes back when everything is in place.
  */
 
+import { randomUUID } from 'node:crypto';
 import type { GodwitError } from '../../src/base/errors.ts';
 import { PACKING_STEPS } from '../../src/base/packing-step.ts';
 import { PAGE_SIZE, type PageRun } from '../../src/base/page.ts';
+import { identifyProcess } from '../../src/linux/process.ts';
 import type { ContentStore } from '../../src/memory/content-store.ts';
 import { Arrivals } from '../../src/migration/arrivals.ts';
+import { announceArrival } from '../../src/migration/arrived-memories.ts';
 import { PageChannels } from '../../src/migration/page-channels.ts';
 import { PageSender, type SendCounts, type SendOptions } from '../../src/migration/page-sender.ts';
 import { Pacer } from '../../src/transfer/pacer.ts';
 import type { Conditions } from '../../src/transfer/pack-ladder.ts';
 import { NOTHING_PACKED, Packing } from '../../src/transfer/packing.ts';
+import { migrationName, SentContents } from '../../src/transfer/sent-contents.ts';
 import { createSentPages } from '../../src/transfer/sent-pages.ts';
 import { ScratchMemory } from './scratch-memory.ts';
 import { SocketPair } from './socket-pair.ts';
@@ -28,6 +32,8 @@ export interface ChannelPairOptions {
   readonly regions: readonly number[];
   /** Pages of which the lines are remembered; all of them where it is not given. */
   readonly lines?: number;
+  /** What all pairs of a test have sent (sent-contents.ts): pages of one may be named for another. */
+  readonly sentContents?: SharedArrayBuffer;
   /** Every page goes as it is. */
   readonly isRaw?: boolean;
   /** Without a limit by default. */
@@ -63,7 +69,8 @@ export class ChannelPair implements AsyncDisposable {
     this.destination = new ScratchMemory(...options.regions);
     this.#sockets = sockets;
     const linesBudgetBytes = (options.lines ?? pages) * LINES_ENTRY_BYTES;
-    const sent = options.isRaw ? null : createSentPages({ pageCount: pages, same: true, linesBudgetBytes });
+    const seed = options.sentContents && SentContents.seedOf(options.sentContents);
+    const sent = options.isRaw ? null : createSentPages({ pageCount: pages, same: true, linesBudgetBytes, seed });
     const { memory } = this.source;
     this.channels = new PageChannels({
       memory,
@@ -95,6 +102,7 @@ export class ChannelPair implements AsyncDisposable {
       parallel: options.channels,
       densestLevel: 9,
       knowsHeld: () => this.#knowsHeld,
+      sharesContents: options.sentContents !== undefined,
       counts: this.counts,
     });
     this.sender = new PageSender(this.channels, this.pacer, options.isRaw ? undefined : packing);
@@ -133,10 +141,29 @@ export class ChannelPair implements AsyncDisposable {
   /** A round: pages may be named, and come after all if they are not there. Returns those. */
   async sendNaming(runs: readonly PageRun[] = this.all): Promise<readonly PageRun[]> {
     await this.send(runs, { mayName: true });
+    await this.arrivals.settleAwaited();
     const missed = this.arrivals.takeMissed();
     if (missed.length > 0) this.sender.miss(missed);
     await this.send(missed);
     return missed;
+  }
+
+  /** From now on pages of other pairs are named, and theirs may be named that are here. Returns the migration's name. */
+  share(sentContents: SharedArrayBuffer, directory: string, key: Uint8Array): Uint8Array {
+    const id = randomUUID();
+    const contents = SentContents.enter(sentContents, id, 'far');
+    const { layout } = this.destination.memory;
+    const paths = this.destination.memory.ownPaths();
+    const regions = layout.regions.map(({ bytes }, i) => ({
+      id: `ram${i}`,
+      bytes,
+      fdPath: paths[i]!,
+      hostAddress: 0n,
+    }));
+    announceArrival(directory, migrationName(id), identifyProcess(process.pid)!, regions);
+    this.arrivals.share({ directory, key });
+    this.channels.share({ contents, key });
+    return migrationName(id);
   }
 
   /** The destination holds these contents from now on, and says so. */

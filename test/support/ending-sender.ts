@@ -24,7 +24,7 @@ const channels = new PageChannels({
 });
 channels.link(sockets.map((socket) => socket.take('near')));
 const send = async (level: number): Promise<void> => {
-  const steps = { codec: 'zstd', level, same: false, held: false, delta: false } as const;
+  const steps = { codec: 'zstd', level, same: false, held: false, elsewhere: null, delta: false } as const;
   const job = { runs, steps, isDirect: false, awaited: false, digest: null, isPaced: false };
   await (await channels.free(1)).send(job, () => Promise.resolve());
 };

@@ -54,7 +54,7 @@ export function naivePageReply(
   ]);
 }
 
-/** @param kind - 0 data, 1 delta, 2 held */
+/** @param kind - 0 data, 1 delta, 2 held, 3 elsewhere */
 export function naivePackedPages(
   codec: number,
   runs: readonly (readonly [run: PageRun, kind: number])[],
