@@ -275,6 +275,19 @@ describe('memory', () => {
     expect(plan.refused[0]!.why).toEqual({ kind: 'noRoom', neededBytes: GIBIBYTE, freeBytes: GIBIBYTE / 2 });
   });
 
+  test('of a VM that has to stay is not given to others', () => {
+    const fleet = fleetOf({ vmCount: 2, hosts: [host('a', 1), host('b', 1.5)], on: ['a', 'b'] });
+    const [onA, onB] = fleet.vms.map(({ vm }) => vm.name);
+    // b has no room for the first, which therefore stays, so that a has none for the second.
+    const vms = fleet.state.vms.map((vm) => (vm.name === onA ? { ...vm, ramBytes: 2 * GIBIBYTE } : vm));
+    const moves = [waitingMove(onA!, 'b'), waitingMove(onB!, 'a')];
+    const plan = planOf(fleet, { vms, moves, hosts: [host('a', 2), host('b', 1.5)] });
+    expect(plan.refused.map(({ vm, why }) => [vm, why.kind])).toEqual([
+      [onA, 'noRoom'],
+      [onB, 'noRoom'],
+    ]);
+  });
+
   test('of VMs that share some goes to one host', () => {
     const fleet = fleetOf({ vmCount: 4, images: 4, hosts: [host('a', 20, false), host('b', 3), host('c', 3)] });
     const ring = [{ name: 'ring', pages: 1000 }];
@@ -284,6 +297,60 @@ describe('memory', () => {
     const plan = nextPlan(fleet.state, contents);
     const to = (i: number): string => plan.moves.find(({ vm }) => vm === fleet.vms[i]!.vm.name)!.to;
     expect(to(0)).toBe(to(3));
+  });
+});
+
+describe('a destination', () => {
+  test('is one for each group where the source is the bottleneck, and its first VM is the representative', () => {
+    const hosts = [host('a', 40, false), ...['b', 'c', 'd'].map((name) => host(name, 40))];
+    const fleet = fleetOf({ vmCount: 18, images: 3, hosts, workloads: ['idle'] });
+    const plan = planOf(fleet);
+    expect(plan.groups).toHaveLength(3);
+    const imageOf = (name: string): number => fleet.vms.find(({ vm }) => vm.name === name)!.image;
+    for (const { vms } of plan.groups) expect(new Set(vms.map(imageOf)).size).toBe(1);
+    for (const { vms } of plan.groups) {
+      const numbers = vms.map((name) => fleet.contents.numbers.get(name)!);
+      const sums = numbers.map((a) => numbers.reduce((sum, b) => sum + fleet.contents.commonality.common(a, b), 0));
+      // Of what it has in common with others, not of what it has itself.
+      expect(sums[0]).toBeGreaterThan(0.95 * Math.max(...sums));
+    }
+  });
+
+  test('is another where one port would be the bottleneck', () => {
+    const wide = { ...host('a', 40, false), sendBytesPerSecond: 1e9 };
+    const hosts = [wide, ...['b', 'c', 'd'].map((name) => host(name, 40))];
+    const plan = planOf(fleetOf({ vmCount: 18, images: 1, hosts, workloads: ['idle'] }));
+    expect(new Set(plan.moves.map(({ to }) => to)).size).toBe(3);
+    expect(plan.makespanMs / plan.lowerBoundMs).toBeLessThan(1.25);
+  });
+});
+
+describe('a way', () => {
+  test('is kept free for a quiet phase that comes soon, and not for one that is far', () => {
+    const fleet = fleetOf({
+      vmCount: 2,
+      hosts: [host('a', 20, false), host('b', 20)],
+      workloads: ['idle', 'database'],
+    });
+    const length = planOf(fleet, { moves: fleet.state.moves.slice(0, 1) }).moves[0]!.prediction.totalMs.p50;
+    const starting = (quietInMs: number): FleetPlan => {
+      const period = {
+        periodMs: length * 2,
+        anchorMs: NOW_MS,
+        profile: Array.from({ length: 24 }, (_, part) => (part < 6 ? 0.01 : 1.33)),
+        quietFromMs: 0,
+        quietMs: length / 2,
+        confidence: 0.9,
+      };
+      // Its aim is at 0.3 of the quarter.
+      const shifted = { ...period, anchorMs: NOW_MS + quietInMs - 0.3 * period.quietMs };
+      const slow = { ...fleet.state.vms[1]!, dataPages: 20_000, period: shifted };
+      return planOf(fleet, { vms: [fleet.state.vms[0]!, slow] });
+    };
+    const [other, rhythmic] = fleet.state.moves.map(({ vm }) => vm);
+    const soon = starting(length * 0.3).moves.find(({ vm }) => vm === other)!;
+    expect(soon.wait).toMatchObject({ kind: 'keepsFree', vm: rhythmic });
+    expect(starting(length * 0.7).moves.find(({ vm }) => vm === other)!.wait).toBeNull();
   });
 });
 
