@@ -90,9 +90,9 @@ describe('a detour', () => {
       jobOf('a', 'b', { ramBytes: GIBIBYTE }),
       jobOf('b', 'a', { ramBytes: 2 * GIBIBYTE }),
     ];
-    expect(findDetour(jobs, ['s', 't'], free({ s: 2, t: 3, a: 0.5 }))).toEqual({ job: jobs[2], via: 't' });
+    expect(findDetour(jobs, ['s', 't'], free({ s: 2, t: 9, a: 0.5 }))).toEqual({ job: jobs[2], via: 't' });
     // With more room on a the small one is enough.
-    expect(findDetour(jobs, ['s', 't'], free({ s: 2, t: 3, a: 1 }))).toEqual({ job: jobs[1], via: 't' });
+    expect(findDetour(jobs, ['s', 't'], free({ s: 2, t: 9, a: 1 }))).toEqual({ job: jobs[1], via: 't' });
   });
 
   test('is found for a ring of three, and makes some of the room if none makes all', () => {

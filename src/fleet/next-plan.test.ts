@@ -12,6 +12,7 @@ import {
 import { type FleetContents, joinContents } from './fleet-contents.ts';
 import { DEFAULT_POLICY, type FleetHost, type FleetPolicy, type FleetState, type Move } from './fleet-state.ts';
 import { nextPlan } from './next-plan.ts';
+import { createPageSample } from './page-sample.ts';
 import type { FleetPlan, PlannedMove } from './plan.ts';
 
 const GIBIBYTE = 2 ** 30;
@@ -301,19 +302,37 @@ describe('memory', () => {
 });
 
 describe('a destination', () => {
-  test('is one for each group where the source is the bottleneck, and its first VM is the representative', () => {
+  test('is one for each group where the source is the bottleneck', () => {
     const hosts = [host('a', 40, false), ...['b', 'c', 'd'].map((name) => host(name, 40))];
     const fleet = fleetOf({ vmCount: 18, images: 3, hosts, workloads: ['idle'] });
     const plan = planOf(fleet);
     expect(plan.groups).toHaveLength(3);
     const imageOf = (name: string): number => fleet.vms.find(({ vm }) => vm.name === name)!.image;
     for (const { vms } of plan.groups) expect(new Set(vms.map(imageOf)).size).toBe(1);
-    for (const { vms } of plan.groups) {
-      const numbers = vms.map((name) => fleet.contents.numbers.get(name)!);
-      const sums = numbers.map((a) => numbers.reduce((sum, b) => sum + fleet.contents.commonality.common(a, b), 0));
-      // Of what it has in common with others, not of what it has itself.
-      expect(sums[0]).toBeGreaterThan(0.95 * Math.max(...sums));
-    }
+  });
+
+  test('gets the VM first that holds most of what the others hold, and then who brings least', () => {
+    const fleet = fleetOf({ vmCount: 3, workloads: ['idle'] });
+    const keys = [
+      [0, 60],
+      [0, 100],
+      [45, 100],
+    ].map(([from, to]) => createPageSample(Array.from({ length: to! - from! }, (_, i) => from! + i)));
+    const contents = joinContents(fleet.vms.map((each, i) => ({ ...each.contents, sample: keys[i]! })));
+    const [small, representative, smallest] = fleet.vms.map(({ vm }) => vm.name);
+    expect(nextPlan(fleet.state, contents).groups.map(({ vms }) => vms)).toEqual([[representative, small, smallest]]);
+  });
+
+  test('is one for all of the lesser image where two destinations divide the work', () => {
+    const wide = { ...host('a', 40, false), sendBytesPerSecond: 1e9 };
+    const fleet = fleetOf({ vmCount: 18, images: 2, hosts: [wide, host('b', 40), host('c', 40)], workloads: ['idle'] });
+    const { moves } = planOf(fleet);
+    const [fewer] = [0, 1]
+      .map((image) => fleet.vms.filter((each) => each.image === image).map(({ vm }) => vm.name))
+      .sort((a, b) => a.length - b.length);
+    expect(fewer!.length).toBeGreaterThan(3);
+    expect(new Set(moves.filter(({ vm }) => fewer!.includes(vm)).map(({ to }) => to)).size).toBe(1);
+    expect(new Set(moves.map(({ to }) => to)).size).toBe(2);
   });
 
   test('is another where one port would be the bottleneck', () => {
