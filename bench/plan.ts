@@ -43,10 +43,10 @@ interface Row {
 function main(): void {
   const { values } = parseArgs({ options: { seeds: { type: 'string', default: String(DEFAULT_SEEDS) } } });
   const seeds = Array.from({ length: Number(values.seeds) }, (_, i) => i + 1);
+  print(`Cost of a plan: 4 GiB a VM, CPU seconds of this machine\n${renderCosts()}`);
   for (const { name, spec } of FLEETS) {
     print(`\n${name} (simulated; medians of ${seeds.length} fleets)\n${compare(spec, seeds)}`);
   }
-  print(`\nCost of a plan: 4 GiB a VM, CPU seconds of this machine\n${renderCosts()}`);
 }
 
 function compare(spec: Omit<FleetSpec, 'seed'>, seeds: readonly number[]): string {
@@ -172,7 +172,7 @@ function renderCosts(): string {
     const peak = (process.resourceUsage().maxRSS / 1024).toFixed(0);
     return [String(size), joined, planned, String(plan.groups.length), ratio, peak];
   });
-  return alignColumns([['VMs', 'commonality s', 'plan s', 'groups', 'makespan ÷ bound', 'peak MiB so far'], ...rows]);
+  return alignColumns([['VMs', 'commonality s', 'plan s', 'groups', 'makespan ÷ bound', 'peak MiB'], ...rows]);
 }
 
 function cpuSeconds(): number {
