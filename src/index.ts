@@ -1,5 +1,6 @@
 /**
- * What the npm package `godwit` exports: the client of a host daemon and the types and errors that it speaks in.
+ * What the npm package `godwit` exports: the client of a host daemon, the types and errors that it speaks in, and the
+ * planner of fleets (docs/fleet.md), which works on numbers and starts nothing.
  *
  * @example
  * import { GodwitClient } from 'godwit';
@@ -16,7 +17,28 @@ export { type AdoptBody, VM_STATES, type VmEnd, type VmSpecInput, type VmState, 
 export { ERRORS, type ErrorBody, type ErrorCode, GodwitError, hasCode } from './base/errors.ts';
 export { GodwitClient, type VmAction } from './client/godwit-client.ts';
 export type { TransportOptions } from './client/transport.ts';
+export type { Commonality, SharedRegion } from './fleet/commonality.ts';
+export { explainPlan } from './fleet/explain.ts';
+export { type FleetContents, joinContents, type VmContents } from './fleet/fleet-contents.ts';
+export {
+  DEFAULT_POLICY,
+  type FleetHost,
+  type FleetLink,
+  type FleetPolicy,
+  type FleetState,
+  type FleetVm,
+  type Move,
+  type MoveState,
+  type Reservation,
+} from './fleet/fleet-state.ts';
+export { nextPlan } from './fleet/next-plan.ts';
+export { createPageSample, type PageSample, sampleKey } from './fleet/page-sample.ts';
+export { findPeriod, type Period } from './fleet/period.ts';
+export type { FleetPlan, PlannedGroup, PlannedMove, Refusal, Wait } from './fleet/plan.ts';
+export { type DirtyCurve, type DirtySample, fitDirtyCurve } from './migration/dirty-curve.ts';
 export type { CheckResult } from './migration/handle.ts';
+export type { DirtyHistory, HistorySample } from './migration/history.ts';
+export { type Expectation, expectOf, type Visit } from './migration/known-links.ts';
 export type { MigrationProgress } from './migration/progress.ts';
 export type { DowntimeParts, MigrationReport, PostCopyReport, RoundReport, VerifyReport } from './migration/report.ts';
 export { DEFAULT_MIGRATION_OPTIONS, type MigrationMode, type MigrationOptions } from './migration/request.ts';

@@ -1,0 +1,107 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { syntheticState, syntheticVms } from '../../test/support/synthetic-fleet.ts';
+import type { FleetVm } from './fleet-state.ts';
+import { adaptPrediction, predictGroup, predictVm, sumQuantiles, type VmPrediction } from './group-prediction.ts';
+
+const SPEC = {
+  seed: 1,
+  vmCount: 5,
+  images: 1,
+  ramBytes: 2 ** 28,
+  imagePart: 0.8,
+  hosts: [],
+  on: ['a'],
+  linkBytesPerSecond: 1e8,
+};
+const VMS = syntheticVms(SPEC);
+const EXPECTATION = syntheticState(SPEC, [], []).expect(VMS[0]!.vm, 'b');
+
+/** idle, web, database, periodic, rewriting. */
+const vmOf = (workload: string): FleetVm => VMS.find((each) => each.workload === workload)!.vm;
+
+function predict(vm: FleetVm, { held = 0, bytesPerSecond = 1e8, dirtyFactor = 1 } = {}): VmPrediction {
+  const pages = { newPages: vm.dataPages * (1 - held), heldPages: vm.dataPages * held };
+  return predictVm(vm, pages, { expectation: EXPECTATION, bytesPerSecond, dirtyFactor });
+}
+
+describe('a VM', () => {
+  test('takes as long as its pages at the granted rate', () => {
+    const vm = vmOf('idle');
+    const { bytes, totalMs, ending } = predict(vm);
+    const expected = vm.dataPages * EXPECTATION.link.wholeBytes;
+    expect(bytes.p50 / expected).toBeCloseTo(1, 1);
+    expect(totalMs.p50).toBeGreaterThan(expected / 1e5);
+    expect(totalMs.p50).toBeLessThan(expected / 1e5 + 400);
+    expect(ending).toBe('finish');
+  });
+
+  test('brings only what the destination does not hold', () => {
+    const [all, half, none] = [0, 0.5, 1].map((held) => predict(vmOf('idle'), { held }));
+    expect(half!.bytes.p50 / all!.bytes.p50).toBeCloseTo(0.5, 1);
+    expect(none!.bytes.p50 / all!.bytes.p50).toBeLessThan(0.02);
+  });
+
+  test('that writes faster than it is sent, on half the bandwidth, costs more than twice the time', () => {
+    const vm = vmOf('database');
+    const [whole, half] = [1e8, 2e7].map((bytesPerSecond) => predict(vm, { bytesPerSecond }));
+    expect(half!.totalMs.p50).toBeGreaterThan(5 * whole!.totalMs.p50 - 5 * 300);
+    expect(half!.bytes.p50).toBeGreaterThan(whole!.bytes.p50);
+  });
+
+  test('brings less in its quiet phase', () => {
+    const [quiet, busy] = [0.1, 1.6].map((dirtyFactor) => predict(vmOf('periodic'), { dirtyFactor }));
+    expect(quiet!.bytes.p50).toBeLessThan(busy!.bytes.p50);
+  });
+
+  test('that pre-copy cannot move is told so, and has a bound by post-copy', () => {
+    const vm = vmOf('rewriting');
+    const stubborn: FleetVm = {
+      ...vm,
+      canPostCopy: false,
+      options: { ...vm.options, mode: 'pre-copy', throttle: { ...vm.options.throttle, enabled: false } },
+    };
+    expect(predict(stubborn).ending).toBe('giveUp');
+    const moved = predict(vm);
+    expect(moved.ending).toBe('postCopy');
+    expect(moved.boundMs).toBeGreaterThan((vm.dataPages * EXPECTATION.link.wholeBytes) / 1e5);
+  });
+
+  test('for which other contents are held then is predicted as if from the start', () => {
+    const vm = vmOf('web');
+    const direct = predict(vm, { held: 0.6 });
+    const adapted = adaptPrediction(predict(vm, { held: 0.2 }), direct.pages);
+    expect(adapted.bytes.p50 / direct.bytes.p50).toBeCloseTo(1, 1);
+    expect(adapted.totalMs.p50 / direct.totalMs.p50).toBeCloseTo(1, 1);
+  });
+});
+
+describe('a group', () => {
+  const quantiles = fc
+    .tuple(fc.double({ min: 1, max: 1e6, noNaN: true }), fc.double({ min: 0, max: 1, noNaN: true }))
+    .map(([p50, spread]) => ({ p10: p50 * (1 - spread * 0.9), p50, p90: p50 * (1 + spread) }));
+
+  test('takes the sum, no surer than independent VMs, no less sure than wholly alike ones', () => {
+    fc.assert(
+      fc.property(fc.array(quantiles, { minLength: 1, maxLength: 10 }), (all) => {
+        const sum = sumQuantiles(all, 0.7);
+        const total = (of: (each: (typeof all)[number]) => number): number => all.reduce((s, each) => s + of(each), 0);
+        const apart = Math.sqrt(total(({ p50, p90 }) => (p90 - p50) ** 2));
+        expect(sum.p50).toBeCloseTo(
+          total(({ p50 }) => p50),
+          3,
+        );
+        expect(sum.p90 - sum.p50).toBeGreaterThanOrEqual(apart * (1 - 1e-9) - 1e-9);
+        expect(sum.p90).toBeLessThanOrEqual(total(({ p90 }) => p90) * (1 + 1e-9));
+        expect(sum.p10).toBeGreaterThanOrEqual(0);
+      }),
+    );
+  });
+
+  test('has the downtime of the VM with the longest', () => {
+    const members = ['idle', 'database'].map((workload) => predict(vmOf(workload)));
+    const group = predictGroup(members);
+    expect(group.downtimeMs.p50).toBe(Math.max(...members.map(({ downtimeMs }) => downtimeMs.p50)));
+    expect(group.bytes.p50).toBe(members[0]!.bytes.p50 + members[1]!.bytes.p50);
+  });
+});

@@ -1,0 +1,67 @@
+/**
+ * The planner: from the fleet as it is now, what to start, what waits and why (B4–B8).
+ *
+ * Owns: the step. A controller calls it when it begins and after everything that happens (a migration has ended or
+ * failed, a host has come or gone, `askAgainAtMs`): the rest is grouped and predicted anew each time (B6). Pure: the same
+ * state gives the same plan. Must hold: every wanted move is in `moves`, in `refused`, or running.
+ */
+import { promise } from './deadline.ts';
+import type { FleetContents } from './fleet-contents.ts';
+import type { FleetState, Move } from './fleet-state.ts';
+import { formGroups, type WantedMove } from './group-moves.ts';
+import type { Job } from './job.ts';
+import { makeJobs } from './job-making.ts';
+import { lowerBoundMs } from './lower-bound.ts';
+import type { FleetPlan, PlannedGroup, Refusal, Wait } from './plan.ts';
+import { ProjectedFleet } from './projected-fleet.ts';
+import { nextWake, schedule } from './schedule.ts';
+import { earliestStartMs } from './start-conditions.ts';
+
+/** A VM that fails so often is left to people. */
+export const MAX_ATTEMPTS = 3;
+
+export function nextPlan(state: FleetState, contents: FleetContents): FleetPlan {
+  const fleet = new ProjectedFleet(state, contents);
+  const running = [...fleet.underway];
+  const refused: { vm: string; why: Refusal }[] = [];
+  const wanted = new Map<string, WantedMove>();
+  const vms = new Map(state.vms.map((vm) => [vm.name, vm]));
+  for (const move of state.moves) {
+    const vm = vms.get(move.vm);
+    const why = refusalOf(move);
+    if (why) refused.push({ vm: move.vm, why });
+    else if (vm && move.state.kind !== 'running' && vm.host !== move.to) wanted.set(move.vm, { vm, move });
+  }
+  const formed = formGroups(state, contents, fleet, [...wanted.values()]);
+  const made = makeJobs(state, contents, fleet, formed.groups, wanted);
+  const earliest = new Map(made.jobs.map((job) => [job.vm.name, earliestStartMs(job, state)]));
+  const earliestMs = (vm: string): number => earliest.get(vm) ?? state.nowMs;
+  const scheduled = schedule(state, fleet, made.jobs);
+  const deadlineOf = (vm: string): number | null => wanted.get(vm)?.move.deadlineAtMs ?? null;
+  const moves = promise(scheduled.moves, vms, deadlineOf);
+  refused.push(...formed.refused, ...made.refused, ...scheduled.stuck.map(toRefusal));
+  return {
+    madeAtMs: state.nowMs,
+    moves,
+    groups: made.groups.map(({ route, members, prediction }): PlannedGroup => {
+      const pages = members.map((member) => member.prediction.pages);
+      const heldPages = pages.reduce((sum, each) => sum + each.heldPages, 0);
+      const newPages = pages.reduce((sum, each) => sum + each.newPages, 0);
+      return { ...route, vms: members.map(({ vm }) => vm.name), prediction, heldPages, pages: heldPages + newPages };
+    }),
+    refused,
+    makespanMs: scheduled.endsAtMs - state.nowMs,
+    lowerBoundMs: lowerBoundMs(fleet.allocator, moves, running, state.nowMs, earliestMs),
+    askAgainAtMs: nextWake(moves, state.nowMs),
+  };
+}
+
+function refusalOf({ state }: Move): Refusal | null {
+  if (state.kind === 'parked') return { kind: 'parked', reason: state.reason };
+  if (state.kind !== 'failed' || state.attempts < MAX_ATTEMPTS) return null;
+  return { kind: 'failed', attempts: state.attempts, reason: state.reason };
+}
+
+function toRefusal({ job, wait }: { job: Job; wait: Wait | null }): { vm: string; why: Refusal } {
+  return { vm: job.vm.name, why: { kind: 'stuck', wait } };
+}
