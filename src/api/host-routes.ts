@@ -1,6 +1,7 @@
 /** Routes about the daemon itself: /v1/host, /healthz, /metrics. */
 import { z } from 'zod';
 import { HostSchema, TuneHostSchema } from './host-schema.ts';
+import { OutlookSchema } from './outlook-schema.ts';
 import { errors, type Routes } from './routes.ts';
 import type { HostService } from './service.ts';
 
@@ -21,6 +22,17 @@ export function addHostRoutes(routes: Routes, service: HostService): void {
       },
     },
     (request) => service.tuneHost(request.body),
+  );
+  routes.get(
+    '/v1/outlook',
+    {
+      schema: {
+        tags: ['host'],
+        summary: 'What a planner is told of this host and its VMs',
+        response: { 200: OutlookSchema, ...errors },
+      },
+    },
+    () => service.outlook(),
   );
   routes.get(
     '/healthz',

@@ -10,6 +10,7 @@ import type { GroupDetailView, GroupView } from './group-schema.ts';
 import type { HistoryView } from './history-schema.ts';
 import type { HostView, TuneHostBody } from './host-schema.ts';
 import type { MigrateBody, MigrationView, TuneBody } from './migration-schema.ts';
+import type { OutlookView } from './outlook-schema.ts';
 import type { AdoptBody, VmSpecBody, VmView } from './vm-schema.ts';
 
 export interface ConsoleOptions {
@@ -24,6 +25,9 @@ export interface HostService {
   readonly events: EventHub;
   host(): HostView;
   tuneHost(request: TuneHostBody): HostView;
+
+  /** What a planner is told. */
+  outlook(): OutlookView;
 
   listVms(): VmView[];
   showVm(name: string): VmView;

@@ -10,6 +10,7 @@ import { DEFAULT_API } from './api-connection.ts';
 import { addBandwidthCommand } from './bandwidth-command.ts';
 import { CommandContext, type ExitStatus } from './command-context.ts';
 import { addDoctorCommand } from './doctor-command.ts';
+import { addFleetCommands } from './fleet-commands.ts';
 import { addGroupCommands } from './group-commands.ts';
 import { addHostCommand } from './host-command.ts';
 import { type Io, printError } from './io.ts';
@@ -54,6 +55,7 @@ export function createProgram(context: CommandContext): Command {
   addHostCommand(program, context);
   addVmCommands(program, context);
   addGroupCommands(program, context);
+  addFleetCommands(program, context);
   addMigrateCommands(program, context);
   addMigrationCommands(program, context);
   addBandwidthCommand(program, context);

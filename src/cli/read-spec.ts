@@ -4,16 +4,15 @@
  * Owns: the meaning of relative paths (from the directory of the spec file). Must hold: what is wrong with the spec is
  * said before the host is asked.
  */
-import { readFileSync } from 'node:fs';
 import { dirname, isAbsolute, resolve } from 'node:path';
-import { parse } from 'yaml';
 import { parseInput } from '../api/input-error.ts';
 import { type VmSpecInput, VmSpecSchema } from '../api/vm-schema.ts';
+import { parseYaml, readTextFile } from '../api/yaml-file.ts';
 import { GodwitError } from '../base/errors.ts';
 
 /** @param path - a YAML or JSON file, or `-` for stdin */
 export function readSpec(path: string): VmSpecInput {
-  const contents = readText(path);
+  const contents = readTextFile(path);
   const spec = withAbsolutePaths(parseDocument(contents, path), path === '-' ? process.cwd() : dirname(resolve(path)));
   parseInput(VmSpecSchema, spec);
   return spec as VmSpecInput;
@@ -46,23 +45,7 @@ export function withAbsolutePaths(spec: unknown, base: string): unknown {
 function parseDocument(contents: string, path: string): unknown {
   const fix = 'give a VM spec, YAML or JSON (docs/spec.md)';
   if (contents.trim() === '') throw new GodwitError('GW_INPUT_INVALID', { field: path, value: 'nothing', fix });
-  try {
-    return parse(contents, { maxAliasCount: 100 });
-  } catch (error) {
-    const reason = error instanceof Error ? error.message.split('\n')[0]! : String(error);
-    throw new GodwitError('GW_INPUT_UNREADABLE', { path, reason: `it is neither YAML nor JSON: ${reason}` });
-  }
-}
-
-function readText(path: string): string {
-  try {
-    return readFileSync(path === '-' ? 0 : path, 'utf8');
-  } catch (error) {
-    throw new GodwitError('GW_INPUT_UNREADABLE', {
-      path,
-      reason: (error as NodeJS.ErrnoException).code ?? String(error),
-    });
-  }
+  return parseYaml(contents, path);
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

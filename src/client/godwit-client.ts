@@ -12,6 +12,7 @@ import type { GroupDetailView, GroupView } from '../api/group-schema.ts';
 import type { HistoryView } from '../api/history-schema.ts';
 import type { HostView, TuneHostBody } from '../api/host-schema.ts';
 import type { MigrateBody, MigrationView, TuneBody } from '../api/migration-schema.ts';
+import type { OutlookView } from '../api/outlook-schema.ts';
 import type { AdoptBody, VmSpecInput, VmView } from '../api/vm-schema.ts';
 import type { CheckResult } from '../migration/handle.ts';
 import { EventStreamParser } from './event-stream-parser.ts';
@@ -36,6 +37,10 @@ export class GodwitClient {
   /** Changes the bandwidth limit of all migrations. */
   tuneHost(request: TuneHostBody): Promise<HostView> {
     return this.#transport.json({ method: 'PATCH', path: '/v1/host', body: request });
+  }
+  /** What a planner is told of the host. */
+  outlook(): Promise<OutlookView> {
+    return this.#get('/v1/outlook');
   }
   metrics(): Promise<string> {
     return this.#text('/metrics', {});

@@ -4,15 +4,14 @@
  * Owns: names, defaults and limits of every setting (docs/spec.md). Must hold: a wrong value is refused with field,
  * value and fix before anything is opened; nothing that other machines can reach is opened without being asked for.
  */
-import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { resolve } from 'node:path';
-import { parse } from 'yaml';
 import { z } from 'zod';
 import { choice, flag, integer, list, meaning, size, strictObject, text } from '../api/field.ts';
 import { parseInput } from '../api/input-error.ts';
 import { isLoopback, type ListenAddress, parseHostPort, parseListenAddress } from '../api/listen.ts';
 import { NameSchema } from '../api/vm-schema.ts';
+import { parseYaml, readTextFile } from '../api/yaml-file.ts';
 import { DSCP_FIX, parseDscp } from '../base/dscp.ts';
 import { GodwitError } from '../base/errors.ts';
 import { parseDurationMs, parseRate } from '../base/units.ts';
@@ -125,7 +124,7 @@ export interface HostConfig {
 
 /** Reads a YAML config file. Throws GW_INPUT_UNREADABLE or GW_INPUT_INVALID. */
 export function readConfigFile(path: string): HostSettings {
-  return parseInput(HostConfigSchema, parseYaml(readText(path), path) ?? {});
+  return parseInput(HostConfigSchema, parseYaml(readTextFile(path), path) ?? {});
 }
 
 /**
@@ -178,16 +177,6 @@ export function resolveConfig(settings: HostSettings, environment: { token?: str
   };
 }
 
-/** Parses YAML (of which JSON is a part). Throws GW_INPUT_UNREADABLE naming the file and the line. */
-export function parseYaml(contents: string, path: string): unknown {
-  try {
-    return parse(contents, { maxAliasCount: 100 });
-  } catch (error) {
-    const reason = error instanceof Error ? error.message.split('\n')[0]! : String(error);
-    throw new GodwitError('GW_INPUT_UNREADABLE', { path, reason: `it is neither YAML nor JSON: ${reason}` });
-  }
-}
-
 /** @throws GW_INPUT_INVALID; `meaning` says where and what to give instead */
 function between(given: string, leastMs: number, mostMs: number): number {
   const ms = parseDurationMs(given, 'time');
@@ -196,7 +185,7 @@ function between(given: string, leastMs: number, mostMs: number): number {
 }
 
 function readToken(path: string): string {
-  const token = readText(path).trim();
+  const token = readTextFile(path).trim();
   if (token.length >= 16) return token;
   throw invalid(
     'tokenFile',
@@ -206,20 +195,9 @@ function readToken(path: string): string {
 }
 
 function readFleetKey(path: string): string {
-  const key = readText(path).trim();
+  const key = readTextFile(path).trim();
   if (key.length >= 32) return fleetKeyOf(key);
   throw invalid('fleetKeyFile', path, 'put at least 32 characters into the file, such as `openssl rand -hex 32`');
-}
-
-function readText(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch (error) {
-    throw new GodwitError('GW_INPUT_UNREADABLE', {
-      path,
-      reason: (error as NodeJS.ErrnoException).code ?? String(error),
-    });
-  }
 }
 
 function invalid(field: string, value: string, fix: string): GodwitError {

@@ -34,6 +34,7 @@ import type { Logger } from './logger.ts';
 import { HostMetrics } from './metrics.ts';
 import { MigrationStore } from './migration-store.ts';
 import { Migrations } from './migrations.ts';
+import { Outlook } from './outlook.ts';
 import { lockStateDirectory } from './state-lock.ts';
 import { VmRegistry } from './vm-registry.ts';
 
@@ -141,6 +142,16 @@ export async function startDaemon(
   const migration = formatHostPort(config.migration.host, port.port);
 
   const listeners: ApiListener[] = [];
+  const outlook = new Outlook({
+    hostName,
+    stateDirectory,
+    contentsDirectory: liveDirectory,
+    fleetKey: config.fleetKey,
+    sampling,
+    vms: () => registry.living(),
+    migrationAddress: () => migration,
+    bandwidthBytesPerSecond: () => budget.bytesPerSecond,
+  });
   const service = new DaemonService({
     events,
     registry,
@@ -148,6 +159,7 @@ export async function startDaemon(
     migrations,
     groupMigrations,
     sampling,
+    outlook,
     metrics,
     budget,
     log,

@@ -7,6 +7,7 @@ import type { GroupDetailView, GroupView } from '../api/group-schema.ts';
 import type { HistoryView } from '../api/history-schema.ts';
 import type { HostView, TuneHostBody } from '../api/host-schema.ts';
 import type { MigrateBody, MigrationView, TuneBody } from '../api/migration-schema.ts';
+import type { OutlookView } from '../api/outlook-schema.ts';
 import type { ConsoleOptions, HostService } from '../api/service.ts';
 import type { AdoptBody, VmSpecBody, VmView } from '../api/vm-schema.ts';
 import { GodwitError } from '../base/errors.ts';
@@ -20,6 +21,7 @@ import { detailOfGroup, viewOfGroup } from './groups.ts';
 import type { Logger } from './logger.ts';
 import type { HostMetrics } from './metrics.ts';
 import type { Migrations } from './migrations.ts';
+import type { Outlook } from './outlook.ts';
 import type { Vm } from './vm.ts';
 import type { VmRegistry } from './vm-registry.ts';
 
@@ -30,6 +32,7 @@ export interface DaemonServiceOptions {
   readonly migrations: Migrations;
   readonly groupMigrations: GroupMigrations;
   readonly sampling: DirtySampling;
+  readonly outlook: Outlook;
   readonly metrics: HostMetrics;
   readonly budget: HostBudget;
   readonly log: Logger;
@@ -101,6 +104,10 @@ export class DaemonService implements HostService {
   historyOfVm(name: string): HistoryView {
     const { registry, sampling } = this.#options;
     return sampling.historyOf(registry.get(name));
+  }
+
+  outlook(): OutlookView {
+    return this.#options.outlook.view();
   }
 
   listGroups(): GroupView[] {

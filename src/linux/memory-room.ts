@@ -47,7 +47,8 @@ export function findShortages({ ramBytes, sharedBytes = 0, ramPath, promisedByte
   });
 }
 
-function availableMemoryBytes(): number {
+/** Infinite where the kernel does not say. */
+export function availableMemoryBytes(): number {
   const kilobytes = /^MemAvailable:\s+(\d+) kB$/m.exec(readFileSync('/proc/meminfo', 'utf8'))?.[1];
   return kilobytes === undefined ? Number.POSITIVE_INFINITY : Number(kilobytes) * 1024;
 }

@@ -24,7 +24,8 @@ export function rememberVisit(path: string, to: string, visit: Visit): void {
   renameSync(temporary, path);
 }
 
-function readLinks(path: string): KnownLinks {
+/** By the address that was migrated to. */
+export function readLinks(path: string): KnownLinks {
   if (!existsSync(path)) return {};
   try {
     return parseLinks(JSON.parse(readFileSync(path, 'utf8')));

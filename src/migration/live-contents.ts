@@ -8,7 +8,7 @@ import { mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { isAlive } from '../linux/process.ts';
 import { RamFile } from '../linux/ram-file.ts';
-import { readContentIndex, writeContentIndex } from '../memory/content-index.ts';
+import { type ContentIndex, readContentIndex, writeContentIndex } from '../memory/content-index.ts';
 import { MAX_INDEXED_PAGES, scanContents } from '../memory/content-scan.ts';
 import type { HeldImage } from '../memory/content-store.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
@@ -50,6 +50,25 @@ export function scanVm(directory: string, vm: LiveVm, fingerprint: PageFingerpri
 
 export function forgetScanned(directory: string, vm: LiveVm): void {
   rmSync(pathOf(directory, vm), { force: true });
+}
+
+/**
+ * What was found in the VM when it was looked through last.
+ *
+ * @param knownAtMs - when that was, of what the caller knows already
+ * @returns undefined when nothing is known of it, or nothing newer
+ */
+export function readScanned(
+  directory: string,
+  vm: LiveVm,
+  fingerprint: PageFingerprint,
+  knownAtMs?: number,
+): { readonly index: ContentIndex; readonly scannedAtMs: number } | undefined {
+  const path = pathOf(directory, vm);
+  const scannedAtMs = statSync(path, { throwIfNoEntry: false })?.mtimeMs;
+  if (scannedAtMs === undefined || scannedAtMs === knownAtMs) return undefined;
+  const index = readContentIndex(path, fingerprint, MAX_INDEXED_PAGES);
+  return index && { index, scannedAtMs };
 }
 
 /** undefined: it has ended, or nothing is known of it. */

@@ -1,0 +1,51 @@
+/**
+ * What a planner is told of a host: its room, its ways to others, and of each VM how it writes and what is in it (B1–B5).
+ */
+import { z } from 'zod';
+import { HistorySchema } from './history-schema.ts';
+
+const VisitSchema = z
+  .object({
+    atMs: z.number(),
+    vm: z.string().describe("The VM's UUID."),
+    bytesPerSecond: z.number(),
+    wholeBytes: z.number(),
+    resentBytes: z.number(),
+    preparingMs: z.number(),
+    fixedDowntimeMs: z.number(),
+    endingMs: z.number(),
+    pushFactor: z.number(),
+  })
+  .describe('What one migration has shown of the way.');
+
+const OutlookVmSchema = z.object({
+  name: z.string(),
+  uuid: z.string(),
+  state: z.string(),
+  migration: z.string().nullable().describe('Id of the migration that has it.'),
+  ramBytes: z.number(),
+  dataPages: z.number().describe('Pages of 4 KiB that hold data.'),
+  samples: HistorySchema.shape.samples,
+  contents: z
+    .string()
+    .nullable()
+    .describe(
+      'Sample of what is in its memory: of one content in 64 its key (8 bytes, float64) and how many pages have it (2 bytes), ' +
+        'little-endian, all keys before all counts, in base64. null: it was not looked through yet, or the host has no fleet key.',
+    ),
+  sharedMemory: z.array(z.object({ name: z.string(), bytes: z.number() })).describe('What it shares with other VMs.'),
+});
+
+export const OutlookSchema = z
+  .object({
+    host: z.string(),
+    migration: z.string().describe('HOST:PORT of the migration port.'),
+    memoryBytes: z.number().describe('For VMs, with what those that are here take.'),
+    bandwidthBytesPerSecond: z.number().describe('Of all migrations from here together; 0 is unlimited.'),
+    ways: z.record(z.string(), z.array(VisitSchema)).describe('By the address that was migrated to; the latest last.'),
+    vms: z.array(OutlookVmSchema),
+  })
+  .meta({ id: 'Outlook', description: 'What a planner is told of a host.' });
+
+export type OutlookView = z.output<typeof OutlookSchema>;
+export type OutlookVm = OutlookView['vms'][number];

@@ -1,0 +1,136 @@
+/**
+ * `godwit fleet …`: many hosts at once.
+ *
+ * Must hold: Ctrl-C cancels what runs and begins nothing more; whoever evacuates again goes on where the hosts are.
+ */
+import { type Command, Option } from 'commander';
+import { GodwitError } from '../base/errors.ts';
+import { parseDurationMs } from '../base/units.ts';
+import { Evacuation } from '../controller/evacuation.ts';
+import { type FleetFile, readFleetFile } from '../controller/fleet-file.ts';
+import { FleetHosts } from '../controller/fleet-hosts.ts';
+import { type FleetPicture, picture } from '../controller/fleet-picture.ts';
+import type { Move } from '../fleet/fleet-state.ts';
+import { nextPlan } from '../fleet/next-plan.ts';
+import type { CommandContext } from './command-context.ts';
+import {
+  pairsOf,
+  renderCommonality,
+  renderEvacuation,
+  renderFleet,
+  renderPlan,
+  statusOf,
+  tellEvent,
+} from './fleet-view.ts';
+import { printResult } from './io.ts';
+
+interface FleetFlags {
+  readonly fleet: string;
+}
+
+interface LeavingFlags extends FleetFlags {
+  readonly to?: string;
+  readonly deadline?: number;
+}
+
+export function addFleetCommands(program: Command, context: CommandContext): void {
+  const fleet = program.command('fleet').description('many hosts at once: what they have in common, plans, evacuation');
+  const file = () => new Option('--fleet <file>', 'the hosts of the fleet (docs/fleet.md)').default('fleet.yaml');
+  fleet
+    .command('status')
+    .description('hosts and VMs')
+    .addOption(file())
+    .action(async (flags: FleetFlags, command: Command) => {
+      const shown = await look(flags);
+      printResult(context.output(command), statusOf(shown), () => renderFleet(shown));
+    });
+  fleet
+    .command('commonality')
+    .description('how much of their memory the VMs have in common, each pair')
+    .argument('[host]', 'only VMs of this host')
+    .addOption(file())
+    .action(async (host: string | undefined, flags: FleetFlags, command: Command) => {
+      const shown = await look(flags);
+      const pairs = pairsOf(shown, host);
+      printResult(context.output(command), pairs, () => renderCommonality(pairs));
+    });
+  leaving(fleet.command('plan'), file())
+    .description('what an evacuation would do now, and why')
+    .action(async (host: string, flags: LeavingFlags, command: Command) => {
+      const fleetFile = readFleetFile(flags.fleet);
+      refuseUnknown(fleetFile, host, flags.to);
+      const shown = await look(flags);
+      const moves = shown.vms
+        .filter(({ fleetVm }) => fleetVm.host === host)
+        .map(({ fleetVm, obstacle }): Move => {
+          const state =
+            obstacle === null ? ({ kind: 'waiting' } as const) : ({ kind: 'parked', reason: obstacle } as const);
+          return { vm: fleetVm.name, to: flags.to ?? null, deadlineAtMs: deadlineOf(flags), state };
+        });
+      const plan = nextPlan({ ...shown.base, moves }, shown.contents);
+      printResult(context.output(command), plan, () => renderPlan(plan));
+    });
+  leaving(fleet.command('evacuate'), file())
+    .description('move all VMs away from a host')
+    .action(async (from: string, flags: LeavingFlags, command: Command) => {
+      const output = context.output(command);
+      const fleetFile = readFleetFile(flags.fleet);
+      await using hosts = new FleetHosts(fleetFile);
+      refuseUnknown(fleetFile, from, flags.to);
+      const stop = new AbortController();
+      const forget = context.io.onInterrupt(() => stop.abort());
+      try {
+        const evacuation = new Evacuation(
+          {
+            picture: async () => picture(fleetFile, await hosts.ask(), Date.now()),
+            begin: (host, vm, request) => hosts.begin(host, vm, request),
+            endOf: (host, id, signal) => hosts.endOf(host, id, signal),
+            cancel: (host, id) => hosts.cancel(host, id),
+            nowMs: () => Date.now(),
+            onEvent: (event) => tellEvent(context.io, event),
+          },
+          { from, to: flags.to ?? null, deadlineAtMs: deadlineOf(flags) },
+        );
+        const outcome = await evacuation.run(stop.signal);
+        printResult(output, outcome, () => renderEvacuation(outcome));
+        context.exitStatus = outcome.state === 'completed' ? 0 : outcome.state === 'cancelled' ? 130 : 1;
+      } finally {
+        forget();
+      }
+    });
+}
+
+function leaving(command: Command, file: Option): Command {
+  return command
+    .argument('<host>', 'the host that all VMs leave')
+    .option('--to <host>', 'all to this host (default: to where there is room)')
+    .addOption(
+      new Option('--deadline <time>', 'all are to be there in this time, such as 10m').argParser((text: string) =>
+        parseDurationMs(text, '--deadline'),
+      ),
+    )
+    .addOption(file);
+}
+
+async function look({ fleet }: FleetFlags): Promise<FleetPicture> {
+  const file = readFleetFile(fleet);
+  await using hosts = new FleetHosts(file);
+  return picture(file, await hosts.ask(), Date.now());
+}
+
+/** @throws GW_INPUT_INVALID */
+function refuseUnknown({ hosts }: FleetFile, from: string, to: string | undefined): void {
+  const names = hosts.map(({ name }) => name);
+  for (const [field, value] of [
+    ['host', from],
+    ['--to', to],
+  ] as const) {
+    if (value === undefined || names.includes(value)) continue;
+    throw new GodwitError('GW_INPUT_INVALID', { field, value, fix: `give one of ${names.join(', ')}` });
+  }
+  if (from === to) throw new GodwitError('GW_INPUT_INVALID', { field: '--to', value: from, fix: 'give another host' });
+}
+
+function deadlineOf({ deadline }: LeavingFlags): number | null {
+  return deadline === undefined ? null : Date.now() + deadline;
+}

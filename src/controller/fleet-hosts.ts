@@ -1,0 +1,75 @@
+/**
+ * The hosts of a fleet, asked and told over their APIs.
+ *
+ * Owns: one client a host. Must hold: a host that does not answer holds up no other and is told of with the reason; a
+ * migration that was begun is followed to its end, whichever daemon of its source host tells it.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import type { MigrateBody, MigrationView } from '../api/migration-schema.ts';
+import { explain, GodwitError, hasCode } from '../base/errors.ts';
+import { GodwitClient } from '../client/godwit-client.ts';
+import type { FleetFile } from './fleet-file.ts';
+import type { Answer } from './fleet-picture.ts';
+
+const AGAIN_AFTER_MS = 500;
+/** A planner does not wait longer for one host. */
+const ANSWER_MS = 10_000;
+
+export class FleetHosts implements AsyncDisposable {
+  readonly #clients: ReadonlyMap<string, GodwitClient>;
+
+  constructor({ hosts }: FleetFile) {
+    this.#clients = new Map(
+      hosts.map(({ name, api, token }) => [name, new GodwitClient({ url: api, ...(token === null ? {} : { token }) })]),
+    );
+  }
+
+  ask(): Promise<Answer[]> {
+    return Promise.all([...this.#clients].map(([name, client]) => answerOf(name, client)));
+  }
+
+  begin(host: string, vm: string, request: MigrateBody): Promise<MigrationView> {
+    return this.#client(host).migrate(vm, request);
+  }
+
+  cancel(host: string, id: string): Promise<MigrationView> {
+    return this.#client(host).cancelMigration(id);
+  }
+
+  /** How it ended. While its source host does not answer, it is waited for. */
+  async endOf(host: string, id: string, signal: AbortSignal): Promise<MigrationView> {
+    const client = this.#client(host);
+    for (;;) {
+      try {
+        for await (const event of client.watchMigration(id, { signal })) {
+          if (event.kind === 'migrationEnded') return event.migration;
+        }
+      } catch (error) {
+        if (signal.aborted || !hasCode(error, 'GW_API_UNREACHABLE')) throw error;
+      }
+      await delay(AGAIN_AFTER_MS, undefined, { signal });
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([...this.#clients.values()].map((client) => client.close()));
+  }
+
+  #client(host: string): GodwitClient {
+    const client = this.#clients.get(host);
+    if (client) return client;
+    const fix = `give one of ${[...this.#clients.keys()].join(', ')}`;
+    throw new GodwitError('GW_INPUT_INVALID', { field: 'host', value: host, fix });
+  }
+}
+
+async function answerOf(name: string, client: GodwitClient): Promise<Answer> {
+  const late = delay(ANSWER_MS, undefined, { ref: false }).then((): Answer => {
+    return { name, failure: `it has not answered within ${ANSWER_MS / 1000} s` };
+  });
+  const asked = client.outlook().then(
+    (outlook): Answer => ({ name, outlook }),
+    (error: unknown): Answer => ({ name, failure: explain(error) }),
+  );
+  return Promise.race([asked, late]);
+}

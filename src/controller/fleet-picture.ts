@@ -1,0 +1,137 @@
+/**
+ * What the planner is told, put together from what each host tells of itself.
+ *
+ * Owns: the translation. Pure. Must hold: a host that has not answered is none that VMs can go to, and its VMs are nobody's to
+ * move; a VM that something speaks against is told of with the reason, and not left out.
+ */
+import type { OutlookView, OutlookVm } from '../api/outlook-schema.ts';
+import { PAGE_SIZE } from '../base/page.ts';
+import { type FleetContents, joinContents, type VmContents } from '../fleet/fleet-contents.ts';
+import type { FleetHost, FleetState, FleetVm } from '../fleet/fleet-state.ts';
+import { createPageSample } from '../fleet/page-sample.ts';
+import { decodePageSample } from '../fleet/page-sample-code.ts';
+import { findPeriod } from '../fleet/period.ts';
+import { type DirtySample, fitDirtyCurve } from '../migration/dirty-curve.ts';
+import { expectOf } from '../migration/known-links.ts';
+import { DEFAULT_MIGRATION_OPTIONS } from '../migration/request.ts';
+import type { FleetFile } from './fleet-file.ts';
+
+/** One host, asked just now. */
+export type Answer =
+  | { readonly name: string; readonly outlook: OutlookView }
+  | { readonly name: string; readonly failure: string };
+
+/** A VM of the fleet, and what people are told of it besides the plan. */
+export interface PicturedVm {
+  readonly fleetVm: FleetVm;
+  readonly outlook: OutlookVm;
+  /** Why it is not moved by itself; null: nothing speaks against it. */
+  readonly obstacle: string | null;
+}
+
+export interface FleetPicture {
+  /** All of a state but the moves. */
+  readonly base: Omit<FleetState, 'moves'>;
+  readonly contents: FleetContents;
+  /** Where each host that has answered is reached by the others, by its name. */
+  readonly addresses: ReadonlyMap<string, string>;
+  readonly vms: readonly PicturedVm[];
+  readonly failures: readonly { readonly name: string; readonly failure: string }[];
+}
+
+/** Of a VM of which nothing is known: see predictor.ts. */
+const USUAL_WORKING_PART = 0.05;
+/** The newest looks at a VM say how it writes: an hour. */
+const CURVE_SAMPLES = 60;
+const UNKNOWN_SAMPLE_MS = 1000;
+
+export function picture(file: FleetFile, answers: readonly Answer[], nowMs: number): FleetPicture {
+  const heard = answers.flatMap((answer) => ('outlook' in answer ? [answer] : []));
+  const named = heard.flatMap(({ outlook }) => outlook.vms.map((vm) => vm.name));
+  const vms = heard.flatMap(({ name, outlook }) =>
+    outlook.vms.toSorted((a, b) => (a.name < b.name ? -1 : 1)).map((vm) => pictureVm(vm, name, named)),
+  );
+  const addresses = new Map(heard.map(({ name, outlook }) => [name, addressOf(file, name, outlook)]));
+  const outlooks = new Map(heard.map(({ name, outlook }) => [name, outlook]));
+  const uuids = new Map(vms.map(({ fleetVm, outlook }) => [fleetVm.name, outlook.uuid]));
+  return {
+    base: {
+      nowMs,
+      hosts: file.hosts.flatMap((known): FleetHost[] => {
+        const outlook = outlooks.get(known.name);
+        if (!outlook) return [];
+        const limit = outlook.bandwidthBytesPerSecond;
+        const { name, bytesPerSecond, takesVms } = known;
+        const sendBytesPerSecond = limit > 0 ? Math.min(limit, bytesPerSecond) : bytesPerSecond;
+        return [
+          {
+            name,
+            memoryBytes: outlook.memoryBytes,
+            sendBytesPerSecond,
+            receiveBytesPerSecond: bytesPerSecond,
+            takesVms,
+          },
+        ];
+      }),
+      links: file.links,
+      reservations: [],
+      vms: vms.map(({ fleetVm }) => fleetVm),
+      policy: file.policy,
+      expect: (vm, to) => {
+        const { ways = {}, bandwidthBytesPerSecond: limit = 0 } = outlooks.get(vm.host) ?? {};
+        const visits = ways[addresses.get(to) ?? ''] ?? [];
+        return expectOf(visits, { vm: uuids.get(vm.name) ?? '', isPacked: true, limit });
+      },
+    },
+    contents: joinContents(vms.map(contentsOf)),
+    addresses,
+    vms,
+    failures: answers.flatMap((answer) => ('failure' in answer ? [answer] : [])),
+  };
+}
+
+function addressOf(file: FleetFile, name: string, outlook: OutlookView): string {
+  return file.hosts.find((host) => host.name === name)?.migration ?? outlook.migration;
+}
+
+function pictureVm(vm: OutlookVm, host: string, names: readonly string[]): PicturedVm {
+  const dataPages = Math.max(1, vm.dataPages);
+  const fleetVm: FleetVm = {
+    name: vm.name,
+    host,
+    ramBytes: vm.ramBytes,
+    dataPages,
+    curve: fitDirtyCurve(samplesOf(vm, dataPages), dataPages),
+    period: findPeriod({ samples: vm.samples.map(({ atMs, pagesPerSecond }) => ({ atMs, pagesPerSecond })) }),
+    options: DEFAULT_MIGRATION_OPTIONS,
+    canThrottle: true,
+    canPostCopy: true,
+  };
+  return { fleetVm, outlook: vm, obstacle: obstacleOf(vm, names) };
+}
+
+function obstacleOf(vm: OutlookVm, names: readonly string[]): string | null {
+  if (names.filter((name) => name === vm.name).length > 1)
+    return 'two hosts have a VM of this name: rename one of them';
+  if (vm.sharedMemory.length > 0) {
+    const [region] = vm.sharedMemory;
+    return `it shares the memory ${region!.name} with others: move them together by \`godwit group migrate ${region!.name}\``;
+  }
+  return null;
+}
+
+function samplesOf({ samples }: OutlookVm, dataPages: number): DirtySample[] {
+  const looks = samples.slice(-CURVE_SAMPLES);
+  if (looks.length === 0) return [{ seconds: 1, pages: dataPages * USUAL_WORKING_PART, weight: 1 }];
+  return looks.flatMap(({ pagesPerSecond, ms, points }) => {
+    const measuredMs = ms ?? UNKNOWN_SAMPLE_MS;
+    const found = points.length > 0 ? points : [{ ms: measuredMs, pages: (pagesPerSecond * measuredMs) / 1000 }];
+    return found.map((point) => ({ seconds: point.ms / 1000, pages: point.pages, weight: 1 / found.length }));
+  });
+}
+
+function contentsOf({ outlook }: PicturedVm): VmContents {
+  const sample = outlook.contents === null ? undefined : decodePageSample(outlook.contents);
+  const regions = outlook.sharedMemory.map(({ name, bytes }) => ({ name, pages: bytes / PAGE_SIZE }));
+  return { vm: outlook.name, sample: sample ?? createPageSample([]), regions };
+}

@@ -1,0 +1,107 @@
+/**
+ * This host as a planner sees it.
+ *
+ * Owns: the samples of VMs' contents, made again when a VM was looked through again. Must hold: asking changes nothing, and
+ * a VM of which something cannot be told is told of without it.
+ */
+import { statSync } from 'node:fs';
+import type { OutlookView, OutlookVm } from '../api/outlook-schema.ts';
+import { PAGE_SIZE } from '../base/page.ts';
+import { createPageSample, sampleKey } from '../fleet/page-sample.ts';
+import { encodePageSample } from '../fleet/page-sample-code.ts';
+import { availableMemoryBytes } from '../linux/memory-room.ts';
+import { PageFingerprint } from '../memory/page-fingerprint.ts';
+import { parseKey } from '../migration/fingerprint-keys.ts';
+import { linksPathIn, readLinks } from '../migration/known-links-file.ts';
+import { readScanned } from '../migration/live-contents.ts';
+import { findRamFiles } from '../qemu/ram.ts';
+import type { DirtySampling } from './dirty-sampling.ts';
+import type { Vm } from './vm.ts';
+
+export interface OutlookPort {
+  readonly hostName: string;
+  readonly stateDirectory: string;
+  /** Of what the scanner has found (migration/live-contents.ts). */
+  readonly contentsDirectory: string;
+  /** Hexadecimal; null: contents are not looked at. */
+  readonly fleetKey: string | null;
+  readonly sampling: DirtySampling;
+  vms(): readonly Vm[];
+  migrationAddress(): string;
+  bandwidthBytesPerSecond(): number;
+}
+
+const BLOCK_BYTES = 512;
+const FINGERPRINT_BYTES = 16;
+
+interface KnownSample {
+  readonly scannedAtMs: number;
+  readonly text: string;
+}
+
+export class Outlook {
+  readonly #port: OutlookPort;
+  readonly #fingerprint: PageFingerprint | null;
+  readonly #samples = new WeakMap<Vm, KnownSample>();
+
+  constructor(port: OutlookPort) {
+    this.#port = port;
+    this.#fingerprint = port.fleetKey === null ? null : new PageFingerprint(parseKey(port.fleetKey)!);
+  }
+
+  view(): OutlookView {
+    const { hostName, stateDirectory } = this.#port;
+    const vms = this.#port.vms().map((vm) => ({ vm, taken: takenBytes(vm) }));
+    const takenByAll = vms.reduce((sum, { taken }) => sum + taken, 0);
+    return {
+      host: hostName,
+      migration: this.#port.migrationAddress(),
+      memoryBytes: availableMemoryBytes() + takenByAll,
+      bandwidthBytesPerSecond: this.#port.bandwidthBytesPerSecond(),
+      ways: Object.fromEntries(
+        Object.entries(readLinks(linksPathIn(stateDirectory))).map(([to, all]) => [to, [...all]]),
+      ),
+      vms: vms.map(({ vm, taken }) => this.#tell(vm, taken)),
+    };
+  }
+
+  #tell(vm: Vm, takenBytes: number): OutlookVm {
+    const { name, state, uuid, memoryBytes, migration, sharedMemory } = vm.view();
+    return {
+      name,
+      uuid,
+      state,
+      migration,
+      ramBytes: memoryBytes,
+      dataPages: Math.round(takenBytes / PAGE_SIZE),
+      samples: this.#port.sampling.historyOf(vm).samples,
+      contents: this.#contentsOf(vm),
+      sharedMemory: sharedMemory.map((region) => ({ name: region.name, bytes: region.sizeBytes })),
+    };
+  }
+
+  #contentsOf(vm: Vm): string | null {
+    if (this.#fingerprint === null) return null;
+    const known = this.#samples.get(vm);
+    const { pid, startTicks } = vm.record;
+    const found = readScanned(this.#port.contentsDirectory, { pid, startTicks }, this.#fingerprint, known?.scannedAtMs);
+    if (!found) return known?.text ?? null;
+    const { fingerprints, pages } = found.index;
+    const keys: number[] = [];
+    for (let page = 0; page < pages; page++) {
+      const key = sampleKey(fingerprints.subarray(page * FINGERPRINT_BYTES, (page + 1) * FINGERPRINT_BYTES));
+      if (key !== null) keys.push(key);
+    }
+    const text = encodePageSample(createPageSample(keys));
+    this.#samples.set(vm, { scannedAtMs: found.scannedAtMs, text });
+    return text;
+  }
+}
+
+/** Of its RAM, by what it has touched; 0 once it has ended. */
+function takenBytes({ record }: Vm): number {
+  return findRamFiles(record.pid).reduce((sum, { path }) => {
+    const status = statSync(path, { throwIfNoEntry: false });
+    return sum + (status ? status.blocks * BLOCK_BYTES : 0);
+  }, 0);
+}
