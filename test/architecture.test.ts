@@ -40,8 +40,12 @@ const ARROWS: Readonly<Record<string, Arrows>> = {
   fleet: { from: ['base', ...MODEL] },
   api: { from: ['base', WORDS], types: ['migration'] },
   client: { from: ['base', 'api'], types: ['migration'] },
-  host: { from: ['base', 'linux', 'qemu', 'wire', 'memory', 'transfer', 'migration', 'sharing', 'api'] },
-  cli: { from: ['base', 'api', 'client', WORDS, 'host/run-host.ts', 'host/doctor.ts'], types: ['migration'] },
+  host: { from: ['base', 'linux', 'qemu', 'wire', 'memory', 'transfer', 'migration', 'sharing', 'fleet', 'api'] },
+  controller: { from: ['base', 'fleet', 'api', 'client', ...MODEL], types: ['migration'] },
+  cli: {
+    from: ['base', 'fleet', 'api', 'client', 'controller', WORDS, 'host/run-host.ts', 'host/doctor.ts'],
+    types: ['migration'],
+  },
   '.': { from: ['base', 'fleet', 'api', 'client', ...MODEL], types: ['migration'] },
 };
 

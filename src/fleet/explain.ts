@@ -35,7 +35,7 @@ function explainGroup({ vms, from, to, prediction, heldPages, pages }: PlannedGr
   return `${names(vms)} go from ${from} to ${to} one after another: ${size}; ${part} % of their pages will be there already`;
 }
 
-function explainMove(move: PlannedMove, nowMs: number): string {
+export function explainMove(move: PlannedMove, nowMs: number): string {
   const { vm, to, from, prediction, wait, detourTo, startsAtMs } = move;
   const inMs = startsAtMs - nowMs;
   const way =

@@ -4,7 +4,6 @@
  * Owns: the order of starting (lock, records, recovery, migration port, API) and of stopping. Must hold: a daemon that
  * cannot start leaves nothing open and says why; one that stops leaves every VM running.
  */
-import { accessSync, constants, mkdirSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import { EventHub } from '../api/event-hub.ts';
@@ -13,11 +12,9 @@ import { type ApiListener, formatHostPort, isLoopback, openApiListener } from '.
 import { buildApiServer } from '../api/server.ts';
 import type { VmState } from '../api/vm-schema.ts';
 import { SYSTEM_CLOCK } from '../base/clock.ts';
-import { explain, GodwitError } from '../base/errors.ts';
-import { releaseStaleThrottle } from '../linux/cpu-bandwidth.ts';
+import { GodwitError } from '../base/errors.ts';
 import { ContentScanner, type ScannerOrder } from '../migration/content-scanner.ts';
 import type { HostTraffic, MigrationListener } from '../migration/handle.ts';
-import { removeLeftSaveDirectories } from '../migration/save-directory.ts';
 import { VisitStore } from '../migration/visit-store.ts';
 import { startRegionDestination, startRegionSource } from '../sharing/region-threads.ts';
 import { HostBudget } from '../transfer/host-budget.ts';
@@ -35,6 +32,7 @@ import { HostMetrics } from './metrics.ts';
 import { MigrationStore } from './migration-store.ts';
 import { Migrations } from './migrations.ts';
 import { Outlook } from './outlook.ts';
+import { prepareStateDirectory, tidyUp } from './state-directory.ts';
 import { lockStateDirectory } from './state-lock.ts';
 import { VmRegistry } from './vm-registry.ts';
 
@@ -205,29 +203,6 @@ export async function startDaemon(
         return left;
       })()),
   };
-}
-
-function prepareStateDirectory(path: string): void {
-  try {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
-    accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK);
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code ?? String(error);
-    const reason = `the state directory ${path} cannot be written (${code}): run as root or give --state DIR`;
-    throw new GodwitError('GW_HOST_START', { reason }, { cause: error });
-  }
-}
-
-/** After daemons that were killed. What cannot be removed does no harm. */
-function tidyUp(visits: VisitStore, registry: VmRegistry, log: Logger): void {
-  try {
-    // One whose watchdog was killed with it (the unit's whole control group was) has left its VMs slowed.
-    for (const { name } of registry.list()) releaseStaleThrottle(name);
-    visits.tidy();
-    for (const path of removeLeftSaveDirectories()) log.info({ path }, 'removed what a dead daemon had left');
-  } catch (error) {
-    log.warn({ reason: explain(error) }, 'cannot remove what dead daemons have left');
-  }
 }
 
 async function openMigrationPort(

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { FIRST_USABLE_PAGE } from '../../guest/tiny/layout.ts';
 import type { HistoryView } from '../../src/api/history-schema.ts';
 import { requireCapability } from '../support/capability.ts';
-import { completedReport, createTinyVm, HostPair, type ReachedHost } from '../support/host-pair.ts';
+import { completedReport, createTinyVm, HostPair, isFree, type ReachedHost } from '../support/host-pair.ts';
 import { runsIntact } from '../support/intact-vm.ts';
 import { checkLeaks } from '../support/leak-check.ts';
 import { listMarks, noMarks } from '../support/traces.ts';
@@ -54,6 +54,7 @@ requireCapability('vm')('the history of a VM', () => {
     await waitUntil('the VM is tracked', () => isTracked(pid!));
     const before = (await pair.a.client.vmHistory(VM)).samples.length;
     completedReport(await pair.move(VM, { mode: 'pre-copy' }));
+    await isFree(pair.b, VM);
     expect((await pair.b.client.vmHistory(VM)).samples.length).toBeGreaterThanOrEqual(before);
     // There it goes on.
     await sampledAt(pair.b, 1);
