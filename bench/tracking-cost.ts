@@ -64,7 +64,13 @@ async function measureWhileSampled(guest: Guest, work: GuestWork): Promise<WorkS
   const sampling = (async () => {
     while (!isOver) {
       using tracker = openTracker(guest);
-      await lookAtWriting({ tracker, pageCount, clock: SYSTEM_CLOCK, signal: AbortSignal.timeout(WINDOW_MS) });
+      await lookAtWriting({
+        tracker,
+        pageCount,
+        scale: 1,
+        clock: SYSTEM_CLOCK,
+        signal: AbortSignal.timeout(WINDOW_MS),
+      });
     }
   })();
   try {

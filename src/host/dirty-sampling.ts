@@ -5,13 +5,15 @@
  * (a migration, a check) is not tracked by the time that he has it; what goes wrong here is logged once and harms
  * nothing else.
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import type { HistoryView } from '../api/history-schema.ts';
-import { explain } from '../base/errors.ts';
+import { explain, GodwitError } from '../base/errors.ts';
 import { DirtySampler, type OpenWindow, type WindowOutcome } from '../migration/dirty-sampler.ts';
 import { sampleOf } from '../migration/dirty-window.ts';
 import { HistoryFile } from '../migration/history-file.ts';
-import { writeDownRam } from '../migration/known-ram.ts';
+import { type KnownRegion, writeDownRam } from '../migration/known-ram.ts';
 import { vmPaths } from '../migration/vm-record.ts';
+import type { QmpClient } from '../qemu/qmp.ts';
 import { inspectRam, movableRam } from '../qemu/ram.ts';
 import type { Logger } from './logger.ts';
 import type { Vm } from './vm.ts';
@@ -27,6 +29,10 @@ export interface DirtySamplingPort {
 }
 
 const LOOK_EVERY_MS = 1000;
+/** VMs that are watched at the same time; the others wait for their turn. */
+const MAX_OPEN = 4;
+/** Ending a window takes milliseconds; whoever wants the VM waits no longer. */
+const RELEASE_MS = 2000;
 
 export class DirtySampling implements Disposable {
   readonly #port: DirtySamplingPort;
@@ -38,15 +44,21 @@ export class DirtySampling implements Disposable {
   readonly #open = new Map<string, { release(): Promise<void> }>();
   readonly #told = new WeakSet<Vm>();
   #isHopeless = false;
+  #isOver = false;
 
   constructor(port: DirtySamplingPort) {
     this.#port = port;
     if (port.everyMs > 0) this.#timer = setInterval(() => this.#look(), LOOK_EVERY_MS).unref();
   }
 
-  /** Somebody is about to take the VM: resolves when it is not tracked. */
+  /** Somebody is about to take the VM: resolves when it is not tracked. Throws GW_CONFLICT when that does not come about. */
   async release(name: string): Promise<void> {
-    await this.#open.get(name)?.release();
+    const open = this.#open.get(name);
+    if (!open) return;
+    const late = delay(RELEASE_MS, 'late', { ref: false });
+    if ((await Promise.race([open.release(), late])) !== 'late') return;
+    const reason = `a look at how it writes has not ended within ${RELEASE_MS} ms: try again`;
+    throw new GodwitError('GW_CONFLICT', { kind: 'VM', name, reason });
   }
 
   /** What is known of the VM, oldest first. */
@@ -69,6 +81,7 @@ export class DirtySampling implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#isOver = true;
     clearInterval(this.#timer);
     this.#sampler?.[Symbol.dispose]();
   }
@@ -76,25 +89,27 @@ export class DirtySampling implements Disposable {
   #look(): void {
     const nowMs = performance.now();
     for (const vm of this.#port.vms()) {
-      if (this.#isHopeless || this.#open.has(vm.name) || !vm.isAtWork) continue;
+      if (this.#isHopeless || this.#open.size >= MAX_OPEN) return;
+      if (this.#open.has(vm.name) || !vm.isAtWork) continue;
       const due = this.#due.get(vm);
-      if (due === undefined || nowMs >= due) this.#due.set(vm, nowMs + this.#port.everyMs);
-      // One that has just come is busy settling.
-      if (due !== undefined && nowMs >= due) this.#sample(vm);
+      // One that has just come is busy settling; and those that are there when a daemon starts have their turns apart.
+      if (due === undefined) this.#due.set(vm, nowMs + this.#port.everyMs * (0.5 + Math.random() / 2));
+      else if (nowMs >= due) this.#sample(vm);
     }
   }
 
   #sample(vm: Vm): void {
+    this.#due.set(vm, performance.now() + this.#port.everyMs);
     let window: OpenWindow | undefined;
     let isReleased = false;
     const done = (async () => {
       const { record } = vm;
       const qmp = await vm.reach();
-      const ram = writeDownRam(movableRam((await inspectRam(qmp, record.pid)).ram, record.pid));
-      if (isReleased) return;
+      const regions = await locateRam(qmp, record.pid);
+      if (isReleased || this.#isOver) return;
       // Not before: a host without VMs needs no thread.
       this.#sampler ??= new DirtySampler();
-      window = this.#sampler.begin({ qemu: { pid: record.pid, startTicks: record.startTicks }, regions: ram });
+      window = this.#sampler.begin({ qemu: { pid: record.pid, startTicks: record.startTicks }, regions });
       this.#take(vm, await window.ended);
     })()
       .catch((error: unknown) => {
@@ -112,8 +127,8 @@ export class DirtySampling implements Disposable {
 
   #take(vm: Vm, outcome: WindowOutcome): void {
     if ('failure' in outcome) {
-      this.#isHopeless = outcome.isHopeless;
-      this.#tell(vm, outcome.failure);
+      this.#isHopeless ||= outcome.isHopeless;
+      if (!vm.isEnding) this.#tell(vm, outcome.failure);
       return;
     }
     const sample = sampleOf(outcome.points, Date.now());
@@ -134,4 +149,16 @@ export class DirtySampling implements Disposable {
     if (this.#isHopeless) log.warn({ reason }, 'how VMs write cannot be sampled here; only migrations tell');
     else log.warn({ vm: vm.name, reason }, 'how the VM writes cannot be sampled');
   }
+}
+
+/**
+ * What of a VM can be watched.
+ *
+ * @throws GW_CONFLICT for RAM of another kind: on huge pages of their own (hugetlbfs) watching can hang kernels before the fixes of 2026
+ */
+async function locateRam(qmp: QmpClient, pid: number): Promise<KnownRegion[]> {
+  const { ram } = await inspectRam(qmp, pid);
+  const other = ram.find(({ shared, place }) => !shared || place?.fileSystem !== 'tmpfs');
+  if (!other) return writeDownRam(movableRam(ram, pid));
+  throw new GodwitError('GW_CONFLICT', { kind: 'RAM', name: other.id, reason: 'it is no shared file on tmpfs' });
 }

@@ -37,8 +37,9 @@ export class DirtyScanner implements Disposable {
   readonly #startLow: number;
   readonly #argument = new BigUint64Array(PM_SCAN_ARG_WORDS);
   readonly #argumentHalves = new Uint32Array(this.#argument.buffer);
-  readonly #regions = new Uint32Array(MAX_REGIONS_PER_SCAN * PAGE_REGION_HALF_WORDS);
-  readonly #regionsAddress = addressOf(this.#regions);
+  readonly #maxRegions: number;
+  readonly #regions: Uint32Array;
+  readonly #regionsAddress: bigint;
 
   constructor(pid: number, start: bigint, bytes: number) {
     this.#process = PidFd.open(pid);
@@ -49,6 +50,9 @@ export class DirtyScanner implements Disposable {
       throw error;
     }
     this.pageCount = bytes / PAGE_SIZE;
+    this.#maxRegions = Math.min(MAX_REGIONS_PER_SCAN, this.pageCount);
+    this.#regions = new Uint32Array(this.#maxRegions * PAGE_REGION_HALF_WORDS);
+    this.#regionsAddress = addressOf(this.#regions);
     this.#start = start;
     this.#startHigh = Number(start >> 32n);
     this.#startLow = Number(start & 0xffffffffn);
@@ -102,7 +106,7 @@ export class DirtyScanner implements Disposable {
       this.#take(count, runs);
       // A full result may be an incomplete one. `walk_end` can lie before the last region reported (it is left over from
       // a restart inside the kernel), so neither it nor the regions alone say where to go on.
-      if (count < MAX_REGIONS_PER_SCAN) break;
+      if (count < this.#maxRegions) break;
       from = Math.max(this.#pageAt(this.#argumentHalves, PmScanArg.walkEnd * 2), this.#endOfRegion(count - 1));
     }
     // Linux 6.18 fails for a process that has ended; a kernel that just finds nothing must not pass for a clean VM.

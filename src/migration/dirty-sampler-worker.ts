@@ -13,6 +13,7 @@ import { RamLayout } from '../memory/layout.ts';
 import type { SampledVm, SamplerOrder, SamplerReport, WindowOutcome } from './dirty-sampler.ts';
 import { lookAtWriting } from './dirty-window.ts';
 import { readKnownRam } from './known-ram.ts';
+import { choosePieces } from './sampled-pieces.ts';
 import { takeInput } from './thread-input.ts';
 import { isUnsupported } from './tracker-opening.ts';
 
@@ -47,11 +48,13 @@ async function outcomeOf({ qemu, regions }: SampledVm, signal: AbortSignal): Pro
   try {
     if (!isAlive(qemu))
       throw new GodwitError('GW_QEMU_GONE', { vm: String(qemu.pid), reason: 'its process has ended' });
-    const ram = readKnownRam(regions);
+    const { pieces, scale } = choosePieces(regions, Math.random());
+    const ram = readKnownRam(pieces);
     const layout = new RamLayout(ram);
     const addresses = ram.map(({ hostAddress }) => hostAddress);
     using tracker = KernelDirtyTracker.open(qemu.pid, layout, addresses);
-    return { points: await lookAtWriting({ tracker, pageCount: layout.pageCount, clock: SYSTEM_CLOCK, signal }) };
+    const { pageCount } = layout;
+    return { points: await lookAtWriting({ tracker, pageCount, scale, clock: SYSTEM_CLOCK, signal }) };
   } catch (error) {
     return { failure: explain(error), isHopeless: isUnsupported(error) };
   }

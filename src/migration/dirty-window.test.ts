@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { SYSTEM_CLOCK } from '../base/clock.ts';
 import type { PageRun } from '../base/page.ts';
-import { LOOKS_MS, lookAtWriting, MAX_WINDOW_PAGES, sampleOf } from './dirty-window.ts';
+import { LOOKS_MS, lookAtWriting, sampleOf } from './dirty-window.ts';
 
 /** A VM of which so many pages are found written at the looks, one after the other. */
 function trial(found: readonly number[], onLook: (look: number) => void = () => undefined) {
@@ -16,21 +16,22 @@ function trial(found: readonly number[], onLook: (look: number) => void = () => 
     },
     stop: () => void log.push('stop'),
   };
-  return { tracker, log, pageCount: 2 ** 20, clock: SYSTEM_CLOCK };
+  return { tracker, log, pageCount: 2 ** 20, scale: 3, clock: SYSTEM_CLOCK };
 }
 
-test('a window ends with the look after which the next would find too much', async () => {
-  const port = trial([10, MAX_WINDOW_PAGES / 2]);
-  const points = await lookAtWriting({ ...port, signal: new AbortController().signal });
-  expect(points.map(({ pages }) => pages)).toEqual([10, MAX_WINDOW_PAGES / 2]);
-  expect(points[1]!.ms).toBeGreaterThan(LOOKS_MS[1]! - 5);
-  expect(port.log).toEqual(['start', 'look', 'look', 'stop']);
+test('a window looks at its times, and what it finds stands for the whole VM', async () => {
+  const ending = new AbortController();
+  const port = trial([10, 20, 30], (look) => look === 2 && ending.abort());
+  const points = await lookAtWriting({ ...port, signal: ending.signal });
+  expect(points.map(({ pages }) => pages)).toEqual([30, 60, 90]);
+  for (const [look, { ms }] of points.entries()) expect(ms).toBeGreaterThan(LOOKS_MS[look]! - 5);
+  expect(port.log).toEqual(['start', 'look', 'look', 'look', 'stop']);
 });
 
 test('who wants the VM has it at once, and what was found until then is kept', async () => {
   const ending = new AbortController();
   const port = trial([7], () => ending.abort());
-  expect(await lookAtWriting({ ...port, signal: ending.signal })).toMatchObject([{ pages: 7 }]);
+  expect(await lookAtWriting({ ...port, signal: ending.signal })).toMatchObject([{ pages: 21 }]);
   expect(port.log.at(-1)).toBe('stop');
 });
 

@@ -1,9 +1,8 @@
 /**
  * One look at how a VM writes, while no migration has it (B1).
  *
- * Owns: when a window looks and when it ends. Each page that the VM writes in it costs the VM one fault, so it is the pages
- * that are bounded, and with them the cost, not the time. Must hold: the VM is tracked no longer than the window; who
- * asks for its end has it at once.
+ * Owns: when a window looks and when it ends. Must hold: the VM is tracked no longer than the window; who asks for its end
+ * has it at once. What is watched is bounded, and with it the cost (sampled-pieces.ts).
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Clock } from '../base/clock.ts';
@@ -19,31 +18,36 @@ export interface WrittenAfter {
 }
 
 /** Of a window, milliseconds: a factor of 3 apart, so that a curve is found (dirty-curve.ts). */
-export const LOOKS_MS: readonly number[] = [100, 300, 1000, 3000, 10_000];
-/** A window that would find more ends before: a fault takes some 2 µs, so a window a minute takes 0.3 % of one CPU at most. */
-export const MAX_WINDOW_PAGES = 100_000;
+export const LOOKS_MS: readonly number[] = [100, 300, 1000, 3000];
 /** The rate of a sample is that of its first second. */
 const RATE_MS = 1000;
 
 export interface DirtyWindowPort {
   readonly tracker: Pick<DirtyTracker, 'start' | 'peek' | 'stop'>;
   readonly pageCount: number;
+  /** Of the VM's pages to those that are watched. */
+  readonly scale: number;
   readonly clock: Clock;
   readonly signal: AbortSignal;
 }
 
 /** Tracks the VM for one window, and ends the tracking. Returns what was found; nothing when it was ended before its first look. */
-export async function lookAtWriting({ tracker, pageCount, clock, signal }: DirtyWindowPort): Promise<WrittenAfter[]> {
+export async function lookAtWriting({
+  tracker,
+  pageCount,
+  scale,
+  clock,
+  signal,
+}: DirtyWindowPort): Promise<WrittenAfter[]> {
   const all: PageRun = { first: 0, count: pageCount };
   const found: WrittenAfter[] = [];
   try {
     tracker.start();
     const begunMs = clock.nowMs();
     for (const lookMs of LOOKS_MS) {
-      if (!isWorthGoingOn(found.at(-1), lookMs)) break;
       await delay(begunMs + lookMs - clock.nowMs(), undefined, { signal });
       const pages = tracker.peek(all).reduce((sum, run) => sum + countPages([run]), 0);
-      found.push({ ms: clock.nowMs() - begunMs, pages });
+      found.push({ ms: clock.nowMs() - begunMs, pages: pages * scale });
     }
   } catch (error) {
     if (!signal.aborted) throw error;
@@ -58,8 +62,4 @@ export function sampleOf(points: readonly WrittenAfter[], atMs: number): History
   const rated = points.findLast(({ ms }) => ms < RATE_MS * 2) ?? points.at(0);
   if (!rated) return null;
   return { atMs, pagesPerSecond: (rated.pages * 1000) / rated.ms, ms: rated.ms, points };
-}
-
-function isWorthGoingOn(last: WrittenAfter | undefined, lookMs: number): boolean {
-  return last === undefined || (last.pages * lookMs) / last.ms <= MAX_WINDOW_PAGES;
 }

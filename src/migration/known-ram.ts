@@ -5,6 +5,9 @@
  */
 import type { RegionSpec } from '../memory/layout.ts';
 
+/** What the page tables of x86-64 and arm64 map as one, beside pages. */
+export const HUGE_PAGE_BYTES: number = 2 * 2 ** 20;
+
 export interface KnownRegion extends RegionSpec {
   /** Opens the file: `/proc/PID/fd/N`. */
   readonly fdPath: string;
