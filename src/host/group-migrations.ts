@@ -203,13 +203,17 @@ export class GroupMigrations {
   }
 
   async #finish(migration: GroupMigration, files: LeavingGroupFiles): Promise<void> {
-    const view = await migration.run();
-    this.#options.reports.save(view);
-    this.#running.delete(migration.id);
-    // Else the next daemon goes on with it.
-    if (view.state === 'completed' || !migration.isSplit) files.clear();
-    const { id, group, state, totalMs, error } = view;
-    this.#options.log.info({ group, migration: id, state, totalMs }, error?.message ?? 'migration of a group ended');
+    const { reports, log } = this.#options;
+    try {
+      const view = await migration.run();
+      reports.save(view);
+      // Else the next daemon goes on with it.
+      if (view.state === 'completed' || !migration.isSplit) files.clear();
+      const { id, group, state, totalMs, error } = view;
+      log.info({ group, migration: id, state, totalMs }, error?.message ?? 'migration of a group ended');
+    } finally {
+      this.#running.delete(migration.id);
+    }
   }
 
   #idOf(given: string): string {

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { TempDirectory } from '../../test/support/temp-directory.ts';
@@ -46,4 +46,19 @@ test('one that cannot be read is told and left, and half of one is removed', () 
   expect(told).toMatchObject([{ path: path('damaged.json') }]);
   expect(readFileSync(path('damaged.json'), 'utf8')).toBe('{"id":');
   expect(readdirSync(path('.')).sort()).toEqual(['damaged.json', 'x.json']);
+});
+
+test('one that cannot be removed is told, and ends neither a migration nor the start of the daemon', () => {
+  using directory = new TempDirectory();
+  const path = (name: string): string => join(directory.path, 'group-migrations', name);
+  new GroupReports(directory.path, 2, SILENT).save(report('x', 0));
+  const told: object[] = [];
+  const error = (facts: unknown): void => void told.push(facts as object);
+  const reports = new GroupReports(directory.path, 1, { error });
+  rmSync(path('x.json'));
+  // Not even root removes a directory as a file.
+  mkdirSync(path('x.json'));
+  reports.save(report('y', 1));
+  expect([...reports.ids()]).toEqual(['y']);
+  expect(told).toMatchObject([{ migration: 'x' }]);
 });

@@ -2,7 +2,7 @@
  * Reports of ended migrations of groups: `group-migrations/ID.json` below the state directory, as they were last shown.
  *
  * Must hold: a bounded number is kept, the newest, as of migrations of VMs; what cannot be written is known to this daemon all
- * the same, and what cannot be read is left as it is and told.
+ * the same, what cannot be removed is forgotten, and what cannot be read is left as it is: all of it is told, and ends nothing.
  */
 import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -72,7 +72,11 @@ export class GroupReports {
     for (const id of this.#reports.keys()) {
       if (this.#reports.size <= this.#keep) return;
       this.#reports.delete(id);
-      rmSync(this.#pathOf(id), { force: true });
+      try {
+        rmSync(this.#pathOf(id), { force: true });
+      } catch (error) {
+        this.#log.error({ migration: id, reason: explain(error) }, 'cannot remove the old report of a group');
+      }
     }
   }
 

@@ -1,5 +1,5 @@
 /**
- * Page faults as the kernel reports them, up to 64 at once.
+ * Page faults as the kernel reports them, some of them at once.
  *
  * Owns: the memory that `Userfaultfd.readFaults` fills (struct uffd_msg). Its numbers are valid until the next read.
  */
@@ -17,10 +17,16 @@ export const MAX_FAULTS_PER_READ = 64;
 const HALF_WORDS = UFFD_MESSAGE_WORDS * 2;
 
 export class FaultBatch {
-  readonly words: BigUint64Array<ArrayBuffer> = new BigUint64Array(MAX_FAULTS_PER_READ * UFFD_MESSAGE_WORDS);
+  readonly words: BigUint64Array<ArrayBuffer>;
   /** The same memory in halves: small numbers without a bigint each. */
-  readonly #halves = new Uint32Array(this.words.buffer);
+  readonly #halves: Uint32Array;
   #count = 0;
+
+  /** @param most - faults for which it has room */
+  constructor(most: number = MAX_FAULTS_PER_READ) {
+    this.words = new BigUint64Array(most * UFFD_MESSAGE_WORDS);
+    this.#halves = new Uint32Array(this.words.buffer);
+  }
 
   get count(): number {
     return this.#count;

@@ -8,6 +8,7 @@ import { requireCapability } from '../../test/support/capability.ts';
 import { CountingQemu } from '../../test/support/counting-qemu.ts';
 import { GuineaPig } from '../../test/support/guinea-pig.ts';
 import { startTinyVm } from '../../test/support/tiny-vm.ts';
+import { letGoAbandoned } from './attachment.ts';
 import { Errno } from './errno.ts';
 import { withStoppedThread } from './ptrace.ts';
 import { Userfaultfd } from './userfaultfd.ts';
@@ -104,10 +105,33 @@ requireCapability('kernel', 'cc')('a process', () => {
     }
   });
 
-  test('traced by somebody else is refused', async () => {
+  test('that does not stop in time is let go as soon as it does, also by a thread that never comes back to its event loop', async () => {
+    await using pig = await GuineaPig.start(1);
+    pig.send('f 1500');
+    expect(await pig.answer()).toBe('stuck');
+    await until(() => statusField(pig.pid, 'State').startsWith('D'));
+    const refused = expect.objectContaining({ code: 'GW_SYS_INJECT' });
+    expect(() => withStoppedThread(pig.pid, () => 0)).toThrow(refused);
+    expect(statusField(pig.pid, 'TracerPid')).not.toBe('0');
+    // Nobody waits for what the thread that waits would have to do.
+    const beforeMs = performance.now();
+    expect(() => withStoppedThread(pig.pid, () => 0)).toThrow(refused);
+    expect(performance.now() - beforeMs).toBeLessThan(100);
+    const nap = new Int32Array(new SharedArrayBuffer(4));
+    for (let ms = letGoAbandoned(); ms < Number.POSITIVE_INFINITY; ms = letGoAbandoned()) {
+      expect(performance.now() - beforeMs).toBeLessThan(3000);
+      Atomics.wait(nap, 0, 0, ms);
+    }
+    expect(statusField(pig.pid, 'TracerPid')).toBe('0');
+    expect(await pig.answer()).toBe('ok');
+  });
+
+  test('traced by somebody else is refused, by the same thread at once', async () => {
     await using pig = await GuineaPig.start(1);
     const nested = () => withStoppedThread(pig.pid, () => withStoppedThread(pig.pid, () => 0));
+    const beforeMs = performance.now();
     expect(nested).toThrow(expect.objectContaining({ code: 'GW_SYS_INJECT' }));
+    expect(performance.now() - beforeMs).toBeLessThan(1000);
     expect(await pig.read(0)).toBe(0);
   });
 

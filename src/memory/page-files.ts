@@ -1,7 +1,8 @@
 /**
  * Pages in files that lie one after the other, as the regions of a VM's memory do.
  *
- * Must hold: a file that has become shorter, or was closed, is a page that is not there.
+ * Must hold: a file that has become shorter, was closed, or cannot be read there (EIO: memory that has failed) is a page that
+ * is not there. It is of somebody else, whose harm is not that of who asks.
  */
 import { readSync } from 'node:fs';
 import { PAGE_SIZE, type PageIndex } from '../base/page.ts';
@@ -21,7 +22,7 @@ function isRead(fd: number, into: Uint8Array, position: number): boolean {
   try {
     return readSync(fd, into, 0, PAGE_SIZE, position) === PAGE_SIZE;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EBADF') return false;
+    if ((error as NodeJS.ErrnoException).errno !== undefined) return false;
     throw error;
   }
 }

@@ -25,7 +25,7 @@ interface Copied {
 async function copy(
   rewritten: readonly PageRun[],
   missed: readonly PageRun[] = [],
-  ending: Partial<Pick<CopyRoundsPort, 'options' | 'interruption'>> = {},
+  ending: Partial<Pick<CopyRoundsPort, 'options' | 'interruption' | 'sender'>> = {},
 ): Promise<Copied> {
   // So that a round takes its time without anybody waiting.
   const clock = new FakeClock(1000);
@@ -79,6 +79,22 @@ test('pages that the destination was to hold and does not come in the same round
   const [round] = (await copy(rewritten, [{ first: 5000, count: 300 }])).rounds;
   expect([round!.number, round!.pages]).toEqual([1, plain!.pages]);
   expect(round!.bytes - plain!.bytes).toBeGreaterThanOrEqual(300 * 4096);
+});
+
+test('pages that other VMs bring are named in the first round only: no later one waits for them', async () => {
+  const named: unknown[] = [];
+  class NotingSender extends PageSender {
+    override send(...[runs, options]: Parameters<PageSender['send']>): ReturnType<PageSender['send']> {
+      named.push(options.mayName);
+      return super.send(runs, options);
+    }
+  }
+  const sender = new NotingSender(new SinkChannels(), new Pacer(0));
+  await copy([{ first: 0, count: PAGES }], [{ first: 5000, count: 300 }], { sender });
+  // What was missed is not named again.
+  const first = named.indexOf(undefined);
+  expect(new Set(named.slice(0, first))).toEqual(new Set(['awaited']));
+  expect(new Set(named.slice(first + 1))).toEqual(new Set(['held']));
 });
 
 test('what is written in every round is left for the stop, goes on counting as left, and is no modification', async () => {

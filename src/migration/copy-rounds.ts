@@ -175,7 +175,8 @@ export async function copyRounds(port: CopyRoundsPort, clock: Clock = SYSTEM_CLO
     watch.begin(number, pagesAhead, guest.throttlePercent);
     const options = {
       signal,
-      mayName: true,
+      // Once: what is named of other VMs may have to be waited for at the end of the round.
+      mayName: number === 1 ? ('awaited' as const) : ('held' as const),
       enough: () => port.interruption() !== null || mustSwitch(facts),
       skip: (batch: readonly PageRun[]): readonly PageRun[] => {
         const { skipped, donePages, leftPages } = order.choose(batch);

@@ -201,7 +201,7 @@ export class PagePusher {
         continue;
       }
       const step = sender
-        .send(runs, { signal, awaited: true, digest: verify, mayName: verify === null && !this.#isUnheld(runs) })
+        .send(runs, { signal, awaited: true, digest: verify, mayName: verify || this.#isUnheld(runs) ? null : 'held' })
         .then((sent) => {
           window.learn(sent, SYSTEM_CLOCK.nowMs());
           Atomics.store(this.#words, PageServerShared.window, window.pages);

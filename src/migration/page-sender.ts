@@ -7,7 +7,7 @@
 import { batchRuns, countPages, PAGE_SIZE, type PageRun, RunBuilder, subtractRuns } from '../base/page.ts';
 import type { DigestScheme } from '../memory/digest.ts';
 import type { Pacer } from '../transfer/pacer.ts';
-import type { Packing } from '../transfer/packing.ts';
+import type { Naming, Packing } from '../transfer/packing.ts';
 import { MAX_PAGES_PER_FRAME } from '../wire/limits.ts';
 import type { PageChannel } from './page-channel-thread.ts';
 import type { SendResult } from './page-channel-words.ts';
@@ -51,8 +51,8 @@ export interface SendOptions {
   readonly enough?: () => boolean;
   /** The destination has nothing of these pages and waits for them: it must hear of zero pages, too. */
   readonly awaited?: boolean;
-  /** The destination tells afterwards which of the pages that are only named it does not hold. */
-  readonly mayName?: boolean;
+  /** The destination tells afterwards which of these pages it does not hold; none without. */
+  readonly mayName?: Naming | null;
   /** Pages may be sent again before the destination has said that it has these. */
   readonly inOrder?: boolean;
   /** Sends a digest with every page, for who installs it to compare. */

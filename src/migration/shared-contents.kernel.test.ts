@@ -100,7 +100,7 @@ test('pages that come later than they are named are waited for, and change nothi
   const late: PageRun = { first: 1000, count: 200 };
   one.destination.memory.readPages(late, contents);
   one.destination.memory.punch(late);
-  await two.send(undefined, { mayName: true });
+  await two.send(undefined, { mayName: 'awaited' });
   expect(two.differences()).toHaveLength(200);
   const settling = two.arrivals.settleAwaited();
   one.destination.memory.writePages(late, contents);
@@ -140,7 +140,9 @@ test('a source that names pages of other VMs where that was not agreed on breaks
   pairs.push(stranger);
   stranger.channels.share({ contents: SentContents.enter(sentContents, crypto.randomUUID(), 'far'), key: KEY });
   fill(stranger);
-  stranger.sender.send(stranger.all, { signal: new AbortController().signal, mayName: true }).catch(() => undefined);
+  stranger.sender
+    .send(stranger.all, { signal: new AbortController().signal, mayName: 'awaited' })
+    .catch(() => undefined);
   await expect
     .poll(() => stranger.failures.map(({ code }) => code), { timeout: 20_000 })
     .toContain('GW_WIRE_FRAME_INVALID');

@@ -57,6 +57,10 @@ test('a visit has what the migration measured', () => {
   });
 });
 
+test("what the first pass waited for pages that other VMs were to bring is not the link's", () => {
+  expect(visitOf([{ ...FIRST, ms: 500, waitedMs: 200 }, SECOND])).toMatchObject({ bytesPerSecond: 60e6 });
+});
+
 test('post-copy shows how fast pages are pushed', () => {
   const postCopy = {
     missingPages: 4_000,

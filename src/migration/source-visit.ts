@@ -4,7 +4,7 @@
  * Owns: collecting it while the migration runs. Must hold: nothing comes of a migration that did not complete, or that
  * measured no link (pure post-copy), or whose downtime was lengthened by `--verify`.
  */
-import { MIN_SAMPLE_PAGES, type RoundFacts } from './dirty-estimate.ts';
+import { MIN_SAMPLE_PAGES, type RoundFacts, sendingMsOf } from './dirty-estimate.ts';
 import type { Visit } from './known-links.ts';
 import type { MigrationReport } from './report.ts';
 
@@ -36,19 +36,21 @@ export class SourceVisit {
     if (!begun || !latest || !first || outcome !== 'completed' || verify || downtimeMs === null || !downtimeParts)
       return null;
     const lookedPages = begun.remainingPages - first.skippedPages;
-    // A pass that was cut short, or had nothing to do, tells nothing.
+    const sendingMs = sendingMsOf(first);
+    // A pass that was cut short, had nothing to do, or did nothing but wait tells nothing.
     if (
+      sendingMs <= 0 ||
       first.sentPages < MIN_SAMPLE_PAGES ||
       first.sentPages + first.skippedPages + first.dirtyPages < begun.remainingPages / 2
     )
       return null;
     if ((report.packing?.duplicatePages ?? 0) > first.sentPages * MAX_NAMED_PART) return null;
     const resent = later.filter(({ sentPages }) => sentPages >= MIN_SAMPLE_PAGES).at(-1);
-    const passMsPerPage = first.ms / lookedPages;
+    const passMsPerPage = sendingMs / lookedPages;
     return {
       atMs,
       vm: this.#vm,
-      bytesPerSecond: (first.sentBytes * 1000) / first.ms,
+      bytesPerSecond: (first.sentBytes * 1000) / sendingMs,
       wholeBytes: first.sentBytes / lookedPages,
       resentBytes: resent ? resent.sentBytes / resent.sentPages : 0,
       preparingMs: begun.elapsedMs,

@@ -18,6 +18,8 @@ export interface RegionFaultsPort {
   accessed(page: PageIndex, vm: string): void;
 }
 
+type FaultingMemory = Pick<RegionMemory, 'watched' | 'readFaults' | 'pageOf' | 'unprotect'>;
+
 export interface HeldBack {
   readonly vms: readonly string[];
   /** Until the first of them may be read. */
@@ -27,13 +29,14 @@ export interface HeldBack {
 const NOBODY: HeldBack = { vms: [], ms: Number.POSITIVE_INFINITY };
 
 export class RegionFaults {
-  readonly #memory: RegionMemory;
+  readonly #memory: FaultingMemory;
   readonly #port: RegionFaultsPort;
-  readonly #batch = new FaultBatch();
+  readonly #batch = new FaultBatch(LENT_AT_ONCE_PAGES);
+  readonly #single = new FaultBatch(1);
   /** When faults of a VM that is paced were read last. */
   readonly #readMs = new Map<string, number>();
 
-  constructor(memory: RegionMemory, port: RegionFaultsPort) {
+  constructor(memory: FaultingMemory, port: RegionFaultsPort) {
     this.#memory = memory;
     this.#port = port;
   }
@@ -48,12 +51,14 @@ export class RegionFaults {
     return { vms: held.map(({ vm }) => vm), ms: Math.min(NOBODY.ms, ...held.map(({ ms }) => ms)) };
   }
 
-  take(waiting: RegionWaiting): void {
+  take(waiting: Pick<RegionWaiting, 'faulted'>): void {
     for (const [index, vm] of waiting.faulted()) {
       // The list moves up when a process has gone; the others are looked at the next time.
       if (!this.#isAt(index, vm)) return;
-      const count = this.#memory.readFaults(index, this.#batch);
-      for (let fault = 0; fault < count && this.#isAt(index, vm); fault++) this.#take(index, vm, fault);
+      // What was read cannot be put off: of a VM that is being stopped no more is read than may be lent.
+      const batch = this.#port.missedWhileStopping(vm) > 0 ? this.#single : this.#batch;
+      const count = this.#memory.readFaults(index, batch);
+      for (let fault = 0; fault < count && this.#isAt(index, vm); fault++) this.#take(index, vm, batch, fault);
       const isPaced = this.#port.missedWhileStopping(vm) >= LENT_AT_ONCE_PAGES;
       if (count > 0 && isPaced) this.#readMs.set(vm, performance.now());
     }
@@ -63,9 +68,9 @@ export class RegionFaults {
     return this.#memory.watched[index]?.vm === vm;
   }
 
-  #take(index: number, vm: string, fault: number): void {
-    const page = this.#memory.pageOf(index, this.#batch, fault);
-    if (this.#batch.isWriteProtect(fault)) this.#memory.unprotect(page, index);
+  #take(index: number, vm: string, batch: FaultBatch, fault: number): void {
+    const page = this.#memory.pageOf(index, batch, fault);
+    if (batch.isWriteProtect(fault)) this.#memory.unprotect(page, index);
     else this.#port.accessed(page, vm);
   }
 }

@@ -10,6 +10,7 @@
 import { parentPort, receiveMessageOnPort } from 'node:worker_threads';
 import { asGodwitError, GodwitError } from '../base/errors.ts';
 import type { PageIndex } from '../base/page.ts';
+import { letGoAbandoned } from '../linux/attachment.ts';
 import { EventFd } from '../linux/poll.ts';
 import { Alertness } from '../migration/thread-priority.ts';
 import type { PeerRole } from '../wire/frame-types.ts';
@@ -100,7 +101,8 @@ export class RegionLoop<Own extends OwnAction, Order extends { readonly kind: st
       const nowMs = performance.now();
       this.#beat(nowMs);
       this.#flush();
-      waitMs = Math.min(BEAT_MS, this.#side.proceed(nowMs));
+      // No timer of this thread ever fires.
+      waitMs = Math.min(BEAT_MS, this.#side.proceed(nowMs), letGoAbandoned());
       this.#flush();
     }
   }

@@ -131,6 +131,7 @@ export class SourceHandle implements RegionSourceHandle {
 
   #link(fd: number): void {
     this.#isLinked = true;
+    this.#offersAnew = false;
     this.#thread.order({ kind: 'link', fd, answer: null });
   }
 
@@ -159,7 +160,8 @@ export class SourceHandle implements RegionSourceHandle {
         this.#isRelinked = true;
         return;
       case 'unmoved':
-        this.#offersAnew = true;
+        // One of two answers to the same question may come when the offer has been taken.
+        this.#offersAnew = !this.#isLinked;
         return;
       case 'failed':
         this.#fail(word.error);

@@ -51,6 +51,12 @@ export const NOTHING_PACKED: PackingCounts = {
   compressMs: 0,
 };
 
+/**
+ * Which pages may only be named, because the destination says afterwards which of those it has not got: those that it holds
+ * (`held`), or also those that other VMs have brought or are to bring, which it may wait for (`awaited`).
+ */
+export type Naming = 'held' | 'awaited';
+
 /** The steps that a batch goes through. */
 export interface PackingChoice {
   readonly rung: Rung;
@@ -100,10 +106,10 @@ export class Packing {
    * What the next batch should go through.
    * @param pages - of the batch
    * @param whole - the destination has nothing of these pages any more
-   * @param mayName - the destination will say which of the pages that are only named it does not hold
+   * @param mayName - null: none, the destination would not say what it has not got
    * @returns undefined when nothing pays now: the batch is best sent as it is
    */
-  choose(pages: number, whole: boolean, mayName = false): PackingChoice | undefined {
+  choose(pages: number, whole: boolean, mayName: Naming | null = null): PackingChoice | undefined {
     const conditions = this.#port.conditions();
     const { bytesPerSecond, nowMs } = conditions;
     const choice = this.#worth.isAllowed(bytesPerSecond, nowMs)
@@ -113,10 +119,10 @@ export class Packing {
     return choice ?? this.#chooseSharing(conditions, whole, mayName);
   }
 
-  #chooseSteps(conditions: Conditions, whole: boolean, mayName: boolean): PackingChoice | undefined {
+  #chooseSteps(conditions: Conditions, whole: boolean, mayName: Naming | null): PackingChoice | undefined {
     const { steps } = this.#port;
     const { rung, hasTime } = this.#ladder.choose(conditions);
-    const mayLook = mayName && this.#port.knowsHeld() && steps.has('duplicates');
+    const mayLook = mayName !== null && this.#port.knowsHeld() && steps.has('duplicates');
     const held = mayLook && (hasTime || conditions.bytesPerSecond === undefined) && this.#search.isWorthwhile();
     const elsewhere = this.#elsewhere(conditions, whole, mayName);
     const knows = this.#sent !== null && !whole && hasTime;
@@ -127,17 +133,17 @@ export class Packing {
   }
 
   /** Where packing does not pay now: bytes that cross a slow link once for several VMs do, however busy this host is. */
-  #chooseSharing(conditions: Conditions, whole: boolean, mayName: boolean): PackingChoice | undefined {
+  #chooseSharing(conditions: Conditions, whole: boolean, mayName: Naming | null): PackingChoice | undefined {
     if ((conditions.bytesPerSecond ?? 0) >= FAST_BYTES_PER_SECOND) return undefined;
     const elsewhere = this.#elsewhere(conditions, whole, mayName);
     return elsewhere === null ? undefined : { rung: RAW, same: false, held: false, elsewhere, delta: false };
   }
 
-  #elsewhere({ bytesPerSecond }: Conditions, whole: boolean, mayName: boolean): PackSteps['elsewhere'] {
+  #elsewhere({ bytesPerSecond }: Conditions, whole: boolean, mayName: Naming | null): PackSteps['elsewhere'] {
     const { sharesContents, steps } = this.#port;
     const hasTime = bytesPerSecond === undefined || bytesPerSecond < COMPARING_BYTES_PER_SECOND;
     if (!sharesContents || whole || !hasTime || !steps.has('duplicates')) return null;
-    return mayName && this.#search.isTrusted ? 'name' : 'claim';
+    return mayName === 'awaited' && this.#search.isTrusted ? 'name' : 'claim';
   }
 
   /** What came of a batch for which this was chosen. */

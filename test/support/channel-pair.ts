@@ -140,7 +140,7 @@ export class ChannelPair implements AsyncDisposable {
 
   /** A round: pages may be named, and come after all if they are not there. Returns those. */
   async sendNaming(runs: readonly PageRun[] = this.all): Promise<readonly PageRun[]> {
-    await this.send(runs, { mayName: true });
+    await this.send(runs, { mayName: 'awaited' });
     await this.arrivals.settleAwaited();
     const missed = this.arrivals.takeMissed();
     if (missed.length > 0) this.sender.miss(missed);

@@ -5,6 +5,7 @@
 //                        t PAGE        read it on a thread of its own; answers "started", later "PAGE=VALUE"
 //                        s             answers how often the first real-time signal was handled
 //                        v             unmap the vDSO; answers "ok"
+//                        f MS          cannot be stopped for so long (a child of vfork() sleeps); answers "stuck", then "ok"
 //                        u             open a /dev/userfaultfd; answers its descriptor, or -1
 #include <fcntl.h>
 #include <pthread.h>
@@ -66,6 +67,13 @@ int main(int argc, char **argv) {
       size_t bytes = 4096;
       while (bytes <= 65536 && munmap((void *)getauxval(AT_SYSINFO_EHDR), bytes) != 0) bytes += 4096;
       puts(bytes <= 65536 ? "ok" : "failed");
+    } else if (line[0] == 'f') {
+      puts("stuck");
+      if (vfork() == 0) {
+        usleep(page * 1000);
+        _exit(0);
+      }
+      puts("ok");
     } else if (line[0] == 'u') {
       printf("%d\n", open("/dev/userfaultfd", O_RDWR));
     }
