@@ -1,8 +1,8 @@
 /**
  * What the planner is told, put together from what each host tells of itself.
  *
- * Owns: the translation. Pure. Must hold: a host that has not answered is none that VMs can go to, and its VMs are nobody's to
- * move; a VM that something speaks against is told of with the reason, and not left out.
+ * Owns: the translation. Pure. Must hold: a host that does not answer is none that VMs are sent to, but what it told last still
+ * counts, since VMs may be on their way there; a VM that something speaks against is told of with the reason, and not left out.
  */
 import type { OutlookView, OutlookVm } from '../api/outlook-schema.ts';
 import { PAGE_SIZE } from '../base/page.ts';
@@ -19,7 +19,15 @@ import type { FleetFile } from './fleet-file.ts';
 /** One host, asked just now. */
 export type Answer =
   | { readonly name: string; readonly outlook: OutlookView }
-  | { readonly name: string; readonly failure: string };
+  /** `last`: what it told before it fell silent. */
+  | { readonly name: string; readonly failure: string; readonly last?: OutlookView };
+
+/** A host that does not answer. */
+export interface Silence {
+  readonly name: string;
+  readonly failure: string;
+  readonly takesVms: boolean;
+}
 
 /** A VM of the fleet, and what people are told of it besides the plan. */
 export interface PicturedVm {
@@ -33,10 +41,10 @@ export interface FleetPicture {
   /** All of a state but the moves. */
   readonly base: Omit<FleetState, 'moves'>;
   readonly contents: FleetContents;
-  /** Where each host that has answered is reached by the others, by its name. */
+  /** Where each host that has ever answered is reached by the others, by its name. */
   readonly addresses: ReadonlyMap<string, string>;
   readonly vms: readonly PicturedVm[];
-  readonly failures: readonly { readonly name: string; readonly failure: string }[];
+  readonly failures: readonly Silence[];
 }
 
 /** Of a VM of which nothing is known: see predictor.ts. */
@@ -46,7 +54,16 @@ const CURVE_SAMPLES = 60;
 const UNKNOWN_SAMPLE_MS = 1000;
 
 export function picture(file: FleetFile, answers: readonly Answer[], nowMs: number): FleetPicture {
-  const heard = answers.flatMap((answer) => ('outlook' in answer ? [answer] : []));
+  const heard = answers.flatMap((answer) => {
+    const outlook = 'outlook' in answer ? answer.outlook : answer.last;
+    return outlook ? [{ name: answer.name, outlook }] : [];
+  });
+  const failures = answers.flatMap((answer): Silence[] => {
+    if ('outlook' in answer) return [];
+    const { name, failure } = answer;
+    return [{ name, failure, takesVms: file.hosts.some((host) => host.name === name && host.takesVms) }];
+  });
+  const silent = new Set(failures.map(({ name }) => name));
   const named = heard.flatMap(({ outlook }) => outlook.vms.map((vm) => vm.name));
   const vms = heard.flatMap(({ name, outlook }) =>
     outlook.vms.toSorted((a, b) => (a.name < b.name ? -1 : 1)).map((vm) => pictureVm(vm, name, named)),
@@ -69,7 +86,7 @@ export function picture(file: FleetFile, answers: readonly Answer[], nowMs: numb
             memoryBytes: outlook.memoryBytes,
             sendBytesPerSecond,
             receiveBytesPerSecond: bytesPerSecond,
-            takesVms,
+            takesVms: takesVms && !silent.has(name),
           },
         ];
       }),
@@ -86,7 +103,7 @@ export function picture(file: FleetFile, answers: readonly Answer[], nowMs: numb
     contents: joinContents(vms.map(contentsOf)),
     addresses,
     vms,
-    failures: answers.flatMap((answer) => ('failure' in answer ? [answer] : [])),
+    failures,
   };
 }
 
