@@ -9,7 +9,7 @@ import { parseDurationMs } from '../base/units.ts';
 import { Evacuation } from '../controller/evacuation.ts';
 import { type FleetFile, readFleetFile } from '../controller/fleet-file.ts';
 import { FleetHosts } from '../controller/fleet-hosts.ts';
-import { type FleetPicture, picture } from '../controller/fleet-picture.ts';
+import { type FleetPicture, picture, refuseOwnAddresses } from '../controller/fleet-picture.ts';
 import { LastOutlooks } from '../controller/last-outlooks.ts';
 import type { Move } from '../fleet/fleet-state.ts';
 import { nextPlan } from '../fleet/next-plan.ts';
@@ -61,6 +61,7 @@ export function addFleetCommands(program: Command, context: CommandContext): voi
       const fleetFile = readFleetFile(flags.fleet);
       refuseUnknown(fleetFile, host, flags.to);
       const shown = await look(flags);
+      refuseOwnAddresses(fleetFile, shown, host, flags.to ?? null);
       const moves = shown.vms
         .filter(({ fleetVm }) => fleetVm.host === host)
         .map(({ fleetVm, obstacle }): Move => {
@@ -69,7 +70,8 @@ export function addFleetCommands(program: Command, context: CommandContext): voi
           return { vm: fleetVm.name, to: flags.to ?? null, deadlineAtMs: deadlineOf(flags), state };
         });
       const plan = nextPlan({ ...shown.base, moves }, shown.contents);
-      printResult(context.output(command), plan, () => renderPlan(plan));
+      const unreachable = shown.failures;
+      printResult(context.output(command), { ...plan, unreachable }, () => renderPlan(plan, unreachable));
     });
   leaving(fleet.command('evacuate'), file())
     .description('move all VMs away from a host')
@@ -88,7 +90,11 @@ export function addFleetCommands(program: Command, context: CommandContext): voi
       try {
         const evacuation = new Evacuation(
           {
-            picture: async () => picture(fleetFile, last.complete(await hosts.ask()), Date.now()),
+            picture: async () => {
+              const seen = picture(fleetFile, last.complete(await hosts.ask()), Date.now());
+              refuseOwnAddresses(fleetFile, seen, from, flags.to ?? null);
+              return seen;
+            },
             begin: (host, vm, request) => hosts.begin(host, vm, request),
             endOf: (host, id, signal) => hosts.endOf(host, id, signal),
             cancel: (host, id) => hosts.cancel(host, id),

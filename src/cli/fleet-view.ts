@@ -77,9 +77,11 @@ export function renderFleet({ base, vms, failures }: FleetPicture): string {
     ],
     rows,
   );
-  return [hosts, '', table, ...failures.map(({ name, failure }) => `host ${name} does not answer: ${failure}`)].join(
-    '\n',
-  );
+  return [hosts, '', table, ...failures.map(showSilence)].join('\n');
+}
+
+function showSilence({ name, failure }: FleetPicture['failures'][number]): string {
+  return `host ${name} does not answer: ${failure}`;
 }
 
 /** The most alike first. @param host - null: of all hosts */
@@ -130,8 +132,8 @@ export function renderCommonality(pairs: readonly CommonPair[]): string {
   );
 }
 
-export function renderPlan(plan: FleetPlan): string {
-  return explainPlan(plan).join('\n');
+export function renderPlan(plan: FleetPlan, unreachable: FleetPicture['failures']): string {
+  return [...explainPlan(plan), ...unreachable.map(showSilence)].join('\n');
 }
 
 /** While it goes on, a line for what happens. */

@@ -27,7 +27,9 @@ export class FleetHosts implements AsyncDisposable {
 
   /** @throws what a host answers that does not tell */
   ask(): Promise<Answer[]> {
-    return Promise.all([...this.#clients].map(([name, client]) => answerOf(name, client)));
+    return Promise.all(
+      [...this.#clients].map(async ([name, client]) => refuseOther(await answerOf(name, client), client.url)),
+    );
   }
 
   begin(host: string, vm: string, request: MigrateBody): Promise<MigrationView> {
@@ -77,4 +79,12 @@ async function answerOf(name: string, client: GodwitClient): Promise<Answer> {
     },
   );
   return Promise.race([asked, late]);
+}
+
+/** What is at the address of one host must not be taken for another: VMs would be sought and sent where they are not. */
+export function refuseOther(answer: Answer, url: string): Answer {
+  if (!('outlook' in answer) || answer.outlook.host === answer.name) return answer;
+  const field = `hosts.${answer.name}.api`;
+  const fix = `host ${answer.outlook.host} answers there: give its name, or the address of ${answer.name}`;
+  throw new GodwitError('GW_INPUT_INVALID', { field, value: url, fix });
 }

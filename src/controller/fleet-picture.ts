@@ -5,6 +5,7 @@
  * counts, since VMs may be on their way there; a VM that something speaks against is told of with the reason, and not left out.
  */
 import type { OutlookView, OutlookVm } from '../api/outlook-schema.ts';
+import { GodwitError } from '../base/errors.ts';
 import { PAGE_SIZE } from '../base/page.ts';
 import { type FleetContents, joinContents, type VmContents } from '../fleet/fleet-contents.ts';
 import type { FleetHost, FleetState, FleetVm } from '../fleet/fleet-state.ts';
@@ -52,6 +53,9 @@ const USUAL_WORKING_PART = 0.05;
 /** The newest looks at a VM say how it writes: an hour. */
 const CURVE_SAMPLES = 60;
 const UNKNOWN_SAMPLE_MS = 1000;
+
+/** Addresses that lead each host to itself. */
+const OWN_ADDRESS = /^(localhost|127\.[\d.]+|0\.0\.0\.0|\[::1?\]|\[::ffff:127\.[\d.]+\]):\d+$/;
 
 export function picture(file: FleetFile, answers: readonly Answer[], nowMs: number): FleetPicture {
   const heard = answers.flatMap((answer) => {
@@ -107,8 +111,32 @@ export function picture(file: FleetFile, answers: readonly Answer[], nowMs: numb
   };
 }
 
-function addressOf(file: FleetFile, name: string, outlook: OutlookView): string {
-  return file.hosts.find((host) => host.name === name)?.migration ?? outlook.migration;
+function addressOf({ hosts }: FleetFile, name: string, outlook: OutlookView): string {
+  return hosts.find((host) => host.name === name)?.migration ?? outlook.migration;
+}
+
+/**
+ * What VMs may be sent to must be reached by others at the address that it tells.
+ *
+ * @param to - null: to any that takes VMs
+ * @throws GW_INPUT_INVALID
+ */
+export function refuseOwnAddresses(
+  { hosts }: FleetFile,
+  { addresses }: FleetPicture,
+  from: string,
+  to: string | null,
+): void {
+  // Daemons of one machine, as in a trial, reach each other so.
+  const machines = new Set(hosts.map(({ api }) => (api.startsWith('unix:') ? 'localhost' : new URL(api).hostname)));
+  if (machines.size < 2) return;
+  for (const { name, takesVms } of hosts) {
+    const value = addresses.get(name);
+    const isDestination = to === null ? takesVms && name !== from : name === to;
+    if (value === undefined || !isDestination || !OWN_ADDRESS.test(value)) continue;
+    const fix = `other hosts do not reach ${name} there: give \`migration: HOST:PORT\` with an address of its own`;
+    throw new GodwitError('GW_INPUT_INVALID', { field: `hosts.${name}.migration`, value, fix });
+  }
 }
 
 function pictureVm(vm: OutlookVm, host: string, names: readonly string[]): PicturedVm {
