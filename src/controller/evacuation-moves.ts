@@ -123,7 +123,7 @@ export class EvacuationMoves {
       this.#port.onEvent({ kind: 'started', move, id });
       this.#take(move, await this.#port.endOf(move.from, id, watching));
     } catch (error) {
-      if (!watching.aborted) this.#fail(move.vm, explain(error), hasCode(error, 'GW_MIGRATION_BLOCKED'));
+      if (!watching.aborted) this.#fail(move, explain(error), hasCode(error, 'GW_MIGRATION_BLOCKED'));
     }
   }
 
@@ -134,7 +134,7 @@ export class EvacuationMoves {
       const isCancelled = report?.outcome === 'cancelled' && !this.#isCancelled;
       const said = report?.error?.message ?? `it ended as ${view.state}`;
       const reason = isCancelled ? `a person cancelled it: ${said}` : said;
-      this.#fail(move.vm, reason, isCancelled || report?.error?.code === 'GW_MIGRATION_BLOCKED');
+      this.#fail(move, reason, isCancelled || report?.error?.code === 'GW_MIGRATION_BLOCKED');
       return;
     }
     const { totalMs, wireBytes: bytes, downtimeMs } = report;
@@ -150,10 +150,10 @@ export class EvacuationMoves {
     });
   }
 
-  #fail(vm: string, reason: string, isFinal: boolean): void {
+  #fail({ vm, to }: PlannedMove, reason: string, isFinal: boolean): void {
     const known = this.#failures.get(vm);
     const attempts = (known?.kind === 'failed' ? known.attempts : 0) + 1;
-    const failed: Failure = { kind: 'failed', atMs: this.#port.nowMs(), attempts, reason };
+    const failed: Failure = { kind: 'failed', to, atMs: this.#port.nowMs(), attempts, reason };
     this.#failures.set(vm, isFinal ? { kind: 'parked', reason } : failed);
     this.#port.onEvent({ kind: 'failed', vm, reason, attempts });
   }
