@@ -161,19 +161,27 @@ test('a host that does not answer is waited for: its VMs are not taken for gone'
 
 test('a destination that falls silent in between gets no more VMs, and they go when it answers again', async () => {
   let isSilent = false;
-  const { evacuation, log, events, end, seen, looks } = trial([vmOf('x'), vmOf('y')], {
+  let isForeignGone = false;
+  const { evacuation, log, end, seen, waits, looks } = trial([vmOf('x'), vmOf('y'), FOREIGN], {
     hold: true,
     silent: (host) => (host === 'b' && isSilent ? 'no answer' : null),
+    listed: (vm, at) => (vm === FOREIGN.name && isForeignGone ? [] : [at]),
   });
+  const looksTwice = async (): Promise<void> => {
+    const before = looks();
+    while (looks() < before + 2) await new Promise((resolve) => setTimeout(resolve, 20));
+  };
   const running = evacuation.run(NEVER, NEVER);
   await seen(({ kind }) => kind === 'started');
-  const [first] = events.flatMap((event) => (event.kind === 'started' ? [event.move.vm] : []));
+  const first = log[0]!.slice(0, 1);
   isSilent = true;
-  end(first!, 'completed');
-  await seen(({ kind }) => kind === 'waits');
-  const before = looks();
-  while (looks() === before) await new Promise((resolve) => setTimeout(resolve, 20));
+  // While a VM is on its way there, and when it is there.
+  await looksTwice();
+  end(first, 'completed');
+  isForeignGone = true;
+  await looksTwice();
   expect(log).toHaveLength(1);
+  expect(waits()).toEqual(['b does not answer: no answer']);
   isSilent = false;
   const second = first === 'x' ? 'y' : 'x';
   await seen((event) => event.kind === 'started' && event.move.vm === second);
