@@ -1,7 +1,7 @@
 /**
  * `godwit fleet …`: many hosts at once.
  *
- * Must hold: Ctrl-C cancels what runs and begins nothing more; whoever evacuates again goes on where the hosts are.
+ * Must hold: Ctrl-C cancels what runs and begins nothing more, and pressed again leaves at once; whoever evacuates again goes on where the hosts are.
  */
 import { type Command, Option } from 'commander';
 import { GodwitError } from '../base/errors.ts';
@@ -9,7 +9,8 @@ import { parseDurationMs } from '../base/units.ts';
 import { Evacuation } from '../controller/evacuation.ts';
 import { type FleetFile, readFleetFile } from '../controller/fleet-file.ts';
 import { FleetHosts } from '../controller/fleet-hosts.ts';
-import { type FleetPicture, picture } from '../controller/fleet-picture.ts';
+import { type FleetPicture, picture, refuseOwnAddresses } from '../controller/fleet-picture.ts';
+import { LastOutlooks } from '../controller/last-outlooks.ts';
 import type { Move } from '../fleet/fleet-state.ts';
 import { nextPlan } from '../fleet/next-plan.ts';
 import type { CommandContext } from './command-context.ts';
@@ -60,6 +61,7 @@ export function addFleetCommands(program: Command, context: CommandContext): voi
       const fleetFile = readFleetFile(flags.fleet);
       refuseUnknown(fleetFile, host, flags.to);
       const shown = await look(flags);
+      refuseOwnAddresses(fleetFile, shown, host, flags.to ?? null);
       const moves = shown.vms
         .filter(({ fleetVm }) => fleetVm.host === host)
         .map(({ fleetVm, obstacle }): Move => {
@@ -68,7 +70,8 @@ export function addFleetCommands(program: Command, context: CommandContext): voi
           return { vm: fleetVm.name, to: flags.to ?? null, deadlineAtMs: deadlineOf(flags), state };
         });
       const plan = nextPlan({ ...shown.base, moves }, shown.contents);
-      printResult(context.output(command), plan, () => renderPlan(plan));
+      const unreachable = shown.failures;
+      printResult(context.output(command), { ...plan, unreachable }, () => renderPlan(plan, unreachable));
     });
   leaving(fleet.command('evacuate'), file())
     .description('move all VMs away from a host')
@@ -77,12 +80,21 @@ export function addFleetCommands(program: Command, context: CommandContext): voi
       const fleetFile = readFleetFile(flags.fleet);
       await using hosts = new FleetHosts(fleetFile);
       refuseUnknown(fleetFile, from, flags.to);
-      const stop = new AbortController();
-      const forget = context.io.onInterrupt(() => stop.abort());
+      const last = new LastOutlooks();
+      const [cancel, leave] = [new AbortController(), new AbortController()];
+      const forget = context.io.onInterrupt(() => {
+        if (cancel.signal.aborted) leave.abort();
+        else context.io.err('cancelling (Ctrl-C again: leave what runs to itself) …\n');
+        cancel.abort();
+      });
       try {
         const evacuation = new Evacuation(
           {
-            picture: async () => picture(fleetFile, await hosts.ask(), Date.now()),
+            picture: async () => {
+              const seen = picture(fleetFile, last.complete(await hosts.ask()), Date.now());
+              refuseOwnAddresses(fleetFile, seen, from, flags.to ?? null);
+              return seen;
+            },
             begin: (host, vm, request) => hosts.begin(host, vm, request),
             endOf: (host, id, signal) => hosts.endOf(host, id, signal),
             cancel: (host, id) => hosts.cancel(host, id),
@@ -91,7 +103,7 @@ export function addFleetCommands(program: Command, context: CommandContext): voi
           },
           { from, to: flags.to ?? null, deadlineAtMs: deadlineOf(flags) },
         );
-        const outcome = await evacuation.run(stop.signal);
+        const outcome = await evacuation.run(cancel.signal, leave.signal);
         printResult(output, outcome, () => renderEvacuation(outcome));
         context.exitStatus = outcome.state === 'completed' ? 0 : outcome.state === 'cancelled' ? 130 : 1;
       } finally {

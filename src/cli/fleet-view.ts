@@ -2,7 +2,7 @@
 
 import { PAGE_SIZE } from '../base/page.ts';
 import { formatDuration, formatRate, formatSize } from '../base/units.ts';
-import type { EvacuationEvent, EvacuationOutcome } from '../controller/evacuation.ts';
+import type { EvacuationEvent, EvacuationOutcome } from '../controller/evacuation-port.ts';
 import type { FleetPicture } from '../controller/fleet-picture.ts';
 import { explainMove, explainPlan } from '../fleet/explain.ts';
 import { estimatePages } from '../fleet/page-sample.ts';
@@ -77,9 +77,11 @@ export function renderFleet({ base, vms, failures }: FleetPicture): string {
     ],
     rows,
   );
-  return [hosts, '', table, ...failures.map(({ name, failure }) => `host ${name} does not answer: ${failure}`)].join(
-    '\n',
-  );
+  return [hosts, '', table, ...failures.map(showSilence)].join('\n');
+}
+
+function showSilence({ name, failure }: FleetPicture['failures'][number]): string {
+  return `host ${name} does not answer: ${failure}`;
 }
 
 /** The most alike first. @param host - null: of all hosts */
@@ -130,8 +132,8 @@ export function renderCommonality(pairs: readonly CommonPair[]): string {
   );
 }
 
-export function renderPlan(plan: FleetPlan): string {
-  return explainPlan(plan).join('\n');
+export function renderPlan(plan: FleetPlan, unreachable: FleetPicture['failures']): string {
+  return [...explainPlan(plan), ...unreachable.map(showSilence)].join('\n');
 }
 
 /** While it goes on, a line for what happens. */
@@ -158,7 +160,8 @@ export function tellEvent(io: Io, event: EvacuationEvent): void {
   }
 }
 
-export function renderEvacuation({ state, arrived, stayed, totalMs, predictedMs }: EvacuationOutcome): string {
+export function renderEvacuation(outcome: EvacuationOutcome): string {
+  const { state, arrived, stayed, running, error, totalMs, predictedMs } = outcome;
   const bytes = arrived.reduce((sum, each) => sum + each.bytes, 0);
   const table = renderTable(
     [
@@ -184,6 +187,11 @@ export function renderEvacuation({ state, arrived, stayed, totalMs, predictedMs 
   return [
     ...(arrived.length > 0 ? [table, ''] : []),
     `${state}: ${arrived.length} VMs moved in ${formatDuration(totalMs)}${foretold}, ${formatSize(bytes)}`,
-    ...stayed.map(({ vm, reason }) => `${vm} has stayed: ${reason}`),
+    ...(error === null ? [] : [`It could not go on: ${error}`]),
+    ...stayed.map(({ reason }) => reason),
+    ...running.map(({ vm, to, id }) => {
+      const watch = id === null ? 'whether it has begun is not known' : `at its source: godwit migration watch ${id}`;
+      return `${vm} is still on its way to ${to} (${watch})`;
+    }),
   ].join('\n');
 }

@@ -2,9 +2,11 @@ import { expect, test } from 'vitest';
 import type { MigrateBody, MigrationView } from '../api/migration-schema.ts';
 import type { OutlookView, OutlookVm } from '../api/outlook-schema.ts';
 import { GodwitError } from '../base/errors.ts';
-import { Evacuation, type EvacuationEvent } from './evacuation.ts';
+import { Evacuation } from './evacuation.ts';
+import type { EvacuationEvent } from './evacuation-port.ts';
 import { parseFleet } from './fleet-file.ts';
 import { picture } from './fleet-picture.ts';
+import { LastOutlooks } from './last-outlooks.ts';
 
 const FILE = parseFleet({ hosts: { a: { api: 'unix:/a' }, b: { api: 'unix:/b' } } }, '/');
 const GIB = 2 ** 30;
@@ -22,37 +24,68 @@ const vmOf = (name: string, more: Partial<OutlookVm> = {}): OutlookVm => ({
   ...more,
 });
 
-/** Two hosts that do as they are told, unless `fails` says how a migration ends; the test ends the others. */
-function trial(
-  vms: readonly OutlookVm[],
-  options: { fails?: (vm: string, attempt: number) => string | null; silent?: number } = {},
-) {
+/** Moved by somebody else: while it is there it is looked for each second. */
+const FOREIGN = vmOf('foreign', { migration: 'm-other' });
+const NEVER = new AbortController().signal;
+
+interface TrialOptions {
+  readonly fails?: (vm: string, attempt: number) => string | null;
+  /** Why a host does not answer at the nth look; null: it answers. */
+  readonly silent?: (host: string, look: number) => string | null;
+  /** Which hosts list a VM, where that is not where it is. */
+  readonly listed?: (vm: string, at: string) => readonly string[];
+  readonly to?: string;
+  /** The clock jumps so far at each look. */
+  readonly lookMs?: number;
+  readonly memoryBytes?: number;
+  /** Before the hosts' answers are there. */
+  readonly beforePicture?: (look: number) => void;
+  /** Migrations end when the test says so. */
+  readonly hold?: boolean;
+}
+
+/** Two hosts that do as they are told, unless `fails` says how a migration ends. */
+function trial(vms: readonly OutlookVm[], options: TrialOptions = {}) {
   const at = new Map(vms.map((vm) => [vm.name, 'a']));
   const attempts = new Map<string, number>();
   const log: string[] = [];
   const open = new Map<string, (view: MigrationView) => void>();
-  let silent = options.silent ?? 0;
   const events: EvacuationEvent[] = [];
+  const last = new LastOutlooks();
+  let looks = 0;
+  let aheadMs = 0;
   const outlookOf = (host: string): OutlookView => ({
     host,
     migration: `${host}:7710`,
-    memoryBytes: 64 * GIB,
+    memoryBytes: options.memoryBytes ?? 64 * GIB,
     bandwidthBytesPerSecond: 0,
     ways: {},
-    vms: vms.filter(({ name }) => at.get(name) === host),
+    vms: vms.filter(({ name }) => {
+      const where = at.get(name)!;
+      return (options.listed?.(name, where) ?? [where]).includes(host);
+    }),
   });
-  const ended = (vm: string, outcome: string): MigrationView =>
+  const ended = (vm: string, outcome: string, code = 'GW_MIGRATION_REFUSED'): MigrationView =>
     ({
       id: `m-${vm}`,
       state: outcome,
-      report: { outcome, totalMs: 1000, wireBytes: 5, downtimeMs: 10, error: { message: 'it was refused' } },
+      report: { outcome, totalMs: 1000, wireBytes: 5, downtimeMs: 10, error: { code, message: 'it was refused' } },
     }) as unknown as MigrationView;
+  const end = (vm: string, outcome: string, code?: string): void => {
+    if (outcome === 'completed') at.set(vm, 'b');
+    open.get(vm)?.(ended(vm, outcome, code));
+  };
   const evacuation = new Evacuation(
     {
       picture: async () => {
-        const heard = ['a', 'b'].map((name) => ({ name, outlook: outlookOf(name) }));
-        const [, b] = heard;
-        return picture(FILE, silent-- > 0 ? [{ name: 'a', failure: 'no answer' }, b!] : heard, Date.now());
+        const look = looks++;
+        aheadMs += options.lookMs ?? 0;
+        options.beforePicture?.(look);
+        const answers = ['a', 'b'].map((name) => {
+          const failure = options.silent?.(name, look) ?? null;
+          return failure === null ? { name, outlook: outlookOf(name) } : { name, failure };
+        });
+        return picture(FILE, last.complete(answers), Date.now() + aheadMs);
       },
       begin: async (host: string, vm: string, { to }: MigrateBody) => {
         log.push(`${vm} ${host} ${to}`);
@@ -70,27 +103,28 @@ function trial(
       },
       cancel: async (_host, id) => {
         log.push(`cancel ${id}`);
-        open.get(id.slice(2))?.(ended(id.slice(2), 'cancelled'));
+        if (options.hold !== true || !id.endsWith('stubborn')) end(id.slice(2), 'cancelled');
       },
-      nowMs: () => Date.now(),
+      nowMs: () => Date.now() + aheadMs,
       onEvent: (event) => {
         events.push(event);
-        if (event.kind === 'started' && !log.includes('hold')) {
-          queueMicrotask(() => {
-            at.set(event.move.vm, 'b');
-            open.get(event.move.vm)?.(ended(event.move.vm, 'completed'));
-          });
-        }
+        // The next attempt is due.
+        if (event.kind === 'failed') aheadMs += 120_000;
+        if (event.kind === 'started' && options.hold !== true) queueMicrotask(() => end(event.move.vm, 'completed'));
       },
     },
-    { from: 'a', to: null, deadlineAtMs: null },
+    { from: 'a', to: options.to ?? null, deadlineAtMs: null },
   );
-  return { evacuation, log, events, at };
+  const seen = async (is: (event: EvacuationEvent) => boolean): Promise<void> => {
+    while (!events.some(is)) await new Promise((resolve) => setImmediate(resolve));
+  };
+  const waits = (): string[] => events.flatMap((event) => (event.kind === 'waits' ? [event.reason] : []));
+  return { evacuation, log, events, end, seen, waits, looks: () => looks };
 }
 
 test('all go to where there is room, and there is an account of each', async () => {
   const { evacuation, log } = trial([vmOf('x'), vmOf('y')]);
-  const outcome = await evacuation.run(new AbortController().signal);
+  const outcome = await evacuation.run(NEVER, NEVER);
   expect(outcome).toMatchObject({ state: 'completed', stayed: [] });
   expect(outcome.arrived.map(({ vm, to, totalMs, bytes }) => [vm, to, totalMs, bytes]).sort()).toEqual([
     ['x', 'b', 1000, 5],
@@ -103,26 +137,178 @@ test('all go to where there is room, and there is an account of each', async () 
 test("a VM that shares memory, or has another one's name, stays with the reason; the others go", async () => {
   const shared = vmOf('s', { sharedMemory: [{ name: 'bus', bytes: 4096 }] });
   const { evacuation } = trial([shared, vmOf('x')]);
-  const outcome = await evacuation.run(new AbortController().signal);
+  const outcome = await evacuation.run(NEVER, NEVER);
   expect(outcome.state).toBe('incomplete');
   expect(outcome.arrived.map(({ vm }) => vm)).toEqual(['x']);
   expect(outcome.stayed).toEqual([{ vm: 's', reason: expect.stringContaining('godwit group migrate bus') }]);
 });
 
+test('of two hosts with a VM of one name neither is chosen', async () => {
+  const { evacuation } = trial([vmOf('x'), vmOf('y')], { listed: (vm, at) => (vm === 'x' ? ['a', 'b'] : [at]) });
+  const outcome = await evacuation.run(NEVER, NEVER);
+  expect(outcome).toMatchObject({ state: 'incomplete', arrived: [{ vm: 'y' }] });
+  expect(outcome.stayed).toEqual([{ vm: 'x', reason: expect.stringContaining('two hosts have a VM of this name') }]);
+});
+
 test('a host that does not answer is waited for: its VMs are not taken for gone', async () => {
-  const { evacuation, events } = trial([vmOf('x')], { silent: 1 });
-  const outcome = await evacuation.run(new AbortController().signal);
-  expect(events[0]).toMatchObject({ kind: 'waits', reason: expect.stringContaining('no answer') });
+  const { evacuation, waits } = trial([vmOf('x')], {
+    silent: (host, look) => (host === 'a' && look < 2 ? 'no answer' : null),
+  });
+  const outcome = await evacuation.run(NEVER, NEVER);
+  expect(waits()).toEqual(['a does not answer: no answer']);
   expect(outcome).toMatchObject({ state: 'completed', arrived: [{ vm: 'x' }] });
 });
 
-test('who cancels has what runs cancelled, and nothing else begun', async () => {
-  const { evacuation, log, events } = trial([vmOf('x')]);
-  log.push('hold');
+test('a destination that falls silent in between gets no more VMs, and they go when it answers again', async () => {
+  let isSilent = false;
+  let isForeignGone = false;
+  const { evacuation, log, end, seen, waits, looks } = trial([vmOf('x'), vmOf('y'), FOREIGN], {
+    hold: true,
+    silent: (host) => (host === 'b' && isSilent ? 'no answer' : null),
+    listed: (vm, at) => (vm === FOREIGN.name && isForeignGone ? [] : [at]),
+  });
+  const looksTwice = async (): Promise<void> => {
+    const before = looks();
+    while (looks() < before + 2) await new Promise((resolve) => setTimeout(resolve, 20));
+  };
+  const running = evacuation.run(NEVER, NEVER);
+  await seen(({ kind }) => kind === 'started');
+  const first = log[0]!.slice(0, 1);
+  isSilent = true;
+  // While a VM is on its way there, and when it is there.
+  await looksTwice();
+  end(first, 'completed');
+  isForeignGone = true;
+  await looksTwice();
+  expect(log).toHaveLength(1);
+  expect(waits()).toEqual(['b does not answer: no answer']);
+  isSilent = false;
+  const second = first === 'x' ? 'y' : 'x';
+  await seen((event) => event.kind === 'started' && event.move.vm === second);
+  end(second, 'completed');
+  expect(await running).toMatchObject({ state: 'completed', stayed: [] });
+});
+
+test.each([{ to: 'b' }, {}])('a destination is not waited for without end: %o', async (request) => {
+  const { evacuation, waits } = trial([vmOf('x')], {
+    ...request,
+    lookMs: 200_000,
+    silent: (host) => (host === 'b' ? 'no answer' : null),
+  });
+  const outcome = await evacuation.run(NEVER, NEVER);
+  expect(outcome).toMatchObject({ state: 'incomplete', stayed: [{ vm: 'x' }] });
+  expect(outcome.stayed[0]!.reason).toMatch(/^x is not started: (b does not answer|no host has room)/);
+  expect(waits()).toEqual([
+    'b does not answer: no answer',
+    expect.stringContaining('b has not answered for 5 min and is not waited for any longer'),
+  ]);
+});
+
+test('where there is no room, that is said in a sentence', async () => {
+  const { evacuation } = trial([vmOf('x')], { memoryBytes: GIB / 2 });
+  const outcome = await evacuation.run(NEVER, NEVER);
+  expect(outcome.stayed).toEqual([{ vm: 'x', reason: expect.stringMatching(/^x is not started: no host has room/) }]);
+});
+
+test.each([
+  { lists: [] as string[], where: 'by no host (post-copy)' },
+  { lists: ['b'], where: 'by its destination' },
+  { lists: ['a', 'b'], where: 'by both' },
+])('a VM on its way that is listed $where fills the port until its migration ends', async ({ lists }) => {
+  let first = '';
+  let isForeignGone = false;
+  const { evacuation, log, end, seen, looks } = trial([vmOf('x'), vmOf('y'), FOREIGN], {
+    hold: true,
+    listed: (vm, at) => (vm === first && at === 'a' ? lists : vm === FOREIGN.name && isForeignGone ? [] : [at]),
+  });
+  const running = evacuation.run(NEVER, NEVER);
+  await seen(({ kind }) => kind === 'started');
+  first = log[0]!.slice(0, 1);
+  const before = looks();
+  while (looks() < before + 2) await new Promise((resolve) => setTimeout(resolve, 20));
+  expect(log).toEqual([`${first} a b:7710`]);
+  isForeignGone = true;
+  end(first, 'completed');
+  const second = first === 'x' ? 'y' : 'x';
+  await seen((event) => event.kind === 'started' && event.move.vm === second);
+  end(second, 'completed');
+  const outcome = await running;
+  expect(outcome).toMatchObject({ state: 'completed', stayed: [] });
+  expect(outcome.arrived.map(({ vm }) => vm)).toEqual([first, second]);
+});
+
+test('what fails is tried again, and left with its reason after the third time', async () => {
+  const { evacuation, log, events } = trial([vmOf('x'), vmOf('y')], {
+    fails: (vm, attempt) => (vm === 'y' || attempt === 1 ? 'the disk is slow' : null),
+  });
+  const outcome = await evacuation.run(NEVER, NEVER);
+  expect(outcome.arrived.map(({ vm }) => vm)).toEqual(['x']);
+  expect(log.filter((line) => line.startsWith('y'))).toHaveLength(3);
+  expect(outcome.stayed).toEqual([{ vm: 'y', reason: expect.stringMatching(/failed 3 times .*the disk is slow/) }]);
+  expect(events.flatMap((event) => (event.kind === 'failed' ? [`${event.vm} ${event.attempts}`] : [])).sort()).toEqual([
+    'x 1',
+    'y 1',
+    'y 2',
+    'y 3',
+  ]);
+});
+
+test.each([
+  ['cancelled', 'GW_CANCELLED', 'a person cancelled it'],
+  ['failed', 'GW_MIGRATION_BLOCKED', 'it was refused'],
+])('what ended as %s by %s is not tried again', async (state, code, reason) => {
+  const { evacuation, log, end, seen } = trial([vmOf('x')], { hold: true });
+  const running = evacuation.run(NEVER, NEVER);
+  await seen(({ kind }) => kind === 'started');
+  end('x', state, code);
+  expect((await running).stayed).toEqual([{ vm: 'x', reason: expect.stringContaining(reason) }]);
+  expect(log).toHaveLength(1);
+});
+
+test('who cancels has what runs cancelled, and nothing else begun; those that stay are told of', async () => {
+  const { evacuation, log, seen } = trial([vmOf('x'), vmOf('y')], { hold: true });
   const stop = new AbortController();
-  const running = evacuation.run(stop.signal);
-  while (!events.some(({ kind }) => kind === 'started')) await new Promise((resolve) => setImmediate(resolve));
+  const running = evacuation.run(stop.signal, NEVER);
+  await seen(({ kind }) => kind === 'started');
   stop.abort();
-  expect(await running).toMatchObject({ state: 'cancelled', arrived: [] });
-  expect(log).toContain('cancel m-x');
+  const outcome = await running;
+  expect(outcome).toMatchObject({ state: 'cancelled', arrived: [], running: [] });
+  expect(outcome.stayed.map(({ vm }) => vm)).toEqual(['x', 'y']);
+  expect(log).toHaveLength(2);
+});
+
+test('who cancels while hosts are asked has nothing begun', async () => {
+  const stop = new AbortController();
+  const { evacuation, log } = trial([vmOf('x')], { beforePicture: () => stop.abort() });
+  expect(await evacuation.run(stop.signal, NEVER)).toMatchObject({ state: 'cancelled' });
+  expect(log).toEqual([]);
+});
+
+test('who cancels a second time leaves at once, and what still runs is named', async () => {
+  const { evacuation, log, seen } = trial([vmOf('stubborn')], { hold: true });
+  const [stop, leave] = [new AbortController(), new AbortController()];
+  const running = evacuation.run(stop.signal, leave.signal);
+  await seen(({ kind }) => kind === 'started');
+  stop.abort();
+  while (!log.includes('cancel m-stubborn')) await new Promise(setImmediate);
+  leave.abort();
+  expect(await running).toMatchObject({
+    state: 'cancelled',
+    running: [{ vm: 'stubborn', to: 'b', id: 'm-stubborn' }],
+    stayed: [],
+  });
+});
+
+test('what cannot be gone on from ends it, with what runs named; before anything has begun it is thrown', async () => {
+  const broken = (look: number): void => {
+    if (look > 0) throw new GodwitError('GW_API_UNAUTHORIZED', { fix: 'give a token' });
+  };
+  const { evacuation } = trial([vmOf('x'), FOREIGN], { hold: true, beforePicture: broken });
+  expect(await evacuation.run(NEVER, NEVER)).toMatchObject({
+    state: 'failed',
+    error: expect.stringContaining('give a token'),
+    running: [{ vm: 'x', id: 'm-x' }],
+  });
+  const never = trial([vmOf('x')], { beforePicture: () => broken(1) });
+  await expect(never.evacuation.run(NEVER, NEVER)).rejects.toMatchObject({ code: 'GW_API_UNAUTHORIZED' });
 });

@@ -1,232 +1,178 @@
 /**
  * All VMs leave a host, by plan.
  *
- * Owns: which moves are wanted, tried and running. Must hold: after everything that happens the fleet is looked at anew and the
- * rest planned anew (B6), so that whoever does this again after a crash goes on where the hosts are; a VM that fails is tried again, then
- * parked with its reason, and holds up no other; who cancels has every migration cancelled that still can be.
+ * Owns: looking, planning and beginning, until it is over. Must hold: after everything that happens the fleet is looked at anew and
+ * the rest planned anew (B6), so that whoever does this again after a crash goes on where the hosts are; a VM that fails is tried
+ * again, then parked with its reason, and holds up no other; who cancels has every migration cancelled that still can be, and
+ * nothing begun after it; however it ends, each VM is accounted for: arrived, stayed, or left on its way.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { MigrateBody, MigrationView } from '../api/migration-schema.ts';
 import { explain } from '../base/errors.ts';
-import type { Move, MoveState } from '../fleet/fleet-state.ts';
+import { explainRefusal } from '../fleet/explain.ts';
+import type { Move } from '../fleet/fleet-state.ts';
 import { nextPlan } from '../fleet/next-plan.ts';
-import type { FleetPlan, PlannedMove } from '../fleet/plan.ts';
-import type { FleetPicture } from './fleet-picture.ts';
+import { EvacuationMoves } from './evacuation-moves.ts';
+import type { EvacuationOutcome, EvacuationPort, EvacuationRequest } from './evacuation-port.ts';
+import { EvacuationWaits, sayThatSilent } from './evacuation-waits.ts';
+import type { FleetPicture, PicturedVm } from './fleet-picture.ts';
 
-export interface EvacuationRequest {
-  /** The host that all leave. */
-  readonly from: string;
-  /** null: to wherever is best. */
-  readonly to: string | null;
-  /** Unix milliseconds; null: none. */
-  readonly deadlineAtMs: number | null;
-}
-
-export interface EvacuationPort {
-  picture(): Promise<FleetPicture>;
-  begin(host: string, vm: string, request: MigrateBody): Promise<MigrationView>;
-  endOf(host: string, id: string, signal: AbortSignal): Promise<MigrationView>;
-  cancel(host: string, id: string): Promise<unknown>;
-  nowMs(): number;
-  onEvent(event: EvacuationEvent): void;
-}
-
-export type EvacuationEvent =
-  | { readonly kind: 'planned'; readonly plan: FleetPlan }
-  | { readonly kind: 'waits'; readonly reason: string }
-  | { readonly kind: 'started'; readonly move: PlannedMove; readonly id: string }
-  | { readonly kind: 'ended'; readonly move: PlannedMove; readonly view: MigrationView }
-  | { readonly kind: 'failed'; readonly vm: string; readonly reason: string; readonly attempts: number };
-
-/** Of one VM that has arrived. */
-export interface Arrival {
-  readonly vm: string;
-  readonly to: string;
-  readonly predictedMs: { readonly p10: number; readonly p50: number; readonly p90: number };
-  readonly predictedBytes: number;
-  readonly totalMs: number;
-  readonly bytes: number;
-  readonly downtimeMs: number | null;
-}
-
-export interface EvacuationOutcome {
-  readonly state: 'completed' | 'incomplete' | 'cancelled';
-  readonly arrived: readonly Arrival[];
-  /** Those that have stayed, and why. */
-  readonly stayed: readonly { readonly vm: string; readonly reason: string }[];
-  readonly totalMs: number;
-  /** By the first plan; null: nothing was to be moved. */
-  readonly predictedMs: number | null;
-}
-
-interface Running {
-  readonly move: PlannedMove;
-  readonly startedAtMs: number;
-  /** null: it is not known yet. */
-  id: string | null;
+interface Step {
+  readonly isOver: boolean;
+  /** null: nothing is due before something happens. */
+  readonly againInMs: number | null;
 }
 
 /** A host that does not answer, or a migration that somebody else has begun: looked at again. */
 const LOOK_AGAIN_MS = 1000;
 /** With nothing to wait for but what happens. */
 const LONGEST_WAIT_MS = 60_000;
+/** What has not ended by then after it was cancelled is left on its way. */
+const LONGEST_CANCEL_MS = 120_000;
 
 export class Evacuation {
   readonly #port: EvacuationPort;
   readonly #request: EvacuationRequest;
-  readonly #running = new Map<string, Running>();
-  readonly #failures = new Map<string, Extract<MoveState, { kind: 'failed' }>>();
-  readonly #arrived: Arrival[] = [];
+  readonly #moves: EvacuationMoves;
+  readonly #waits: EvacuationWaits;
+  /** Sentences about VMs that the last plan does not move. */
+  #refusals = new Map<string, string>();
+  /** At `from`, when it was looked at last. */
+  #here: readonly PicturedVm[] = [];
+  /** Wherever they are. */
+  #listed: ReadonlySet<string> = new Set();
   #predictedMs: number | null = null;
   #happened = Promise.withResolvers<void>();
 
   constructor(port: EvacuationPort, request: EvacuationRequest) {
     this.#port = port;
     this.#request = request;
+    this.#moves = new EvacuationMoves(port, () => this.#happened.resolve());
+    this.#waits = new EvacuationWaits((reason) => port.onEvent({ kind: 'waits', reason }));
   }
 
-  async run(signal: AbortSignal): Promise<EvacuationOutcome> {
+  /**
+   * Throws what keeps it from beginning; what keeps it from going on is told in the outcome.
+   *
+   * @param cancel - cancels what runs
+   * @param leave - ends at once, whatever still runs
+   */
+  async run(cancel: AbortSignal, leave: AbortSignal): Promise<EvacuationOutcome> {
     const startedAtMs = this.#port.nowMs();
     const watching = new AbortController();
-    let stayed: EvacuationOutcome['stayed'] = [];
+    let error: string | null = null;
     try {
-      while (!signal.aborted) {
-        const step = await this.#step(watching.signal);
-        stayed = step.stayed;
-        if (step.isOver) break;
-        await this.#somethingHappens(step.againInMs, signal);
-      }
-      if (signal.aborted) await this.#cancelAll();
-    } finally {
-      watching.abort();
+      await this.#goOn(watching.signal, cancel);
+      if (cancel.aborted) await this.#cancelAll(leave);
+    } catch (thrown) {
+      if (!this.#moves.hasBegun) throw thrown;
+      error = explain(thrown);
     }
+    const stayed = this.#stayed();
+    const running = this.#moves.running();
+    watching.abort();
     return {
-      state: signal.aborted ? 'cancelled' : stayed.length > 0 ? 'incomplete' : 'completed',
-      arrived: this.#arrived,
+      state: error !== null ? 'failed' : cancel.aborted ? 'cancelled' : stayed.length > 0 ? 'incomplete' : 'completed',
+      arrived: this.#moves.arrived,
       stayed,
+      running,
+      error,
       totalMs: this.#port.nowMs() - startedAtMs,
       predictedMs: this.#predictedMs,
     };
   }
 
-  /** Looks, plans, and begins what is due. */
-  async #step(watching: AbortSignal) {
-    const { from } = this.#request;
-    const picture = await this.#port.picture();
-    const silent = picture.failures.find(({ name }) => name === from);
-    if (silent) {
-      this.#port.onEvent({ kind: 'waits', reason: `${from} does not answer: ${silent.failure}` });
-      return { isOver: false, stayed: [], againInMs: LOOK_AGAIN_MS };
+  async #goOn(watching: AbortSignal, cancel: AbortSignal): Promise<void> {
+    const cancelled = Promise.withResolvers<null>();
+    cancel.addEventListener('abort', () => cancelled.resolve(null), { once: true });
+    while (!cancel.aborted) {
+      const picture = await Promise.race([this.#port.picture(), cancelled.promise]);
+      // Whoever cancels while hosts are asked has nothing begun any more.
+      if (picture === null || cancel.aborted) return;
+      const { isOver, againInMs } = this.#step(picture, watching);
+      if (isOver) return;
+      await this.#somethingHappens(againInMs ?? LONGEST_WAIT_MS, cancel);
     }
-    const { moves, foreign } = this.#moves(picture);
-    const plan = nextPlan({ ...picture.base, moves }, picture.contents);
+  }
+
+  /** Plans, and begins what is due. */
+  #step(picture: FleetPicture, watching: AbortSignal): Step {
+    const { from, to } = this.#request;
+    const nowMs = this.#port.nowMs();
+    this.#here = picture.vms.filter(({ fleetVm }) => fleetVm.host === from);
+    this.#listed = new Set(picture.vms.map(({ fleetVm }) => fleetVm.name));
+    this.#waits.look(picture.failures, nowMs);
+    const silent = (name: string | null) => picture.failures.filter((silence) => silence.name === name);
+    if (silent(from).length > 0) {
+      this.#waits.tellOf(silent(from).map(sayThatSilent));
+      return { isOver: false, againInMs: LOOK_AGAIN_MS };
+    }
+    if (silent(to).length > 0) {
+      const isOver = !this.#waits.isWorthWaiting(silent(to), nowMs) && this.#moves.count === 0;
+      const [why] = silent(to).map(sayThatSilent);
+      this.#refusals = new Map(this.#here.map(({ outlook: { name } }) => [name, `${name} is not started: ${why}`]));
+      return { isOver, againInMs: LOOK_AGAIN_MS };
+    }
+    const vms = this.#moves.settle(picture.base.vms, from);
+    const foreign = this.#here.filter(({ outlook: vm }) => vm.migration !== null && !this.#moves.isRunning(vm.name));
+    const leaving = new Set(vms.flatMap(({ name, host }) => (host === from ? [name] : [])));
+    for (const { outlook } of foreign) leaving.delete(outlook.name);
+    const moves = [...leaving].map((vm) => this.#moveOf(vm));
+    const plan = nextPlan({ ...picture.base, vms, moves }, picture.contents);
     if (this.#predictedMs === null && moves.length > 0) this.#predictedMs = plan.makespanMs;
+    this.#refusals = new Map(plan.refused.map(({ vm, why }) => [vm, explainRefusal(vm, why)]));
     this.#port.onEvent({ kind: 'planned', plan });
+    this.#waits.tellOfMoments(plan);
     for (const move of plan.moves) {
-      if (move.wait === null) this.#begin(move, picture.addresses.get(move.to)!, watching);
+      if (move.wait !== null) continue;
+      const fleetVm = vms.find(({ name, host }) => name === move.vm && host === from)!;
+      this.#moves.begin(move, fleetVm, picture.addresses.get(move.to)!, watching);
     }
-    const isIdle = this.#running.size === 0 && foreign === 0;
-    const stayed = plan.refused.map(({ vm, why }) => ({ vm, reason: 'reason' in why ? why.reason : why.kind }));
-    const askAgainMs = plan.askAgainAtMs === null ? null : plan.askAgainAtMs - this.#port.nowMs();
+    const isIdle = this.#moves.count === 0 && foreign.length === 0;
+    // A silent host may have the room that there is not.
+    const couldHelp = plan.refused.some(({ why }) => why.kind === 'noRoom' || why.kind === 'stuck')
+      ? picture.failures.filter(({ takesVms }) => takesVms && to === null)
+      : [];
+    const isWaiting = isIdle && plan.moves.length === 0 && this.#waits.isWorthWaiting(couldHelp, nowMs);
+    const askAgainMs = plan.askAgainAtMs === null ? null : plan.askAgainAtMs - nowMs;
+    const looksAgain = foreign.length > 0 || isWaiting || (isIdle && askAgainMs === null);
     return {
-      isOver: isIdle && plan.moves.length === 0,
-      stayed,
-      againInMs: foreign > 0 || (isIdle && askAgainMs === null) ? LOOK_AGAIN_MS : askAgainMs,
+      isOver: isIdle && plan.moves.length === 0 && !isWaiting,
+      againInMs: looksAgain ? LOOK_AGAIN_MS : askAgainMs,
     };
   }
 
-  #moves({ vms }: FleetPicture): { moves: Move[]; foreign: number } {
-    const { from, to, deadlineAtMs } = this.#request;
-    const here = vms.filter(({ fleetVm }) => fleetVm.host === from);
-    const foreign = here.filter(({ outlook }) => outlook.migration !== null && !this.#running.has(outlook.name));
-    const moves = here
-      .filter((vm) => !foreign.includes(vm))
-      .map(
-        ({ fleetVm, obstacle }): Move => ({
-          vm: fleetVm.name,
-          to,
-          deadlineAtMs,
-          state: this.#stateOf(fleetVm.name, obstacle),
-        }),
-      );
-    return { moves, foreign: foreign.length };
+  #moveOf(vm: string): Move {
+    const { to, deadlineAtMs } = this.#request;
+    const obstacle = this.#here.find(({ fleetVm }) => fleetVm.name === vm)?.obstacle ?? null;
+    return { vm, to, deadlineAtMs, state: this.#moves.stateOf(vm, obstacle) };
   }
 
-  #stateOf(vm: string, obstacle: string | null): MoveState {
-    const running = this.#running.get(vm);
-    if (running) {
-      const { move, startedAtMs } = running;
-      const endsAtMs = startedAtMs + move.prediction.totalMs.p50;
-      return { kind: 'running', to: move.to, bytesPerSecond: move.bytesPerSecond, endsAtMs };
-    }
-    if (obstacle !== null) return { kind: 'parked', reason: obstacle };
-    return this.#failures.get(vm) ?? { kind: 'waiting' };
-  }
-
-  #begin(move: PlannedMove, to: string, watching: AbortSignal): void {
-    const running: Running = { move, startedAtMs: this.#port.nowMs(), id: null };
-    this.#running.set(move.vm, running);
-    void this.#carry(running, to, watching).finally(() => {
-      this.#running.delete(move.vm);
-      this.#happened.resolve();
+  #stayed(): EvacuationOutcome['stayed'] {
+    // What has failed and is nowhere must not be taken for gone.
+    const lost = this.#moves.failed().filter((vm) => !this.#listed.has(vm));
+    return [...this.#here.map(({ outlook }) => outlook.name), ...lost].flatMap((vm) => {
+      if (this.#moves.isRunning(vm) || this.#moves.hasArrived(vm)) return [];
+      const failure = this.#moves.reasonOf(vm);
+      const since = failure === null ? `${vm} was not begun` : `${vm} failed (${failure})`;
+      return [{ vm, reason: this.#refusals.get(vm) ?? since }];
     });
-  }
-
-  async #carry(running: Running, to: string, watching: AbortSignal): Promise<void> {
-    const { move } = running;
-    try {
-      const promised = move.finishByMs === null ? {} : { finishByMs: Math.round(move.finishByMs) };
-      const { id } = await this.#port.begin(move.from, move.vm, { to, ...promised });
-      running.id = id;
-      this.#port.onEvent({ kind: 'started', move, id });
-      this.#take(move, await this.#port.endOf(move.from, id, watching));
-    } catch (error) {
-      if (!watching.aborted) this.#fail(move.vm, explain(error));
-    }
-  }
-
-  #take(move: PlannedMove, view: MigrationView): void {
-    this.#port.onEvent({ kind: 'ended', move, view });
-    const { report } = view;
-    if (report?.outcome !== 'completed') {
-      this.#fail(move.vm, report?.error?.message ?? `it ended as ${view.state}`);
-      return;
-    }
-    const { totalMs, wireBytes: bytes, downtimeMs } = report;
-    const { totalMs: predictedMs, bytes: predictedBytes } = move.prediction;
-    this.#arrived.push({
-      vm: move.vm,
-      to: move.to,
-      predictedMs,
-      predictedBytes: predictedBytes.p50,
-      totalMs,
-      bytes,
-      downtimeMs,
-    });
-  }
-
-  #fail(vm: string, reason: string): void {
-    const attempts = (this.#failures.get(vm)?.attempts ?? 0) + 1;
-    this.#failures.set(vm, { kind: 'failed', atMs: this.#port.nowMs(), attempts, reason });
-    this.#port.onEvent({ kind: 'failed', vm, reason, attempts });
   }
 
   /** A migration ends, the time has come to plan again, or it is cancelled. */
-  async #somethingHappens(withinMs: number | null, signal: AbortSignal): Promise<void> {
+  async #somethingHappens(withinMs: number, signal: AbortSignal): Promise<void> {
     const over = new AbortController();
     const either = AbortSignal.any([signal, over.signal]);
-    const time = delay(Math.max(0, withinMs ?? LONGEST_WAIT_MS), undefined, { signal: either }).catch(() => undefined);
+    const time = delay(Math.max(0, withinMs), undefined, { signal: either }).catch(() => undefined);
     await Promise.race([this.#happened.promise, time]);
     over.abort();
     this.#happened = Promise.withResolvers<void>();
   }
 
-  /** One that cannot be cancelled any more goes on to its end. */
-  async #cancelAll(): Promise<void> {
-    while (this.#running.size > 0) {
-      const known = [...this.#running.values()].filter(({ id }) => id !== null);
-      await Promise.allSettled(known.map(({ move, id }) => this.#port.cancel(move.from, id!)));
-      await this.#somethingHappens(LOOK_AGAIN_MS, new AbortController().signal);
+  async #cancelAll(leave: AbortSignal): Promise<void> {
+    const untilMs = this.#port.nowMs() + LONGEST_CANCEL_MS;
+    while (this.#moves.count > 0 && !leave.aborted && this.#port.nowMs() < untilMs) {
+      this.#moves.cancel();
+      await this.#somethingHappens(LOOK_AGAIN_MS, leave);
     }
   }
 }

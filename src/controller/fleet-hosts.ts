@@ -1,7 +1,8 @@
 /**
  * The hosts of a fleet, asked and told over their APIs.
  *
- * Owns: one client a host. Must hold: a host that does not answer holds up no other and is told of with the reason; a
+ * Owns: one client a host. Must hold: a host that does not answer holds up no other and is told of with the reason; one that
+ * answers and refuses (a wrong token) is no silent one: that is an error; a
  * migration that was begun is followed to its end, whichever daemon of its source host tells it.
  */
 import { setTimeout as delay } from 'node:timers/promises';
@@ -24,8 +25,11 @@ export class FleetHosts implements AsyncDisposable {
     );
   }
 
+  /** @throws what a host answers that does not tell */
   ask(): Promise<Answer[]> {
-    return Promise.all([...this.#clients].map(([name, client]) => answerOf(name, client)));
+    return Promise.all(
+      [...this.#clients].map(async ([name, client]) => refuseOther(await answerOf(name, client), client.url)),
+    );
   }
 
   begin(host: string, vm: string, request: MigrateBody): Promise<MigrationView> {
@@ -69,7 +73,18 @@ async function answerOf(name: string, client: GodwitClient): Promise<Answer> {
   });
   const asked = client.outlook().then(
     (outlook): Answer => ({ name, outlook }),
-    (error: unknown): Answer => ({ name, failure: explain(error) }),
+    (error: unknown): Answer => {
+      if (!hasCode(error, 'GW_API_UNREACHABLE')) throw error;
+      return { name, failure: explain(error) };
+    },
   );
   return Promise.race([asked, late]);
+}
+
+/** What is at the address of one host must not be taken for another: VMs would be sought and sent where they are not. */
+export function refuseOther(answer: Answer, url: string): Answer {
+  if (!('outlook' in answer) || answer.outlook.host === answer.name) return answer;
+  const field = `hosts.${answer.name}.api`;
+  const fix = `host ${answer.outlook.host} answers there: give its name, or the address of ${answer.name}`;
+  throw new GodwitError('GW_INPUT_INVALID', { field, value: url, fix });
 }

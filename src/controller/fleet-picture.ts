@@ -1,10 +1,11 @@
 /**
  * What the planner is told, put together from what each host tells of itself.
  *
- * Owns: the translation. Pure. Must hold: a host that has not answered is none that VMs can go to, and its VMs are nobody's to
- * move; a VM that something speaks against is told of with the reason, and not left out.
+ * Owns: the translation. Pure. Must hold: a host that does not answer is none that VMs are sent to, but what it told last still
+ * counts, since VMs may be on their way there; a VM that something speaks against is told of with the reason, and not left out.
  */
 import type { OutlookView, OutlookVm } from '../api/outlook-schema.ts';
+import { GodwitError } from '../base/errors.ts';
 import { PAGE_SIZE } from '../base/page.ts';
 import { type FleetContents, joinContents, type VmContents } from '../fleet/fleet-contents.ts';
 import type { FleetHost, FleetState, FleetVm } from '../fleet/fleet-state.ts';
@@ -19,7 +20,15 @@ import type { FleetFile } from './fleet-file.ts';
 /** One host, asked just now. */
 export type Answer =
   | { readonly name: string; readonly outlook: OutlookView }
-  | { readonly name: string; readonly failure: string };
+  /** `last`: what it told before it fell silent. */
+  | { readonly name: string; readonly failure: string; readonly last?: OutlookView };
+
+/** A host that does not answer. */
+export interface Silence {
+  readonly name: string;
+  readonly failure: string;
+  readonly takesVms: boolean;
+}
 
 /** A VM of the fleet, and what people are told of it besides the plan. */
 export interface PicturedVm {
@@ -33,10 +42,10 @@ export interface FleetPicture {
   /** All of a state but the moves. */
   readonly base: Omit<FleetState, 'moves'>;
   readonly contents: FleetContents;
-  /** Where each host that has answered is reached by the others, by its name. */
+  /** Where each host that has ever answered is reached by the others, by its name. */
   readonly addresses: ReadonlyMap<string, string>;
   readonly vms: readonly PicturedVm[];
-  readonly failures: readonly { readonly name: string; readonly failure: string }[];
+  readonly failures: readonly Silence[];
 }
 
 /** Of a VM of which nothing is known: see predictor.ts. */
@@ -45,8 +54,20 @@ const USUAL_WORKING_PART = 0.05;
 const CURVE_SAMPLES = 60;
 const UNKNOWN_SAMPLE_MS = 1000;
 
+/** Addresses that lead each host to itself. */
+const OWN_ADDRESS = /^(localhost|127\.[\d.]+|0\.0\.0\.0|\[::1?\]|\[::ffff:127\.[\d.]+\]):\d+$/;
+
 export function picture(file: FleetFile, answers: readonly Answer[], nowMs: number): FleetPicture {
-  const heard = answers.flatMap((answer) => ('outlook' in answer ? [answer] : []));
+  const heard = answers.flatMap((answer) => {
+    const outlook = 'outlook' in answer ? answer.outlook : answer.last;
+    return outlook ? [{ name: answer.name, outlook }] : [];
+  });
+  const failures = answers.flatMap((answer): Silence[] => {
+    if ('outlook' in answer) return [];
+    const { name, failure } = answer;
+    return [{ name, failure, takesVms: file.hosts.some((host) => host.name === name && host.takesVms) }];
+  });
+  const silent = new Set(failures.map(({ name }) => name));
   const named = heard.flatMap(({ outlook }) => outlook.vms.map((vm) => vm.name));
   const vms = heard.flatMap(({ name, outlook }) =>
     outlook.vms.toSorted((a, b) => (a.name < b.name ? -1 : 1)).map((vm) => pictureVm(vm, name, named)),
@@ -69,7 +90,7 @@ export function picture(file: FleetFile, answers: readonly Answer[], nowMs: numb
             memoryBytes: outlook.memoryBytes,
             sendBytesPerSecond,
             receiveBytesPerSecond: bytesPerSecond,
-            takesVms,
+            takesVms: takesVms && !silent.has(name),
           },
         ];
       }),
@@ -86,12 +107,36 @@ export function picture(file: FleetFile, answers: readonly Answer[], nowMs: numb
     contents: joinContents(vms.map(contentsOf)),
     addresses,
     vms,
-    failures: answers.flatMap((answer) => ('failure' in answer ? [answer] : [])),
+    failures,
   };
 }
 
-function addressOf(file: FleetFile, name: string, outlook: OutlookView): string {
-  return file.hosts.find((host) => host.name === name)?.migration ?? outlook.migration;
+function addressOf({ hosts }: FleetFile, name: string, outlook: OutlookView): string {
+  return hosts.find((host) => host.name === name)?.migration ?? outlook.migration;
+}
+
+/**
+ * What VMs may be sent to must be reached by others at the address that it tells.
+ *
+ * @param to - null: to any that takes VMs
+ * @throws GW_INPUT_INVALID
+ */
+export function refuseOwnAddresses(
+  { hosts }: FleetFile,
+  { addresses }: FleetPicture,
+  from: string,
+  to: string | null,
+): void {
+  // Daemons of one machine, as in a trial, reach each other so.
+  const machines = new Set(hosts.map(({ api }) => (api.startsWith('unix:') ? 'localhost' : new URL(api).hostname)));
+  if (machines.size < 2) return;
+  for (const { name, takesVms } of hosts) {
+    const value = addresses.get(name);
+    const isDestination = to === null ? takesVms && name !== from : name === to;
+    if (value === undefined || !isDestination || !OWN_ADDRESS.test(value)) continue;
+    const fix = `other hosts do not reach ${name} there: give \`migration: HOST:PORT\` with an address of its own`;
+    throw new GodwitError('GW_INPUT_INVALID', { field: `hosts.${name}.migration`, value, fix });
+  }
 }
 
 function pictureVm(vm: OutlookVm, host: string, names: readonly string[]): PicturedVm {

@@ -72,7 +72,7 @@ function explainWait(vm: string, wait: Wait, nowMs: number, inMs: number): strin
   }
 }
 
-function explainRefusal(vm: string, why: Refusal): string {
+export function explainRefusal(vm: string, why: Refusal): string {
   switch (why.kind) {
     case 'cannotConverge':
       return `${vm} is not started: it writes faster than it can be copied; allow post-copy or a longer downtime`;

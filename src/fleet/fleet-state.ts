@@ -52,8 +52,14 @@ export interface FleetVm {
 export type MoveState =
   | { readonly kind: 'waiting' }
   | { readonly kind: 'running'; readonly to: string; readonly bytesPerSecond: number; readonly endsAtMs: number }
-  /** It may be tried again. */
-  | { readonly kind: 'failed'; readonly atMs: number; readonly attempts: number; readonly reason: string }
+  /** It may be tried again, elsewhere than at `to` if another host has room. */
+  | {
+      readonly kind: 'failed';
+      readonly to: string;
+      readonly atMs: number;
+      readonly attempts: number;
+      readonly reason: string;
+    }
   /** By a person, until a person says otherwise. */
   | { readonly kind: 'parked'; readonly reason: string };
 

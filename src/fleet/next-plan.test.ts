@@ -183,6 +183,7 @@ describe('step by step', () => {
     const fleet = fleetOf({ vmCount: 3 }, { maxQuietWaitMs: 0 });
     const failed = (attempts: number): Move['state'] => ({
       kind: 'failed',
+      to: 'b',
       atMs: NOW_MS,
       attempts,
       reason: 'link cut',
@@ -192,6 +193,25 @@ describe('step by step', () => {
     expect(plan.moves.map(({ startsAtMs }) => startsAtMs - NOW_MS)).toEqual([30_000, 60_000]);
     expect(plan.refused).toEqual([{ vm: moves[2]!.vm, why: { kind: 'failed', attempts: 3, reason: 'link cut' } }]);
     expect(plan.askAgainAtMs).toBe(NOW_MS + 30_000);
+  });
+
+  test('a VM goes where it failed to get to only if no other host has room', () => {
+    const fleet = fleetOf({ vmCount: 4 }, { maxQuietWaitMs: 0 });
+    const failedAt = (to: string): Move[] =>
+      fleet.state.moves.map((move) => ({
+        ...move,
+        state: { kind: 'failed', to, atMs: NOW_MS, attempts: 1, reason: 'link cut' },
+      }));
+    const goTo = (moves: Move[], hosts = fleet.state.hosts): string[] =>
+      [...new Set(planOf(fleet, { moves, hosts }).moves.map(({ to }) => to))].sort();
+    expect(goTo(failedAt('b'))).toEqual(['c']);
+    expect(goTo(failedAt('c'))).toEqual(['b']);
+    expect(
+      goTo(
+        failedAt('b'),
+        fleet.state.hosts.filter(({ name }) => name !== 'c'),
+      ),
+    ).toEqual(['b']);
   });
 
   test('a parked VM stays, and what is there already is no move', () => {

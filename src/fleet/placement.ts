@@ -4,7 +4,8 @@
  * Owns: the choice. All ports would be done at one time if the work were divided evenly. Up to then a VM goes where it
  * brings least, so a group stays together; what is beyond goes where it is done soonest. Where VMs are not grouped their
  * contents are not looked at. Pure. Must hold: no host is given more than it will have room for once those that leave it have left; VMs that share memory
- * physically go to one host.
+ * physically go to one host; a VM goes where it failed to get to only if no
+ * other host has room.
  */
 import { estimateSaving } from './commonality.ts';
 import { type FleetContents, pagesToBring } from './fleet-contents.ts';
@@ -47,6 +48,8 @@ export class Placer {
   readonly #loadsMs = new Map<string, number>();
   #evenMs = 0;
   readonly #held = new Map<string, HeldContents>();
+  /** Where VMs failed to get to, by their names. */
+  readonly #failedAt: ReadonlyMap<string, string>;
 
   constructor(state: FleetState, fleet: ProjectedFleet, contents: FleetContents) {
     this.#state = state;
@@ -54,6 +57,9 @@ export class Placer {
     this.#contents = contents;
     this.#freeBytes = new Map(state.hosts.map(({ name }) => [name, fleet.freeBytes(name)]));
     for (const { vm, from } of fleet.underway) this.#give(from, -vm.ramBytes);
+    this.#failedAt = new Map(
+      state.moves.flatMap(({ vm, state: move }) => (move.kind === 'failed' ? [[vm, move.to] as const] : [])),
+    );
   }
 
   /** In the order of the units: a unit that comes later takes what room is left. */
@@ -86,9 +92,12 @@ export class Placer {
   #choose(vms: readonly FleetVm[], neededBytes: number, groupBytes: number): string | null {
     const from = vms[0]!.host;
     const hasRoomForAll = (name: string): number => Number(this.#freeBytes.get(name)! >= groupBytes);
-    const candidates = this.#state.hosts
+    const avoided = new Set(vms.flatMap(({ name }) => this.#failedAt.get(name) ?? []));
+    const possible = this.#state.hosts
       .filter(({ name, takesVms }) => takesVms && name !== from && this.#freeBytes.get(name)! >= neededBytes)
-      .filter(({ name }) => this.#fleet.allocator.most({ from, to: name }) > 0)
+      .filter(({ name }) => this.#fleet.allocator.most({ from, to: name }) > 0);
+    const others = possible.filter(({ name }) => !avoided.has(name));
+    const candidates = (others.length > 0 ? others : possible)
       .map(({ name }) => ({ name, hasRoom: hasRoomForAll(name), freeBytes: this.#freeBytes.get(name)! }))
       .sort((a, b) => b.hasRoom - a.hasRoom || b.freeBytes - a.freeBytes)
       .slice(0, MAX_CANDIDATES);

@@ -2,9 +2,10 @@
  * This host as a planner sees it.
  *
  * Owns: the samples of VMs' contents, made again when a VM was looked through again. Must hold: asking changes nothing, and
- * a VM of which something cannot be told is told of without it.
+ * a VM of which something cannot be told is told of without it; no more room is told of than a new VM is let into
+ * (linux/memory-room.ts).
  */
-import { statSync } from 'node:fs';
+import { statfsSync, statSync } from 'node:fs';
 import type { OutlookView, OutlookVm } from '../api/outlook-schema.ts';
 import { PAGE_SIZE } from '../base/page.ts';
 import { createPageSample, sampleKey } from '../fleet/page-sample.ts';
@@ -31,6 +32,10 @@ export interface OutlookPort {
   bandwidthBytesPerSecond(): number;
 }
 
+/** Where hosts make the RAM files of VMs that come. */
+const RAM_DIRECTORY = '/dev/shm';
+/** What a QEMU needs besides: as much is to be left of memory. */
+const OVERHEAD_BYTES = 64 * 2 ** 20;
 const BLOCK_BYTES = 512;
 const FINGERPRINT_BYTES = 16;
 
@@ -56,7 +61,7 @@ export class Outlook {
     return {
       host: hostName,
       migration: this.#port.migrationAddress(),
-      memoryBytes: availableMemoryBytes() + takenByAll,
+      memoryBytes: freeBytes() + takenByAll,
       bandwidthBytesPerSecond: this.#port.bandwidthBytesPerSecond(),
       ways: Object.fromEntries(
         Object.entries(readLinks(linksPathIn(stateDirectory))).map(([to, all]) => [to, [...all]]),
@@ -98,10 +103,24 @@ export class Outlook {
   }
 }
 
-/** Of its RAM, by what it has touched; 0 once it has ended. */
-function takenBytes({ record }: Vm): number {
-  return findRamFiles(record.pid).reduce((sum, { path }) => {
-    const status = statSync(path, { throwIfNoEntry: false });
-    return sum + (status ? status.blocks * BLOCK_BYTES : 0);
-  }, 0);
+function freeBytes(): number {
+  const { bavail, bsize } = statfsSync(RAM_DIRECTORY);
+  return roomOf(availableMemoryBytes(), bavail * bsize);
+}
+
+/** Of memory and of the file system of RAM files there is what the scarcer has. A number that JSON knows. */
+export function roomOf(memoryBytes: number, fileBytes: number): number {
+  return Math.max(0, Math.min(memoryBytes - OVERHEAD_BYTES, fileBytes, Number.MAX_SAFE_INTEGER));
+}
+
+/** Of its RAM, by what it has touched; 0 once it has ended, and where it cannot be read. */
+export function takenBytes({ record }: Pick<Vm, 'record'>, find: typeof findRamFiles = findRamFiles): number {
+  try {
+    return find(record.pid).reduce((sum, { path }) => {
+      const status = statSync(path, { throwIfNoEntry: false });
+      return sum + (status ? status.blocks * BLOCK_BYTES : 0);
+    }, 0);
+  } catch {
+    return 0;
+  }
 }

@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { FIRST_USABLE_PAGE } from '../../guest/tiny/layout.ts';
-import type { EvacuationOutcome } from '../../src/controller/evacuation.ts';
+import type { EvacuationOutcome } from '../../src/controller/evacuation-port.ts';
 import { requireCapability } from '../support/capability.ts';
 import { runCli, runCliJson } from '../support/godwit-cli.ts';
 import { startHost } from '../support/godwit-host.ts';

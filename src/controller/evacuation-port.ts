@@ -1,0 +1,54 @@
+/** What an evacuation is asked for, what it needs of the world, and what it tells. */
+import type { MigrateBody, MigrationView } from '../api/migration-schema.ts';
+import type { FleetPlan, PlannedMove } from '../fleet/plan.ts';
+import type { FleetPicture } from './fleet-picture.ts';
+
+export interface EvacuationRequest {
+  /** The host that all leave. */
+  readonly from: string;
+  /** null: to wherever is best. */
+  readonly to: string | null;
+  /** Unix milliseconds; null: none. */
+  readonly deadlineAtMs: number | null;
+}
+
+export interface EvacuationPort {
+  picture(): Promise<FleetPicture>;
+  begin(host: string, vm: string, request: MigrateBody): Promise<MigrationView>;
+  endOf(host: string, id: string, signal: AbortSignal): Promise<MigrationView>;
+  cancel(host: string, id: string): Promise<unknown>;
+  nowMs(): number;
+  onEvent(event: EvacuationEvent): void;
+}
+
+export type EvacuationEvent =
+  | { readonly kind: 'planned'; readonly plan: FleetPlan }
+  | { readonly kind: 'waits'; readonly reason: string }
+  | { readonly kind: 'started'; readonly move: PlannedMove; readonly id: string }
+  | { readonly kind: 'ended'; readonly move: PlannedMove; readonly view: MigrationView }
+  | { readonly kind: 'failed'; readonly vm: string; readonly reason: string; readonly attempts: number };
+
+/** Of one VM that has arrived. */
+export interface Arrival {
+  readonly vm: string;
+  readonly to: string;
+  readonly predictedMs: { readonly p10: number; readonly p50: number; readonly p90: number };
+  readonly predictedBytes: number;
+  readonly totalMs: number;
+  readonly bytes: number;
+  readonly downtimeMs: number | null;
+}
+
+export interface EvacuationOutcome {
+  readonly state: 'completed' | 'incomplete' | 'cancelled' | 'failed';
+  readonly arrived: readonly Arrival[];
+  /** Those that have stayed, and why, in a sentence. */
+  readonly stayed: readonly { readonly vm: string; readonly reason: string }[];
+  /** Those that were left on their way. `id`: null where the host has not told it yet. */
+  readonly running: readonly { readonly vm: string; readonly to: string; readonly id: string | null }[];
+  /** Of a failed one: what could not be gone on from. */
+  readonly error: string | null;
+  readonly totalMs: number;
+  /** By the first plan; null: nothing was to be moved. */
+  readonly predictedMs: number | null;
+}

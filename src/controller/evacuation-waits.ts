@@ -1,0 +1,63 @@
+/**
+ * What an evacuation waits for that is no migration of its own: silent hosts, quiet phases, second attempts.
+ *
+ * Must hold: each wait is told once, not at every look; no host is waited for without end but the one that is evacuated.
+ */
+import { explainMove } from '../fleet/explain.ts';
+import type { FleetPlan } from '../fleet/plan.ts';
+import type { Silence } from './fleet-picture.ts';
+
+/** A destination that is silent for longer is not waited for. */
+const LONGEST_SILENCE_MS = 300_000;
+
+export class EvacuationWaits {
+  readonly #tell: (reason: string) => void;
+  readonly #silentSince = new Map<string, number>();
+  /** By VM: the kind of wait that was told. */
+  readonly #told = new Map<string, string>();
+  #hostsTold = '';
+
+  constructor(tell: (reason: string) => void) {
+    this.#tell = tell;
+  }
+
+  look(silences: readonly Silence[], nowMs: number): void {
+    for (const name of this.#silentSince.keys()) {
+      if (!silences.some((silence) => silence.name === name)) this.#silentSince.delete(name);
+    }
+    for (const { name } of silences) {
+      if (!this.#silentSince.has(name)) this.#silentSince.set(name, nowMs);
+    }
+  }
+
+  /** Whether one of these is still worth waiting for; that it is waited for, or not any longer, is told. */
+  isWorthWaiting(silences: readonly Silence[], nowMs: number): boolean {
+    const worth = silences.filter(({ name }) => nowMs - this.#silentSince.get(name)! < LONGEST_SILENCE_MS);
+    const overdue = `has not answered for ${LONGEST_SILENCE_MS / 60_000} min and is not waited for any longer`;
+    if (worth.length > 0) this.tellOf(worth.map(sayThatSilent));
+    else this.tellOf(silences.map(({ name, failure }) => `${name} ${overdue}: ${failure}`));
+    return worth.length > 0;
+  }
+
+  /** Of hosts. None: nothing is told, and the next one is news again. */
+  tellOf(lines: readonly string[]): void {
+    const text = lines.join('\n');
+    if (text !== '' && text !== this.#hostsTold) this.#tell(text);
+    this.#hostsTold = text;
+  }
+
+  /** Waits of VMs for a moment; what starts now waits for none any more. */
+  tellOfMoments({ moves, madeAtMs }: FleetPlan): void {
+    for (const move of moves) {
+      const { vm, wait } = move;
+      if (wait === null) this.#told.delete(vm);
+      if (wait?.kind !== 'quiet' && wait?.kind !== 'retry') continue;
+      if (this.#told.get(vm) !== wait.kind) this.#tell(explainMove(move, madeAtMs));
+      this.#told.set(vm, wait.kind);
+    }
+  }
+}
+
+export function sayThatSilent({ name, failure }: Silence): string {
+  return `${name} does not answer: ${failure}`;
+}
