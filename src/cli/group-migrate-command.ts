@@ -47,7 +47,7 @@ export function addGroupMigrateCommand(group: Command, context: CommandContext):
     .addOption(
       new Option(
         '--order <order>',
-        'when its VMs begin: one-by-one; together; on-access: the first, and each other when it touches memory that has gone (default: one-by-one)',
+        'when its VMs begin: one-by-one; together; on-access: the first, and each other when it touches memory that has gone, however long that takes (default: one-by-one)',
       ).choices([...GROUP_ORDERS]),
     )
     .option('--first <vm>', 'the VM that begins (default: the first by name)')

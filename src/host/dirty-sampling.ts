@@ -143,7 +143,7 @@ export class DirtySampling implements Disposable {
   }
 
   #tell(vm: Vm, reason: string): void {
-    if (this.#told.has(vm)) return;
+    if (this.#isOver || this.#told.has(vm)) return;
     this.#told.add(vm);
     const { log } = this.#port;
     if (this.#isHopeless) log.warn({ reason }, 'how VMs write cannot be sampled here; only migrations tell');

@@ -21,3 +21,8 @@ test('what fits several is refused', () => {
     'id: 0a1b is not valid: give more of it: 0a1b2c3d, 0a1b9999 begin with it',
   );
 });
+
+test('one that is known twice, by its migration and by an earlier report of it, is one', () => {
+  const id = '9a75991b-d1ab-4d8c-9ba5-b00f44c26fae';
+  expect(completeId('9a75', [id, id])).toBe(id);
+});

@@ -11,7 +11,8 @@ const MIN_CHARACTERS = 4;
 /** The known id that is meant; what fits none is returned as it is. @throws GW_INPUT_INVALID when it fits several */
 export function completeId(given: string, known: Iterable<string>): string {
   const fitting: string[] = [];
-  for (const id of known) {
+  // One that goes on and has a report of an earlier daemon is known twice.
+  for (const id of new Set(known)) {
     if (id === given) return id;
     if (given.length >= MIN_CHARACTERS && id.startsWith(given)) fitting.push(id);
   }

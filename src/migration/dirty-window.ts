@@ -45,7 +45,7 @@ export async function lookAtWriting({
     tracker.start();
     const begunMs = clock.nowMs();
     for (const lookMs of LOOKS_MS) {
-      await delay(begunMs + lookMs - clock.nowMs(), undefined, { signal });
+      await delay(Math.max(0, begunMs + lookMs - clock.nowMs()), undefined, { signal });
       const pages = tracker.peek(all).reduce((sum, run) => sum + countPages([run]), 0);
       found.push({ ms: clock.nowMs() - begunMs, pages: pages * scale });
     }
