@@ -10,6 +10,7 @@ import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync, statSync, syml
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { identifyProcess, type ProcessIdentity, waitForExit } from '../../src/linux/process.ts';
 
 const ANSWER_DEADLINE_MS = 5000;
 const PAGE_SIZE = 4096;
@@ -24,6 +25,7 @@ export class GuineaPig implements AsyncDisposable {
   readonly #directory: string;
   readonly #lines: AsyncIterator<string>;
   readonly #exit: Promise<unknown>;
+  readonly #identity: ProcessIdentity;
   readonly #mounted: boolean;
 
   private constructor(
@@ -40,6 +42,7 @@ export class GuineaPig implements AsyncDisposable {
     this.#lines = lines;
     this.#exit = once(child, 'exit');
     this.pid = child.pid!;
+    this.#identity = identifyProcess(this.pid)!;
     this.path = join(directory, 'ram');
     this.pageCount = pageCount;
     this.start = start;
@@ -115,7 +118,8 @@ export class GuineaPig implements AsyncDisposable {
 
   async kill(): Promise<void> {
     if (this.#child.exitCode === null && this.#child.signalCode === null) this.#child.kill('SIGKILL');
-    await this.#exit;
+    // Whoever traced it when it ended has taken its end, and the event does not come.
+    await Promise.race([this.#exit, waitForExit(this.#identity)]);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
