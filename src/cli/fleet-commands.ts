@@ -25,6 +25,9 @@ import {
 } from './fleet-view.ts';
 import { printResult } from './io.ts';
 
+/** A look asks every host for all of its VMs. */
+const LOOK_AGAIN_MS = 1000;
+
 interface FleetFlags {
   readonly fleet: string;
 }
@@ -99,6 +102,7 @@ export function addFleetCommands(program: Command, context: CommandContext): voi
             endOf: (host, id, signal) => hosts.endOf(host, id, signal),
             cancel: (host, id) => hosts.cancel(host, id),
             nowMs: () => Date.now(),
+            lookAgainMs: LOOK_AGAIN_MS,
             onEvent: (event) => tellEvent(context.io, event),
           },
           { from, to: flags.to ?? null, deadlineAtMs: deadlineOf(flags) },

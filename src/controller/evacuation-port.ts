@@ -18,6 +18,8 @@ export interface EvacuationPort {
   endOf(host: string, id: string, signal: AbortSignal): Promise<MigrationView>;
   cancel(host: string, id: string): Promise<unknown>;
   nowMs(): number;
+  /** A host that does not answer, and a migration that somebody else has begun, are looked at again after so long. */
+  readonly lookAgainMs: number;
   onEvent(event: EvacuationEvent): void;
 }
 

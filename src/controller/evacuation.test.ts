@@ -106,6 +106,7 @@ function trial(vms: readonly OutlookVm[], options: TrialOptions = {}) {
         if (options.hold !== true || !id.endsWith('stubborn')) end(id.slice(2), 'cancelled');
       },
       nowMs: () => Date.now() + aheadMs,
+      lookAgainMs: 20,
       onEvent: (event) => {
         events.push(event);
         // The next attempt is due.

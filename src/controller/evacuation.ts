@@ -22,8 +22,6 @@ interface Step {
   readonly againInMs: number | null;
 }
 
-/** A host that does not answer, or a migration that somebody else has begun: looked at again. */
-const LOOK_AGAIN_MS = 1000;
 /** With nothing to wait for but what happens. */
 const LONGEST_WAIT_MS = 60_000;
 /** What has not ended by then after it was cancelled is left on its way. */
@@ -104,13 +102,13 @@ export class Evacuation {
     const silent = (name: string | null) => picture.failures.filter((silence) => silence.name === name);
     if (silent(from).length > 0) {
       this.#waits.tellOf(silent(from).map(sayThatSilent));
-      return { isOver: false, againInMs: LOOK_AGAIN_MS };
+      return { isOver: false, againInMs: this.#port.lookAgainMs };
     }
     if (silent(to).length > 0) {
       const isOver = !this.#waits.isWorthWaiting(silent(to), nowMs) && this.#moves.count === 0;
       const [why] = silent(to).map(sayThatSilent);
       this.#refusals = new Map(this.#here.map(({ outlook: { name } }) => [name, `${name} is not started: ${why}`]));
-      return { isOver, againInMs: LOOK_AGAIN_MS };
+      return { isOver, againInMs: this.#port.lookAgainMs };
     }
     const vms = this.#moves.settle(picture.base.vms, from);
     const foreign = this.#here.filter(({ outlook: vm }) => vm.migration !== null && !this.#moves.isRunning(vm.name));
@@ -137,7 +135,7 @@ export class Evacuation {
     const looksAgain = foreign.length > 0 || isWaiting || (isIdle && askAgainMs === null);
     return {
       isOver: isIdle && plan.moves.length === 0 && !isWaiting,
-      againInMs: looksAgain ? LOOK_AGAIN_MS : askAgainMs,
+      againInMs: looksAgain ? this.#port.lookAgainMs : askAgainMs,
     };
   }
 
@@ -172,7 +170,7 @@ export class Evacuation {
     const untilMs = this.#port.nowMs() + LONGEST_CANCEL_MS;
     while (this.#moves.count > 0 && !leave.aborted && this.#port.nowMs() < untilMs) {
       this.#moves.cancel();
-      await this.#somethingHappens(LOOK_AGAIN_MS, leave);
+      await this.#somethingHappens(this.#port.lookAgainMs, leave);
     }
   }
 }
