@@ -5,12 +5,12 @@
  * gives up after a while, and disposing kills the process.
  */
 import { type ChildProcessWithoutNullStreams, execFileSync, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync, statSync, symlinkSync } from 'node:fs';
+import { closeSync, existsSync, ftruncateSync, mkdtempSync, openSync, rmSync, statSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { identifyProcess, type ProcessIdentity, waitForExit } from '../../src/linux/process.ts';
+import { waitUntil } from './wait-until.ts';
 
 const ANSWER_DEADLINE_MS = 5000;
 const PAGE_SIZE = 4096;
@@ -24,7 +24,6 @@ export class GuineaPig implements AsyncDisposable {
   readonly #child: ChildProcessWithoutNullStreams;
   readonly #directory: string;
   readonly #lines: AsyncIterator<string>;
-  readonly #exit: Promise<unknown>;
   readonly #identity: ProcessIdentity;
   readonly #mounted: boolean;
 
@@ -40,7 +39,6 @@ export class GuineaPig implements AsyncDisposable {
     this.#child = child;
     this.#directory = directory;
     this.#lines = lines;
-    this.#exit = once(child, 'exit');
     this.pid = child.pid!;
     this.#identity = identifyProcess(this.pid)!;
     this.path = join(directory, 'ram');
@@ -119,7 +117,8 @@ export class GuineaPig implements AsyncDisposable {
   async kill(): Promise<void> {
     if (this.#child.exitCode === null && this.#child.signalCode === null) this.#child.kill('SIGKILL');
     // Whoever traced it when it ended has taken its end, and the event does not come.
-    await Promise.race([this.#exit, waitForExit(this.#identity)]);
+    await waitForExit(this.#identity);
+    await waitUntil('somebody has taken the end of the guinea pig', () => !existsSync(`/proc/${this.pid}`));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
