@@ -13,6 +13,7 @@ import { createPageSample } from '../fleet/page-sample.ts';
 import { decodePageSample } from '../fleet/page-sample-code.ts';
 import { findPeriod } from '../fleet/period.ts';
 import { type DirtySample, fitDirtyCurve } from '../migration/dirty-curve.ts';
+import { dirtySamplesOf } from '../migration/history.ts';
 import { expectOf } from '../migration/known-links.ts';
 import { DEFAULT_MIGRATION_OPTIONS } from '../migration/request.ts';
 import type { FleetFile } from './fleet-file.ts';
@@ -52,7 +53,6 @@ export interface FleetPicture {
 const USUAL_WORKING_PART = 0.05;
 /** The newest looks at a VM say how it writes: an hour. */
 const CURVE_SAMPLES = 60;
-const UNKNOWN_SAMPLE_MS = 1000;
 
 /** Addresses that lead each host to itself. */
 const OWN_ADDRESS = /^(localhost|127\.[\d.]+|0\.0\.0\.0|\[::1?\]|\[::ffff:127\.[\d.]+\]):\d+$/;
@@ -168,11 +168,7 @@ function obstacleOf(vm: OutlookVm, names: readonly string[]): string | null {
 function samplesOf({ samples }: OutlookVm, dataPages: number): DirtySample[] {
   const looks = samples.slice(-CURVE_SAMPLES);
   if (looks.length === 0) return [{ seconds: 1, pages: dataPages * USUAL_WORKING_PART, weight: 1 }];
-  return looks.flatMap(({ pagesPerSecond, ms, points }) => {
-    const measuredMs = ms ?? UNKNOWN_SAMPLE_MS;
-    const found = points.length > 0 ? points : [{ ms: measuredMs, pages: (pagesPerSecond * measuredMs) / 1000 }];
-    return found.map((point) => ({ seconds: point.ms / 1000, pages: point.pages, weight: 1 / found.length }));
-  });
+  return looks.flatMap(dirtySamplesOf);
 }
 
 function contentsOf({ outlook }: PicturedVm): VmContents {

@@ -7,6 +7,7 @@
  * Must hold: samples are ascending in time, none is older than a day before the newest, and there are at most
  * `MAX_SAMPLES`.
  */
+import type { DirtySample } from './dirty-curve.ts';
 import type { WrittenAfter } from './dirty-window.ts';
 
 export interface HistorySample {
@@ -29,6 +30,8 @@ export const HISTORY_MS = 3_600_000;
 export const LONGEST_HISTORY_MS = 86_400_000;
 export const MAX_SAMPLES = 2880;
 const MAX_POINTS = 16;
+/** What a sample of an older history was taken over. */
+const UNKNOWN_SAMPLE_MS = 1000;
 
 export const EMPTY_HISTORY: DirtyHistory = { samples: [] };
 
@@ -60,6 +63,17 @@ export function findPeak(history: DirtyHistory, nowMs: number): number {
     if (atMs > nowMs - HISTORY_MS) peak = Math.max(peak, pagesPerSecond);
   }
   return peak;
+}
+
+/** What one sample says of the VM's dirty curve: one look at it, however many points that has. */
+export function dirtySamplesOf({
+  pagesPerSecond,
+  ms,
+  points = [],
+}: Pick<HistorySample, 'pagesPerSecond' | 'points'> & { readonly ms?: number | null | undefined }): DirtySample[] {
+  const measuredMs = ms ?? UNKNOWN_SAMPLE_MS;
+  const found = points.length > 0 ? points : [{ ms: measuredMs, pages: (pagesPerSecond * measuredMs) / 1000 }];
+  return found.map((point) => ({ seconds: point.ms / 1000, pages: point.pages, weight: 1 / found.length }));
 }
 
 /** A history from a file or a peer; what is not a sample is left out, so a damaged history is only a shorter one. */

@@ -4,10 +4,10 @@
  * Owns: what is known so far, the latest prediction, and those that the report will score. Must hold: nothing here
  * delays a page: a forecast is made while pages are on their way, and not too often.
  */
-import { type DirtyCurve, type DirtySample, fitDirtyCurve } from './dirty-curve.ts';
+import { type DirtyCurve, fitDirtyCurve } from './dirty-curve.ts';
 import { MIN_SAMPLE_PAGES, type RoundFacts, sendingMsOf } from './dirty-estimate.ts';
 import { type Doubts, forecast, type PairModel } from './forecast.ts';
-import type { DirtyHistory, HistorySample } from './history.ts';
+import { type DirtyHistory, dirtySamplesOf } from './history.ts';
 import type { Expectation } from './known-links.ts';
 import type { Prediction, PredictionMoment, RecordedPrediction } from './prediction.ts';
 import type { LinkModel, Underway } from './round-model.ts';
@@ -157,15 +157,6 @@ export class Predictor {
     const usual = { seconds: 1, pages: this.#port.dataPages * USUAL_WORKING_PART, weight: 1 };
     return fitDirtyCurve(samples.length > 0 ? samples : [usual], Math.min(pageCount, this.#port.dataPages));
   }
-}
-
-/** What a sample of an older history was taken over. */
-const UNKNOWN_SAMPLE_MS = 1000;
-
-function dirtySamplesOf({ pagesPerSecond, ms = UNKNOWN_SAMPLE_MS, points }: HistorySample): DirtySample[] {
-  const found = points ?? [{ ms, pages: (pagesPerSecond * ms) / 1000 }];
-  // One look at the VM, however many points it has.
-  return found.map((point) => ({ seconds: point.ms / 1000, pages: point.pages, weight: 1 / found.length }));
 }
 
 function isMeasured({ pages, aheadPages, ms }: Underway): boolean {
