@@ -6,6 +6,7 @@
  * be closed by the host just then; one that only reads is sent once more when that happens.
  */
 import { Agent, type Dispatcher, request } from 'undici';
+import type { HostCall, HostReply } from '../api/fleet-service.ts';
 import { CLIENT_IDLE_MS } from '../api/keep-alive.ts';
 import { asGodwitError, GodwitError } from '../base/errors.ts';
 
@@ -18,7 +19,7 @@ export interface TransportOptions {
 }
 
 export interface Call {
-  readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   readonly path: string;
   readonly query?: Readonly<Record<string, string | number | undefined>>;
   readonly body?: unknown;
@@ -61,6 +62,16 @@ export class Transport {
     throw errorOf(answer.statusCode, await this.#reach(() => answer.body.text()));
   }
 
+  /** The answer, whatever it is. */
+  async pass({ method, path, body, lastEventId, signal }: HostCall): Promise<HostReply> {
+    const headers = lastEventId === undefined ? {} : { 'last-event-id': lastEventId };
+    const answer = await this.#reach(() =>
+      this.#ask(new URL(path, this.#base), { method, path, body, headers, signal }),
+    );
+    const type = answer.headers['content-type'];
+    return { status: answer.statusCode, contentType: typeof type === 'string' ? type : undefined, body: answer.body };
+  }
+
   async json<T>(call: Call): Promise<T> {
     const answer = await this.send(call);
     const text = await this.#reach(() => answer.body.text());
@@ -92,7 +103,7 @@ export class Transport {
   }
 
   #askOn(dispatcher: Agent, url: URL, call: Call): Promise<Dispatcher.ResponseData> {
-    const hasBody = call.method === 'POST' || call.method === 'PATCH';
+    const hasBody = call.method !== 'GET' && call.method !== 'DELETE';
     return request(url, {
       dispatcher,
       method: call.method,

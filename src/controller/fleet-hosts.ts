@@ -6,6 +6,8 @@
  * migration that was begun is followed to its end, whichever daemon of its source host tells it.
  */
 import { setTimeout as delay } from 'node:timers/promises';
+import type { HostEvent } from '../api/event-schema.ts';
+import type { HostCall, HostReply } from '../api/fleet-service.ts';
 import type { MigrateBody, MigrationView } from '../api/migration-schema.ts';
 import { explain, GodwitError, hasCode } from '../base/errors.ts';
 import { GodwitClient } from '../client/godwit-client.ts';
@@ -13,6 +15,8 @@ import type { FleetFile } from './fleet-file.ts';
 import type { Answer } from './fleet-picture.ts';
 
 const AGAIN_AFTER_MS = 500;
+/** Of the controller and of a host. */
+const CLOCKS_APART_MS = 5_000;
 /** A planner does not wait longer for one host. */
 const ANSWER_MS = 10_000;
 
@@ -36,6 +40,28 @@ export class FleetHosts implements AsyncDisposable {
     return this.#client(host).migrate(vm, request);
   }
 
+  /** The newest of it that was begun about then or since; null: none was. While its host does not answer, it is waited for. */
+  async find(host: string, vm: string, sinceMs: number, signal: AbortSignal): Promise<MigrationView | null> {
+    const all = await this.#patiently(signal, () => this.#client(host).listMigrations());
+    const begun = all.filter((each) => {
+      return each.vm === vm && each.direction === 'outgoing' && each.startedAtMs >= sinceMs - CLOCKS_APART_MS;
+    });
+    return begun[0] ?? null;
+  }
+
+  /** Those that the host knows, newest first. */
+  migrationsOf(host: string): Promise<MigrationView[]> {
+    return this.#client(host).listMigrations();
+  }
+
+  eventsOf(host: string, lastEventId: string | undefined, signal: AbortSignal): AsyncIterable<HostEvent> {
+    return this.#client(host).events({ signal, ...(lastEventId === undefined ? {} : { lastEventId }) });
+  }
+
+  call(host: string, call: HostCall): Promise<HostReply> {
+    return this.#client(host).pass(call);
+  }
+
   cancel(host: string, id: string): Promise<MigrationView> {
     return this.#client(host).cancelMigration(id);
   }
@@ -44,19 +70,25 @@ export class FleetHosts implements AsyncDisposable {
   async endOf(host: string, id: string, signal: AbortSignal): Promise<MigrationView> {
     const client = this.#client(host);
     for (;;) {
-      try {
-        for await (const event of client.watchMigration(id, { signal })) {
-          if (event.kind === 'migrationEnded') return event.migration;
-        }
-      } catch (error) {
-        if (signal.aborted || !hasCode(error, 'GW_API_UNREACHABLE')) throw error;
-      }
-      await delay(AGAIN_AFTER_MS, undefined, { signal });
+      const view = await this.#patiently(signal, () => endOf(client, id, signal));
+      if (view) return view;
     }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all([...this.#clients.values()].map((client) => client.close()));
+  }
+
+  /** Again and again, while the host does not answer. */
+  async #patiently<T>(signal: AbortSignal, ask: () => Promise<T>): Promise<T> {
+    for (;;) {
+      try {
+        return await ask();
+      } catch (error) {
+        if (signal.aborted || !hasCode(error, 'GW_API_UNREACHABLE')) throw error;
+      }
+      await delay(AGAIN_AFTER_MS, undefined, { signal });
+    }
   }
 
   #client(host: string): GodwitClient {
@@ -65,6 +97,14 @@ export class FleetHosts implements AsyncDisposable {
     const fix = `give one of ${[...this.#clients.keys()].join(', ')}`;
     throw new GodwitError('GW_INPUT_INVALID', { field: 'host', value: host, fix });
   }
+}
+
+/** undefined: its host fell silent. */
+async function endOf(client: GodwitClient, id: string, signal: AbortSignal): Promise<MigrationView | undefined> {
+  for await (const event of client.watchMigration(id, { signal })) {
+    if (event.kind === 'migrationEnded') return event.migration;
+  }
+  await delay(AGAIN_AFTER_MS, undefined, { signal });
 }
 
 async function answerOf(name: string, client: GodwitClient): Promise<Answer> {
