@@ -16,6 +16,8 @@ export interface TransportOptions {
   /** `http://HOST:PORT`, `https://…` or `unix:/path`. */
   readonly url: string;
   readonly token?: string;
+  /** What stands before each path, such as `/v1/hosts/a/api` of a controller. */
+  readonly prefix?: string;
 }
 
 export interface Call {
@@ -30,6 +32,7 @@ export interface Call {
 export class Transport {
   readonly url: string;
   readonly #base: string;
+  readonly #prefix: string;
   /** Leaves connections open for the next request. */
   readonly #reusing: Agent;
   /** A connection for each request. */
@@ -39,6 +42,7 @@ export class Transport {
   constructor(options: TransportOptions) {
     this.url = options.url;
     this.#token = options.token;
+    this.#prefix = options.prefix ?? '';
     const unix = /^unix:(?:\/\/)?(\/.+)$/.exec(options.url)?.[1];
     this.#base = unix === undefined ? checkUrl(options.url) : 'http://localhost';
     const settings = {
@@ -53,7 +57,7 @@ export class Transport {
 
   /** The answer, once it is known to be a success. */
   async send(call: Call): Promise<Dispatcher.ResponseData> {
-    const url = new URL(call.path, this.#base);
+    const url = this.#urlOf(call.path);
     for (const [name, value] of Object.entries(call.query ?? {})) {
       if (value !== undefined) url.searchParams.set(name, String(value));
     }
@@ -65,9 +69,7 @@ export class Transport {
   /** The answer, whatever it is. */
   async pass({ method, path, body, lastEventId, signal }: HostCall): Promise<HostReply> {
     const headers = lastEventId === undefined ? {} : { 'last-event-id': lastEventId };
-    const answer = await this.#reach(() =>
-      this.#ask(new URL(path, this.#base), { method, path, body, headers, signal }),
-    );
+    const answer = await this.#reach(() => this.#ask(this.#urlOf(path), { method, path, body, headers, signal }));
     const type = answer.headers['content-type'];
     return { status: answer.statusCode, contentType: typeof type === 'string' ? type : undefined, body: answer.body };
   }
@@ -90,6 +92,10 @@ export class Transport {
 
   async close(): Promise<void> {
     await Promise.all([this.#reusing.destroy(), this.#fresh.destroy()]);
+  }
+
+  #urlOf(path: string): URL {
+    return new URL(`${this.#prefix}${path}`, this.#base);
   }
 
   async #ask(url: URL, call: Call): Promise<Dispatcher.ResponseData> {
