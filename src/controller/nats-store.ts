@@ -40,6 +40,8 @@ const JETSTREAM_MS = 15_000;
 const AGAIN_MS = 250;
 /** A request that takes longer is one to a server that has gone. */
 const REQUEST_MS = 3_000;
+/** Of all requests of one question; of one that must wait for JetStream to be there see below. */
+const LONGEST_MS = 2 * JETSTREAM_MS;
 const LOGS: readonly LogName[] = ['migrations', 'evacuations'];
 
 export class NatsStore implements FleetStore {
@@ -203,19 +205,33 @@ export class NatsStore implements FleetStore {
 
   async #keys(filter: string): Promise<string[]> {
     const keys: string[] = [];
-    for await (const key of await this.#bucket.keys(filter)) keys.push(key);
+    const listed = await this.#bucket.keys(filter);
+    // One whose server is restarted meanwhile never ends.
+    const late = setTimeout(() => listed.stop(new Error('the list of keys has not ended')), REQUEST_MS);
+    try {
+      for await (const key of listed) keys.push(key);
+    } finally {
+      clearTimeout(late);
+    }
     return keys;
   }
 }
 
-/** Whatever goes wrong but a conflict is a store that does not answer. */
+/** Whatever goes wrong but a conflict is a store that does not answer, and so is one that takes too long. */
 async function guard<T>(asked: Promise<T>): Promise<T> {
+  const over = new AbortController();
+  const late = delay(LONGEST_MS, undefined, { signal: over.signal }).then(
+    () => Promise.reject(new Error(`no answer within ${LONGEST_MS / 1000} s`)),
+    () => new Promise<never>(() => undefined),
+  );
   try {
-    return await asked;
+    return await Promise.race([asked, late]);
   } catch (cause) {
     if (isConflict(cause)) throw cause;
     const { name, message } = cause as Error;
     throw new GodwitError('GW_STORE_UNAVAILABLE', { store: 'NATS', reason: message || name }, { cause });
+  } finally {
+    over.abort();
   }
 }
 
