@@ -9,8 +9,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import {
   DiscardPolicy,
-  JetStreamApiCodes,
-  JetStreamApiError,
   type JetStreamClient,
   type JetStreamManager,
   jetstream,
@@ -19,7 +17,8 @@ import {
 } from '@nats-io/jetstream';
 import { type KV, Kvm, KvWatchInclude } from '@nats-io/kv';
 import { connect, credsAuthenticator, type NatsConnection } from '@nats-io/transport-node';
-import { GodwitError, hasCode, type JsonValue } from '../base/errors.ts';
+import type { JsonValue } from '../base/errors.ts';
+import { AGAIN_MS, guard, isConflict, patiently } from './nats-answers.ts';
 import { type FleetStore, KEPT_LOG_ITEMS, type LogName, type StoredRecord } from './store.ts';
 
 export interface NatsOptions {
@@ -35,13 +34,8 @@ export interface NatsOptions {
 }
 
 const CONNECT_MS = 10_000;
-/** JetStream is there some time after its server. */
-const JETSTREAM_MS = 15_000;
-const AGAIN_MS = 250;
 /** A request that takes longer is one to a server that has gone. */
 const REQUEST_MS = 3_000;
-/** Of all requests of one question; of one that must wait for JetStream to be there see below. */
-const LONGEST_MS = 2 * JETSTREAM_MS;
 const LOGS: readonly LogName[] = ['migrations', 'evacuations'];
 
 export class NatsStore implements FleetStore {
@@ -214,41 +208,5 @@ export class NatsStore implements FleetStore {
       clearTimeout(late);
     }
     return keys;
-  }
-}
-
-/** Whatever goes wrong but a conflict is a store that does not answer, and so is one that takes too long. */
-async function guard<T>(asked: Promise<T>): Promise<T> {
-  const over = new AbortController();
-  const late = delay(LONGEST_MS, undefined, { signal: over.signal }).then(
-    () => Promise.reject(new Error(`no answer within ${LONGEST_MS / 1000} s`)),
-    () => new Promise<never>(() => undefined),
-  );
-  try {
-    return await Promise.race([asked, late]);
-  } catch (cause) {
-    if (isConflict(cause)) throw cause;
-    const { name, message } = cause as Error;
-    throw new GodwitError('GW_STORE_UNAVAILABLE', { store: 'NATS', reason: message || name }, { cause });
-  } finally {
-    over.abort();
-  }
-}
-
-function isConflict(error: unknown): boolean {
-  if (!(error instanceof JetStreamApiError)) return false;
-  const { StreamWrongLastSequence, StreamWrongLastSequenceUnknown } = JetStreamApiCodes;
-  return error.code === StreamWrongLastSequence || error.code === StreamWrongLastSequenceUnknown;
-}
-
-async function patiently<T>(action: () => Promise<T>): Promise<T> {
-  const untilMs = Date.now() + JETSTREAM_MS;
-  for (;;) {
-    try {
-      return await guard(action());
-    } catch (error) {
-      if (Date.now() > untilMs || !hasCode(error, 'GW_STORE_UNAVAILABLE')) throw error;
-      await delay(AGAIN_MS);
-    }
   }
 }
