@@ -10,6 +10,7 @@ import { jsonSchemaTransform, jsonSchemaTransformObject, type ZodTypeProvider } 
 import type { z } from 'zod';
 import { asGodwitError, ERRORS, type ErrorBody, GodwitError } from '../base/errors.ts';
 import { type AccessPolicy, refuseAccess } from './access.ts';
+import { addDashboard, isDashboardPath } from './dashboard.ts';
 import { addEventRoutes } from './event-routes.ts';
 import { addGroupMigrationRoutes } from './group-migration-routes.ts';
 import { addGroupRoutes } from './group-routes.ts';
@@ -59,7 +60,7 @@ export async function buildApiServer(options: ApiServerOptions): Promise<ApiServ
     throw new GodwitError('GW_NOT_FOUND', { kind: 'API route', name: `${request.method} ${request.url}` });
   });
   app.addHook('onRequest', (request, _reply, done) => {
-    const refusal = refuseAccess(options.access, request.raw);
+    const refusal = isDashboardPath(request.url) ? undefined : refuseAccess(options.access, request.raw);
     if (refusal) done(refusal);
     else done();
   });
@@ -87,6 +88,7 @@ export async function buildApiServer(options: ApiServerOptions): Promise<ApiServ
     addGroupMigrationRoutes(routes, options.service);
     addMigrationRoutes(routes, options.service);
     addEventRoutes(routes, options.service);
+    addDashboard(scope);
     routes.get('/openapi.json', { schema: { hide: true } }, () => app.swagger());
   });
   await app.ready();
