@@ -6,7 +6,7 @@
 import { asGodwitError, GodwitError } from '../base/errors.ts';
 
 export interface Call {
-  readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   readonly path: string;
   readonly query?: Readonly<Record<string, string | number | undefined>>;
   readonly body?: unknown;
@@ -58,5 +58,5 @@ export function errorOfAnswer(status: number, text: string): GodwitError {
 }
 
 function hasBody({ method }: Call): boolean {
-  return method === 'POST' || method === 'PATCH';
+  return method !== 'GET' && method !== 'DELETE';
 }

@@ -34,9 +34,9 @@ export class HostCalls {
   tuneHost(request: TuneHostBody): Promise<HostView> {
     return this.#transport.json({ method: 'PATCH', path: '/v1/host', body: request });
   }
-  /** What a planner is told of the host. */
-  outlook(): Promise<OutlookView> {
-    return this.#get('/v1/outlook');
+  /** What a planner is told of the host. @param isBrief - without what is in the VMs' memory */
+  outlook({ isBrief = false }: { readonly isBrief?: boolean } = {}): Promise<OutlookView> {
+    return this.#get('/v1/outlook', { brief: isBrief ? 'true' : undefined });
   }
   metrics(): Promise<string> {
     return this.#text('/metrics', {});

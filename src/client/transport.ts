@@ -6,6 +6,7 @@
  * be closed by the host just then; one that only reads is sent once more when that happens.
  */
 import { Agent, type Dispatcher, request } from 'undici';
+import type { HostCall, HostReply } from '../api/fleet-service.ts';
 import { CLIENT_IDLE_MS } from '../api/keep-alive.ts';
 import { GodwitError } from '../base/errors.ts';
 import { bodyOf, type Call, type CallCarrier, errorOfAnswer, headersOf, urlOf } from './call.ts';
@@ -47,6 +48,16 @@ export class Transport implements CallCarrier {
     const answer = await this.#reach(() => this.#ask(urlOf(call, this.#base), call));
     if (answer.statusCode < 400) return answer;
     throw errorOfAnswer(answer.statusCode, await this.#reach(() => answer.body.text()));
+  }
+
+  /** The answer, whatever it is. */
+  async pass({ method, path, body, lastEventId, signal }: HostCall): Promise<HostReply> {
+    const headers = lastEventId === undefined ? {} : { 'last-event-id': lastEventId };
+    const answer = await this.#reach(() =>
+      this.#ask(new URL(path, this.#base), { method, path, body, headers, signal }),
+    );
+    const type = answer.headers['content-type'];
+    return { status: answer.statusCode, contentType: typeof type === 'string' ? type : undefined, body: answer.body };
   }
 
   async json<T>(call: Call): Promise<T> {
