@@ -6,7 +6,14 @@ import { type Import, readImports } from './support/imports.ts';
 
 const ROOT = fileURLToPath(new URL('../', import.meta.url));
 /** Code that browsers have: folders, or single files. */
-const CODE = ['web', 'src/base', 'src/client/call.ts', 'src/client/host-calls.ts', 'src/fleet/period.ts'];
+const CODE = [
+  'web',
+  'src/base',
+  'src/client/call.ts',
+  'src/client/fleet-calls.ts',
+  'src/client/host-calls.ts',
+  'src/fleet/period.ts',
+];
 const TYPES = ['src/api', 'src/client', 'src/fleet', 'src/migration'];
 const PACKAGES = ['react', 'react-dom', 'uplot'];
 /** How it is built is no part of it. */

@@ -1,36 +1,33 @@
-/** Asks for the API's token when the host wants one. */
+/** Asks for the API's token where the server wants one. */
 import { useState } from 'react';
 import type { GodwitError } from '../../src/base/errors.ts';
 import { TextField } from '../parts/field.tsx';
 import { sentence } from '../parts/notice.tsx';
 import { PageHead } from '../parts/panel.tsx';
 import { accessToken } from '../session/access-token.ts';
-import { useHostStore } from '../session/host-context.ts';
 
-export function SignInPage({ problem }: { problem: GodwitError | null }): React.JSX.Element {
-  const store = useHostStore();
+export function SignInPage(props: { problem: GodwitError; signIn: (token: string) => void }): React.JSX.Element {
   const [token, setToken] = useState('');
-  // A wrong one was given; else nothing is wrong yet.
-  const wasGiven = accessToken() !== undefined;
-  const wrong = wasGiven ? 'This is not the token of this host.' : undefined;
   const submit = (event: React.FormEvent): void => {
     event.preventDefault();
-    if (token.trim() !== '') store.signIn(token.trim());
+    if (token.trim() !== '') props.signIn(token.trim());
   };
-  const isRebound = problem?.details['fix'] !== undefined && String(problem.details['fix']).includes('localhost');
+  const fix = String(props.problem.details['fix'] ?? '');
   return (
     <>
-      <PageHead title="Sign in" lead="This host gives access to who has its token." />
+      <PageHead title="Sign in" lead="Here one needs the token that this daemon was started with." />
       <form className="form" onSubmit={submit} style={{ maxWidth: 460 }}>
         <TextField
           label="Token"
           type="password"
           value={token}
           onChange={setToken}
-          wrong={wrong}
-          hint="It is in the file that the host was started with (--token-file). This tab forgets it when it is closed."
+          // One was given, and it was not it.
+          wrong={accessToken() === undefined ? undefined : 'This is not the token.'}
+          hint="It is in the file of --token-file. This tab forgets it when it is closed."
         />
-        {isRebound && problem !== null ? <p className="soft">{sentence(String(problem.details['fix']))}</p> : null}
+        {/* Refused for where the page came from, not for want of a token. */}
+        {fix.includes('localhost') ? <p className="soft">{sentence(fix)}</p> : null}
         <div className="actions">
           <button type="submit" className="primary">
             Sign in

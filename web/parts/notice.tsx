@@ -33,7 +33,12 @@ export function ErrorNotice({ error, title }: { error: unknown; title?: string }
   );
 }
 
+/** With a full stop; the first word may be a name, and stays as it is. */
+export function ended(text: string): string {
+  return /[.!?]$/.test(text) ? text : `${text}.`;
+}
+
 export function sentence(text: string): string {
-  const full = /[.!?]$/.test(text) ? text : `${text}.`;
+  const full = ended(text);
   return full.charAt(0).toUpperCase() + full.slice(1);
 }

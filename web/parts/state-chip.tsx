@@ -44,6 +44,11 @@ const VM_LOOKS: Readonly<Record<VmState, readonly [Tone, Mark]>> = {
   unknown: ['warn', 'ring'],
 };
 
+/** The state that a text names. */
+export function knownVmState(text: string): VmState {
+  return Object.hasOwn(VM_LOOKS, text) ? (text as VmState) : 'unknown';
+}
+
 export function VmChip({ state }: { state: VmState }): React.JSX.Element {
   const [tone, mark] = VM_LOOKS[state];
   return (

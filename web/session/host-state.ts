@@ -10,13 +10,10 @@ import type { GroupView } from '../../src/api/group-schema.ts';
 import type { HostView } from '../../src/api/host-schema.ts';
 import type { MigrationView } from '../../src/api/migration-schema.ts';
 import type { VmView } from '../../src/api/vm-schema.ts';
-import type { GodwitError } from '../../src/base/errors.ts';
 import { addSample, type LiveSample } from './live-samples.ts';
+import type { LinkedState } from './live-store.ts';
 
-export interface HostState {
-  readonly link: 'connecting' | 'live' | 'lost' | 'denied';
-  /** Why it is lost or denied. */
-  readonly problem: GodwitError | null;
+export interface HostState extends LinkedState {
   readonly host: HostView | null;
   readonly vms: readonly VmView[];
   /** Newest first. */

@@ -4,7 +4,22 @@
  */
 import { useSyncExternalStore } from 'react';
 
+/** The first words of pages about one host of a fleet: `hosts`, its name. A lone host's pages have none of this. */
+const OF_A_HOST = 'hosts';
+
+/** A page of the host that the present page is about. */
 export function linkTo(...words: readonly string[]): string {
+  const [place, host] = wordsOf(window.location.hash);
+  return place === OF_A_HOST && host !== undefined ? linkToHost(host, ...words) : linkToFleet(...words);
+}
+
+/** A page about one host of a fleet. */
+export function linkToHost(host: string, ...words: readonly string[]): string {
+  return linkToFleet(OF_A_HOST, host, ...words);
+}
+
+/** A page about the fleet. */
+export function linkToFleet(...words: readonly string[]): string {
   return `#/${words.map(encodeURIComponent).join('/')}`;
 }
 
