@@ -23,7 +23,7 @@ export interface CallCarrier {
   close(): Promise<void>;
 }
 
-/** The query, the token and the body's type. */
+/** The token and the body's type. */
 export function headersOf(call: Call, token: string | undefined): Record<string, string> {
   return {
     ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
@@ -32,9 +32,9 @@ export function headersOf(call: Call, token: string | undefined): Record<string,
   };
 }
 
-export function urlOf(call: Call, base: string): URL {
-  const url = new URL(call.path, base);
-  for (const [name, value] of Object.entries(call.query ?? {})) {
+/** @returns the same address */
+export function withQuery(url: URL, query: Call['query'] = {}): URL {
+  for (const [name, value] of Object.entries(query)) {
     if (value !== undefined) url.searchParams.set(name, String(value));
   }
   return url;

@@ -8,7 +8,7 @@ import type { FleetEvent } from '../api/fleet-event-schema.ts';
 import type { CommonPairView, FleetPlanView } from '../api/fleet-plan-schema.ts';
 import type { FleetView, MaintenanceAnswer, MaintenanceBody } from '../api/fleet-schema.ts';
 import type { FleetActions, HistoryQuery, PlanQuery } from '../api/fleet-service.ts';
-import type { CallCarrier } from './call.ts';
+import type { Call, CallCarrier } from './call.ts';
 import { EventStreamParser } from './event-stream-parser.ts';
 
 export class FleetCalls implements FleetActions {
@@ -41,7 +41,7 @@ export class FleetCalls implements FleetActions {
   evacuate(request: EvacuateBody): Promise<EvacuationView> {
     return this.#transport.json({ method: 'POST', path: '/v1/evacuations', body: request });
   }
-  listEvacuations(limit: number): Promise<EvacuationView[]> {
+  listEvacuations(limit = 100): Promise<EvacuationView[]> {
     return this.#transport.json({ method: 'GET', path: '/v1/evacuations', query: { limit } });
   }
   showEvacuation(id: string): Promise<EvacuationView> {
@@ -51,24 +51,34 @@ export class FleetCalls implements FleetActions {
     return this.#transport.json({ method: 'POST', path: `${evacuationPath(id)}/actions/cancel` });
   }
 
-  /** Everything that changes. Ends when the connection does; go on with the last event's id. */
-  async *events(options: { lastEventId?: string; signal?: AbortSignal } = {}): AsyncGenerator<FleetEvent> {
+  /** How it is, and then each change, to its end; ends before when the connection does. */
+  async *watchEvacuation(id: string, options: { readonly signal?: AbortSignal } = {}): AsyncGenerator<EvacuationView> {
+    for await (const event of this.#events({ method: 'GET', path: `${evacuationPath(id)}/events`, ...options })) {
+      if (event.kind === 'evacuationChanged') yield event.evacuation;
+    }
+  }
+
+  /** Everything that changes in the fleet. Ends when the connection does; go on with the last event's id. */
+  events(options: { readonly lastEventId?: string; readonly signal?: AbortSignal } = {}): AsyncIterable<FleetEvent> {
     const { lastEventId, signal } = options;
-    const parser = new EventStreamParser();
-    const decoder = new TextDecoder();
-    const chunks = this.#transport.stream({
+    return this.#events({
       method: 'GET',
       path: '/v1/events',
       ...(lastEventId === undefined ? {} : { headers: { 'last-event-id': lastEventId } }),
       ...(signal === undefined ? {} : { signal }),
     });
-    for await (const chunk of chunks) {
-      for (const { data } of parser.push(decoder.decode(chunk, { stream: true }))) yield JSON.parse(data) as FleetEvent;
-    }
   }
 
   close(): Promise<void> {
     return this.#transport.close();
+  }
+
+  async *#events(call: Call): AsyncGenerator<FleetEvent> {
+    const parser = new EventStreamParser();
+    const decoder = new TextDecoder();
+    for await (const chunk of this.#transport.stream(call)) {
+      for (const { data } of parser.push(decoder.decode(chunk, { stream: true }))) yield JSON.parse(data) as FleetEvent;
+    }
   }
 }
 

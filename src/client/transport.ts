@@ -9,7 +9,7 @@ import { Agent, type Dispatcher, request } from 'undici';
 import type { HostCall, HostReply } from '../api/fleet-service.ts';
 import { CLIENT_IDLE_MS } from '../api/keep-alive.ts';
 import { GodwitError } from '../base/errors.ts';
-import { bodyOf, type Call, type CallCarrier, errorOfAnswer, headersOf, urlOf } from './call.ts';
+import { bodyOf, type Call, type CallCarrier, errorOfAnswer, headersOf, withQuery } from './call.ts';
 
 const CONNECT_TIMEOUT_MS = 5000;
 
@@ -17,11 +17,14 @@ export interface TransportOptions {
   /** `http://HOST:PORT`, `https://…` or `unix:/path`. */
   readonly url: string;
   readonly token?: string;
+  /** What stands before each path, such as `/v1/hosts/a/api` of a controller. */
+  readonly prefix?: string;
 }
 
 export class Transport implements CallCarrier {
   readonly url: string;
   readonly #base: string;
+  readonly #prefix: string;
   /** Leaves connections open for the next request. */
   readonly #reusing: Agent;
   /** A connection for each request. */
@@ -31,6 +34,7 @@ export class Transport implements CallCarrier {
   constructor(options: TransportOptions) {
     this.url = options.url;
     this.#token = options.token;
+    this.#prefix = options.prefix ?? '';
     const unix = /^unix:(?:\/\/)?(\/.+)$/.exec(options.url)?.[1];
     this.#base = unix === undefined ? checkUrl(options.url) : 'http://localhost';
     const settings = {
@@ -45,7 +49,7 @@ export class Transport implements CallCarrier {
 
   /** The answer, once it is known to be a success. */
   async send(call: Call): Promise<Dispatcher.ResponseData> {
-    const answer = await this.#reach(() => this.#ask(urlOf(call, this.#base), call));
+    const answer = await this.#reach(() => this.#ask(withQuery(this.#urlOf(call.path), call.query), call));
     if (answer.statusCode < 400) return answer;
     throw errorOfAnswer(answer.statusCode, await this.#reach(() => answer.body.text()));
   }
@@ -53,9 +57,7 @@ export class Transport implements CallCarrier {
   /** The answer, whatever it is. */
   async pass({ method, path, body, lastEventId, signal }: HostCall): Promise<HostReply> {
     const headers = lastEventId === undefined ? {} : { 'last-event-id': lastEventId };
-    const answer = await this.#reach(() =>
-      this.#ask(new URL(path, this.#base), { method, path, body, headers, signal }),
-    );
+    const answer = await this.#reach(() => this.#ask(this.#urlOf(path), { method, path, body, headers, signal }));
     const type = answer.headers['content-type'];
     return { status: answer.statusCode, contentType: typeof type === 'string' ? type : undefined, body: answer.body };
   }
@@ -81,6 +83,10 @@ export class Transport implements CallCarrier {
 
   async close(): Promise<void> {
     await Promise.all([this.#reusing.destroy(), this.#fresh.destroy()]);
+  }
+
+  #urlOf(path: string): URL {
+    return new URL(`${this.#prefix}${path}`, this.#base);
   }
 
   async #ask(url: URL, call: Call): Promise<Dispatcher.ResponseData> {

@@ -1,11 +1,13 @@
 /** The dashboard as a person uses it: real Chromium, real daemons, a real VM and the pictures that people look at (.cache/dashboard). */
 import { execFileSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { GodwitClient } from '../../src/client/godwit-client.ts';
 import { requireCapability } from '../support/capability.ts';
 import { LOOKS, overflowOf, TestBrowser, takePicture } from '../support/chromium.ts';
+import { TestController } from '../support/godwit-controller.ts';
 import { startHost, type TestHost } from '../support/godwit-host.ts';
 import { checkLeaks } from '../support/leak-check.ts';
 import { tinyVmBody } from '../support/tiny-vm.ts';
@@ -127,6 +129,28 @@ requireCapability('vm', 'browser')('the dashboard', () => {
     await page.reload();
     await page.getByLabel('Token').waitFor();
     await page.getByText('This is not the token.').waitFor();
+    await page.context().close();
+  });
+
+  test('a host is evacuated from the page of its fleet, by its plan', async () => {
+    const fleet = a.directory.join('fleet.yaml');
+    const known = Object.fromEntries([a, b].map(({ name, api }) => [name, { api, rate: '1Gbit/s' }]));
+    writeFileSync(fleet, JSON.stringify({ hosts: known }));
+    await using controller = await TestController.open({ name: 'ctl', fleet });
+    const page = await browser.page(controller.api);
+    await page.getByRole('link', { name: 'Evacuate… b' }).click();
+    await page.getByRole('button', { name: 'Evacuate b: move 1 VM' }).waitFor();
+    await page.getByText('web1 goes to a now', { exact: false }).waitFor();
+    await takePicture(page, 'real-plan');
+    await tabTo(page, 'Evacuate b: move 1 VM');
+    await page.keyboard.press('Enter');
+    await page.getByText('All VMs have left b.').waitFor();
+    await takePicture(page, 'real-evacuation');
+    expect((await client.listVms()).map(({ name }) => name)).toContain('web1');
+    // The report is the host's own, by way of the controller.
+    await page.getByRole('link', { name: 'web1' }).click();
+    await page.getByText('web1 runs on', { exact: false }).waitFor();
+    await page.getByRole('heading', { name: 'Predicted and actual' }).waitFor();
     await page.context().close();
   });
 

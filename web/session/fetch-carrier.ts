@@ -5,7 +5,7 @@
  */
 
 import { GodwitError } from '../../src/base/errors.ts';
-import { bodyOf, type Call, type CallCarrier, errorOfAnswer, headersOf, urlOf } from '../../src/client/call.ts';
+import { bodyOf, type Call, type CallCarrier, errorOfAnswer, headersOf, withQuery } from '../../src/client/call.ts';
 
 export class FetchCarrier implements CallCarrier {
   readonly url: string;
@@ -47,7 +47,7 @@ export class FetchCarrier implements CallCarrier {
   }
 
   async #ask(call: Call): Promise<Response> {
-    const url = urlOf({ ...call, path: `.${call.path}` }, this.url);
+    const url = withQuery(new URL(`.${call.path}`, this.url), call.query);
     const answer = await this.#reach(
       () =>
         fetch(url, {
