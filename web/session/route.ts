@@ -48,7 +48,13 @@ function decoded(word: string): string {
   }
 }
 
+/** All are told in one turn, so that the frame and the page in it change together: between two listeners of the browser React draws. */
+const listeners = new Set<() => void>();
+window.addEventListener('hashchange', () => {
+  for (const listener of [...listeners]) listener();
+});
+
 function subscribe(listener: () => void): () => void {
-  window.addEventListener('hashchange', listener);
-  return () => window.removeEventListener('hashchange', listener);
+  listeners.add(listener);
+  return () => listeners.delete(listener);
 }
