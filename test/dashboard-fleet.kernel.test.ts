@@ -44,6 +44,36 @@ requireCapability('browser')('the dashboard of a fleet', () => {
     await page.context().close();
   });
 
+  test('asks for the token where one is wanted, keeps it in the tab only, and forgets it when told', async () => {
+    await using closed = await ScriptedFleet.open('secret');
+    const page = await browser.page(closed.url);
+    await page.getByLabel('Token').fill('guess');
+    await page.keyboard.press('Enter');
+    await page.getByText('This is not the token.').waitFor();
+    await page.getByLabel('Token').fill('secret');
+    await page.keyboard.press('Enter');
+    await page.getByRole('article', { name: 'Host a' }).waitFor();
+    expect(await page.evaluate('JSON.stringify(localStorage) + document.cookie')).not.toContain('secret');
+    await page.reload();
+    await page.getByRole('article', { name: 'Host a' }).waitFor();
+    await page.getByRole('button', { name: 'Sign out' }).click();
+    await page.getByLabel('Token').waitFor();
+    await page.context().close();
+  });
+
+  test('the theme can be chosen, and stays', async () => {
+    const page = await browser.page(fleet.url);
+    const background = (): Promise<string> =>
+      page.evaluate('getComputedStyle(document.documentElement).backgroundColor');
+    const light = await background();
+    await page.getByLabel('Theme').selectOption('dark');
+    const dark = await background();
+    expect(dark).not.toBe(light);
+    await page.reload();
+    expect(await background()).toBe(dark);
+    await page.context().close();
+  });
+
   test('fits a desk and a phone, light and dark', async () => {
     const page = await browser.page(fleet.url);
     for (const look of LOOKS) {

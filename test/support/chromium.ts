@@ -72,6 +72,7 @@ export class TestBrowser implements AsyncDisposable {
 /** The page as a picture in .cache/dashboard, for people to look at. */
 export async function takePicture(page: Page, name: string): Promise<void> {
   mkdirSync(PICTURES, { recursive: true });
+  await page.evaluate('scrollTo(0, 0)');
   await page.screenshot({ path: `${PICTURES}${name}.png`, fullPage: true });
 }
 

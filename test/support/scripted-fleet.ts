@@ -26,9 +26,10 @@ export class ScriptedFleet implements AsyncDisposable {
   #app: ApiServer | undefined;
   #listener: ApiListener | undefined;
 
-  static async open(): Promise<ScriptedFleet> {
+  /** @param token - without which nobody is answered */
+  static async open(token: string | null = null): Promise<ScriptedFleet> {
     const fleet = new ScriptedFleet();
-    const access = { token: null, needsToken: () => false };
+    const access = { token, needsToken: () => token !== null };
     const app = await buildFleetApiServer({ service: fleet.#service, access, version: '0.0.0' });
     fleet.#app = app;
     fleet.#listener = await openApiListener({ kind: 'tcp', host: '127.0.0.1', port: 0 }, (request, response) =>

@@ -11,7 +11,7 @@ import { SelectField, TextField } from '../parts/field.tsx';
 import { useLoaded } from '../parts/loaded.ts';
 import { ErrorNotice, ended, Notice } from '../parts/notice.tsx';
 import { Figures, PageHead, Panel } from '../parts/panel.tsx';
-import { count, range } from '../parts/words.ts';
+import { count } from '../parts/words.ts';
 import { useFleetCalls, useFleetState } from '../session/fleet-context.ts';
 import { goTo, linkToFleet } from '../session/route.ts';
 import { Timeline, TimelineLegend } from './timeline.tsx';
@@ -51,7 +51,7 @@ export function EvacuatePage({ host }: { host: string }): React.JSX.Element {
       <PageHead
         title={`Evacuate ${host}`}
         crumbs={<a href={linkToFleet()}>Fleet</a>}
-        lead={`Its ${count(own, 'VM')} go to other hosts and keep running meanwhile. It can be cancelled at any moment: what has moved stays there, the rest stays here.`}
+        lead={`${own === 1 ? 'Its VM goes to another host and keeps' : `Its ${own} VMs go to other hosts and keep`} running meanwhile. It can be cancelled at any moment: what has moved stays there, the rest stays here.`}
       />
       {going === undefined ? null : (
         <Notice tone="warn">
@@ -173,7 +173,7 @@ function Plan({ plan }: { plan: FleetPlanView }): React.JSX.Element {
                 lastMs: move.startsAtMs + move.prediction.totalMs.p90,
               },
               actual: null,
-              text: `${ended(move.text)} Takes ${range(move.prediction.totalMs.p10, move.prediction.totalMs.p90, formatDuration)}.`,
+              text: ended(move.text),
             }))}
           />
         </>

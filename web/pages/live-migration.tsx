@@ -5,7 +5,7 @@ import { Meter } from '../parts/bars.tsx';
 import { sentence } from '../parts/notice.tsx';
 import { Chip } from '../parts/state-chip.tsx';
 import { durationOrDash } from '../parts/words.ts';
-import { usePeerName } from '../session/peer-names.ts';
+import { usePeerName } from '../session/known-hosts.ts';
 import { linkTo } from '../session/route.ts';
 import { stepText } from './phase-steps.tsx';
 

@@ -11,6 +11,7 @@ import { CheckField, SelectField, TextField } from '../parts/field.tsx';
 import { ErrorNotice, Notice } from '../parts/notice.tsx';
 import { PageHead, Panel } from '../parts/panel.tsx';
 import { useCalls, useHostState } from '../session/host-context.ts';
+import { useKnownHosts } from '../session/known-hosts.ts';
 import { goTo, linkTo } from '../session/route.ts';
 import { type Check, DestinationCheck, useCheck } from './destination-check.tsx';
 import { EMPTY_FORM, type MigrateForm, MODES, readForm, type WrongFields } from './migrate-form.ts';
@@ -18,9 +19,9 @@ import { EMPTY_FORM, type MigrateForm, MODES, readForm, type WrongFields } from 
 const OTHER = '';
 export function MigratePage({ name }: { name: string }): React.JSX.Element {
   const calls = useCalls();
-  const { host, vms } = useHostState();
-  const peers = Object.entries(host?.peers ?? {});
-  const [peer, setPeer] = useState(peers[0]?.[0] ?? OTHER);
+  const { vms } = useHostState();
+  const known = useKnownHosts();
+  const [peer, setPeer] = useState(known[0]?.to ?? OTHER);
   const [address, setAddress] = useState('');
   const [form, setForm] = useState<MigrateForm>(EMPTY_FORM);
   const [wrong, setWrong] = useState<WrongFields>({});
@@ -67,13 +68,13 @@ export function MigratePage({ name }: { name: string }): React.JSX.Element {
       <form className="form" onSubmit={(event) => void start(event)}>
         <Panel title="1. Where to">
           <div className="fields">
-            {peers.length === 0 ? null : (
+            {known.length === 0 ? null : (
               <SelectField
                 label="Destination"
                 value={peer}
                 onChange={setPeer}
                 options={[
-                  ...peers.map(([key, where]) => ({ value: key, text: `${key} (${where})` })),
+                  ...known.map(({ to: value, name: text, address: where }) => ({ value, text: `${text} (${where})` })),
                   { value: OTHER, text: 'Another address…' },
                 ]}
               />

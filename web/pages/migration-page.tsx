@@ -11,7 +11,7 @@ import { MigrationChip } from '../parts/state-chip.tsx';
 import { durationOrDash, range } from '../parts/words.ts';
 import { useCalls, useHostState } from '../session/host-context.ts';
 import { isRunning } from '../session/host-state.ts';
-import { usePeerName } from '../session/peer-names.ts';
+import { usePeerName } from '../session/known-hosts.ts';
 import { linkTo } from '../session/route.ts';
 import { LiveCharts } from './live-charts.tsx';
 import { PhaseSteps } from './phase-steps.tsx';
@@ -103,6 +103,8 @@ function LiveFigures({ migration }: { migration: MigrationView }): React.JSX.Ele
   const { progress, options, startedAtMs } = migration;
   if (progress === null) return null;
   const { prediction, etaMs, predictedDowntimeMs } = progress;
+  const elapsedMs = Date.now() - startedAtMs;
+  const left = etaMs ?? (prediction === null ? null : Math.max(0, prediction.totalMs.expected - elapsedMs));
   const limit = options === null ? '' : `at most ${formatDuration(options.maxDowntimeMs)}`;
   return (
     <Figures
@@ -114,8 +116,8 @@ function LiveFigures({ migration }: { migration: MigrationView }): React.JSX.Ele
         },
         {
           name: 'Left',
-          value: etaMs === null ? '–' : formatDuration(etaMs),
-          detail: prediction === null ? 'no prediction yet' : leftBand(prediction.totalMs, Date.now() - startedAtMs),
+          value: left === null ? '–' : formatDuration(left),
+          detail: prediction === null ? 'no prediction yet' : leftBand(prediction.totalMs, elapsedMs),
         },
         { name: 'Sent', value: formatSize(progress.sentBytes), detail: `${formatSize(progress.remainingBytes)} to go` },
         { name: 'Sends', value: formatRate(progress.bytesPerSecond) },

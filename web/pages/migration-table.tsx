@@ -3,7 +3,7 @@ import type { MigrationView } from '../../src/api/migration-schema.ts';
 import { formatSize } from '../../src/base/units.ts';
 import { MigrationChip } from '../parts/state-chip.tsx';
 import { ago, durationOrDash } from '../parts/words.ts';
-import { usePeerName } from '../session/peer-names.ts';
+import { usePeerName } from '../session/known-hosts.ts';
 import { linkTo } from '../session/route.ts';
 
 export function MigrationTable(props: { migrations: readonly MigrationView[]; nowMs: number }): React.JSX.Element {

@@ -7,7 +7,7 @@ import { type Part, PartsBar } from '../parts/bars.tsx';
 import { Notice, sentence } from '../parts/notice.tsx';
 import { Facts, Figures, Panel } from '../parts/panel.tsx';
 import { count, durationOrDash, percent } from '../parts/words.ts';
-import { usePeerName } from '../session/peer-names.ts';
+import { usePeerName } from '../session/known-hosts.ts';
 import { PredictionPanel } from './prediction-panel.tsx';
 import { RoundsPanel } from './rounds-panel.tsx';
 
@@ -25,11 +25,13 @@ const DOWNTIME_PARTS: readonly (readonly [keyof NonNullable<Report['downtimePart
 
 export function ReportView({ report, nowHere }: { report: Report; nowHere: boolean }): React.JSX.Element {
   const { downtimeParts, rounds, prediction, postCopy } = report;
+  // The destination knows only what came.
+  const isSource = !nowHere;
   return (
     <>
       <Outcome report={report} nowHere={nowHere} />
       <Panel title="What it came to">
-        <Figures items={figuresOf(report)} />
+        <Figures items={figuresOf(report, isSource)} />
       </Panel>
       <div className="columns">
         {downtimeParts === null ? null : (
@@ -45,11 +47,13 @@ export function ReportView({ report, nowHere }: { report: Report; nowHere: boole
           </Panel>
         )}
         <Panel title="Memory" aside={`${formatSize(report.ramBytes)} in all`}>
-          <PartsBar
-            label="What the memory was"
-            parts={memoryParts(report)}
-            format={(pages) => formatSize(pages * PAGE_SIZE)}
-          />
+          {isSource ? (
+            <PartsBar
+              label="What the memory was"
+              parts={memoryParts(report)}
+              format={(pages) => formatSize(pages * PAGE_SIZE)}
+            />
+          ) : null}
           <Facts items={packingFacts(report)} />
         </Panel>
       </div>
@@ -115,7 +119,7 @@ function Outcome({ report, nowHere }: { report: Report; nowHere: boolean }): Rea
   );
 }
 
-function figuresOf(report: Report): React.ComponentProps<typeof Figures>['items'] {
+function figuresOf(report: Report, isSource: boolean): React.ComponentProps<typeof Figures>['items'] {
   const { totalMs, downtimeMs, downtimeLimitMs, finishByMs, wireBytes, ramBytes, rounds, throttle } = report;
   return [
     {
@@ -129,12 +133,16 @@ function figuresOf(report: Report): React.ComponentProps<typeof Figures>['items'
       detail: downtimeLimitMs === null ? undefined : `limit ${formatDuration(downtimeLimitMs)}`,
     },
     { name: 'Sent', value: formatSize(wireBytes), detail: `${percent(wireBytes, ramBytes)} of its memory` },
-    { name: 'Rounds', value: rounds.length },
-    {
-      name: 'Slowed by at most',
-      value: `${Math.round(throttle.maxPercent)} %`,
-      detail: throttle.activeMs > 0 ? `for ${formatDuration(throttle.activeMs)}` : 'not slowed',
-    },
+    ...(isSource
+      ? [
+          { name: 'Rounds', value: rounds.length },
+          {
+            name: 'Slowed by at most',
+            value: `${Math.round(throttle.maxPercent)} %`,
+            detail: throttle.activeMs > 0 ? `for ${formatDuration(throttle.activeMs)}` : 'not slowed',
+          },
+        ]
+      : []),
   ];
 }
 

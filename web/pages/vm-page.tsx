@@ -13,7 +13,7 @@ import { VmChip } from '../parts/state-chip.tsx';
 import { TimeChart } from '../parts/time-chart.tsx';
 import { ago, count } from '../parts/words.ts';
 import { useCalls, useHostState } from '../session/host-context.ts';
-import { usePeerName } from '../session/peer-names.ts';
+import { usePeerName } from '../session/known-hosts.ts';
 import { linkTo } from '../session/route.ts';
 import { MigrationTable } from './migration-table.tsx';
 
@@ -126,7 +126,7 @@ function factsOf(vm: VmView, now: number): [string, React.ReactNode][] {
     ['May run on', vm.owner],
     ['Came from', vm.arrivedFrom ?? 'created here'],
     ['Since', `${new Date(vm.createdAtMs).toLocaleString()} (${ago(vm.createdAtMs, now)})`],
-    ['Handed over', vm.epoch === 0 ? 'never' : count(vm.epoch, 'time')],
+    ['Handed over', vm.epoch <= 1 ? 'never' : count(vm.epoch - 1, 'time')],
     ['QEMU', vm.pid === null ? 'not running' : `process ${vm.pid}${vm.adopted ? ', started by somebody else' : ''}`],
     ['UUID', <code key="uuid">{vm.uuid}</code>],
   ];

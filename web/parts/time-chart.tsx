@@ -30,6 +30,11 @@ export interface TimeChartProps {
   readonly max?: number;
 }
 
+/** Round numbers of B, KiB, MiB and GiB. */
+const BYTE_STEPS = [0, 1, 2, 3].flatMap((power) =>
+  [1, 2, 5, 10, 20, 50, 100, 200, 500].map((step) => step * 1024 ** power),
+);
+
 export function TimeChart(props: TimeChartProps): React.JSX.Element {
   const place = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
@@ -89,10 +94,18 @@ function optionsOf(latest: { readonly current: TimeChartProps }, element: HTMLEl
       y: { range: (_plot, _low, high) => [0, max ?? (high > 0 ? high * 1.08 : 1)] },
     },
     axes: [
-      relative
-        ? { ...axis, values: (_plot, splits) => splits.map((value) => `${value} s`) }
-        : { ...axis, values: (_plot, splits) => splits.map(clock) },
-      { ...axis, size: 78, values: (_plot, splits) => splits.map((value) => latest.current.format(value)) },
+      {
+        ...axis,
+        size: 28,
+        values: (_plot, splits, _axis, _space, step) =>
+          splits.map((value) => (relative ? `${value} s` : clock(value, step < 60))),
+      },
+      {
+        ...axis,
+        size: 78,
+        incrs: max === undefined ? BYTE_STEPS : [25, 50, 100],
+        values: (_plot, splits) => splits.map((value) => latest.current.format(value)),
+      },
     ],
     series: [
       {},
@@ -132,6 +145,11 @@ function colorOf(element: HTMLElement, name: string): string {
   return color;
 }
 
-function clock(seconds: number): string {
-  return new Date(seconds * 1000).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' });
+function clock(seconds: number, isFine: boolean): string {
+  return new Date(seconds * 1000).toLocaleTimeString([], {
+    hour: '2-digit',
+    minute: '2-digit',
+    ...(isFine ? { second: '2-digit' } : {}),
+    hourCycle: 'h23',
+  });
 }

@@ -32,7 +32,7 @@ const MAX_SAMPLES = 2400;
 export function addSample(samples: readonly LiveSample[], progress: Progress, atMs: number): readonly LiveSample[] {
   const { round, sentBytes, remainingBytes, bytesPerSecond, dirtyBytesPerSecond, throttlePercent } = progress;
   const sample = { atMs, round, sentBytes, remainingBytes, bytesPerSecond, dirtyBytesPerSecond, throttlePercent };
-  const kept = samples.length < MAX_SAMPLES ? samples : samples.filter((_, index) => index % 2 === 1);
+  const kept = samples.length < MAX_SAMPLES ? samples : samples.filter((_, index) => index % 2 === 0);
   return [...kept, sample];
 }
 
