@@ -21,7 +21,8 @@ export type { MigrateBody, MigrationView, ReportView, TuneBody } from './api/mig
 export { type AdoptBody, VM_STATES, type VmEnd, type VmSpecInput, type VmState, type VmView } from './api/vm-schema.ts';
 export { ERRORS, type ErrorBody, type ErrorCode, GodwitError, hasCode } from './base/errors.ts';
 export { FleetClient } from './client/fleet-client.ts';
-export { GodwitClient, type VmAction } from './client/godwit-client.ts';
+export { GodwitClient } from './client/godwit-client.ts';
+export type { VmAction } from './client/host-calls.ts';
 export type { TransportOptions } from './client/transport.ts';
 export type { Commonality, SharedRegion } from './fleet/commonality.ts';
 export { explainPlan } from './fleet/explain.ts';

@@ -10,6 +10,7 @@ import { jsonSchemaTransform, jsonSchemaTransformObject, type ZodTypeProvider } 
 import type { z } from 'zod';
 import { asGodwitError, ERRORS, type ErrorBody, GodwitError } from '../base/errors.ts';
 import { type AccessPolicy, refuseAccess } from './access.ts';
+import { addDashboard, isDashboardPath } from './dashboard.ts';
 import { addEvacuationRoutes } from './evacuation-routes.ts';
 import { addEventRoutes } from './event-routes.ts';
 import { addFleetEventRoutes } from './fleet-event-routes.ts';
@@ -109,7 +110,7 @@ async function buildServer(
     throw new GodwitError('GW_NOT_FOUND', { kind: 'API route', name: `${request.method} ${request.url}` });
   });
   app.addHook('onRequest', (request, _reply, done) => {
-    const refusal = refuseAccess(options.access, request.raw);
+    const refusal = isDashboardPath(request.url) ? undefined : refuseAccess(options.access, request.raw);
     if (refusal) done(refusal);
     else done();
   });
@@ -131,6 +132,7 @@ async function buildServer(
   await typed.register(async (scope) => {
     const routes = scope.withTypeProvider<ZodTypeProvider>();
     addRoutes(routes);
+    addDashboard(scope);
     routes.get('/openapi.json', { schema: { hide: true } }, () => app.swagger());
   });
   await app.ready();

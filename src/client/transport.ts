@@ -8,7 +8,8 @@
 import { Agent, type Dispatcher, request } from 'undici';
 import type { HostCall, HostReply } from '../api/fleet-service.ts';
 import { CLIENT_IDLE_MS } from '../api/keep-alive.ts';
-import { asGodwitError, GodwitError } from '../base/errors.ts';
+import { GodwitError } from '../base/errors.ts';
+import { bodyOf, type Call, type CallCarrier, errorOfAnswer, headersOf, withQuery } from './call.ts';
 
 const CONNECT_TIMEOUT_MS = 5000;
 
@@ -20,16 +21,7 @@ export interface TransportOptions {
   readonly prefix?: string;
 }
 
-export interface Call {
-  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
-  readonly path: string;
-  readonly query?: Readonly<Record<string, string | number | undefined>>;
-  readonly body?: unknown;
-  readonly headers?: Readonly<Record<string, string>>;
-  readonly signal?: AbortSignal;
-}
-
-export class Transport {
+export class Transport implements CallCarrier {
   readonly url: string;
   readonly #base: string;
   readonly #prefix: string;
@@ -57,13 +49,9 @@ export class Transport {
 
   /** The answer, once it is known to be a success. */
   async send(call: Call): Promise<Dispatcher.ResponseData> {
-    const url = this.#urlOf(call.path);
-    for (const [name, value] of Object.entries(call.query ?? {})) {
-      if (value !== undefined) url.searchParams.set(name, String(value));
-    }
-    const answer = await this.#reach(() => this.#ask(url, call));
+    const answer = await this.#reach(() => this.#ask(withQuery(this.#urlOf(call.path), call.query), call));
     if (answer.statusCode < 400) return answer;
-    throw errorOf(answer.statusCode, await this.#reach(() => answer.body.text()));
+    throw errorOfAnswer(answer.statusCode, await this.#reach(() => answer.body.text()));
   }
 
   /** The answer, whatever it is. */
@@ -75,12 +63,15 @@ export class Transport {
   }
 
   async json<T>(call: Call): Promise<T> {
-    const answer = await this.send(call);
-    const text = await this.#reach(() => answer.body.text());
+    const text = await this.text(call);
     return (text === '' ? undefined : JSON.parse(text)) as T;
   }
 
-  /** The body as it comes. */
+  async text(call: Call): Promise<string> {
+    const answer = await this.send(call);
+    return await this.#reach(() => answer.body.text());
+  }
+
   async *stream(call: Call): AsyncGenerator<Uint8Array> {
     const answer = await this.send(call);
     try {
@@ -109,16 +100,11 @@ export class Transport {
   }
 
   #askOn(dispatcher: Agent, url: URL, call: Call): Promise<Dispatcher.ResponseData> {
-    const hasBody = call.method !== 'GET' && call.method !== 'DELETE';
     return request(url, {
       dispatcher,
       method: call.method,
-      headers: {
-        ...(this.#token === undefined ? {} : { authorization: `Bearer ${this.#token}` }),
-        ...(hasBody ? { 'content-type': 'application/json' } : {}),
-        ...call.headers,
-      },
-      ...(hasBody ? { body: JSON.stringify(call.body ?? {}) } : {}),
+      headers: headersOf(call, this.#token),
+      ...bodyOf(call),
       ...(call.signal === undefined ? {} : { signal: call.signal }),
     });
   }
@@ -161,16 +147,4 @@ function checkUrl(url: string): string {
     value: url,
     fix: 'give http://HOST:PORT or unix:/path',
   });
-}
-
-function errorOf(status: number, text: string): GodwitError {
-  try {
-    const body = JSON.parse(text) as { code?: unknown; message?: unknown; details?: unknown };
-    if (typeof body.code === 'string' && typeof body.message === 'string') {
-      return GodwitError.fromBody({ code: body.code, message: body.message, details: body.details });
-    }
-  } catch (error) {
-    if (!(error instanceof SyntaxError)) return asGodwitError(error);
-  }
-  return new GodwitError('GW_INTERNAL', { reason: `the host answered with HTTP status ${status}` });
 }
