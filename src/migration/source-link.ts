@@ -19,7 +19,13 @@ import type { RoundEnd } from './copy-rounds.ts';
 import { type BinaryName, routeFrames, sendControl } from './frame-router.ts';
 import { join, openFurther } from './further-connections.ts';
 import { DUPLICATES_FEATURE } from './held-contents.ts';
-import { type ClockComparison, compareClocks, type OpenedConnection, openConnection } from './opening.ts';
+import {
+  type ClockComparison,
+  compareClocks,
+  type OpenedConnection,
+  openConnection,
+  RECEIVED_FEATURE,
+} from './opening.ts';
 
 export interface SourceLinkPort {
   readonly to: string;
@@ -53,6 +59,7 @@ export class SourceLink {
   #opened: OpenedConnection | undefined;
   #connection: StreamConnection | undefined;
   #earlierBytes = 0;
+  #arrivedBytes = 0;
   #lists: { [name in 'stillMissing' | 'missedPages']?: RunListCollector } = {};
   /** What the destination said of the migration when it was dialled last. */
   #isUnknown = false;
@@ -76,6 +83,11 @@ export class SourceLink {
   /** On the main connection of now. */
   get bytesReceived(): number {
     return this.#connection?.bytesReceived ?? 0;
+  }
+
+  /** What had come over the page channels when the destination said so last; 0 from one that does not say it. */
+  get arrivedBytes(): number {
+    return this.#arrivedBytes;
   }
 
   /** Sent and received on all main connections so far. */
@@ -114,7 +126,8 @@ export class SourceLink {
 
   /** For an answer of which only counts that it comes. */
   ask(): void {
-    this.say({ kind: 'ping', token: LIVENESS_TOKEN, wallMs: SYSTEM_CLOCK.wallMs() });
+    const asked = this.has(RECEIVED_FEATURE) ? { asksReceived: true } : {};
+    this.say({ kind: 'ping', token: LIVENESS_TOKEN, wallMs: SYSTEM_CLOCK.wallMs(), ...asked });
   }
 
   async sendMissing(runs: readonly PageRun[]): Promise<void> {
@@ -206,7 +219,10 @@ export class SourceLink {
   }
 
   #take(message: ControlMessage, opened: OpenedConnection): void {
-    if (message.kind === 'pong' && message.token === LIVENESS_TOKEN) return;
+    if (message.kind === 'pong' && message.token === LIVENESS_TOKEN) {
+      this.#arrivedBytes = message.receivedBytes ?? this.#arrivedBytes;
+      return;
+    }
     if (message.kind === 'pong' || message.kind === 'joined') opened.inbox.post(message);
     else if (message.kind === 'roundAck') {
       const { runs: missed = [], complete = true } = this.#lists.missedPages ?? {};
