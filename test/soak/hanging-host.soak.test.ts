@@ -108,7 +108,12 @@ requireCapability('vm')('recovery', () => {
   });
 
   test('a link on which a word waits longer behind pages than a host may be silent is slow, and no reason to give up', async () => {
-    const migration = await begin({ mode: 'pre-copy', bandwidthBytesPerSecond: MIB, without: [...PACKING_STEPS] });
+    const migration = await begin({
+      mode: 'pre-copy',
+      connections: 2,
+      bandwidthBytesPerSecond: MIB,
+      without: [...PACKING_STEPS],
+    });
     await migration.progresses('pages are sent', ({ sentBytes }) => sentBytes > MIB);
     // Two page channels have 512 KiB in this link, in front of everything else: 21 s.
     pair.link.shape({ bytesPerSecond: 24 * 1024 }, 'up');
