@@ -1,12 +1,12 @@
 /** A fleet, its plans and evacuations as text. */
 
 import { PAGE_SIZE } from '../base/page.ts';
+import { estimatePages } from '../base/page-sample.ts';
+import { decodePageSample } from '../base/page-sample-code.ts';
 import { formatDuration, formatRate, formatSize } from '../base/units.ts';
 import type { EvacuationEvent, EvacuationOutcome } from '../controller/evacuation-port.ts';
 import type { FleetPicture } from '../controller/fleet-picture.ts';
 import { explainMove, explainPlan } from '../fleet/explain.ts';
-import { estimatePages } from '../fleet/page-sample.ts';
-import { decodePageSample } from '../fleet/page-sample-code.ts';
 import type { FleetPlan } from '../fleet/plan.ts';
 import type { Io } from './io.ts';
 import { renderTable } from './table.ts';

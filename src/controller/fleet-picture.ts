@@ -7,10 +7,10 @@
 import type { OutlookView, OutlookVm } from '../api/outlook-schema.ts';
 import { GodwitError } from '../base/errors.ts';
 import { PAGE_SIZE } from '../base/page.ts';
+import { createPageSample } from '../base/page-sample.ts';
+import { decodePageSample } from '../base/page-sample-code.ts';
 import { type FleetContents, joinContents, type VmContents } from '../fleet/fleet-contents.ts';
 import type { FleetHost, FleetState, FleetVm } from '../fleet/fleet-state.ts';
-import { createPageSample } from '../fleet/page-sample.ts';
-import { decodePageSample } from '../fleet/page-sample-code.ts';
 import { findPeriod } from '../fleet/period.ts';
 import { type DirtySample, fitDirtyCurve } from '../migration/dirty-curve.ts';
 import { dirtySamplesOf } from '../migration/history.ts';

@@ -144,7 +144,7 @@ export async function startDaemon(
     hostName,
     stateDirectory,
     contentsDirectory: liveDirectory,
-    fleetKey: config.fleetKey,
+    looksThrough: fleetKey !== null,
     sampling,
     vms: () => registry.living(),
     migrationAddress: () => migration,
