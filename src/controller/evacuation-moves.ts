@@ -5,7 +5,7 @@
  * post-copy has left the list of its source and still fills its port), and it is there once; what a person has
  * cancelled, and what cannot be migrated at all, is not tried again.
  */
-import type { MigrationView } from '../api/migration-schema.ts';
+import type { MigrateBody, MigrationView } from '../api/migration-schema.ts';
 import { explain, hasCode } from '../base/errors.ts';
 import type { FleetVm, MoveState } from '../fleet/fleet-state.ts';
 import type { PlannedMove } from '../fleet/plan.ts';
@@ -92,12 +92,11 @@ export class EvacuationMoves {
     return this.#failures.get(vm) ?? { kind: 'waiting' };
   }
 
-  /** @param to - address of its migration port */
-  begin(move: PlannedMove, fleetVm: FleetVm, to: string, watching: AbortSignal): void {
+  begin(move: PlannedMove, fleetVm: FleetVm, request: MigrateBody, watching: AbortSignal): void {
     const running: Running = { move, fleetVm, startedAtMs: this.#port.nowMs(), id: null };
     this.#hasBegun = true;
     this.#running.set(move.vm, running);
-    void this.#carry(running, to, watching).finally(() => {
+    void this.#carry(running, request, watching).finally(() => {
       this.#running.delete(move.vm);
       this.#onEnd();
     });
@@ -114,11 +113,10 @@ export class EvacuationMoves {
     }
   }
 
-  async #carry(running: Running, to: string, watching: AbortSignal): Promise<void> {
+  async #carry(running: Running, request: MigrateBody, watching: AbortSignal): Promise<void> {
     const { move } = running;
     try {
-      const promised = move.finishByMs === null ? {} : { finishByMs: Math.round(move.finishByMs) };
-      const { id } = await this.#port.begin(move.from, move.vm, { to, ...promised });
+      const { id } = await this.#port.begin(move.from, move.vm, request);
       running.id = id;
       this.#port.onEvent({ kind: 'started', move, id });
       this.#take(move, await this.#port.endOf(move.from, id, watching));

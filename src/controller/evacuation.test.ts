@@ -60,6 +60,7 @@ function trial(vms: readonly OutlookVm[], options: TrialOptions = {}) {
     memoryBytes: options.memoryBytes ?? 64 * GIB,
     bandwidthBytesPerSecond: 0,
     ways: {},
+    outgoing: [],
     vms: vms.filter(({ name }) => {
       const where = at.get(name)!;
       return (options.listed?.(name, where) ?? [where]).includes(host);

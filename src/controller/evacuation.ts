@@ -14,7 +14,8 @@ import { nextPlan } from '../fleet/next-plan.ts';
 import { EvacuationMoves } from './evacuation-moves.ts';
 import type { EvacuationOutcome, EvacuationPort, EvacuationRequest } from './evacuation-port.ts';
 import { EvacuationWaits, sayThatSilent } from './evacuation-waits.ts';
-import type { FleetPicture, PicturedVm } from './fleet-picture.ts';
+import { type FleetPicture, type PicturedVm, requestFor } from './fleet-picture.ts';
+import { withUnderway } from './underway.ts';
 
 interface Step {
   readonly isOver: boolean;
@@ -111,11 +112,15 @@ export class Evacuation {
       return { isOver, againInMs: this.#port.lookAgainMs };
     }
     const vms = this.#moves.settle(picture.base.vms, from);
-    const foreign = this.#here.filter(({ outlook: vm }) => vm.migration !== null && !this.#moves.isRunning(vm.name));
+    const underway = picture.underway.filter(({ vm }) => !this.#moves.isRunning(vm));
+    const foreign = [
+      ...this.#here.flatMap(({ outlook }) => (outlook.migration === null ? [] : [outlook.name])),
+      ...underway.flatMap((each) => (each.from === from ? [each.vm] : [])),
+    ].filter((vm) => !this.#moves.isRunning(vm) && !this.#moves.hasArrived(vm));
     const leaving = new Set(vms.flatMap(({ name, host }) => (host === from ? [name] : [])));
-    for (const { outlook } of foreign) leaving.delete(outlook.name);
+    for (const vm of foreign) leaving.delete(vm);
     const moves = [...leaving].map((vm) => this.#moveOf(vm));
-    const plan = nextPlan({ ...picture.base, vms, moves }, picture.contents);
+    const plan = nextPlan(withUnderway({ ...picture.base, vms, moves }, underway), picture.contents);
     if (this.#predictedMs === null && moves.length > 0) this.#predictedMs = plan.makespanMs;
     this.#refusals = new Map(plan.refused.map(({ vm, why }) => [vm, explainRefusal(vm, why)]));
     this.#port.onEvent({ kind: 'planned', plan });
@@ -123,7 +128,7 @@ export class Evacuation {
     for (const move of plan.moves) {
       if (move.wait !== null) continue;
       const fleetVm = vms.find(({ name, host }) => name === move.vm && host === from)!;
-      this.#moves.begin(move, fleetVm, picture.addresses.get(move.to)!, watching);
+      this.#moves.begin(move, fleetVm, requestFor(move, picture), watching);
     }
     const isIdle = this.#moves.count === 0 && foreign.length === 0;
     // A silent host may have the room that there is not.

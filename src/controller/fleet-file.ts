@@ -27,7 +27,11 @@ const FleetHostSchema = strictObject({
   migration: text(MIGRATION_FIX)
     .optional()
     .describe('Where the other hosts reach its migration port. Default: what its daemon listens on.'),
-  rate: rate().optional().describe('Of its network port, each way. Default: 1Gbit/s.'),
+  rate: rate()
+    .optional()
+    .describe(
+      'Of its network port, each way: more is never used. Default: what migrations have reached, at least 1Gbit/s.',
+    ),
   takesVms: flag().optional().describe('VMs may be sent there. Default: true.'),
 });
 
@@ -61,7 +65,8 @@ export interface KnownHost {
   readonly api: string;
   readonly token: string | null;
   readonly migration: string | null;
-  readonly bytesPerSecond: number;
+  /** null: it is not said. */
+  readonly bytesPerSecond: number | null;
   readonly takesVms: boolean;
 }
 
@@ -70,8 +75,6 @@ export interface FleetFile {
   readonly links: readonly FleetLink[];
   readonly policy: FleetPolicy;
 }
-
-const USUAL_BYTES_PER_SECOND = 125e6;
 
 /** @throws GW_INPUT_UNREADABLE, GW_INPUT_INVALID */
 export function readFleetFile(path: string): FleetFile {
@@ -92,7 +95,7 @@ export function parseFleet(value: unknown, base: string): FleetFile {
       api: host.api,
       token: host.tokenFile === undefined ? null : readTextFile(resolve(base, host.tokenFile)).trim(),
       migration: host.migration ?? null,
-      bytesPerSecond: host.rate ?? USUAL_BYTES_PER_SECOND,
+      bytesPerSecond: host.rate ?? null,
       takesVms: host.takesVms ?? true,
     })),
     links: links.map((link) => ({ name: link.name, bytesPerSecond: link.rate, between: link.between })),

@@ -10,6 +10,7 @@ const outlook = (host: string, migration: string): OutlookView => ({
   memoryBytes: 2 ** 30,
   bandwidthBytesPerSecond: 0,
   ways: {},
+  outgoing: [],
   vms: [],
 });
 

@@ -4,6 +4,7 @@
  * Owns: the translation. Pure. Must hold: a host that does not answer is none that VMs are sent to, but what it told last still
  * counts, since VMs may be on their way there; a VM that something speaks against is told of with the reason, and not left out.
  */
+import type { MigrateBody } from '../api/migration-schema.ts';
 import type { OutlookView, OutlookVm } from '../api/outlook-schema.ts';
 import { GodwitError } from '../base/errors.ts';
 import { PAGE_SIZE } from '../base/page.ts';
@@ -12,11 +13,14 @@ import { decodePageSample } from '../base/page-sample-code.ts';
 import { type FleetContents, joinContents, type VmContents } from '../fleet/fleet-contents.ts';
 import type { FleetHost, FleetState, FleetVm } from '../fleet/fleet-state.ts';
 import { findPeriod } from '../fleet/period.ts';
+import type { PlannedMove } from '../fleet/plan.ts';
 import { type DirtySample, fitDirtyCurve } from '../migration/dirty-curve.ts';
 import { dirtySamplesOf } from '../migration/history.ts';
 import { expectOf } from '../migration/known-links.ts';
 import { DEFAULT_MIGRATION_OPTIONS } from '../migration/request.ts';
 import type { FleetFile } from './fleet-file.ts';
+import { portRates } from './port-rates.ts';
+import { type UnderwayMove, underwayOf } from './underway.ts';
 
 /** One host, asked just now. */
 export type Answer =
@@ -47,6 +51,10 @@ export interface FleetPicture {
   readonly addresses: ReadonlyMap<string, string>;
   readonly vms: readonly PicturedVm[];
   readonly failures: readonly Silence[];
+  /** Migrations that run, whoever has begun them. */
+  readonly underway: readonly UnderwayMove[];
+  /** Hosts whose ports have a rate that somebody has set: no migration may take more. */
+  readonly ratedHosts: ReadonlySet<string>;
 }
 
 /** Of a VM of which nothing is known: see predictor.ts. */
@@ -82,14 +90,14 @@ export function picture(file: FleetFile, answers: readonly Answer[], nowMs: numb
         const outlook = outlooks.get(known.name);
         if (!outlook) return [];
         const limit = outlook.bandwidthBytesPerSecond;
-        const { name, bytesPerSecond, takesVms } = known;
-        const sendBytesPerSecond = limit > 0 ? Math.min(limit, bytesPerSecond) : bytesPerSecond;
+        const { name, takesVms } = known;
+        const { sending, receiving } = portRates(known, outlooks, addresses);
         return [
           {
             name,
             memoryBytes: outlook.memoryBytes,
-            sendBytesPerSecond,
-            receiveBytesPerSecond: bytesPerSecond,
+            sendBytesPerSecond: limit > 0 ? Math.min(limit, sending) : sending,
+            receiveBytesPerSecond: receiving,
             takesVms: takesVms && !silent.has(name),
           },
         ];
@@ -108,6 +116,13 @@ export function picture(file: FleetFile, answers: readonly Answer[], nowMs: numb
     addresses,
     vms,
     failures,
+    underway: underwayOf(outlooks.values(), addresses, nowMs),
+    ratedHosts: new Set(
+      file.hosts.flatMap(({ name, bytesPerSecond }) => {
+        const limit = outlooks.get(name)?.bandwidthBytesPerSecond ?? 0;
+        return bytesPerSecond !== null || limit > 0 ? [name] : [];
+      }),
+    ),
   };
 }
 
@@ -137,6 +152,20 @@ export function refuseOwnAddresses(
     const fix = `other hosts do not reach ${name} there: give \`migration: HOST:PORT\` with an address of its own`;
     throw new GodwitError('GW_INPUT_INVALID', { field: `hosts.${name}.migration`, value, fix });
   }
+}
+
+/** What the source of a planned move is told. */
+export function requestFor(
+  { from, to, limitBytesPerSecond, finishByMs }: PlannedMove,
+  { addresses, ratedHosts, base }: FleetPicture,
+): MigrateBody {
+  const isRated = base.links.length > 0 || ratedHosts.has(from) || ratedHosts.has(to);
+  return {
+    to: addresses.get(to)!,
+    // What is only assumed is no limit.
+    ...(isRated ? { bandwidthBytesPerSecond: Math.round(limitBytesPerSecond) } : {}),
+    ...(finishByMs === null ? {} : { finishByMs: Math.round(finishByMs) }),
+  };
 }
 
 function pictureVm(vm: OutlookVm, host: string, names: readonly string[]): PicturedVm {

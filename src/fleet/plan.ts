@@ -31,7 +31,9 @@ export interface PlannedMove extends Route {
   readonly startsAtMs: number;
   /** By p50. */
   readonly endsAtMs: number;
+  /** That it is expected to use, and the most that it may: what its way has beside reservations and other migrations. */
   readonly bytesPerSecond: number;
+  readonly limitBytesPerSecond: number;
   readonly prediction: VmPrediction;
   /** Milliseconds from its start by which it has to be over for the deadline to hold; null: nothing is promised. */
   readonly finishByMs: number | null;

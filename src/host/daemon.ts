@@ -147,6 +147,7 @@ export async function startDaemon(
     looksThrough: fleetKey !== null,
     sampling,
     vms: () => registry.living(),
+    migrations: () => migrations.running,
     migrationAddress: () => migration,
     bandwidthBytesPerSecond: () => budget.bytesPerSecond,
   });

@@ -6,6 +6,7 @@
  * (linux/memory-room.ts).
  */
 import { statfsSync, statSync } from 'node:fs';
+import type { MigrationView } from '../api/migration-schema.ts';
 import type { OutlookView, OutlookVm } from '../api/outlook-schema.ts';
 import { PAGE_SIZE } from '../base/page.ts';
 import { availableMemoryBytes } from '../linux/memory-room.ts';
@@ -25,6 +26,8 @@ export interface OutlookPort {
   readonly looksThrough: boolean;
   readonly sampling: DirtySampling;
   vms(): readonly Vm[];
+  /** Migrations that run. */
+  migrations(): readonly MigrationView[];
   migrationAddress(): string;
   bandwidthBytesPerSecond(): number;
 }
@@ -60,6 +63,7 @@ export class Outlook {
       ways: Object.fromEntries(
         Object.entries(readLinks(linksPathIn(stateDirectory))).map(([to, all]) => [to, [...all]]),
       ),
+      outgoing: outgoingOf(this.#port.migrations()),
       vms: vms.map(({ vm, taken }) => this.#tell(vm, taken)),
     };
   }
@@ -89,6 +93,17 @@ export class Outlook {
     this.#samples.set(vm, { scannedAtMs: found.scannedAtMs, text });
     return text;
   }
+}
+
+export function outgoingOf(migrations: readonly MigrationView[]): OutlookView['outgoing'] {
+  return migrations.flatMap(({ id, vm, direction, peer, progress }) =>
+    direction === 'incoming'
+      ? []
+      : {
+          ...{ id, vm, to: peer, etaMs: progress?.etaMs ?? null },
+          ...{ bytesPerSecond: progress?.bytesPerSecond ?? 0, ramBytes: progress?.ramBytes ?? 0 },
+        },
+  );
 }
 
 function freeBytes(): number {
