@@ -7,10 +7,10 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { type HostEvent, migrationOfEvent, vmOfEvent } from './event-schema.ts';
+import { HEARTBEAT_MS } from './keep-alive.ts';
 import { IdParams, type Routes } from './routes.ts';
 import type { HostService } from './service.ts';
 
-const HEARTBEAT_MS = 15_000; // below the usual 30 s and 60 s of proxies
 const MAX_UNSENT_BYTES = 4 * 1024 * 1024;
 
 const EventsQuery = z.object({ vm: z.string().optional(), migration: z.string().optional() });

@@ -37,6 +37,7 @@ export const ERRORS = {
   GW_REGION_UNUSABLE: row(3, 409, 'VM {vm} cannot have the shared memory {region}: {reason}'),
   GW_HOST_START: row(1, 500, 'The host daemon cannot start: {reason}'),
   GW_INTERNAL: row(1, 500, 'Internal error: {reason}'),
+  GW_FLEET_HOST: row(3, 502, 'Host {host} answers with an error: {reason}'),
   // Kernel
   GW_SYS_CALL: row(1, 500, '{call} failed: {errno}'),
   GW_SYS_UNSUPPORTED: row(3, 501, 'This kernel or machine cannot do {feature}: {reason}'),

@@ -11,6 +11,7 @@ import { type FleetFile, readFleetFile } from '../controller/fleet-file.ts';
 import { FleetHosts } from '../controller/fleet-hosts.ts';
 import { type FleetPicture, picture, refuseOwnAddresses } from '../controller/fleet-picture.ts';
 import { LastOutlooks } from '../controller/last-outlooks.ts';
+import { withUnderway } from '../controller/underway.ts';
 import type { Move } from '../fleet/fleet-state.ts';
 import { nextPlan } from '../fleet/next-plan.ts';
 import type { CommandContext } from './command-context.ts';
@@ -47,6 +48,7 @@ export function addFleetCommands(program: Command, context: CommandContext): voi
     .action(async (flags: FleetFlags, command: Command) => {
       const shown = await look(flags);
       printResult(context.output(command), statusOf(shown), () => renderFleet(shown));
+      context.exitStatus = shown.failures.length > 0 ? 1 : 0;
     });
   fleet
     .command('commonality')
@@ -72,9 +74,11 @@ export function addFleetCommands(program: Command, context: CommandContext): voi
             obstacle === null ? ({ kind: 'waiting' } as const) : ({ kind: 'parked', reason: obstacle } as const);
           return { vm: fleetVm.name, to: flags.to ?? null, deadlineAtMs: deadlineOf(flags), state };
         });
-      const plan = nextPlan({ ...shown.base, moves }, shown.contents);
+      const plan = nextPlan(withUnderway({ ...shown.base, moves }, shown.underway), shown.contents);
       const unreachable = shown.failures;
       printResult(context.output(command), { ...plan, unreachable }, () => renderPlan(plan, unreachable));
+      const isSilent = unreachable.some(({ name }) => name === host || name === flags.to);
+      context.exitStatus = plan.refused.length > 0 || plan.late.length > 0 || isSilent ? 1 : 0;
     });
   leaving(fleet.command('evacuate'), file())
     .description('move all VMs away from a host')

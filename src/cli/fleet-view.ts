@@ -5,9 +5,12 @@ import { estimatePages } from '../base/page-sample.ts';
 import { decodePageSample } from '../base/page-sample-code.ts';
 import { formatDuration, formatRate, formatSize } from '../base/units.ts';
 import type { EvacuationEvent, EvacuationOutcome } from '../controller/evacuation-port.ts';
+import { sayThatSilent } from '../controller/evacuation-waits.ts';
 import type { FleetPicture } from '../controller/fleet-picture.ts';
 import { explainMove, explainPlan } from '../fleet/explain.ts';
+import type { Period } from '../fleet/period.ts';
 import type { FleetPlan } from '../fleet/plan.ts';
+import { isQuiet, untilQuietMs } from '../fleet/quiet-phase.ts';
 import type { Io } from './io.ts';
 import { renderTable } from './table.ts';
 
@@ -40,17 +43,23 @@ export function statusOf({ base, vms, failures }: FleetPicture): object {
 }
 
 export function renderFleet({ base, vms, failures }: FleetPicture): string {
+  const names = new Set([...base.hosts, ...failures].map(({ name }) => name));
   const hosts = renderTable(
     [
       { title: 'HOST' },
       { title: 'VMS', align: 'right' },
-      { title: 'MEMORY', align: 'right' },
-      { title: 'TAKEN', align: 'right' },
+      { title: 'ROOM FOR VMS', align: 'right' },
+      { title: 'HELD BY VMS', align: 'right' },
+      { title: 'STATE' },
     ],
-    base.hosts.map(({ name, memoryBytes }) => {
+    [...names].map((name) => {
       const here = vms.filter(({ fleetVm }) => fleetVm.host === name);
-      const taken = here.reduce((sum, { fleetVm }) => sum + fleetVm.dataPages * PAGE_SIZE, 0);
-      return [name, String(here.length), formatSize(memoryBytes), formatSize(taken)];
+      const held = here.reduce((sum, { fleetVm }) => sum + fleetVm.dataPages * PAGE_SIZE, 0);
+      const host = base.hosts.find((each) => each.name === name);
+      const failure = failures.find((each) => each.name === name);
+      const state = failure ? `${failure.isRefusal ? 'error' : 'no answer'}: ${failure.failure}` : 'answers';
+      if (!host) return [name, '-', '-', '-', state];
+      return [name, String(here.length), formatSize(host.memoryBytes), formatSize(held), state];
     }),
   );
   const rows = vms.map(({ fleetVm, outlook, obstacle }) => {
@@ -61,7 +70,7 @@ export function renderFleet({ base, vms, failures }: FleetPicture): string {
       outlook.state,
       formatSize(fleetVm.dataPages * PAGE_SIZE),
       last ? formatRate(last.pagesPerSecond * PAGE_SIZE) : '-',
-      fleetVm.period === null ? '-' : formatDuration(fleetVm.period.periodMs),
+      fleetVm.period === null ? '-' : describeRhythm(fleetVm.period, base.nowMs),
       obstacle ?? '',
     ];
   });
@@ -72,16 +81,23 @@ export function renderFleet({ base, vms, failures }: FleetPicture): string {
       { title: 'STATE' },
       { title: 'DATA', align: 'right' },
       { title: 'WRITES', align: 'right' },
-      { title: 'RHYTHM', align: 'right' },
+      { title: 'RHYTHM' },
       { title: '' },
     ],
     rows,
   );
-  return [hosts, '', table, ...failures.map(showSilence)].join('\n');
+  return [hosts, '', table].join('\n');
 }
 
-function showSilence({ name, failure }: FleetPicture['failures'][number]): string {
-  return `host ${name} does not answer: ${failure}`;
+/** How long a cycle takes, and when its quiet quarter is. */
+function describeRhythm(period: Period, nowMs: number): string {
+  const every = `every ${formatDuration(period.periodMs)}`;
+  if (isQuiet(period, nowMs)) return `${every}, quiet now`;
+  return `${every}, quiet in ${formatDuration(untilQuietMs(period, nowMs))}`;
+}
+
+function showSilence(silence: FleetPicture['failures'][number]): string {
+  return `host ${sayThatSilent(silence)}`;
 }
 
 /** The most alike first. @param host - null: of all hosts */

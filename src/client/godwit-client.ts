@@ -11,12 +11,16 @@ import type { GroupMigrateBody, GroupMigrationView } from '../api/group-migratio
 import type { GroupDetailView, GroupView } from '../api/group-schema.ts';
 import type { HistoryView } from '../api/history-schema.ts';
 import type { HostView, TuneHostBody } from '../api/host-schema.ts';
+import { LONGEST_SILENCE_MS } from '../api/keep-alive.ts';
 import type { MigrateBody, MigrationView, TuneBody } from '../api/migration-schema.ts';
 import type { OutlookView } from '../api/outlook-schema.ts';
 import type { AdoptBody, VmSpecInput, VmView } from '../api/vm-schema.ts';
 import type { CheckResult } from '../migration/handle.ts';
 import { EventStreamParser } from './event-stream-parser.ts';
 import { type Call, Transport, type TransportOptions } from './transport.ts';
+
+/** How long an answer is waited for; default: as long as it takes. */
+type Patience = Pick<Call, 'longestSilenceMs'>;
 
 export type VmAction = 'pause' | 'resume' | 'kill';
 
@@ -39,8 +43,8 @@ export class GodwitClient {
     return this.#transport.json({ method: 'PATCH', path: '/v1/host', body: request });
   }
   /** What a planner is told of the host. */
-  outlook(): Promise<OutlookView> {
-    return this.#get('/v1/outlook');
+  outlook(options: { readonly signal?: AbortSignal } = {}): Promise<OutlookView> {
+    return this.#transport.json({ method: 'GET', path: '/v1/outlook', ...options });
   }
   metrics(): Promise<string> {
     return this.#text('/metrics', {});
@@ -113,8 +117,8 @@ export class GodwitClient {
     return this.#post(`${vmPath(name)}/actions/check`, { to });
   }
   /** Starts a migration; answers as soon as it has begun. */
-  migrate(name: string, request: MigrateBody): Promise<MigrationView> {
-    return this.#post(`${vmPath(name)}/actions/migrate`, request);
+  migrate(name: string, request: MigrateBody, options: Patience = {}): Promise<MigrationView> {
+    return this.#post(`${vmPath(name)}/actions/migrate`, request, {}, options);
   }
   /** Starts a migration; answers when it has ended, however. */
   migrateAndWait(name: string, request: MigrateBody): Promise<MigrationView> {
@@ -127,8 +131,8 @@ export class GodwitClient {
   showMigration(id: string): Promise<MigrationView> {
     return this.#get(migrationPath(id));
   }
-  cancelMigration(id: string): Promise<MigrationView> {
-    return this.#post(`${migrationPath(id)}/actions/cancel`, {});
+  cancelMigration(id: string, options: Patience = {}): Promise<MigrationView> {
+    return this.#post(`${migrationPath(id)}/actions/cancel`, {}, {}, options);
   }
   tuneMigration(id: string, request: TuneBody): Promise<MigrationView> {
     return this.#post(`${migrationPath(id)}/actions/tune`, request);
@@ -163,8 +167,8 @@ export class GodwitClient {
     return this.#transport.json({ method: 'GET', path, query });
   }
 
-  #post<T>(path: string, body: unknown, query: Call['query'] = {}): Promise<T> {
-    return this.#transport.json({ method: 'POST', path, query, body });
+  #post<T>(path: string, body: unknown, query: Call['query'] = {}, patience: Patience = {}): Promise<T> {
+    return this.#transport.json({ method: 'POST', path, query, body, ...patience });
   }
 
   async #text(path: string, query: Call['query'] & object): Promise<string> {
@@ -175,7 +179,8 @@ export class GodwitClient {
   async *#events(call: Call): AsyncGenerator<HostEvent> {
     const parser = new EventStreamParser();
     const decoder = new TextDecoder();
-    for await (const chunk of this.#transport.stream(call)) {
+    const patient = { ...call, longestSilenceMs: LONGEST_SILENCE_MS };
+    for await (const chunk of this.#transport.stream(patient)) {
       for (const { data } of parser.push(decoder.decode(chunk, { stream: true }))) yield JSON.parse(data) as HostEvent;
     }
   }

@@ -24,6 +24,8 @@ export interface Call {
   readonly body?: unknown;
   readonly headers?: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal;
+  /** An answer that begins no sooner, or is silent for longer, is given up. */
+  readonly longestSilenceMs?: number;
 }
 
 export class Transport {
@@ -92,6 +94,7 @@ export class Transport {
   }
 
   #askOn(dispatcher: Agent, url: URL, call: Call): Promise<Dispatcher.ResponseData> {
+    const { longestSilenceMs: silence } = call;
     const hasBody = call.method === 'POST' || call.method === 'PATCH';
     return request(url, {
       dispatcher,
@@ -103,6 +106,7 @@ export class Transport {
       },
       ...(hasBody ? { body: JSON.stringify(call.body ?? {}) } : {}),
       ...(call.signal === undefined ? {} : { signal: call.signal }),
+      ...(silence === undefined ? {} : { headersTimeout: silence, bodyTimeout: silence }),
     });
   }
 
@@ -132,6 +136,8 @@ const REASONS: Readonly<Record<string, string>> = {
   EACCES: 'no permission to use this socket',
   ENOTFOUND: 'the host name is not known',
   UND_ERR_CONNECT_TIMEOUT: 'no answer',
+  UND_ERR_HEADERS_TIMEOUT: 'no answer in time',
+  UND_ERR_BODY_TIMEOUT: 'it has fallen silent',
   UND_ERR_SOCKET: 'the connection was closed',
   ECONNRESET: 'the connection was closed',
   EPIPE: 'the connection was closed',

@@ -32,6 +32,8 @@ interface TrialOptions {
   readonly fails?: (vm: string, attempt: number) => string | null;
   /** Why a host does not answer at the nth look; null: it answers. */
   readonly silent?: (host: string, look: number) => string | null;
+  /** The host answers with an error instead. */
+  readonly refuses?: (host: string, look: number) => boolean;
   /** Which hosts list a VM, where that is not where it is. */
   readonly listed?: (vm: string, at: string) => readonly string[];
   readonly to?: string;
@@ -84,7 +86,8 @@ function trial(vms: readonly OutlookVm[], options: TrialOptions = {}) {
         options.beforePicture?.(look);
         const answers = ['a', 'b'].map((name) => {
           const failure = options.silent?.(name, look) ?? null;
-          return failure === null ? { name, outlook: outlookOf(name) } : { name, failure };
+          if (options.refuses?.(name, look)) return { name, failure: 'a wrong token', isRefusal: true };
+          return failure === null ? { name, outlook: outlookOf(name) } : { name, failure, isRefusal: false };
         });
         return picture(FILE, last.complete(answers), Date.now() + aheadMs);
       },
@@ -313,4 +316,16 @@ test('what cannot be gone on from ends it, with what runs named; before anything
   });
   const never = trial([vmOf('x')], { beforePicture: () => broken(1) });
   await expect(never.evacuation.run(NEVER, NEVER)).rejects.toMatchObject({ code: 'GW_API_UNAUTHORIZED' });
+});
+
+test('a host that answers with an error ends it by name where it is needed; another one only gets no VMs', async () => {
+  const error = 'Host a answers with an error: a wrong token';
+  const source = trial([vmOf('x')], { refuses: (host) => host === 'a' });
+  await expect(source.evacuation.run(NEVER, NEVER)).rejects.toThrow(error);
+  const later = trial([vmOf('x'), FOREIGN], { hold: true, refuses: (host, look) => host === 'a' && look > 0 });
+  expect(await later.evacuation.run(NEVER, NEVER)).toMatchObject({ state: 'failed', error, running: [{ vm: 'x' }] });
+  const other = trial([vmOf('x')], { refuses: (host) => host === 'b' });
+  const outcome = await other.evacuation.run(NEVER, NEVER);
+  expect(outcome.stayed).toEqual([{ vm: 'x', reason: expect.stringContaining('no host has room') }]);
+  expect(other.waits()).toEqual(['b answers with an error: a wrong token']);
 });

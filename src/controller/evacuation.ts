@@ -7,7 +7,7 @@
  * nothing begun after it; however it ends, each VM is accounted for: arrived, stayed, or left on its way.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import { explain } from '../base/errors.ts';
+import { explain, GodwitError } from '../base/errors.ts';
 import { explainRefusal } from '../fleet/explain.ts';
 import type { Move } from '../fleet/fleet-state.ts';
 import { nextPlan } from '../fleet/next-plan.ts';
@@ -101,6 +101,8 @@ export class Evacuation {
     this.#listed = new Set(picture.vms.map(({ fleetVm }) => fleetVm.name));
     this.#waits.look(picture.failures, nowMs);
     const silent = (name: string | null) => picture.failures.filter((silence) => silence.name === name);
+    const refusal = [...silent(from), ...silent(to)].find(({ isRefusal }) => isRefusal);
+    if (refusal) throw new GodwitError('GW_FLEET_HOST', { host: refusal.name, reason: refusal.failure });
     if (silent(from).length > 0) {
       this.#waits.tellOf(silent(from).map(sayThatSilent));
       return { isOver: false, againInMs: this.#port.lookAgainMs };

@@ -1,18 +1,20 @@
 /**
  * The hosts of a fleet, asked and told over their APIs.
  *
- * Owns: one client a host. Must hold: a host that does not answer holds up no other and is told of with the reason; one that
- * answers and refuses (a wrong token) is no silent one: that is an error; a
- * migration that was begun is followed to its end, whichever daemon of its source host tells it.
+ * Owns: one client a host. Must hold: a host that does not answer, or answers with an error, holds up no other and is told
+ * of with the reason; a migration that was begun is followed to its end, whichever daemon of its source host tells it.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { MigrateBody, MigrationView } from '../api/migration-schema.ts';
+import type { OutlookView } from '../api/outlook-schema.ts';
 import { explain, GodwitError, hasCode } from '../base/errors.ts';
 import { GodwitClient } from '../client/godwit-client.ts';
 import type { FleetFile } from './fleet-file.ts';
 import type { Answer } from './fleet-picture.ts';
 
 const AGAIN_AFTER_MS = 500;
+/** A host that has lost its power never answers: what it was told to do is then looked for, and told again. */
+const ORDER_MS = 60_000;
 /** A planner does not wait longer for one host. */
 const ANSWER_MS = 10_000;
 
@@ -25,19 +27,16 @@ export class FleetHosts implements AsyncDisposable {
     );
   }
 
-  /** @throws what a host answers that does not tell */
   ask(): Promise<Answer[]> {
-    return Promise.all(
-      [...this.#clients].map(async ([name, client]) => refuseOther(await answerOf(name, client), client.url)),
-    );
+    return Promise.all([...this.#clients].map(([name, client]) => answerOf(name, client)));
   }
 
-  begin(host: string, vm: string, request: MigrateBody): Promise<MigrationView> {
-    return this.#client(host).migrate(vm, request);
+  async begin(host: string, vm: string, request: MigrateBody): Promise<MigrationView> {
+    return await this.#client(host).migrate(vm, request, { longestSilenceMs: ORDER_MS });
   }
 
-  cancel(host: string, id: string): Promise<MigrationView> {
-    return this.#client(host).cancelMigration(id);
+  async cancel(host: string, id: string): Promise<MigrationView> {
+    return await this.#client(host).cancelMigration(id, { longestSilenceMs: ORDER_MS });
   }
 
   /** How it ended. While its source host does not answer, it is waited for. */
@@ -68,22 +67,24 @@ export class FleetHosts implements AsyncDisposable {
 }
 
 async function answerOf(name: string, client: GodwitClient): Promise<Answer> {
-  const late = delay(ANSWER_MS, undefined, { ref: false }).then((): Answer => {
-    return { name, failure: `it has not answered within ${ANSWER_MS / 1000} s` };
-  });
-  const asked = client.outlook().then(
-    (outlook): Answer => ({ name, outlook }),
-    (error: unknown): Answer => {
-      if (!hasCode(error, 'GW_API_UNREACHABLE')) throw error;
-      return { name, failure: explain(error) };
-    },
-  );
-  return Promise.race([asked, late]);
+  const signal = AbortSignal.timeout(ANSWER_MS);
+  try {
+    return refuseOther({ name, outlook: await client.outlook({ signal }) }, client.url);
+  } catch (error) {
+    if (signal.aborted) return { name, failure: `it has not answered within ${ANSWER_MS / 1000} s`, isRefusal: false };
+    const isRefusal = !hasCode(error, 'GW_API_UNREACHABLE');
+    return { name, failure: isRefusal ? withFix(name, error) : explain(error), isRefusal };
+  }
+}
+
+function withFix(host: string, error: unknown): string {
+  if (!hasCode(error, 'GW_API_UNAUTHORIZED')) return explain(error);
+  return `its API does not take the token: put the token of ${host} into a file, and the file's path into hosts.${host}.tokenFile of the fleet file`;
 }
 
 /** What is at the address of one host must not be taken for another: VMs would be sought and sent where they are not. */
-export function refuseOther(answer: Answer, url: string): Answer {
-  if (!('outlook' in answer) || answer.outlook.host === answer.name) return answer;
+function refuseOther(answer: Extract<Answer, { readonly outlook: OutlookView }>, url: string): Answer {
+  if (answer.outlook.host === answer.name) return answer;
   const field = `hosts.${answer.name}.api`;
   const fix = `host ${answer.outlook.host} answers there: give its name, or the address of ${answer.name}`;
   throw new GodwitError('GW_INPUT_INVALID', { field, value: url, fix });

@@ -26,12 +26,20 @@ import { type UnderwayMove, underwayOf } from './underway.ts';
 export type Answer =
   | { readonly name: string; readonly outlook: OutlookView }
   /** `last`: what it told before it fell silent. */
-  | { readonly name: string; readonly failure: string; readonly last?: OutlookView };
+  | {
+      readonly name: string;
+      /** Why there is no outlook, and what to do about it. */
+      readonly failure: string;
+      /** It answers, but not with that: waiting does not help. */
+      readonly isRefusal: boolean;
+      readonly last?: OutlookView;
+    };
 
-/** A host that does not answer. */
+/** A host that does not tell. */
 export interface Silence {
   readonly name: string;
   readonly failure: string;
+  readonly isRefusal: boolean;
   readonly takesVms: boolean;
 }
 
@@ -72,8 +80,8 @@ export function picture(file: FleetFile, answers: readonly Answer[], nowMs: numb
   });
   const failures = answers.flatMap((answer): Silence[] => {
     if ('outlook' in answer) return [];
-    const { name, failure } = answer;
-    return [{ name, failure, takesVms: file.hosts.some((host) => host.name === name && host.takesVms) }];
+    const { name, failure, isRefusal } = answer;
+    return [{ name, failure, isRefusal, takesVms: file.hosts.some((host) => host.name === name && host.takesVms) }];
   });
   const silent = new Set(failures.map(({ name }) => name));
   const named = heard.flatMap(({ outlook }) => outlook.vms.map((vm) => vm.name));

@@ -29,6 +29,7 @@ const MOVE: PlannedMove = {
   wait: null,
 };
 const EMPTY: FleetPlan = {
+  late: [],
   madeAtMs: NOW,
   moves: [],
   groups: [],

@@ -67,6 +67,8 @@ export interface FleetPlan {
   readonly moves: readonly PlannedMove[];
   readonly groups: readonly PlannedGroup[];
   readonly refused: readonly { readonly vm: string; readonly why: Refusal }[];
+  /** Those that will be there too late, the last first; `byMs` at the median. */
+  readonly late: readonly { readonly vm: string; readonly byMs: number }[];
   /** From now until all is over, those that are running included. */
   readonly makespanMs: number;
   /** No plan with these predictions is over sooner. */
