@@ -18,6 +18,8 @@ const START_TIMEOUT_MS = 20_000;
 const POLL_MS = 50;
 
 export interface HostSettings {
+  /** Default: that of its side. */
+  readonly name?: string;
   readonly migrationPort: number;
   /** Further arguments of `godwit host`. */
   readonly args: readonly string[];
@@ -58,13 +60,13 @@ export class GodwitHost {
   readonly #child: ChildProcess;
   readonly #logPath: string;
 
-  constructor(side: Side, directory: string, { migrationPort, args: further }: HostSettings) {
-    const socket = join(directory, `${side}.sock`);
-    this.#logPath = join(directory, `${side}.log`);
+  constructor(side: Side, directory: string, { name = side, migrationPort, args: further }: HostSettings) {
+    const socket = join(directory, `${name}.sock`);
+    this.#logPath = join(directory, `${name}.log`);
     this.migrationAddress = `${ADDRESSES[side]}:${migrationPort}`;
     this.client = new GodwitClient({ url: `unix:${socket}` });
     const [program, args] = enter(side, GODWIT, [
-      ...['host', '--name', side, '--state', join(directory, side[0]!), '--listen', `unix:${socket}`],
+      ...['host', '--name', name, '--state', join(directory, name[0]!), '--listen', `unix:${socket}`],
       ...['--migration-listen', this.migrationAddress, '--insecure-migration', '--log-format', 'json'],
       ...further,
     ]);

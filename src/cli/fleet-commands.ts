@@ -6,6 +6,7 @@
 import { type Command, Option } from 'commander';
 import { GodwitError } from '../base/errors.ts';
 import { parseDurationMs } from '../base/units.ts';
+import { planBundled } from '../controller/bundled-plan.ts';
 import { Evacuation } from '../controller/evacuation.ts';
 import { type FleetFile, readFleetFile } from '../controller/fleet-file.ts';
 import { FleetHosts } from '../controller/fleet-hosts.ts';
@@ -36,6 +37,8 @@ interface FleetFlags {
 interface LeavingFlags extends FleetFlags {
   readonly to?: string;
   readonly deadline?: number;
+  readonly together?: readonly (readonly string[])[];
+  readonly skip?: readonly string[];
 }
 
 export function addFleetCommands(program: Command, context: CommandContext): void {
@@ -46,7 +49,7 @@ export function addFleetCommands(program: Command, context: CommandContext): voi
     .description('hosts and VMs')
     .addOption(file())
     .action(async (flags: FleetFlags, command: Command) => {
-      const shown = await look(flags);
+      const shown = await look(readFleetFile(flags.fleet));
       printResult(context.output(command), statusOf(shown), () => renderFleet(shown));
       context.exitStatus = shown.failures.length > 0 ? 1 : 0;
     });
@@ -56,25 +59,29 @@ export function addFleetCommands(program: Command, context: CommandContext): voi
     .argument('[host]', 'only VMs of this host')
     .addOption(file())
     .action(async (host: string | undefined, flags: FleetFlags, command: Command) => {
-      const shown = await look(flags);
+      const shown = await look(readFleetFile(flags.fleet));
       const pairs = pairsOf(shown, host);
       printResult(context.output(command), pairs, () => renderCommonality(pairs));
     });
   leaving(fleet.command('plan'), file())
     .description('what an evacuation would do now, and why')
     .action(async (host: string, flags: LeavingFlags, command: Command) => {
-      const fleetFile = readFleetFile(flags.fleet);
+      const fleetFile = fileOf(flags);
       refuseUnknown(fleetFile, host, flags.to);
-      const shown = await look(flags);
+      const shown = await look(fleetFile);
       refuseOwnAddresses(fleetFile, shown, host, flags.to ?? null);
       const moves = shown.vms
         .filter(({ fleetVm }) => fleetVm.host === host)
-        .map(({ fleetVm, obstacle }): Move => {
+        .map(({ fleetVm, obstacle: own }): Move => {
+          const obstacle = skipOf(flags).get(fleetVm.name) ?? own;
           const state =
             obstacle === null ? ({ kind: 'waiting' } as const) : ({ kind: 'parked', reason: obstacle } as const);
           return { vm: fleetVm.name, to: flags.to ?? null, deadlineAtMs: deadlineOf(flags), state };
         });
-      const plan = nextPlan(withUnderway({ ...shown.base, moves }, shown.underway), shown.contents);
+      const bundles = shown.bundles.filter((bundle) => bundle.host === host);
+      const plan = planBundled({ ...shown.base, moves }, bundles, (state) =>
+        nextPlan(withUnderway(state, shown.underway), shown.contents),
+      );
       const unreachable = shown.failures;
       printResult(context.output(command), { ...plan, unreachable }, () => renderPlan(plan, unreachable));
       const isSilent = unreachable.some(({ name }) => name === host || name === flags.to);
@@ -84,7 +91,7 @@ export function addFleetCommands(program: Command, context: CommandContext): voi
     .description('move all VMs away from a host')
     .action(async (from: string, flags: LeavingFlags, command: Command) => {
       const output = context.output(command);
-      const fleetFile = readFleetFile(flags.fleet);
+      const fleetFile = fileOf(flags);
       await using hosts = new FleetHosts(fleetFile);
       refuseUnknown(fleetFile, from, flags.to);
       const last = new LastOutlooks();
@@ -105,11 +112,14 @@ export function addFleetCommands(program: Command, context: CommandContext): voi
             begin: (host, vm, request) => hosts.begin(host, vm, request),
             endOf: (host, id, signal) => hosts.endOf(host, id, signal),
             cancel: (host, id) => hosts.cancel(host, id),
+            beginGroup: (host, name, request) => hosts.beginGroup(host, name, request),
+            endOfGroup: (host, id, signal) => hosts.endOfGroup(host, id, signal),
+            cancelGroup: (host, id) => hosts.cancelGroup(host, id),
             nowMs: () => Date.now(),
             lookAgainMs: LOOK_AGAIN_MS,
             onEvent: (event) => tellEvent(context.io, event),
           },
-          { from, to: flags.to ?? null, deadlineAtMs: deadlineOf(flags) },
+          { from, to: flags.to ?? null, deadlineAtMs: deadlineOf(flags), skip: skipOf(flags) },
         );
         const outcome = await evacuation.run(cancel.signal, leave.signal);
         printResult(output, outcome, () => renderEvacuation(outcome));
@@ -129,13 +139,32 @@ function leaving(command: Command, file: Option): Command {
         parseDurationMs(text, '--deadline'),
       ),
     )
+    .addOption(
+      new Option(
+        '--together <vm,vm>',
+        'these go to one host and are to switch over at about the same moment (may be given again)',
+      ).argParser((text: string, before: string[][] = []) => [...before, text.split(',')]),
+    )
+    .addOption(
+      new Option('--skip <vm>', 'this one stays (may be given again)').argParser(
+        (text: string, before: string[] = []) => [...before, text],
+      ),
+    )
     .addOption(file);
 }
 
-async function look({ fleet }: FleetFlags): Promise<FleetPicture> {
-  const file = readFleetFile(fleet);
+async function look(file: FleetFile): Promise<FleetPicture> {
   await using hosts = new FleetHosts(file);
   return picture(file, await hosts.ask(), Date.now());
+}
+
+function fileOf({ fleet, together = [] }: LeavingFlags): FleetFile {
+  const file = readFleetFile(fleet);
+  return { ...file, together: [...file.together, ...together] };
+}
+
+function skipOf({ skip = [] }: LeavingFlags): Map<string, string> {
+  return new Map(skip.map((vm) => [vm, 'it is to stay: --skip']));
 }
 
 /** @throws GW_INPUT_INVALID */

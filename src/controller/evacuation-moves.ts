@@ -5,16 +5,23 @@
  * post-copy has left the list of its source and still fills its port), and it is there once; what a person has
  * cancelled, and what cannot be migrated at all, is not tried again.
  */
+import type { GroupMigrationView } from '../api/group-migration-schema.ts';
 import type { MigrateBody, MigrationView } from '../api/migration-schema.ts';
 import { explain, hasCode } from '../base/errors.ts';
 import type { FleetVm, MoveState } from '../fleet/fleet-state.ts';
 import type { PlannedMove } from '../fleet/plan.ts';
 import type { Arrival, EvacuationOutcome, EvacuationPort } from './evacuation-port.ts';
 
-interface Running {
+/** What is begun. */
+export interface Start {
   readonly move: PlannedMove;
   readonly fleetVm: FleetVm;
-  readonly startedAtMs: number;
+}
+
+interface Running extends Start {
+  readonly endsAtMs: number;
+  /** Its id is that of a migration of a group. */
+  readonly isOfGroup: boolean;
   /** null: it is not known yet. */
   id: string | null;
 }
@@ -84,32 +91,46 @@ export class EvacuationMoves {
   stateOf(vm: string, obstacle: string | null): MoveState {
     const running = this.#running.get(vm);
     if (running) {
-      const { move, startedAtMs } = running;
-      const endsAtMs = startedAtMs + move.prediction.totalMs.p50;
+      const { move, endsAtMs } = running;
       return { kind: 'running', to: move.to, bytesPerSecond: move.bytesPerSecond, endsAtMs };
     }
     if (obstacle !== null) return { kind: 'parked', reason: obstacle };
     return this.#failures.get(vm) ?? { kind: 'waiting' };
   }
 
-  begin(move: PlannedMove, fleetVm: FleetVm, request: MigrateBody, watching: AbortSignal): void {
-    const running: Running = { move, fleetVm, startedAtMs: this.#port.nowMs(), id: null };
+  begin(start: Start, request: MigrateBody, watching: AbortSignal): void {
+    const running = this.#add(start, start.move.prediction.totalMs.p50, false);
+    void this.#carry(running, request, watching).finally(() => this.#end([running]));
+  }
+
+  /** @param region - that all of them share, directly or through others */
+  beginGroup(starts: readonly Start[], region: string, request: MigrateBody, watching: AbortSignal): void {
+    const lastingMs = starts.reduce((sum, { move }) => sum + move.prediction.totalMs.p50, 0);
+    const running = starts.map((start) => this.#add(start, lastingMs, true));
+    void this.#carryGroup(running, region, request, watching).finally(() => this.#end(running));
+  }
+
+  #add(start: Start, lastingMs: number, isOfGroup: boolean): Running {
+    const running: Running = { ...start, endsAtMs: this.#port.nowMs() + lastingMs, isOfGroup, id: null };
     this.#hasBegun = true;
-    this.#running.set(move.vm, running);
-    void this.#carry(running, request, watching).finally(() => {
-      this.#running.delete(move.vm);
-      this.#onEnd();
-    });
+    this.#running.set(start.move.vm, running);
+    return running;
+  }
+
+  #end(running: readonly Running[]): void {
+    for (const { move } of running) this.#running.delete(move.vm);
+    this.#onEnd();
   }
 
   /** Of all whose id is known by now; one that cannot be cancelled any more goes on to its end. */
   cancel(): void {
     this.#isCancelled = true;
-    for (const { move, id } of this.#running.values()) {
+    for (const { move, id, isOfGroup } of this.#running.values()) {
       if (id === null || this.#cancelling.has(id)) continue;
       this.#cancelling.add(id);
       const answered = (): void => void this.#cancelling.delete(id);
-      this.#port.cancel(move.from, id).then(answered, answered);
+      const order = isOfGroup ? this.#port.cancelGroup(move.from, id) : this.#port.cancel(move.from, id);
+      order.then(answered, answered);
     }
   }
 
@@ -125,7 +146,43 @@ export class EvacuationMoves {
     }
   }
 
-  #take(move: PlannedMove, view: MigrationView): void {
+  async #carryGroup(
+    members: readonly Running[],
+    region: string,
+    request: MigrateBody,
+    watching: AbortSignal,
+  ): Promise<void> {
+    const [{ move: first }] = members as [Running, ...Running[]];
+    try {
+      const { id } = await this.#port.beginGroup(first.from, region, request);
+      for (const running of members) {
+        running.id = id;
+        this.#port.onEvent({ kind: 'started', move: running.move, id });
+      }
+      const { group, migrations } = await this.#port.endOfGroup(first.from, id, watching);
+      let sharedBytes = group.regions.reduce((sum, { wireBytes }) => sum + wireBytes, 0);
+      for (const { move } of members) {
+        const own = migrations.find(({ vm }) => vm === move.vm);
+        const isThere = group.state === 'completed' && own?.report?.outcome === 'completed';
+        if (isThere) this.#take(move, own, sharedBytes);
+        else this.#failInGroup(move, group);
+        sharedBytes = isThere ? 0 : sharedBytes;
+      }
+    } catch (error) {
+      if (watching.aborted) return;
+      for (const { move } of members) this.#fail(move, explain(error), hasCode(error, 'GW_MIGRATION_BLOCKED'));
+    }
+  }
+
+  #failInGroup(move: PlannedMove, { state, error, group, notes }: GroupMigrationView): void {
+    const isCancelled = state === 'cancelled' && !this.#isCancelled;
+    const said = error?.message ?? notes.at(-1) ?? `it ended as ${state}`;
+    const who = isCancelled ? `a person cancelled the migration of its group ${group}` : `its group ${group}`;
+    this.#fail(move, `${who}: ${said}`, isCancelled || error?.code === 'GW_MIGRATION_BLOCKED');
+  }
+
+  /** @param sharedBytes - that it sent of memory that it shares */
+  #take(move: PlannedMove, view: MigrationView, sharedBytes = 0): void {
     this.#port.onEvent({ kind: 'ended', move, view });
     const { report } = view;
     if (report?.outcome !== 'completed') {
@@ -135,7 +192,7 @@ export class EvacuationMoves {
       this.#fail(move, reason, isCancelled || report?.error?.code === 'GW_MIGRATION_BLOCKED');
       return;
     }
-    const { totalMs, wireBytes: bytes, downtimeMs } = report;
+    const { totalMs, wireBytes, downtimeMs } = report;
     const { totalMs: predictedMs, bytes: predictedBytes } = move.prediction;
     this.#arrived.push({
       vm: move.vm,
@@ -143,7 +200,7 @@ export class EvacuationMoves {
       predictedMs,
       predictedBytes: predictedBytes.p50,
       totalMs,
-      bytes,
+      bytes: wireBytes + sharedBytes,
       downtimeMs,
     });
   }

@@ -1,4 +1,5 @@
 /** What an evacuation is asked for, what it needs of the world, and what it tells. */
+import type { GroupMigrateBody, GroupMigrationView } from '../api/group-migration-schema.ts';
 import type { MigrateBody, MigrationView } from '../api/migration-schema.ts';
 import type { FleetPlan, PlannedMove } from '../fleet/plan.ts';
 import type { FleetPicture } from './fleet-picture.ts';
@@ -10,6 +11,14 @@ export interface EvacuationRequest {
   readonly to: string | null;
   /** Unix milliseconds; null: none. */
   readonly deadlineAtMs: number | null;
+  /** VMs that are not to be moved, with the reason. */
+  readonly skip?: ReadonlyMap<string, string>;
+}
+
+/** How a group's migration ended, and those of its VMs. */
+export interface GroupEnd {
+  readonly group: GroupMigrationView;
+  readonly migrations: readonly MigrationView[];
 }
 
 export interface EvacuationPort {
@@ -17,6 +26,10 @@ export interface EvacuationPort {
   begin(host: string, vm: string, request: MigrateBody): Promise<MigrationView>;
   endOf(host: string, id: string, signal: AbortSignal): Promise<MigrationView>;
   cancel(host: string, id: string): Promise<unknown>;
+  /** The same of VMs that share memory: they move by one migration of their group. */
+  beginGroup(host: string, name: string, request: GroupMigrateBody): Promise<GroupMigrationView>;
+  endOfGroup(host: string, id: string, signal: AbortSignal): Promise<GroupEnd>;
+  cancelGroup(host: string, id: string): Promise<unknown>;
   nowMs(): number;
   /** A host that does not answer, and a migration that somebody else has begun, are looked at again after so long. */
   readonly lookAgainMs: number;
@@ -37,6 +50,7 @@ export interface Arrival {
   readonly predictedMs: { readonly p10: number; readonly p50: number; readonly p90: number };
   readonly predictedBytes: number;
   readonly totalMs: number;
+  /** With the memory that it shares with others, at the first of them. */
   readonly bytes: number;
   readonly downtimeMs: number | null;
 }

@@ -11,6 +11,7 @@ import { explain, GodwitError } from '../base/errors.ts';
 import { explainRefusal } from '../fleet/explain.ts';
 import type { Move } from '../fleet/fleet-state.ts';
 import { nextPlan } from '../fleet/next-plan.ts';
+import { dueNow, planBundled } from './bundled-plan.ts';
 import { EvacuationMoves } from './evacuation-moves.ts';
 import type { EvacuationOutcome, EvacuationPort, EvacuationRequest } from './evacuation-port.ts';
 import { EvacuationWaits, sayThatSilent } from './evacuation-waits.ts';
@@ -122,15 +123,19 @@ export class Evacuation {
     const leaving = new Set(vms.flatMap(({ name, host }) => (host === from ? [name] : [])));
     for (const vm of foreign) leaving.delete(vm);
     const moves = [...leaving].map((vm) => this.#moveOf(vm));
-    const plan = nextPlan(withUnderway({ ...picture.base, vms, moves }, underway), picture.contents);
+    const bundles = picture.bundles.filter(({ host }) => host === from);
+    const state = { ...picture.base, vms, moves };
+    const plan = planBundled(state, bundles, (each) => nextPlan(withUnderway(each, underway), picture.contents));
     if (this.#predictedMs === null && moves.length > 0) this.#predictedMs = plan.makespanMs;
     this.#refusals = new Map(plan.refused.map(({ vm, why }) => [vm, explainRefusal(vm, why)]));
     this.#port.onEvent({ kind: 'planned', plan });
     this.#waits.tellOfMoments(plan);
-    for (const move of plan.moves) {
-      if (move.wait !== null) continue;
-      const fleetVm = vms.find(({ name, host }) => name === move.vm && host === from)!;
-      this.#moves.begin(move, fleetVm, requestFor(move, picture), watching);
+    for (const { moves: starting, region } of dueNow(plan, bundles)) {
+      const starts = starting.map((move) => {
+        return { move, fleetVm: vms.find(({ name, host }) => name === move.vm && host === from)! };
+      });
+      if (region !== null) this.#moves.beginGroup(starts, region, requestFor(starting[0]!, picture), watching);
+      else for (const start of starts) this.#moves.begin(start, requestFor(start.move, picture), watching);
     }
     const isIdle = this.#moves.count === 0 && foreign.length === 0;
     // A silent host may have the room that there is not.
@@ -148,7 +153,8 @@ export class Evacuation {
 
   #moveOf(vm: string): Move {
     const { to, deadlineAtMs } = this.#request;
-    const obstacle = this.#here.find(({ fleetVm }) => fleetVm.name === vm)?.obstacle ?? null;
+    const skipped = this.#request.skip?.get(vm);
+    const obstacle = skipped ?? this.#here.find(({ fleetVm }) => fleetVm.name === vm)?.obstacle ?? null;
     return { vm, to, deadlineAtMs, state: this.#moves.stateOf(vm, obstacle) };
   }
 

@@ -47,6 +47,11 @@ export const FleetFileSchema = strictObject({
   )
     .optional()
     .describe('Bottlenecks between two sets of hosts, both directions together.'),
+  together: list(list(NameSchema, 'give names of VMs'), 'give a list of lists of VMs, such as [[web1, db1]]')
+    .optional()
+    .describe(
+      'VMs that talk to each other: those of a list go to one host, and are to switch over at about the same moment.',
+    ),
   grouping: choice(['none', 'pairs', 'representatives'])
     .optional()
     .describe(`How VMs with common contents are brought together. Default: ${DEFAULT_POLICY.grouping}.`),
@@ -73,6 +78,7 @@ export interface KnownHost {
 export interface FleetFile {
   readonly hosts: readonly KnownHost[];
   readonly links: readonly FleetLink[];
+  readonly together: readonly (readonly string[])[];
   readonly policy: FleetPolicy;
 }
 
@@ -83,7 +89,14 @@ export function readFleetFile(path: string): FleetFile {
 
 /** @param base - relative paths count from there */
 export function parseFleet(value: unknown, base: string): FleetFile {
-  const { hosts, links = [], grouping, objective, maxQuietWait } = parseInput(FleetFileSchema, value ?? {});
+  const {
+    hosts,
+    links = [],
+    together = [],
+    grouping,
+    objective,
+    maxQuietWait,
+  } = parseInput(FleetFileSchema, value ?? {});
   const names = new Set(Object.keys(hosts));
   for (const [index, { between }] of links.entries()) {
     const stranger = between.flat().find((name) => !names.has(name));
@@ -99,6 +112,7 @@ export function parseFleet(value: unknown, base: string): FleetFile {
       takesVms: host.takesVms ?? true,
     })),
     links: links.map((link) => ({ name: link.name, bytesPerSecond: link.rate, between: link.between })),
+    together,
     policy: {
       grouping: grouping ?? DEFAULT_POLICY.grouping,
       objective: objective ?? DEFAULT_POLICY.objective,

@@ -5,10 +5,12 @@
  * of with the reason; a migration that was begun is followed to its end, whichever daemon of its source host tells it.
  */
 import { setTimeout as delay } from 'node:timers/promises';
+import type { GroupMigrateBody, GroupMigrationView } from '../api/group-migration-schema.ts';
 import type { MigrateBody, MigrationView } from '../api/migration-schema.ts';
 import type { OutlookView } from '../api/outlook-schema.ts';
 import { explain, GodwitError, hasCode } from '../base/errors.ts';
 import { GodwitClient } from '../client/godwit-client.ts';
+import type { GroupEnd } from './evacuation-port.ts';
 import type { FleetFile } from './fleet-file.ts';
 import type { Answer } from './fleet-picture.ts';
 
@@ -46,6 +48,31 @@ export class FleetHosts implements AsyncDisposable {
       try {
         for await (const event of client.watchMigration(id, { signal })) {
           if (event.kind === 'migrationEnded') return event.migration;
+        }
+      } catch (error) {
+        if (signal.aborted || !hasCode(error, 'GW_API_UNREACHABLE')) throw error;
+      }
+      await delay(AGAIN_AFTER_MS, undefined, { signal });
+    }
+  }
+
+  async beginGroup(host: string, name: string, request: GroupMigrateBody): Promise<GroupMigrationView> {
+    return await this.#client(host).migrateGroup(name, request);
+  }
+
+  async cancelGroup(host: string, id: string): Promise<GroupMigrationView> {
+    return await this.#client(host).cancelGroupMigration(id);
+  }
+
+  /** As `endOf`, of a group: it is asked again and again. */
+  async endOfGroup(host: string, id: string, signal: AbortSignal): Promise<GroupEnd> {
+    const client = this.#client(host);
+    for (;;) {
+      try {
+        const group = await client.showGroupMigration(id);
+        if (group.totalMs !== null) {
+          const ids = group.members.flatMap(({ migration }) => migration ?? []);
+          return { group, migrations: await Promise.all(ids.map((each) => client.showMigration(each))) };
         }
       } catch (error) {
         if (signal.aborted || !hasCode(error, 'GW_API_UNREACHABLE')) throw error;

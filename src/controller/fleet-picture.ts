@@ -18,6 +18,7 @@ import { type DirtySample, fitDirtyCurve } from '../migration/dirty-curve.ts';
 import { dirtySamplesOf } from '../migration/history.ts';
 import { expectOf } from '../migration/known-links.ts';
 import { DEFAULT_MIGRATION_OPTIONS } from '../migration/request.ts';
+import { type Bundle, findBundles } from './bundles.ts';
 import type { FleetFile } from './fleet-file.ts';
 import { portRates } from './port-rates.ts';
 import { type UnderwayMove, underwayOf } from './underway.ts';
@@ -61,6 +62,8 @@ export interface FleetPicture {
   readonly failures: readonly Silence[];
   /** Migrations that run, whoever has begun them. */
   readonly underway: readonly UnderwayMove[];
+  /** VMs that are begun at one moment. */
+  readonly bundles: readonly Bundle[];
   /** Hosts whose ports have a rate that somebody has set: no migration may take more. */
   readonly ratedHosts: ReadonlySet<string>;
 }
@@ -86,8 +89,9 @@ export function picture(file: FleetFile, answers: readonly Answer[], nowMs: numb
   const silent = new Set(failures.map(({ name }) => name));
   const named = heard.flatMap(({ outlook }) => outlook.vms.map((vm) => vm.name));
   const vms = heard.flatMap(({ name, outlook }) =>
-    outlook.vms.toSorted((a, b) => (a.name < b.name ? -1 : 1)).map((vm) => pictureVm(vm, name, named)),
+    outlook.vms.toSorted((a, b) => (a.name < b.name ? -1 : 1)).map((vm) => pictureVm(vm, name, { named, outlook })),
   );
+  const bundles = bundlesOf(vms, file);
   const addresses = new Map(heard.map(({ name, outlook }) => [name, addressOf(file, name, outlook)]));
   const outlooks = new Map(heard.map(({ name, outlook }) => [name, outlook]));
   const uuids = new Map(vms.map(({ fleetVm, outlook }) => [fleetVm.name, outlook.uuid]));
@@ -120,10 +124,11 @@ export function picture(file: FleetFile, answers: readonly Answer[], nowMs: numb
         return expectOf(visits, { vm: uuids.get(vm.name) ?? '', isPacked: true, limit });
       },
     },
-    contents: joinContents(vms.map(contentsOf)),
+    contents: joinContents(vms.map((vm) => contentsOf(vm, bundles))),
     addresses,
     vms,
     failures,
+    bundles,
     underway: underwayOf(outlooks.values(), addresses, nowMs),
     ratedHosts: new Set(
       file.hosts.flatMap(({ name, bytesPerSecond }) => {
@@ -176,30 +181,43 @@ export function requestFor(
   };
 }
 
-function pictureVm(vm: OutlookVm, host: string, names: readonly string[]): PicturedVm {
-  const dataPages = Math.max(1, vm.dataPages);
+function bundlesOf(vms: readonly PicturedVm[], { together }: FleetFile): Bundle[] {
+  const known = vms.map(({ fleetVm: { name, host }, outlook }) => {
+    return { name, host, regions: outlook.sharedMemory.map((region) => region.name) };
+  });
+  return findBundles(known, together);
+}
+
+function pictureVm(
+  vm: OutlookVm,
+  host: string,
+  others: { readonly named: readonly string[]; readonly outlook: OutlookView },
+): PicturedVm {
+  const ownPages = Math.max(1, vm.dataPages);
+  const sharedBytes = firstSharedBytes(vm, others.outlook);
+  const dataPages = ownPages + sharedBytes / PAGE_SIZE;
   const fleetVm: FleetVm = {
     name: vm.name,
     host,
-    ramBytes: vm.ramBytes,
+    ramBytes: vm.ramBytes + sharedBytes,
     dataPages,
-    curve: fitDirtyCurve(samplesOf(vm, dataPages), dataPages),
+    curve: fitDirtyCurve(samplesOf(vm, ownPages), dataPages),
     period: findPeriod({ samples: vm.samples.map(({ atMs, pagesPerSecond }) => ({ atMs, pagesPerSecond })) }),
     options: DEFAULT_MIGRATION_OPTIONS,
     canThrottle: true,
     canPostCopy: true,
   };
-  return { fleetVm, outlook: vm, obstacle: obstacleOf(vm, names) };
+  const isDoubled = others.named.filter((name) => name === vm.name).length > 1;
+  const obstacle = isDoubled ? 'two hosts have a VM of this name: rename one of them' : null;
+  return { fleetVm, outlook: vm, obstacle };
 }
 
-function obstacleOf(vm: OutlookVm, names: readonly string[]): string | null {
-  if (names.filter((name) => name === vm.name).length > 1)
-    return 'two hosts have a VM of this name: rename one of them';
-  if (vm.sharedMemory.length > 0) {
-    const [region] = vm.sharedMemory;
-    return `it shares the memory ${region!.name} with others: move them together by \`godwit group migrate ${region!.name}\``;
-  }
-  return null;
+/** Memory that VMs share moves once: it counts for the first of them. */
+function firstSharedBytes({ name, sharedMemory }: OutlookVm, { vms }: OutlookView): number {
+  return sharedMemory.reduce((sum, region) => {
+    const sharers = vms.filter((vm) => vm.sharedMemory.some((each) => each.name === region.name));
+    return sharers.every((vm) => name <= vm.name) ? sum + region.bytes : sum;
+  }, 0);
 }
 
 function samplesOf({ samples }: OutlookVm, dataPages: number): DirtySample[] {
@@ -208,8 +226,11 @@ function samplesOf({ samples }: OutlookVm, dataPages: number): DirtySample[] {
   return looks.flatMap(dirtySamplesOf);
 }
 
-function contentsOf({ outlook }: PicturedVm): VmContents {
+function contentsOf({ fleetVm: { name, host }, outlook }: PicturedVm, bundles: readonly Bundle[]): VmContents {
   const sample = outlook.contents === null ? undefined : decodePageSample(outlook.contents);
-  const regions = outlook.sharedMemory.map(({ name, bytes }) => ({ name, pages: bytes / PAGE_SIZE }));
-  return { vm: outlook.name, sample: sample ?? createPageSample([]), regions };
+  const regions = outlook.sharedMemory.map((region) => ({ name: region.name, pages: region.bytes / PAGE_SIZE }));
+  const bundle = bundles.find((each) => each.region === null && each.host === host && each.vms.includes(name));
+  // What is to stay together is planned as if it shared a page: one group, one host.
+  if (bundle) regions.push({ name: `together ${bundle.vms.join(' ')}`, pages: 1 });
+  return { vm: name, sample: sample ?? createPageSample([]), regions };
 }
