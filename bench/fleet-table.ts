@@ -5,7 +5,7 @@ import { median } from './statistics.ts';
 import { alignColumns } from './table.ts';
 
 /** Empty when none has run. */
-export function renderFleets(results: Results): string[] {
+export function renderEvacuations(results: Results): string[] {
   const ran = FLEET_CASES.filter(({ name }) => results.hasRun(name));
   if (ran.length === 0) return [];
   const rows = ran.map(({ name }) => {

@@ -14,7 +14,8 @@ import { ADDRESSES, enter, type Side } from './network.ts';
 
 const GODWIT = fileURLToPath(new URL('../bin/godwit', import.meta.url));
 const USUAL: HostSettings = { migrationPort: 7710, args: [] };
-const START_TIMEOUT_MS = 20_000;
+/** More than a quiet machine takes by far. */
+const START_TIMEOUT_MS = 60_000;
 const POLL_MS = 50;
 
 export interface HostSettings {

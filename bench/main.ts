@@ -10,8 +10,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { linuxGuestImages } from '../guest/linux/images.ts';
 import { explain } from '../src/base/errors.ts';
-import { FLEET_CASES, measureFleets } from './fleet-evacuation.ts';
-import { renderFleets } from './fleet-table.ts';
+import { FLEET_NAMES, measureAllFleets, renderFleets } from './fleets.ts';
 import { GodwitHosts } from './godwit-hosts.ts';
 import { GODWIT_METHODS, GodwitSystem } from './godwit-system.ts';
 import { GROUP_CASES, measureGroups } from './group.ts';
@@ -42,8 +41,6 @@ import { BUSY } from './workloads.ts';
 const STANDING_WARM_UP_MS = 5_000;
 /** Two QEMUs and two daemons want the CPUs for themselves. */
 const BUSY_LOAD = 0.7;
-/** Each takes minutes, with eight VMs and more. */
-const FLEET_RUNS = 2;
 const SYSTEM_NAMES = [...QEMU_METHODS, ...GODWIT_METHODS].map(({ name }) => name);
 
 async function main(args: readonly string[]): Promise<number> {
@@ -87,10 +84,11 @@ async function main(args: readonly string[]): Promise<number> {
 function wantedNames(options: BenchOptions): string[] {
   return [
     ...SCENARIOS.flatMap((scenario) => systemsOf(scenario, options).map((name) => `${scenario.name}/${name}`)),
-    ...[...HELD_CASES, ...TOGETHER_CASES, ...FLEET_CASES, ...TRACKING_CASES, ...TRACKER_CASES, ...GROUP_CASES]
+    ...[...HELD_CASES, ...TOGETHER_CASES, ...TRACKING_CASES, ...TRACKER_CASES, ...GROUP_CASES]
       .map(({ name }) => name)
       .filter((name) => isWanted(name, options)),
     ...THROTTLE_PERCENTS.map((percent) => `throttle/${percent}`).filter((name) => isWanted(name, options)),
+    ...FLEET_NAMES.filter((name) => isWanted(name, options)),
     ...wantedPredictions(options).map(({ name }) => name),
   ];
 }
@@ -150,10 +148,6 @@ async function runScenarios(bench: Bench, options: BenchOptions, results: Result
     }
     const together = TOGETHER_CASES.filter(({ name }) => isWanted(name, options));
     await measureTogether(bench, network, together, results, `gwb${process.pid}-t${round + 1}`, progress, stop);
-    if (round < FLEET_RUNS) {
-      const fleets = FLEET_CASES.filter(({ name }) => isWanted(name, options));
-      await measureFleets(bench, network, fleets, results, `f${process.pid}-${round}`, progress, stop);
-    }
     if (stop.aborted) return;
     await measureStandingGuest(bench, options, results, `gwb${process.pid}-s${round + 1}`);
   }
@@ -164,6 +158,8 @@ async function runScenarios(bench: Bench, options: BenchOptions, results: Result
   await measureGroups(bench, network, groups, options.runs, results, tell, stop);
   // Once: they have runs enough of their own.
   await measurePredictions(bench, network, wantedPredictions(options), results, tell);
+  const fleets = FLEET_NAMES.filter((name) => isWanted(name, options));
+  await measureAllFleets(bench, network, fleets, options.runs, results, tell, stop);
   progress('');
 }
 

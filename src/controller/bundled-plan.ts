@@ -50,12 +50,17 @@ export function dueNow({ moves }: FleetPlan, bundles: readonly Bundle[]): DueSta
     // One that is on its way by itself is waited for.
     if (waits || members.length < bundle.vms.length) return [];
     for (const { vm } of members) begun.add(vm);
-    if (bundle.region !== null) return [{ moves: members, region: bundle.region }];
+    if (bundle.region !== null) return [{ moves: members.map((each) => atOnce(each, move)), region: bundle.region }];
     const shares = shareWay(members);
     const shared = members.map((each): PlannedMove => {
       const limitBytesPerSecond = shares.get(each.vm)!;
-      return { ...each, bytesPerSecond: limitBytesPerSecond, limitBytesPerSecond };
+      return { ...atOnce(each, move), bytesPerSecond: limitBytesPerSecond, limitBytesPerSecond };
     });
     return [{ moves: shared, region: null }];
   });
+}
+
+/** Whatever the plan has it wait for: it begins with the first. */
+function atOnce(move: PlannedMove, { startsAtMs }: PlannedMove): PlannedMove {
+  return { ...move, startsAtMs, wait: null };
 }
