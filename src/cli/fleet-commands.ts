@@ -16,6 +16,7 @@ import { withUnderway } from '../controller/underway.ts';
 import type { Move } from '../fleet/fleet-state.ts';
 import { nextPlan } from '../fleet/next-plan.ts';
 import type { CommandContext } from './command-context.ts';
+import { renderHostCommonality } from './commonality-view.ts';
 import {
   pairsOf,
   renderCommonality,
@@ -56,12 +57,26 @@ export function addFleetCommands(program: Command, context: CommandContext): voi
   fleet
     .command('commonality')
     .description('how much of their memory the VMs have in common, each pair')
-    .argument('[host]', 'only VMs of this host')
+    .argument('[host]', 'of this host, also within pages, and as matrices with --json')
+    .option('--exact', "look through all memory of the host's VMs and compare it, instead of estimating from samples")
     .addOption(file())
-    .action(async (host: string | undefined, flags: FleetFlags, command: Command) => {
+    .action(async (host: string | undefined, flags: FleetFlags & { exact?: boolean }, command: Command) => {
+      const output = context.output(command);
+      if (host !== undefined) {
+        await using hosts = new FleetHosts(readFleetFile(flags.fleet));
+        const view = await hosts.commonality(host, flags.exact === true);
+        printResult(output, view, () => renderHostCommonality(view));
+        return;
+      }
+      if (flags.exact === true) {
+        throw new GodwitError('GW_INPUT_MISSING', {
+          field: '<host>',
+          fix: 'give the host whose VMs are compared exactly',
+        });
+      }
       const shown = await look(readFleetFile(flags.fleet));
-      const pairs = pairsOf(shown, host);
-      printResult(context.output(command), pairs, () => renderCommonality(pairs));
+      const pairs = pairsOf(shown);
+      printResult(output, pairs, () => renderCommonality(pairs));
     });
   leaving(fleet.command('plan'), file())
     .description('what an evacuation would do now, and why')

@@ -100,9 +100,8 @@ function showSilence(silence: FleetPicture['failures'][number]): string {
   return `host ${sayThatSilent(silence)}`;
 }
 
-/** The most alike first. @param host - null: of all hosts */
-export function pairsOf({ vms, contents }: FleetPicture, host: string | undefined): CommonPair[] {
-  const chosen = vms.filter(({ fleetVm }) => host === undefined || fleetVm.host === host);
+/** The most alike first. */
+export function pairsOf({ vms: chosen, contents }: FleetPicture): CommonPair[] {
   const sizes = new Map(
     chosen.map(({ outlook }) => {
       const sample = outlook.contents === null ? undefined : decodePageSample(outlook.contents);

@@ -6,6 +6,7 @@
  * const { id } = await client.migrate('web1', { to: '10.0.0.2:7710' });
  * for await (const event of client.watchMigration(id)) console.log(event.kind);
  */
+import type { CommonalityView } from '../api/commonality-schema.ts';
 import type { HostEvent } from '../api/event-schema.ts';
 import type { GroupMigrateBody, GroupMigrationView } from '../api/group-migration-schema.ts';
 import type { GroupDetailView, GroupView } from '../api/group-schema.ts';
@@ -45,6 +46,10 @@ export class GodwitClient {
   /** What a planner is told of the host. */
   outlook(options: { readonly signal?: AbortSignal } = {}): Promise<OutlookView> {
     return this.#transport.json({ method: 'GET', path: '/v1/outlook', ...options });
+  }
+  /** What the host's VMs have in common. @param exact - all memory is looked through */
+  commonality(options: { readonly exact?: boolean } = {}): Promise<CommonalityView> {
+    return this.#get('/v1/commonality', options.exact === true ? { exact: 'true' } : {});
   }
   metrics(): Promise<string> {
     return this.#text('/metrics', {});

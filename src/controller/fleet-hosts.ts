@@ -5,6 +5,7 @@
  * of with the reason; a migration that was begun is followed to its end, whichever daemon of its source host tells it.
  */
 import { setTimeout as delay } from 'node:timers/promises';
+import type { CommonalityView } from '../api/commonality-schema.ts';
 import type { GroupMigrateBody, GroupMigrationView } from '../api/group-migration-schema.ts';
 import type { MigrateBody, MigrationView } from '../api/migration-schema.ts';
 import type { OutlookView } from '../api/outlook-schema.ts';
@@ -31,6 +32,10 @@ export class FleetHosts implements AsyncDisposable {
 
   ask(): Promise<Answer[]> {
     return Promise.all([...this.#clients].map(([name, client]) => answerOf(name, client)));
+  }
+
+  async commonality(host: string, exact: boolean): Promise<CommonalityView> {
+    return await this.#client(host).commonality({ exact });
   }
 
   async begin(host: string, vm: string, request: MigrateBody): Promise<MigrationView> {

@@ -19,6 +19,7 @@ import { VisitStore } from '../migration/visit-store.ts';
 import { startRegionDestination, startRegionSource } from '../sharing/region-threads.ts';
 import { HostBudget } from '../transfer/host-budget.ts';
 import { SentContents } from '../transfer/sent-contents.ts';
+import { Commonality } from './commonality.ts';
 import type { HostConfig } from './config.ts';
 import { DirtySampling } from './dirty-sampling.ts';
 import type { Engine } from './engine-port.ts';
@@ -151,7 +152,9 @@ export async function startDaemon(
     migrationAddress: () => migration,
     bandwidthBytesPerSecond: () => budget.bytesPerSecond,
   });
+  const looking = { hostName, contentsDirectory: liveDirectory, looksThrough: fleetKey !== null };
   const service = new DaemonService({
+    commonality: new Commonality({ ...looking, vms: () => registry.living() }),
     events,
     registry,
     visits,

@@ -76,7 +76,7 @@ export function samplesPathIn(directory: string, vm: LiveVm): string {
   return `${pathOf(directory, vm)}.samples`;
 }
 
-function openMemory(vm: LiveVm): GuestMemory | undefined {
+export function openMemory(vm: LiveVm): GuestMemory | undefined {
   if (!isAlive(vm)) return undefined;
   const files = findRamFiles(vm.pid);
   if (files.length === 0) return undefined;

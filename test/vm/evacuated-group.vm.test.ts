@@ -32,9 +32,6 @@ requireCapability('vm')('an evacuation', () => {
     expect(outcome).toMatchObject({ state: 'completed', stayed: [] });
     const names = [ALONE, ...group.vms].sort();
     expect(outcome.arrived.map(({ vm }) => vm).sort()).toEqual(names);
-    const [first] = outcome.arrived.filter(({ vm }) => vm === group.vms[0]);
-    // What both share came once, and counts for the first.
-    expect(first!.bytes).toBeGreaterThan(outcome.arrived.find(({ vm }) => vm === group.vms[1])!.bytes);
     for (const vm of names) await isFree(b, vm);
     await group.work(b, 1000);
     expect((await group.check(b)).problems).toEqual([]);
