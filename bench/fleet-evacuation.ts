@@ -129,6 +129,7 @@ async function evacuatePlanned(
     {
       picture: async () => picture(file, last.complete(await hosts.ask()), Date.now()),
       begin: (host, vm, request) => hosts.begin(host, vm, request),
+      find: (host, vm, sinceMs, signal) => hosts.find(host, vm, sinceMs, signal),
       endOf: (host, id, signal) => hosts.endOf(host, id, signal),
       cancel: (host, id) => hosts.cancel(host, id),
       beginGroup: (host, name, request) => hosts.beginGroup(host, name, request),
@@ -138,7 +139,7 @@ async function evacuatePlanned(
       lookAgainMs: 1000,
       onEvent: (event) => events.push({ ...event, atMs: Date.now() }),
     },
-    { from: 'a', to: null, deadlineAtMs: null },
+    { from: 'a', to: null, deadlineAtMs: null, vms: null },
   );
   const outcome = await evacuation.run(NEVER, NEVER);
   if (outcome.state !== 'completed') {

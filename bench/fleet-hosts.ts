@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type FleetFile, parseFleet } from '../src/controller/fleet-file.ts';
 import type { FleetPolicy } from '../src/fleet/fleet-state.ts';
-import { createFleetVm, fleetGuests } from './fleet-guests.ts';
+import { checkFleetVm, createFleetVm, fleetGuests } from './fleet-guests.ts';
 import { GodwitHost } from './godwit-hosts.ts';
 import type { Bench } from './system.ts';
 
@@ -76,6 +76,7 @@ export class FleetTrio implements AsyncDisposable {
       await createFleetVm(bench, this.a, vm, { ...scout!, workload });
       const { report } = await this.a.client.migrateAndWait(vm, { to: to.migrationAddress });
       if (report?.outcome !== 'completed') throw new Error(`${vm}: ${report?.error?.message ?? 'did not arrive'}`);
+      await checkFleetVm(this.all, vm);
       await to.remove(vm);
     }
   }

@@ -128,6 +128,7 @@ async function movePlanned(trio: FleetTrio, vm: string, from: GodwitHost, to: Go
         startedAtMs = Date.now();
         return hosts.begin(host, name, request);
       },
+      find: (host, vm, sinceMs, signal) => hosts.find(host, vm, sinceMs, signal),
       endOf: (host, id, signal) => hosts.endOf(host, id, signal),
       cancel: (host, id) => hosts.cancel(host, id),
       beginGroup: (host, name, request) => hosts.beginGroup(host, name, request),
@@ -137,7 +138,7 @@ async function movePlanned(trio: FleetTrio, vm: string, from: GodwitHost, to: Go
       lookAgainMs: 500,
       onEvent: () => undefined,
     },
-    { from: names.get(from)!, to: names.get(to)!, deadlineAtMs: null },
+    { from: names.get(from)!, to: names.get(to)!, deadlineAtMs: null, vms: null },
   );
   const { arrived, stayed } = await evacuation.run(NEVER, NEVER);
   const moved = arrived.find((each) => each.vm === vm);

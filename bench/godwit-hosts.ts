@@ -9,6 +9,7 @@ import { openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { hasCode } from '../src/base/errors.ts';
 import { GodwitClient } from '../src/client/godwit-client.ts';
 import { ADDRESSES, enter, type Side } from './network.ts';
 
@@ -106,7 +107,16 @@ export class GodwitHost {
     const found = (await this.client.listVms()).find(({ name }) => name === vm);
     if (found === undefined) return;
     if (found.pid !== null) await this.client.actOnVm(vm, 'kill');
-    await this.client.removeVm(vm);
+    // On a busy machine a QEMU that was killed takes its time to be gone.
+    const deadlineMs = performance.now() + START_TIMEOUT_MS;
+    for (;;) {
+      try {
+        return await this.client.removeVm(vm);
+      } catch (error) {
+        if (!hasCode(error, 'GW_CONFLICT') || performance.now() > deadlineMs) throw error;
+        await delay(POLL_MS);
+      }
+    }
   }
 
   async end(): Promise<void> {

@@ -29,11 +29,12 @@ export function addHostRoutes(routes: Routes, service: HostService): void {
     {
       schema: {
         tags: ['host'],
-        summary: 'What a planner is told of this host and its VMs',
+        summary: 'What a planner is told of this host and its VMs; with `?brief` without what is in their memory',
+        querystring: z.object({ brief: switchParam }),
         response: { 200: OutlookSchema, ...errors },
       },
     },
-    () => service.outlook(),
+    (request) => service.outlook(request.query.brief),
   );
   routes.get(
     '/v1/commonality',

@@ -1,200 +1,113 @@
-/**
- * `godwit fleet …`: many hosts at once.
- *
- * Must hold: Ctrl-C cancels what runs and begins nothing more, and pressed again leaves at once; whoever evacuates again goes on where the hosts are.
- */
-import { type Command, Option } from 'commander';
+/** `godwit fleet …`: many hosts at once, by a controller or without one. */
+import type { Command } from 'commander';
+import { InvalidArgumentError } from 'commander';
 import { GodwitError } from '../base/errors.ts';
-import { parseDurationMs } from '../base/units.ts';
-import { planBundled } from '../controller/bundled-plan.ts';
-import { Evacuation } from '../controller/evacuation.ts';
-import { type FleetFile, readFleetFile } from '../controller/fleet-file.ts';
-import { FleetHosts } from '../controller/fleet-hosts.ts';
-import { type FleetPicture, picture, refuseOwnAddresses } from '../controller/fleet-picture.ts';
-import { LastOutlooks } from '../controller/last-outlooks.ts';
-import { withUnderway } from '../controller/underway.ts';
-import type { Move } from '../fleet/fleet-state.ts';
-import { nextPlan } from '../fleet/next-plan.ts';
 import type { CommandContext } from './command-context.ts';
 import { renderHostCommonality } from './commonality-view.ts';
-import {
-  pairsOf,
-  renderCommonality,
-  renderEvacuation,
-  renderFleet,
-  renderPlan,
-  statusOf,
-  tellEvent,
-} from './fleet-view.ts';
+import { type FleetAccess, type FleetFlags, fleetOptions, insistOnController, openFleet } from './fleet-access.ts';
+import { addEvacuationCommands, leavingOptions, type PlanFlags } from './fleet-evacuation-commands.ts';
+import { renderBalance, renderFleetHistory } from './fleet-history-view.ts';
+import { renderCommonality, renderFleet } from './fleet-view.ts';
 import { printResult } from './io.ts';
-
-/** A look asks every host for all of its VMs. */
-const LOOK_AGAIN_MS = 1000;
-
-interface FleetFlags {
-  readonly fleet: string;
-}
-
-interface LeavingFlags extends FleetFlags {
-  readonly to?: string;
-  readonly deadline?: number;
-  readonly together?: readonly (readonly string[])[];
-  readonly skip?: readonly string[];
-}
 
 export function addFleetCommands(program: Command, context: CommandContext): void {
   const fleet = program.command('fleet').description('many hosts at once: what they have in common, plans, evacuation');
-  const file = () => new Option('--fleet <file>', 'the hosts of the fleet (docs/fleet.md)').default('fleet.yaml');
-  fleet
-    .command('status')
+  fleetOptions(fleet.command('status'))
     .description('hosts and VMs')
-    .addOption(file())
-    .action(async (flags: FleetFlags, command: Command) => {
-      const shown = await look(readFleetFile(flags.fleet));
-      printResult(context.output(command), statusOf(shown), () => renderFleet(shown));
-      context.exitStatus = shown.failures.length > 0 ? 1 : 0;
+    .action(async (_flags: FleetFlags, command: Command) => {
+      const shown = await withFleet(context, command, ({ actions }) => actions.fleet());
+      printResult(context.output(command), shown, () => renderFleet(shown));
+      context.exitStatus = shown.hosts.some(({ failure }) => failure !== null) ? 1 : 0;
     });
-  fleet
-    .command('commonality')
+  fleetOptions(fleet.command('commonality'))
     .description('how much of their memory the VMs have in common, each pair')
     .argument('[host]', 'of this host, also within pages, and as matrices with --json')
     .option('--exact', "look through all memory of the host's VMs and compare it, instead of estimating from samples")
-    .addOption(file())
-    .action(async (host: string | undefined, flags: FleetFlags & { exact?: boolean }, command: Command) => {
-      const output = context.output(command);
+    .action(async (host: string | undefined, { exact = false }: { exact?: boolean }, command: Command) => {
       if (host !== undefined) {
-        await using hosts = new FleetHosts(readFleetFile(flags.fleet));
-        const view = await hosts.commonality(host, flags.exact === true);
-        printResult(output, view, () => renderHostCommonality(view));
+        const view = await withFleet(context, command, ({ actions }) => actions.hostCommonality(host, exact));
+        printResult(context.output(command), view, () => renderHostCommonality(view));
         return;
       }
-      if (flags.exact === true) {
-        throw new GodwitError('GW_INPUT_MISSING', {
-          field: '<host>',
-          fix: 'give the host whose VMs are compared exactly',
-        });
+      if (exact) {
+        const fix = 'give the host whose VMs are compared exactly';
+        throw new GodwitError('GW_INPUT_MISSING', { field: '<host>', fix });
       }
-      const shown = await look(readFleetFile(flags.fleet));
-      const pairs = pairsOf(shown);
-      printResult(output, pairs, () => renderCommonality(pairs));
+      const pairs = await withFleet(context, command, ({ actions }) => actions.commonality());
+      printResult(context.output(command), pairs, () => renderCommonality(pairs));
     });
-  leaving(fleet.command('plan'), file())
+  leavingOptions(fleet.command('plan'))
     .description('what an evacuation would do now, and why')
-    .action(async (host: string, flags: LeavingFlags, command: Command) => {
-      const fleetFile = fileOf(flags);
-      refuseUnknown(fleetFile, host, flags.to);
-      const shown = await look(fleetFile);
-      refuseOwnAddresses(fleetFile, shown, host, flags.to ?? null);
-      const moves = shown.vms
-        .filter(({ fleetVm }) => fleetVm.host === host)
-        .map(({ fleetVm, obstacle: own }): Move => {
-          const obstacle = skipOf(flags).get(fleetVm.name) ?? own;
-          const state =
-            obstacle === null ? ({ kind: 'waiting' } as const) : ({ kind: 'parked', reason: obstacle } as const);
-          return { vm: fleetVm.name, to: flags.to ?? null, deadlineAtMs: deadlineOf(flags), state };
-        });
-      const bundles = shown.bundles.filter((bundle) => bundle.host === host);
-      const plan = planBundled({ ...shown.base, moves }, bundles, (state) =>
-        nextPlan(withUnderway(state, shown.underway), shown.contents),
-      );
-      const unreachable = shown.failures;
-      printResult(context.output(command), { ...plan, unreachable }, () => renderPlan(plan, unreachable));
-      const isSilent = unreachable.some(({ name }) => name === host || name === flags.to);
+    .action(async (host: string, { to, deadline: deadlineMs, skip, together }: PlanFlags, command: Command) => {
+      const query = { host, to, deadlineMs, skip, together };
+      const plan = await withFleet(context, command, ({ actions }) => actions.plan(query));
+      printResult(context.output(command), plan, () => plan.words.join('\n'));
+      const isSilent = plan.unreachable.some(({ name }) => name === host || name === to);
       context.exitStatus = plan.refused.length > 0 || plan.late.length > 0 || isSilent ? 1 : 0;
     });
-  leaving(fleet.command('evacuate'), file())
-    .description('move all VMs away from a host')
-    .action(async (from: string, flags: LeavingFlags, command: Command) => {
-      const output = context.output(command);
-      const fleetFile = fileOf(flags);
-      await using hosts = new FleetHosts(fleetFile);
-      refuseUnknown(fleetFile, from, flags.to);
-      const last = new LastOutlooks();
-      const [cancel, leave] = [new AbortController(), new AbortController()];
-      const forget = context.io.onInterrupt(() => {
-        if (cancel.signal.aborted) leave.abort();
-        else context.io.err('cancelling (Ctrl-C again: leave what runs to itself) …\n');
-        cancel.abort();
-      });
-      try {
-        const evacuation = new Evacuation(
-          {
-            picture: async () => {
-              const seen = picture(fleetFile, last.complete(await hosts.ask()), Date.now());
-              refuseOwnAddresses(fleetFile, seen, from, flags.to ?? null);
-              return seen;
-            },
-            begin: (host, vm, request) => hosts.begin(host, vm, request),
-            endOf: (host, id, signal) => hosts.endOf(host, id, signal),
-            cancel: (host, id) => hosts.cancel(host, id),
-            beginGroup: (host, name, request) => hosts.beginGroup(host, name, request),
-            endOfGroup: (host, id, signal) => hosts.endOfGroup(host, id, signal),
-            cancelGroup: (host, id) => hosts.cancelGroup(host, id),
-            nowMs: () => Date.now(),
-            lookAgainMs: LOOK_AGAIN_MS,
-            onEvent: (event) => tellEvent(context.io, event),
-          },
-          { from, to: flags.to ?? null, deadlineAtMs: deadlineOf(flags), skip: skipOf(flags) },
-        );
-        const outcome = await evacuation.run(cancel.signal, leave.signal);
-        printResult(output, outcome, () => renderEvacuation(outcome));
-        context.exitStatus = outcome.state === 'completed' ? 0 : outcome.state === 'cancelled' ? 130 : 1;
-      } finally {
-        forget();
-      }
+  addEvacuationCommands(fleet, context);
+  fleetOptions(fleet.command('maintenance'))
+    .description('mark a host: it gets no VMs and is evacuated; or take the mark away')
+    .argument('<host>')
+    .argument('<on|off>', undefined, (word: string) => {
+      if (word === 'on' || word === 'off') return word;
+      throw new InvalidArgumentError('give on or off');
+    })
+    .option('--reason <text>', 'for whoever looks')
+    .option('--stay', 'only mark it, move nothing')
+    .action(async (host: string, word: string, flags: { reason?: string; stay?: boolean }, command: Command) => {
+      const { reason, stay } = flags;
+      const request = { on: word === 'on', evacuate: stay !== true, ...(reason === undefined ? {} : { reason }) };
+      const answer = await withController(context, command, ({ actions }) => actions.setMaintenance(host, request));
+      const evacuated = answer.evacuation === null ? '' : `; evacuation ${answer.evacuation}`;
+      printResult(context.output(command), answer, () =>
+        answer.maintenance === null ? `${host} takes VMs again.` : `${host} is marked for maintenance${evacuated}.`,
+      );
+    });
+  fleetOptions(fleet.command('balance'))
+    .description('move VMs from busy hosts to others')
+    .option('--dry-run', 'only say which')
+    .option('--to <host>', 'only to this host, such as a new one')
+    .action(async ({ dryRun, to }: { dryRun?: boolean; to?: string }, command: Command) => {
+      const request = { dryRun: dryRun === true, ...(to === undefined ? {} : { to }) };
+      const ask = ({ actions }: FleetAccess) => actions.balance(request);
+      const balance = await (dryRun === true ? withFleet : withController)(context, command, ask);
+      printResult(context.output(command), balance, () => renderBalance(balance));
+    });
+  fleetOptions(fleet.command('history'))
+    .description('migrations and evacuations that have ended, predicted and actual')
+    .option('--vm <name>', 'only of this VM')
+    .option('--host <name>', 'only from or to this host')
+    .option('--limit <n>', 'how many at most', parseLimit, 20)
+    .action(async (query: { vm?: string; host?: string; limit: number }, command: Command) => {
+      const history = await withController(context, command, ({ actions }) => actions.history(query));
+      printResult(context.output(command), history, () => renderFleetHistory(history));
     });
 }
 
-function leaving(command: Command, file: Option): Command {
-  return command
-    .argument('<host>', 'the host that all VMs leave')
-    .option('--to <host>', 'all to this host (default: to where there is room)')
-    .addOption(
-      new Option('--deadline <time>', 'all are to be there in this time, such as 10m').argParser((text: string) =>
-        parseDurationMs(text, '--deadline'),
-      ),
-    )
-    .addOption(
-      new Option(
-        '--together <vm,vm>',
-        'these go to one host and are to switch over at about the same moment (may be given again)',
-      ).argParser((text: string, before: string[][] = []) => [...before, text.split(',')]),
-    )
-    .addOption(
-      new Option('--skip <vm>', 'this one stays (may be given again)').argParser(
-        (text: string, before: string[] = []) => [...before, text],
-      ),
-    )
-    .addOption(file);
+async function withFleet<T>(
+  context: CommandContext,
+  command: Command,
+  action: (fleet: FleetAccess) => Promise<T>,
+): Promise<T> {
+  await using fleet = await openFleet(context.options<FleetFlags>(command), context.io);
+  return await action(fleet);
 }
 
-async function look(file: FleetFile): Promise<FleetPicture> {
-  await using hosts = new FleetHosts(file);
-  return picture(file, await hosts.ask(), Date.now());
+/** For what only a controller remembers or goes on with. */
+function withController<T>(
+  context: CommandContext,
+  command: Command,
+  action: (fleet: FleetAccess) => Promise<T>,
+): Promise<T> {
+  return withFleet(context, command, (fleet) => {
+    insistOnController(fleet);
+    return action(fleet);
+  });
 }
 
-function fileOf({ fleet, together = [] }: LeavingFlags): FleetFile {
-  const file = readFleetFile(fleet);
-  return { ...file, together: [...file.together, ...together] };
-}
-
-function skipOf({ skip = [] }: LeavingFlags): Map<string, string> {
-  return new Map(skip.map((vm) => [vm, 'it is to stay: --skip']));
-}
-
-/** @throws GW_INPUT_INVALID */
-function refuseUnknown({ hosts }: FleetFile, from: string, to: string | undefined): void {
-  const names = hosts.map(({ name }) => name);
-  for (const [field, value] of [
-    ['host', from],
-    ['--to', to],
-  ] as const) {
-    if (value === undefined || names.includes(value)) continue;
-    throw new GodwitError('GW_INPUT_INVALID', { field, value, fix: `give one of ${names.join(', ')}` });
-  }
-  if (from === to) throw new GodwitError('GW_INPUT_INVALID', { field: '--to', value: from, fix: 'give another host' });
-}
-
-function deadlineOf({ deadline }: LeavingFlags): number | null {
-  return deadline === undefined ? null : Date.now() + deadline;
+function parseLimit(text: string): number {
+  const limit = Number(text);
+  if (Number.isInteger(limit) && limit > 0 && limit <= 1000) return limit;
+  throw new InvalidArgumentError('give a whole number from 1 to 1000');
 }

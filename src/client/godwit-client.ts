@@ -8,6 +8,7 @@
  */
 import type { CommonalityView } from '../api/commonality-schema.ts';
 import type { HostEvent } from '../api/event-schema.ts';
+import type { HostCall, HostReply } from '../api/fleet-service.ts';
 import type { GroupMigrateBody, GroupMigrationView } from '../api/group-migration-schema.ts';
 import type { GroupDetailView, GroupView } from '../api/group-schema.ts';
 import type { HistoryView } from '../api/history-schema.ts';
@@ -43,9 +44,16 @@ export class GodwitClient {
   tuneHost(request: TuneHostBody): Promise<HostView> {
     return this.#transport.json({ method: 'PATCH', path: '/v1/host', body: request });
   }
-  /** What a planner is told of the host. */
-  outlook(options: { readonly signal?: AbortSignal } = {}): Promise<OutlookView> {
-    return this.#transport.json({ method: 'GET', path: '/v1/outlook', ...options });
+  /** What a planner is told of the host. @param isBrief - without what is in the VMs' memory */
+  outlook({
+    isBrief = false,
+    ...call
+  }: {
+    readonly isBrief?: boolean;
+    readonly signal?: AbortSignal;
+  } = {}): Promise<OutlookView> {
+    const query = { brief: isBrief ? 'true' : undefined };
+    return this.#transport.json({ method: 'GET', path: '/v1/outlook', query, ...call });
   }
   /** What the host's VMs have in common. @param exact - all memory is looked through */
   commonality(options: { readonly exact?: boolean } = {}): Promise<CommonalityView> {
@@ -162,6 +170,11 @@ export class GodwitClient {
       ...(lastEventId === undefined ? {} : { headers: { 'last-event-id': lastEventId } }),
       ...(signal === undefined ? {} : { signal }),
     });
+  }
+
+  /** A request of somebody else: what the host answers, whatever that is. */
+  pass(call: HostCall): Promise<HostReply> {
+    return this.#transport.pass(call);
   }
 
   close(): Promise<void> {

@@ -5,12 +5,19 @@
  * post-copy has left the list of its source and still fills its port), and it is there once; what a person has
  * cancelled, and what cannot be migrated at all, is not tried again.
  */
-import type { GroupMigrationView } from '../api/group-migration-schema.ts';
 import type { MigrateBody, MigrationView } from '../api/migration-schema.ts';
 import { explain, hasCode } from '../base/errors.ts';
 import type { FleetVm, MoveState } from '../fleet/fleet-state.ts';
 import type { PlannedMove } from '../fleet/plan.ts';
-import type { Arrival, EvacuationOutcome, EvacuationPort } from './evacuation-port.ts';
+import { arrivalOf, failureOfGroup } from './evacuation-ends.ts';
+import type {
+  Arrival,
+  BegunMove,
+  EvacuationMemory,
+  EvacuationOutcome,
+  EvacuationPort,
+  Failure,
+} from './evacuation-port.ts';
 
 /** What is begun. */
 export interface Start {
@@ -18,15 +25,14 @@ export interface Start {
   readonly fleetVm: FleetVm;
 }
 
-interface Running extends Start {
+interface Running extends BegunMove {
+  /** null: somebody else has begun it, and the hosts tell. */
+  readonly fleetVm: FleetVm | null;
   readonly endsAtMs: number;
-  /** Its id is that of a migration of a group. */
-  readonly isOfGroup: boolean;
-  /** null: it is not known yet. */
   id: string | null;
+  /** How it ended is known. */
+  isOver: boolean;
 }
-
-type Failure = Extract<MoveState, { kind: 'failed' | 'parked' }>;
 
 export class EvacuationMoves {
   readonly #port: EvacuationPort;
@@ -84,7 +90,11 @@ export class EvacuationMoves {
       // Its source has not struck it off yet.
       return !(host === from && this.hasArrived(name) && places.get(name)!.length > 1);
     });
-    return [...stand, ...[...this.#running.values()].map(({ fleetVm }) => fleetVm)];
+    const moving = [...this.#running.values()].flatMap(({ move, fleetVm }) => {
+      const known = fleetVm ?? places.get(move.vm)?.[0];
+      return known ? [{ ...known, host: from }] : [];
+    });
+    return [...stand, ...moving];
   }
 
   /** @param obstacle - null: nothing speaks against moving it */
@@ -98,28 +108,42 @@ export class EvacuationMoves {
     return this.#failures.get(vm) ?? { kind: 'waiting' };
   }
 
+  memory(): Omit<EvacuationMemory, 'predictedMs'> {
+    return {
+      running: [...this.#running.values()].flatMap(({ move, startedAtMs, id, isOfGroup, isOver }) =>
+        isOver ? [] : [{ move, startedAtMs, id, isOfGroup }],
+      ),
+      arrived: [...this.#arrived],
+      failures: [...this.#failures].map(([vm, failure]) => ({ vm, failure })),
+    };
+  }
+
+  /** Goes on with what another one has done so far. */
+  adopt({ running, arrived, failures }: EvacuationMemory, watching: AbortSignal): void {
+    this.#arrived.push(...arrived);
+    for (const { vm, failure } of failures) this.#failures.set(vm, failure);
+    const all = running.map((begun): Running => {
+      const endsAtMs = begun.startedAtMs + begun.move.prediction.totalMs.p50;
+      return { ...begun, fleetVm: null, endsAtMs, isOver: false };
+    });
+    const ofGroups = Map.groupBy(
+      all.filter(({ isOfGroup, id }) => isOfGroup && id !== null),
+      ({ id }) => id!,
+    );
+    for (const [id, members] of ofGroups) this.#run(members, this.#followGroup(members, id, watching), watching);
+    for (const each of all) if (!each.isOfGroup) this.#run([each], this.#follow(each, watching), watching);
+  }
+
   begin(start: Start, request: MigrateBody, watching: AbortSignal): void {
-    const running = this.#add(start, start.move.prediction.totalMs.p50, false);
-    void this.#carry(running, request, watching).finally(() => this.#end([running]));
+    const running = this.#begun(start, start.move.prediction.totalMs.p50, false);
+    this.#run([running], this.#carry(running, request, watching), watching);
   }
 
   /** @param region - that all of them share, directly or through others */
   beginGroup(starts: readonly Start[], region: string, request: MigrateBody, watching: AbortSignal): void {
     const lastingMs = starts.reduce((sum, { move }) => sum + move.prediction.totalMs.p50, 0);
-    const running = starts.map((start) => this.#add(start, lastingMs, true));
-    void this.#carryGroup(running, region, request, watching).finally(() => this.#end(running));
-  }
-
-  #add(start: Start, lastingMs: number, isOfGroup: boolean): Running {
-    const running: Running = { ...start, endsAtMs: this.#port.nowMs() + lastingMs, isOfGroup, id: null };
-    this.#hasBegun = true;
-    this.#running.set(start.move.vm, running);
-    return running;
-  }
-
-  #end(running: readonly Running[]): void {
-    for (const { move } of running) this.#running.delete(move.vm);
-    this.#onEnd();
+    const members = starts.map((start) => this.#begun(start, lastingMs, true));
+    this.#run(members, this.#carryGroup(members, region, request, watching), watching);
   }
 
   /** Of all whose id is known by now; one that cannot be cancelled any more goes on to its end. */
@@ -134,16 +158,30 @@ export class EvacuationMoves {
     }
   }
 
+  #begun(start: Start, lastingMs: number, isOfGroup: boolean): Running {
+    const startedAtMs = this.#port.nowMs();
+    return { ...start, startedAtMs, endsAtMs: startedAtMs + lastingMs, isOfGroup, id: null, isOver: false };
+  }
+
+  #run(members: readonly Running[], carrying: Promise<void>, watching: AbortSignal): void {
+    this.#hasBegun = true;
+    for (const running of members) this.#running.set(running.move.vm, running);
+    const failed = (error: unknown): void => {
+      if (watching.aborted) return;
+      for (const running of members) this.#fail(running, explain(error), hasCode(error, 'GW_MIGRATION_BLOCKED'));
+    };
+    void carrying.catch(failed).finally(() => {
+      for (const { move } of members) this.#running.delete(move.vm);
+      this.#onEnd();
+    });
+  }
+
   async #carry(running: Running, request: MigrateBody, watching: AbortSignal): Promise<void> {
     const { move } = running;
-    try {
-      const { id } = await this.#port.begin(move.from, move.vm, request);
-      running.id = id;
-      this.#port.onEvent({ kind: 'started', move, id });
-      this.#take(move, await this.#port.endOf(move.from, id, watching));
-    } catch (error) {
-      if (!watching.aborted) this.#fail(move, explain(error), hasCode(error, 'GW_MIGRATION_BLOCKED'));
-    }
+    const { id } = await this.#port.begin(move.from, move.vm, request);
+    running.id = id;
+    this.#port.onEvent({ kind: 'started', move, id });
+    this.#take(running, await this.#port.endOf(move.from, id, watching));
   }
 
   async #carryGroup(
@@ -152,60 +190,54 @@ export class EvacuationMoves {
     request: MigrateBody,
     watching: AbortSignal,
   ): Promise<void> {
-    const [{ move: first }] = members as [Running, ...Running[]];
-    try {
-      const { id } = await this.#port.beginGroup(first.from, region, request);
-      for (const running of members) {
-        running.id = id;
-        this.#port.onEvent({ kind: 'started', move: running.move, id });
-      }
-      const { group, migrations } = await this.#port.endOfGroup(first.from, id, watching);
-      let sharedBytes = group.regions.reduce((sum, { wireBytes }) => sum + wireBytes, 0);
-      for (const { move } of members) {
-        const own = migrations.find(({ vm }) => vm === move.vm);
-        const isThere = group.state === 'completed' && own?.report?.outcome === 'completed';
-        if (isThere) this.#take(move, own, sharedBytes);
-        else this.#failInGroup(move, group);
-        sharedBytes = isThere ? 0 : sharedBytes;
-      }
-    } catch (error) {
-      if (watching.aborted) return;
-      for (const { move } of members) this.#fail(move, explain(error), hasCode(error, 'GW_MIGRATION_BLOCKED'));
+    const { id } = await this.#port.beginGroup(members[0]!.move.from, region, request);
+    for (const running of members) {
+      running.id = id;
+      this.#port.onEvent({ kind: 'started', move: running.move, id });
+    }
+    await this.#followGroup(members, id, watching);
+  }
+
+  async #followGroup(members: readonly Running[], id: string, watching: AbortSignal): Promise<void> {
+    const { group, migrations } = await this.#port.endOfGroup(members[0]!.move.from, id, watching);
+    let sharedBytes = group.regions.reduce((sum, { wireBytes }) => sum + wireBytes, 0);
+    for (const running of members) {
+      const own = migrations.find(({ vm }) => vm === running.move.vm);
+      if (group.state === 'completed' && own?.report?.outcome === 'completed') {
+        this.#take(running, own, sharedBytes);
+        sharedBytes = 0;
+      } else this.#fail(running, ...failureOfGroup(group, this.#isCancelled));
     }
   }
 
-  #failInGroup(move: PlannedMove, { state, error, group, notes }: GroupMigrationView): void {
-    const isCancelled = state === 'cancelled' && !this.#isCancelled;
-    const said = error?.message ?? notes.at(-1) ?? `it ended as ${state}`;
-    const who = isCancelled ? `a person cancelled the migration of its group ${group}` : `its group ${group}`;
-    this.#fail(move, `${who}: ${said}`, isCancelled || error?.code === 'GW_MIGRATION_BLOCKED');
+  async #follow(running: Running, watching: AbortSignal): Promise<void> {
+    const { move, startedAtMs } = running;
+    running.id ??= (await this.#port.find(move.from, move.vm, startedAtMs, watching))?.id ?? null;
+    // Whoever meant to begin it did not come so far.
+    if (running.id === null) return;
+    this.#take(running, await this.#port.endOf(move.from, running.id, watching));
   }
 
   /** @param sharedBytes - that it sent of memory that it shares */
-  #take(move: PlannedMove, view: MigrationView, sharedBytes = 0): void {
-    this.#port.onEvent({ kind: 'ended', move, view });
+  #take(running: Running, view: MigrationView, sharedBytes = 0): void {
+    const { move } = running;
+    running.isOver = true;
     const { report } = view;
     if (report?.outcome !== 'completed') {
       const isCancelled = report?.outcome === 'cancelled' && !this.#isCancelled;
       const said = report?.error?.message ?? `it ended as ${view.state}`;
       const reason = isCancelled ? `a person cancelled it: ${said}` : said;
-      this.#fail(move, reason, isCancelled || report?.error?.code === 'GW_MIGRATION_BLOCKED');
+      this.#port.onEvent({ kind: 'ended', move, view });
+      this.#fail(running, reason, isCancelled || report?.error?.code === 'GW_MIGRATION_BLOCKED');
       return;
     }
-    const { totalMs, wireBytes, downtimeMs } = report;
-    const { totalMs: predictedMs, bytes: predictedBytes } = move.prediction;
-    this.#arrived.push({
-      vm: move.vm,
-      to: move.to,
-      predictedMs,
-      predictedBytes: predictedBytes.p50,
-      totalMs,
-      bytes: wireBytes + sharedBytes,
-      downtimeMs,
-    });
+    this.#arrived.push(arrivalOf(running, view.id, report, sharedBytes));
+    this.#port.onEvent({ kind: 'ended', move, view });
   }
 
-  #fail({ vm, to }: PlannedMove, reason: string, isFinal: boolean): void {
+  #fail(running: Running, reason: string, isFinal: boolean): void {
+    const { vm, to } = running.move;
+    running.isOver = true;
     const known = this.#failures.get(vm);
     const attempts = (known?.kind === 'failed' ? known.attempts : 0) + 1;
     const failed: Failure = { kind: 'failed', to, atMs: this.#port.nowMs(), attempts, reason };

@@ -4,7 +4,7 @@ import type { MigrateBody, MigrationView } from '../api/migration-schema.ts';
 import type { OutlookView, OutlookVm } from '../api/outlook-schema.ts';
 import { GodwitError } from '../base/errors.ts';
 import { Evacuation } from './evacuation.ts';
-import type { EvacuationEvent, GroupEnd } from './evacuation-port.ts';
+import type { EvacuationEvent, EvacuationMemory, GroupEnd } from './evacuation-port.ts';
 import { parseFleet } from './fleet-file.ts';
 import { picture } from './fleet-picture.ts';
 import { LastOutlooks } from './last-outlooks.ts';
@@ -45,6 +45,10 @@ interface TrialOptions {
   readonly skip?: readonly (readonly [string, string])[];
   /** Before the hosts' answers are there. */
   readonly beforePicture?: (look: number) => void;
+  readonly only?: readonly string[];
+  /** What another one has done so far, and which of its migrations have ended meanwhile. */
+  readonly begun?: EvacuationMemory;
+  readonly ended?: readonly string[];
   /** Migrations end when the test says so. */
   readonly hold?: boolean;
 }
@@ -97,8 +101,9 @@ function trial(vms: readonly OutlookVm[], options: TrialOptions = {}) {
         options.beforePicture?.(look);
         const answers = ['a', 'b'].map((name) => {
           const failure = options.silent?.(name, look) ?? null;
-          if (options.refuses?.(name, look)) return { name, failure: 'a wrong token', isRefusal: true };
-          return failure === null ? { name, outlook: outlookOf(name) } : { name, failure, isRefusal: false };
+          if (options.refuses?.(name, look))
+            return { name, failure: 'a wrong token', refusal: new GodwitError('GW_API_UNAUTHORIZED', {}) };
+          return failure === null ? { name, outlook: outlookOf(name) } : { name, failure };
         });
         return picture({ ...FILE, together: options.together ?? [] }, last.complete(answers), Date.now() + aheadMs);
       },
@@ -110,6 +115,8 @@ function trial(vms: readonly OutlookVm[], options: TrialOptions = {}) {
         if (reason !== null) throw new GodwitError('GW_MIGRATION_REFUSED', { host: to, vm, reason });
         return { id: `m-${vm}` } as MigrationView;
       },
+      find: async (_host, vm) =>
+        open.has(vm) || options.ended?.includes(vm) ? ({ id: `m-${vm}` } as MigrationView) : null,
       endOf: (_host, id) => {
         const vm = id.slice(2);
         const { promise, resolve } = Promise.withResolvers<MigrationView>();
@@ -144,7 +151,14 @@ function trial(vms: readonly OutlookVm[], options: TrialOptions = {}) {
         queueMicrotask(() => (id.startsWith('g-') ? endGroup(id, 'completed') : end(move.vm, 'completed')));
       },
     },
-    { from: 'a', to: options.to ?? null, deadlineAtMs: null, skip: new Map(options.skip ?? []) },
+    {
+      from: 'a',
+      to: options.to ?? null,
+      deadlineAtMs: null,
+      vms: options.only ?? null,
+      skip: new Map(options.skip ?? []),
+    },
+    options.begun ?? null,
   );
   const seen = async (is: (event: EvacuationEvent) => boolean): Promise<void> => {
     while (!events.some(is)) await new Promise((resolve) => setImmediate(resolve));

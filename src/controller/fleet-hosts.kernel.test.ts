@@ -49,9 +49,17 @@ test('hosts that fail are told of by name with what to do, and the others are he
   const answers = await trial.hosts.ask();
   expect(answers).toMatchObject([
     { name: 'a', outlook: { host: 'a' } },
-    { name: 'b', isRefusal: true, failure: expect.stringMatching(/token of b .*hosts\.b\.tokenFile/) },
-    { name: 'c', isRefusal: true, failure: expect.stringMatching(/hosts\.c\.api.*host somebody answers there/) },
-    { name: 'd', isRefusal: false, failure: expect.stringContaining('No godwit host answers') },
+    {
+      name: 'b',
+      refusal: { code: 'GW_API_UNAUTHORIZED' },
+      failure: expect.stringMatching(/token of b .*hosts\.b\.tokenFile/),
+    },
+    {
+      name: 'c',
+      refusal: { code: 'GW_INPUT_INVALID' },
+      failure: expect.stringMatching(/hosts\.c\.api.*host somebody answers there/),
+    },
+    { name: 'd', refusal: undefined, failure: expect.stringContaining('No godwit host answers') },
   ]);
 });
 

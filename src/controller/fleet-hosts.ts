@@ -1,15 +1,17 @@
 /**
  * The hosts of a fleet, asked and told over their APIs.
  *
- * Owns: one client a host. Must hold: a host that does not answer, or answers with an error, holds up no other and is told
- * of with the reason; a migration that was begun is followed to its end, whichever daemon of its source host tells it.
+ * Owns: one client a host. Must hold: a host that does not answer holds up no other and is told of with the reason; one that
+ * answers and refuses (a wrong token) is told apart from a silent one, since waiting does not help; a migration that was begun is followed to its end, whichever daemon of its source host tells it.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { CommonalityView } from '../api/commonality-schema.ts';
+import type { HostEvent } from '../api/event-schema.ts';
+import type { HostCall, HostReply } from '../api/fleet-service.ts';
 import type { GroupMigrateBody, GroupMigrationView } from '../api/group-migration-schema.ts';
 import type { MigrateBody, MigrationView } from '../api/migration-schema.ts';
 import type { OutlookView } from '../api/outlook-schema.ts';
-import { explain, GodwitError, hasCode } from '../base/errors.ts';
+import { asGodwitError, explain, GodwitError, hasCode } from '../base/errors.ts';
 import { GodwitClient } from '../client/godwit-client.ts';
 import type { GroupEnd } from './evacuation-port.ts';
 import type { FleetFile } from './fleet-file.ts';
@@ -18,6 +20,8 @@ import type { Answer } from './fleet-picture.ts';
 const AGAIN_AFTER_MS = 500;
 /** A host that has lost its power never answers: what it was told to do is then looked for, and told again. */
 const ORDER_MS = 60_000;
+/** Of the controller and of a host. */
+const CLOCKS_APART_MS = 5_000;
 /** A planner does not wait longer for one host. */
 const ANSWER_MS = 10_000;
 
@@ -30,8 +34,9 @@ export class FleetHosts implements AsyncDisposable {
     );
   }
 
-  ask(): Promise<Answer[]> {
-    return Promise.all([...this.#clients].map(([name, client]) => answerOf(name, client)));
+  /** @param isBrief - without what is in VMs */
+  ask(isBrief = false): Promise<Answer[]> {
+    return Promise.all([...this.#clients].map(([name, client]) => answerOf(name, client, isBrief)));
   }
 
   async commonality(host: string, exact: boolean): Promise<CommonalityView> {
@@ -42,6 +47,28 @@ export class FleetHosts implements AsyncDisposable {
     return await this.#client(host).migrate(vm, request, { longestSilenceMs: ORDER_MS });
   }
 
+  /** The newest of it that was begun about then or since; null: none was. While its host does not answer, it is waited for. */
+  async find(host: string, vm: string, sinceMs: number, signal: AbortSignal): Promise<MigrationView | null> {
+    const all = await this.#patiently(signal, () => this.#client(host).listMigrations());
+    const begun = all.filter((each) => {
+      return each.vm === vm && each.direction === 'outgoing' && each.startedAtMs >= sinceMs - CLOCKS_APART_MS;
+    });
+    return begun[0] ?? null;
+  }
+
+  /** Those that the host knows, newest first. */
+  migrationsOf(host: string): Promise<MigrationView[]> {
+    return this.#client(host).listMigrations();
+  }
+
+  eventsOf(host: string, lastEventId: string | undefined, signal: AbortSignal): AsyncIterable<HostEvent> {
+    return this.#client(host).events({ signal, ...(lastEventId === undefined ? {} : { lastEventId }) });
+  }
+
+  call(host: string, call: HostCall): Promise<HostReply> {
+    return this.#client(host).pass(call);
+  }
+
   async cancel(host: string, id: string): Promise<MigrationView> {
     return await this.#client(host).cancelMigration(id, { longestSilenceMs: ORDER_MS });
   }
@@ -50,14 +77,8 @@ export class FleetHosts implements AsyncDisposable {
   async endOf(host: string, id: string, signal: AbortSignal): Promise<MigrationView> {
     const client = this.#client(host);
     for (;;) {
-      try {
-        for await (const event of client.watchMigration(id, { signal })) {
-          if (event.kind === 'migrationEnded') return event.migration;
-        }
-      } catch (error) {
-        if (signal.aborted || !hasCode(error, 'GW_API_UNREACHABLE')) throw error;
-      }
-      await delay(AGAIN_AFTER_MS, undefined, { signal });
+      const view = await this.#patiently(signal, () => endOf(client, id, signal));
+      if (view) return view;
     }
   }
 
@@ -90,6 +111,18 @@ export class FleetHosts implements AsyncDisposable {
     await Promise.all([...this.#clients.values()].map((client) => client.close()));
   }
 
+  /** Again and again, while the host does not answer. */
+  async #patiently<T>(signal: AbortSignal, ask: () => Promise<T>): Promise<T> {
+    for (;;) {
+      try {
+        return await ask();
+      } catch (error) {
+        if (signal.aborted || !hasCode(error, 'GW_API_UNREACHABLE')) throw error;
+      }
+      await delay(AGAIN_AFTER_MS, undefined, { signal });
+    }
+  }
+
   #client(host: string): GodwitClient {
     const client = this.#clients.get(host);
     if (client) return client;
@@ -98,14 +131,23 @@ export class FleetHosts implements AsyncDisposable {
   }
 }
 
-async function answerOf(name: string, client: GodwitClient): Promise<Answer> {
+/** undefined: its host fell silent. */
+async function endOf(client: GodwitClient, id: string, signal: AbortSignal): Promise<MigrationView | undefined> {
+  for await (const event of client.watchMigration(id, { signal })) {
+    if (event.kind === 'migrationEnded') return event.migration;
+  }
+  await delay(AGAIN_AFTER_MS, undefined, { signal });
+  return undefined;
+}
+
+async function answerOf(name: string, client: GodwitClient, isBrief: boolean): Promise<Answer> {
   const signal = AbortSignal.timeout(ANSWER_MS);
   try {
-    return refuseOther({ name, outlook: await client.outlook({ signal }) }, client.url);
+    return refuseOther({ name, outlook: await client.outlook({ isBrief, signal }) }, client.url);
   } catch (error) {
-    if (signal.aborted) return { name, failure: `it has not answered within ${ANSWER_MS / 1000} s`, isRefusal: false };
-    const isRefusal = !hasCode(error, 'GW_API_UNREACHABLE');
-    return { name, failure: isRefusal ? withFix(name, error) : explain(error), isRefusal };
+    if (signal.aborted) return { name, failure: `it has not answered within ${ANSWER_MS / 1000} s` };
+    if (hasCode(error, 'GW_API_UNREACHABLE')) return { name, failure: explain(error) };
+    return { name, failure: withFix(name, error), refusal: asGodwitError(error) };
   }
 }
 

@@ -17,9 +17,9 @@ import type { PlannedMove } from '../fleet/plan.ts';
 import { type DirtySample, fitDirtyCurve } from '../migration/dirty-curve.ts';
 import { dirtySamplesOf } from '../migration/history.ts';
 import { expectOf } from '../migration/known-links.ts';
-import { DEFAULT_MIGRATION_OPTIONS } from '../migration/request.ts';
 import { type Bundle, findBundles } from './bundles.ts';
 import type { FleetFile } from './fleet-file.ts';
+import { type Labels, labelsOf, type MigrationPolicy, optionsOf, policyOf } from './fleet-labels.ts';
 import { portRates } from './port-rates.ts';
 import { type UnderwayMove, underwayOf } from './underway.ts';
 
@@ -31,9 +31,9 @@ export type Answer =
       readonly name: string;
       /** Why there is no outlook, and what to do about it. */
       readonly failure: string;
-      /** It answers, but not with that: waiting does not help. */
-      readonly isRefusal: boolean;
       readonly last?: OutlookView;
+      /** It answers, with this: waiting does not help. */
+      readonly refusal?: GodwitError;
     };
 
 /** A host that does not tell. */
@@ -48,6 +48,9 @@ export interface Silence {
 export interface PicturedVm {
   readonly fleetVm: FleetVm;
   readonly outlook: OutlookVm;
+  readonly labels: Labels;
+  /** It is migrated by; null: by the defaults. */
+  readonly policy: MigrationPolicy | null;
   /** Why it is not moved by itself; null: nothing speaks against it. */
   readonly obstacle: string | null;
 }
@@ -83,13 +86,16 @@ export function picture(file: FleetFile, answers: readonly Answer[], nowMs: numb
   });
   const failures = answers.flatMap((answer): Silence[] => {
     if ('outlook' in answer) return [];
-    const { name, failure, isRefusal } = answer;
+    const { name, failure, refusal } = answer;
+    const isRefusal = refusal !== undefined;
     return [{ name, failure, isRefusal, takesVms: file.hosts.some((host) => host.name === name && host.takesVms) }];
   });
   const silent = new Set(failures.map(({ name }) => name));
   const named = heard.flatMap(({ outlook }) => outlook.vms.map((vm) => vm.name));
   const vms = heard.flatMap(({ name, outlook }) =>
-    outlook.vms.toSorted((a, b) => (a.name < b.name ? -1 : 1)).map((vm) => pictureVm(vm, name, { named, outlook })),
+    outlook.vms
+      .toSorted((a, b) => (a.name < b.name ? -1 : 1))
+      .map((vm) => pictureVm(vm, outlook, { name, named, file })),
   );
   const bundles = bundlesOf(vms, file);
   const addresses = new Map(heard.map(({ name, outlook }) => [name, addressOf(file, name, outlook)]));
@@ -190,11 +196,15 @@ function bundlesOf(vms: readonly PicturedVm[], { together }: FleetFile): Bundle[
 
 function pictureVm(
   vm: OutlookVm,
-  host: string,
-  others: { readonly named: readonly string[]; readonly outlook: OutlookView },
+  outlook: OutlookView,
+  known: { readonly name: string; readonly named: readonly string[]; readonly file: FleetFile },
 ): PicturedVm {
+  const { name: host, named, file } = known;
+  const labels = labelsOf(vm.name, file.vms);
+  const policy = policyOf(file.policies, labels, file.hosts.find(({ name }) => name === host)?.labels ?? {});
+  const options = optionsOf(policy);
   const ownPages = Math.max(1, vm.dataPages);
-  const sharedBytes = firstSharedBytes(vm, others.outlook);
+  const sharedBytes = firstSharedBytes(vm, outlook);
   const dataPages = ownPages + sharedBytes / PAGE_SIZE;
   const fleetVm: FleetVm = {
     name: vm.name,
@@ -203,13 +213,13 @@ function pictureVm(
     dataPages,
     curve: fitDirtyCurve(samplesOf(vm, ownPages), dataPages),
     period: findPeriod({ samples: vm.samples.map(({ atMs, pagesPerSecond }) => ({ atMs, pagesPerSecond })) }),
-    options: DEFAULT_MIGRATION_OPTIONS,
-    canThrottle: true,
-    canPostCopy: true,
+    options,
+    canThrottle: options.throttle.enabled,
+    canPostCopy: options.mode !== 'pre-copy',
   };
-  const isDoubled = others.named.filter((name) => name === vm.name).length > 1;
+  const isDoubled = named.filter((name) => name === vm.name).length > 1;
   const obstacle = isDoubled ? 'two hosts have a VM of this name: rename one of them' : null;
-  return { fleetVm, outlook: vm, obstacle };
+  return { fleetVm, outlook: vm, labels, policy, obstacle };
 }
 
 /** Memory that VMs share moves once: it counts for the first of them. */

@@ -110,8 +110,8 @@ export class DaemonService implements HostService {
     return sampling.historyOf(registry.get(name));
   }
 
-  outlook(): OutlookView {
-    return this.#options.outlook.view();
+  outlook(isBrief: boolean): OutlookView {
+    return this.#options.outlook.view(isBrief);
   }
   commonality(isExact: boolean): Promise<CommonalityView> {
     return this.#options.commonality.view(isExact);

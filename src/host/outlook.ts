@@ -15,6 +15,7 @@ import { samplesPathIn } from '../migration/live-contents.ts';
 import { readSamples } from '../migration/scanned-sample.ts';
 import { findRamFiles } from '../qemu/ram.ts';
 import type { DirtySampling } from './dirty-sampling.ts';
+import type { HostPressure } from './host-pressure.ts';
 import type { Vm } from './vm.ts';
 
 export interface OutlookPort {
@@ -25,6 +26,7 @@ export interface OutlookPort {
   /** Whether there is a scanner. */
   readonly looksThrough: boolean;
   readonly sampling: DirtySampling;
+  readonly pressure: HostPressure;
   vms(): readonly Vm[];
   /** Migrations that run. */
   migrations(): readonly MigrationView[];
@@ -51,7 +53,8 @@ export class Outlook {
     this.#port = port;
   }
 
-  view(): OutlookView {
+  /** @param isBrief - without what is in the VMs' memory */
+  view(isBrief: boolean): OutlookView {
     const { hostName, stateDirectory } = this.#port;
     const vms = this.#port.vms().map((vm) => ({ vm, taken: takenBytes(vm) }));
     const takenByAll = vms.reduce((sum, { taken }) => sum + taken, 0);
@@ -59,16 +62,17 @@ export class Outlook {
       host: hostName,
       migration: this.#port.migrationAddress(),
       memoryBytes: freeBytes() + takenByAll,
+      pressure: this.#port.pressure.view(),
       bandwidthBytesPerSecond: this.#port.bandwidthBytesPerSecond(),
       ways: Object.fromEntries(
         Object.entries(readLinks(linksPathIn(stateDirectory))).map(([to, all]) => [to, [...all]]),
       ),
       outgoing: outgoingOf(this.#port.migrations()),
-      vms: vms.map(({ vm, taken }) => this.#tell(vm, taken)),
+      vms: vms.map(({ vm, taken }) => this.#tell(vm, taken, isBrief)),
     };
   }
 
-  #tell(vm: Vm, takenBytes: number): OutlookVm {
+  #tell(vm: Vm, takenBytes: number, isBrief: boolean): OutlookVm {
     const { name, state, uuid, memoryBytes, migration, sharedMemory } = vm.view();
     return {
       name,
@@ -77,8 +81,9 @@ export class Outlook {
       migration,
       ramBytes: memoryBytes,
       dataPages: Math.round(takenBytes / PAGE_SIZE),
+      cpus: this.#port.pressure.cpusOf(vm),
       samples: this.#port.sampling.historyOf(vm).samples,
-      contents: this.#contentsOf(vm),
+      contents: isBrief ? null : this.#contentsOf(vm),
       sharedMemory: sharedMemory.map((region) => ({ name: region.name, bytes: region.sizeBytes })),
     };
   }
