@@ -19,6 +19,7 @@ import { VisitStore } from '../migration/visit-store.ts';
 import { startRegionDestination, startRegionSource } from '../sharing/region-threads.ts';
 import { HostBudget } from '../transfer/host-budget.ts';
 import { SentContents } from '../transfer/sent-contents.ts';
+import { Commonality } from './commonality.ts';
 import type { HostConfig } from './config.ts';
 import { DirtySampling } from './dirty-sampling.ts';
 import type { Engine } from './engine-port.ts';
@@ -147,14 +148,17 @@ export async function startDaemon(
     hostName,
     stateDirectory,
     contentsDirectory: liveDirectory,
-    fleetKey: config.fleetKey,
+    looksThrough: fleetKey !== null,
     sampling,
     pressure,
     vms: () => registry.living(),
+    migrations: () => migrations.running,
     migrationAddress: () => migration,
     bandwidthBytesPerSecond: () => budget.bytesPerSecond,
   });
+  const looking = { hostName, contentsDirectory: liveDirectory, looksThrough: fleetKey !== null };
   const service = new DaemonService({
+    commonality: new Commonality({ ...looking, vms: () => registry.living() }),
     events,
     registry,
     visits,
