@@ -59,6 +59,8 @@ function trial(vms: readonly OutlookVm[], options: TrialOptions = {}) {
   const log: string[] = [];
   const open = new Map<string, (view: MigrationView) => void>();
   const events: EvacuationEvent[] = [];
+  /** When a migration had just ended. */
+  const memories: EvacuationMemory[] = [];
   const last = new LastOutlooks();
   let looks = 0;
   let aheadMs = 0;
@@ -142,6 +144,7 @@ function trial(vms: readonly OutlookVm[], options: TrialOptions = {}) {
       lookAgainMs: 20,
       onEvent: (event) => {
         events.push(event);
+        if (event.kind === 'ended') memories.push(evacuation.memory());
         // The next attempt is due.
         if (event.kind === 'failed') aheadMs += 120_000;
         if (event.kind !== 'started' || options.hold === true) return;
@@ -162,7 +165,7 @@ function trial(vms: readonly OutlookVm[], options: TrialOptions = {}) {
     while (!events.some(is)) await new Promise((resolve) => setImmediate(resolve));
   };
   const waits = (): string[] => events.flatMap((event) => (event.kind === 'waits' ? [event.reason] : []));
-  return { evacuation, log, events, end, endGroup, seen, waits, looks: () => looks };
+  return { evacuation, log, events, memories, end, endGroup, seen, waits, looks: () => looks };
 }
 
 test('all go to where there is room, and there is an account of each', async () => {
@@ -428,6 +431,15 @@ test('who goes on with what another has begun counts all of it, once', async () 
   expect(next.log).not.toContain('x a b:7710');
   expect(next.evacuation.memory().running).toEqual([]);
   end('x', 'cancelled');
+});
+
+test('at no moment is a VM remembered as on its way and as arrived', async () => {
+  const { evacuation, memories } = trial([vmOf('x'), vmOf('y')]);
+  await evacuation.run(NEVER, NEVER);
+  expect(memories.map(({ running, arrived }) => [running.length, arrived.length])).toEqual([
+    [0, 1],
+    [0, 2],
+  ]);
 });
 
 test('a migration that was meant and never begun is begun by whoever goes on', async () => {
