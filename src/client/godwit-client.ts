@@ -7,7 +7,7 @@
  * for await (const event of client.watchMigration(id)) console.log(event.kind);
  */
 import type { HostEvent } from '../api/event-schema.ts';
-import type { GroupMigrateBody, GroupMigrationView } from '../api/group-migration-schema.ts';
+import type { GroupFollowBody, GroupMigrateBody, GroupMigrationView } from '../api/group-migration-schema.ts';
 import type { GroupDetailView, GroupView } from '../api/group-schema.ts';
 import type { HistoryView } from '../api/history-schema.ts';
 import type { HostView, TuneHostBody } from '../api/host-schema.ts';
@@ -107,6 +107,10 @@ export class GodwitClient {
   }
   cancelGroupMigration(id: string): Promise<GroupMigrationView> {
     return this.#post(`/v1/group-migrations/${encodeURIComponent(id)}/actions/cancel`, {});
+  }
+  /** Calls VMs of a divided group that wait at the source. @param id - or the name of the group */
+  followGroup(id: string, request: GroupFollowBody = {}): Promise<GroupMigrationView> {
+    return this.#post(`/v1/group-migrations/${encodeURIComponent(id)}/actions/follow`, request);
   }
 
   check(name: string, to: string): Promise<CheckResult> {
