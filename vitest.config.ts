@@ -20,6 +20,7 @@ export default defineConfig({
           pool: 'threads',
           isolate: false,
           testTimeout: 20_000,
+          sequence: { groupOrder: 0 },
         },
       },
       {
@@ -28,8 +29,10 @@ export default defineConfig({
           include: ['**/*.kernel.test.ts'],
           exclude: ['**/node_modules/**'],
           pool: 'forks',
-          fileParallelism: false,
+          // They wait for most of their time; more than two would find the limits of a small machine.
+          maxWorkers: 2,
           testTimeout: 30_000,
+          sequence: { groupOrder: 1 },
         },
       },
       {
@@ -41,6 +44,7 @@ export default defineConfig({
           fileParallelism: false,
           testTimeout: 120_000,
           hookTimeout: 120_000,
+          sequence: { groupOrder: 2 },
         },
       },
       {

@@ -7,6 +7,7 @@
  * for await (const event of client.watchMigration(id)) console.log(event.kind);
  */
 import type { HostEvent } from '../api/event-schema.ts';
+import type { HostCall, HostReply } from '../api/fleet-service.ts';
 import type { GroupFollowBody, GroupMigrateBody, GroupMigrationView } from '../api/group-migration-schema.ts';
 import type { GroupDetailView, GroupView } from '../api/group-schema.ts';
 import type { HistoryView } from '../api/history-schema.ts';
@@ -38,9 +39,9 @@ export class GodwitClient {
   tuneHost(request: TuneHostBody): Promise<HostView> {
     return this.#transport.json({ method: 'PATCH', path: '/v1/host', body: request });
   }
-  /** What a planner is told of the host. */
-  outlook(): Promise<OutlookView> {
-    return this.#get('/v1/outlook');
+  /** What a planner is told of the host. @param isBrief - without what is in the VMs' memory */
+  outlook({ isBrief = false }: { readonly isBrief?: boolean } = {}): Promise<OutlookView> {
+    return this.#get('/v1/outlook', { brief: isBrief ? 'true' : undefined });
   }
   metrics(): Promise<string> {
     return this.#text('/metrics', {});
@@ -157,6 +158,11 @@ export class GodwitClient {
       ...(lastEventId === undefined ? {} : { headers: { 'last-event-id': lastEventId } }),
       ...(signal === undefined ? {} : { signal }),
     });
+  }
+
+  /** A request of somebody else: what the host answers, whatever that is. */
+  pass(call: HostCall): Promise<HostReply> {
+    return this.#transport.pass(call);
   }
 
   close(): Promise<void> {

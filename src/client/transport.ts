@@ -6,6 +6,7 @@
  * be closed by the host just then; one that only reads is sent once more when that happens.
  */
 import { Agent, type Dispatcher, request } from 'undici';
+import type { HostCall, HostReply } from '../api/fleet-service.ts';
 import { CLIENT_IDLE_MS } from '../api/keep-alive.ts';
 import { asGodwitError, GodwitError } from '../base/errors.ts';
 
@@ -15,10 +16,12 @@ export interface TransportOptions {
   /** `http://HOST:PORT`, `https://…` or `unix:/path`. */
   readonly url: string;
   readonly token?: string;
+  /** What stands before each path, such as `/v1/hosts/a/api` of a controller. */
+  readonly prefix?: string;
 }
 
 export interface Call {
-  readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   readonly path: string;
   readonly query?: Readonly<Record<string, string | number | undefined>>;
   readonly body?: unknown;
@@ -29,6 +32,7 @@ export interface Call {
 export class Transport {
   readonly url: string;
   readonly #base: string;
+  readonly #prefix: string;
   /** Leaves connections open for the next request. */
   readonly #reusing: Agent;
   /** A connection for each request. */
@@ -38,6 +42,7 @@ export class Transport {
   constructor(options: TransportOptions) {
     this.url = options.url;
     this.#token = options.token;
+    this.#prefix = options.prefix ?? '';
     const unix = /^unix:(?:\/\/)?(\/.+)$/.exec(options.url)?.[1];
     this.#base = unix === undefined ? checkUrl(options.url) : 'http://localhost';
     const settings = {
@@ -52,13 +57,21 @@ export class Transport {
 
   /** The answer, once it is known to be a success. */
   async send(call: Call): Promise<Dispatcher.ResponseData> {
-    const url = new URL(call.path, this.#base);
+    const url = this.#urlOf(call.path);
     for (const [name, value] of Object.entries(call.query ?? {})) {
       if (value !== undefined) url.searchParams.set(name, String(value));
     }
     const answer = await this.#reach(() => this.#ask(url, call));
     if (answer.statusCode < 400) return answer;
     throw errorOf(answer.statusCode, await this.#reach(() => answer.body.text()));
+  }
+
+  /** The answer, whatever it is. */
+  async pass({ method, path, body, lastEventId, signal }: HostCall): Promise<HostReply> {
+    const headers = lastEventId === undefined ? {} : { 'last-event-id': lastEventId };
+    const answer = await this.#reach(() => this.#ask(this.#urlOf(path), { method, path, body, headers, signal }));
+    const type = answer.headers['content-type'];
+    return { status: answer.statusCode, contentType: typeof type === 'string' ? type : undefined, body: answer.body };
   }
 
   async json<T>(call: Call): Promise<T> {
@@ -81,6 +94,10 @@ export class Transport {
     await Promise.all([this.#reusing.destroy(), this.#fresh.destroy()]);
   }
 
+  #urlOf(path: string): URL {
+    return new URL(`${this.#prefix}${path}`, this.#base);
+  }
+
   async #ask(url: URL, call: Call): Promise<Dispatcher.ResponseData> {
     if (call.method !== 'GET') return await this.#askOn(this.#fresh, url, call);
     try {
@@ -92,7 +109,7 @@ export class Transport {
   }
 
   #askOn(dispatcher: Agent, url: URL, call: Call): Promise<Dispatcher.ResponseData> {
-    const hasBody = call.method === 'POST' || call.method === 'PATCH';
+    const hasBody = call.method !== 'GET' && call.method !== 'DELETE';
     return request(url, {
       dispatcher,
       method: call.method,

@@ -3,7 +3,7 @@ import type { MigrateBody, MigrationView } from '../api/migration-schema.ts';
 import type { OutlookView, OutlookVm } from '../api/outlook-schema.ts';
 import { GodwitError } from '../base/errors.ts';
 import { Evacuation } from './evacuation.ts';
-import type { EvacuationEvent } from './evacuation-port.ts';
+import type { EvacuationEvent, EvacuationMemory } from './evacuation-port.ts';
 import { parseFleet } from './fleet-file.ts';
 import { picture } from './fleet-picture.ts';
 import { LastOutlooks } from './last-outlooks.ts';
@@ -40,6 +40,10 @@ interface TrialOptions {
   readonly memoryBytes?: number;
   /** Before the hosts' answers are there. */
   readonly beforePicture?: (look: number) => void;
+  readonly only?: readonly string[];
+  /** What another one has done so far, and which of its migrations have ended meanwhile. */
+  readonly begun?: EvacuationMemory;
+  readonly ended?: readonly string[];
   /** Migrations end when the test says so. */
   readonly hold?: boolean;
 }
@@ -95,6 +99,8 @@ function trial(vms: readonly OutlookVm[], options: TrialOptions = {}) {
         if (reason !== null) throw new GodwitError('GW_MIGRATION_REFUSED', { host: to, vm, reason });
         return { id: `m-${vm}` } as MigrationView;
       },
+      find: async (_host, vm) =>
+        open.has(vm) || options.ended?.includes(vm) ? ({ id: `m-${vm}` } as MigrationView) : null,
       endOf: (_host, id) => {
         const vm = id.slice(2);
         const { promise, resolve } = Promise.withResolvers<MigrationView>();
@@ -114,7 +120,8 @@ function trial(vms: readonly OutlookVm[], options: TrialOptions = {}) {
         if (event.kind === 'started' && options.hold !== true) queueMicrotask(() => end(event.move.vm, 'completed'));
       },
     },
-    { from: 'a', to: options.to ?? null, deadlineAtMs: null },
+    { from: 'a', to: options.to ?? null, deadlineAtMs: null, vms: options.only ?? null },
+    options.begun ?? null,
   );
   const seen = async (is: (event: EvacuationEvent) => boolean): Promise<void> => {
     while (!events.some(is)) await new Promise((resolve) => setImmediate(resolve));

@@ -25,6 +25,7 @@ import { DirtySampling } from './dirty-sampling.ts';
 import type { Engine } from './engine-port.ts';
 import { GroupMigrations } from './group-migrations.ts';
 import { GroupReports } from './group-reports.ts';
+import { HostPressure } from './host-pressure.ts';
 import { DaemonService } from './host-service.ts';
 import { IncomingGroups } from './incoming-groups.ts';
 import { IncomingPromises } from './incoming-promises.ts';
@@ -99,6 +100,7 @@ export async function startDaemon(
   const { sampleEveryMs: everyMs, keepHistoryMs: keepMs } = config;
   const sampling = new DirtySampling({ stateDirectory, everyMs, keepMs, log, vms: () => registry.living() });
   starting.use(sampling);
+  const pressure = starting.use(new HostPressure(() => registry.living()));
   const migrations = new Migrations({
     hostName,
     stateDirectory,
@@ -151,6 +153,7 @@ export async function startDaemon(
     contentsDirectory: liveDirectory,
     fleetKey: config.fleetKey,
     sampling,
+    pressure,
     vms: () => registry.living(),
     migrationAddress: () => migration,
     bandwidthBytesPerSecond: () => budget.bytesPerSecond,

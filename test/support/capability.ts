@@ -10,12 +10,13 @@ import { describe, test } from 'vitest';
 import { explain } from '../../src/base/errors.ts';
 import { available as hasXxhash } from '../../src/linux/xxhash.ts';
 import { findBinary } from '../../src/qemu/process.ts';
+import { NATS_SERVER } from './nats-server.ts';
 
 /**
  * `kernel`: system calls that need root; `cc`: a C compiler; `cgroupV1`: the cpu controller of version 1; `xxhash`: the
- * library; `vm`: a QEMU to run, as root; `kvm`: /dev/kvm.
+ * library; `vm`: a QEMU to run, as root; `kvm`: /dev/kvm; `nats`: a nats-server to run.
  */
-export type Capability = 'kernel' | 'cc' | 'cgroupV1' | 'xxhash' | 'vm' | 'kvm';
+export type Capability = 'kernel' | 'cc' | 'cgroupV1' | 'xxhash' | 'vm' | 'kvm' | 'nats';
 
 export type Describe = (name: string, body: () => void) => void;
 
@@ -41,6 +42,7 @@ const NEEDS: Readonly<Record<Capability, Need>> = {
       findBinary(TEST_QEMU);
     },
   },
+  nats: { requiredBy: 'kernel', attempt: () => findBinary(NATS_SERVER) },
   kvm: { requiredBy: 'kvm', attempt: () => closeSync(openSync('/dev/kvm', 'r+')) },
 };
 
