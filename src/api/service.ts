@@ -6,7 +6,7 @@
 import type { CheckResult } from '../migration/handle.ts';
 import type { CommonalityView } from './commonality-schema.ts';
 import type { EventHub } from './event-hub.ts';
-import type { GroupMigrateBody, GroupMigrationView } from './group-migration-schema.ts';
+import type { GroupFollowBody, GroupMigrateBody, GroupMigrationView } from './group-migration-schema.ts';
 import type { GroupDetailView, GroupView } from './group-schema.ts';
 import type { HistoryView } from './history-schema.ts';
 import type { HostView, TuneHostBody } from './host-schema.ts';
@@ -54,8 +54,10 @@ export interface HostService {
 
   migrateGroup(name: string, request: GroupMigrateBody): Promise<GroupMigrationView>;
   listGroupMigrations(): GroupMigrationView[];
+  /** @param id - of these three: its id, the beginning of it, or while it runs the name of its group */
   showGroupMigration(id: string): Promise<GroupMigrationView>;
   cancelGroupMigration(id: string): Promise<GroupMigrationView>;
+  followGroup(id: string, request: GroupFollowBody): Promise<GroupMigrationView>;
 
   checkVm(name: string, to: string): Promise<CheckResult>;
   migrateVm(name: string, request: MigrateBody): Promise<MigrationView>;

@@ -4,7 +4,7 @@
  */
 import type { CommonalityView } from '../api/commonality-schema.ts';
 import type { HostEvent } from '../api/event-schema.ts';
-import type { GroupMigrateBody, GroupMigrationView } from '../api/group-migration-schema.ts';
+import type { GroupFollowBody, GroupMigrateBody, GroupMigrationView } from '../api/group-migration-schema.ts';
 import type { GroupDetailView, GroupView } from '../api/group-schema.ts';
 import type { HistoryView } from '../api/history-schema.ts';
 import type { HostView, TuneHostBody } from '../api/host-schema.ts';
@@ -119,6 +119,10 @@ export class HostCalls {
   }
   cancelGroupMigration(id: string): Promise<GroupMigrationView> {
     return this.#post(`/v1/group-migrations/${encodeURIComponent(id)}/actions/cancel`, {});
+  }
+  /** Calls VMs of a divided group that wait at the source. @param id - or the name of the group */
+  followGroup(id: string, request: GroupFollowBody = {}): Promise<GroupMigrationView> {
+    return this.#post(`/v1/group-migrations/${encodeURIComponent(id)}/actions/follow`, request);
   }
 
   check(name: string, to: string): Promise<CheckResult> {
