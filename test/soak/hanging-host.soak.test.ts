@@ -121,7 +121,7 @@ requireCapability('vm')('recovery', () => {
     const arrives = waitUntil('a word has come through', () => pair.link.bytes.up > before + 600 * 1024, {
       timeoutMs: 40_000,
     });
-    await Promise.race([arrives, migration.ended]);
+    await Promise.race([arrives, migration.ended.then(completedReport)]);
     pair.link.shape(FULL_LINK);
     await pair.a.client.tuneMigration(migration.id, { bandwidthBytesPerSecond: 0 });
     completedReport(await migration.ended);
