@@ -14,12 +14,14 @@ export default defineConfig({
             'guest/**/*.test.ts',
             'bench/**/*.test.ts',
             'scripts/**/*.test.ts',
+            'web/**/*.test.ts',
           ],
           exclude: ['**/*.kernel.test.ts', '**/*.vm.test.ts', '**/*.soak.test.ts', '**/node_modules/**'],
           // Pure tests share nothing, so that a thread can take one file after another: a third of the time went into starting.
           pool: 'threads',
           isolate: false,
           testTimeout: 20_000,
+          sequence: { groupOrder: 0 },
         },
       },
       {
@@ -28,8 +30,10 @@ export default defineConfig({
           include: ['**/*.kernel.test.ts'],
           exclude: ['**/node_modules/**'],
           pool: 'forks',
-          fileParallelism: false,
+          // They wait for most of their time; more than two would find the limits of a small machine.
+          maxWorkers: 2,
           testTimeout: 30_000,
+          sequence: { groupOrder: 1 },
         },
       },
       {
@@ -41,6 +45,7 @@ export default defineConfig({
           fileParallelism: false,
           testTimeout: 120_000,
           hookTimeout: 120_000,
+          sequence: { groupOrder: 2 },
         },
       },
       {

@@ -41,7 +41,14 @@ const ARROWS: Readonly<Record<string, Arrows>> = {
   api: { from: ['base', WORDS], types: ['migration'] },
   client: { from: ['base', 'api'], types: ['migration'] },
   host: { from: ['base', 'linux', 'qemu', 'wire', 'memory', 'transfer', 'migration', 'sharing', 'fleet', 'api'] },
-  controller: { from: ['base', 'fleet', 'api', 'client', ...MODEL], types: ['migration'] },
+  controller: {
+    // What any daemon has: its log, its state directory to itself, ids by their beginning.
+    from: [
+      ...['base', 'fleet', 'api', 'client', ...MODEL],
+      ...['host/logger.ts', 'host/migration-id.ts', 'host/state-lock.ts'],
+    ],
+    types: ['migration'],
+  },
   cli: {
     from: ['base', 'fleet', 'api', 'client', 'controller', WORDS, 'host/run-host.ts', 'host/doctor.ts'],
     types: ['migration'],
@@ -69,7 +76,11 @@ const RESERVED: Readonly<Record<string, readonly string[]>> = {
   'node:child_process': ['linux', 'qemu'],
   'node:worker_threads': ['linux', 'transfer', 'migration', 'sharing'],
   'node:net': ['api', 'qemu', 'transfer', 'migration'],
-  'node:http': ['api', 'client', 'host'],
+  'node:http': ['api', 'client', 'host', 'controller'],
+  'node:sqlite': ['controller'],
+  '@nats-io/jetstream': ['controller'],
+  '@nats-io/kv': ['controller'],
+  '@nats-io/transport-node': ['controller'],
   fastify: ['api'],
   'fastify-type-provider-zod': ['api'],
   '@fastify/swagger': ['api'],

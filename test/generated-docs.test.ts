@@ -3,11 +3,13 @@ import { expect, test } from 'vitest';
 import { z } from 'zod';
 import { CheckResultSchema } from '../src/api/check-schema.ts';
 import { EventBodySchema } from '../src/api/event-schema.ts';
+import { FleetEventBodySchema } from '../src/api/fleet-event-schema.ts';
+import type { FleetService } from '../src/api/fleet-service.ts';
 import { GroupMigrateSchema, GroupMigrationSchema } from '../src/api/group-migration-schema.ts';
 import { GroupDetailSchema } from '../src/api/group-schema.ts';
 import { HostSchema, TuneHostSchema } from '../src/api/host-schema.ts';
 import { MigrateSchema, MigrationSchema, ProgressSchema, TuneSchema } from '../src/api/migration-schema.ts';
-import { buildApiServer } from '../src/api/server.ts';
+import { buildApiServer, buildFleetApiServer } from '../src/api/server.ts';
 import type { HostService } from '../src/api/service.ts';
 import { AdoptSchema, StopSchema, VmSchema, VmSpecSchema } from '../src/api/vm-schema.ts';
 import { CommandContext } from '../src/cli/command-context.ts';
@@ -42,31 +44,35 @@ test.each([
   expect(documented).toBe(generated);
 });
 
-test('docs/api.md: the routes are those of the server', async () => {
-  const app = await buildApiServer({
-    service: {} as HostService,
-    access: { token: null, needsToken: () => false },
-    version: '0.0.0',
-  });
+const SERVER = { access: { token: null, needsToken: () => false }, version: '0.0.0' };
+
+test.each([
+  ['api.md', () => buildApiServer({ service: {} as HostService, ...SERVER })],
+  ['fleet.md', () => buildFleetApiServer({ service: {} as FleetService, ...SERVER })],
+])('docs/%s: the routes are those of the server', async (file, build) => {
+  const app = await build();
   const { paths } = app.swagger() as unknown as { paths: Record<string, Record<string, { summary: string }>> };
   const routes = Object.entries(paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, { summary }]) => `| ${method.toUpperCase()} | \`${path}\` | ${summary} |`),
   );
   const table = ['| method | path | |', '|---|---|---|', ...routes].join('\n');
-  const { documented, generated } = comparePart('api.md', 'routes', table);
+  const { documented, generated } = comparePart(file, 'routes', table);
   await app.close();
   expect(documented).toBe(generated);
 });
 
-test('docs/api.md: the kinds of events are those of the schema', () => {
-  const rows = EventBodySchema.options.map((option) => {
+test.each([
+  ['api.md', EventBodySchema],
+  ['fleet.md', FleetEventBodySchema],
+])('docs/%s: the kinds of events are those of the schema', (file, schema) => {
+  const rows = schema.options.map((option) => {
     const { kind, ...rest } = option.shape;
     return `| \`${kind.value}\` | ${Object.keys(rest)
       .map((field) => `\`${field}\``)
       .join(' ')} |`;
   });
   const table = ['| kind | with |', '|---|---|', ...rows].join('\n');
-  const { documented, generated } = comparePart('api.md', 'events', table);
+  const { documented, generated } = comparePart(file, 'events', table);
   expect(documented).toBe(generated);
 });
 

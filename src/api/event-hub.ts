@@ -5,18 +5,30 @@
  * kept; a listener that throws does not keep the others from hearing.
  */
 import type { Clock } from '../base/clock.ts';
-import type { HostEvent, HostEventBody } from './event-schema.ts';
+import type { HostEventBody } from './event-schema.ts';
 
 // A busy host with 20 migrations at 5 samples a second fills it in 40 s: longer than a reconnect takes.
 const KEPT_EVENTS = 4096;
 
-export class EventHub {
+interface Missed {
+  readonly kind: 'eventsMissed';
+  readonly reason: string;
+}
+
+export type Numbered<Body> = Body & {
+  /** Opaque; goes back as `Last-Event-ID`. */
+  readonly id: string;
+  /** Unix milliseconds. */
+  readonly atMs: number;
+};
+
+export class EventHub<Body extends { readonly kind: string } = HostEventBody> {
   readonly #clock: Clock;
   readonly #capacity: number;
   /** Tells ids of one daemon's life from those of another. */
   readonly #life: string;
-  readonly #kept: { number: number; event: HostEvent }[] = [];
-  readonly #listeners = new Set<(event: HostEvent) => void>();
+  readonly #kept: { number: number; event: Numbered<Body> }[] = [];
+  readonly #listeners = new Set<(event: Numbered<Body | Missed>) => void>();
   #last = 0;
 
   constructor(clock: Clock, capacity: number = KEPT_EVENTS) {
@@ -25,8 +37,12 @@ export class EventHub {
     this.#life = Math.floor(clock.wallMs()).toString(36);
   }
 
-  emit(body: HostEventBody): HostEvent {
-    const event: HostEvent = { ...body, id: `${this.#life}-${++this.#last}`, atMs: Math.round(this.#clock.wallMs()) };
+  emit(body: Body): Numbered<Body> {
+    const event: Numbered<Body> = {
+      ...body,
+      id: `${this.#life}-${++this.#last}`,
+      atMs: Math.round(this.#clock.wallMs()),
+    };
     this.#kept.push({ number: this.#last, event });
     if (this.#kept.length > this.#capacity) this.#kept.shift();
     for (const listener of this.#listeners) {
@@ -40,23 +56,23 @@ export class EventHub {
   }
 
   /** What came after the event `lastId`, in order; begins with `eventsMissed` when some of it is gone. */
-  since(lastId: string): HostEvent[] {
+  since(lastId: string): Numbered<Body | Missed>[] {
     const [life, text] = lastId.split('-');
     const number = Number(text);
     if (life !== this.#life || !Number.isSafeInteger(number) || number > this.#last) {
-      return [this.#missed('the host daemon was started again since')];
+      return [this.#missed('the daemon was started again since')];
     }
     const found = this.#kept.filter((kept) => kept.number > number).map((kept) => kept.event);
     const complete = found.length === this.#last - number;
     return complete ? found : [this.#missed('too long ago, only the last events are kept'), ...found];
   }
 
-  listen(listener: (event: HostEvent) => void): () => void {
+  listen(listener: (event: Numbered<Body | Missed>) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
-  #missed(reason: string): HostEvent {
+  #missed(reason: string): Numbered<Missed> {
     return {
       kind: 'eventsMissed',
       reason,

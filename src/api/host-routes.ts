@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { HostSchema, TuneHostSchema } from './host-schema.ts';
 import { OutlookSchema } from './outlook-schema.ts';
-import { errors, type Routes } from './routes.ts';
+import { errors, type Routes, switchParam } from './routes.ts';
 import type { HostService } from './service.ts';
 
 export function addHostRoutes(routes: Routes, service: HostService): void {
@@ -28,11 +28,12 @@ export function addHostRoutes(routes: Routes, service: HostService): void {
     {
       schema: {
         tags: ['host'],
-        summary: 'What a planner is told of this host and its VMs',
+        summary: 'What a planner is told of this host and its VMs; with `?brief` without what is in their memory',
+        querystring: z.object({ brief: switchParam }),
         response: { 200: OutlookSchema, ...errors },
       },
     },
-    () => service.outlook(),
+    (request) => service.outlook(request.query.brief),
   );
   routes.get(
     '/healthz',

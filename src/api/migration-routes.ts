@@ -1,18 +1,11 @@
 /** Routes about migrations: /v1/migrations and everything below it. */
 import { z } from 'zod';
 import { MigrationSchema, TuneSchema } from './migration-schema.ts';
-import { errors, IdParams, type Routes } from './routes.ts';
+import { errors, IdParams, limitParam, type Routes } from './routes.ts';
 import type { HostService } from './service.ts';
 
 const tags = ['migrations'];
-const ListQuery = z.object({
-  limit: z.coerce
-    .number({ error: 'give a whole number from 1 to 1000' })
-    .int()
-    .min(1)
-    .max(1000, { error: 'give a whole number from 1 to 1000' })
-    .default(100),
-});
+const ListQuery = z.object({ limit: limitParam });
 const EmptyBody = z.object({}).loose();
 
 export function addMigrationRoutes(routes: Routes, service: HostService): void {

@@ -2,6 +2,7 @@
  * What a planner is told of a host: its room, its ways to others, and of each VM how it writes and what is in it (B1–B5).
  */
 import { z } from 'zod';
+import { PressureSchema } from './fleet-schema.ts';
 import { HistorySchema } from './history-schema.ts';
 
 const VisitSchema = z
@@ -25,6 +26,7 @@ const OutlookVmSchema = z.object({
   migration: z.string().nullable().describe('Id of the migration that has it.'),
   ramBytes: z.number(),
   dataPages: z.number().describe('Pages of 4 KiB that hold data.'),
+  cpus: z.number().nullable().optional().describe('CPUs that it uses, mean of the last minute; null: not known yet.'),
   samples: HistorySchema.shape.samples,
   contents: z
     .string()
@@ -41,6 +43,7 @@ export const OutlookSchema = z
     host: z.string(),
     migration: z.string().describe('HOST:PORT of the migration port.'),
     memoryBytes: z.number().describe('For VMs, with what those that are here take.'),
+    pressure: PressureSchema.optional(),
     bandwidthBytesPerSecond: z.number().describe('Of all migrations from here together; 0 is unlimited.'),
     ways: z.record(z.string(), z.array(VisitSchema)).describe('By the address that was migrated to; the latest last.'),
     vms: z.array(OutlookVmSchema),

@@ -10,30 +10,81 @@ import { jsonSchemaTransform, jsonSchemaTransformObject, type ZodTypeProvider } 
 import type { z } from 'zod';
 import { asGodwitError, ERRORS, type ErrorBody, GodwitError } from '../base/errors.ts';
 import { type AccessPolicy, refuseAccess } from './access.ts';
+import { addDashboard, isDashboardPath } from './dashboard.ts';
+import { addEvacuationRoutes } from './evacuation-routes.ts';
 import { addEventRoutes } from './event-routes.ts';
+import { addFleetEventRoutes } from './fleet-event-routes.ts';
+import { addFleetRoutes } from './fleet-routes.ts';
+import type { FleetService } from './fleet-service.ts';
 import { addGroupMigrationRoutes } from './group-migration-routes.ts';
 import { addGroupRoutes } from './group-routes.ts';
+import { addHostCallRoutes } from './host-call-routes.ts';
 import { addHostRoutes } from './host-routes.ts';
 import { inputError } from './input-error.ts';
 import { addMigrationRoutes } from './migration-routes.ts';
 import { tidyComponents } from './openapi.ts';
+import type { Routes } from './routes.ts';
 import type { HostService } from './service.ts';
 import { addVmRoutes } from './vm-routes.ts';
 
 // A VM spec with 256 disks and 256 arguments is well below 100 KB.
 const MAX_BODY_BYTES = 256 * 1024;
 
-export interface ApiServerOptions {
-  readonly service: HostService;
+const HOST_ABOUT = {
+  title: 'godwit host',
+  description: 'Virtual machines of one host and their live migration. Errors: docs/errors.md.',
+};
+const FLEET_ABOUT = {
+  title: 'godwit controller',
+  description: 'A fleet of hosts: plans, evacuations, balance. Errors: docs/errors.md.',
+};
+
+interface ServerOptions {
   readonly access: AccessPolicy;
   readonly version: string;
   readonly logger?: FastifyBaseLogger;
 }
 
+export interface ApiServerOptions extends ServerOptions {
+  readonly service: HostService;
+}
+
+export interface FleetApiServerOptions extends ServerOptions {
+  readonly service: FleetService;
+}
+
 export type ApiServer = FastifyInstance;
 
-/** Builds the server; it does not listen yet: hand its `routing` to the listeners of `listen.ts`. */
-export async function buildApiServer(options: ApiServerOptions): Promise<ApiServer> {
+/** Of a host. */
+export function buildApiServer(options: ApiServerOptions): Promise<ApiServer> {
+  const { service } = options;
+  return buildServer(options, HOST_ABOUT, (routes) => {
+    addHostRoutes(routes, service);
+    addVmRoutes(routes, service);
+    addGroupRoutes(routes, service);
+    addGroupMigrationRoutes(routes, service);
+    addMigrationRoutes(routes, service);
+    addEventRoutes(routes, service);
+  });
+}
+
+/** Of a controller. */
+export function buildFleetApiServer(options: FleetApiServerOptions): Promise<ApiServer> {
+  const { service } = options;
+  return buildServer(options, FLEET_ABOUT, (routes) => {
+    addFleetRoutes(routes, service);
+    addEvacuationRoutes(routes, service);
+    addFleetEventRoutes(routes, service);
+    addHostCallRoutes(routes, service);
+  });
+}
+
+/** It does not listen yet: hand its `routing` to the listeners of `listen.ts`. */
+async function buildServer(
+  options: ServerOptions,
+  about: { readonly title: string; readonly description: string },
+  addRoutes: (routes: Routes) => void,
+): Promise<ApiServer> {
   const app = fastify({
     bodyLimit: MAX_BODY_BYTES,
     ...(options.logger === undefined ? { logger: false } : { loggerInstance: options.logger }),
@@ -61,7 +112,7 @@ export async function buildApiServer(options: ApiServerOptions): Promise<ApiServ
     throw new GodwitError('GW_NOT_FOUND', { kind: 'API route', name: `${request.method} ${request.url}` });
   });
   app.addHook('onRequest', (request, _reply, done) => {
-    const refusal = refuseAccess(options.access, request.raw);
+    const refusal = isDashboardPath(request.url) ? undefined : refuseAccess(options.access, request.raw);
     if (refusal) done(refusal);
     else done();
   });
@@ -69,9 +120,8 @@ export async function buildApiServer(options: ApiServerOptions): Promise<ApiServ
     openapi: {
       openapi: '3.1.0',
       info: {
-        title: 'godwit host',
+        ...about,
         version: options.version,
-        description: 'Virtual machines of one host and their live migration. Errors: docs/errors.md.',
         license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
       },
       components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
@@ -83,12 +133,8 @@ export async function buildApiServer(options: ApiServerOptions): Promise<ApiServ
   const typed = app.withTypeProvider<ZodTypeProvider>();
   await typed.register(async (scope) => {
     const routes = scope.withTypeProvider<ZodTypeProvider>();
-    addHostRoutes(routes, options.service);
-    addVmRoutes(routes, options.service);
-    addGroupRoutes(routes, options.service);
-    addGroupMigrationRoutes(routes, options.service);
-    addMigrationRoutes(routes, options.service);
-    addEventRoutes(routes, options.service);
+    addRoutes(routes);
+    addDashboard(scope);
     routes.get('/openapi.json', { schema: { hide: true } }, () => app.swagger());
   });
   await app.ready();

@@ -26,8 +26,8 @@ export interface HostService {
   host(): HostView;
   tuneHost(request: TuneHostBody): HostView;
 
-  /** What a planner is told. */
-  outlook(): OutlookView;
+  /** What a planner is told. @param isBrief - without what is in the VMs' memory */
+  outlook(isBrief: boolean): OutlookView;
 
   listVms(): VmView[];
   showVm(name: string): VmView;

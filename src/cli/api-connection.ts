@@ -13,9 +13,15 @@ export interface GlobalOptions {
 }
 
 export function openClient(options: GlobalOptions, io: Io): GodwitClient {
-  const token = options.tokenFile === undefined ? io.environment['GODWIT_TOKEN'] : readToken(options.tokenFile);
+  const token = tokenOf(options, io);
   const url = options.api ?? io.environment['GODWIT_API'] ?? DEFAULT_API;
-  return new GodwitClient({ url, ...(token === undefined || token === '' ? {} : { token }) });
+  return new GodwitClient({ url, ...(token === undefined ? {} : { token }) });
+}
+
+/** undefined: none is given. */
+export function tokenOf(options: GlobalOptions, io: Io): string | undefined {
+  const token = options.tokenFile === undefined ? io.environment['GODWIT_TOKEN'] : readToken(options.tokenFile);
+  return token === '' ? undefined : token;
 }
 
 /** Runs `action` with a client and closes it, whatever happens. */

@@ -1,152 +1,97 @@
-/**
- * `godwit fleet …`: many hosts at once.
- *
- * Must hold: Ctrl-C cancels what runs and begins nothing more, and pressed again leaves at once; whoever evacuates again goes on where the hosts are.
- */
-import { type Command, Option } from 'commander';
-import { GodwitError } from '../base/errors.ts';
-import { parseDurationMs } from '../base/units.ts';
-import { Evacuation } from '../controller/evacuation.ts';
-import { type FleetFile, readFleetFile } from '../controller/fleet-file.ts';
-import { FleetHosts } from '../controller/fleet-hosts.ts';
-import { type FleetPicture, picture, refuseOwnAddresses } from '../controller/fleet-picture.ts';
-import { LastOutlooks } from '../controller/last-outlooks.ts';
-import type { Move } from '../fleet/fleet-state.ts';
-import { nextPlan } from '../fleet/next-plan.ts';
+/** `godwit fleet …`: many hosts at once, by a controller or without one. */
+import type { Command } from 'commander';
+import { InvalidArgumentError } from 'commander';
 import type { CommandContext } from './command-context.ts';
-import {
-  pairsOf,
-  renderCommonality,
-  renderEvacuation,
-  renderFleet,
-  renderPlan,
-  statusOf,
-  tellEvent,
-} from './fleet-view.ts';
+import { type FleetAccess, type FleetFlags, fleetOptions, insistOnController, openFleet } from './fleet-access.ts';
+import { addEvacuationCommands, leavingOptions, type PlanFlags } from './fleet-evacuation-commands.ts';
+import { renderBalance, renderFleetHistory } from './fleet-history-view.ts';
+import { renderCommonality, renderFleet } from './fleet-view.ts';
 import { printResult } from './io.ts';
-
-/** A look asks every host for all of its VMs. */
-const LOOK_AGAIN_MS = 1000;
-
-interface FleetFlags {
-  readonly fleet: string;
-}
-
-interface LeavingFlags extends FleetFlags {
-  readonly to?: string;
-  readonly deadline?: number;
-}
 
 export function addFleetCommands(program: Command, context: CommandContext): void {
   const fleet = program.command('fleet').description('many hosts at once: what they have in common, plans, evacuation');
-  const file = () => new Option('--fleet <file>', 'the hosts of the fleet (docs/fleet.md)').default('fleet.yaml');
-  fleet
-    .command('status')
+  fleetOptions(fleet.command('status'))
     .description('hosts and VMs')
-    .addOption(file())
-    .action(async (flags: FleetFlags, command: Command) => {
-      const shown = await look(flags);
-      printResult(context.output(command), statusOf(shown), () => renderFleet(shown));
+    .action(async (_flags: FleetFlags, command: Command) => {
+      const shown = await withFleet(context, command, ({ actions }) => actions.fleet());
+      printResult(context.output(command), shown, () => renderFleet(shown));
     });
-  fleet
-    .command('commonality')
+  fleetOptions(fleet.command('commonality'))
     .description('how much of their memory the VMs have in common, each pair')
     .argument('[host]', 'only VMs of this host')
-    .addOption(file())
-    .action(async (host: string | undefined, flags: FleetFlags, command: Command) => {
-      const shown = await look(flags);
-      const pairs = pairsOf(shown, host);
+    .action(async (host: string | undefined, _flags: FleetFlags, command: Command) => {
+      const pairs = await withFleet(context, command, ({ actions }) => actions.commonality(host));
       printResult(context.output(command), pairs, () => renderCommonality(pairs));
     });
-  leaving(fleet.command('plan'), file())
+  leavingOptions(fleet.command('plan'))
     .description('what an evacuation would do now, and why')
-    .action(async (host: string, flags: LeavingFlags, command: Command) => {
-      const fleetFile = readFleetFile(flags.fleet);
-      refuseUnknown(fleetFile, host, flags.to);
-      const shown = await look(flags);
-      refuseOwnAddresses(fleetFile, shown, host, flags.to ?? null);
-      const moves = shown.vms
-        .filter(({ fleetVm }) => fleetVm.host === host)
-        .map(({ fleetVm, obstacle }): Move => {
-          const state =
-            obstacle === null ? ({ kind: 'waiting' } as const) : ({ kind: 'parked', reason: obstacle } as const);
-          return { vm: fleetVm.name, to: flags.to ?? null, deadlineAtMs: deadlineOf(flags), state };
-        });
-      const plan = nextPlan({ ...shown.base, moves }, shown.contents);
-      const unreachable = shown.failures;
-      printResult(context.output(command), { ...plan, unreachable }, () => renderPlan(plan, unreachable));
+    .action(async (host: string, { to, deadline: deadlineMs }: PlanFlags, command: Command) => {
+      const plan = await withFleet(context, command, ({ actions }) => actions.plan({ host, to, deadlineMs }));
+      printResult(context.output(command), plan, () => plan.words.join('\n'));
     });
-  leaving(fleet.command('evacuate'), file())
-    .description('move all VMs away from a host')
-    .action(async (from: string, flags: LeavingFlags, command: Command) => {
-      const output = context.output(command);
-      const fleetFile = readFleetFile(flags.fleet);
-      await using hosts = new FleetHosts(fleetFile);
-      refuseUnknown(fleetFile, from, flags.to);
-      const last = new LastOutlooks();
-      const [cancel, leave] = [new AbortController(), new AbortController()];
-      const forget = context.io.onInterrupt(() => {
-        if (cancel.signal.aborted) leave.abort();
-        else context.io.err('cancelling (Ctrl-C again: leave what runs to itself) …\n');
-        cancel.abort();
-      });
-      try {
-        const evacuation = new Evacuation(
-          {
-            picture: async () => {
-              const seen = picture(fleetFile, last.complete(await hosts.ask()), Date.now());
-              refuseOwnAddresses(fleetFile, seen, from, flags.to ?? null);
-              return seen;
-            },
-            begin: (host, vm, request) => hosts.begin(host, vm, request),
-            endOf: (host, id, signal) => hosts.endOf(host, id, signal),
-            cancel: (host, id) => hosts.cancel(host, id),
-            nowMs: () => Date.now(),
-            lookAgainMs: LOOK_AGAIN_MS,
-            onEvent: (event) => tellEvent(context.io, event),
-          },
-          { from, to: flags.to ?? null, deadlineAtMs: deadlineOf(flags) },
-        );
-        const outcome = await evacuation.run(cancel.signal, leave.signal);
-        printResult(output, outcome, () => renderEvacuation(outcome));
-        context.exitStatus = outcome.state === 'completed' ? 0 : outcome.state === 'cancelled' ? 130 : 1;
-      } finally {
-        forget();
-      }
+  addEvacuationCommands(fleet, context);
+  fleetOptions(fleet.command('maintenance'))
+    .description('mark a host: it gets no VMs and is evacuated; or take the mark away')
+    .argument('<host>')
+    .argument('<on|off>', undefined, (word: string) => {
+      if (word === 'on' || word === 'off') return word;
+      throw new InvalidArgumentError('give on or off');
+    })
+    .option('--reason <text>', 'for whoever looks')
+    .option('--stay', 'only mark it, move nothing')
+    .action(async (host: string, word: string, flags: { reason?: string; stay?: boolean }, command: Command) => {
+      const { reason, stay } = flags;
+      const request = { on: word === 'on', evacuate: stay !== true, ...(reason === undefined ? {} : { reason }) };
+      const answer = await withController(context, command, ({ actions }) => actions.setMaintenance(host, request));
+      const evacuated = answer.evacuation === null ? '' : `; evacuation ${answer.evacuation}`;
+      printResult(context.output(command), answer, () =>
+        answer.maintenance === null ? `${host} takes VMs again.` : `${host} is marked for maintenance${evacuated}.`,
+      );
+    });
+  fleetOptions(fleet.command('balance'))
+    .description('move VMs from busy hosts to others')
+    .option('--dry-run', 'only say which')
+    .option('--to <host>', 'only to this host, such as a new one')
+    .action(async ({ dryRun, to }: { dryRun?: boolean; to?: string }, command: Command) => {
+      const request = { dryRun: dryRun === true, ...(to === undefined ? {} : { to }) };
+      const ask = ({ actions }: FleetAccess) => actions.balance(request);
+      const balance = await (dryRun === true ? withFleet : withController)(context, command, ask);
+      printResult(context.output(command), balance, () => renderBalance(balance));
+    });
+  fleetOptions(fleet.command('history'))
+    .description('migrations and evacuations that have ended, predicted and actual')
+    .option('--vm <name>', 'only of this VM')
+    .option('--host <name>', 'only from or to this host')
+    .option('--limit <n>', 'how many at most', parseLimit, 20)
+    .action(async (query: { vm?: string; host?: string; limit: number }, command: Command) => {
+      const history = await withController(context, command, ({ actions }) => actions.history(query));
+      printResult(context.output(command), history, () => renderFleetHistory(history));
     });
 }
 
-function leaving(command: Command, file: Option): Command {
-  return command
-    .argument('<host>', 'the host that all VMs leave')
-    .option('--to <host>', 'all to this host (default: to where there is room)')
-    .addOption(
-      new Option('--deadline <time>', 'all are to be there in this time, such as 10m').argParser((text: string) =>
-        parseDurationMs(text, '--deadline'),
-      ),
-    )
-    .addOption(file);
+async function withFleet<T>(
+  context: CommandContext,
+  command: Command,
+  action: (fleet: FleetAccess) => Promise<T>,
+): Promise<T> {
+  await using fleet = await openFleet(context.options<FleetFlags>(command), context.io);
+  return await action(fleet);
 }
 
-async function look({ fleet }: FleetFlags): Promise<FleetPicture> {
-  const file = readFleetFile(fleet);
-  await using hosts = new FleetHosts(file);
-  return picture(file, await hosts.ask(), Date.now());
+/** For what only a controller remembers or goes on with. */
+function withController<T>(
+  context: CommandContext,
+  command: Command,
+  action: (fleet: FleetAccess) => Promise<T>,
+): Promise<T> {
+  return withFleet(context, command, (fleet) => {
+    insistOnController(fleet);
+    return action(fleet);
+  });
 }
 
-/** @throws GW_INPUT_INVALID */
-function refuseUnknown({ hosts }: FleetFile, from: string, to: string | undefined): void {
-  const names = hosts.map(({ name }) => name);
-  for (const [field, value] of [
-    ['host', from],
-    ['--to', to],
-  ] as const) {
-    if (value === undefined || names.includes(value)) continue;
-    throw new GodwitError('GW_INPUT_INVALID', { field, value, fix: `give one of ${names.join(', ')}` });
-  }
-  if (from === to) throw new GodwitError('GW_INPUT_INVALID', { field: '--to', value: from, fix: 'give another host' });
-}
-
-function deadlineOf({ deadline }: LeavingFlags): number | null {
-  return deadline === undefined ? null : Date.now() + deadline;
+function parseLimit(text: string): number {
+  const limit = Number(text);
+  if (Number.isInteger(limit) && limit > 0 && limit <= 1000) return limit;
+  throw new InvalidArgumentError('give a whole number from 1 to 1000');
 }

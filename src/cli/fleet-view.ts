@@ -1,71 +1,41 @@
-/** A fleet, its plans and evacuations as text. */
-
-import { PAGE_SIZE } from '../base/page.ts';
+/** A fleet, and what its VMs have in common, as text. */
+import type { CommonPairView } from '../api/fleet-plan-schema.ts';
+import type { FleetHostView, FleetView } from '../api/fleet-schema.ts';
 import { formatDuration, formatRate, formatSize } from '../base/units.ts';
-import type { EvacuationEvent, EvacuationOutcome } from '../controller/evacuation-port.ts';
-import type { FleetPicture } from '../controller/fleet-picture.ts';
-import { explainMove, explainPlan } from '../fleet/explain.ts';
-import { estimatePages } from '../fleet/page-sample.ts';
-import { decodePageSample } from '../fleet/page-sample-code.ts';
-import type { FleetPlan } from '../fleet/plan.ts';
-import type { Io } from './io.ts';
 import { renderTable } from './table.ts';
 
-/** What two VMs have in common. */
-export interface CommonPair {
-  readonly a: string;
-  readonly b: string;
-  readonly commonBytes: number;
-  readonly standardErrorBytes: number;
-  /** Of the contents of the one that has fewer. */
-  readonly part: number;
-}
-
-export function statusOf({ base, vms, failures }: FleetPicture): object {
-  return {
-    hosts: base.hosts,
-    unreachable: failures,
-    vms: vms.map(({ fleetVm, outlook, obstacle }) => ({
-      name: fleetVm.name,
-      host: fleetVm.host,
-      state: outlook.state,
-      migration: outlook.migration,
-      ramBytes: fleetVm.ramBytes,
-      dataBytes: fleetVm.dataPages * PAGE_SIZE,
-      dirtyBytesPerSecond: (outlook.samples.at(-1)?.pagesPerSecond ?? 0) * PAGE_SIZE,
-      period: fleetVm.period,
-      obstacle,
-    })),
-  };
-}
-
-export function renderFleet({ base, vms, failures }: FleetPicture): string {
-  const hosts = renderTable(
+export function renderFleet({ hosts, vms, controller }: FleetView): string {
+  const table = renderTable(
     [
       { title: 'HOST' },
+      { title: 'STATE' },
       { title: 'VMS', align: 'right' },
       { title: 'MEMORY', align: 'right' },
       { title: 'TAKEN', align: 'right' },
+      { title: 'CPU', align: 'right' },
+      { title: '' },
     ],
-    base.hosts.map(({ name, memoryBytes }) => {
-      const here = vms.filter(({ fleetVm }) => fleetVm.host === name);
-      const taken = here.reduce((sum, { fleetVm }) => sum + fleetVm.dataPages * PAGE_SIZE, 0);
-      return [name, String(here.length), formatSize(memoryBytes), formatSize(taken)];
-    }),
+    hosts.map((host) => [
+      host.name,
+      host.state,
+      String(host.vms),
+      host.heardAtMs === null ? '-' : formatSize(host.memoryBytes),
+      formatSize(host.takenBytes),
+      host.pressure === null ? '-' : `${Math.round(host.pressure.cpuPart * 100)} %`,
+      remarkOn(host),
+    ]),
   );
-  const rows = vms.map(({ fleetVm, outlook, obstacle }) => {
-    const last = outlook.samples.at(-1);
-    return [
-      fleetVm.name,
-      fleetVm.host,
-      outlook.state,
-      formatSize(fleetVm.dataPages * PAGE_SIZE),
-      last ? formatRate(last.pagesPerSecond * PAGE_SIZE) : '-',
-      fleetVm.period === null ? '-' : formatDuration(fleetVm.period.periodMs),
-      obstacle ?? '',
-    ];
-  });
-  const table = renderTable(
+  const rows = vms.map((vm) => [
+    vm.name,
+    vm.host,
+    vm.migration === null ? vm.state : `${vm.state}, moving`,
+    formatSize(vm.dataBytes),
+    vm.dirtyBytesPerSecond === 0 ? '-' : formatRate(vm.dirtyBytesPerSecond),
+    vm.period === null ? '-' : formatDuration(vm.period.periodMs),
+    vm.policy ?? '-',
+    vm.obstacle ?? '',
+  ]);
+  const listed = renderTable(
     [
       { title: 'VM' },
       { title: 'HOST' },
@@ -73,46 +43,19 @@ export function renderFleet({ base, vms, failures }: FleetPicture): string {
       { title: 'DATA', align: 'right' },
       { title: 'WRITES', align: 'right' },
       { title: 'RHYTHM', align: 'right' },
+      { title: 'POLICY' },
       { title: '' },
     ],
     rows,
   );
-  return [hosts, '', table, ...failures.map(showSilence)].join('\n');
-}
-
-function showSilence({ name, failure }: FleetPicture['failures'][number]): string {
-  return `host ${name} does not answer: ${failure}`;
-}
-
-/** The most alike first. @param host - null: of all hosts */
-export function pairsOf({ vms, contents }: FleetPicture, host: string | undefined): CommonPair[] {
-  const chosen = vms.filter(({ fleetVm }) => host === undefined || fleetVm.host === host);
-  const sizes = new Map(
-    chosen.map(({ outlook }) => {
-      const sample = outlook.contents === null ? undefined : decodePageSample(outlook.contents);
-      return [outlook.name, sample ? estimatePages({ ...sample, counts: sample.counts.map(() => 1) }).value : 0];
-    }),
+  const led = controller === null ? [] : ['', describe(controller)];
+  const silent = hosts.flatMap(({ name, failure }) =>
+    failure === null ? [] : [`host ${name} does not answer: ${failure}`],
   );
-  const { commonality, numbers } = contents;
-  return chosen
-    .flatMap(({ outlook: { name: a } }, index) =>
-      chosen.slice(index + 1).map(({ outlook: { name: b } }): CommonPair => {
-        const [left, right] = [numbers.get(a)!, numbers.get(b)!];
-        const pages = commonality.common(left, right);
-        const smaller = Math.min(sizes.get(a)!, sizes.get(b)!);
-        return {
-          a,
-          b,
-          commonBytes: pages * PAGE_SIZE,
-          standardErrorBytes: commonality.standardError(left, right) * PAGE_SIZE,
-          part: smaller === 0 ? 0 : Math.min(1, pages / smaller),
-        };
-      }),
-    )
-    .sort((one, other) => other.commonBytes - one.commonBytes);
+  return [table, '', listed, ...silent, ...led].join('\n');
 }
 
-export function renderCommonality(pairs: readonly CommonPair[]): string {
+export function renderCommonality(pairs: readonly CommonPairView[]): string {
   if (pairs.length === 0) return 'There are no two VMs to compare.';
   return renderTable(
     [
@@ -132,66 +75,17 @@ export function renderCommonality(pairs: readonly CommonPair[]): string {
   );
 }
 
-export function renderPlan(plan: FleetPlan, unreachable: FleetPicture['failures']): string {
-  return [...explainPlan(plan), ...unreachable.map(showSilence)].join('\n');
-}
-
-/** While it goes on, a line for what happens. */
-export function tellEvent(io: Io, event: EvacuationEvent): void {
-  switch (event.kind) {
-    case 'planned':
-      return;
-    case 'waits':
-      io.err(`${event.reason}\n`);
-      return;
-    case 'started':
-      io.err(`${explainMove(event.move, event.move.startsAtMs)}\n`);
-      return;
-    case 'ended': {
-      const { report } = event.view;
-      if (report?.outcome !== 'completed') return;
-      const { totalMs, wireBytes, downtimeMs } = report;
-      const stood = downtimeMs === null ? '' : `, stood still for ${formatDuration(downtimeMs)}`;
-      io.err(`${event.move.vm} is at ${event.move.to}: ${formatDuration(totalMs)}, ${formatSize(wireBytes)}${stood}\n`);
-      return;
-    }
-    case 'failed':
-      io.err(`${event.vm} has stayed (attempt ${event.attempts}): ${event.reason}\n`);
+function remarkOn({ maintenance, takesVms }: FleetHostView): string {
+  if (maintenance !== null) {
+    return maintenance.reason === null ? 'maintenance' : `maintenance: ${maintenance.reason}`;
   }
+  return takesVms ? '' : 'takes no VMs';
 }
 
-export function renderEvacuation(outcome: EvacuationOutcome): string {
-  const { state, arrived, stayed, running, error, totalMs, predictedMs } = outcome;
-  const bytes = arrived.reduce((sum, each) => sum + each.bytes, 0);
-  const table = renderTable(
-    [
-      { title: 'VM' },
-      { title: 'TO' },
-      { title: 'TOOK', align: 'right' },
-      { title: 'PREDICTED', align: 'right' },
-      { title: 'BYTES', align: 'right' },
-      { title: 'PREDICTED', align: 'right' },
-      { title: 'DOWNTIME', align: 'right' },
-    ],
-    arrived.map((each) => [
-      each.vm,
-      each.to,
-      formatDuration(each.totalMs),
-      `${formatDuration(each.predictedMs.p10)} to ${formatDuration(each.predictedMs.p90)}`,
-      formatSize(each.bytes),
-      formatSize(each.predictedBytes),
-      each.downtimeMs === null ? '-' : formatDuration(each.downtimeMs),
-    ]),
-  );
-  const foretold = predictedMs === null ? '' : ` (predicted ${formatDuration(predictedMs)})`;
-  return [
-    ...(arrived.length > 0 ? [table, ''] : []),
-    `${state}: ${arrived.length} VMs moved in ${formatDuration(totalMs)}${foretold}, ${formatSize(bytes)}`,
-    ...(error === null ? [] : [`It could not go on: ${error}`]),
-    ...stayed.map(({ reason }) => reason),
-    ...running.map(({ vm, to, id }) => {
-      const watch = id === null ? 'whether it has begun is not known' : `at its source: godwit migration watch ${id}`;
-      return `${vm} is still on its way to ${to} (${watch})`;
-    }),
-  ].join('\n');
+function describe({ name, leads, leader, store, storeFailure }: NonNullable<FleetView['controller']>): string {
+  if (storeFailure !== null) return `controller ${name} (${store}): ${storeFailure}`;
+  if (leads) return `controller ${name} leads (${store})`;
+  return leader === null
+    ? `controller ${name} (${store}): none leads`
+    : `controller ${name} (${store}); ${leader} leads`;
 }

@@ -9,6 +9,7 @@ import { asGodwitError, ERRORS, GodwitError } from '../base/errors.ts';
 import { DEFAULT_API } from './api-connection.ts';
 import { addBandwidthCommand } from './bandwidth-command.ts';
 import { CommandContext, type ExitStatus } from './command-context.ts';
+import { addControllerCommand } from './controller-command.ts';
 import { addDoctorCommand } from './doctor-command.ts';
 import { addFleetCommands } from './fleet-commands.ts';
 import { addGroupCommands } from './group-commands.ts';
@@ -53,6 +54,7 @@ export function createProgram(context: CommandContext): Command {
     .option('--json', 'print the result as one JSON document on stdout')
     .addHelpText('after', HELP);
   addHostCommand(program, context);
+  addControllerCommand(program, context);
   addVmCommands(program, context);
   addGroupCommands(program, context);
   addFleetCommands(program, context);

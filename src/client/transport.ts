@@ -6,8 +6,10 @@
  * be closed by the host just then; one that only reads is sent once more when that happens.
  */
 import type { Agent, Dispatcher, request } from 'undici';
+import type { HostCall, HostReply } from '../api/fleet-service.ts';
 import { CLIENT_IDLE_MS } from '../api/keep-alive.ts';
-import { asGodwitError, GodwitError } from '../base/errors.ts';
+import { GodwitError } from '../base/errors.ts';
+import { bodyOf, type Call, type CallCarrier, errorOfAnswer, headersOf, withQuery } from './call.ts';
 
 const CONNECT_TIMEOUT_MS = 5000;
 
@@ -15,15 +17,8 @@ export interface TransportOptions {
   /** `http://HOST:PORT`, `https://…` or `unix:/path`. */
   readonly url: string;
   readonly token?: string;
-}
-
-export interface Call {
-  readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
-  readonly path: string;
-  readonly query?: Readonly<Record<string, string | number | undefined>>;
-  readonly body?: unknown;
-  readonly headers?: Readonly<Record<string, string>>;
-  readonly signal?: AbortSignal;
+  /** What stands before each path, such as `/v1/hosts/a/api` of a controller. */
+  readonly prefix?: string;
 }
 
 interface Http {
@@ -36,9 +31,10 @@ interface Http {
 
 type RequestWords = Pick<Dispatcher.RequestOptions<null>, 'method' | 'headers' | 'body' | 'signal'>;
 
-export class Transport {
+export class Transport implements CallCarrier {
   readonly url: string;
   readonly #base: string;
+  readonly #prefix: string;
   readonly #settings: Agent.Options;
   /** Loaded by the first request: the library takes 7 MB, and a daemon, which has the commands' modules, sends none. */
   #http: Promise<Http> | undefined;
@@ -47,6 +43,7 @@ export class Transport {
   constructor(options: TransportOptions) {
     this.url = options.url;
     this.#token = options.token;
+    this.#prefix = options.prefix ?? '';
     const unix = /^unix:(?:\/\/)?(\/.+)$/.exec(options.url)?.[1];
     this.#base = unix === undefined ? checkUrl(options.url) : 'http://localhost';
     this.#settings = {
@@ -59,22 +56,29 @@ export class Transport {
 
   /** The answer, once it is known to be a success. */
   async send(call: Call): Promise<Dispatcher.ResponseData> {
-    const url = new URL(call.path, this.#base);
-    for (const [name, value] of Object.entries(call.query ?? {})) {
-      if (value !== undefined) url.searchParams.set(name, String(value));
-    }
-    const answer = await this.#reach(() => this.#ask(url, call));
+    const answer = await this.#reach(() => this.#ask(withQuery(this.#urlOf(call.path), call.query), call));
     if (answer.statusCode < 400) return answer;
-    throw errorOf(answer.statusCode, await this.#reach(() => answer.body.text()));
+    throw errorOfAnswer(answer.statusCode, await this.#reach(() => answer.body.text()));
+  }
+
+  /** The answer, whatever it is. */
+  async pass({ method, path, body, lastEventId, signal }: HostCall): Promise<HostReply> {
+    const headers = lastEventId === undefined ? {} : { 'last-event-id': lastEventId };
+    const answer = await this.#reach(() => this.#ask(this.#urlOf(path), { method, path, body, headers, signal }));
+    const type = answer.headers['content-type'];
+    return { status: answer.statusCode, contentType: typeof type === 'string' ? type : undefined, body: answer.body };
   }
 
   async json<T>(call: Call): Promise<T> {
-    const answer = await this.send(call);
-    const text = await this.#reach(() => answer.body.text());
+    const text = await this.text(call);
     return (text === '' ? undefined : JSON.parse(text)) as T;
   }
 
-  /** The body as it comes. */
+  async text(call: Call): Promise<string> {
+    const answer = await this.send(call);
+    return await this.#reach(() => answer.body.text());
+  }
+
   async *stream(call: Call): AsyncGenerator<Uint8Array> {
     const answer = await this.send(call);
     try {
@@ -88,6 +92,10 @@ export class Transport {
     if (this.#http === undefined) return;
     const { reusing, fresh } = await this.#http;
     await Promise.all([reusing.destroy(), fresh.destroy()]);
+  }
+
+  #urlOf(path: string): URL {
+    return new URL(`${this.#prefix}${path}`, this.#base);
   }
 
   async #ask(url: URL, call: Call): Promise<Dispatcher.ResponseData> {
@@ -113,15 +121,10 @@ export class Transport {
   }
 
   #wordsOf(call: Call): RequestWords {
-    const hasBody = call.method === 'POST' || call.method === 'PATCH';
     return {
       method: call.method,
-      headers: {
-        ...(this.#token === undefined ? {} : { authorization: `Bearer ${this.#token}` }),
-        ...(hasBody ? { 'content-type': 'application/json' } : {}),
-        ...call.headers,
-      },
-      ...(hasBody ? { body: JSON.stringify(call.body ?? {}) } : {}),
+      headers: headersOf(call, this.#token),
+      ...bodyOf(call),
       ...(call.signal === undefined ? {} : { signal: call.signal }),
     };
   }
@@ -164,16 +167,4 @@ function checkUrl(url: string): string {
     value: url,
     fix: 'give http://HOST:PORT or unix:/path',
   });
-}
-
-function errorOf(status: number, text: string): GodwitError {
-  try {
-    const body = JSON.parse(text) as { code?: unknown; message?: unknown; details?: unknown };
-    if (typeof body.code === 'string' && typeof body.message === 'string') {
-      return GodwitError.fromBody({ code: body.code, message: body.message, details: body.details });
-    }
-  } catch (error) {
-    if (!(error instanceof SyntaxError)) return asGodwitError(error);
-  }
-  return new GodwitError('GW_INTERNAL', { reason: `the host answered with HTTP status ${status}` });
 }

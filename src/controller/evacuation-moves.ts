@@ -9,17 +9,22 @@ import type { MigrationView } from '../api/migration-schema.ts';
 import { explain, hasCode } from '../base/errors.ts';
 import type { FleetVm, MoveState } from '../fleet/fleet-state.ts';
 import type { PlannedMove } from '../fleet/plan.ts';
-import type { Arrival, EvacuationOutcome, EvacuationPort } from './evacuation-port.ts';
+import type {
+  Arrival,
+  BegunMove,
+  EvacuationMemory,
+  EvacuationOutcome,
+  EvacuationPort,
+  Failure,
+} from './evacuation-port.ts';
 
-interface Running {
-  readonly move: PlannedMove;
-  readonly fleetVm: FleetVm;
-  readonly startedAtMs: number;
-  /** null: it is not known yet. */
+interface Running extends BegunMove {
+  /** null: somebody else has begun it, and the hosts tell. */
+  readonly fleetVm: FleetVm | null;
   id: string | null;
+  /** How it ended is known. */
+  isOver: boolean;
 }
-
-type Failure = Extract<MoveState, { kind: 'failed' | 'parked' }>;
 
 export class EvacuationMoves {
   readonly #port: EvacuationPort;
@@ -77,7 +82,11 @@ export class EvacuationMoves {
       // Its source has not struck it off yet.
       return !(host === from && this.hasArrived(name) && places.get(name)!.length > 1);
     });
-    return [...stand, ...[...this.#running.values()].map(({ fleetVm }) => fleetVm)];
+    const moving = [...this.#running.values()].flatMap(({ move, fleetVm }) => {
+      const known = fleetVm ?? places.get(move.vm)?.[0];
+      return known ? [{ ...known, host: from }] : [];
+    });
+    return [...stand, ...moving];
   }
 
   /** @param obstacle - null: nothing speaks against moving it */
@@ -92,15 +101,32 @@ export class EvacuationMoves {
     return this.#failures.get(vm) ?? { kind: 'waiting' };
   }
 
+  memory(): Omit<EvacuationMemory, 'predictedMs'> {
+    return {
+      running: [...this.#running.values()].flatMap(({ move, startedAtMs, id, isOver }) =>
+        isOver ? [] : [{ move, startedAtMs, id }],
+      ),
+      arrived: [...this.#arrived],
+      failures: [...this.#failures].map(([vm, failure]) => ({ vm, failure })),
+    };
+  }
+
+  /** Goes on with what another one has done so far. */
+  adopt({ running, arrived, failures }: EvacuationMemory, watching: AbortSignal): void {
+    this.#arrived.push(...arrived);
+    for (const { vm, failure } of failures) this.#failures.set(vm, failure);
+    for (const begun of running) {
+      const adopted: Running = { ...begun, fleetVm: null, isOver: false };
+      this.#hasBegun = true;
+      this.#run(adopted, this.#follow(adopted, watching), watching);
+    }
+  }
+
   /** @param to - address of its migration port */
   begin(move: PlannedMove, fleetVm: FleetVm, to: string, watching: AbortSignal): void {
-    const running: Running = { move, fleetVm, startedAtMs: this.#port.nowMs(), id: null };
+    const running: Running = { move, fleetVm, startedAtMs: this.#port.nowMs(), id: null, isOver: false };
     this.#hasBegun = true;
-    this.#running.set(move.vm, running);
-    void this.#carry(running, to, watching).finally(() => {
-      this.#running.delete(move.vm);
-      this.#onEnd();
-    });
+    this.#run(running, this.#carry(running, to, watching), watching);
   }
 
   /** Of all whose id is known by now; one that cannot be cancelled any more goes on to its end. */
@@ -114,26 +140,46 @@ export class EvacuationMoves {
     }
   }
 
-  async #carry(running: Running, to: string, watching: AbortSignal): Promise<void> {
+  #run(running: Running, carrying: Promise<void>, watching: AbortSignal): void {
     const { move } = running;
-    try {
-      const promised = move.finishByMs === null ? {} : { finishByMs: Math.round(move.finishByMs) };
-      const { id } = await this.#port.begin(move.from, move.vm, { to, ...promised });
-      running.id = id;
-      this.#port.onEvent({ kind: 'started', move, id });
-      this.#take(move, await this.#port.endOf(move.from, id, watching));
-    } catch (error) {
-      if (!watching.aborted) this.#fail(move, explain(error), hasCode(error, 'GW_MIGRATION_BLOCKED'));
-    }
+    this.#running.set(move.vm, running);
+    const failed = (error: unknown): void => {
+      if (watching.aborted) return;
+      running.isOver = true;
+      this.#fail(move, explain(error), hasCode(error, 'GW_MIGRATION_BLOCKED'));
+    };
+    void carrying.catch(failed).finally(() => {
+      this.#running.delete(move.vm);
+      this.#onEnd();
+    });
   }
 
-  #take(move: PlannedMove, view: MigrationView): void {
-    this.#port.onEvent({ kind: 'ended', move, view });
+  async #carry(running: Running, to: string, watching: AbortSignal): Promise<void> {
+    const { move } = running;
+    const promised = move.finishByMs === null ? {} : { finishByMs: Math.round(move.finishByMs) };
+    const { id } = await this.#port.begin(move.from, move.vm, { to, ...promised });
+    running.id = id;
+    this.#port.onEvent({ kind: 'started', move, id });
+    this.#take(running, await this.#port.endOf(move.from, id, watching));
+  }
+
+  async #follow(running: Running, watching: AbortSignal): Promise<void> {
+    const { move, startedAtMs } = running;
+    running.id ??= (await this.#port.find(move.from, move.vm, startedAtMs, watching))?.id ?? null;
+    // Whoever meant to begin it did not come so far.
+    if (running.id === null) return;
+    this.#take(running, await this.#port.endOf(move.from, running.id, watching));
+  }
+
+  #take(running: Running, view: MigrationView): void {
+    const { move, startedAtMs } = running;
+    running.isOver = true;
     const { report } = view;
     if (report?.outcome !== 'completed') {
       const isCancelled = report?.outcome === 'cancelled' && !this.#isCancelled;
       const said = report?.error?.message ?? `it ended as ${view.state}`;
       const reason = isCancelled ? `a person cancelled it: ${said}` : said;
+      this.#port.onEvent({ kind: 'ended', move, view });
       this.#fail(move, reason, isCancelled || report?.error?.code === 'GW_MIGRATION_BLOCKED');
       return;
     }
@@ -141,6 +187,9 @@ export class EvacuationMoves {
     const { totalMs: predictedMs, bytes: predictedBytes } = move.prediction;
     this.#arrived.push({
       vm: move.vm,
+      id: view.id,
+      startedAtMs,
+      prediction: move.prediction,
       to: move.to,
       predictedMs,
       predictedBytes: predictedBytes.p50,
@@ -148,6 +197,7 @@ export class EvacuationMoves {
       bytes,
       downtimeMs,
     });
+    this.#port.onEvent({ kind: 'ended', move, view });
   }
 
   #fail({ vm, to }: PlannedMove, reason: string, isFinal: boolean): void {

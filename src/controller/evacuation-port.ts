@@ -1,5 +1,7 @@
 /** What an evacuation is asked for, what it needs of the world, and what it tells. */
 import type { MigrateBody, MigrationView } from '../api/migration-schema.ts';
+import type { MoveState } from '../fleet/fleet-state.ts';
+import type { Prediction } from '../fleet/group-prediction.ts';
 import type { FleetPlan, PlannedMove } from '../fleet/plan.ts';
 import type { FleetPicture } from './fleet-picture.ts';
 
@@ -10,11 +12,34 @@ export interface EvacuationRequest {
   readonly to: string | null;
   /** Unix milliseconds; null: none. */
   readonly deadlineAtMs: number | null;
+  /** Only these; null: all. */
+  readonly vms: readonly string[] | null;
 }
+
+/** Of one that somebody has begun, as far as it was. */
+export interface BegunMove {
+  readonly move: PlannedMove;
+  readonly startedAtMs: number;
+  /** null: it is not known yet, or was not begun after all. */
+  readonly id: string | null;
+}
+
+/** All that an evacuation has to remember, for whoever goes on with it. */
+export interface EvacuationMemory {
+  readonly running: readonly BegunMove[];
+  readonly arrived: readonly Arrival[];
+  readonly failures: readonly { readonly vm: string; readonly failure: Failure }[];
+  /** By the first plan; null: there was none. */
+  readonly predictedMs: number | null;
+}
+
+export type Failure = Extract<MoveState, { kind: 'failed' | 'parked' }>;
 
 export interface EvacuationPort {
   picture(): Promise<FleetPicture>;
   begin(host: string, vm: string, request: MigrateBody): Promise<MigrationView>;
+  /** The migration that was begun for it about then or since; null: none was. */
+  find(host: string, vm: string, sinceMs: number, signal: AbortSignal): Promise<MigrationView | null>;
   endOf(host: string, id: string, signal: AbortSignal): Promise<MigrationView>;
   cancel(host: string, id: string): Promise<unknown>;
   nowMs(): number;
@@ -33,6 +58,10 @@ export type EvacuationEvent =
 /** Of one VM that has arrived. */
 export interface Arrival {
   readonly vm: string;
+  /** Of its migration. */
+  readonly id: string;
+  readonly startedAtMs: number;
+  readonly prediction: Prediction;
   readonly to: string;
   readonly predictedMs: { readonly p10: number; readonly p50: number; readonly p90: number };
   readonly predictedBytes: number;

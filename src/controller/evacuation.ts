@@ -9,10 +9,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { explain } from '../base/errors.ts';
 import { explainRefusal } from '../fleet/explain.ts';
-import type { Move } from '../fleet/fleet-state.ts';
+import type { FleetVm, Move } from '../fleet/fleet-state.ts';
 import { nextPlan } from '../fleet/next-plan.ts';
 import { EvacuationMoves } from './evacuation-moves.ts';
-import type { EvacuationOutcome, EvacuationPort, EvacuationRequest } from './evacuation-port.ts';
+import type { EvacuationMemory, EvacuationOutcome, EvacuationPort, EvacuationRequest } from './evacuation-port.ts';
 import { EvacuationWaits, sayThatSilent } from './evacuation-waits.ts';
 import type { FleetPicture, PicturedVm } from './fleet-picture.ts';
 
@@ -30,6 +30,7 @@ const LONGEST_CANCEL_MS = 120_000;
 export class Evacuation {
   readonly #port: EvacuationPort;
   readonly #request: EvacuationRequest;
+  readonly #begun: EvacuationMemory | null;
   readonly #moves: EvacuationMoves;
   readonly #waits: EvacuationWaits;
   /** Sentences about VMs that the last plan does not move. */
@@ -41,11 +42,18 @@ export class Evacuation {
   #predictedMs: number | null = null;
   #happened = Promise.withResolvers<void>();
 
-  constructor(port: EvacuationPort, request: EvacuationRequest) {
+  /** @param begun - what another one has done so far of the same */
+  constructor(port: EvacuationPort, request: EvacuationRequest, begun: EvacuationMemory | null = null) {
     this.#port = port;
     this.#request = request;
+    this.#begun = begun;
+    this.#predictedMs = begun?.predictedMs ?? null;
     this.#moves = new EvacuationMoves(port, () => this.#happened.resolve());
     this.#waits = new EvacuationWaits((reason) => port.onEvent({ kind: 'waits', reason }));
+  }
+
+  memory(): EvacuationMemory {
+    return { ...this.#moves.memory(), predictedMs: this.#predictedMs };
   }
 
   /**
@@ -58,6 +66,7 @@ export class Evacuation {
     const startedAtMs = this.#port.nowMs();
     const watching = new AbortController();
     let error: string | null = null;
+    if (this.#begun) this.#moves.adopt(this.#begun, watching.signal);
     try {
       await this.#goOn(watching.signal, cancel);
       if (cancel.aborted) await this.#cancelAll(leave);
@@ -94,9 +103,10 @@ export class Evacuation {
 
   /** Plans, and begins what is due. */
   #step(picture: FleetPicture, watching: AbortSignal): Step {
-    const { from, to } = this.#request;
+    const { from, to, vms: only } = this.#request;
     const nowMs = this.#port.nowMs();
-    this.#here = picture.vms.filter(({ fleetVm }) => fleetVm.host === from);
+    const isMeant = ({ name, host }: FleetVm): boolean => host === from && (only === null || only.includes(name));
+    this.#here = picture.vms.filter(({ fleetVm }) => isMeant(fleetVm));
     this.#listed = new Set(picture.vms.map(({ fleetVm }) => fleetVm.name));
     this.#waits.look(picture.failures, nowMs);
     const silent = (name: string | null) => picture.failures.filter((silence) => silence.name === name);
@@ -112,7 +122,7 @@ export class Evacuation {
     }
     const vms = this.#moves.settle(picture.base.vms, from);
     const foreign = this.#here.filter(({ outlook: vm }) => vm.migration !== null && !this.#moves.isRunning(vm.name));
-    const leaving = new Set(vms.flatMap(({ name, host }) => (host === from ? [name] : [])));
+    const leaving = new Set(vms.flatMap((vm) => (isMeant(vm) ? [vm.name] : [])));
     for (const { outlook } of foreign) leaving.delete(outlook.name);
     const moves = [...leaving].map((vm) => this.#moveOf(vm));
     const plan = nextPlan({ ...picture.base, vms, moves }, picture.contents);

@@ -5,19 +5,30 @@
  */
 import { dirname, resolve } from 'node:path';
 import { z } from 'zod';
-import { choice, flag, integer, list, meaning, strictObject, text } from '../api/field.ts';
+import { choice, flag, integer, list, meaning, number, strictObject, text } from '../api/field.ts';
 import { parseInput } from '../api/input-error.ts';
 import { NameSchema } from '../api/vm-schema.ts';
 import { parseYaml, readTextFile } from '../api/yaml-file.ts';
 import { GodwitError } from '../base/errors.ts';
-import { parseRate } from '../base/units.ts';
+import { parseDurationMs, parseRate } from '../base/units.ts';
+import { type BalancePolicy, DEFAULT_BALANCE } from '../fleet/balance.ts';
 import { DEFAULT_POLICY, type FleetLink, type FleetPolicy } from '../fleet/fleet-state.ts';
+import { MIGRATION_MODES, TIMEOUT_ACTIONS } from '../migration/request.ts';
+import type { LabelledVms, Labels, MigrationPolicy } from './fleet-labels.ts';
 
 const API_FIX = 'give http://HOST:PORT, https://HOST:PORT or unix:/path';
 const RATE_FIX = 'give a rate such as 10Gbit/s';
+const TIME_FIX = 'give a time such as 50ms or 10m';
+const LABELS_FIX = 'give labels such as {tier: db}';
+const VMS_FIX = 'give VMs by name, such as {db1: {labels: {tier: db}}, "web*": {labels: {tier: web}}}';
+const PART_FIX = 'give a part from 0.05 to 1';
 const MIGRATION_FIX = 'give HOST:PORT such as 10.0.0.2:7710';
 
 const rate = () => meaning(text(RATE_FIX), RATE_FIX, (given) => parseRate(given, 'rate'));
+
+const time = () => meaning(text(TIME_FIX), TIME_FIX, (given) => parseDurationMs(given, 'time'));
+const labels = () => z.record(z.string(), text(LABELS_FIX), { error: LABELS_FIX });
+const part = () => number(0.05, 1, PART_FIX);
 
 const FleetHostSchema = strictObject({
   api: text(API_FIX)
@@ -29,6 +40,38 @@ const FleetHostSchema = strictObject({
     .describe('Where the other hosts reach its migration port. Default: what its daemon listens on.'),
   rate: rate().optional().describe('Of its network port, each way. Default: 1Gbit/s.'),
   takesVms: flag().optional().describe('VMs may be sent there. Default: true.'),
+  labels: labels().optional().describe('For `policies`.'),
+});
+
+const PolicySchema = strictObject({
+  vms: labels().optional().describe('That a VM must have. Default: none.'),
+  hosts: labels().optional().describe('That the host which it leaves must have. Default: none.'),
+  mode: choice([...MIGRATION_MODES] as ['auto', 'pre-copy', 'post-copy', 'hybrid']).optional(),
+  bandwidth: rate().optional(),
+  maxDowntime: time().optional(),
+  timeout: time().optional(),
+  onTimeout: choice([...TIMEOUT_ACTIONS] as ['post-copy', 'cancel', 'pause']).optional(),
+  verify: flag().optional(),
+  stays: flag().optional().describe('It is moved only where it is named (`--vm`). Default: false.'),
+});
+
+const BalanceSchema = strictObject({
+  automatic: flag().optional().describe('The controller balances by itself. Default: false.'),
+  newHosts: flag().optional().describe('VMs move to a host that is new to the controller. Default: as `automatic`.'),
+  cpu: part()
+    .optional()
+    .describe(`Part of its CPUs’ time from which on a host is busy. Default: ${DEFAULT_BALANCE.cpuPart}.`),
+  memory: part().optional().describe(`The same of its memory. Default: ${DEFAULT_BALANCE.memoryPart}.`),
+  calm: part()
+    .optional()
+    .describe(`Part of these thresholds below which it is calm again. Default: ${DEFAULT_BALANCE.calmLoad}.`),
+  leastGain: part()
+    .optional()
+    .describe(`By so much, in thresholds, a move must help. Default: ${DEFAULT_BALANCE.leastGain}.`),
+  coolDown: time().optional().describe('A host that gave or got a VM is left alone for so long. Default: 10m.'),
+  maxMoves: integer(1, 100, 'give a whole number from 1 to 100')
+    .optional()
+    .describe(`Of one look. Default: ${DEFAULT_BALANCE.maxMoves}.`),
 });
 
 export const FleetFileSchema = strictObject({
@@ -43,6 +86,15 @@ export const FleetFileSchema = strictObject({
   )
     .optional()
     .describe('Bottlenecks between two sets of hosts, both directions together.'),
+  vms: z
+    .record(text(VMS_FIX), strictObject({ labels: labels() }), { error: VMS_FIX })
+    .optional()
+    .describe('By name, in which `*` stands for anything.'),
+  policies: z
+    .record(NameSchema, PolicySchema)
+    .optional()
+    .describe('How VMs are migrated that have these labels; of several that count the one with most labels.'),
+  balance: BalanceSchema.optional(),
   grouping: choice(['none', 'pairs', 'representatives'])
     .optional()
     .describe(`How VMs with common contents are brought together. Default: ${DEFAULT_POLICY.grouping}.`),
@@ -63,12 +115,16 @@ export interface KnownHost {
   readonly migration: string | null;
   readonly bytesPerSecond: number;
   readonly takesVms: boolean;
+  readonly labels: Labels;
 }
 
 export interface FleetFile {
   readonly hosts: readonly KnownHost[];
   readonly links: readonly FleetLink[];
   readonly policy: FleetPolicy;
+  readonly vms: readonly LabelledVms[];
+  readonly policies: readonly MigrationPolicy[];
+  readonly balance: BalancePolicy & { readonly isAutomatic: boolean; readonly fillsNewHosts: boolean };
 }
 
 const USUAL_BYTES_PER_SECOND = 125e6;
@@ -80,7 +136,16 @@ export function readFleetFile(path: string): FleetFile {
 
 /** @param base - relative paths count from there */
 export function parseFleet(value: unknown, base: string): FleetFile {
-  const { hosts, links = [], grouping, objective, maxQuietWait } = parseInput(FleetFileSchema, value ?? {});
+  const {
+    hosts,
+    links = [],
+    grouping,
+    objective,
+    maxQuietWait,
+    vms,
+    policies,
+    balance,
+  } = parseInput(FleetFileSchema, value ?? {});
   const names = new Set(Object.keys(hosts));
   for (const [index, { between }] of links.entries()) {
     const stranger = between.flat().find((name) => !names.has(name));
@@ -94,13 +159,40 @@ export function parseFleet(value: unknown, base: string): FleetFile {
       migration: host.migration ?? null,
       bytesPerSecond: host.rate ?? USUAL_BYTES_PER_SECOND,
       takesVms: host.takesVms ?? true,
+      labels: host.labels ?? {},
     })),
     links: links.map((link) => ({ name: link.name, bytesPerSecond: link.rate, between: link.between })),
+    vms: Object.entries(vms ?? {}).map(([pattern, { labels: given }]) => ({ pattern, labels: given })),
+    policies: Object.entries(policies ?? {}).map(([name, policy]) => policyFrom(name, policy)),
+    balance: balanceFrom(balance ?? {}),
     policy: {
       grouping: grouping ?? DEFAULT_POLICY.grouping,
       objective: objective ?? DEFAULT_POLICY.objective,
       maxQuietWaitMs: maxQuietWait === undefined ? DEFAULT_POLICY.maxQuietWaitMs : maxQuietWait * 1000,
     },
+  };
+}
+
+function policyFrom(name: string, given: z.output<typeof PolicySchema>): MigrationPolicy {
+  const { vms = {}, hosts = {}, stays = false, mode, bandwidth, maxDowntime, timeout, onTimeout, verify } = given;
+  const settings = {
+    ...{ mode, onTimeout, verify },
+    ...{ bandwidthBytesPerSecond: bandwidth, maxDowntimeMs: maxDowntime, timeoutMs: timeout },
+  };
+  const isGiven = ([, value]: [string, unknown]): boolean => value !== undefined;
+  return { name, vms, hosts, stays, settings: Object.fromEntries(Object.entries(settings).filter(isGiven)) };
+}
+
+function balanceFrom(given: z.output<typeof BalanceSchema>): FleetFile['balance'] {
+  return {
+    isAutomatic: given.automatic ?? false,
+    fillsNewHosts: given.newHosts ?? given.automatic ?? false,
+    cpuPart: given.cpu ?? DEFAULT_BALANCE.cpuPart,
+    memoryPart: given.memory ?? DEFAULT_BALANCE.memoryPart,
+    calmLoad: given.calm ?? DEFAULT_BALANCE.calmLoad,
+    leastGain: given.leastGain ?? DEFAULT_BALANCE.leastGain,
+    coolDownMs: given.coolDown ?? DEFAULT_BALANCE.coolDownMs,
+    maxMoves: given.maxMoves ?? DEFAULT_BALANCE.maxMoves,
   };
 }
 

@@ -15,14 +15,20 @@ import { findPeriod } from '../fleet/period.ts';
 import { type DirtySample, fitDirtyCurve } from '../migration/dirty-curve.ts';
 import { dirtySamplesOf } from '../migration/history.ts';
 import { expectOf } from '../migration/known-links.ts';
-import { DEFAULT_MIGRATION_OPTIONS } from '../migration/request.ts';
 import type { FleetFile } from './fleet-file.ts';
+import { type Labels, labelsOf, type MigrationPolicy, optionsOf, policyOf } from './fleet-labels.ts';
 
 /** One host, asked just now. */
 export type Answer =
   | { readonly name: string; readonly outlook: OutlookView }
   /** `last`: what it told before it fell silent. */
-  | { readonly name: string; readonly failure: string; readonly last?: OutlookView };
+  | {
+      readonly name: string;
+      readonly failure: string;
+      readonly last?: OutlookView;
+      /** It answers, with this. */
+      readonly refusal?: GodwitError;
+    };
 
 /** A host that does not answer. */
 export interface Silence {
@@ -35,6 +41,9 @@ export interface Silence {
 export interface PicturedVm {
   readonly fleetVm: FleetVm;
   readonly outlook: OutlookVm;
+  readonly labels: Labels;
+  /** It is migrated by; null: by the defaults. */
+  readonly policy: MigrationPolicy | null;
   /** Why it is not moved by itself; null: nothing speaks against it. */
   readonly obstacle: string | null;
 }
@@ -70,7 +79,7 @@ export function picture(file: FleetFile, answers: readonly Answer[], nowMs: numb
   const silent = new Set(failures.map(({ name }) => name));
   const named = heard.flatMap(({ outlook }) => outlook.vms.map((vm) => vm.name));
   const vms = heard.flatMap(({ name, outlook }) =>
-    outlook.vms.toSorted((a, b) => (a.name < b.name ? -1 : 1)).map((vm) => pictureVm(vm, name, named)),
+    outlook.vms.toSorted((a, b) => (a.name < b.name ? -1 : 1)).map((vm) => pictureVm(vm, name, named, file)),
   );
   const addresses = new Map(heard.map(({ name, outlook }) => [name, addressOf(file, name, outlook)]));
   const outlooks = new Map(heard.map(({ name, outlook }) => [name, outlook]));
@@ -139,7 +148,10 @@ export function refuseOwnAddresses(
   }
 }
 
-function pictureVm(vm: OutlookVm, host: string, names: readonly string[]): PicturedVm {
+function pictureVm(vm: OutlookVm, host: string, names: readonly string[], file: FleetFile): PicturedVm {
+  const labels = labelsOf(vm.name, file.vms);
+  const policy = policyOf(file.policies, labels, file.hosts.find(({ name }) => name === host)?.labels ?? {});
+  const options = optionsOf(policy);
   const dataPages = Math.max(1, vm.dataPages);
   const fleetVm: FleetVm = {
     name: vm.name,
@@ -148,11 +160,11 @@ function pictureVm(vm: OutlookVm, host: string, names: readonly string[]): Pictu
     dataPages,
     curve: fitDirtyCurve(samplesOf(vm, dataPages), dataPages),
     period: findPeriod({ samples: vm.samples.map(({ atMs, pagesPerSecond }) => ({ atMs, pagesPerSecond })) }),
-    options: DEFAULT_MIGRATION_OPTIONS,
-    canThrottle: true,
-    canPostCopy: true,
+    options,
+    canThrottle: options.throttle.enabled,
+    canPostCopy: options.mode !== 'pre-copy',
   };
-  return { fleetVm, outlook: vm, obstacle: obstacleOf(vm, names) };
+  return { fleetVm, outlook: vm, labels, policy, obstacle: obstacleOf(vm, names) };
 }
 
 function obstacleOf(vm: OutlookVm, names: readonly string[]): string | null {

@@ -76,7 +76,7 @@ describe('start', () => {
     await using trial = await startTrialDaemon();
     const second = startDaemon(config(trial.state, '127.0.0.1:0'), { engine: trial.engine, log, version: '0' });
     await expect(second).rejects.toThrow(
-      new RegExp(`another host daemon \\(pid ${process.pid}\\) uses the state directory`),
+      new RegExp(`another daemon \\(pid ${process.pid}\\) uses the state directory`),
     );
   });
 

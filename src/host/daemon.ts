@@ -24,6 +24,7 @@ import { DirtySampling } from './dirty-sampling.ts';
 import type { Engine } from './engine-port.ts';
 import { GroupMigrations } from './group-migrations.ts';
 import { GroupReports } from './group-reports.ts';
+import { HostPressure } from './host-pressure.ts';
 import { DaemonService } from './host-service.ts';
 import { IdleMemory } from './idle-memory.ts';
 import { IncomingGroups } from './incoming-groups.ts';
@@ -97,6 +98,7 @@ export async function startDaemon(
   const { sampleEveryMs: everyMs, keepHistoryMs: keepMs } = config;
   const sampling = new DirtySampling({ stateDirectory, everyMs, keepMs, log, vms: () => registry.living() });
   starting.use(sampling);
+  const pressure = starting.use(new HostPressure(() => registry.living()));
   const migrations = new Migrations({
     hostName,
     stateDirectory,
@@ -147,6 +149,7 @@ export async function startDaemon(
     contentsDirectory: liveDirectory,
     fleetKey: config.fleetKey,
     sampling,
+    pressure,
     vms: () => registry.living(),
     migrationAddress: () => migration,
     bandwidthBytesPerSecond: () => budget.bytesPerSecond,

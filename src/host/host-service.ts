@@ -106,8 +106,8 @@ export class DaemonService implements HostService {
     return sampling.historyOf(registry.get(name));
   }
 
-  outlook(): OutlookView {
-    return this.#options.outlook.view();
+  outlook(isBrief: boolean): OutlookView {
+    return this.#options.outlook.view(isBrief);
   }
 
   listGroups(): GroupView[] {

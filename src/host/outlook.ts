@@ -17,6 +17,7 @@ import { linksPathIn, readLinks } from '../migration/known-links-file.ts';
 import { readScanned } from '../migration/live-contents.ts';
 import { findRamFiles } from '../qemu/ram.ts';
 import type { DirtySampling } from './dirty-sampling.ts';
+import type { HostPressure } from './host-pressure.ts';
 import type { Vm } from './vm.ts';
 
 export interface OutlookPort {
@@ -27,6 +28,7 @@ export interface OutlookPort {
   /** Hexadecimal; null: contents are not looked at. */
   readonly fleetKey: string | null;
   readonly sampling: DirtySampling;
+  readonly pressure: HostPressure;
   vms(): readonly Vm[];
   migrationAddress(): string;
   bandwidthBytesPerSecond(): number;
@@ -54,7 +56,8 @@ export class Outlook {
     this.#fingerprint = port.fleetKey === null ? null : new PageFingerprint(parseKey(port.fleetKey)!);
   }
 
-  view(): OutlookView {
+  /** @param isBrief - without what is in the VMs' memory */
+  view(isBrief: boolean): OutlookView {
     const { hostName, stateDirectory } = this.#port;
     const vms = this.#port.vms().map((vm) => ({ vm, taken: takenBytes(vm) }));
     const takenByAll = vms.reduce((sum, { taken }) => sum + taken, 0);
@@ -62,15 +65,16 @@ export class Outlook {
       host: hostName,
       migration: this.#port.migrationAddress(),
       memoryBytes: freeBytes() + takenByAll,
+      pressure: this.#port.pressure.view(),
       bandwidthBytesPerSecond: this.#port.bandwidthBytesPerSecond(),
       ways: Object.fromEntries(
         Object.entries(readLinks(linksPathIn(stateDirectory))).map(([to, all]) => [to, [...all]]),
       ),
-      vms: vms.map(({ vm, taken }) => this.#tell(vm, taken)),
+      vms: vms.map(({ vm, taken }) => this.#tell(vm, taken, isBrief)),
     };
   }
 
-  #tell(vm: Vm, takenBytes: number): OutlookVm {
+  #tell(vm: Vm, takenBytes: number, isBrief: boolean): OutlookVm {
     const { name, state, uuid, memoryBytes, migration, sharedMemory } = vm.view();
     return {
       name,
@@ -79,8 +83,9 @@ export class Outlook {
       migration,
       ramBytes: memoryBytes,
       dataPages: Math.round(takenBytes / PAGE_SIZE),
+      cpus: this.#port.pressure.cpusOf(vm),
       samples: this.#port.sampling.historyOf(vm).samples,
-      contents: this.#contentsOf(vm),
+      contents: isBrief ? null : this.#contentsOf(vm),
       sharedMemory: sharedMemory.map((region) => ({ name: region.name, bytes: region.sizeBytes })),
     };
   }

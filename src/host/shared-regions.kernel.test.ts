@@ -16,6 +16,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { requireCapability } from '../../test/support/capability.ts';
 import { GuineaPig } from '../../test/support/guinea-pig.ts';
 import { checkLeaks } from '../../test/support/leak-check.ts';
+import { SHARED_MEMORY_PREFIX } from '../../test/support/temp-directory.ts';
 import { identifyFile } from '../linux/file-users.ts';
 import { identifyProcess } from '../linux/process.ts';
 import type { SharedMemorySpec } from '../qemu/spec.ts';
@@ -34,7 +35,7 @@ let told: string[];
 let logged: string[];
 
 beforeEach(() => {
-  directory = mkdtempSync('/dev/shm/godwit-test-');
+  directory = mkdtempSync(SHARED_MEMORY_PREFIX);
   state = join(directory, 'state');
   mkdirSync(state);
   told = [];

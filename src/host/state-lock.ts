@@ -103,7 +103,7 @@ function readHolder(path: string): Holder | undefined {
 
 function refusal(directory: string, holder: Holder | undefined): GodwitError {
   return new GodwitError('GW_HOST_START', {
-    reason: `another host daemon (pid ${holder?.pid ?? 'unknown'}) uses the state directory ${directory}`,
+    reason: `another daemon (pid ${holder?.pid ?? 'unknown'}) uses the state directory ${directory}`,
     pid: holder?.pid ?? null,
   });
 }

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 
 /** The kernel's tick as programs see it: the same on every architecture that Linux runs VMs on (sysconf(3), _SC_CLK_TCK). */
-const TICK_MS = 10;
+export const TICK_MS = 10;
 /** Fields of the first line: cpu, user, nice, system, idle, iowait. */
 const IDLE_FIELDS = [4, 5] as const;
 

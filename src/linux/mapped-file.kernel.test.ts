@@ -3,12 +3,13 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { requireCapability } from '../../test/support/capability.ts';
+import { SHARED_MEMORY_PREFIX } from '../../test/support/temp-directory.ts';
 import { MappedFile } from './mapped-file.ts';
 
 let directory: string;
 
 beforeEach(() => {
-  directory = mkdtempSync('/dev/shm/godwit-test-');
+  directory = mkdtempSync(SHARED_MEMORY_PREFIX);
 });
 afterEach(() => rmSync(directory, { recursive: true, force: true }));
 

@@ -11,6 +11,7 @@ import { constants } from 'node:os';
 import { GodwitError, hasCode } from '../base/errors.ts';
 import { SYS_pidfd_send_signal } from './abi/syscalls.ts';
 import { Errno } from './errno.ts';
+import { TICK_MS } from './idle-time.ts';
 import { PidFd, processError } from './pidfd.ts';
 import { lastErrno, pollOnEventLoop, raw } from './raw.ts';
 
@@ -57,6 +58,7 @@ interface StatFields {
   readonly state: string;
   readonly parentPid: number;
   readonly startTicks: number;
+  readonly cpuTicks: number;
 }
 
 /** Undefined when there is no such process, or only its zombie. */
@@ -67,6 +69,12 @@ export function identifyProcess(pid: number): ProcessIdentity | undefined {
 
 export function isAlive(id: ProcessIdentity): boolean {
   return identifyProcess(id.pid)?.startTicks === id.startTicks;
+}
+
+/** That all of its threads have used; undefined: it has ended. */
+export function readCpuMs(pid: number): number | undefined {
+  const stat = readStat(pid);
+  return stat === undefined ? undefined : stat.cpuTicks * TICK_MS;
 }
 
 export function parentOf(pid: number): number | undefined {
@@ -197,7 +205,12 @@ function readStat(pid: number): StatFields | undefined {
   if (text === undefined) return undefined;
   // Field 2 is the name in parentheses and may itself hold spaces and parentheses.
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-  return { state: fields[0] ?? 'X', parentPid: Number(fields[1]), startTicks: Number(fields[19]) };
+  return {
+    state: fields[0] ?? 'X',
+    parentPid: Number(fields[1]),
+    startTicks: Number(fields[19]),
+    cpuTicks: Number(fields[11]) + Number(fields[12]),
+  };
 }
 
 function hasEnded(stat: StatFields): boolean {

@@ -6,7 +6,7 @@ import { requireCapability, TEST_QEMU } from '../../test/support/capability.ts';
 import { IncomingQemu } from '../../test/support/incoming-qemu.ts';
 import { checkLeaks } from '../../test/support/leak-check.ts';
 import { savedState } from '../../test/support/saved-state.ts';
-import { TempDirectory } from '../../test/support/temp-directory.ts';
+import { SHARED_MEMORY_PREFIX, TempDirectory } from '../../test/support/temp-directory.ts';
 import { TinyGuestView } from '../../test/support/tiny-guest-view.ts';
 import { startTinyVm } from '../../test/support/tiny-vm.ts';
 import { hasCode } from '../base/errors.ts';
@@ -44,7 +44,7 @@ class ForeignVm implements AsyncDisposable {
       ' ',
     );
     const logPath = directory.join('their.log');
-    const ramPaths = [`/dev/shm/godwit-test-${basename(directory.path)}`];
+    const ramPaths = [`${SHARED_MEMORY_PREFIX}${basename(directory.path)}`];
     try {
       const started = await startQemu({ binary: TEST_QEMU, args: words, logPath, qmpPath, ramPaths });
       return new ForeignVm(directory, started);
@@ -141,7 +141,7 @@ describe('a survey', () => {
 
 /** libvirt takes a memfd where it is asked for one; from QEMU 8.1 on that blocks, so it must be asked for a file. */
 function libvirtRam(directory: TempDirectory): string {
-  const file = { 'qom-type': 'memory-backend-file', 'mem-path': `/dev/shm/godwit-test-${basename(directory.path)}` };
+  const file = { 'qom-type': 'memory-backend-file', 'mem-path': `${SHARED_MEMORY_PREFIX}${basename(directory.path)}` };
   const backend = MEMFD_MOVES ? { 'qom-type': 'memory-backend-memfd' } : file;
   return JSON.stringify({ ...backend, id: 'pc.ram', share: true, size: RAM_BYTES });
 }

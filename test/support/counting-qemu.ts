@@ -10,6 +10,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { RamFile } from '../../src/linux/ram-file.ts';
+import { SHARED_MEMORY_PREFIX } from './temp-directory.ts';
 
 const FIRMWARE_BYTES = 65_536;
 const COUNTER_ADDRESS = 0x1000;
@@ -41,7 +42,7 @@ export class CountingQemu implements AsyncDisposable {
   }
 
   static async start(mebibytes: number, ...extraArguments: string[]): Promise<CountingQemu> {
-    const directory = mkdtempSync('/dev/shm/godwit-test-');
+    const directory = mkdtempSync(SHARED_MEMORY_PREFIX);
     const firmware = Buffer.alloc(FIRMWARE_BYTES);
     CODE.copy(firmware, 0);
     RESET.copy(firmware, 0xfff0);

@@ -10,6 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { identifyProcess, type ProcessIdentity, waitForExit } from '../../src/linux/process.ts';
+import { SHARED_MEMORY_PREFIX } from './temp-directory.ts';
 import { waitUntil } from './wait-until.ts';
 
 const ANSWER_DEADLINE_MS = 5000;
@@ -55,7 +56,7 @@ export class GuineaPig implements AsyncDisposable {
 
   /** @param roomPages - give it a file system of its own with room for so many pages (needs root) */
   static async start(pageCount: number, roomPages?: number): Promise<GuineaPig> {
-    const directory = mkdtempSync('/dev/shm/godwit-test-');
+    const directory = mkdtempSync(SHARED_MEMORY_PREFIX);
     if (roomPages !== undefined) {
       execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${roomPages * 4}k`, 'godwit-test', directory]);
     }

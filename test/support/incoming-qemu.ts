@@ -13,7 +13,7 @@ import type { QmpClient } from '../../src/qemu/qmp.ts';
 import { findGuestRam } from '../../src/qemu/ram.ts';
 import type { Accelerator } from '../../src/qemu/spec.ts';
 import { TEST_QEMU } from './capability.ts';
-import { TempDirectory } from './temp-directory.ts';
+import { SHARED_MEMORY_PREFIX, TempDirectory } from './temp-directory.ts';
 
 export interface IncomingOptions {
   /** Default TEST_QEMU. */
@@ -46,7 +46,7 @@ export class IncomingQemu implements AsyncDisposable {
   ): Promise<IncomingQemu> {
     const directory = new TempDirectory();
     const endpoints = {
-      ramPath: `/dev/shm/godwit-test-${basename(directory.path)}`,
+      ramPath: `${SHARED_MEMORY_PREFIX}${basename(directory.path)}`,
       qmpPath: directory.join('qmp.sock'),
       consoleSocketPath: directory.join('console.sock'),
       consoleLogPath: directory.join('console.log'),

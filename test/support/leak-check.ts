@@ -3,12 +3,15 @@
  *
  * Must hold: other test runs on the same machine are never blamed. Processes are ours when they carry our mark in
  * their environment, which every process that we start hands on to those that it starts, in whatever session; the rest
- * is ours when it was not there before, and is looked at for a while, because that of others soon goes away.
+ * is ours when it was not there before and no process without the mark uses it, and is looked at for a while, because
+ * that of others soon goes away.
  * Must never: end a process without the mark.
  */
 import { randomUUID } from 'node:crypto';
 import { existsSync, globSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect } from 'vitest';
+import { identifyFile, mapsFile } from '../../src/linux/file-users.ts';
 import { identifyProcess, readCommandLine, signalProcess } from '../../src/linux/process.ts';
 import { listTempDirectories } from './temp-directory.ts';
 import { waitUntil } from './wait-until.ts';
@@ -17,6 +20,7 @@ const MARK = 'GODWIT_TEST_RUN';
 /** Processes that were told to end, and a throttle whose daemon was killed, need a moment. */
 const SETTLE_MS = 6_000;
 const SETTLE_INTERVAL_MS = 50;
+const GROUP = 'control group ';
 
 /** Call it at the top of a test file, before other hooks: it then looks after they have cleaned up. */
 export function checkLeaks(): void {
@@ -35,7 +39,7 @@ export function checkLeaks(): void {
       timeoutMs: SETTLE_MS,
       intervalMs: SETTLE_INTERVAL_MS,
     }).catch(() => undefined);
-    const found = left();
+    const found = left().filter((thing) => !isOfOthers(thing));
     for (const pid of markedPids()) endProcess(pid);
     expect(found, 'left behind by this test file').toEqual([]);
   });
@@ -78,9 +82,40 @@ function listThings(): string[] {
     .filter((point) => /godwit|gwt-/.test(point));
   return [
     ...files.map((name) => `/dev/shm/${name}`),
-    ...groups.map((path) => `control group ${path}`),
+    ...groups.map((path) => `${GROUP}${path}`),
     ...mounts.map((point) => `mount ${point}`),
   ];
+}
+
+/** Whether a process uses it, or has named it, that is neither ours nor this one. */
+function isOfOthers(thing: string): boolean {
+  const ours = new Set([process.pid, ...markedPids()]);
+  const namedBy = Number(/godwit-test-(\d+)-/.exec(thing)?.[1]);
+  if (namedBy > 0) return !ours.has(namedBy) && existsSync(`/proc/${namedBy}`);
+  if (thing.startsWith(GROUP)) return threadsIn(thing.slice(GROUP.length)).some((tid) => !ours.has(processOf(tid)));
+  const file = thing.startsWith('/') ? identifyFile(thing) : undefined;
+  return (
+    file !== undefined &&
+    readdirSync('/proc')
+      .map(Number)
+      .some((pid) => pid > 0 && !ours.has(pid) && mapsFile(pid, file))
+  );
+}
+
+function threadsIn(group: string): number[] {
+  try {
+    return readFileSync(join(group, 'tasks'), 'utf8').split('\n').filter(Boolean).map(Number);
+  } catch {
+    return [];
+  }
+}
+
+function processOf(tid: number): number {
+  try {
+    return Number(/^Tgid:\s+(\d+)$/m.exec(readFileSync(`/proc/${tid}/status`, 'utf8'))?.[1]);
+  } catch {
+    return process.pid;
+  }
 }
 
 function commandLine(pid: number): string {

@@ -16,7 +16,7 @@ import type { QmpClient } from '../../src/qemu/qmp.ts';
 import type { VmSpec } from '../../src/qemu/spec.ts';
 import { TEST_QEMU } from './capability.ts';
 import { markChildren } from './leak-check.ts';
-import { TempDirectory } from './temp-directory.ts';
+import { SHARED_MEMORY_PREFIX, TempDirectory } from './temp-directory.ts';
 import { waitUntil } from './wait-until.ts';
 
 export interface LinuxVmOptions {
@@ -125,7 +125,7 @@ export async function startLinuxVm(options: LinuxVmOptions = {}): Promise<LinuxV
       qemuArgs: options.qemuArgs ?? [],
     };
     const endpoints: Endpoints = {
-      ramPath: `/dev/shm/godwit-test-${basename(directory.path)}`,
+      ramPath: `${SHARED_MEMORY_PREFIX}${basename(directory.path)}`,
       qmpPath: directory.join('qmp.sock'),
       consoleSocketPath: directory.join('console.sock'),
       consoleLogPath: directory.join('console.log'),

@@ -29,6 +29,7 @@ import {
 import type { Message } from '../../src/wire/messages.ts';
 import { LinkProxy } from './link-proxy.ts';
 import { Sharer } from './sharer.ts';
+import { SHARED_MEMORY_PREFIX } from './temp-directory.ts';
 import { waitUntil } from './wait-until.ts';
 
 export interface RegionHostsOptions {
@@ -57,7 +58,7 @@ export class RegionHosts implements AsyncDisposable {
   source!: RegionSourceHandle;
   destination: RegionDestinationHandle | undefined;
   readonly #options: RegionHostsOptions;
-  readonly #directory = mkdtempSync('/dev/shm/godwit-test-');
+  readonly #directory = mkdtempSync(SHARED_MEMORY_PREFIX);
   readonly #moved = new Set<string>();
   readonly #insideFds = new Map<string, number>();
   readonly #attached: LeftVm[] = [];

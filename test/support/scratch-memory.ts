@@ -9,10 +9,11 @@ import { PAGE_SIZE } from '../../src/base/page.ts';
 import { RamFile } from '../../src/linux/ram-file.ts';
 import { GuestMemory } from '../../src/memory/guest-memory.ts';
 import { RamLayout } from '../../src/memory/layout.ts';
+import { SHARED_MEMORY_PREFIX } from './temp-directory.ts';
 
 export class ScratchMemory implements Disposable {
   readonly memory: GuestMemory;
-  readonly #directory = mkdtempSync('/dev/shm/godwit-test-');
+  readonly #directory = mkdtempSync(SHARED_MEMORY_PREFIX);
 
   /** @param regionPages - the size of each region */
   constructor(...regionPages: number[]) {

@@ -11,7 +11,7 @@ import { basename } from 'node:path';
 import { type CoherenceOutcome, checkCoherence } from '../../guest/sharing/coherence.ts';
 import { type RegionLayout, regionLayout, type SharingOptions } from '../../guest/sharing/region-layout.ts';
 import { RamFile } from '../../src/linux/ram-file.ts';
-import { TempDirectory } from './temp-directory.ts';
+import { SHARED_MEMORY_PREFIX, TempDirectory } from './temp-directory.ts';
 import { startTinyVm, type TinyVm, type TinyVmOptions } from './tiny-vm.ts';
 
 export interface SharingVmsOptions {
@@ -43,7 +43,7 @@ export class SharingVms implements AsyncDisposable {
   /** Starts them one after the other and waits until each of them works. */
   static async start(options: SharingVmsOptions): Promise<SharingVms> {
     using directory = new TempDirectory();
-    const regionPath = `/dev/shm/godwit-test-${basename(directory.path)}-region`;
+    const regionPath = `${SHARED_MEMORY_PREFIX}${basename(directory.path)}-region`;
     const bytes = (options.regionMiB ?? 4) * 2 ** 20;
     const layout = regionLayout({ ...options.layout, memberCount: options.count }, bytes);
     createRegion(regionPath, bytes);

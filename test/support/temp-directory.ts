@@ -3,6 +3,9 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+/** Of files and directories in shared memory: whose they are, for the look at what is left behind. */
+export const SHARED_MEMORY_PREFIX = `/dev/shm/godwit-test-${process.pid}-`;
+
 const existing = new Set<string>();
 
 /** Those of this process that have not been disposed of. */

@@ -16,7 +16,7 @@ import type { QmpClient } from '../../src/qemu/qmp.ts';
 import type { VmSpec } from '../../src/qemu/spec.ts';
 import { TEST_QEMU } from './capability.ts';
 import { markChildren } from './leak-check.ts';
-import { TempDirectory } from './temp-directory.ts';
+import { SHARED_MEMORY_PREFIX, TempDirectory } from './temp-directory.ts';
 import { TinyGuestView } from './tiny-guest-view.ts';
 import { waitUntil } from './wait-until.ts';
 
@@ -120,7 +120,7 @@ export async function startTinyVm(options: TinyVmOptions = {}): Promise<TinyVm> 
   try {
     const spec = tinyVmSpec(directory, options);
     const endpoints: Endpoints = {
-      ramPath: `/dev/shm/godwit-test-${basename(directory.path)}`,
+      ramPath: `${SHARED_MEMORY_PREFIX}${basename(directory.path)}`,
       qmpPath: directory.join('qmp.sock'),
       consoleSocketPath: directory.join('console.sock'),
       consoleLogPath: directory.join('console.log'),

@@ -1,0 +1,101 @@
+/** Routes about a whole fleet: /v1/fleet and everything below it, and the maintenance marks of hosts. */
+import { z } from 'zod';
+import { BalanceBodySchema, BalanceSchema } from './balance-schema.ts';
+import { FleetHistorySchema } from './evacuation-schema.ts';
+import { CommonPairSchema, FleetPlanSchema } from './fleet-plan-schema.ts';
+import { FleetSchema, MaintenanceAnswerSchema, MaintenanceBodySchema } from './fleet-schema.ts';
+import type { FleetService } from './fleet-service.ts';
+import { errors, limitParam, NameParams, type Routes } from './routes.ts';
+
+const tags = ['fleet'];
+const DEADLINE_FIX = 'give milliseconds from 1 to 30 days';
+const PlanQuerySchema = z.object({
+  host: z.string({ error: 'give the host that all VMs leave' }),
+  to: z.string().optional(),
+  deadlineMs: z.coerce
+    .number({ error: DEADLINE_FIX })
+    .int({ error: DEADLINE_FIX })
+    .min(1, { error: DEADLINE_FIX })
+    .max(30 * 86_400_000, { error: DEADLINE_FIX })
+    .optional(),
+});
+const HistoryQuerySchema = z.object({
+  limit: limitParam,
+  vm: z.string().optional(),
+  host: z.string().optional(),
+});
+
+export function addFleetRoutes(routes: Routes, service: FleetService): void {
+  routes.get(
+    '/v1/fleet',
+    {
+      schema: {
+        tags,
+        summary: 'Hosts, VMs and the migrations that run',
+        response: { 200: FleetSchema, ...errors },
+      },
+    },
+    () => service.fleet(),
+  );
+  routes.get(
+    '/v1/fleet/plan',
+    {
+      schema: {
+        tags,
+        summary: 'What an evacuation of `host` would do now, and why; nothing is done',
+        querystring: PlanQuerySchema,
+        response: { 200: FleetPlanSchema, ...errors },
+      },
+    },
+    (request) => service.plan(request.query),
+  );
+  routes.get(
+    '/v1/fleet/commonality',
+    {
+      schema: {
+        tags,
+        summary: 'What each two VMs have in common, the most alike first; only those of `host`',
+        querystring: z.object({ host: z.string().optional() }),
+        response: { 200: z.array(CommonPairSchema), ...errors },
+      },
+    },
+    (request) => service.commonality(request.query.host),
+  );
+  routes.get(
+    '/v1/fleet/history',
+    {
+      schema: {
+        tags,
+        summary: 'Migrations and evacuations that have ended, predicted and actual; of one VM or one host',
+        querystring: HistoryQuerySchema,
+        response: { 200: FleetHistorySchema, ...errors },
+      },
+    },
+    (request) => service.history(request.query),
+  );
+  routes.post(
+    '/v1/fleet/balance',
+    {
+      schema: {
+        tags,
+        summary: 'Move VMs from busy hosts to others; with `dryRun` only say which',
+        body: BalanceBodySchema,
+        response: { 200: BalanceSchema, ...errors },
+      },
+    },
+    (request) => service.balance(request.body),
+  );
+  routes.put(
+    '/v1/hosts/:name/maintenance',
+    {
+      schema: {
+        tags,
+        summary: 'Mark a host for maintenance: it gets no VMs and is evacuated; or take the mark away',
+        params: NameParams,
+        body: MaintenanceBodySchema,
+        response: { 200: MaintenanceAnswerSchema, ...errors },
+      },
+    },
+    (request) => service.setMaintenance(request.params.name, request.body),
+  );
+}

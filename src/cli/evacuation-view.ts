@@ -1,0 +1,99 @@
+/** Evacuations as text, and as the document of `godwit fleet evacuate --json`. */
+import type { EvacuationView } from '../api/evacuation-schema.ts';
+import { formatDuration, formatSize } from '../base/units.ts';
+import { renderTable } from './table.ts';
+
+type EvacuatedVm = EvacuationView['vms'][number];
+
+/** What has become of it: who arrived, who stayed and why, who was left on the way. */
+export function outcomeOf(view: EvacuationView): object {
+  const of = (state: EvacuatedVm['state']): EvacuatedVm[] => view.vms.filter((vm) => vm.state === state);
+  return {
+    id: view.id,
+    state: view.state,
+    arrived: of('arrived').map(({ vm, to, predicted, actual }) => ({
+      vm,
+      to,
+      predictedMs: predicted?.totalMs ?? null,
+      predictedBytes: predicted?.bytes.p50 ?? null,
+      totalMs: actual?.totalMs ?? null,
+      bytes: actual?.bytes ?? null,
+      downtimeMs: actual?.downtimeMs ?? null,
+    })),
+    stayed: of('stayed').map(({ vm, reason }) => ({ vm, reason })),
+    running: of('left').map(({ vm, to, migration }) => ({ vm, to, id: migration })),
+    error: view.error?.message ?? null,
+    totalMs: tookMs(view),
+    predictedMs: view.predictedMs,
+  };
+}
+
+export function renderEvacuation(view: EvacuationView): string {
+  const arrived = view.vms.filter(({ state }) => state === 'arrived');
+  const bytes = arrived.reduce((sum, { actual }) => sum + (actual?.bytes ?? 0), 0);
+  const table = renderTable(
+    [
+      { title: 'VM' },
+      { title: 'TO' },
+      { title: 'TOOK', align: 'right' },
+      { title: 'PREDICTED', align: 'right' },
+      { title: 'BYTES', align: 'right' },
+      { title: 'PREDICTED', align: 'right' },
+      { title: 'DOWNTIME', align: 'right' },
+    ],
+    arrived.map(({ vm, to, predicted, actual }) => [
+      vm,
+      to ?? '-',
+      actual ? formatDuration(actual.totalMs) : '-',
+      predicted ? `${formatDuration(predicted.totalMs.p10)} to ${formatDuration(predicted.totalMs.p90)}` : '-',
+      actual ? formatSize(actual.bytes) : '-',
+      predicted ? formatSize(predicted.bytes.p50) : '-',
+      actual?.downtimeMs == null ? '-' : formatDuration(actual.downtimeMs),
+    ]),
+  );
+  const foretold = view.predictedMs === null ? '' : ` (predicted ${formatDuration(view.predictedMs)})`;
+  return [
+    ...(arrived.length > 0 ? [table, ''] : []),
+    `${view.state}: ${arrived.length} VMs moved in ${formatDuration(tookMs(view))}${foretold}, ${formatSize(bytes)}`,
+    ...(view.error === null ? [] : [`It could not go on: ${view.error.message}`]),
+    ...view.vms.flatMap(({ vm, state, reason, to, migration }) => {
+      if (state === 'stayed') return [reason ?? `${vm} has stayed`];
+      if (state !== 'left') return [];
+      const watch =
+        migration === null ? 'whether it has begun is not known' : `at its source: godwit migration watch ${migration}`;
+      return [`${vm} is still on its way to ${to} (${watch})`];
+    }),
+  ].join('\n');
+}
+
+export function renderEvacuations(all: readonly EvacuationView[]): string {
+  if (all.length === 0) return 'There are none.';
+  return renderTable(
+    [
+      { title: 'ID' },
+      { title: 'FROM' },
+      { title: 'TO' },
+      { title: 'BY' },
+      { title: 'STATE' },
+      { title: 'ARRIVED', align: 'right' },
+      { title: 'BEGUN' },
+      { title: 'TOOK', align: 'right' },
+      { title: 'PREDICTED', align: 'right' },
+    ],
+    all.map((view) => [
+      view.id,
+      view.from,
+      view.to ?? '-',
+      view.by ?? view.initiator,
+      view.isCancelling ? 'cancelling' : view.state,
+      `${view.vms.filter(({ state }) => state === 'arrived').length} of ${view.vms.length}`,
+      new Date(view.requestedAtMs).toISOString().slice(0, 19),
+      view.endedAtMs === null ? '-' : formatDuration(tookMs(view)),
+      view.predictedMs === null ? '-' : formatDuration(view.predictedMs),
+    ]),
+  );
+}
+
+function tookMs({ startedAtMs, requestedAtMs, endedAtMs }: EvacuationView): number {
+  return (endedAtMs ?? Date.now()) - (startedAtMs ?? requestedAtMs);
+}

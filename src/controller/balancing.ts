@@ -1,0 +1,115 @@
+/**
+ * The load balancer: looks at how busy hosts are, and has VMs moved (V1).
+ *
+ * Owns: which hosts were busy, which were balanced when, which are known. Must hold: it moves nothing to or from a host that is marked
+ * for maintenance, nothing that another evacuation moves, and nothing while what it began before still goes on.
+ */
+import type { BalanceView } from '../api/balance-schema.ts';
+import { type BalancedHost, type BalancedVm, type BalanceMove, balance } from '../fleet/balance.ts';
+import type { Evacuations, Initiator } from './evacuations.ts';
+import { outlookOf, type Seen } from './fleet-look.ts';
+import type { FleetStore } from './store.ts';
+
+export interface BalanceOrder {
+  readonly isDry: boolean;
+  readonly newHost: string | null;
+  readonly initiator: Initiator;
+}
+
+const BUSY_WITH: readonly Initiator[] = ['balancer', 'newHost'];
+
+export class Balancing {
+  readonly #store: FleetStore;
+  readonly #evacuations: Evacuations;
+  #busy: ReadonlySet<string> = new Set();
+
+  constructor(store: FleetStore, evacuations: Evacuations) {
+    this.#store = store;
+    this.#evacuations = evacuations;
+  }
+
+  async balance(seen: Seen, { isDry, newHost, initiator }: BalanceOrder): Promise<BalanceView> {
+    const moving = await this.#evacuations.waiting();
+    const [hosts, vms] = [await this.#hosts(seen), vmsOf(seen, moving)];
+    const found = balance({ nowMs: seen.atMs, hosts, vms, policy: seen.file.balance, newHost });
+    this.#busy = new Set(found.hosts.flatMap(({ host, verdict }) => (verdict === 'busy' ? [host] : [])));
+    const words = found.moves.map(explain);
+    const evacuations: string[] = [];
+    if (!isDry && (await this.#evacuations.isBusyWith(BUSY_WITH)))
+      words.push('Nothing is begun: what was begun before still goes on');
+    else if (!isDry) {
+      for (const [way, moves] of Map.groupBy(found.moves, ({ from, to }) => `${from} ${to}`)) {
+        const [from, to] = way.split(' ') as [string, string];
+        const request = { from, to, vms: moves.map(({ vm }) => vm) };
+        evacuations.push((await this.#evacuations.request(request, initiator)).id);
+        await this.#remember(from, seen.atMs);
+        await this.#remember(to, seen.atMs);
+      }
+    }
+    if (words.length === 0) words.push('Nothing is to be moved');
+    return {
+      atMs: seen.atMs,
+      dryRun: isDry,
+      hosts: found.hosts.map(({ host, load, verdict }) => {
+        const known = hosts.find(({ name }) => name === host)!;
+        return { host, cpuPart: known.cpuPart, memoryPart: known.memoryPart, load, verdict };
+      }),
+      moves: found.moves.map((move) => ({ vm: move.vm, from: move.from, to: move.to, text: explain(move) })),
+      words,
+      evacuations,
+    };
+  }
+
+  /** Hosts that answer and never did before; at the very first look none are new. */
+  async findNewHosts({ answers, atMs }: Seen): Promise<string[]> {
+    const known = new Set((await this.#store.list('known')).map(({ key }) => key.slice('known.'.length)));
+    const heard = answers.flatMap((answer) => ('outlook' in answer ? [answer.name] : []));
+    const fresh = heard.filter((name) => !known.has(name));
+    for (const name of fresh) await this.#store.write(`known.${name}`, { sinceMs: atMs }, null);
+    return known.size === 0 ? [] : fresh;
+  }
+
+  async #hosts({ answers, file, marks, picture, atMs }: Seen): Promise<BalancedHost[]> {
+    const balanced = new Map(
+      (await this.#store.list('balanced')).map(({ key, value }) => [key.slice('balanced.'.length), value as number]),
+    );
+    return file.hosts.map(({ name, takesVms }) => {
+      const answer = answers.find((each) => each.name === name);
+      // Of one that is silent it is not known how busy it is.
+      const pressure = answer && 'outlook' in answer ? answer.outlook.pressure : undefined;
+      const taken = picture.vms.reduce((sum, { fleetVm }) => sum + (fleetVm.host === name ? fleetVm.ramBytes : 0), 0);
+      return {
+        name,
+        cpus: pressure?.cpus ?? 1,
+        memoryBytes: pressure?.memoryBytes ?? 1,
+        cpuPart: pressure?.cpuPart ?? null,
+        memoryPart: pressure?.memoryPart ?? null,
+        freeBytes: (outlookOf(answer)?.memoryBytes ?? 0) - taken,
+        takesVms,
+        wasBusy: this.#busy.has(name),
+        balancedAtMs: marks.has(name) ? atMs : (balanced.get(name) ?? null),
+      };
+    });
+  }
+
+  async #remember(host: string, atMs: number): Promise<void> {
+    const key = `balanced.${host}`;
+    await this.#store.write(key, atMs, (await this.#store.read(key))?.revision ?? null);
+  }
+}
+
+function vmsOf({ picture }: Seen, moving: ReadonlyMap<string, string>): BalancedVm[] {
+  return picture.vms.map(({ fleetVm, outlook, policy, obstacle }) => ({
+    name: fleetVm.name,
+    host: fleetVm.host,
+    cpus: outlook.cpus ?? null,
+    dataBytes: outlook.dataPages * 4096,
+    ramBytes: fleetVm.ramBytes,
+    isMovable: obstacle === null && policy?.stays !== true && outlook.migration === null && !moving.has(fleetVm.name),
+  }));
+}
+
+function explain({ vm, from, to, loadBefore, loadAfter }: BalanceMove): string {
+  const percent = (load: number): string => `${Math.round(load * 100)} %`;
+  return `${vm} goes from ${from} to ${to}: the higher load of both falls from ${percent(loadBefore)} to ${percent(loadAfter)} of what makes a host busy`;
+}

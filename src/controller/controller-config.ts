@@ -1,0 +1,96 @@
+/**
+ * Configuration of `godwit controller`.
+ *
+ * Owns: defaults and limits of every setting. Must hold: an address that other machines can reach needs a token; a wrong value is refused
+ * with field, value and fix.
+ */
+import { hostname } from 'node:os';
+import { resolve } from 'node:path';
+import { parseInput } from '../api/input-error.ts';
+import { isLoopback, type ListenAddress, parseListenAddress } from '../api/listen.ts';
+import { NameSchema } from '../api/vm-schema.ts';
+import { readTextFile } from '../api/yaml-file.ts';
+import { GodwitError } from '../base/errors.ts';
+import { type FleetFile, readFleetFile } from './fleet-file.ts';
+import type { NatsOptions } from './nats-store.ts';
+
+/** As they are typed. */
+export interface ControllerFlags {
+  readonly fleet: string;
+  readonly name?: string;
+  readonly listen?: readonly string[];
+  readonly state: string;
+  readonly tokenFile?: string;
+  readonly nats?: readonly string[];
+  readonly natsCredentials?: string;
+  readonly natsTokenFile?: string;
+  readonly natsPrefix?: string;
+  readonly natsReplicas?: number;
+}
+
+export interface ControllerConfig {
+  readonly name: string;
+  readonly file: FleetFile;
+  readonly listen: readonly ListenAddress[];
+  readonly stateDirectory: string;
+  readonly token: string | null;
+  /** null: the store is a file in the state directory. */
+  readonly nats: NatsOptions | null;
+}
+
+const LEAST_TOKEN = 16;
+/** Names of a bucket and of subjects. */
+const PREFIX = /^[A-Za-z0-9_-]{1,64}$/;
+
+/** @param token - from the environment; a token file wins @throws GW_INPUT_INVALID, GW_INPUT_UNREADABLE */
+export function resolveController(flags: ControllerFlags, token: string | undefined): ControllerConfig {
+  const listen = (flags.listen ?? ['127.0.0.1:7720']).map((address) => parseListenAddress(address, '--listen'));
+  const given = flags.tokenFile === undefined ? token : readSecret('--token-file', flags.tokenFile);
+  if (given !== undefined && given.length < LEAST_TOKEN) {
+    throw invalid(
+      '--token-file',
+      flags.tokenFile ?? 'GODWIT_TOKEN',
+      `give a token of at least ${LEAST_TOKEN} characters`,
+    );
+  }
+  const open = listen.find((address) => address.kind === 'tcp' && !isLoopback(address.host));
+  if (open?.kind === 'tcp' && given === undefined) {
+    const fix = 'add --token-file FILE, or listen on a loopback address or unix:/path';
+    throw invalid('--listen', `${open.host}:${open.port}`, fix);
+  }
+  return {
+    name: parseInput(NameSchema, flags.name ?? hostname().split('.')[0], '--name'),
+    file: readFleetFile(flags.fleet),
+    listen,
+    stateDirectory: resolve(flags.state),
+    token: given ?? null,
+    nats: flags.nats === undefined ? null : natsOf(flags, flags.nats),
+  };
+}
+
+function natsOf(flags: ControllerFlags, servers: readonly string[]): NatsOptions {
+  const { natsCredentials, natsTokenFile, natsPrefix: prefix = 'godwit', natsReplicas: replicas = 1 } = flags;
+  for (const server of servers) {
+    if (!/^(nats|tls):\/\/[^/]+$/.test(server))
+      throw invalid('--nats', server, 'give nats://HOST:PORT or tls://HOST:PORT');
+  }
+  if (!PREFIX.test(prefix)) throw invalid('--nats-prefix', prefix, 'give letters, digits, _ and -');
+  if (![1, 3, 5].includes(replicas)) throw invalid('--nats-replicas', String(replicas), 'give 1, 3 or 5');
+  return {
+    servers,
+    credentials: natsCredentials === undefined ? null : Buffer.from(readTextFile(natsCredentials)),
+    token: natsTokenFile === undefined ? null : readSecret('--nats-token-file', natsTokenFile),
+    prefix,
+    replicas,
+  };
+}
+
+function readSecret(field: string, path: string): string {
+  const secret = readTextFile(path).trim();
+  if (secret === '') throw invalid(field, path, 'put the token into the file');
+  return secret;
+}
+
+function invalid(field: string, value: string, fix: string): GodwitError {
+  return new GodwitError('GW_INPUT_INVALID', { field, value, fix });
+}

@@ -1,0 +1,193 @@
+/**
+ * One evacuation, carried out by this controller.
+ *
+ * Owns: its record in the store while it does. Must hold: what is about to begin is in the store before a host is asked for it, so
+ * that whoever goes on with it finds each migration; a controller that has lost the record begins nothing more and cancels nothing.
+ */
+import type { EvacuationView } from '../api/evacuation-schema.ts';
+import type { MigrateBody } from '../api/migration-schema.ts';
+import { asGodwitError, explain, GodwitError, type JsonValue } from '../base/errors.ts';
+import type { FleetPlan } from '../fleet/plan.ts';
+import { Evacuation } from './evacuation.ts';
+import type { EvacuationEvent, EvacuationMemory, EvacuationOutcome, EvacuationPort } from './evacuation-port.ts';
+import { noteOf, showVms } from './evacuation-view.ts';
+import type { FleetHosts } from './fleet-hosts.ts';
+import type { FleetPicture } from './fleet-picture.ts';
+import { OwnedRecord } from './owned-record.ts';
+import type { FleetStore } from './store.ts';
+
+/** As the store has it. */
+export interface EvacuationRecord {
+  readonly view: EvacuationView;
+  /** null: nobody has begun it. */
+  readonly memory: EvacuationMemory | null;
+}
+
+export interface RunnerPort {
+  readonly store: FleetStore;
+  readonly hosts: FleetHosts;
+  /** Of this controller. */
+  readonly name: string;
+  picture(view: EvacuationView): Promise<FleetPicture>;
+  /** What the policy of a VM asks for. */
+  settingsOf(picture: FleetPicture, vm: string): Partial<MigrateBody>;
+  changed(view: EvacuationView): void;
+}
+
+/** A look asks every host for all of its VMs. */
+const LOOK_AGAIN_MS = 1000;
+const KEPT_NOTES = 100;
+
+export class EvacuationRunner {
+  readonly #port: RunnerPort;
+  readonly #owned: OwnedRecord;
+  readonly #evacuation: Evacuation;
+  readonly #cancel = new AbortController();
+  readonly #leave = new AbortController();
+  #view: EvacuationView;
+  #plan: FleetPlan | null = null;
+  #picture: FleetPicture | null = null;
+  /** The write that has not begun. */
+  #waiting: Promise<boolean> | null = null;
+  #last: Promise<unknown> = Promise.resolve();
+
+  /** @param revision - at which the record was read */
+  constructor(port: RunnerPort, { view, memory }: EvacuationRecord, revision: number) {
+    this.#port = port;
+    this.#view = view;
+    this.#owned = new OwnedRecord(port.store, keyOf(view.id), revision);
+    const { from, to, deadlineAtMs, onlyVms: vms } = view;
+    this.#evacuation = new Evacuation(this.#portOf(), { from, to, deadlineAtMs, vms }, memory);
+    if (memory) this.#note(`${port.name} goes on with it`);
+  }
+
+  get view(): EvacuationView {
+    return this.#view;
+  }
+
+  cancel(): void {
+    if (this.#cancel.signal.aborted) return;
+    this.#show({ isCancelling: true });
+    void this.#save();
+    this.#cancel.abort();
+  }
+
+  /** Leaves it to whoever goes on with it: what runs, runs on. */
+  abandon(): void {
+    this.#leave.abort();
+    this.#cancel.abort();
+  }
+
+  /** The record as it is at the end; null: it was left to another. */
+  async run(): Promise<EvacuationRecord | null> {
+    const { name: owner } = this.#port;
+    this.#show({ owner, state: 'running', startedAtMs: this.#view.startedAtMs ?? Date.now() });
+    try {
+      if (!(await this.#save())) return null;
+      const outcome = await this.#evacuation
+        .run(this.#cancel.signal, this.#leave.signal)
+        .catch((error: unknown) => error);
+      if (this.#leave.signal.aborted) return null;
+      this.#end(outcome);
+      return (await this.#save()) ? this.#record() : null;
+    } catch (error) {
+      // The store did not answer until it was left.
+      if (this.#leave.signal.aborted) return null;
+      throw error;
+    }
+  }
+
+  #portOf(): EvacuationPort {
+    const { hosts } = this.#port;
+    return {
+      picture: async () => {
+        this.#picture = await this.#port.picture(this.#view);
+        return this.#picture;
+      },
+      begin: async (host, vm, request) => {
+        this.#refresh();
+        if (!(await this.#save()))
+          throw new GodwitError('GW_CONFLICT', { kind: 'evacuation', name: this.#view.id, reason: LOST });
+        const settings = this.#picture ? this.#port.settingsOf(this.#picture, vm) : {};
+        return await hosts.begin(host, vm, { ...settings, ...request });
+      },
+      find: (host, vm, sinceMs, signal) => hosts.find(host, vm, sinceMs, signal),
+      endOf: (host, id, signal) => hosts.endOf(host, id, signal),
+      cancel: (host, id) => hosts.cancel(host, id),
+      nowMs: () => Date.now(),
+      lookAgainMs: LOOK_AGAIN_MS,
+      onEvent: (event) => this.#hear(event),
+    };
+  }
+
+  #hear(event: EvacuationEvent): void {
+    if (event.kind === 'planned') this.#plan = event.plan;
+    const note = noteOf(event);
+    if (note !== null) this.#note(note);
+    this.#refresh();
+    void this.#save();
+  }
+
+  #refresh(): void {
+    const memory = this.#evacuation.memory();
+    const endsAtMs =
+      this.#plan && this.#plan.moves.length + memory.running.length > 0
+        ? this.#plan.madeAtMs + this.#plan.makespanMs
+        : null;
+    this.#show({ vms: showVms(memory, this.#plan, null), predictedMs: memory.predictedMs, predictedEndAtMs: endsAtMs });
+  }
+
+  /** @param outcome - or what was thrown */
+  #end(outcome: EvacuationOutcome | unknown): void {
+    const ended = isOutcome(outcome) ? outcome : null;
+    const memory = this.#evacuation.memory();
+    this.#note(ended ? ended.state : explain(outcome));
+    this.#show({
+      state: ended?.state ?? 'failed',
+      isCancelling: false,
+      endedAtMs: Date.now(),
+      predictedEndAtMs: null,
+      vms: showVms(memory, null, ended),
+      error: ended ? (ended.error === null ? null : errorOf(ended.error)) : { ...asGodwitError(outcome).toBody() },
+    });
+  }
+
+  #note(text: string): void {
+    this.#show({ notes: [...this.#view.notes, { atMs: Date.now(), text }].slice(-KEPT_NOTES) });
+  }
+
+  #show(more: Partial<EvacuationView>): void {
+    this.#view = { ...this.#view, ...more };
+  }
+
+  #record(): EvacuationRecord {
+    return { view: this.#view, memory: this.#evacuation.memory() };
+  }
+
+  /** What is newest when its turn comes; false: another has the record. */
+  #save(): Promise<boolean> {
+    this.#port.changed(this.#view);
+    this.#waiting ??= this.#last.then(async () => {
+      this.#waiting = null;
+      const saved = await this.#owned.save(this.#record() as unknown as JsonValue, this.#leave.signal);
+      if (!saved) this.abandon();
+      return saved;
+    });
+    this.#last = this.#waiting.catch(() => undefined);
+    return this.#waiting;
+  }
+}
+
+const LOST = 'another controller has taken it over';
+
+export function keyOf(id: string): string {
+  return `evacuation.${id}`;
+}
+
+function isOutcome(value: unknown): value is EvacuationOutcome {
+  return typeof value === 'object' && value !== null && 'arrived' in value;
+}
+
+function errorOf(reason: string): NonNullable<EvacuationView['error']> {
+  return { ...new GodwitError('GW_INTERNAL', { reason }).toBody() };
+}

@@ -1,0 +1,231 @@
+/**
+ * All evacuations: those that are asked for, those that this controller carries out, those that are over.
+ *
+ * Owns: their records below `evacuation.`, the wishes to cancel below `cancel.`, the log of those that have ended. Must hold: any
+ * controller takes them and shows them, the one that leads carries them out; one that has ended is in the log before its record goes.
+ */
+import { randomBytes } from 'node:crypto';
+import type { EvacuateBody, EvacuatedVmView, EvacuationView } from '../api/evacuation-schema.ts';
+import { explain, GodwitError, hasCode, type JsonValue } from '../base/errors.ts';
+import { completeId } from '../host/migration-id.ts';
+import { type EvacuationRecord, EvacuationRunner, keyOf, type RunnerPort } from './evacuation-runner.ts';
+import { recordedValue, unowned } from './owned-record.ts';
+import type { FleetStore, StoredRecord } from './store.ts';
+
+export interface EvacuationsPort extends RunnerPort {
+  readonly store: FleetStore;
+  leads(): boolean;
+  /** Of a runner that failed as it must not. */
+  failed(id: string, reason: string): void;
+}
+
+export type Initiator = EvacuationView['initiator'];
+
+/** Those that are looked through for an id. */
+const LOOKED_THROUGH = 1000;
+
+export class Evacuations implements AsyncDisposable {
+  readonly #port: EvacuationsPort;
+  readonly #running = new Map<string, { readonly runner: EvacuationRunner; readonly ended: Promise<void> }>();
+  readonly #watches: Disposable[];
+  #taking: Promise<void> = Promise.resolve();
+  /** The one that has not begun. */
+  #toTake: Promise<void> | null = null;
+  #isOver = false;
+
+  constructor(port: EvacuationsPort) {
+    this.#port = port;
+    const look = (): void => void this.take();
+    this.#watches = [
+      port.store.watch('cancel', look),
+      port.store.watch('evacuation', (key) => {
+        look();
+        void this.#tellOf(key);
+      }),
+    ];
+  }
+
+  async request(body: EvacuateBody, initiator: Initiator): Promise<EvacuationView> {
+    const { from, to = null, vms: onlyVms = null, deadlineMs, by = null } = body;
+    const twin = (await this.#open()).find(
+      ({ view }) => view.from === from && (view.onlyVms === null || onlyVms === null),
+    );
+    if (twin) {
+      const reason = `it is being evacuated already (${twin.view.id}): cancel that first, or wait for its end`;
+      throw new GodwitError('GW_CONFLICT', { kind: 'host', name: from, reason });
+    }
+    const requestedAtMs = Date.now();
+    const view: EvacuationView = {
+      id: `e-${randomBytes(6).toString('hex')}`,
+      from,
+      to,
+      onlyVms: onlyVms === null ? null : [...onlyVms],
+      deadlineAtMs: deadlineMs === undefined ? null : requestedAtMs + deadlineMs,
+      initiator,
+      by,
+      state: 'waiting',
+      isCancelling: false,
+      owner: null,
+      requestedAtMs,
+      startedAtMs: null,
+      endedAtMs: null,
+      predictedMs: null,
+      predictedEndAtMs: null,
+      vms: [],
+      notes: [],
+      error: null,
+    };
+    const record: EvacuationRecord = { view, memory: null };
+    await this.#port.store.write(keyOf(view.id), unowned(record as unknown as JsonValue), null);
+    this.#port.changed(view);
+    void this.take();
+    return view;
+  }
+
+  /** Those that go on and the last that have ended, newest first. */
+  async list(limit: number): Promise<EvacuationView[]> {
+    const open = await this.#views();
+    const ended = (await this.#port.store.newest('evacuations', limit)) as unknown as EvacuationView[];
+    const known = new Set(ended.map(({ id }) => id));
+    return [...open.filter(({ id }) => !known.has(id)), ...ended]
+      .sort((a, b) => b.requestedAtMs - a.requestedAtMs)
+      .slice(0, limit);
+  }
+
+  /** @param given - its first characters do @throws GW_FLEET_UNKNOWN */
+  async show(given: string): Promise<EvacuationView> {
+    const all = await this.list(LOOKED_THROUGH);
+    const id = completeId(
+      given,
+      all.map((view) => view.id),
+    );
+    const found = all.find((view) => view.id === id);
+    if (found) return found;
+    throw new GodwitError('GW_FLEET_UNKNOWN', {
+      kind: 'evacuation',
+      name: given,
+      fix: 'look at `godwit fleet evacuations`',
+    });
+  }
+
+  async cancel(given: string): Promise<EvacuationView> {
+    const view = await this.show(given);
+    if (view.endedAtMs !== null) {
+      throw new GodwitError('GW_CONFLICT', {
+        kind: 'evacuation',
+        name: view.id,
+        reason: `it has ended (${view.state})`,
+      });
+    }
+    // One that is there already says the same.
+    await this.#port.store.write(`cancel.${view.id}`, { atMs: Date.now() }, null);
+    void this.take();
+    return { ...view, isCancelling: true };
+  }
+
+  /** By VM that is yet to arrive, the id of the evacuation that it is part of; where the store is silent, of those that run here. */
+  async waiting(): Promise<ReadonlyMap<string, string>> {
+    const all = await this.#views().catch((error: unknown) => {
+      if (!hasCode(error, 'GW_STORE_UNAVAILABLE')) throw error;
+      return [...this.#running.values()].map(({ runner }) => runner.view);
+    });
+    return new Map(
+      all.flatMap(({ id, vms }) =>
+        vms.filter(({ state }) => state !== 'arrived').map(({ vm }): [string, string] => [vm, id]),
+      ),
+    );
+  }
+
+  /** What was predicted for a migration of one that is carried out here. */
+  partOf(migration: string): { readonly evacuation: string; readonly vm: EvacuatedVmView } | null {
+    for (const { runner } of this.#running.values()) {
+      const vm = runner.view.vms.find((each) => each.migration === migration);
+      if (vm) return { evacuation: runner.view.id, vm };
+    }
+    return null;
+  }
+
+  /** Whether one for this reason goes on. */
+  async isBusyWith(initiators: readonly Initiator[]): Promise<boolean> {
+    return (await this.#open()).some(({ view }) => initiators.includes(view.initiator));
+  }
+
+  /** Carries out what is there to be carried out, if this controller leads. */
+  take(): Promise<void> {
+    this.#toTake ??= this.#taking.then(async () => {
+      this.#toTake = null;
+      try {
+        await this.#take();
+      } catch (error) {
+        // It is looked for again, at the latest by the next look at the hosts.
+        if (!hasCode(error, 'GW_STORE_UNAVAILABLE')) this.#port.failed('evacuations', explain(error));
+      }
+    });
+    this.#taking = this.#toTake;
+    return this.#taking;
+  }
+
+  /** Leaves all that runs to the next controller. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#isOver = true;
+    for (const watch of this.#watches) watch[Symbol.dispose]();
+    const running = [...this.#running.values()];
+    for (const { runner } of running) runner.abandon();
+    await Promise.all(running.map(({ ended }) => ended));
+    await this.#taking;
+  }
+
+  async #take(): Promise<void> {
+    if (this.#isOver || !this.#port.leads()) return;
+    const { store } = this.#port;
+    const cancelled = new Set((await store.list('cancel')).map(({ key }) => key.slice('cancel.'.length)));
+    for (const record of await store.list('evacuation')) {
+      const { view, memory } = recordOf(record);
+      if (view.endedAtMs !== null) await this.#close(view);
+      else if (!this.#running.has(view.id)) this.#run({ view, memory }, record.revision);
+    }
+    for (const id of cancelled) this.#running.get(id)?.runner.cancel();
+  }
+
+  #run(record: EvacuationRecord, revision: number): void {
+    const { id } = record.view;
+    const runner = new EvacuationRunner(this.#port, record, revision);
+    const ended = runner
+      .run()
+      .then(async (end) => {
+        if (end) await this.#close(end.view);
+      })
+      .catch((error: unknown) => {
+        if (!hasCode(error, 'GW_STORE_UNAVAILABLE')) this.#port.failed(id, explain(error));
+      })
+      .finally(() => this.#running.delete(id));
+    this.#running.set(id, { runner, ended });
+  }
+
+  async #close(view: EvacuationView): Promise<void> {
+    const { store } = this.#port;
+    await store.append('evacuations', view.id, view as unknown as JsonValue);
+    await store.remove(keyOf(view.id));
+    await store.remove(`cancel.${view.id}`);
+  }
+
+  /** Of those that go on, as new as they are here. */
+  async #views(): Promise<EvacuationView[]> {
+    return (await this.#open()).map(({ view }) => this.#running.get(view.id)?.runner.view ?? view);
+  }
+
+  async #open(): Promise<EvacuationRecord[]> {
+    return (await this.#port.store.list('evacuation')).map(recordOf).filter(({ view }) => view.endedAtMs === null);
+  }
+
+  /** Of those that another controller carries out. */
+  async #tellOf(key: string): Promise<void> {
+    if (this.#running.has(key.slice(keyOf('').length))) return;
+    const found = await this.#port.store.read(key).catch(() => null);
+    if (found) this.#port.changed(recordOf(found).view);
+  }
+}
+
+function recordOf({ value }: StoredRecord): EvacuationRecord {
+  return recordedValue(value) as unknown as EvacuationRecord;
+}

@@ -1,0 +1,41 @@
+/**
+ * Migrations of a fleet that have ended, whoever began them.
+ *
+ * Owns: the log `migrations`. Must hold: each is there once, with what was predicted if it was part of an evacuation.
+ */
+import type { FinishedMigrationView } from '../api/evacuation-schema.ts';
+import type { MigrationView } from '../api/migration-schema.ts';
+import type { JsonValue } from '../base/errors.ts';
+import type { Evacuations } from './evacuations.ts';
+import type { FleetStore } from './store.ts';
+
+export class FleetHistory {
+  readonly #store: FleetStore;
+  readonly #evacuations: Evacuations;
+
+  constructor(store: FleetStore, evacuations: Evacuations) {
+    this.#store = store;
+    this.#evacuations = evacuations;
+  }
+
+  /** One that has not ended, or is told by the host that it comes to, is left out. */
+  async add({ id, direction, report }: MigrationView): Promise<void> {
+    if (direction !== 'outgoing' || report === null) return;
+    const { vm, from, to, startedAt, outcome, error, mode, wireBytes: bytes, totalMs, downtimeMs } = report;
+    const part = this.#evacuations.partOf(id);
+    const finished: FinishedMigrationView = {
+      ...{ id, vm, from, to, outcome, mode },
+      evacuation: part?.evacuation ?? null,
+      startedAtMs: startedAt,
+      error: error?.message ?? null,
+      predicted: part?.vm.predicted ?? null,
+      actual: { bytes, totalMs, downtimeMs },
+    };
+    await this.#store.append('migrations', id, finished as unknown as JsonValue);
+  }
+
+  /** Newest first. */
+  async newest(limit: number): Promise<FinishedMigrationView[]> {
+    return (await this.#store.newest('migrations', limit)) as unknown as FinishedMigrationView[];
+  }
+}

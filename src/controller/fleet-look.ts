@@ -1,0 +1,59 @@
+/**
+ * Looking at a fleet: all of its hosts are asked, and what they told before they fell silent is kept.
+ *
+ * Must hold: a host that is marked for maintenance takes no VMs, in every look.
+ */
+import type { OutlookView } from '../api/outlook-schema.ts';
+import type { FleetFile } from './fleet-file.ts';
+import { type FleetHosts, insist } from './fleet-hosts.ts';
+import { type Answer, type FleetPicture, picture } from './fleet-picture.ts';
+import { LastOutlooks } from './last-outlooks.ts';
+import { type Maintenance, type Mark, withMarks } from './maintenance.ts';
+
+export interface Seen {
+  readonly atMs: number;
+  /** With the marks. */
+  readonly file: FleetFile;
+  readonly marks: ReadonlyMap<string, Mark>;
+  readonly answers: readonly Answer[];
+  /** When each host answered last; those that never did are not there. */
+  readonly heardAtMs: ReadonlyMap<string, number>;
+  readonly picture: FleetPicture;
+}
+
+export interface FleetLookOptions {
+  readonly file: FleetFile;
+  readonly hosts: FleetHosts;
+  readonly maintenance: Maintenance;
+  /** A host that answers with an error is an error, and not one that does not answer. */
+  readonly isStrict: boolean;
+}
+
+export class FleetLook {
+  readonly #options: FleetLookOptions;
+  readonly #last = new LastOutlooks();
+  readonly #heardAtMs = new Map<string, number>();
+
+  constructor(options: FleetLookOptions) {
+    this.#options = options;
+  }
+
+  /** @param isBrief - without what is in VMs */
+  async look(isBrief: boolean): Promise<Seen> {
+    const { file, hosts, maintenance, isStrict } = this.#options;
+    const [asked, marks] = await Promise.all([hosts.ask(isBrief), maintenance.marks()]);
+    if (isStrict) insist(asked);
+    const atMs = Date.now();
+    for (const { name, ...answer } of asked) if ('outlook' in answer) this.#heardAtMs.set(name, atMs);
+    const answers = this.#last.complete(asked);
+    const marked = withMarks(file, marks);
+    const heardAtMs = new Map(this.#heardAtMs);
+    return { atMs, file: marked, marks, answers, heardAtMs, picture: picture(marked, answers, atMs) };
+  }
+}
+
+/** What it told last; undefined: nothing ever. */
+export function outlookOf(answer: Answer | undefined): OutlookView | undefined {
+  if (!answer) return undefined;
+  return 'outlook' in answer ? answer.outlook : answer.last;
+}

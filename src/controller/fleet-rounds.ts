@@ -1,0 +1,141 @@
+/**
+ * What a controller does by itself, again and again: it looks at the hosts, tells what has changed, and, if it leads, carries out what is
+ * to be done, keeps the history whole and balances.
+ *
+ * Must hold: a round that fails is told once, and the next one is made all the same.
+ */
+import type { HostEvent } from '../api/event-schema.ts';
+import { explain, hasCode } from '../base/errors.ts';
+import type { Fleet } from './fleet.ts';
+import type { FleetFile } from './fleet-file.ts';
+import type { Seen } from './fleet-look.ts';
+import { showHosts, showVms } from './fleet-view.ts';
+import { HostWatch } from './host-watch.ts';
+
+export interface FleetRoundsOptions {
+  readonly fleet: Fleet;
+  readonly file: FleetFile;
+  leads(): boolean;
+  /** @param reason - null: it works again */
+  told(reason: string | null): void;
+}
+
+const LOOK_EVERY_MS = 5_000;
+/** A host that has something to tell is looked at after so long, so that many events are one look. */
+const LOOK_SOON_MS = 300;
+/** Of what hosts tell, as often as its mean of a minute can have changed. */
+const BALANCE_EVERY_MS = 30_000;
+const TELLING: ReadonlySet<HostEvent['kind']> = new Set([
+  'vmChanged',
+  'vmRemoved',
+  'migrationStarted',
+  'migrationEnded',
+  'hostChanged',
+  'eventsMissed',
+]);
+
+export class FleetRounds implements AsyncDisposable {
+  readonly #options: FleetRoundsOptions;
+  readonly #watch: HostWatch;
+  /** By host, as it was told last. */
+  readonly #told = new Map<string, string>();
+  /** Hosts whose migrations that ended while nobody listened are in the history. */
+  readonly #caughtUp = new Set<string>();
+  #timer: NodeJS.Timeout | undefined;
+  #dueAtMs = 0;
+  #round: Promise<void> = Promise.resolve();
+  #balancedAtMs = 0;
+  #failure: string | null = null;
+  #isOver = false;
+
+  constructor(options: FleetRoundsOptions) {
+    this.#options = options;
+    const names = options.file.hosts.map(({ name }) => name);
+    this.#watch = new HostWatch(options.fleet.hosts, names, (host, event) => this.#hear(host, event));
+    this.#lookIn(0);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#isOver = true;
+    clearTimeout(this.#timer);
+    await this.#watch[Symbol.asyncDispose]();
+    await this.#round;
+  }
+
+  #hear(host: string, { id: _id, atMs: _atMs, ...event }: HostEvent): void {
+    const { fleet } = this.#options;
+    fleet.events.emit({ kind: 'hostEvent', host, event: event as HostEvent });
+    if (event.kind === 'eventsMissed') this.#caughtUp.delete(host);
+    if (event.kind === 'migrationEnded' && this.#options.leads())
+      void this.#guard(() => fleet.finished.add(event.migration));
+    if (TELLING.has(event.kind)) this.#lookIn(LOOK_SOON_MS);
+  }
+
+  /** Unless one is due sooner. */
+  #lookIn(ms: number): void {
+    const dueAtMs = Date.now() + ms;
+    if (this.#isOver || (this.#timer !== undefined && this.#dueAtMs <= dueAtMs)) return;
+    clearTimeout(this.#timer);
+    this.#dueAtMs = dueAtMs;
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      this.#round = this.#round.then(() => this.#guard(() => this.#look())).then(() => this.#lookIn(LOOK_EVERY_MS));
+    }, ms);
+  }
+
+  async #look(): Promise<void> {
+    const { fleet } = this.#options;
+    const [seen, evacuations] = [await fleet.look(true), await fleet.evacuations.waiting()];
+    const vms = showVms(seen, evacuations);
+    for (const host of showHosts(seen)) {
+      const here = vms.filter((vm) => vm.host === host.name);
+      // When it was heard of is no change.
+      const text = JSON.stringify([{ ...host, heardAtMs: null }, here]);
+      if (this.#told.get(host.name) === text) continue;
+      this.#told.set(host.name, text);
+      fleet.events.emit({ kind: 'fleetHostChanged', host, vms: here });
+    }
+    await fleet.evacuations.take();
+    if (this.#options.leads()) await this.#lead(seen);
+    else this.#caughtUp.clear();
+  }
+
+  async #lead(seen: Seen): Promise<void> {
+    const { fleet, file } = this.#options;
+    for (const answer of seen.answers) {
+      if (!('outlook' in answer)) this.#caughtUp.delete(answer.name);
+      else if (!this.#caughtUp.has(answer.name)) {
+        for (const migration of (await fleet.hosts.migrationsOf(answer.name)).toReversed())
+          await fleet.finished.add(migration);
+        this.#caughtUp.add(answer.name);
+      }
+    }
+    const fresh = await fleet.balancing.findNewHosts(seen);
+    if (file.balance.fillsNewHosts) for (const host of fresh) await this.#balance(seen, host);
+    if (!file.balance.isAutomatic || seen.atMs - this.#balancedAtMs < BALANCE_EVERY_MS) return;
+    this.#balancedAtMs = seen.atMs;
+    await this.#balance(seen, null);
+  }
+
+  async #balance(seen: Seen, newHost: string | null): Promise<void> {
+    const { fleet } = this.#options;
+    const initiator = newHost === null ? 'balancer' : 'newHost';
+    const balance = await fleet.balancing.balance(seen, { isDry: false, newHost, initiator });
+    if (balance.moves.length > 0) fleet.events.emit({ kind: 'balanced', balance });
+  }
+
+  async #guard(action: () => Promise<void>): Promise<void> {
+    try {
+      await action();
+      this.#tell(null);
+    } catch (error) {
+      if (!hasCode(error, 'GW_STORE_UNAVAILABLE') && !hasCode(error, 'GW_API_UNREACHABLE')) this.#tell(explain(error));
+    }
+  }
+
+  #tell(reason: string | null): void {
+    if (reason === this.#failure) return;
+    this.#failure = reason;
+    this.#options.told(reason);
+  }
+}

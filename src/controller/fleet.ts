@@ -1,0 +1,227 @@
+/**
+ * A fleet and what can be done with it, for the API and for the command line alike.
+ *
+ * Owns: putting looks, evacuations, marks and balance together. Must hold: any controller answers; what is to be done is written
+ * down in the store, and the one that leads does it.
+ */
+
+import type { BalanceBody, BalanceView } from '../api/balance-schema.ts';
+import type { EvacuateBody, EvacuationView, FleetHistoryView } from '../api/evacuation-schema.ts';
+import { EventHub } from '../api/event-hub.ts';
+import type { FleetEventBody } from '../api/fleet-event-schema.ts';
+import type { CommonPairView, FleetPlanView } from '../api/fleet-plan-schema.ts';
+import type { ControllerView, FleetView, MaintenanceAnswer, MaintenanceBody } from '../api/fleet-schema.ts';
+import type { FleetService, HistoryQuery, HostCall, HostReply, PlanQuery } from '../api/fleet-service.ts';
+import { SYSTEM_CLOCK } from '../base/clock.ts';
+import { GodwitError } from '../base/errors.ts';
+import type { Move } from '../fleet/fleet-state.ts';
+import { nextPlan } from '../fleet/next-plan.ts';
+import { Balancing } from './balancing.ts';
+import { Evacuations } from './evacuations.ts';
+import type { FleetFile } from './fleet-file.ts';
+import { FleetHistory } from './fleet-history.ts';
+import { FleetHosts } from './fleet-hosts.ts';
+import { FleetLook, type Seen } from './fleet-look.ts';
+import { type FleetPicture, refuseOwnAddresses } from './fleet-picture.ts';
+import { showCommonality, showHosts, showPlan, showVms } from './fleet-view.ts';
+import { Maintenance } from './maintenance.ts';
+import type { FleetStore } from './store.ts';
+
+export interface FleetOptions {
+  readonly file: FleetFile;
+  readonly store: FleetStore;
+  /** Of this controller. */
+  readonly name: string;
+  /** null: there is none, a command does it by itself. */
+  controller(): ControllerView | null;
+  leads(): boolean;
+  failed(what: string, reason: string): void;
+}
+
+export class Fleet implements FleetService, AsyncDisposable {
+  readonly events: EventHub<FleetEventBody> = new EventHub<FleetEventBody>(SYSTEM_CLOCK);
+  readonly hosts: FleetHosts;
+  readonly evacuations: Evacuations;
+  readonly finished: FleetHistory;
+  readonly balancing: Balancing;
+  readonly #options: FleetOptions;
+  readonly #maintenance: Maintenance;
+  readonly #look: FleetLook;
+
+  constructor(options: FleetOptions) {
+    const { file, store, name } = options;
+    this.#options = options;
+    this.hosts = new FleetHosts(file);
+    this.#maintenance = new Maintenance(store);
+    const isStrict = options.controller() === null;
+    this.#look = new FleetLook({ file, hosts: this.hosts, maintenance: this.#maintenance, isStrict });
+    this.evacuations = new Evacuations({
+      store,
+      hosts: this.hosts,
+      name,
+      leads: () => options.leads(),
+      failed: (id, reason) => options.failed(id, reason),
+      picture: (view) => this.#pictureFor(view),
+      settingsOf: ({ vms }, vm) => vms.find(({ outlook }) => outlook.name === vm)?.policy?.settings ?? {},
+      changed: (evacuation) => void this.events.emit({ kind: 'evacuationChanged', evacuation }),
+    });
+    this.finished = new FleetHistory(store, this.evacuations);
+    this.balancing = new Balancing(store, this.evacuations);
+  }
+
+  /** @param isBrief - without what is in VMs */
+  look(isBrief: boolean): Promise<Seen> {
+    return this.#look.look(isBrief);
+  }
+
+  async fleet(): Promise<FleetView> {
+    const [seen, evacuations] = await Promise.all([this.look(true), this.evacuations.waiting()]);
+    const up = seen.answers.flatMap((answer) => ('outlook' in answer ? [answer] : []));
+    const busy = up.filter(({ outlook }) => outlook.vms.some(({ migration }) => migration !== null));
+    const running = await Promise.all(
+      busy.map(async ({ name: host }) => {
+        // It may fall silent just now.
+        const all = await this.hosts.migrationsOf(host).catch(() => []);
+        return all
+          .filter(({ direction, state }) => direction === 'outgoing' && state === 'running')
+          .map((migration) => ({ host, migration }));
+      }),
+    );
+    return {
+      atMs: seen.atMs,
+      controller: this.#options.controller(),
+      hosts: showHosts(seen),
+      vms: showVms(seen, evacuations),
+      migrations: running.flat(),
+    };
+  }
+
+  async plan({ host, to: wanted, deadlineMs }: PlanQuery): Promise<FleetPlanView> {
+    const to = wanted ?? null;
+    this.#refuseUnknown('host', host, to);
+    const { file, picture: seen } = await this.look(false);
+    refuseOwnAddresses(file, seen, host, to);
+    const deadlineAtMs = deadlineMs === undefined ? null : Date.now() + deadlineMs;
+    const moves = seen.vms
+      .filter(({ fleetVm }) => fleetVm.host === host)
+      .map(({ fleetVm, obstacle }): Move => {
+        const state =
+          obstacle === null ? ({ kind: 'waiting' } as const) : ({ kind: 'parked', reason: obstacle } as const);
+        return { vm: fleetVm.name, to, deadlineAtMs, state };
+      });
+    const plan = nextPlan({ ...seen.base, moves }, seen.contents);
+    return showPlan(plan, { from: host, to, deadlineAtMs }, seen.failures);
+  }
+
+  async commonality(host?: string): Promise<CommonPairView[]> {
+    if (host !== undefined) this.#refuseUnknown('host', host, null);
+    return showCommonality((await this.look(false)).picture, host);
+  }
+
+  async evacuate(request: EvacuateBody): Promise<EvacuationView> {
+    this.#refuseUnknown('from', request.from, request.to ?? null);
+    const mark = request.to === undefined ? undefined : (await this.#maintenance.marks()).get(request.to);
+    if (mark) {
+      const reason = 'it is marked for maintenance: take the mark away (`godwit fleet maintenance HOST off`)';
+      throw new GodwitError('GW_CONFLICT', { kind: 'host', name: request.to!, reason });
+    }
+    if (request.vms) await this.#refuseAbsent(request.from, request.vms);
+    return await this.evacuations.request(request, 'person');
+  }
+
+  listEvacuations(limit: number): Promise<EvacuationView[]> {
+    return this.evacuations.list(limit);
+  }
+
+  showEvacuation(id: string): Promise<EvacuationView> {
+    return this.evacuations.show(id);
+  }
+
+  cancelEvacuation(id: string): Promise<EvacuationView> {
+    return this.evacuations.cancel(id);
+  }
+
+  async setMaintenance(host: string, { on, reason, evacuate = true }: MaintenanceBody): Promise<MaintenanceAnswer> {
+    this.#refuseUnknown('host', host, null);
+    const before = (await this.#maintenance.marks()).get(host);
+    const mark = on ? { sinceMs: before?.sinceMs ?? Date.now(), reason: reason ?? null, by: null } : null;
+    await this.#maintenance.set(host, mark);
+    if (!on || !evacuate) return { host, maintenance: mark, evacuation: null };
+    const twin = (await this.evacuations.list(100)).find((each) => each.from === host && each.endedAtMs === null);
+    const evacuation = twin ?? (await this.evacuations.request({ from: host }, 'maintenance'));
+    return { host, maintenance: mark, evacuation: evacuation.id };
+  }
+
+  async balance({ dryRun = false, to }: BalanceBody): Promise<BalanceView> {
+    if (to !== undefined) this.#refuseUnknown('to', to, null);
+    const order = { isDry: dryRun, newHost: to ?? null, initiator: 'balancer' } as const;
+    const view = await this.balancing.balance(await this.look(true), order);
+    if (!dryRun) this.events.emit({ kind: 'balanced', balance: view });
+    return view;
+  }
+
+  async history({ limit, vm, host }: HistoryQuery): Promise<FleetHistoryView> {
+    // What is asked for may be far back.
+    const isAll = vm === undefined && host === undefined;
+    const many = isAll ? limit : 1000;
+    const [migrations, evacuations] = await Promise.all([this.finished.newest(many), this.evacuations.list(many)]);
+    const isMeant = (names: readonly string[], hosts: readonly (string | null)[]): boolean =>
+      (vm === undefined || names.includes(vm)) && (host === undefined || hosts.includes(host));
+    return {
+      migrations: migrations.filter((each) => isMeant([each.vm], [each.from, each.to])).slice(0, limit),
+      evacuations: evacuations
+        .filter(({ endedAtMs }) => endedAtMs !== null)
+        .filter(({ vms, from, to }) =>
+          isMeant(
+            vms.map((each) => each.vm),
+            [from, to, ...vms.map((each) => each.to)],
+          ),
+        )
+        .slice(0, limit),
+    };
+  }
+
+  callHost(host: string, call: HostCall): Promise<HostReply> {
+    this.#refuseUnknown('host', host, null);
+    return this.hosts.call(host, call);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.evacuations[Symbol.asyncDispose]();
+    await this.hosts[Symbol.asyncDispose]();
+  }
+
+  async #pictureFor({ from, to, onlyVms }: EvacuationView): Promise<FleetPicture> {
+    const { file, picture } = await this.look(false);
+    refuseOwnAddresses(file, picture, from, to);
+    const vms = picture.vms.map((vm) => {
+      if (onlyVms !== null || vm.policy?.stays !== true || vm.obstacle !== null) return vm;
+      return { ...vm, obstacle: `by the policy ${vm.policy.name} it stays: name it to move it` };
+    });
+    return { ...picture, vms };
+  }
+
+  /** A host that does not answer may have them. @throws GW_INPUT_INVALID */
+  async #refuseAbsent(host: string, vms: readonly string[]): Promise<void> {
+    const answer = (await this.look(true)).answers.find(({ name }) => name === host);
+    if (!answer || !('outlook' in answer)) return;
+    const here = answer.outlook.vms.map(({ name }) => name);
+    const absent = vms.find((vm) => !here.includes(vm));
+    if (absent === undefined) return;
+    const fix = here.length === 0 ? `host ${host} has no VMs` : `give some of ${here.sort().join(', ')}`;
+    throw new GodwitError('GW_INPUT_INVALID', { field: 'vms', value: absent, fix });
+  }
+
+  /** @throws GW_INPUT_INVALID */
+  #refuseUnknown(field: string, from: string, to: string | null): void {
+    const names = this.#options.file.hosts.map(({ name }) => name);
+    for (const [where, value] of [
+      [field, from],
+      ['to', to],
+    ] as const) {
+      if (value === null || names.includes(value)) continue;
+      throw new GodwitError('GW_INPUT_INVALID', { field: where, value, fix: `give one of ${names.join(', ')}` });
+    }
+    if (from === to) throw new GodwitError('GW_INPUT_INVALID', { field: 'to', value: from, fix: 'give another host' });
+  }
+}

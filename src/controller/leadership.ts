@@ -1,0 +1,154 @@
+/**
+ * Which of several controllers does what is to be done.
+ *
+ * Owns: the record `lead.leader`. Must hold: there is at most one that believes it, but for a moment that the compare-and-set of
+ * each evacuation's record covers; no clock of another machine is relied on: a leader is given up when its record has not
+ * changed for a lease's length of the watcher's own time, in which the store answered. A controller that is started again takes
+ * up at once what it had, and so does one whose store nobody else can have.
+ */
+import type { Clock } from '../base/clock.ts';
+import { explain, hasCode, type JsonValue } from '../base/errors.ts';
+import type { FleetStore, StoredRecord } from './store.ts';
+
+/** JetStream has stood still for 5.4 s when one of three servers was killed, 11 s without a majority. */
+const LEASE_MS = 15_000;
+/** A leader that could not say so for this long leads no more: less than the lease, for all that takes time. */
+const GIVE_UP_MS = 10_000;
+const RENEW_MS = 3_000;
+const KEY = 'lead.leader';
+
+interface Lead {
+  readonly id: string;
+  readonly name: string;
+  /** Grows, so that each renewal is a write. */
+  readonly beats: number;
+  readonly isOver: boolean;
+}
+
+export interface LeadershipOptions {
+  readonly store: FleetStore;
+  /** Of this controller, also after it was started again. */
+  readonly id: string;
+  readonly name: string;
+  readonly clock: Clock;
+  readonly changed: () => void;
+}
+
+export class Leadership implements AsyncDisposable {
+  readonly #options: LeadershipOptions;
+  #timer: NodeJS.Timeout | undefined;
+  #turn: Promise<void> = Promise.resolve();
+  #isClosed = false;
+  #leads = false;
+  #leader: string | null = null;
+  #failure: string | null = null;
+  #renewedAtMs = 0;
+  #revision: number | null = null;
+  #beats = 0;
+  #seen: { readonly revision: number; readonly sinceMs: number } | null = null;
+
+  constructor(options: LeadershipOptions) {
+    this.#options = options;
+  }
+
+  get leads(): boolean {
+    return this.#leads;
+  }
+
+  /** Name of the one that leads, as far as is known. */
+  get leader(): string | null {
+    return this.#leader;
+  }
+
+  /** Why the store does not answer; null: it does. */
+  get failure(): string | null {
+    return this.#failure;
+  }
+
+  /** Looks once, and again and again from then on. */
+  async start(): Promise<void> {
+    await this.look();
+    this.#timer = setInterval(() => {
+      this.#turn = this.#turn.then(() => this.look());
+    }, RENEW_MS);
+  }
+
+  /** Public for tests, which have no time. */
+  async look(): Promise<void> {
+    if (this.#isClosed) return;
+    const { clock } = this.#options;
+    const before = this.#state();
+    const atMs = clock.nowMs();
+    try {
+      await this.#renewOrTake(atMs);
+      this.#failure = null;
+    } catch (error) {
+      if (!hasCode(error, 'GW_STORE_UNAVAILABLE')) throw error;
+      this.#failure = explain(error);
+      // While the store is silent no leader can say that it lives.
+      this.#seen = null;
+      if (clock.nowMs() - this.#renewedAtMs > GIVE_UP_MS) this.#leads = false;
+    }
+    if (this.#state() !== before) this.#options.changed();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#turn;
+    this.#isClosed = true;
+    if (!this.#leads || this.#revision === null) return;
+    this.#leads = false;
+    try {
+      await this.#options.store.write(KEY, this.#lead(true), this.#revision);
+    } catch (error) {
+      // The others wait for the lease to end, then.
+      if (!hasCode(error, 'GW_STORE_UNAVAILABLE')) throw error;
+    }
+  }
+
+  async #renewOrTake(atMs: number): Promise<void> {
+    const { store } = this.#options;
+    if (this.#leads && (await this.#write(atMs))) return;
+    const found = await store.read(KEY);
+    // A write that was made although its answer was lost is one of ours.
+    this.#leads = this.#leads && found !== null && leadOf(found).id === this.#options.id;
+    this.#leader = found === null || leadOf(found).isOver ? null : leadOf(found).name;
+    if (!this.#mayTake(found, atMs)) return;
+    this.#revision = found?.revision ?? null;
+    await this.#write(atMs);
+  }
+
+  #mayTake(found: StoredRecord | null, atMs: number): boolean {
+    if (found === null || !this.#options.store.isShared) return true;
+    const { id, isOver } = leadOf(found);
+    if (isOver || id === this.#options.id) return true;
+    if (this.#seen?.revision !== found.revision) this.#seen = { revision: found.revision, sinceMs: atMs };
+    return atMs - this.#seen.sinceMs >= LEASE_MS;
+  }
+
+  async #write(atMs: number): Promise<boolean> {
+    const { store, name } = this.#options;
+    this.#beats++;
+    const revision = await store.write(KEY, this.#lead(false), this.#revision);
+    if (revision === null) return false;
+    this.#revision = revision;
+    this.#renewedAtMs = atMs;
+    this.#leads = true;
+    this.#leader = name;
+    this.#seen = null;
+    return true;
+  }
+
+  #lead(isOver: boolean): JsonValue {
+    const { id, name } = this.#options;
+    return { id, name, beats: this.#beats, isOver } satisfies Lead;
+  }
+
+  #state(): string {
+    return JSON.stringify([this.#leads, this.#leader, this.#failure]);
+  }
+}
+
+function leadOf({ value }: StoredRecord): Lead {
+  return value as unknown as Lead;
+}

@@ -1,0 +1,46 @@
+/**
+ * Marks of hosts that are to be left alone: they get no VMs.
+ *
+ * Owns: the records below `maintenance.`. Must hold: where the store does not answer the marks that were seen last count.
+ */
+import type { FleetHostView } from '../api/fleet-schema.ts';
+import { hasCode, type JsonValue } from '../base/errors.ts';
+import type { FleetFile } from './fleet-file.ts';
+import type { FleetStore } from './store.ts';
+
+export type Mark = NonNullable<FleetHostView['maintenance']>;
+
+export class Maintenance {
+  readonly #store: FleetStore;
+  #marks: ReadonlyMap<string, Mark> = new Map();
+
+  constructor(store: FleetStore) {
+    this.#store = store;
+  }
+
+  /** By host. */
+  async marks(): Promise<ReadonlyMap<string, Mark>> {
+    try {
+      const all = await this.#store.list('maintenance');
+      this.#marks = new Map(all.map(({ key, value }) => [key.slice('maintenance.'.length), value as unknown as Mark]));
+    } catch (error) {
+      if (!hasCode(error, 'GW_STORE_UNAVAILABLE')) throw error;
+    }
+    return this.#marks;
+  }
+
+  /** @param mark - null: it is taken away */
+  async set(host: string, mark: Mark | null): Promise<void> {
+    const key = `maintenance.${host}`;
+    await this.#store.remove(key);
+    if (mark) await this.#store.write(key, mark as unknown as JsonValue, null);
+  }
+}
+
+/** The fleet with hosts that are marked as ones that take no VMs. */
+export function withMarks(file: FleetFile, marks: ReadonlyMap<string, Mark>): FleetFile {
+  return {
+    ...file,
+    hosts: file.hosts.map((host) => ({ ...host, takesVms: host.takesVms && !marks.has(host.name) })),
+  };
+}

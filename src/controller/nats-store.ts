@@ -1,0 +1,212 @@
+/**
+ * The store in NATS JetStream, for any number of controllers.
+ *
+ * Owns: the connection, a key-value bucket for records, a stream for each log. Must hold: a server that is restarted, or changes
+ * its leader, is waited for by nobody here: what is asked meanwhile fails as GW_STORE_UNAVAILABLE, and whoever asks decides;
+ * watches go on by themselves. Written for server 2.9: no time to live of single keys, whose expiry nobody would be told of.
+ */
+
+import { setTimeout as delay } from 'node:timers/promises';
+import {
+  DiscardPolicy,
+  type JetStreamClient,
+  type JetStreamManager,
+  jetstream,
+  jetstreamManager,
+  StorageType,
+} from '@nats-io/jetstream';
+import { type KV, Kvm, KvWatchInclude } from '@nats-io/kv';
+import { connect, credsAuthenticator, type NatsConnection } from '@nats-io/transport-node';
+import type { JsonValue } from '../base/errors.ts';
+import { AGAIN_MS, guard, isConflict, patiently } from './nats-answers.ts';
+import { type FleetStore, KEPT_LOG_ITEMS, type LogName, type StoredRecord } from './store.ts';
+
+export interface NatsOptions {
+  /** `nats://HOST:PORT`, or several. */
+  readonly servers: readonly string[];
+  /** Contents of a credentials file; null: none. */
+  readonly credentials: Uint8Array | null;
+  readonly token: string | null;
+  /** 1, 3 or 5. */
+  readonly replicas: number;
+  /** Of a bucket's and streams' names: fleets that share a NATS have different ones. */
+  readonly prefix: string;
+}
+
+const CONNECT_MS = 10_000;
+/** A request that takes longer is one to a server that has gone. */
+const REQUEST_MS = 3_000;
+const LOGS: readonly LogName[] = ['migrations', 'evacuations'];
+
+export class NatsStore implements FleetStore {
+  readonly kind = 'nats';
+  readonly isShared = true;
+  readonly #connection: NatsConnection;
+  readonly #bucket: KV;
+  readonly #streams: JetStreamClient;
+  readonly #manager: JetStreamManager;
+  readonly #prefix: string;
+
+  private constructor(
+    connection: NatsConnection,
+    parts: { bucket: KV; streams: JetStreamClient; manager: JetStreamManager },
+    prefix: string,
+  ) {
+    this.#connection = connection;
+    this.#bucket = parts.bucket;
+    this.#streams = parts.streams;
+    this.#manager = parts.manager;
+    this.#prefix = prefix;
+  }
+
+  /** @throws GW_STORE_UNAVAILABLE */
+  static async open(options: NatsOptions): Promise<NatsStore> {
+    const { servers, credentials, token, replicas, prefix } = options;
+    const connection = await guard(
+      connect({
+        servers: [...servers],
+        name: 'godwit controller',
+        timeout: CONNECT_MS,
+        maxReconnectAttempts: -1,
+        reconnectTimeWait: AGAIN_MS,
+        ...(credentials === null ? {} : { authenticator: credsAuthenticator(credentials) }),
+        ...(token === null ? {} : { token }),
+      }),
+    );
+    try {
+      const parts = await patiently(async () => {
+        const manager = await jetstreamManager(connection, { timeout: REQUEST_MS });
+        const streams = jetstream(connection, { timeout: REQUEST_MS });
+        const bucket = await new Kvm(streams).create(prefix, { history: 1, replicas, timeout: REQUEST_MS });
+        for (const log of LOGS) {
+          const name = `${prefix}-${log}`;
+          await manager.streams
+            .add({
+              name,
+              subjects: [`${prefix}.log.${log}.>`],
+              max_msgs: KEPT_LOG_ITEMS,
+              discard: DiscardPolicy.Old,
+              storage: StorageType.File,
+              num_replicas: replicas,
+            })
+            .catch(async (error: unknown) => {
+              // One that there is, perhaps with limits that its owner has changed, is taken as it is.
+              await manager.streams.info(name).catch(() => {
+                throw error;
+              });
+            });
+        }
+        return { manager, streams, bucket };
+      });
+      return new NatsStore(connection, parts, prefix);
+    } catch (error) {
+      await connection.close();
+      throw error;
+    }
+  }
+
+  async read(key: string): Promise<StoredRecord | null> {
+    const entry = await guard(this.#bucket.get(key));
+    return entry?.operation === 'PUT' ? { key, value: entry.json<JsonValue>(), revision: entry.revision } : null;
+  }
+
+  async list(prefix: string): Promise<StoredRecord[]> {
+    const keys = await guard(this.#keys(`${prefix}.>`));
+    const found = await Promise.all(keys.sort().map((key) => this.read(key)));
+    return found.filter((record) => record !== null);
+  }
+
+  async write(key: string, value: JsonValue, revision: number | null): Promise<number | null> {
+    const text = JSON.stringify(value);
+    try {
+      return await guard(
+        revision === null ? this.#bucket.create(key, text) : this.#bucket.update(key, text, revision, REQUEST_MS),
+      );
+    } catch (error) {
+      if (isConflict(error)) return null;
+      throw error;
+    }
+  }
+
+  async remove(key: string): Promise<void> {
+    await guard(this.#bucket.delete(key));
+  }
+
+  watch(prefix: string, changed: (key: string) => void): Disposable {
+    let isOver = false;
+    let stop = (): void => undefined;
+    const follow = async (): Promise<void> => {
+      while (!isOver && !this.#connection.isClosed()) {
+        try {
+          const entries = await this.#bucket.watch({ key: `${prefix}.>`, include: KvWatchInclude.UpdatesOnly });
+          stop = () => entries.stop();
+          if (isOver) stop();
+          for await (const { key } of entries) changed(key);
+        } catch (error) {
+          if (!isOver && !this.#connection.isClosed()) process.emitWarning(`A watch of NATS is begun anew: ${error}`);
+        }
+        await delay(AGAIN_MS, undefined, { ref: false });
+      }
+    };
+    void follow();
+    return {
+      [Symbol.dispose]: () => {
+        isOver = true;
+        stop();
+      },
+    };
+  }
+
+  async append(log: LogName, id: string, item: JsonValue): Promise<void> {
+    try {
+      const expect = { lastSubjectSequence: 0 };
+      await guard(
+        this.#streams.publish(`${this.#prefix}.log.${log}.${id}`, JSON.stringify(item), {
+          expect,
+          timeout: REQUEST_MS,
+        }),
+      );
+    } catch (error) {
+      if (!isConflict(error)) throw error;
+    }
+  }
+
+  async newest(log: LogName, limit: number): Promise<JsonValue[]> {
+    const name = `${this.#prefix}-${log}`;
+    return await guard(this.#newest(name, limit));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#connection.close();
+  }
+
+  async #newest(name: string, limit: number): Promise<JsonValue[]> {
+    const { state } = await this.#manager.streams.info(name);
+    if (state.messages === 0) return [];
+    const first = Math.max(state.first_seq, state.last_seq - limit + 1);
+    const consumer = await this.#streams.consumers.get(name, {
+      opt_start_seq: first,
+      deliver_policy: 'by_start_sequence',
+    });
+    const items: JsonValue[] = [];
+    const messages = await consumer.fetch({ max_messages: state.last_seq - first + 1, expires: REQUEST_MS });
+    for await (const message of messages) {
+      items.push(message.json<JsonValue>());
+      if (message.seq >= state.last_seq) break;
+    }
+    return items.reverse();
+  }
+
+  async #keys(filter: string): Promise<string[]> {
+    const keys: string[] = [];
+    const listed = await this.#bucket.keys(filter);
+    // One whose server is restarted meanwhile never ends.
+    const late = setTimeout(() => listed.stop(new Error('the list of keys has not ended')), REQUEST_MS);
+    try {
+      for await (const key of listed) keys.push(key);
+    } finally {
+      clearTimeout(late);
+    }
+    return keys;
+  }
+}

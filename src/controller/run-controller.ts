@@ -1,0 +1,148 @@
+/**
+ * The controller: everything put together, until it is told to stop.
+ *
+ * Owns: the order of starting (lock, store, leadership, API) and of stopping. Must hold: one that cannot start leaves nothing open and
+ * says why; one that stops leaves what it carried out to the next, at once.
+ */
+import { randomUUID } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import type { IncomingMessage } from 'node:http';
+import { join } from 'node:path';
+import type { ControllerView } from '../api/fleet-schema.ts';
+import { type ApiListener, isLoopback, openApiListener } from '../api/listen.ts';
+import { buildFleetApiServer } from '../api/server.ts';
+import { SYSTEM_CLOCK } from '../base/clock.ts';
+import { GodwitError } from '../base/errors.ts';
+import { type Logger, openLogger } from '../host/logger.ts';
+import { lockStateDirectory } from '../host/state-lock.ts';
+import type { ControllerConfig } from './controller-config.ts';
+import { Fleet } from './fleet.ts';
+import { FleetRounds } from './fleet-rounds.ts';
+import { Leadership } from './leadership.ts';
+import { NatsStore } from './nats-store.ts';
+import { SqliteStore } from './sqlite-store.ts';
+import type { FleetStore } from './store.ts';
+
+export interface ControllerFacts {
+  readonly name: string;
+  /** The first address of the API. */
+  readonly api: string;
+  readonly apis: readonly string[];
+  readonly store: 'sqlite' | 'nats';
+  readonly pid: number;
+}
+
+export interface RunControllerOptions {
+  readonly config: ControllerConfig;
+  readonly version: string;
+  readonly logLevel: string;
+  readonly logFormat: 'pretty' | 'json';
+  ready(facts: ControllerFacts): void;
+  onStopSignal(listener: () => void): () => void;
+}
+
+/** Throws when it cannot start. */
+export async function runController(options: RunControllerOptions): Promise<void> {
+  const { config, version, logLevel: level, logFormat: format } = options;
+  const { name } = config;
+  const log = openLogger({ level, format, name });
+  const stopped = Promise.withResolvers<void>();
+  // From before the start, so that a signal during it is not lost.
+  const forget = options.onStopSignal(() => stopped.resolve());
+  await using running = new AsyncDisposableStack();
+  prepareState(config.stateDirectory);
+  running.use(lockStateDirectory(config.stateDirectory));
+  const store = running.use(await openStore(config));
+  const startedAtMs = Date.now();
+  const view = (): ControllerView => ({
+    name,
+    version,
+    store: store.kind,
+    storeFailure: leadership.failure,
+    leads: leadership.leads,
+    leader: leadership.leader,
+    startedAtMs,
+  });
+  const leadership = running.use(
+    new Leadership({
+      store,
+      id: identityIn(config.stateDirectory),
+      name,
+      clock: SYSTEM_CLOCK,
+      changed: () => {
+        log.info(
+          { leads: leadership.leads, leader: leadership.leader, store: leadership.failure ?? 'answers' },
+          'leadership',
+        );
+        fleet.events.emit({ kind: 'controllerChanged', controller: view() });
+        void fleet.evacuations.take();
+      },
+    }),
+  );
+  const fleet: Fleet = running.use(
+    new Fleet({
+      file: config.file,
+      store,
+      name,
+      controller: view,
+      leads: () => leadership.leads,
+      failed: (what, reason) => log.error({ what, reason }, 'an evacuation could not be carried out'),
+    }),
+  );
+  await leadership.start();
+  running.use(
+    new FleetRounds({ fleet, file: config.file, leads: () => leadership.leads, told: (reason) => tell(log, reason) }),
+  );
+  const apis = await listen(running, { config, fleet, version, log });
+  log.info({ api: apis, store: store.kind, hosts: config.file.hosts.length, leads: leadership.leads }, 'ready');
+  options.ready({ name, api: apis[0]!, apis, store: store.kind, pid: process.pid });
+  await stopped.promise;
+  forget();
+  log.info('stopping; what runs, runs on');
+}
+
+async function listen(
+  running: AsyncDisposableStack,
+  parts: { config: ControllerConfig; fleet: Fleet; version: string; log: Logger },
+): Promise<string[]> {
+  const { config, fleet, version, log } = parts;
+  const exposed: ApiListener[] = [];
+  const needsToken = (request: IncomingMessage): boolean => exposed.some((listener) => listener.owns(request));
+  const access = { token: config.token, needsToken };
+  const app = await buildFleetApiServer({ service: fleet, version, access, logger: log });
+  running.defer(() => app.close());
+  const urls: string[] = [];
+  for (const address of config.listen) {
+    const listener = await openApiListener(address, (request, response) => app.routing(request, response));
+    running.defer(() => listener.close());
+    if (address.kind === 'tcp' && !isLoopback(address.host)) exposed.push(listener);
+    urls.push(listener.url);
+  }
+  return urls;
+}
+
+async function openStore({ nats, stateDirectory }: ControllerConfig): Promise<FleetStore> {
+  return nats === null ? new SqliteStore(join(stateDirectory, 'fleet.sqlite')) : await NatsStore.open(nats);
+}
+
+/** @throws GW_HOST_START */
+function prepareState(directory: string): void {
+  try {
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+  } catch (cause) {
+    const reason = `cannot use the state directory ${directory}: give another one by --state`;
+    throw new GodwitError('GW_HOST_START', { reason }, { cause });
+  }
+}
+
+/** The same after it was started again: what it led it goes on with at once. */
+function identityIn(directory: string): string {
+  const path = join(directory, 'controller-id');
+  if (!existsSync(path)) writeFileSync(path, randomUUID(), { mode: 0o600 });
+  return readFileSync(path, 'utf8').trim();
+}
+
+function tell(log: Logger, reason: string | null): void {
+  if (reason === null) log.info('the hosts are looked at again');
+  else log.warn({ reason }, 'looking at the hosts went wrong');
+}
