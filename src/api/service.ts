@@ -4,6 +4,7 @@
  * Owns: the port between HTTP and the host. Every method that cannot do what it was asked throws a GodwitError.
  */
 import type { CheckResult } from '../migration/handle.ts';
+import type { CommonalityView } from './commonality-schema.ts';
 import type { EventHub } from './event-hub.ts';
 import type { GroupMigrateBody, GroupMigrationView } from './group-migration-schema.ts';
 import type { GroupDetailView, GroupView } from './group-schema.ts';
@@ -28,6 +29,7 @@ export interface HostService {
 
   /** What a planner is told. @param isBrief - without what is in the VMs' memory */
   outlook(isBrief: boolean): OutlookView;
+  commonality(isExact: boolean): Promise<CommonalityView>;
 
   listVms(): VmView[];
   showVm(name: string): VmView;

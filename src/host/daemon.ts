@@ -19,6 +19,7 @@ import { VisitStore } from '../migration/visit-store.ts';
 import { startRegionDestination, startRegionSource } from '../sharing/region-threads.ts';
 import { HostBudget } from '../transfer/host-budget.ts';
 import { SentContents } from '../transfer/sent-contents.ts';
+import { Commonality } from './commonality.ts';
 import type { HostConfig } from './config.ts';
 import { DirtySampling } from './dirty-sampling.ts';
 import type { Engine } from './engine-port.ts';
@@ -26,6 +27,7 @@ import { GroupMigrations } from './group-migrations.ts';
 import { GroupReports } from './group-reports.ts';
 import { HostPressure } from './host-pressure.ts';
 import { DaemonService } from './host-service.ts';
+import { IdleMemory } from './idle-memory.ts';
 import { IncomingGroups } from './incoming-groups.ts';
 import { IncomingPromises } from './incoming-promises.ts';
 import type { Logger } from './logger.ts';
@@ -146,14 +148,17 @@ export async function startDaemon(
     hostName,
     stateDirectory,
     contentsDirectory: liveDirectory,
-    fleetKey: config.fleetKey,
+    looksThrough: fleetKey !== null,
     sampling,
     pressure,
     vms: () => registry.living(),
+    migrations: () => migrations.running,
     migrationAddress: () => migration,
     bandwidthBytesPerSecond: () => budget.bytesPerSecond,
   });
+  const looking = { hostName, contentsDirectory: liveDirectory, looksThrough: fleetKey !== null };
   const service = new DaemonService({
+    commonality: new Commonality({ ...looking, vms: () => registry.living() }),
     events,
     registry,
     visits,
@@ -189,6 +194,7 @@ export async function startDaemon(
     if (address.kind === 'tcp' && !isLoopback(address.host)) exposed.push(listener);
     starting.defer(() => listener.close());
   }
+  starting.use(new IdleMemory(() => migrations.runningCount === 0));
   log.info({ api: listeners.map(({ url }) => url), migration, vms: registry.list().length }, 'ready');
 
   const running = starting.move();

@@ -1,6 +1,8 @@
 /**
  * What the API can ask of this host, carried out by the registry and the migrations.
  */
+
+import type { CommonalityView } from '../api/commonality-schema.ts';
 import type { EventHub } from '../api/event-hub.ts';
 import type { GroupMigrateBody, GroupMigrationView } from '../api/group-migration-schema.ts';
 import type { GroupDetailView, GroupView } from '../api/group-schema.ts';
@@ -14,6 +16,7 @@ import { GodwitError } from '../base/errors.ts';
 import type { CheckResult } from '../migration/handle.ts';
 import type { VisitStore } from '../migration/visit-store.ts';
 import type { HostBudget } from '../transfer/host-budget.ts';
+import type { Commonality } from './commonality.ts';
 import { readConsole } from './console.ts';
 import type { DirtySampling } from './dirty-sampling.ts';
 import type { GroupMigrations } from './group-migrations.ts';
@@ -33,6 +36,7 @@ export interface DaemonServiceOptions {
   readonly groupMigrations: GroupMigrations;
   readonly sampling: DirtySampling;
   readonly outlook: Outlook;
+  readonly commonality: Commonality;
   readonly metrics: HostMetrics;
   readonly budget: HostBudget;
   readonly log: Logger;
@@ -108,6 +112,9 @@ export class DaemonService implements HostService {
 
   outlook(isBrief: boolean): OutlookView {
     return this.#options.outlook.view(isBrief);
+  }
+  commonality(isExact: boolean): Promise<CommonalityView> {
+    return this.#options.commonality.view(isExact);
   }
 
   listGroups(): GroupView[] {

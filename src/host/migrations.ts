@@ -61,6 +61,10 @@ export class Migrations {
     return this.#running.size;
   }
 
+  get running(): MigrationView[] {
+    return [...this.#running.values()].map(({ view }) => view);
+  }
+
   /** Those that run and those whose threads go on when their end has been told. */
   get openCount(): number {
     return this.#open.count;
@@ -136,7 +140,7 @@ export class Migrations {
 
   /** Running first, then ended; newest first. */
   list(limit: number): MigrationView[] {
-    const running = [...this.#running.values()].map(({ view }) => view).reverse();
+    const running = this.running.reverse();
     const ended = this.#options.store.list().filter((report) => !this.#running.has(report.id));
     return [...running, ...ended.map((report) => viewOfReport(report, this.#options.hostName))].slice(0, limit);
   }
