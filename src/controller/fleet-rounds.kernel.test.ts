@@ -43,6 +43,7 @@ async function openHost(
     bandwidthBytesPerSecond: 0,
     pressure: { cpus: 8, cpuPart, memoryBytes: 64 * GIB, memoryPart: 0.2, cpuStallPart: null, memoryStallPart: null },
     ways: {},
+    outgoing: [],
     vms: [...places]
       .flatMap(([vm, at]) => (at === name ? [vm] : []))
       .map((vm) => ({
