@@ -1,0 +1,148 @@
+/** What a controller does by itself, over the API of hosts that say what the test wants. */
+import { afterEach, expect, test } from 'vitest';
+import { TempDirectory } from '../../test/support/temp-directory.ts';
+import { waitUntil } from '../../test/support/wait-until.ts';
+import { EventHub } from '../api/event-hub.ts';
+import { openApiListener } from '../api/listen.ts';
+import type { MigrationView } from '../api/migration-schema.ts';
+import type { OutlookView } from '../api/outlook-schema.ts';
+import { buildApiServer } from '../api/server.ts';
+import type { HostService } from '../api/service.ts';
+import { SYSTEM_CLOCK } from '../base/clock.ts';
+import { Fleet } from './fleet.ts';
+import { parseFleet } from './fleet-file.ts';
+import { FleetRounds } from './fleet-rounds.ts';
+import { SqliteStore } from './sqlite-store.ts';
+
+const GIB = 2 ** 30;
+let open = new AsyncDisposableStack();
+
+afterEach(async () => {
+  await open.disposeAsync();
+  open = new AsyncDisposableStack();
+});
+
+interface ToldHost {
+  readonly url: string;
+  /** What it was asked to move, and to where. */
+  readonly asked: string[];
+}
+
+/** All that is asked of it succeeds at once: the VM is at b. @param places - of all VMs */
+async function openHost(
+  directory: TempDirectory,
+  name: string,
+  cpuPart: number,
+  places: Map<string, string>,
+): Promise<ToldHost> {
+  const asked: string[] = [];
+  const outlook = (): OutlookView => ({
+    host: name,
+    migration: `127.0.0.1:${name === 'a' ? 1 : 2}`,
+    memoryBytes: 64 * GIB,
+    bandwidthBytesPerSecond: 0,
+    pressure: { cpus: 8, cpuPart, memoryBytes: 64 * GIB, memoryPart: 0.2, cpuStallPart: null, memoryStallPart: null },
+    ways: {},
+    outgoing: [],
+    vms: [...places]
+      .flatMap(([vm, at]) => (at === name ? [vm] : []))
+      .map((vm) => ({
+        ...{ name: vm, uuid: vm, state: 'running', migration: null, ramBytes: GIB, dataPages: 1000, cpus: 2 },
+        ...{ samples: [], contents: null, sharedMemory: [] },
+      })),
+  });
+  const ended = (vm: string): MigrationView => {
+    const report = {
+      id: `m-${vm}`,
+      vm,
+      from: name,
+      to: 'b',
+      outcome: 'completed',
+      mode: 'auto',
+      startedAt: 5,
+      totalMs: 7,
+    };
+    const view = { id: `m-${vm}`, vm, direction: 'outgoing', state: 'completed', startedAtMs: Date.now() };
+    return { ...view, report: { ...report, wireBytes: 9, downtimeMs: 3, error: null } } as unknown as MigrationView;
+  };
+  const service = {
+    events: new EventHub(SYSTEM_CLOCK),
+    outlook,
+    listMigrations: () => asked.map((each) => ended(each.split(' ')[0]!)),
+    showMigration: (id: string) => ended(id.slice(2)),
+    migrateVm: async (vm: string, { to }: { to: string }) => {
+      asked.push(`${vm} ${to}`);
+      places.set(vm, 'b');
+      return ended(vm);
+    },
+  } as unknown as HostService;
+  const app = await buildApiServer({ service, access: { token: null, needsToken: () => false }, version: '0.0.0' });
+  open.defer(() => app.close());
+  const path = directory.join(`${name}.sock`);
+  const listener = await openApiListener({ kind: 'unix', path }, (request, response) => app.routing(request, response));
+  open.defer(() => listener.close());
+  return { url: listener.url, asked };
+}
+
+async function begin(settings: object): Promise<{ a: ToldHost; fleet: Fleet; store: SqliteStore }> {
+  const directory = open.use(new TempDirectory());
+  const places = new Map([
+    ['x', 'a'],
+    ['y', 'a'],
+  ]);
+  const a = await openHost(directory, 'a', 0.95, places);
+  const b = await openHost(directory, 'b', 0.1, places);
+  const file = parseFleet({ hosts: { a: { api: a.url }, b: { api: b.url } }, ...settings }, '/');
+  const store = open.use(new SqliteStore(':memory:'));
+  const self = {
+    name: 'c',
+    version: '0',
+    store: 'sqlite',
+    storeFailure: null,
+    leads: true,
+    leader: 'c',
+    startedAtMs: 0,
+  } as const;
+  const fleet = open.use(
+    new Fleet({ file, store, name: 'c', controller: () => self, leads: () => true, failed: () => undefined }),
+  );
+  open.use(new FleetRounds({ fleet, file, leads: () => true, told: () => undefined }));
+  return { a, fleet, store };
+}
+
+test('an automatic balancer has VMs of a busy host moved', async () => {
+  const { a, fleet } = await begin({ balance: { automatic: true } });
+  await waitUntil('it is moved', () => a.asked.length > 0);
+  expect(a.asked).toEqual([expect.stringMatching(/^[xy] 127\.0\.0\.1:2$/)]);
+  const [view] = await waitUntil('it has ended', async () => {
+    const ended = (await fleet.listEvacuations(10)).filter(({ endedAtMs }) => endedAtMs !== null);
+    return ended.length > 0 && ended;
+  });
+  expect(view).toMatchObject({ initiator: 'balancer', from: 'a', to: 'b', onlyVms: ['x', 'y'] });
+});
+
+test('without being told to it moves nothing, tells how hosts are, and catches up with what had ended', async () => {
+  const { a, fleet } = await begin({});
+  a.asked.push('x elsewhere');
+  const told: string[] = [];
+  fleet.events.listen((event) => {
+    if (event.kind === 'fleetHostChanged') told.push(`${event.host.name} ${event.host.state} ${event.vms.length}`);
+  });
+  const { migrations } = await waitUntil('it has caught up', async () => {
+    const history = await fleet.history({ limit: 10 });
+    return history.migrations.length > 0 && history;
+  });
+  expect(migrations).toMatchObject([{ id: 'm-x', vm: 'x', predicted: null, evacuation: null, actual: { bytes: 9 } }]);
+  expect(told.sort()).toEqual(['a up 2', 'b up 0']);
+  expect(await fleet.listEvacuations(10)).toEqual([]);
+});
+
+test('a host that was never heard before gets VMs, if it is to', async () => {
+  const { fleet, a, store } = await begin({ balance: { newHosts: true, cpu: 1 } });
+  // Both are known from the first look on; one is forgotten, as if it were new.
+  await waitUntil('both are known', async () => (await store.list('known')).length === 2);
+  expect(a.asked).toEqual([]);
+  await store.remove('known.b');
+  await waitUntil('it is moved', () => a.asked.length > 0);
+  expect((await fleet.listEvacuations(10)).map(({ initiator }) => initiator)).toEqual(['newHost']);
+});
