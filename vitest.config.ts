@@ -56,6 +56,7 @@ export default defineConfig({
           pool: 'forks',
           fileParallelism: false,
           testTimeout: 3_600_000,
+          hookTimeout: 120_000,
         },
       },
     ],

@@ -89,6 +89,8 @@ async function buildServer(
     bodyLimit: MAX_BODY_BYTES,
     ...(options.logger === undefined ? { logger: false } : { loggerInstance: options.logger }),
     logController: new LogController({ disableRequestLogging: true }),
+    // Those that are set below do it: fastify would load its own all the same, and they are large libraries.
+    schemaController: { compilersFactory: { buildValidator: notNeeded, buildSerializer: notNeeded } },
   });
   // JSON only: a web page of another site cannot send it without asking first.
   app.removeContentTypeParser('text/plain');
@@ -137,6 +139,10 @@ async function buildServer(
   });
   await app.ready();
   return app;
+}
+
+function notNeeded(): never {
+  throw new Error('A scope of the API server has no compilers of its own');
 }
 
 /** Fastify's own refusals (bad JSON, body too large, wrong content type) become input errors. */

@@ -5,7 +5,7 @@
  * reason. A request that changes something is sent once, on a connection of its own, because one that was left open may
  * be closed by the host just then; one that only reads is sent once more when that happens.
  */
-import { Agent, type Dispatcher, request } from 'undici';
+import type { Agent, Dispatcher, request } from 'undici';
 import type { HostCall, HostReply } from '../api/fleet-service.ts';
 import { CLIENT_IDLE_MS } from '../api/keep-alive.ts';
 import { GodwitError } from '../base/errors.ts';
@@ -21,14 +21,23 @@ export interface TransportOptions {
   readonly prefix?: string;
 }
 
+interface Http {
+  readonly request: typeof request;
+  /** Leaves connections open for the next request. */
+  readonly reusing: Agent;
+  /** A connection for each request. */
+  readonly fresh: Agent;
+}
+
+type RequestWords = Pick<Dispatcher.RequestOptions<null>, 'method' | 'headers' | 'body' | 'signal'>;
+
 export class Transport implements CallCarrier {
   readonly url: string;
   readonly #base: string;
   readonly #prefix: string;
-  /** Leaves connections open for the next request. */
-  readonly #reusing: Agent;
-  /** A connection for each request. */
-  readonly #fresh: Agent;
+  readonly #settings: Agent.Options;
+  /** Loaded by the first request: the library takes 7 MB, and a daemon, which has the commands' modules, sends none. */
+  #http: Promise<Http> | undefined;
   readonly #token: string | undefined;
 
   constructor(options: TransportOptions) {
@@ -37,14 +46,12 @@ export class Transport implements CallCarrier {
     this.#prefix = options.prefix ?? '';
     const unix = /^unix:(?:\/\/)?(\/.+)$/.exec(options.url)?.[1];
     this.#base = unix === undefined ? checkUrl(options.url) : 'http://localhost';
-    const settings = {
+    this.#settings = {
       connect: { timeout: CONNECT_TIMEOUT_MS, ...(unix === undefined ? {} : { socketPath: unix }) },
       // An answer may take as long as a migration; the caller's signal is what ends the waiting.
       headersTimeout: 0,
       bodyTimeout: 0,
     };
-    this.#reusing = new Agent({ ...settings, keepAliveTimeout: CLIENT_IDLE_MS, keepAliveMaxTimeout: CLIENT_IDLE_MS });
-    this.#fresh = new Agent({ ...settings, pipelining: 0 });
   }
 
   /** The answer, once it is known to be a success. */
@@ -82,7 +89,9 @@ export class Transport implements CallCarrier {
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.#reusing.destroy(), this.#fresh.destroy()]);
+    if (this.#http === undefined) return;
+    const { reusing, fresh } = await this.#http;
+    await Promise.all([reusing.destroy(), fresh.destroy()]);
   }
 
   #urlOf(path: string): URL {
@@ -90,23 +99,34 @@ export class Transport implements CallCarrier {
   }
 
   async #ask(url: URL, call: Call): Promise<Dispatcher.ResponseData> {
-    if (call.method !== 'GET') return await this.#askOn(this.#fresh, url, call);
+    this.#http ??= this.#load();
+    const http = await this.#http;
+    const ask = (dispatcher: Agent): Promise<Dispatcher.ResponseData> => {
+      return http.request(url, { dispatcher, ...this.#wordsOf(call) });
+    };
+    if (call.method !== 'GET') return await ask(http.fresh);
     try {
-      return await this.#askOn(this.#reusing, url, call);
+      return await ask(http.reusing);
     } catch (error) {
       if (!CLOSED.has((error as NodeJS.ErrnoException).code ?? '')) throw error;
-      return await this.#askOn(this.#fresh, url, call);
+      return await ask(http.fresh);
     }
   }
 
-  #askOn(dispatcher: Agent, url: URL, call: Call): Promise<Dispatcher.ResponseData> {
-    return request(url, {
-      dispatcher,
+  async #load(): Promise<Http> {
+    const { Agent, request } = await import('undici');
+    const idle = { keepAliveTimeout: CLIENT_IDLE_MS, keepAliveMaxTimeout: CLIENT_IDLE_MS };
+    const reusing = new Agent({ ...this.#settings, ...idle });
+    return { request, reusing, fresh: new Agent({ ...this.#settings, pipelining: 0 }) };
+  }
+
+  #wordsOf(call: Call): RequestWords {
+    return {
       method: call.method,
       headers: headersOf(call, this.#token),
       ...bodyOf(call),
       ...(call.signal === undefined ? {} : { signal: call.signal }),
-    });
+    };
   }
 
   async #reach<T>(action: () => Promise<T>): Promise<T> {
