@@ -24,7 +24,7 @@ export const LOOKS: readonly Look[] = [
 
 const HEIGHT = 844;
 /** A machine with many tests on it is slow. */
-const TIMEOUT_MS = 15_000;
+const TIMEOUT_MS = 30_000;
 const PICTURES = fileURLToPath(new URL('../../.cache/dashboard/', import.meta.url));
 
 export class TestBrowser implements AsyncDisposable {

@@ -1,13 +1,13 @@
 /** A host at a glance: what moves now, its VMs and how they write, memory that they share, what has ended lately. */
-import type { GroupView } from '../../src/api/group-schema.ts';
 import type { HostView } from '../../src/api/host-schema.ts';
 import { formatRate, formatSize } from '../../src/base/units.ts';
 import { useNow } from '../parts/loaded.ts';
 import { Figures, PageHead, Panel } from '../parts/panel.tsx';
-import { count, percent } from '../parts/words.ts';
+import { count } from '../parts/words.ts';
 import { useHostState } from '../session/host-context.ts';
 import { isRunning } from '../session/host-state.ts';
 import { linkTo } from '../session/route.ts';
+import { GroupMigrationPanel, GroupPanel } from './group-panel.tsx';
 import { LiveMigration } from './live-migration.tsx';
 import { MigrationTable } from './migration-table.tsx';
 import { VmTable } from './vm-table.tsx';
@@ -15,7 +15,7 @@ import { VmTable } from './vm-table.tsx';
 const SHOWN_ENDED = 8;
 
 export function OverviewPage(): React.JSX.Element {
-  const { host, vms, migrations, groups } = useHostState();
+  const { host, vms, migrations, groups, groupMigrations } = useHostState();
   const now = useNow(10_000);
   const running = migrations.filter(isRunning);
   const ended = migrations.filter((migration) => !isRunning(migration));
@@ -40,7 +40,8 @@ export function OverviewPage(): React.JSX.Element {
           <VmTable vms={vms} />
         )}
       </Panel>
-      {groups.length === 0 ? null : <Groups groups={groups} />}
+      {groups.length === 0 ? null : <GroupPanel groups={groups} />}
+      {groupMigrations.length === 0 ? null : <GroupMigrationPanel migrations={groupMigrations.slice(0, SHOWN_ENDED)} />}
       <Panel
         title="Ended lately"
         flush={ended.length > 0}
@@ -80,47 +81,5 @@ function HostFigures({ host, running }: { host: HostView; running: number }): Re
         },
       ]}
     />
-  );
-}
-
-function Groups({ groups }: { groups: readonly GroupView[] }): React.JSX.Element {
-  return (
-    <Panel title="Shared memory" aside="VMs that share memory move together" flush>
-      <table className="rows">
-        <thead>
-          <tr>
-            <th>Group</th>
-            <th>VMs</th>
-            <th>Memory that they share</th>
-          </tr>
-        </thead>
-        <tbody>
-          {groups.map(({ name, vms, regions }) => (
-            <tr key={name}>
-              <th scope="row">{name}</th>
-              <td data-label="VMs">
-                {vms.map((vm, index) => (
-                  <span key={vm.name}>
-                    {index > 0 ? ', ' : ''}
-                    <a href={linkTo('vms', vm.name)}>{vm.name}</a>
-                  </span>
-                ))}
-              </td>
-              <td data-label="Memory that they share" className="wide">
-                {regions.map((region) => (
-                  <div key={region.name}>
-                    {region.name} {formatSize(region.sizeBytes)}{' '}
-                    <span className="soft">
-                      {region.vms.join(', ')} ({percent(region.vms.length, vms.length)} of the group)
-                    </span>
-                    {region.problem === null ? null : <div className="soft">{region.problem}</div>}
-                  </div>
-                ))}
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </Panel>
   );
 }
