@@ -14,6 +14,7 @@ export default defineConfig({
             'guest/**/*.test.ts',
             'bench/**/*.test.ts',
             'scripts/**/*.test.ts',
+            'web/**/*.test.ts',
           ],
           exclude: ['**/*.kernel.test.ts', '**/*.vm.test.ts', '**/*.soak.test.ts', '**/node_modules/**'],
           // Pure tests share nothing, so that a thread can take one file after another: a third of the time went into starting.
@@ -55,6 +56,7 @@ export default defineConfig({
           pool: 'forks',
           fileParallelism: false,
           testTimeout: 3_600_000,
+          hookTimeout: 120_000,
         },
       },
     ],

@@ -66,5 +66,5 @@ function hasSafetyAbove(lines: readonly string[], call: number): boolean {
 }
 
 function isTest(path: string): boolean {
-  return path.endsWith('.test.ts') || path.startsWith('test/');
+  return /\.test\.tsx?$/.test(path) || path.startsWith('test/');
 }

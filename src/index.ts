@@ -8,7 +8,12 @@
  * const ended = await client.migrateAndWait('web1', { to: '10.0.0.2:7710' });
  * console.log(ended.report?.downtimeMs);
  */
+export type { BalanceBody, BalanceView } from './api/balance-schema.ts';
+export type { EvacuateBody, EvacuationView, FinishedMigrationView, FleetHistoryView } from './api/evacuation-schema.ts';
 export type { HostEvent, HostEventBody } from './api/event-schema.ts';
+export type { FleetEvent } from './api/fleet-event-schema.ts';
+export type { CommonPairView, FleetPlanView } from './api/fleet-plan-schema.ts';
+export type { FleetHostView, FleetView, FleetVmView } from './api/fleet-schema.ts';
 export type { GroupMigrationView } from './api/group-migration-schema.ts';
 export type { GroupDetailView, GroupView } from './api/group-schema.ts';
 export type { HostView, TuneHostBody } from './api/host-schema.ts';
@@ -16,7 +21,9 @@ export type { MigrateBody, MigrationView, ReportView, TuneBody } from './api/mig
 export { type AdoptBody, VM_STATES, type VmEnd, type VmSpecInput, type VmState, type VmView } from './api/vm-schema.ts';
 export { ERRORS, type ErrorBody, type ErrorCode, GodwitError, hasCode } from './base/errors.ts';
 export { createPageSample, type PageSample, sampleKey } from './base/page-sample.ts';
-export { GodwitClient, type VmAction } from './client/godwit-client.ts';
+export { FleetClient } from './client/fleet-client.ts';
+export { GodwitClient } from './client/godwit-client.ts';
+export type { VmAction } from './client/host-calls.ts';
 export type { TransportOptions } from './client/transport.ts';
 export type { Commonality, SharedRegion } from './fleet/commonality.ts';
 export { explainPlan } from './fleet/explain.ts';

@@ -10,6 +10,7 @@ import { jsonSchemaTransform, jsonSchemaTransformObject, type ZodTypeProvider } 
 import type { z } from 'zod';
 import { asGodwitError, ERRORS, type ErrorBody, GodwitError } from '../base/errors.ts';
 import { type AccessPolicy, refuseAccess } from './access.ts';
+import { addDashboard, isDashboardPath } from './dashboard.ts';
 import { addEvacuationRoutes } from './evacuation-routes.ts';
 import { addEventRoutes } from './event-routes.ts';
 import { addFleetEventRoutes } from './fleet-event-routes.ts';
@@ -88,6 +89,8 @@ async function buildServer(
     bodyLimit: MAX_BODY_BYTES,
     ...(options.logger === undefined ? { logger: false } : { loggerInstance: options.logger }),
     logController: new LogController({ disableRequestLogging: true }),
+    // Those that are set below do it: fastify would load its own all the same, and they are large libraries.
+    schemaController: { compilersFactory: { buildValidator: notNeeded, buildSerializer: notNeeded } },
   });
   // JSON only: a web page of another site cannot send it without asking first.
   app.removeContentTypeParser('text/plain');
@@ -109,7 +112,7 @@ async function buildServer(
     throw new GodwitError('GW_NOT_FOUND', { kind: 'API route', name: `${request.method} ${request.url}` });
   });
   app.addHook('onRequest', (request, _reply, done) => {
-    const refusal = refuseAccess(options.access, request.raw);
+    const refusal = isDashboardPath(request.url) ? undefined : refuseAccess(options.access, request.raw);
     if (refusal) done(refusal);
     else done();
   });
@@ -131,10 +134,15 @@ async function buildServer(
   await typed.register(async (scope) => {
     const routes = scope.withTypeProvider<ZodTypeProvider>();
     addRoutes(routes);
+    addDashboard(scope);
     routes.get('/openapi.json', { schema: { hide: true } }, () => app.swagger());
   });
   await app.ready();
   return app;
+}
+
+function notNeeded(): never {
+  throw new Error('A scope of the API server has no compilers of its own');
 }
 
 /** Fastify's own refusals (bad JSON, body too large, wrong content type) become input errors. */

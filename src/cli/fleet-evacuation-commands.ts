@@ -53,10 +53,12 @@ export function addEvacuationCommands(fleet: Command, context: CommandContext): 
     .option('--detach', 'do not wait; the controller carries it out')
     .action(async (from: string, flags: EvacuateFlags, command: Command) => {
       const { to, deadline, vm, skip, together } = flags;
+      const by = context.io.environment['USER'];
       await using access = await openFleet(context.options<EvacuateFlags>(command), context.io);
       if (flags.detach === true) insistOnController(access);
       const begun = await access.actions.evacuate({
         from,
+        ...(by === undefined || by === '' ? {} : { by }),
         ...(to === undefined ? {} : { to }),
         ...(vm === undefined ? {} : { vms: vm }),
         ...(skip === undefined ? {} : { skip }),

@@ -5,10 +5,11 @@
  * reason. A request that changes something is sent once, on a connection of its own, because one that was left open may
  * be closed by the host just then; one that only reads is sent once more when that happens.
  */
-import { Agent, type Dispatcher, request } from 'undici';
+import type { Agent, Dispatcher, request } from 'undici';
 import type { HostCall, HostReply } from '../api/fleet-service.ts';
 import { CLIENT_IDLE_MS } from '../api/keep-alive.ts';
-import { asGodwitError, GodwitError } from '../base/errors.ts';
+import { GodwitError } from '../base/errors.ts';
+import { bodyOf, type Call, type CallCarrier, errorOfAnswer, headersOf, withQuery } from './call.ts';
 
 const CONNECT_TIMEOUT_MS = 5000;
 
@@ -20,25 +21,26 @@ export interface TransportOptions {
   readonly prefix?: string;
 }
 
-export interface Call {
-  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
-  readonly path: string;
-  readonly query?: Readonly<Record<string, string | number | undefined>>;
-  readonly body?: unknown;
-  readonly headers?: Readonly<Record<string, string>>;
-  readonly signal?: AbortSignal;
-  /** An answer that begins no sooner, or is silent for longer, is given up. */
-  readonly longestSilenceMs?: number;
+interface Http {
+  readonly request: typeof request;
+  /** Leaves connections open for the next request. */
+  readonly reusing: Agent;
+  /** A connection for each request. */
+  readonly fresh: Agent;
 }
 
-export class Transport {
+type RequestWords = Pick<
+  Dispatcher.RequestOptions<null>,
+  'method' | 'headers' | 'body' | 'signal' | 'headersTimeout' | 'bodyTimeout'
+>;
+
+export class Transport implements CallCarrier {
   readonly url: string;
   readonly #base: string;
   readonly #prefix: string;
-  /** Leaves connections open for the next request. */
-  readonly #reusing: Agent;
-  /** A connection for each request. */
-  readonly #fresh: Agent;
+  readonly #settings: Agent.Options;
+  /** Loaded by the first request: the library takes 7 MB, and a daemon, which has the commands' modules, sends none. */
+  #http: Promise<Http> | undefined;
   readonly #token: string | undefined;
 
   constructor(options: TransportOptions) {
@@ -47,25 +49,19 @@ export class Transport {
     this.#prefix = options.prefix ?? '';
     const unix = /^unix:(?:\/\/)?(\/.+)$/.exec(options.url)?.[1];
     this.#base = unix === undefined ? checkUrl(options.url) : 'http://localhost';
-    const settings = {
+    this.#settings = {
       connect: { timeout: CONNECT_TIMEOUT_MS, ...(unix === undefined ? {} : { socketPath: unix }) },
       // An answer may take as long as a migration; the caller's signal is what ends the waiting.
       headersTimeout: 0,
       bodyTimeout: 0,
     };
-    this.#reusing = new Agent({ ...settings, keepAliveTimeout: CLIENT_IDLE_MS, keepAliveMaxTimeout: CLIENT_IDLE_MS });
-    this.#fresh = new Agent({ ...settings, pipelining: 0 });
   }
 
   /** The answer, once it is known to be a success. */
   async send(call: Call): Promise<Dispatcher.ResponseData> {
-    const url = this.#urlOf(call.path);
-    for (const [name, value] of Object.entries(call.query ?? {})) {
-      if (value !== undefined) url.searchParams.set(name, String(value));
-    }
-    const answer = await this.#reach(() => this.#ask(url, call));
+    const answer = await this.#reach(() => this.#ask(withQuery(this.#urlOf(call.path), call.query), call));
     if (answer.statusCode < 400) return answer;
-    throw errorOf(answer.statusCode, await this.#reach(() => answer.body.text()));
+    throw errorOfAnswer(answer.statusCode, await this.#reach(() => answer.body.text()));
   }
 
   /** The answer, whatever it is. */
@@ -77,12 +73,15 @@ export class Transport {
   }
 
   async json<T>(call: Call): Promise<T> {
-    const answer = await this.send(call);
-    const text = await this.#reach(() => answer.body.text());
+    const text = await this.text(call);
     return (text === '' ? undefined : JSON.parse(text)) as T;
   }
 
-  /** The body as it comes. */
+  async text(call: Call): Promise<string> {
+    const answer = await this.send(call);
+    return await this.#reach(() => answer.body.text());
+  }
+
   async *stream(call: Call): AsyncGenerator<Uint8Array> {
     const answer = await this.send(call);
     try {
@@ -93,7 +92,9 @@ export class Transport {
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.#reusing.destroy(), this.#fresh.destroy()]);
+    if (this.#http === undefined) return;
+    const { reusing, fresh } = await this.#http;
+    await Promise.all([reusing.destroy(), fresh.destroy()]);
   }
 
   #urlOf(path: string): URL {
@@ -101,30 +102,36 @@ export class Transport {
   }
 
   async #ask(url: URL, call: Call): Promise<Dispatcher.ResponseData> {
-    if (call.method !== 'GET') return await this.#askOn(this.#fresh, url, call);
+    this.#http ??= this.#load();
+    const http = await this.#http;
+    const ask = (dispatcher: Agent): Promise<Dispatcher.ResponseData> => {
+      return http.request(url, { dispatcher, ...this.#wordsOf(call) });
+    };
+    if (call.method !== 'GET') return await ask(http.fresh);
     try {
-      return await this.#askOn(this.#reusing, url, call);
+      return await ask(http.reusing);
     } catch (error) {
       if (!CLOSED.has((error as NodeJS.ErrnoException).code ?? '')) throw error;
-      return await this.#askOn(this.#fresh, url, call);
+      return await ask(http.fresh);
     }
   }
 
-  #askOn(dispatcher: Agent, url: URL, call: Call): Promise<Dispatcher.ResponseData> {
+  async #load(): Promise<Http> {
+    const { Agent, request } = await import('undici');
+    const idle = { keepAliveTimeout: CLIENT_IDLE_MS, keepAliveMaxTimeout: CLIENT_IDLE_MS };
+    const reusing = new Agent({ ...this.#settings, ...idle });
+    return { request, reusing, fresh: new Agent({ ...this.#settings, pipelining: 0 }) };
+  }
+
+  #wordsOf(call: Call): RequestWords {
     const { longestSilenceMs: silence } = call;
-    const hasBody = call.method !== 'GET' && call.method !== 'DELETE';
-    return request(url, {
-      dispatcher,
+    return {
       method: call.method,
-      headers: {
-        ...(this.#token === undefined ? {} : { authorization: `Bearer ${this.#token}` }),
-        ...(hasBody ? { 'content-type': 'application/json' } : {}),
-        ...call.headers,
-      },
-      ...(hasBody ? { body: JSON.stringify(call.body ?? {}) } : {}),
+      headers: headersOf(call, this.#token),
+      ...bodyOf(call),
       ...(call.signal === undefined ? {} : { signal: call.signal }),
       ...(silence === undefined ? {} : { headersTimeout: silence, bodyTimeout: silence }),
-    });
+    };
   }
 
   async #reach<T>(action: () => Promise<T>): Promise<T> {
@@ -167,16 +174,4 @@ function checkUrl(url: string): string {
     value: url,
     fix: 'give http://HOST:PORT or unix:/path',
   });
-}
-
-function errorOf(status: number, text: string): GodwitError {
-  try {
-    const body = JSON.parse(text) as { code?: unknown; message?: unknown; details?: unknown };
-    if (typeof body.code === 'string' && typeof body.message === 'string') {
-      return GodwitError.fromBody({ code: body.code, message: body.message, details: body.details });
-    }
-  } catch (error) {
-    if (!(error instanceof SyntaxError)) return asGodwitError(error);
-  }
-  return new GodwitError('GW_INTERNAL', { reason: `the host answered with HTTP status ${status}` });
 }

@@ -46,9 +46,8 @@ interface TrialOptions {
   /** Before the hosts' answers are there. */
   readonly beforePicture?: (look: number) => void;
   readonly only?: readonly string[];
-  /** What another one has done so far, and which of its migrations have ended meanwhile. */
+  /** What another one has done so far. */
   readonly begun?: EvacuationMemory;
-  readonly ended?: readonly string[];
   /** Migrations end when the test says so. */
   readonly hold?: boolean;
 }
@@ -115,8 +114,7 @@ function trial(vms: readonly OutlookVm[], options: TrialOptions = {}) {
         if (reason !== null) throw new GodwitError('GW_MIGRATION_REFUSED', { host: to, vm, reason });
         return { id: `m-${vm}` } as MigrationView;
       },
-      find: async (_host, vm) =>
-        open.has(vm) || options.ended?.includes(vm) ? ({ id: `m-${vm}` } as MigrationView) : null,
+      find: async (_host, vm) => (open.has(vm) ? ({ id: `m-${vm}` } as MigrationView) : null),
       endOf: (_host, id) => {
         const vm = id.slice(2);
         const { promise, resolve } = Promise.withResolvers<MigrationView>();
@@ -422,4 +420,50 @@ test('a host that answers with an error ends it by name where it is needed; anot
   const outcome = await other.evacuation.run(NEVER, NEVER);
   expect(outcome.stayed).toEqual([{ vm: 'x', reason: expect.stringContaining('no host has room') }]);
   expect(other.waits()).toEqual(['b answers with an error: a wrong token']);
+});
+
+test('who goes on with what another has begun counts all of it, once', async () => {
+  const { evacuation, end, log } = trial([vmOf('x'), vmOf('y'), vmOf('z')], { hold: true });
+  void evacuation.run(NEVER, NEVER);
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  expect(log).toEqual(['x a b:7710']);
+  const begun = JSON.parse(JSON.stringify(evacuation.memory())) as EvacuationMemory;
+  expect(begun).toMatchObject({ running: [{ move: { vm: 'x' }, id: 'm-x' }], arrived: [] });
+
+  // The next one: x ends, the others follow.
+  const next = trial([vmOf('x'), vmOf('y'), vmOf('z')], { begun });
+  const outcome = next.evacuation.run(NEVER, NEVER);
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  next.end('x', 'completed');
+  const { state, arrived } = await outcome;
+  expect([state, arrived.map(({ vm }) => vm).sort()]).toEqual(['completed', ['x', 'y', 'z']]);
+  expect(next.log).not.toContain('x a b:7710');
+  expect(next.evacuation.memory().running).toEqual([]);
+  end('x', 'cancelled');
+});
+
+test('a migration that was meant and never begun is begun by whoever goes on', async () => {
+  const first = trial([vmOf('x')], { hold: true });
+  void first.evacuation.run(NEVER, NEVER);
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  const { running, ...rest } = first.evacuation.memory();
+  const meant = { ...rest, running: running.map((each) => ({ ...each, id: null })) };
+  const { evacuation, log } = trial([vmOf('x')], { begun: meant });
+  expect(await evacuation.run(NEVER, NEVER)).toMatchObject({ state: 'completed', stayed: [] });
+  expect(log).toEqual(['x a b:7710']);
+});
+
+test('who goes on with what is to be cancelled cancels what another has begun', async () => {
+  const first = trial([vmOf('x')], { hold: true });
+  void first.evacuation.run(NEVER, NEVER);
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  const { evacuation, log } = trial([vmOf('x')], { begun: first.evacuation.memory() });
+  const outcome = await evacuation.run(AbortSignal.abort(), NEVER);
+  expect([outcome.state, outcome.running, log]).toEqual(['cancelled', [], ['cancel m-x']]);
+});
+
+test('only the VMs that are named go', async () => {
+  const { evacuation, log } = trial([vmOf('x'), vmOf('y')], { only: ['y'] });
+  expect(await evacuation.run(NEVER, NEVER)).toMatchObject({ state: 'completed', stayed: [] });
+  expect(log).toEqual(['y a b:7710']);
 });

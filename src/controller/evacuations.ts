@@ -9,7 +9,7 @@ import type { EvacuateBody, EvacuatedVmView, EvacuationView } from '../api/evacu
 import { explain, GodwitError, hasCode, type JsonValue } from '../base/errors.ts';
 import { completeId } from '../host/migration-id.ts';
 import { type EvacuationRecord, EvacuationRunner, keyOf, type RunnerPort } from './evacuation-runner.ts';
-import { OwnedRecord, recordedValue } from './owned-record.ts';
+import { recordedValue, unowned } from './owned-record.ts';
 import type { FleetStore, StoredRecord } from './store.ts';
 
 export interface EvacuationsPort extends RunnerPort {
@@ -21,7 +21,6 @@ export interface EvacuationsPort extends RunnerPort {
 
 export type Initiator = EvacuationView['initiator'];
 
-const NEVER = new AbortController().signal;
 /** Those that are looked through for an id. */
 const LOOKED_THROUGH = 1000;
 
@@ -79,7 +78,7 @@ export class Evacuations implements AsyncDisposable {
       error: null,
     };
     const record: EvacuationRecord = { view, memory: null };
-    await new OwnedRecord(this.#port.store, keyOf(view.id), null).save(record as unknown as JsonValue, NEVER);
+    await this.#port.store.write(keyOf(view.id), unowned(record as unknown as JsonValue), null);
     this.#port.changed(view);
     void this.take();
     return view;
@@ -87,7 +86,7 @@ export class Evacuations implements AsyncDisposable {
 
   /** Those that go on and the last that have ended, newest first. */
   async list(limit: number): Promise<EvacuationView[]> {
-    const open = (await this.#open()).map(({ view }) => this.#running.get(view.id)?.runner.view ?? view);
+    const open = await this.#views();
     const ended = (await this.#port.store.newest('evacuations', limit)) as unknown as EvacuationView[];
     const known = new Set(ended.map(({ id }) => id));
     return [...open.filter(({ id }) => !known.has(id)), ...ended]
@@ -126,9 +125,12 @@ export class Evacuations implements AsyncDisposable {
     return { ...view, isCancelling: true };
   }
 
-  /** By VM that is yet to arrive, the id of the evacuation that it is part of. */
+  /** By VM that is yet to arrive, the id of the evacuation that it is part of; where the store is silent, of those that run here. */
   async waiting(): Promise<ReadonlyMap<string, string>> {
-    const all = (await this.list(LOOKED_THROUGH)).filter(({ endedAtMs }) => endedAtMs === null);
+    const all = await this.#views().catch((error: unknown) => {
+      if (!hasCode(error, 'GW_STORE_UNAVAILABLE')) throw error;
+      return [...this.#running.values()].map(({ runner }) => runner.view);
+    });
     return new Map(
       all.flatMap(({ id, vms }) =>
         vms.filter(({ state }) => state !== 'arrived').map(({ vm }): [string, string] => [vm, id]),
@@ -207,6 +209,11 @@ export class Evacuations implements AsyncDisposable {
     await store.append('evacuations', view.id, view as unknown as JsonValue);
     await store.remove(keyOf(view.id));
     await store.remove(`cancel.${view.id}`);
+  }
+
+  /** Of those that go on, as new as they are here. */
+  async #views(): Promise<EvacuationView[]> {
+    return (await this.#open()).map(({ view }) => this.#running.get(view.id)?.runner.view ?? view);
   }
 
   async #open(): Promise<EvacuationRecord[]> {

@@ -136,6 +136,7 @@ export class Fleet implements FleetService, AsyncDisposable {
       const reason = 'it is marked for maintenance: take the mark away (`godwit fleet maintenance HOST off`)';
       throw new GodwitError('GW_CONFLICT', { kind: 'host', name: request.to!, reason });
     }
+    if (request.vms) await this.#refuseAbsent(request.from, request.vms);
     return await this.evacuations.request(request, 'person');
   }
 
@@ -209,6 +210,17 @@ export class Fleet implements FleetService, AsyncDisposable {
       return { ...vm, obstacle: `by the policy ${vm.policy.name} it stays: name it to move it` };
     });
     return { ...picture, vms };
+  }
+
+  /** A host that does not answer may have them. @throws GW_INPUT_INVALID */
+  async #refuseAbsent(host: string, vms: readonly string[]): Promise<void> {
+    const answer = (await this.look(true)).answers.find(({ name }) => name === host);
+    if (!answer || !('outlook' in answer)) return;
+    const here = answer.outlook.vms.map(({ name }) => name);
+    const absent = vms.find((vm) => !here.includes(vm));
+    if (absent === undefined) return;
+    const fix = here.length === 0 ? `host ${host} has no VMs` : `give some of ${here.sort().join(', ')}`;
+    throw new GodwitError('GW_INPUT_INVALID', { field: 'vms', value: absent, fix });
   }
 
   /** @throws GW_INPUT_INVALID */

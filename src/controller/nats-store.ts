@@ -9,8 +9,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import {
   DiscardPolicy,
-  JetStreamApiCodes,
-  JetStreamApiError,
   type JetStreamClient,
   type JetStreamManager,
   jetstream,
@@ -19,7 +17,8 @@ import {
 } from '@nats-io/jetstream';
 import { type KV, Kvm, KvWatchInclude } from '@nats-io/kv';
 import { connect, credsAuthenticator, type NatsConnection } from '@nats-io/transport-node';
-import { GodwitError, hasCode, type JsonValue } from '../base/errors.ts';
+import type { JsonValue } from '../base/errors.ts';
+import { AGAIN_MS, guard, isConflict, patiently } from './nats-answers.ts';
 import { type FleetStore, KEPT_LOG_ITEMS, type LogName, type StoredRecord } from './store.ts';
 
 export interface NatsOptions {
@@ -35,9 +34,6 @@ export interface NatsOptions {
 }
 
 const CONNECT_MS = 10_000;
-/** JetStream is there some time after its server. */
-const JETSTREAM_MS = 15_000;
-const AGAIN_MS = 250;
 /** A request that takes longer is one to a server that has gone. */
 const REQUEST_MS = 3_000;
 const LOGS: readonly LogName[] = ['migrations', 'evacuations'];
@@ -203,36 +199,14 @@ export class NatsStore implements FleetStore {
 
   async #keys(filter: string): Promise<string[]> {
     const keys: string[] = [];
-    for await (const key of await this.#bucket.keys(filter)) keys.push(key);
-    return keys;
-  }
-}
-
-/** Whatever goes wrong but a conflict is a store that does not answer. */
-async function guard<T>(asked: Promise<T>): Promise<T> {
-  try {
-    return await asked;
-  } catch (cause) {
-    if (isConflict(cause)) throw cause;
-    const { name, message } = cause as Error;
-    throw new GodwitError('GW_STORE_UNAVAILABLE', { store: 'NATS', reason: message || name }, { cause });
-  }
-}
-
-function isConflict(error: unknown): boolean {
-  if (!(error instanceof JetStreamApiError)) return false;
-  const { StreamWrongLastSequence, StreamWrongLastSequenceUnknown } = JetStreamApiCodes;
-  return error.code === StreamWrongLastSequence || error.code === StreamWrongLastSequenceUnknown;
-}
-
-async function patiently<T>(action: () => Promise<T>): Promise<T> {
-  const untilMs = Date.now() + JETSTREAM_MS;
-  for (;;) {
+    const listed = await this.#bucket.keys(filter);
+    // One whose server is restarted meanwhile never ends.
+    const late = setTimeout(() => listed.stop(new Error('the list of keys has not ended')), REQUEST_MS);
     try {
-      return await guard(action());
-    } catch (error) {
-      if (Date.now() > untilMs || !hasCode(error, 'GW_STORE_UNAVAILABLE')) throw error;
-      await delay(AGAIN_MS);
+      for await (const key of listed) keys.push(key);
+    } finally {
+      clearTimeout(late);
     }
+    return keys;
   }
 }

@@ -66,6 +66,11 @@ export class OwnedRecord {
   }
 }
 
+/** A record that is yet to be owned. */
+export function unowned(value: JsonValue): JsonValue {
+  return { value, mark: randomUUID() } satisfies Marked;
+}
+
 /** The value of a record that an `OwnedRecord` has written. */
 export function recordedValue(stored: JsonValue): JsonValue {
   return (stored as unknown as Marked).value;

@@ -1,4 +1,5 @@
 /** What every store must do, on the real ones; NATS is also restarted meanwhile. */
+import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { requireCapability } from '../../test/support/capability.ts';
 import { checkLeaks } from '../../test/support/leak-check.ts';
@@ -162,7 +163,13 @@ for (const [kind, [describe, openPlace]] of Object.entries(suites)) {
       expect(await record.save(1, NEVER)).toBe(true);
       const restarted = place.restart();
       const saved = record.save(2, NEVER);
+      // Whatever is asked meanwhile is answered, or fails, and does not hang.
+      const asked = Array.from({ length: 40 }, async (_, turn) => {
+        await delay(turn * 20);
+        await Promise.all([store.list(name), store.newest('evacuations', 5)].map((each) => each.catch(unlessSilent)));
+      });
       await restarted;
+      await Promise.all(asked);
       expect(await saved).toBe(true);
       const found = await waitUntil('it answers', () => store.read(`${name}.a`).catch(unlessSilent), {
         intervalMs: 50,

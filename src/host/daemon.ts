@@ -27,6 +27,7 @@ import { GroupMigrations } from './group-migrations.ts';
 import { GroupReports } from './group-reports.ts';
 import { HostPressure } from './host-pressure.ts';
 import { DaemonService } from './host-service.ts';
+import { IdleMemory } from './idle-memory.ts';
 import { IncomingGroups } from './incoming-groups.ts';
 import { IncomingPromises } from './incoming-promises.ts';
 import type { Logger } from './logger.ts';
@@ -193,6 +194,7 @@ export async function startDaemon(
     if (address.kind === 'tcp' && !isLoopback(address.host)) exposed.push(listener);
     starting.defer(() => listener.close());
   }
+  starting.use(new IdleMemory(() => migrations.runningCount === 0));
   log.info({ api: listeners.map(({ url }) => url), migration, vms: registry.list().length }, 'ready');
 
   const running = starting.move();

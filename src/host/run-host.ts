@@ -8,6 +8,7 @@ import { parseInput } from '../api/input-error.ts';
 import { explain } from '../base/errors.ts';
 import { exitAtOnce } from '../linux/exit.ts';
 import { notifySystemd } from '../linux/sd-notify.ts';
+import { keepLargeBlocksApart } from '../linux/spare-memory.ts';
 import { type HostConfig, HostConfigSchema, readConfigFile, resolveConfig } from './config.ts';
 import { startDaemon } from './daemon.ts';
 import type { Engine } from './engine-port.ts';
@@ -39,6 +40,7 @@ export interface RunHostOptions {
  * Throws when the daemon cannot start.
  */
 export async function runHost(options: RunHostOptions): Promise<number> {
+  keepLargeBlocksApart();
   const fromFile = options.configPath === undefined ? {} : readConfigFile(options.configPath);
   const fromFlags = parseInput(HostConfigSchema, options.flags, '');
   const peers = { ...fromFile.peers, ...fromFlags.peers };

@@ -131,11 +131,11 @@ class ArrivalThread {
         this.#channel?.[Symbol.dispose]();
         this.#notHeldPages = 0;
         this.#pages?.forgetAwaited();
-        this.#channel = new ReceivingChannel(order.fd, {
-          peer: this.#input.peer,
-          interruptFd: this.#control.fd,
-          interrupted: () => this.#obeyAll(),
-        });
+        this.#channel = new ReceivingChannel(
+          order.fd,
+          { peer: this.#input.peer, interruptFd: this.#control.fd, interrupted: () => this.#obeyAll() },
+          (bytes) => void Atomics.add(this.#receivedBytes, 0, BigInt(bytes)),
+        );
         report({ kind: 'linked' });
         return;
       case 'priority':
@@ -178,7 +178,6 @@ class ArrivalThread {
   }
 
   #takeFrame(channel: ReceivingChannel): void {
-    const bytesBefore = channel.bytesReceived;
     try {
       const header = channel.readHeader();
       if (!header) throw closedBy(this.#input.peer, 'the other host closed it');
@@ -190,8 +189,6 @@ class ArrivalThread {
       if (this.#channel === channel) this.#drop(channel);
       else if (error.code === 'GW_WIRE_CLOSED') return;
       report({ kind: error.code === 'GW_WIRE_CLOSED' ? 'linkLost' : 'failed', error: error.toBody() });
-    } finally {
-      Atomics.add(this.#receivedBytes, 0, BigInt(channel.bytesReceived - bytesBefore));
     }
   }
 

@@ -3,12 +3,15 @@ import { FakeClock } from '../base/clock.ts';
 import type { GodwitError } from '../base/errors.ts';
 import { CopyWatch } from './copy-watch.ts';
 
+const MIB = 2 ** 20;
+
 function trial() {
   const clock = new FakeClock();
   const channels = { bytesSent: 0, unacknowledgedBytes: 0 };
   const drops: string[] = [];
   const link = {
     bytesReceived: 0,
+    arrivedBytes: 0,
     connection: { peer: 'there' },
     ask: () => undefined,
     drop: ({ code }: GodwitError) => void drops.push(code),
@@ -20,10 +23,11 @@ function trial() {
     channels,
     drops,
     suspicions,
-    pass(seconds: number, { answers = true, takesBytes = 0 } = {}): void {
+    pass(seconds: number, { answers = true, takesBytes = 0, brings = 0 } = {}): void {
       for (let second = 0; second < seconds; second++) {
         clock.advance(1000);
         if (answers) link.bytesReceived += 10;
+        link.arrivedBytes += brings;
         channels.unacknowledgedBytes = Math.max(0, channels.unacknowledgedBytes - takesBytes);
         watch.look();
       }
@@ -76,6 +80,51 @@ test('one that answers but takes no page is given up; one that takes a little no
     slow.pass(1, { takesBytes: 100 });
   }
   expect(slow.drops).toEqual([]);
-  slow.pass(30);
+  // By then also what is on its way at some 20 bytes a second is granted no more.
+  slow.pass(150);
   expect(slow.drops).toEqual(['GW_WIRE_STALLED']);
+});
+
+test('what a relay has taken is on its way for minutes: one at which some of it arrives is not given up', () => {
+  using copy = trial();
+  copy.watch.awaited(new Promise(() => undefined)).catch(() => undefined);
+  for (let i = 0; i < 9; i++) {
+    copy.pass(25);
+    copy.pass(1, { brings: 100 });
+  }
+  expect(copy.drops).toEqual([]);
+  copy.pass(30);
+  expect(copy.drops).toEqual(['GW_WIRE_STALLED']);
+});
+
+test('on a slow link a word may take as long as what waits before it, and no longer', () => {
+  using slow = trial();
+  // 10 kB/s, of which a MiB takes 105 s, until the other host hangs.
+  Object.assign(slow.channels, { bytesSent: 10 * MIB, unacknowledgedBytes: 10 * MIB });
+  slow.pass(100, { answers: false, takesBytes: 10_000 });
+  expect(slow.drops).toEqual([]);
+  slow.pass(1, { takesBytes: 10_000 });
+  slow.pass(119, { answers: false, takesBytes: 10_000 });
+  expect(slow.drops).toEqual([]);
+  slow.pass(2, { answers: false });
+  expect(slow.drops).toEqual(['GW_WIRE_TIMEOUT']);
+});
+
+test('a fast link grants nothing, however little there was to send at last', async () => {
+  using fast = trial();
+  fast.channels.bytesSent = 1000 * MIB;
+  fast.channels.unacknowledgedBytes = 1000 * MIB;
+  fast.pass(10, { takesBytes: 100 * MIB });
+  fast.channels.bytesSent += 5000;
+  fast.pass(16, { answers: false });
+  expect(fast.drops).toEqual(['GW_WIRE_TIMEOUT']);
+});
+
+test('what was granted to a slow link ends with a confirmed round', async () => {
+  using slow = trial();
+  Object.assign(slow.channels, { bytesSent: MIB, unacknowledgedBytes: MIB });
+  slow.pass(50, { takesBytes: 100_000 });
+  await slow.watch.awaited(Promise.resolve());
+  slow.pass(15, { answers: false });
+  expect(slow.drops).toEqual(['GW_WIRE_TIMEOUT']);
 });

@@ -7,6 +7,7 @@
  */
 import { type Clock, SYSTEM_CLOCK } from '../base/clock.ts';
 import { GodwitError } from '../base/errors.ts';
+import { LinkQueue } from './link-queue.ts';
 import { PeerWatch } from './peer-watch.ts';
 import type { SourceLink } from './source-link.ts';
 
@@ -16,7 +17,7 @@ const PEER_GONE_MS = 15_000;
 const STALLED_MS = 30_000;
 
 export interface CopyWatchPort {
-  readonly link: Pick<SourceLink, 'ask' | 'bytesReceived' | 'drop'> & {
+  readonly link: Pick<SourceLink, 'arrivedBytes' | 'ask' | 'bytesReceived' | 'drop'> & {
     readonly connection: { readonly peer: string };
   };
   readonly channels: { readonly bytesSent: number; readonly unacknowledgedBytes: number };
@@ -27,6 +28,8 @@ export interface CopyWatchPort {
 export class CopyWatch implements Disposable {
   readonly #port: CopyWatchPort;
   readonly #watches: readonly PeerWatch[];
+  readonly #clock: Clock;
+  readonly #queue = new LinkQueue();
   #confirmedRounds = 0;
   #isRoundAwaited = false;
   /** Looks at which nothing was owed. */
@@ -34,11 +37,15 @@ export class CopyWatch implements Disposable {
 
   constructor(port: CopyWatchPort, clock: Clock = SYSTEM_CLOCK) {
     this.#port = port;
+    this.#clock = clock;
     const { link } = port;
     const { peer } = link.connection;
+    const goneMs = (patienceMs: number): number => patienceMs + this.#queue.ms;
     const answers = new PeerWatch(
       {
-        goneMs: PEER_GONE_MS,
+        get goneMs() {
+          return goneMs(PEER_GONE_MS);
+        },
         ask: () => link.ask(),
         heardBytes: () => link.bytesReceived,
         onSuspect: () => port.onSuspect(true),
@@ -49,7 +56,9 @@ export class CopyWatch implements Disposable {
     );
     const takes = new PeerWatch(
       {
-        goneMs: STALLED_MS,
+        get goneMs() {
+          return goneMs(STALLED_MS);
+        },
         ask: () => undefined,
         heardBytes: () => this.#taken(),
         onGone: (timeoutMs) => link.drop(new GodwitError('GW_WIRE_STALLED', { peer, timeoutMs })),
@@ -66,6 +75,7 @@ export class CopyWatch implements Disposable {
       return await round;
     } finally {
       this.#confirmedRounds++;
+      this.#queue.emptied();
       this.#isRoundAwaited = false;
     }
   }
@@ -81,9 +91,12 @@ export class CopyWatch implements Disposable {
 
   /** Another number whenever something was taken, and while nothing is owed. */
   #taken(): number {
-    const { bytesSent, unacknowledgedBytes } = this.#port.channels;
-    const isOwed = this.#isRoundAwaited || unacknowledgedBytes > 0;
-    if (!isOwed) this.#idleLooks++;
-    return bytesSent - unacknowledgedBytes + this.#confirmedRounds + this.#idleLooks;
+    const { link, channels } = this.#port;
+    const waitingBytes = channels.unacknowledgedBytes;
+    const takenBytes = channels.bytesSent - waitingBytes;
+    this.#queue.look({ nowMs: this.#clock.nowMs(), takenBytes, waitingBytes });
+    if (!this.#isRoundAwaited && waitingBytes === 0) this.#idleLooks++;
+    // What a tunnel or relay on the way has acknowledged is on a slow link for long after that.
+    return link.arrivedBytes + takenBytes + this.#confirmedRounds + this.#idleLooks;
   }
 }

@@ -89,6 +89,7 @@ export function assembleDestination(
     onBegin: () => receiver.reconnected(),
     control: hooks.control,
     binary: hooks.binary,
+    receivedBytes: () => arrivals.bytes,
     onLost: (reason: GodwitError) => {
       events.post({ kind: 'connectionLost', error: reason.toBody() });
       report.tell();

@@ -16,6 +16,8 @@ export type BinaryName = { [N in FrameName]: (typeof FRAMES)[N]['payload'] exten
 export interface FrameRoutes {
   control(message: ControlMessage): void;
   binary(name: BinaryName, payload: Uint8Array): void;
+  /** What has come over the page channels, for who asks in a ping. */
+  receivedBytes?(): number;
 }
 
 /** Starts reading the connection into the routes. */
@@ -28,7 +30,9 @@ export function routeFrames(connection: Connection, routes: FrameRoutes): void {
     const message = decodeControl(frame.type, frame.payload);
     if (message.kind === 'ping') {
       const receivedWallMs = SYSTEM_CLOCK.wallMs();
-      sendControl(connection, { kind: 'pong', token: message.token, wallMs: message.wallMs, receivedWallMs });
+      const { token, wallMs, asksReceived } = message;
+      const received = asksReceived && routes.receivedBytes ? { receivedBytes: routes.receivedBytes() } : {};
+      sendControl(connection, { kind: 'pong', token, wallMs, receivedWallMs, ...received });
       return;
     }
     routes.control(message);

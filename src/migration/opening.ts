@@ -22,6 +22,8 @@ export const PACK_FEATURE = 'pack';
 export const LZ4_FEATURE = 'pack-lz4';
 /** Regions that VMs share; a host says it that has somebody to take them. */
 export const SHARED_MEMORY_FEATURE = 'shared-memory';
+/** Pongs say what has come, for who asks. */
+export const RECEIVED_FEATURE = 'received';
 /** What this build can do beyond version 1; both sides must say it. */
 export const FEATURES: readonly string[] = [
   'digest',
@@ -31,6 +33,7 @@ export const FEATURES: readonly string[] = [
   PACK_FEATURE,
   ...(availableCodecs().includes('lz4') ? [LZ4_FEATURE] : []),
   'post-copy',
+  RECEIVED_FEATURE,
 ];
 
 const NAMING: ReadonlySet<string> = new Set([

@@ -17,9 +17,10 @@ import type { ControlMessage } from '../wire/messages.ts';
 import { RunListCollector } from '../wire/run-list-collector.ts';
 import type { RoundEnd } from './copy-rounds.ts';
 import { type BinaryName, routeFrames, sendControl } from './frame-router.ts';
-import { join, openFurther } from './further-connections.ts';
+import { openFurther } from './further-connections.ts';
 import { DUPLICATES_FEATURE } from './held-contents.ts';
-import { type ClockComparison, compareClocks, type OpenedConnection, openConnection } from './opening.ts';
+import { type ClockComparison, compareClocks, type OpenedConnection, RECEIVED_FEATURE } from './opening.ts';
+import { redial } from './redial.ts';
 
 export interface SourceLinkPort {
   readonly to: string;
@@ -41,8 +42,6 @@ export interface SourceLinkPort {
   note(text: string): void;
 }
 
-const REDIAL_FIRST_MS = 50;
-const REDIAL_MAX_MS = 2000;
 /** Before a host that knows nothing of the migration is asked again: another host has its address, or lost its disk. */
 const UNKNOWN_PAUSE_MS = 1000;
 /** Told apart from those of comparing clocks. */
@@ -53,6 +52,7 @@ export class SourceLink {
   #opened: OpenedConnection | undefined;
   #connection: StreamConnection | undefined;
   #earlierBytes = 0;
+  #arrivedBytes = 0;
   #lists: { [name in 'stillMissing' | 'missedPages']?: RunListCollector } = {};
   /** What the destination said of the migration when it was dialled last. */
   #isUnknown = false;
@@ -76,6 +76,11 @@ export class SourceLink {
   /** On the main connection of now. */
   get bytesReceived(): number {
     return this.#connection?.bytesReceived ?? 0;
+  }
+
+  /** What had come over the page channels when the destination said so last; 0 from one that does not say it. */
+  get arrivedBytes(): number {
+    return this.#arrivedBytes;
   }
 
   /** Sent and received on all main connections so far. */
@@ -114,7 +119,8 @@ export class SourceLink {
 
   /** For an answer of which only counts that it comes. */
   ask(): void {
-    this.say({ kind: 'ping', token: LIVENESS_TOKEN, wallMs: SYSTEM_CLOCK.wallMs() });
+    const asked = this.has(RECEIVED_FEATURE) ? { asksReceived: true } : {};
+    this.say({ kind: 'ping', token: LIVENESS_TOKEN, wallMs: SYSTEM_CLOCK.wallMs(), ...asked });
   }
 
   async sendMissing(runs: readonly PageRun[]): Promise<void> {
@@ -169,32 +175,14 @@ export class SourceLink {
    * @returns whether the destination knows the migration
    */
   async redial(rejoined: () => Promise<void>): Promise<'joined' | 'unknown' | 'ended'> {
-    const { to, hostName, dscp, life } = this.#port;
+    const { life } = this.#port;
     if (this.#isUnknown) await delay(UNKNOWN_PAUSE_MS, undefined, { signal: life }).catch(() => undefined);
-    for (let pauseMs = REDIAL_FIRST_MS, told = ''; !life.aborted; pauseMs = Math.min(pauseMs * 2, REDIAL_MAX_MS)) {
-      try {
-        const opened = await openConnection(to, hostName, dscp, life);
-        const answer = await join(opened, this.#port, 'resume');
-        if (answer.kind === 'joined') {
-          this.use(opened);
-          await rejoined();
-          if (!opened.connection.isClosed) return 'joined';
-        }
-        opened.connection.destroy();
-        if (answer.kind === 'refused' && answer.error.code === 'GW_PEER_UNKNOWN_SESSION') {
-          this.#isUnknown = true;
-          return 'unknown';
-        }
-      } catch (error) {
-        // Whatever it was, the only way on is another try.
-        const text = asGodwitError(error).message;
-        if (text !== told && !life.aborted) this.#port.note(text);
-        told = text;
-        this.#connection?.destroy();
-      }
-      await delay(pauseMs, undefined, { signal: life }).catch(() => undefined);
-    }
-    return 'ended';
+    const answer = await redial(this.#port, (opened) => {
+      this.use(opened);
+      return rejoined();
+    });
+    if (answer === 'unknown') this.#isUnknown = true;
+    return answer;
   }
 
   drop(reason: GodwitError): void {
@@ -206,7 +194,10 @@ export class SourceLink {
   }
 
   #take(message: ControlMessage, opened: OpenedConnection): void {
-    if (message.kind === 'pong' && message.token === LIVENESS_TOKEN) return;
+    if (message.kind === 'pong' && message.token === LIVENESS_TOKEN) {
+      this.#arrivedBytes = message.receivedBytes ?? this.#arrivedBytes;
+      return;
+    }
     if (message.kind === 'pong' || message.kind === 'joined') opened.inbox.post(message);
     else if (message.kind === 'roundAck') {
       const { runs: missed = [], complete = true } = this.#lists.missedPages ?? {};

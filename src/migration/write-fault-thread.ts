@@ -40,9 +40,9 @@ export class WriteFaultThread {
   readonly #control = EventFd.create();
   readonly #worker: Worker;
   readonly #ready = Promise.withResolvers<void>();
-  readonly #watch: NodeJS.Timeout;
+  #watch: NodeJS.Timeout | undefined;
   #beats = 0;
-  #beatMs = performance.now();
+  #beatMs = 0;
   #failure: GodwitError | undefined;
   #hasStopped = false;
 
@@ -58,7 +58,7 @@ export class WriteFaultThread {
       stop: () => this.stop(),
     });
     this.#worker.on('message', (report: WriteFaultReport) => {
-      if (report.kind === 'ready') this.#ready.resolve();
+      if (report.kind === 'ready') this.#begin();
       else this.#fail(GodwitError.fromBody(report.error));
     });
     this.#worker.on('error', (cause) => this.#fail(died(cause)));
@@ -69,8 +69,6 @@ export class WriteFaultThread {
       this.#port.onEnded();
     });
     this.#ready.promise.catch(() => undefined);
-    this.#watch = setInterval(() => this.#renew(), RENEWAL_MS);
-    this.#watch.unref();
   }
 
   /** Resolves when faults are answered; rejects when they never will be. */
@@ -126,6 +124,13 @@ export class WriteFaultThread {
     clearInterval(this.#watch);
     Atomics.store(this.#shared.words, Word.stop, 1);
     this.#control.signal();
+  }
+
+  /** From now on it has signs of life to give; how long it loads is the machine's affair. */
+  #begin(): void {
+    this.#beatMs = performance.now();
+    if (!this.#hasStopped) this.#watch = setInterval(() => this.#renew(), RENEWAL_MS).unref();
+    this.#ready.resolve();
   }
 
   /** Tells the thread that this one is alive, and sees whether it is. */

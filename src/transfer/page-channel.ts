@@ -96,6 +96,9 @@ export class SendingChannel implements Disposable {
   }
 }
 
+/** Of what goes to a file: so much has come before it is told. A link that takes seconds for it is slow, and alive. */
+const TOLD_PIECE_BYTES = 256 * 1024;
+
 /** The destination's end. */
 export class ReceivingChannel implements Disposable {
   readonly #descriptor: FileDescriptor;
@@ -103,9 +106,11 @@ export class ReceivingChannel implements Disposable {
   readonly #waiting: WaitOptions;
   readonly #header = new Uint8Array(FRAME_HEADER_BYTES);
   #pipe: SplicePipe | undefined;
-  #bytesReceived = 0;
+  readonly #onReceived: (bytes: number) => void;
 
-  constructor(fd: number, options: PageChannelOptions) {
+  /** @param onReceived - told of every piece that has come */
+  constructor(fd: number, options: PageChannelOptions, onReceived: (bytes: number) => void) {
+    this.#onReceived = onReceived;
     this.#descriptor = new FileDescriptor(fd);
     this.#options = options;
     this.#waiting = { interruptFd: options.interruptFd, timeoutMs: LONGEST_WAIT_MS };
@@ -114,10 +119,6 @@ export class ReceivingChannel implements Disposable {
 
   get fd(): number {
     return this.#descriptor.fd;
-  }
-
-  get bytesReceived(): number {
-    return this.#bytesReceived;
   }
 
   /**
@@ -140,12 +141,13 @@ export class ReceivingChannel implements Disposable {
   readIntoFile({ fd, offset, bytes }: FilePiece): void {
     this.#pipe ??= SplicePipe.create();
     for (let at = 0; at < bytes; ) {
-      const moved = this.#pipe.move(this.fd, fd, offset + at, bytes - at, this.#waiting);
+      const piece = Math.min(TOLD_PIECE_BYTES, bytes - at);
+      const moved = this.#pipe.move(this.fd, fd, offset + at, piece, this.#waiting);
       if (moved.kind === 'ended') throw closedBy(this.#options.peer, 'the other host closed it');
       if (moved.kind === 'peerGone') throw closedBy(this.#options.peer, moved.reason);
-      const movedBytes = moved.kind === 'moved' ? bytes - at : moved.movedBytes;
+      const movedBytes = moved.kind === 'moved' ? piece : moved.movedBytes;
       at += movedBytes;
-      this.#bytesReceived += movedBytes;
+      this.#onReceived(movedBytes);
       if (moved.kind === 'interrupted') this.#interrupt();
     }
   }
@@ -173,7 +175,7 @@ export class ReceivingChannel implements Disposable {
     for (;;) {
       const bytes = tell(this.#options.peer, () => receiveSome(this.fd, into));
       if (bytes >= 0) {
-        this.#bytesReceived += bytes;
+        if (bytes > 0) this.#onReceived(bytes);
         return bytes;
       }
       if (waitForData(this.fd, this.#waiting) === 'interrupted') this.#interrupt();

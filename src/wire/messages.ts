@@ -172,8 +172,10 @@ export const MESSAGES = {
   refused: z.strictObject({ error: errorBody }),
   join: z.strictObject({ sessionKey, purpose: z.enum(JOIN_PURPOSES) }),
   joined: z.strictObject({ phase: z.enum(JOINED_PHASES), epoch: count }),
-  ping: z.strictObject({ token, wallMs }),
-  pong: z.strictObject({ token, wallMs, receivedWallMs: wallMs }),
+  /** `asksReceived`, with the feature `received`: the answer is to say what has come. */
+  ping: z.strictObject({ token, wallMs, asksReceived: z.boolean().optional() }),
+  /** `receivedBytes`: over all page channels so far, of frames that are not whole yet as well. */
+  pong: z.strictObject({ token, wallMs, receivedWallMs: wallMs, receivedBytes: count.optional() }),
   /** `frames`: on all page channels since the migration began; they are in place before the answer. */
   roundEnd: z.strictObject({ round, frames }),
   /** `waitedMs`: for pages that other VMs were to bring; absent: none were waited for. */

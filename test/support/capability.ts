@@ -5,7 +5,7 @@
  * nothing turns green by skipping. `npm test` requires the first two, which every machine can have, and all in CI.
  */
 import { execFileSync } from 'node:child_process';
-import { accessSync, closeSync, openSync } from 'node:fs';
+import { accessSync, closeSync, existsSync, openSync } from 'node:fs';
 import { describe, test } from 'vitest';
 import { explain } from '../../src/base/errors.ts';
 import { available as hasXxhash } from '../../src/linux/xxhash.ts';
@@ -14,9 +14,10 @@ import { NATS_SERVER } from './nats-server.ts';
 
 /**
  * `kernel`: system calls that need root; `cc`: a C compiler; `cgroupV1`: the cpu controller of version 1; `xxhash`: the
- * library; `vm`: a QEMU to run, as root; `kvm`: /dev/kvm; `nats`: a nats-server to run.
+ * library; `vm`: a QEMU to run, as root; `kvm`: /dev/kvm; `nats`: a nats-server to run; `browser`: Chromium, and the
+ * dashboard built.
  */
-export type Capability = 'kernel' | 'cc' | 'cgroupV1' | 'xxhash' | 'vm' | 'kvm' | 'nats';
+export type Capability = 'kernel' | 'cc' | 'cgroupV1' | 'xxhash' | 'vm' | 'kvm' | 'nats' | 'browser';
 
 export type Describe = (name: string, body: () => void) => void;
 
@@ -30,6 +31,9 @@ interface Need {
 /** The QEMU that tests run, unless they name another. */
 export const TEST_QEMU: string = process.env['GODWIT_TEST_QEMU'] ?? 'qemu-system-x86_64';
 
+/** Of Debian; Ubuntu and others have further names. */
+const CHROMIUMS = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
+
 const NEEDS: Readonly<Record<Capability, Need>> = {
   kernel: { requiredBy: 'kernel', attempt: needRoot },
   cc: { requiredBy: 'kernel', attempt: () => execFileSync('cc', ['--version'], { stdio: 'ignore' }) },
@@ -40,6 +44,13 @@ const NEEDS: Readonly<Record<Capability, Need>> = {
     attempt() {
       needRoot();
       findBinary(TEST_QEMU);
+    },
+  },
+  browser: {
+    requiredBy: 'vm',
+    attempt() {
+      findChromium();
+      accessSync(new URL('../../web/dist/index.html', import.meta.url));
     },
   },
   nats: { requiredBy: 'kernel', attempt: () => findBinary(NATS_SERVER) },
@@ -65,6 +76,13 @@ export function requireCapability(...needed: readonly Capability[]): Describe {
       });
   }
   return (name, body) => void describe.skip(`${name} [needs ${capability}: ${reason}]`, body);
+}
+
+/** Throws where there is none. */
+export function findChromium(): string {
+  const found = CHROMIUMS.find((path) => existsSync(path));
+  if (found === undefined) throw new Error('chromium is not installed (npm run setup)');
+  return found;
 }
 
 /** Why this machine cannot; undefined when it can. */

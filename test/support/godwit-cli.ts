@@ -19,6 +19,8 @@ export interface CliOptions {
   readonly signal?: AbortSignal;
   /** Words in front of bin/godwit, such as `ip netns exec NAME`. */
   readonly launcher?: readonly string[];
+  /** Another bin/godwit than this checkout's. */
+  readonly program?: string;
 }
 
 export interface CliResult {
@@ -64,7 +66,10 @@ export async function runCliJson(args: readonly string[], options: CliOptions = 
 
 export function spawnGodwit(args: readonly string[], options: CliOptions = {}): ChildProcess {
   markChildren();
-  const [program, ...words] = [...(options.launcher ?? []), GODWIT, ...args] as [string, ...string[]];
+  const [program, ...words] = [...(options.launcher ?? []), options.program ?? GODWIT, ...args] as [
+    string,
+    ...string[],
+  ];
   return spawn(program, words, {
     cwd: options.cwd ?? '/',
     env: { ...process.env, ...options.env },

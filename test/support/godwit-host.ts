@@ -33,6 +33,8 @@ export interface HostOptions {
   readonly address?: string;
   /** Words in front of bin/godwit, such as `ip netns exec NAME`; commands to this host get them as well. */
   readonly launcher?: readonly string[];
+  /** Another bin/godwit than this checkout's; commands to this host are run by it, too. */
+  readonly program?: string;
 }
 
 interface ReadyFacts {
@@ -209,8 +211,8 @@ export class TestHost implements AsyncDisposable {
   }
 
   get #cliOptions(): CliOptions {
-    const { env, launcher } = this.#options;
-    return { ...(env === undefined ? {} : { env }), ...(launcher === undefined ? {} : { launcher }) };
+    const { env, launcher, program } = this.#options;
+    return Object.fromEntries(Object.entries({ env, launcher, program }).filter(([, value]) => value !== undefined));
   }
 
   /** VMs outlive their daemon by design. Those it created have sockets in its directory; adopted ones do not. */

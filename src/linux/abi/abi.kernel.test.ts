@@ -7,6 +7,7 @@ import { beforeAll, expect, test } from 'vitest';
 import { requireCapability } from '../../../test/support/capability.ts';
 import { ERRNO_NAMES, Errno } from '../errno.ts';
 import * as files from './files.ts';
+import * as malloc from './malloc.ts';
 import * as pagemap from './pagemap.ts';
 import * as ptrace from './ptrace.ts';
 import * as scheduling from './scheduling.ts';
@@ -38,6 +39,7 @@ const PREAMBLE = `
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include <malloc.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
 #include <linux/sockios.h>
@@ -99,7 +101,7 @@ const PM_SCAN_FIELDS: Record<keyof typeof pagemap.PmScanArg, string> = {
 };
 
 const ROWS: [expression: string, ours: bigint][] = [
-  ...[uffd, pagemap, ptrace, scheduling, socket, syscalls, files]
+  ...[uffd, pagemap, ptrace, scheduling, socket, syscalls, files, malloc]
     .flatMap(numbersOf)
     .map(([name, value]): [string, bigint] => [OWN_NAMES[name] ?? name, value]),
   ...Object.entries(syscalls.X64_SYSCALLS).map(([name, value]): [string, bigint] => [`SYS_${name}`, BigInt(value)]),

@@ -1,0 +1,121 @@
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import type { OutlookView } from '../api/outlook-schema.ts';
+import { Balancing } from './balancing.ts';
+import { Evacuations } from './evacuations.ts';
+import { parseFleet } from './fleet-file.ts';
+import { FleetHosts } from './fleet-hosts.ts';
+import type { Seen } from './fleet-look.ts';
+import { type Answer, picture } from './fleet-picture.ts';
+import { type Mark, withMarks } from './maintenance.ts';
+import { SqliteStore } from './sqlite-store.ts';
+
+const GIB = 2 ** 30;
+const FILE = parseFleet(
+  {
+    hosts: { a: { api: 'unix:/a' }, b: { api: 'unix:/b' }, c: { api: 'unix:/c' } },
+    vms: { 'fixed*': { labels: { stays: 'yes' } } },
+    policies: { pinned: { vms: { stays: 'yes' }, stays: true } },
+  },
+  '/',
+);
+
+const outlook = (host: string, cpuPart: number, vms: readonly string[] = []): OutlookView => ({
+  host,
+  migration: `${host}:7710`,
+  memoryBytes: 64 * GIB,
+  bandwidthBytesPerSecond: 0,
+  pressure: { cpus: 8, cpuPart, memoryBytes: 64 * GIB, memoryPart: 0.2, cpuStallPart: null, memoryStallPart: null },
+  ways: {},
+  outgoing: [],
+  vms: vms.map((name) => ({
+    name,
+    uuid: name,
+    state: 'running',
+    migration: null,
+    ramBytes: GIB,
+    dataPages: 1000,
+    cpus: 2,
+    samples: [],
+    contents: null,
+    sharedMemory: [],
+  })),
+});
+
+/** Hosts that answer so. */
+function seen(outlooks: readonly OutlookView[], atMs = 1e12, marked: readonly string[] = []): Seen {
+  const marks = new Map(marked.map((name): [string, Mark] => [name, { sinceMs: 0, reason: null, by: null }]));
+  const file = withMarks(FILE, marks);
+  const answers = outlooks.map((each): Answer => ({ name: each.host, outlook: each }));
+  return { atMs, file, marks, answers, heardAtMs: new Map(), picture: picture(file, answers, atMs) };
+}
+
+const ORDER = { isDry: false, newHost: null, initiator: 'balancer' } as const;
+const BUSY = [outlook('a', 0.95, ['x', 'fixed1']), outlook('b', 0.1), outlook('c', 0.5)];
+
+let store: SqliteStore;
+let hosts: FleetHosts;
+let evacuations: Evacuations;
+let balancing: Balancing;
+
+beforeEach(() => {
+  store = new SqliteStore(':memory:');
+  hosts = new FleetHosts(FILE);
+  // Nothing is carried out: what is begun stays waiting.
+  evacuations = new Evacuations({
+    ...{ store, hosts, name: 'test', leads: () => false, settingsOf: () => ({}) },
+    ...{ picture: () => Promise.reject(new Error('none')), changed: () => undefined, failed: () => undefined },
+  });
+  balancing = new Balancing(store, evacuations);
+});
+afterEach(async () => {
+  await evacuations[Symbol.asyncDispose]();
+  await hosts[Symbol.asyncDispose]();
+  await store[Symbol.asyncDispose]();
+});
+
+test('a VM of a busy host is moved, and its hosts rest then, whoever looks next', async () => {
+  const { moves, evacuations: begun } = await balancing.balance(seen(BUSY), ORDER);
+  expect(moves.map(({ vm, from, to }) => [vm, from, to])).toEqual([['x', 'a', 'b']]);
+  const [view] = await evacuations.list(10);
+  expect(view).toMatchObject({ id: begun[0], from: 'a', to: 'b', onlyVms: ['x'], initiator: 'balancer' });
+  const verdicts = async (atMs: number) =>
+    (await new Balancing(store, evacuations).balance(seen(BUSY, atMs), { ...ORDER, isDry: true })).hosts.map(
+      ({ verdict }) => verdict,
+    );
+  expect(await verdicts(1e12 + 60_000)).toEqual(['resting', 'resting', 'calm']);
+  expect(await verdicts(1e12 + 700_000)).toEqual(['busy', 'calm', 'calm']);
+});
+
+test('nothing is begun while what was begun before goes on, nor when it is only asked', async () => {
+  await balancing.balance(seen(BUSY), { ...ORDER, isDry: true });
+  expect(await evacuations.list(10)).toEqual([]);
+  await balancing.balance(seen(BUSY), ORDER);
+  const later = await balancing.balance(seen(BUSY, 1e12 + 700_000), ORDER);
+  expect([later.evacuations, later.words]).toEqual([
+    [],
+    [expect.any(String), expect.stringContaining('still goes on')],
+  ]);
+});
+
+test('a host that is marked for maintenance neither gives nor gets, and a VM stays whose policy says so', async () => {
+  expect((await balancing.balance(seen(BUSY, 1e12, ['a']), ORDER)).moves).toEqual([]);
+  const toC = await balancing.balance(seen(BUSY, 1e12, ['b']), { ...ORDER, isDry: true });
+  expect(toC.moves.map(({ to }) => to)).not.toContain('b');
+  const pinned = [outlook('a', 0.95, ['fixed1']), outlook('b', 0.1)];
+  expect((await balancing.balance(seen(pinned), ORDER)).moves).toEqual([]);
+});
+
+test('a host is new once, and none is at the first look', async () => {
+  const [a, b, c] = BUSY as [OutlookView, OutlookView, OutlookView];
+  expect(await balancing.findNewHosts(seen([a, b]))).toEqual([]);
+  expect(await balancing.findNewHosts(seen([a, b, c]))).toEqual(['c']);
+  expect(await balancing.findNewHosts(seen([a, b, c]))).toEqual([]);
+});
+
+test('one host is evacuated once at a time, and an evacuation is found by its first characters', async () => {
+  const { id } = await evacuations.request({ from: 'a' }, 'person');
+  await expect(evacuations.request({ from: 'a', vms: ['x'] }, 'person')).rejects.toThrow(`already (${id})`);
+  expect((await evacuations.show(id.slice(0, 6))).id).toBe(id);
+  expect((await evacuations.cancel(id)).isCancelling).toBe(true);
+  await expect(evacuations.show('e-none')).rejects.toThrow('no evacuation named e-none');
+});

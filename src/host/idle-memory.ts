@@ -1,0 +1,28 @@
+/**
+ * The daemon's memory while nothing moves.
+ *
+ * Owns: when the main thread gives back what it does not use. Must hold: never while a migration runs, and only where there
+ * is something to give.
+ */
+import { giveSpareMemoryBack } from '../linux/spare-memory.ts';
+
+const LOOK_EVERY_MS = 5000;
+/** Since the last time: the daemon has loaded, or there was a migration, or a few thousand requests. */
+const GROWN_BYTES = 4 * 1024 * 1024;
+
+export class IdleMemory implements Disposable {
+  readonly #timer: NodeJS.Timeout;
+  #keptBytes = 0;
+
+  constructor(isIdle: () => boolean, give: () => void = giveSpareMemoryBack) {
+    this.#timer = setInterval(() => {
+      if (!isIdle() || process.memoryUsage().heapUsed < this.#keptBytes + GROWN_BYTES) return;
+      give();
+      this.#keptBytes = process.memoryUsage().heapUsed;
+    }, LOOK_EVERY_MS).unref();
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer);
+  }
+}

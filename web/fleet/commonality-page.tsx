@@ -1,0 +1,156 @@
+/** How much of their memory each two VMs have in common: as a matrix, and the pairs most alike as a list. */
+import { useState } from 'react';
+import type { CommonPairView } from '../../src/api/fleet-plan-schema.ts';
+import { formatSize } from '../../src/base/units.ts';
+import { SelectField } from '../parts/field.tsx';
+import { useLoaded } from '../parts/loaded.ts';
+import { ErrorNotice } from '../parts/notice.tsx';
+import { PageHead, Panel } from '../parts/panel.tsx';
+import { useFleetCalls, useFleetState } from '../session/fleet-context.ts';
+
+const ALL = '';
+/** A larger matrix can't be read; the list has the pairs that matter. */
+const MOST_VMS = 40;
+const MOST_PAIRS = 20;
+/** Numbers in the cells fit up to here. */
+const MOST_NUMBERED = 16;
+
+export function CommonalityPage(): React.JSX.Element {
+  const calls = useFleetCalls();
+  const { hosts } = useFleetState();
+  const [host, setHost] = useState(ALL);
+  const { value, error } = useLoaded(() => calls.commonality(host === ALL ? undefined : host), `alike ${host}`);
+  return (
+    <>
+      <PageHead
+        title="What VMs have in common"
+        lead="What two VMs have in common crosses once when they go to the same host. The planner groups VMs by this."
+      />
+      <div className="fields" style={{ maxWidth: 280 }}>
+        <SelectField
+          label="VMs of"
+          value={host}
+          onChange={setHost}
+          options={[{ value: ALL, text: 'all hosts' }, ...hosts.map(({ name }) => ({ value: name, text: name }))]}
+        />
+      </div>
+      {error === undefined ? null : <ErrorNotice error={error} />}
+      {value === undefined ? (
+        error === undefined ? (
+          <p className="soft">Comparing…</p>
+        ) : null
+      ) : value.length === 0 ? (
+        <Panel title="Nothing in common">
+          <p className="empty">
+            No two VMs are known to have contents in common. Hosts look through their VMs only with the same{' '}
+            <code>fleetKeyFile</code> (godwit host --fleet-key-file), and need a few minutes for it.
+          </p>
+        </Panel>
+      ) : (
+        <>
+          <Matrix pairs={value} />
+          <Pairs pairs={value.slice(0, MOST_PAIRS)} />
+        </>
+      )}
+    </>
+  );
+}
+
+function Matrix({ pairs }: { pairs: readonly CommonPairView[] }): React.JSX.Element {
+  const names: string[] = [];
+  // The most alike come first, so that those that are alike stand together.
+  for (const { a, b } of pairs) {
+    for (const name of [a, b]) if (!names.includes(name)) names.push(name);
+  }
+  const shown = names.slice(0, MOST_VMS);
+  const parts = new Map(
+    pairs.flatMap(({ a, b, part }) => [[`${a} ${b}`, part] as const, [`${b} ${a}`, part] as const]),
+  );
+  const isNumbered = shown.length <= MOST_NUMBERED;
+  return (
+    <Panel
+      title="Matrix"
+      aside={
+        shown.length < names.length
+          ? `the ${shown.length} most alike of ${names.length} VMs`
+          : 'part of the smaller one’s contents'
+      }
+      flush
+    >
+      <table className={isNumbered ? 'matrix' : 'matrix fine'}>
+        <thead>
+          <tr>
+            <td />
+            {shown.map((name) => (
+              <th key={name} scope="col">
+                <span>{name}</span>
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {shown.map((row) => (
+            <tr key={row}>
+              <th scope="row">{row}</th>
+              {shown.map((column) => {
+                const part = row === column ? undefined : (parts.get(`${row} ${column}`) ?? 0);
+                return <Cell key={column} row={row} column={column} part={part} isNumbered={isNumbered} />;
+              })}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </Panel>
+  );
+}
+
+function Cell(props: {
+  row: string;
+  column: string;
+  part: number | undefined;
+  isNumbered: boolean;
+}): React.JSX.Element {
+  const { row, column, part, isNumbered } = props;
+  if (part === undefined) return <td className="self" />;
+  const percent = Math.round(100 * part);
+  return (
+    <td
+      className={percent > 55 ? 'high' : undefined}
+      title={`${row} and ${column}: ${percent} %`}
+      style={{ background: `color-mix(in oklab, var(--series-sent) ${percent}%, var(--surface))` }}
+    >
+      {isNumbered ? percent : <span className="unseen">{percent} %</span>}
+    </td>
+  );
+}
+
+function Pairs({ pairs }: { pairs: readonly CommonPairView[] }): React.JSX.Element {
+  return (
+    <Panel title="Most alike" flush>
+      <table className="rows">
+        <thead>
+          <tr>
+            <th>VMs</th>
+            <th className="number">In common</th>
+            <th className="number">Of the smaller one</th>
+          </tr>
+        </thead>
+        <tbody>
+          {pairs.map(({ a, b, commonBytes, standardErrorBytes, part }) => (
+            <tr key={`${a} ${b}`}>
+              <th scope="row">
+                {a} and {b}
+              </th>
+              <td data-label="In common" className="number">
+                {formatSize(commonBytes)} <span className="soft">± {formatSize(standardErrorBytes)}</span>
+              </td>
+              <td data-label="Of the smaller one" className="number">
+                {Math.round(100 * part)} %
+              </td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </Panel>
+  );
+}

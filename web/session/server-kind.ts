@@ -1,0 +1,45 @@
+/** Whether the server of this page is a host or a fleet's controller: a host answers for itself, a controller does not know that route. */
+import { useEffect, useState } from 'react';
+import { asGodwitError, type GodwitError, hasCode } from '../../src/base/errors.ts';
+import { HostCalls } from '../../src/client/host-calls.ts';
+import { accessToken } from './access-token.ts';
+import { FetchCarrier } from './fetch-carrier.ts';
+
+export type ServerKind =
+  | { readonly kind: 'asking' | 'host' | 'fleet' }
+  | { readonly kind: 'denied' | 'lost'; readonly problem: GodwitError };
+
+const RETRY_MS = 2_000;
+
+/** @param turn - asked again when it changes, such as after signing in */
+export function useServerKind(base: string, turn: number): ServerKind {
+  const [kind, setKind] = useState<ServerKind>({ kind: 'asking' });
+  // biome-ignore lint/correctness/useExhaustiveDependencies: another turn asks again
+  useEffect(() => {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    let isOver = false;
+    const ask = async (): Promise<void> => {
+      const found = await serverKind(base);
+      if (isOver) return;
+      setKind(found);
+      if (found.kind === 'lost') timer = setTimeout(() => void ask(), RETRY_MS);
+    };
+    void ask();
+    return () => {
+      isOver = true;
+      clearTimeout(timer);
+    };
+  }, [base, turn]);
+  return kind;
+}
+
+async function serverKind(base: string): Promise<ServerKind> {
+  try {
+    await new HostCalls(new FetchCarrier(base, accessToken)).host();
+    return { kind: 'host' };
+  } catch (error) {
+    if (hasCode(error, 'GW_NOT_FOUND')) return { kind: 'fleet' };
+    const problem = asGodwitError(error);
+    return { kind: hasCode(problem, 'GW_API_UNAUTHORIZED') ? 'denied' : 'lost', problem };
+  }
+}
