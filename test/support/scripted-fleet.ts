@@ -249,6 +249,7 @@ function madeUpPlan(from: string): FleetPlanView {
         text: 'queue1 shares memory with others: move it by godwit group migrate',
       },
     ],
+    late: [],
     unreachable: [{ name: 'd', failure: 'no answer for 42 s' }],
     words: [],
   };
