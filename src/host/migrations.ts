@@ -25,7 +25,6 @@ import type { Peers } from './peers.ts';
 import { takeOver } from './recovered-migrations.ts';
 import { hasStayed, incomingOf, type RunningMigration, takeEvent } from './running-migration.ts';
 import { whenSettled } from './settlement.ts';
-
 import type { Vm } from './vm.ts';
 
 export interface MigrationsOptions extends IncomingHost {
@@ -100,10 +99,9 @@ export class Migrations {
   async check(name: string, peer: string, group?: GroupPart): Promise<CheckResult> {
     const { engine, peers, hostName, stateDirectory, traffic } = this.#options;
     const vm = await this.#takeable(name);
-    const to = peers.resolve(peer);
     vm.takeLease('check', 'check');
     try {
-      const input = { vm: vm.record, to, hostName, stateDirectory, traffic };
+      const input = { vm: vm.record, to: peers.resolve(peer), hostName, stateDirectory, traffic };
       return await engine.checkMigration(group ? { ...input, group } : input);
     } finally {
       await vm.endLease('check');

@@ -241,7 +241,6 @@ function madeUpPlan(from: string): FleetPlanView {
     askAgainAtMs: null,
     moves,
     groups: [],
-    late: [],
     refused: [
       {
         vm: 'queue1',
