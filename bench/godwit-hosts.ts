@@ -9,15 +9,19 @@ import { openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { hasCode } from '../src/base/errors.ts';
 import { GodwitClient } from '../src/client/godwit-client.ts';
 import { ADDRESSES, enter, type Side } from './network.ts';
 
 const GODWIT = fileURLToPath(new URL('../bin/godwit', import.meta.url));
 const USUAL: HostSettings = { migrationPort: 7710, args: [] };
-const START_TIMEOUT_MS = 20_000;
+/** More than a quiet machine takes by far. */
+const START_TIMEOUT_MS = 60_000;
 const POLL_MS = 50;
 
 export interface HostSettings {
+  /** Default: that of its side. */
+  readonly name?: string;
   readonly migrationPort: number;
   /** Further arguments of `godwit host`. */
   readonly args: readonly string[];
@@ -58,13 +62,13 @@ export class GodwitHost {
   readonly #child: ChildProcess;
   readonly #logPath: string;
 
-  constructor(side: Side, directory: string, { migrationPort, args: further }: HostSettings) {
-    const socket = join(directory, `${side}.sock`);
-    this.#logPath = join(directory, `${side}.log`);
+  constructor(side: Side, directory: string, { name = side, migrationPort, args: further }: HostSettings) {
+    const socket = join(directory, `${name}.sock`);
+    this.#logPath = join(directory, `${name}.log`);
     this.migrationAddress = `${ADDRESSES[side]}:${migrationPort}`;
     this.client = new GodwitClient({ url: `unix:${socket}` });
     const [program, args] = enter(side, GODWIT, [
-      ...['host', '--name', side, '--state', join(directory, side[0]!), '--listen', `unix:${socket}`],
+      ...['host', '--name', name, '--state', join(directory, name[0]!), '--listen', `unix:${socket}`],
       ...['--migration-listen', this.migrationAddress, '--insecure-migration', '--log-format', 'json'],
       ...further,
     ]);
@@ -103,7 +107,16 @@ export class GodwitHost {
     const found = (await this.client.listVms()).find(({ name }) => name === vm);
     if (found === undefined) return;
     if (found.pid !== null) await this.client.actOnVm(vm, 'kill');
-    await this.client.removeVm(vm);
+    // On a busy machine a QEMU that was killed takes its time to be gone.
+    const deadlineMs = performance.now() + START_TIMEOUT_MS;
+    for (;;) {
+      try {
+        return await this.client.removeVm(vm);
+      } catch (error) {
+        if (!hasCode(error, 'GW_CONFLICT') || performance.now() > deadlineMs) throw error;
+        await delay(POLL_MS);
+      }
+    }
   }
 
   async end(): Promise<void> {

@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { linuxGuestImages } from '../guest/linux/images.ts';
 import { explain } from '../src/base/errors.ts';
+import { FLEET_NAMES, measureAllFleets, renderFleets } from './fleets.ts';
 import { GodwitHosts } from './godwit-hosts.ts';
 import { GODWIT_METHODS, GodwitSystem } from './godwit-system.ts';
 import { GROUP_CASES, measureGroups } from './group.ts';
@@ -68,7 +69,7 @@ async function main(args: readonly string[]): Promise<number> {
     if (load > BUSY_LOAD) print(`This machine is busy (load ${load.toFixed(1)}): what follows is no measurement.`);
     await runScenarios(bench, options, results);
     for (const { name } of SCENARIOS) printScenario(name, results);
-    for (const line of [...renderHeld(results), ...renderTogether(results)]) print(line);
+    for (const line of [...renderHeld(results), ...renderTogether(results), ...renderFleets(results)]) print(line);
     printStandingGuest(results);
     print(renderTrackers(results));
     for (const line of [...renderGroups(results), ...renderPredictions(results)]) print(line);
@@ -87,6 +88,7 @@ function wantedNames(options: BenchOptions): string[] {
       .map(({ name }) => name)
       .filter((name) => isWanted(name, options)),
     ...THROTTLE_PERCENTS.map((percent) => `throttle/${percent}`).filter((name) => isWanted(name, options)),
+    ...FLEET_NAMES.filter((name) => isWanted(name, options)),
     ...wantedPredictions(options).map(({ name }) => name),
   ];
 }
@@ -156,6 +158,8 @@ async function runScenarios(bench: Bench, options: BenchOptions, results: Result
   await measureGroups(bench, network, groups, options.runs, results, tell, stop);
   // Once: they have runs enough of their own.
   await measurePredictions(bench, network, wantedPredictions(options), results, tell);
+  const fleets = FLEET_NAMES.filter((name) => isWanted(name, options));
+  await measureAllFleets(bench, network, fleets, options.runs, results, tell, stop);
   progress('');
 }
 

@@ -27,7 +27,7 @@ const SETTLE_TIMEOUT_MS = 10_000;
 export function vmSpec(bench: Bench, name: string, workload: Workload): VmSpec {
   return {
     name,
-    memoryBytes: GUEST_MEMORY_MEBIBYTES * 2 ** 20,
+    memoryBytes: (workload.memoryMiB ?? GUEST_MEMORY_MEBIBYTES) * 2 ** 20,
     vcpus: 1,
     machine: DEFAULT_MACHINE,
     cpu: DEFAULT_CPU,
@@ -79,6 +79,10 @@ class QemuSession implements Session {
     this.#timeoutMs = timeoutMs;
   }
 
+  get #uri(): string {
+    return `tcp:${ADDRESSES.destination}:${this.#place.migrationPort ?? MIGRATION_PORT}`;
+  }
+
   get source(): Guest {
     return this.#guests.source!;
   }
@@ -91,7 +95,7 @@ class QemuSession implements Session {
     const begunMs = wallMs();
     await this.#start('destination', ['-incoming', 'defer']);
     for (const side of ['source', 'destination'] as const) await this.#configure(this.#qmp(side));
-    await this.#qmp('destination').execute('migrate-incoming', { uri: migrationUri() });
+    await this.#qmp('destination').execute('migrate-incoming', { uri: this.#uri });
     this.#preparingMs = wallMs() - begunMs;
     return this.#guests.destination!;
   }
@@ -105,7 +109,7 @@ class QemuSession implements Session {
     resumed.catch(() => undefined);
     const passes = qmp.onEvent((event) => this.#onPass(event));
     const startedAtMs = wallMs();
-    await qmp.execute('migrate', { uri: migrationUri() });
+    await qmp.execute('migrate', { uri: this.#uri });
     const end = await ended;
     passes();
     if (end === undefined) {
@@ -170,10 +174,6 @@ class QemuSession implements Session {
   #qmp(side: Side): QmpClient {
     return this.#qemus[side]!.qmp;
   }
-}
-
-function migrationUri(): string {
-  return `tcp:${ADDRESSES.destination}:${MIGRATION_PORT}`;
 }
 
 function isEnd(event: QmpEvent): boolean {

@@ -26,6 +26,8 @@ export interface RunPlace {
   readonly name: string;
   /** For this run's files. */
   readonly directory: string;
+  /** Where QEMU's own migration goes to; given where several go at a time. */
+  readonly migrationPort?: number;
 }
 
 export interface Helper {

@@ -13,6 +13,8 @@ export interface Workload {
   readonly options: WorkloadOptions;
   /** A migration that takes longer is called off and counts as not converging. */
   readonly timeoutMs: number;
+  /** Default: `GUEST_MEMORY_MEBIBYTES`. */
+  readonly memoryMiB?: number;
 }
 
 export const GUEST_MEMORY_MEBIBYTES = 512;

@@ -20,6 +20,7 @@ export type { HostView, TuneHostBody } from './api/host-schema.ts';
 export type { MigrateBody, MigrationView, ReportView, TuneBody } from './api/migration-schema.ts';
 export { type AdoptBody, VM_STATES, type VmEnd, type VmSpecInput, type VmState, type VmView } from './api/vm-schema.ts';
 export { ERRORS, type ErrorBody, type ErrorCode, GodwitError, hasCode } from './base/errors.ts';
+export { createPageSample, type PageSample, sampleKey } from './base/page-sample.ts';
 export { FleetClient } from './client/fleet-client.ts';
 export { GodwitClient } from './client/godwit-client.ts';
 export type { VmAction } from './client/host-calls.ts';
@@ -39,7 +40,6 @@ export {
   type Reservation,
 } from './fleet/fleet-state.ts';
 export { nextPlan } from './fleet/next-plan.ts';
-export { createPageSample, type PageSample, sampleKey } from './fleet/page-sample.ts';
 export { findPeriod, type Period } from './fleet/period.ts';
 export type { FleetPlan, PlannedGroup, PlannedMove, Refusal, Wait } from './fleet/plan.ts';
 export { type DirtyCurve, type DirtySample, fitDirtyCurve } from './migration/dirty-curve.ts';

@@ -18,6 +18,10 @@ export const EvacuateSchema = strictObject({
   from: NameSchema.describe('The host that they leave.'),
   to: NameSchema.optional().describe('All to this host. Default: to where there is room.'),
   vms: list(NameSchema, 'give a list of names of VMs').optional().describe('Only these. Default: all.'),
+  skip: list(NameSchema, 'give a list of names of VMs').optional().describe('These stay. Default: none.'),
+  together: list(list(NameSchema, 'give names of VMs'), 'give a list of lists of VMs')
+    .optional()
+    .describe('Those of a list go to one host, and are to switch over at about the same moment (docs/fleet.md).'),
   deadlineMs: integer(1, MAX_MS, 'give milliseconds from 1 to 30 days')
     .optional()
     .describe('All are to be there in this time.'),
@@ -56,6 +60,8 @@ export const EvacuationSchema = z
     from: z.string(),
     to: z.string().nullable(),
     onlyVms: z.array(z.string()).nullable().describe('null: all.'),
+    skip: z.array(z.string()).describe('These stay.'),
+    together: z.array(z.array(z.string())).describe('Those of a list go together.'),
     deadlineAtMs: z.number().nullable(),
     initiator: z.enum(INITIATORS),
     by: z.string().nullable().describe('Who asked.'),

@@ -66,6 +66,9 @@ export const FleetPlanSchema = z
     moves: z.array(PlannedMoveSchema).describe('In order of their starts; those without `wait` would start now.'),
     groups: z.array(PlannedGroupSchema).readonly(),
     refused: z.array(z.object({ vm: z.string(), why: z.looseObject({ kind: z.string() }), text: z.string() })),
+    late: z
+      .array(z.object({ vm: z.string(), byMs: z.number() }))
+      .describe('Those that will be there too late, by p50, the last first.'),
     unreachable: z.array(z.object({ name: z.string(), failure: z.string() })).describe('Hosts that do not answer.'),
     words: z.array(z.string()).describe('The whole plan, one sentence each.'),
   })

@@ -18,6 +18,16 @@ const PlanQuerySchema = z.object({
     .min(1, { error: DEADLINE_FIX })
     .max(30 * 86_400_000, { error: DEADLINE_FIX })
     .optional(),
+  skip: z
+    .string()
+    .transform((text) => text.split(','))
+    .optional()
+    .describe('VMs that stay, separated by commas.'),
+  together: z
+    .string()
+    .transform((text) => text.split(';').map((set) => set.split(',')))
+    .optional()
+    .describe('VMs that go together, separated by commas; several such lists by semicolons.'),
 });
 const HistoryQuerySchema = z.object({
   limit: limitParam,

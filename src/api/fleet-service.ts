@@ -5,6 +5,7 @@
  */
 import type { Readable } from 'node:stream';
 import type { BalanceBody, BalanceView } from './balance-schema.ts';
+import type { CommonalityView } from './commonality-schema.ts';
 import type { EvacuateBody, EvacuationView, FleetHistoryView } from './evacuation-schema.ts';
 import type { FleetEvent } from './fleet-event-schema.ts';
 import type { CommonPairView, FleetPlanView } from './fleet-plan-schema.ts';
@@ -14,6 +15,8 @@ export interface PlanQuery {
   readonly host: string;
   readonly to?: string | undefined;
   readonly deadlineMs?: number | undefined;
+  readonly skip?: readonly string[] | undefined;
+  readonly together?: readonly (readonly string[])[] | undefined;
 }
 
 export interface HistoryQuery {
@@ -28,6 +31,8 @@ export interface FleetActions {
   plan(query: PlanQuery): Promise<FleetPlanView>;
   /** @param host - only VMs of this one */
   commonality(host?: string): Promise<CommonPairView[]>;
+  /** Of one host, also within pages. @param isExact - all memory is looked through */
+  hostCommonality(host: string, isExact: boolean): Promise<CommonalityView>;
   /** Begins it; carried out by the controller that leads. */
   evacuate(request: EvacuateBody): Promise<EvacuationView>;
   /** Those that go on and the last that ended, newest first. */

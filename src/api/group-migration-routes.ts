@@ -1,6 +1,6 @@
 /** Routes about migrations of groups: /v1/groups/NAME/actions/migrate and /v1/group-migrations. */
 import { z } from 'zod';
-import { GroupMigrateSchema, GroupMigrationSchema } from './group-migration-schema.ts';
+import { GroupFollowSchema, GroupMigrateSchema, GroupMigrationSchema } from './group-migration-schema.ts';
 import { errors, IdParams, NameParams, type Routes } from './routes.ts';
 import type { HostService } from './service.ts';
 
@@ -41,5 +41,10 @@ export function addGroupMigrationRoutes(routes: Routes, service: HostService): v
     '/v1/group-migrations/:id/actions/cancel',
     { schema: { ...one, summary: 'Cancel, before the first VM has moved', body: EmptyBody } },
     (request) => service.cancelGroupMigration(request.params.id),
+  );
+  routes.post(
+    '/v1/group-migrations/:id/actions/follow',
+    { schema: { ...one, summary: 'Call VMs that wait with `on-access` to the other host', body: GroupFollowSchema } },
+    (request) => service.followGroup(request.params.id, request.body),
   );
 }

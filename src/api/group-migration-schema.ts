@@ -5,8 +5,8 @@
  */
 import { z } from 'zod';
 import { ErrorSchema } from './error-schema.ts';
-import { choice } from './field.ts';
-import { MigrateSchema } from './migration-schema.ts';
+import { choice, strictObject } from './field.ts';
+import { DowntimePartsSchema, MigrateSchema } from './migration-schema.ts';
 import { NameSchema } from './vm-schema.ts';
 
 /** When the VMs of a group begin to move. */
@@ -27,17 +27,27 @@ export const GroupMigrateSchema = MigrateSchema.safeExtend({
 }).meta({ id: 'GroupMigrateRequest', description: 'As MigrateRequest, for each VM of the group.' });
 export type GroupMigrateBody = z.output<typeof GroupMigrateSchema>;
 
+export const GroupFollowSchema = strictObject({
+  vm: NameSchema.optional().describe('Only this one; default: all that wait.'),
+}).meta({ id: 'GroupFollowRequest', description: 'Which VMs of a group are called to the other host.' });
+export type GroupFollowBody = z.output<typeof GroupFollowSchema>;
+
 const StoppingAccessSchema = z.object({
   page: z.number().describe('Number of the page in its region.'),
   region: z.string(),
   ms: z.number().describe('Since the first VM ran at the other host.'),
 });
 
-const MemberSchema = z.object({
+export const GroupMemberSchema = z.object({
   vm: z.string(),
   migration: z.string().nullable().describe('Id of its migration; null before it begins.'),
   state: z.enum(['waiting', 'moving', 'moved', 'failed']),
   downtimeMs: z.number().nullable(),
+  downtimeParts: DowntimePartsSchema.nullable()
+    .default(null)
+    .describe(
+      'What the downtime was spent in, as in the report of its migration; null before it has moved, or where that is not known.',
+    ),
   stoppedBy: StoppingAccessSchema.nullable().describe('The access to memory that had gone, which stopped it (R4).'),
   attempts: z.number().describe('Migrations that were begun for it.'),
 });
@@ -68,7 +78,12 @@ export const GroupMigrationSchema = z
       ),
     startedAtMs: z.number(),
     totalMs: z.number().nullable(),
-    members: z.array(MemberSchema),
+    waitsFor: z
+      .string()
+      .nullable()
+      .default(null)
+      .describe('What it waits for now, and what can be done about it; null when it has ended.'),
+    members: z.array(GroupMemberSchema),
     regions: z.array(RegionPartSchema),
     notes: z.array(z.string()),
     error: ErrorSchema.nullable(),

@@ -20,10 +20,18 @@ const GroupVmSchema = z.object({
   pid: z.number().nullable(),
 });
 
+const GroupMoveSchema = z.object({
+  id: z.string().describe("Of the group's migration, at both hosts."),
+  direction: z.enum(['outgoing', 'incoming']),
+  peer: z.string().describe('Name or address of the other host.'),
+  waitsFor: z.string().nullable().describe('What it waits for now, and what can be done about it.'),
+});
+
 const groupFields = {
   name: z.string().describe('The first of the names of its regions; each of them finds it.'),
   regions: z.array(GroupRegionSchema).describe('Memory that VMs of the group share.'),
-  vms: z.array(GroupVmSchema).describe('They move together.'),
+  vms: z.array(GroupVmSchema).describe('They move together. `arriving`: its QEMU is here and waits for the VM.'),
+  migration: GroupMoveSchema.nullable().describe('The move of it that is under way.'),
 };
 
 export const GroupSchema = z
@@ -46,6 +54,7 @@ export const GroupDetailSchema = z
   })
   .meta({ id: 'GroupDetail', description: 'One group, with everybody else who uses its memory.' });
 
+export type GroupMoveView = z.output<typeof GroupMoveSchema>;
 export type GroupView = z.output<typeof GroupSchema>;
 export type GroupDetailView = z.output<typeof GroupDetailSchema>;
 export type StrangerView = z.output<typeof StrangerSchema>;

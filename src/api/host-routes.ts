@@ -1,5 +1,6 @@
 /** Routes about the daemon itself: /v1/host, /healthz, /metrics. */
 import { z } from 'zod';
+import { CommonalitySchema } from './commonality-schema.ts';
 import { HostSchema, TuneHostSchema } from './host-schema.ts';
 import { OutlookSchema } from './outlook-schema.ts';
 import { errors, type Routes, switchParam } from './routes.ts';
@@ -34,6 +35,18 @@ export function addHostRoutes(routes: Routes, service: HostService): void {
       },
     },
     (request) => service.outlook(request.query.brief),
+  );
+  routes.get(
+    '/v1/commonality',
+    {
+      schema: {
+        tags: ['host'],
+        summary: 'What the VMs of this host have in common, as matrices',
+        querystring: z.object({ exact: switchParam }),
+        response: { 200: CommonalitySchema, ...errors },
+      },
+    },
+    (request) => service.commonality(request.query.exact),
   );
   routes.get(
     '/healthz',

@@ -120,6 +120,19 @@ export const OptionsSchema = z
   })
   .meta({ id: 'MigrationOptions' });
 
+/** Of a downtime; docs/report.md says what each is. */
+export const DowntimePartsSchema = z.object({
+  stop: z.number(),
+  lastRound: z.number(),
+  saveState: z.number(),
+  transferState: z.number(),
+  loadState: z.number(),
+  commit: z.number(),
+  resume: z.number(),
+  verify: z.number(),
+});
+export type DowntimePartsView = z.output<typeof DowntimePartsSchema>;
+
 export const ReportSchema = z
   .object({
     id: z.string(),
@@ -134,18 +147,7 @@ export const ReportSchema = z
     downtimeMs: z.number().nullable(),
     finishByMs: z.number().nullable().describe('When all was to be over, from the start; null: no promise.'),
     downtimeLimitMs: z.number().nullable().describe('The limit that was asked for, as tuned.'),
-    downtimeParts: z
-      .object({
-        stop: z.number(),
-        lastRound: z.number(),
-        saveState: z.number(),
-        transferState: z.number(),
-        loadState: z.number(),
-        commit: z.number(),
-        resume: z.number(),
-        verify: z.number(),
-      })
-      .nullable(),
+    downtimeParts: DowntimePartsSchema.nullable(),
     wireBytes: z.number(),
     ramBytes: z.number(),
     pages: z.object({

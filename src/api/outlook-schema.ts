@@ -38,6 +38,15 @@ const OutlookVmSchema = z.object({
   sharedMemory: z.array(z.object({ name: z.string(), bytes: z.number() })).describe('What it shares with other VMs.'),
 });
 
+const OutgoingSchema = z.object({
+  id: z.string(),
+  vm: z.string(),
+  to: z.string().describe('Migration address of the other host.'),
+  bytesPerSecond: z.number().describe('On the wire now; 0: nothing is known yet.'),
+  etaMs: z.number().nullable().describe('Until it is over; null: not known yet.'),
+  ramBytes: z.number().describe("Of the VM's memory; 0: not known yet."),
+});
+
 export const OutlookSchema = z
   .object({
     host: z.string(),
@@ -46,6 +55,7 @@ export const OutlookSchema = z
     pressure: PressureSchema.optional(),
     bandwidthBytesPerSecond: z.number().describe('Of all migrations from here together; 0 is unlimited.'),
     ways: z.record(z.string(), z.array(VisitSchema)).describe('By the address that was migrated to; the latest last.'),
+    outgoing: z.array(OutgoingSchema).describe('Migrations from here that are under way, whoever has begun them.'),
     vms: z.array(OutlookVmSchema),
   })
   .meta({ id: 'Outlook', description: 'What a planner is told of a host.' });

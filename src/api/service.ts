@@ -4,8 +4,9 @@
  * Owns: the port between HTTP and the host. Every method that cannot do what it was asked throws a GodwitError.
  */
 import type { CheckResult } from '../migration/handle.ts';
+import type { CommonalityView } from './commonality-schema.ts';
 import type { EventHub } from './event-hub.ts';
-import type { GroupMigrateBody, GroupMigrationView } from './group-migration-schema.ts';
+import type { GroupFollowBody, GroupMigrateBody, GroupMigrationView } from './group-migration-schema.ts';
 import type { GroupDetailView, GroupView } from './group-schema.ts';
 import type { HistoryView } from './history-schema.ts';
 import type { HostView, TuneHostBody } from './host-schema.ts';
@@ -28,6 +29,7 @@ export interface HostService {
 
   /** What a planner is told. @param isBrief - without what is in the VMs' memory */
   outlook(isBrief: boolean): OutlookView;
+  commonality(isExact: boolean): Promise<CommonalityView>;
 
   listVms(): VmView[];
   showVm(name: string): VmView;
@@ -52,8 +54,10 @@ export interface HostService {
 
   migrateGroup(name: string, request: GroupMigrateBody): Promise<GroupMigrationView>;
   listGroupMigrations(): GroupMigrationView[];
+  /** @param id - of these three: its id, the beginning of it, or while it runs the name of its group */
   showGroupMigration(id: string): Promise<GroupMigrationView>;
   cancelGroupMigration(id: string): Promise<GroupMigrationView>;
+  followGroup(id: string, request: GroupFollowBody): Promise<GroupMigrationView>;
 
   checkVm(name: string, to: string): Promise<CheckResult>;
   migrateVm(name: string, request: MigrateBody): Promise<MigrationView>;

@@ -39,6 +39,7 @@ export const ERRORS = {
   GW_HOST_START: row(1, 500, 'The daemon cannot start: {reason}'),
   GW_STORE_UNAVAILABLE: row(1, 503, 'The store of the fleet ({store}) does not answer: {reason}'),
   GW_INTERNAL: row(1, 500, 'Internal error: {reason}'),
+  GW_FLEET_HOST: row(3, 502, 'Host {host} answers with an error: {reason}'),
   // Kernel
   GW_SYS_CALL: row(1, 500, '{call} failed: {errno}'),
   GW_SYS_UNSUPPORTED: row(3, 501, 'This kernel or machine cannot do {feature}: {reason}'),
@@ -73,6 +74,7 @@ export const ERRORS = {
   GW_PEER_SESSION_OVER: row(3, 410, 'Shared memory with this session key is all at the peer, and was released there'),
   // Migration
   GW_MIGRATION_REFUSED: row(3, 409, 'Host {host} refused VM {vm}: {reason}'),
+  GW_REGION_REFUSED: row(3, 409, 'Host {host} refused shared memory {region}: {reason}'),
   GW_MIGRATION_BLOCKED: row(3, 409, 'VM {vm} cannot be migrated: {reason}'),
   GW_HOST_STOPPING: row(3, 503, 'The daemon of host {host} is stopping and begins no migration'),
   GW_MIGRATION_BUSY: row(3, 409, 'VM {vm} is being migrated (migration {id})'),

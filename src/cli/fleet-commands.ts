@@ -1,7 +1,9 @@
 /** `godwit fleet …`: many hosts at once, by a controller or without one. */
 import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
+import { GodwitError } from '../base/errors.ts';
 import type { CommandContext } from './command-context.ts';
+import { renderHostCommonality } from './commonality-view.ts';
 import { type FleetAccess, type FleetFlags, fleetOptions, insistOnController, openFleet } from './fleet-access.ts';
 import { addEvacuationCommands, leavingOptions, type PlanFlags } from './fleet-evacuation-commands.ts';
 import { renderBalance, renderFleetHistory } from './fleet-history-view.ts';
@@ -15,19 +17,33 @@ export function addFleetCommands(program: Command, context: CommandContext): voi
     .action(async (_flags: FleetFlags, command: Command) => {
       const shown = await withFleet(context, command, ({ actions }) => actions.fleet());
       printResult(context.output(command), shown, () => renderFleet(shown));
+      context.exitStatus = shown.hosts.some(({ failure }) => failure !== null) ? 1 : 0;
     });
   fleetOptions(fleet.command('commonality'))
     .description('how much of their memory the VMs have in common, each pair')
-    .argument('[host]', 'only VMs of this host')
-    .action(async (host: string | undefined, _flags: FleetFlags, command: Command) => {
-      const pairs = await withFleet(context, command, ({ actions }) => actions.commonality(host));
+    .argument('[host]', 'of this host, also within pages, and as matrices with --json')
+    .option('--exact', "look through all memory of the host's VMs and compare it, instead of estimating from samples")
+    .action(async (host: string | undefined, { exact = false }: { exact?: boolean }, command: Command) => {
+      if (host !== undefined) {
+        const view = await withFleet(context, command, ({ actions }) => actions.hostCommonality(host, exact));
+        printResult(context.output(command), view, () => renderHostCommonality(view));
+        return;
+      }
+      if (exact) {
+        const fix = 'give the host whose VMs are compared exactly';
+        throw new GodwitError('GW_INPUT_MISSING', { field: '<host>', fix });
+      }
+      const pairs = await withFleet(context, command, ({ actions }) => actions.commonality());
       printResult(context.output(command), pairs, () => renderCommonality(pairs));
     });
   leavingOptions(fleet.command('plan'))
     .description('what an evacuation would do now, and why')
-    .action(async (host: string, { to, deadline: deadlineMs }: PlanFlags, command: Command) => {
-      const plan = await withFleet(context, command, ({ actions }) => actions.plan({ host, to, deadlineMs }));
+    .action(async (host: string, { to, deadline: deadlineMs, skip, together }: PlanFlags, command: Command) => {
+      const query = { host, to, deadlineMs, skip, together };
+      const plan = await withFleet(context, command, ({ actions }) => actions.plan(query));
       printResult(context.output(command), plan, () => plan.words.join('\n'));
+      const isSilent = plan.unreachable.some(({ name }) => name === host || name === to);
+      context.exitStatus = plan.refused.length > 0 || plan.late.length > 0 || isSilent ? 1 : 0;
     });
   addEvacuationCommands(fleet, context);
   fleetOptions(fleet.command('maintenance'))

@@ -16,12 +16,16 @@ import { printResult } from './io.ts';
 export interface PlanFlags extends FleetFlags {
   readonly to?: string;
   readonly deadline?: number;
+  readonly skip?: string[];
+  readonly together?: string[][];
 }
 
 interface EvacuateFlags extends PlanFlags {
   readonly vm?: string[];
   readonly detach?: boolean;
 }
+
+const collect = (value: string, before: string[] = []): string[] => [...before, value];
 
 export function leavingOptions(command: Command): Command {
   return fleetOptions(
@@ -32,18 +36,23 @@ export function leavingOptions(command: Command): Command {
         new Option('--deadline <time>', 'all are to be there in this time, such as 10m').argParser((text: string) =>
           parseDurationMs(text, '--deadline'),
         ),
+      )
+      .option('--skip <vm>', 'this one stays (may be given again)', collect)
+      .option(
+        '--together <vm,vm>',
+        'these go to one host and are to switch over at about the same moment (may be given again)',
+        (text: string, before: string[][] = []) => [...before, text.split(',')],
       ),
   );
 }
 
 export function addEvacuationCommands(fleet: Command, context: CommandContext): void {
-  const collect = (value: string, before: string[] = []): string[] => [...before, value];
   leavingOptions(fleet.command('evacuate'))
     .description('move all VMs away from a host')
     .option('--vm <name>', 'only this VM; may be given again', collect)
     .option('--detach', 'do not wait; the controller carries it out')
     .action(async (from: string, flags: EvacuateFlags, command: Command) => {
-      const { to, deadline, vm } = flags;
+      const { to, deadline, vm, skip, together } = flags;
       const by = context.io.environment['USER'];
       await using access = await openFleet(context.options<EvacuateFlags>(command), context.io);
       if (flags.detach === true) insistOnController(access);
@@ -52,6 +61,8 @@ export function addEvacuationCommands(fleet: Command, context: CommandContext): 
         ...(by === undefined || by === '' ? {} : { by }),
         ...(to === undefined ? {} : { to }),
         ...(vm === undefined ? {} : { vms: vm }),
+        ...(skip === undefined ? {} : { skip }),
+        ...(together === undefined ? {} : { together }),
         ...(deadline === undefined ? {} : { deadlineMs: deadline }),
       });
       if (flags.detach !== true) return await follow(context, command, access, begun.id, { cancels: true });

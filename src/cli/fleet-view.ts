@@ -2,16 +2,18 @@
 import type { CommonPairView } from '../api/fleet-plan-schema.ts';
 import type { FleetHostView, FleetView } from '../api/fleet-schema.ts';
 import { formatDuration, formatRate, formatSize } from '../base/units.ts';
+import type { Period } from '../fleet/period.ts';
+import { isQuiet, untilQuietMs } from '../fleet/quiet-phase.ts';
 import { renderTable } from './table.ts';
 
-export function renderFleet({ hosts, vms, controller }: FleetView): string {
+export function renderFleet({ hosts, vms, controller, atMs }: FleetView): string {
   const table = renderTable(
     [
       { title: 'HOST' },
       { title: 'STATE' },
       { title: 'VMS', align: 'right' },
-      { title: 'MEMORY', align: 'right' },
-      { title: 'TAKEN', align: 'right' },
+      { title: 'ROOM FOR VMS', align: 'right' },
+      { title: 'HELD BY VMS', align: 'right' },
       { title: 'CPU', align: 'right' },
       { title: '' },
     ],
@@ -31,7 +33,7 @@ export function renderFleet({ hosts, vms, controller }: FleetView): string {
     vm.migration === null ? vm.state : `${vm.state}, moving`,
     formatSize(vm.dataBytes),
     vm.dirtyBytesPerSecond === 0 ? '-' : formatRate(vm.dirtyBytesPerSecond),
-    vm.period === null ? '-' : formatDuration(vm.period.periodMs),
+    vm.period === null ? '-' : describeRhythm(vm.period, atMs),
     vm.policy ?? '-',
     vm.obstacle ?? '',
   ]);
@@ -42,17 +44,26 @@ export function renderFleet({ hosts, vms, controller }: FleetView): string {
       { title: 'STATE' },
       { title: 'DATA', align: 'right' },
       { title: 'WRITES', align: 'right' },
-      { title: 'RHYTHM', align: 'right' },
+      { title: 'RHYTHM' },
       { title: 'POLICY' },
       { title: '' },
     ],
     rows,
   );
   const led = controller === null ? [] : ['', describe(controller)];
-  const silent = hosts.flatMap(({ name, failure }) =>
-    failure === null ? [] : [`host ${name} does not answer: ${failure}`],
+  const silent = hosts.flatMap(({ name, failure, state }) =>
+    failure === null
+      ? []
+      : [`host ${name} ${state === 'refusing' ? 'answers with an error' : 'does not answer'}: ${failure}`],
   );
   return [table, '', listed, ...silent, ...led].join('\n');
+}
+
+/** How long a cycle takes, and when its quiet quarter is. */
+function describeRhythm(period: Period, nowMs: number): string {
+  const every = `every ${formatDuration(period.periodMs)}`;
+  if (isQuiet(period, nowMs)) return `${every}, quiet now`;
+  return `${every}, quiet in ${formatDuration(untilQuietMs(period, nowMs))}`;
 }
 
 export function renderCommonality(pairs: readonly CommonPairView[]): string {

@@ -1,24 +1,17 @@
 /**
- * `godwit group migrate` and what is seen of it.
+ * `godwit group migrate`.
  *
- * Must hold: Ctrl-C cancels as long as that is possible, and otherwise leaves the group to go on.
+ * Must hold: which group moves is said before anything else.
  */
-import { setTimeout as delay } from 'node:timers/promises';
 import { type Command, Option } from 'commander';
-import {
-  GROUP_ORDERS,
-  type GroupMigrateBody,
-  GroupMigrateSchema,
-  type GroupMigrationView,
-} from '../api/group-migration-schema.ts';
-import { ERRORS, type ErrorCode, explain } from '../base/errors.ts';
+import { GROUP_ORDERS, type GroupMigrateBody, GroupMigrateSchema } from '../api/group-migration-schema.ts';
 import { formatDuration, parseDurationMs, parseRate } from '../base/units.ts';
-import type { GodwitClient } from '../client/godwit-client.ts';
 import { DEFAULT_MIGRATION_OPTIONS, MIGRATION_MODES } from '../migration/request.ts';
 import { withClient } from './api-connection.ts';
-import type { CommandContext, ExitStatus } from './command-context.ts';
+import type { CommandContext } from './command-context.ts';
 import { renderGroupMigration } from './group-view.ts';
-import { type Io, printResult } from './io.ts';
+import { exitStatusOfGroup, watchGroup } from './group-watch.ts';
+import { printResult } from './io.ts';
 import { parseFlags } from './parse-flags.ts';
 
 interface GroupMigrateFlags {
@@ -32,14 +25,13 @@ interface GroupMigrateFlags {
   readonly detach?: boolean;
 }
 
-const LOOK_EVERY_MS = 100;
 const DEFAULTS = DEFAULT_MIGRATION_OPTIONS;
 
 export function addGroupMigrateCommand(group: Command, context: CommandContext): void {
   group
     .command('migrate')
     .description('move all VMs of a group to another host, with the memory that they share')
-    .argument('<name>', 'name of the group, or of any of its regions')
+    .argument('<name>', 'name of the group, or of any of its regions or VMs')
     .requiredOption('--to <host>', 'migration address HOST:PORT of the other host, or its name in `peers`')
     .addOption(
       new Option('--mode <mode>', `how each VM moves (default: ${DEFAULTS.mode})`).choices([...MIGRATION_MODES]),
@@ -70,8 +62,9 @@ export function addGroupMigrateCommand(group: Command, context: CommandContext):
       const output = context.output(command);
       await withClient(context.options(command), context.io, async (client) => {
         const started = await client.migrateGroup(name, body);
-        const ended = flags.detach === true ? started : await watch(client, started, context.io);
-        if (flags.detach !== true) context.exitStatus = exitStatusOf(ended);
+        context.io.err(`group ${started.group} moves: VM ${started.members.map(({ vm }) => vm).join(', ')}\n`);
+        const ended = flags.detach === true ? started : await watchGroup(client, started, context.io);
+        if (flags.detach !== true) context.exitStatus = exitStatusOfGroup(ended);
         printResult(output, ended, () => renderGroupMigration(ended));
       });
     });
@@ -87,39 +80,4 @@ function bodyOfFlags(flags: GroupMigrateFlags): GroupMigrateBody {
     ...(flags.maxDowntime === undefined ? {} : { maxDowntimeMs: flags.maxDowntime }),
     ...(flags.verify === undefined ? {} : { verify: flags.verify }),
   };
-}
-
-async function watch(client: GodwitClient, started: GroupMigrationView, io: Io): Promise<GroupMigrationView> {
-  const { id } = started;
-  let interrupts = 0;
-  const forget = io.onInterrupt(() => {
-    interrupts++;
-    if (interrupts > 1) return;
-    io.err('cancelling (Ctrl-C again: leave it running) …\n');
-    client.cancelGroupMigration(id).catch((error: unknown) => io.err(`${explain(error)}\n`));
-  });
-  try {
-    for (let told = '', view = started; ; ) {
-      const line = describe(view);
-      if (line !== told) io.err(`${line}\n`);
-      told = line;
-      if (view.totalMs !== null || interrupts > 1) return view;
-      await delay(LOOK_EVERY_MS);
-      view = await client.showGroupMigration(id);
-    }
-  } finally {
-    forget();
-  }
-}
-
-function describe({ group, state, members }: GroupMigrationView): string {
-  const vms = members.map((member) => `${member.vm} ${member.stoppedBy ? `${member.state}, called` : member.state}`);
-  return `group ${group} ${state}: ${vms.join('; ')}`;
-}
-
-function exitStatusOf({ state, error }: GroupMigrationView): ExitStatus {
-  if (state === 'completed') return 0;
-  if (state === 'cancelled') return 130;
-  const code = error?.code;
-  return code !== undefined && Object.hasOwn(ERRORS, code) ? ERRORS[code as ErrorCode].exitStatus : 1;
 }

@@ -1,26 +1,36 @@
 /** Groups of VMs that share memory, as text. */
-import type { GroupMigrationView } from '../api/group-migration-schema.ts';
-import type { GroupDetailView, GroupView } from '../api/group-schema.ts';
+import type { GroupMemberView, GroupMigrationView } from '../api/group-migration-schema.ts';
+import type { GroupDetailView, GroupMoveView, GroupView } from '../api/group-schema.ts';
 import { formatDuration, formatSize } from '../base/units.ts';
+import { PART_TITLES } from './report-view.ts';
 import { renderTable } from './table.ts';
 
 export function renderGroupList(groups: readonly GroupView[]): string {
   if (groups.length === 0) return 'No VMs of this host share memory.';
-  return renderTable(
-    [{ title: 'NAME' }, { title: 'REGIONS' }, { title: 'SHARED', align: 'right' }, { title: 'VMS' }],
-    groups.map(({ name, regions, vms }) => [
+  const table = renderTable(
+    [
+      { title: 'NAME' },
+      { title: 'REGIONS' },
+      { title: 'SHARED', align: 'right' },
+      { title: 'VMS' },
+      { title: 'MOVES' },
+    ],
+    groups.map(({ name, regions, vms, migration }) => [
       name,
       regions.map((region) => region.name).join(', '),
       formatSize(regions.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)),
-      vms.map((vm) => vm.name).join(', '),
+      vms.map((vm) => (vm.state === 'arriving' ? `(${vm.name})` : vm.name)).join(', '),
+      migration ? describeMove(migration) : '-',
     ]),
   );
+  return [table, ...groups.flatMap(({ name, migration }) => waitingLines(name, migration))].join('\n');
 }
 
-export function renderGroup({ name, regions, vms, strangers }: GroupDetailView): string {
+export function renderGroup({ name, regions, vms, strangers, migration }: GroupDetailView): string {
   const problems = regions.flatMap((region) => (region.problem === null ? [] : [`${region.name}: ${region.problem}`]));
   return [
-    `group ${name}`,
+    `group ${name}${migration ? `, ${describeMove(migration)} (${migration.id})` : ''}`,
+    ...waitingLines(name, migration),
     '',
     renderTable(
       [{ title: 'REGION' }, { title: 'SIZE', align: 'right' }, { title: 'VMS' }, { title: 'FILE' }],
@@ -56,23 +66,28 @@ export function renderGroupMigrationList(migrations: readonly GroupMigrationView
 }
 
 export function renderGroupMigration(view: GroupMigrationView): string {
-  const { id, group, to, state, totalMs, members, regions, notes, error } = view;
+  const { id, group, to, state, totalMs, waitsFor, members, regions, notes, error } = view;
   const took = totalMs === null ? '' : ` in ${formatDuration(totalMs)}`;
   return [
     `group ${group} to ${to}: ${state}${took} (${id})`,
+    ...(waitsFor === null ? [] : [`  it waits for ${waitsFor}`]),
     '',
     renderTable(
       [
         { title: 'VM' },
         { title: 'STATE' },
         { title: 'DOWNTIME', align: 'right' },
+        { title: 'MOST OF IT' },
+        { title: 'BEGUN', align: 'right' },
         { title: 'CALLED BY' },
         { title: 'MIGRATION' },
       ],
-      members.map(({ vm, state: now, downtimeMs, stoppedBy, migration }) => [
+      members.map(({ vm, state: now, downtimeMs, downtimeParts, attempts, stoppedBy, migration }) => [
         vm,
         now,
         downtimeMs === null ? '-' : formatDuration(downtimeMs),
+        describeLongest(downtimeParts),
+        describeAttempts(attempts),
         stoppedBy === null
           ? '-'
           : `page ${stoppedBy.page} of ${stoppedBy.region} after ${formatDuration(stoppedBy.ms)}`,
@@ -102,4 +117,26 @@ export function renderGroupMigration(view: GroupMigrationView): string {
     ...notes.map((note) => `note: ${note}`),
     ...(error === null ? [] : [`error: ${error.message} [${error.code}]`]),
   ].join('\n');
+}
+
+function describeMove({ direction, peer }: GroupMoveView): string {
+  return direction === 'outgoing' ? `to ${peer}` : `here from ${peer}`;
+}
+
+function waitingLines(name: string, migration: GroupMoveView | null): string[] {
+  const waitsFor = migration?.waitsFor ?? null;
+  return waitsFor === null ? [] : [`  ${name} waits for ${waitsFor}`];
+}
+
+function describeAttempts(attempts: number): string {
+  if (attempts === 0) return '-';
+  return attempts === 1 ? 'once' : `${attempts} times`;
+}
+
+/** What a VM stood for longest. */
+function describeLongest(parts: GroupMemberView['downtimeParts']): string {
+  const [longest] = Object.entries(parts ?? {}).sort(([, a], [, b]) => b - a);
+  if (!longest) return '-';
+  const [part, ms] = longest;
+  return `${PART_TITLES[part as keyof typeof PART_TITLES]} ${formatDuration(ms)}`;
 }

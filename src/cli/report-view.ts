@@ -8,7 +8,7 @@ import type { CheckResult } from '../migration/handle.ts';
 import { renderRange } from './live-view.ts';
 import { renderTable } from './table.ts';
 
-const PART_TITLES = {
+export const PART_TITLES = {
   stop: 'stop',
   lastRound: 'last round',
   saveState: 'save state',

@@ -12,6 +12,8 @@ export interface Call {
   readonly body?: unknown;
   readonly headers?: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal;
+  /** An answer that begins no sooner, or is silent for longer, is given up. Not kept to by a browser. */
+  readonly longestSilenceMs?: number;
 }
 
 export interface CallCarrier {

@@ -3,6 +3,7 @@
  * dashboard in a browser make the same ones.
  */
 import type { BalanceBody, BalanceView } from '../api/balance-schema.ts';
+import type { CommonalityView } from '../api/commonality-schema.ts';
 import type { EvacuateBody, EvacuationView, FleetHistoryView } from '../api/evacuation-schema.ts';
 import type { FleetEvent } from '../api/fleet-event-schema.ts';
 import type { CommonPairView, FleetPlanView } from '../api/fleet-plan-schema.ts';
@@ -21,11 +22,17 @@ export class FleetCalls implements FleetActions {
   fleet(): Promise<FleetView> {
     return this.#transport.json({ method: 'GET', path: '/v1/fleet' });
   }
-  plan(query: PlanQuery): Promise<FleetPlanView> {
-    return this.#transport.json({ method: 'GET', path: '/v1/fleet/plan', query: { ...query } });
+  plan({ skip, together, ...query }: PlanQuery): Promise<FleetPlanView> {
+    const sets = together?.map((set) => set.join(',')).join(';');
+    const all = { ...query, skip: skip?.join(','), together: sets };
+    return this.#transport.json({ method: 'GET', path: '/v1/fleet/plan', query: all });
   }
   commonality(host?: string): Promise<CommonPairView[]> {
     return this.#transport.json({ method: 'GET', path: '/v1/fleet/commonality', query: { host } });
+  }
+  hostCommonality(host: string, isExact: boolean): Promise<CommonalityView> {
+    const path = `/v1/hosts/${encodeURIComponent(host)}/api/v1/commonality`;
+    return this.#transport.json({ method: 'GET', path, query: { exact: isExact ? 'true' : undefined } });
   }
   history(query: HistoryQuery): Promise<FleetHistoryView> {
     return this.#transport.json({ method: 'GET', path: '/v1/fleet/history', query: { ...query } });

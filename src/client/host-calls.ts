@@ -2,17 +2,22 @@
  * Every call of a host daemon's API, typed. Owns the paths; who carries a call is given (client/call.ts), so that programs
  * (godwit-client.ts) and the dashboard in a browser make the same ones.
  */
+import type { CommonalityView } from '../api/commonality-schema.ts';
 import type { HostEvent } from '../api/event-schema.ts';
-import type { GroupMigrateBody, GroupMigrationView } from '../api/group-migration-schema.ts';
+import type { GroupFollowBody, GroupMigrateBody, GroupMigrationView } from '../api/group-migration-schema.ts';
 import type { GroupDetailView, GroupView } from '../api/group-schema.ts';
 import type { HistoryView } from '../api/history-schema.ts';
 import type { HostView, TuneHostBody } from '../api/host-schema.ts';
+import { LONGEST_SILENCE_MS } from '../api/keep-alive.ts';
 import type { MigrateBody, MigrationView, TuneBody } from '../api/migration-schema.ts';
 import type { OutlookView } from '../api/outlook-schema.ts';
 import type { AdoptBody, VmSpecInput, VmView } from '../api/vm-schema.ts';
 import type { CheckResult } from '../migration/handle.ts';
 import type { Call, CallCarrier } from './call.ts';
 import { EventStreamParser } from './event-stream-parser.ts';
+
+/** How long an answer is waited for; default: as long as it takes. */
+type Patience = Pick<Call, 'longestSilenceMs'>;
 
 export type VmAction = 'pause' | 'resume' | 'kill';
 
@@ -35,8 +40,19 @@ export class HostCalls {
     return this.#transport.json({ method: 'PATCH', path: '/v1/host', body: request });
   }
   /** What a planner is told of the host. @param isBrief - without what is in the VMs' memory */
-  outlook({ isBrief = false }: { readonly isBrief?: boolean } = {}): Promise<OutlookView> {
-    return this.#get('/v1/outlook', { brief: isBrief ? 'true' : undefined });
+  outlook({
+    isBrief = false,
+    ...call
+  }: {
+    readonly isBrief?: boolean;
+    readonly signal?: AbortSignal;
+  } = {}): Promise<OutlookView> {
+    const query = { brief: isBrief ? 'true' : undefined };
+    return this.#transport.json({ method: 'GET', path: '/v1/outlook', query, ...call });
+  }
+  /** What the host's VMs have in common. @param exact - all memory is looked through */
+  commonality(options: { readonly exact?: boolean } = {}): Promise<CommonalityView> {
+    return this.#get('/v1/commonality', options.exact === true ? { exact: 'true' } : {});
   }
   metrics(): Promise<string> {
     return this.#text('/metrics', {});
@@ -104,13 +120,17 @@ export class HostCalls {
   cancelGroupMigration(id: string): Promise<GroupMigrationView> {
     return this.#post(`/v1/group-migrations/${encodeURIComponent(id)}/actions/cancel`, {});
   }
+  /** Calls VMs of a divided group that wait at the source. @param id - or the name of the group */
+  followGroup(id: string, request: GroupFollowBody = {}): Promise<GroupMigrationView> {
+    return this.#post(`/v1/group-migrations/${encodeURIComponent(id)}/actions/follow`, request);
+  }
 
   check(name: string, to: string): Promise<CheckResult> {
     return this.#post(`${vmPath(name)}/actions/check`, { to });
   }
   /** Starts a migration; answers as soon as it has begun. */
-  migrate(name: string, request: MigrateBody): Promise<MigrationView> {
-    return this.#post(`${vmPath(name)}/actions/migrate`, request);
+  migrate(name: string, request: MigrateBody, options: Patience = {}): Promise<MigrationView> {
+    return this.#post(`${vmPath(name)}/actions/migrate`, request, {}, options);
   }
   /** Starts a migration; answers when it has ended, however. */
   migrateAndWait(name: string, request: MigrateBody): Promise<MigrationView> {
@@ -123,8 +143,8 @@ export class HostCalls {
   showMigration(id: string): Promise<MigrationView> {
     return this.#get(migrationPath(id));
   }
-  cancelMigration(id: string): Promise<MigrationView> {
-    return this.#post(`${migrationPath(id)}/actions/cancel`, {});
+  cancelMigration(id: string, options: Patience = {}): Promise<MigrationView> {
+    return this.#post(`${migrationPath(id)}/actions/cancel`, {}, {}, options);
   }
   tuneMigration(id: string, request: TuneBody): Promise<MigrationView> {
     return this.#post(`${migrationPath(id)}/actions/tune`, request);
@@ -159,8 +179,8 @@ export class HostCalls {
     return this.#transport.json({ method: 'GET', path, query });
   }
 
-  #post<T>(path: string, body: unknown, query: Call['query'] = {}): Promise<T> {
-    return this.#transport.json({ method: 'POST', path, query, body });
+  #post<T>(path: string, body: unknown, query: Call['query'] = {}, patience: Patience = {}): Promise<T> {
+    return this.#transport.json({ method: 'POST', path, query, body, ...patience });
   }
 
   #text(path: string, query: Call['query'] & object): Promise<string> {
@@ -170,7 +190,8 @@ export class HostCalls {
   async *#events(call: Call): AsyncGenerator<HostEvent> {
     const parser = new EventStreamParser();
     const decoder = new TextDecoder();
-    for await (const chunk of this.#transport.stream(call)) {
+    const patient = { ...call, longestSilenceMs: LONGEST_SILENCE_MS };
+    for await (const chunk of this.#transport.stream(patient)) {
       for (const { data } of parser.push(decoder.decode(chunk, { stream: true }))) yield JSON.parse(data) as HostEvent;
     }
   }

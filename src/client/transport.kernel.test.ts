@@ -111,3 +111,21 @@ test('and is not sent again', async () => {
   await expect(post()).rejects.toThrow(/the connection was closed/);
   expect(seen()).toEqual(['POST 1.1']);
 });
+
+test('a stream that falls silent is given up: a machine that has lost its power says no goodbye', async () => {
+  respond = ({ socket }) => void socket.write('HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n');
+  const heard: string[] = [];
+  const listen = async (): Promise<void> => {
+    const stream = transport.stream({ method: 'GET', path: '/v1/events', longestSilenceMs: 500 });
+    for await (const chunk of stream) heard.push(Buffer.from(chunk).toString());
+  };
+  await expect(listen()).rejects.toThrow('it has fallen silent');
+  expect(heard).toEqual(['hi']);
+});
+
+test('so is an answer that does not begin', async () => {
+  respond = () => undefined;
+  const call = { method: 'POST', path: '/v1/vms', body: {}, longestSilenceMs: 500 } as const;
+  await expect(transport.json(call)).rejects.toThrow('no answer in time');
+  expect(arrivals).toHaveLength(1);
+});

@@ -29,7 +29,10 @@ interface Http {
   readonly fresh: Agent;
 }
 
-type RequestWords = Pick<Dispatcher.RequestOptions<null>, 'method' | 'headers' | 'body' | 'signal'>;
+type RequestWords = Pick<
+  Dispatcher.RequestOptions<null>,
+  'method' | 'headers' | 'body' | 'signal' | 'headersTimeout' | 'bodyTimeout'
+>;
 
 export class Transport implements CallCarrier {
   readonly url: string;
@@ -121,11 +124,13 @@ export class Transport implements CallCarrier {
   }
 
   #wordsOf(call: Call): RequestWords {
+    const { longestSilenceMs: silence } = call;
     return {
       method: call.method,
       headers: headersOf(call, this.#token),
       ...bodyOf(call),
       ...(call.signal === undefined ? {} : { signal: call.signal }),
+      ...(silence === undefined ? {} : { headersTimeout: silence, bodyTimeout: silence }),
     };
   }
 
@@ -155,6 +160,8 @@ const REASONS: Readonly<Record<string, string>> = {
   EACCES: 'no permission to use this socket',
   ENOTFOUND: 'the host name is not known',
   UND_ERR_CONNECT_TIMEOUT: 'no answer',
+  UND_ERR_HEADERS_TIMEOUT: 'no answer in time',
+  UND_ERR_BODY_TIMEOUT: 'it has fallen silent',
   UND_ERR_SOCKET: 'the connection was closed',
   ECONNRESET: 'the connection was closed',
   EPIPE: 'the connection was closed',

@@ -26,6 +26,7 @@ const outlook = (host: string, cpuPart: number, vms: readonly string[] = []): Ou
   bandwidthBytesPerSecond: 0,
   pressure: { cpus: 8, cpuPart, memoryBytes: 64 * GIB, memoryPart: 0.2, cpuStallPart: null, memoryStallPart: null },
   ways: {},
+  outgoing: [],
   vms: vms.map((name) => ({
     name,
     uuid: name,

@@ -5,10 +5,11 @@
  * post-copy has left the list of its source and still fills its port), and it is there once; what a person has
  * cancelled, and what cannot be migrated at all, is not tried again.
  */
-import type { MigrationView } from '../api/migration-schema.ts';
+import type { MigrateBody, MigrationView } from '../api/migration-schema.ts';
 import { explain, hasCode } from '../base/errors.ts';
 import type { FleetVm, MoveState } from '../fleet/fleet-state.ts';
 import type { PlannedMove } from '../fleet/plan.ts';
+import { arrivalOf, failureOfGroup } from './evacuation-ends.ts';
 import type {
   Arrival,
   BegunMove,
@@ -18,9 +19,16 @@ import type {
   Failure,
 } from './evacuation-port.ts';
 
+/** What is begun. */
+export interface Start {
+  readonly move: PlannedMove;
+  readonly fleetVm: FleetVm;
+}
+
 interface Running extends BegunMove {
   /** null: somebody else has begun it, and the hosts tell. */
   readonly fleetVm: FleetVm | null;
+  readonly endsAtMs: number;
   id: string | null;
   /** How it ended is known. */
   isOver: boolean;
@@ -93,8 +101,7 @@ export class EvacuationMoves {
   stateOf(vm: string, obstacle: string | null): MoveState {
     const running = this.#running.get(vm);
     if (running) {
-      const { move, startedAtMs } = running;
-      const endsAtMs = startedAtMs + move.prediction.totalMs.p50;
+      const { move, endsAtMs } = running;
       return { kind: 'running', to: move.to, bytesPerSecond: move.bytesPerSecond, endsAtMs };
     }
     if (obstacle !== null) return { kind: 'parked', reason: obstacle };
@@ -103,8 +110,8 @@ export class EvacuationMoves {
 
   memory(): Omit<EvacuationMemory, 'predictedMs'> {
     return {
-      running: [...this.#running.values()].flatMap(({ move, startedAtMs, id, isOver }) =>
-        isOver ? [] : [{ move, startedAtMs, id }],
+      running: [...this.#running.values()].flatMap(({ move, startedAtMs, id, isOfGroup, isOver }) =>
+        isOver ? [] : [{ move, startedAtMs, id, isOfGroup }],
       ),
       arrived: [...this.#arrived],
       failures: [...this.#failures].map(([vm, failure]) => ({ vm, failure })),
@@ -115,52 +122,92 @@ export class EvacuationMoves {
   adopt({ running, arrived, failures }: EvacuationMemory, watching: AbortSignal): void {
     this.#arrived.push(...arrived);
     for (const { vm, failure } of failures) this.#failures.set(vm, failure);
-    for (const begun of running) {
-      const adopted: Running = { ...begun, fleetVm: null, isOver: false };
-      this.#hasBegun = true;
-      this.#run(adopted, this.#follow(adopted, watching), watching);
-    }
+    const all = running.map((begun): Running => {
+      const endsAtMs = begun.startedAtMs + begun.move.prediction.totalMs.p50;
+      return { ...begun, fleetVm: null, endsAtMs, isOver: false };
+    });
+    const ofGroups = Map.groupBy(
+      all.filter(({ isOfGroup, id }) => isOfGroup && id !== null),
+      ({ id }) => id!,
+    );
+    for (const [id, members] of ofGroups) this.#run(members, this.#followGroup(members, id, watching), watching);
+    for (const each of all) if (!each.isOfGroup) this.#run([each], this.#follow(each, watching), watching);
   }
 
-  /** @param to - address of its migration port */
-  begin(move: PlannedMove, fleetVm: FleetVm, to: string, watching: AbortSignal): void {
-    const running: Running = { move, fleetVm, startedAtMs: this.#port.nowMs(), id: null, isOver: false };
-    this.#hasBegun = true;
-    this.#run(running, this.#carry(running, to, watching), watching);
+  begin(start: Start, request: MigrateBody, watching: AbortSignal): void {
+    const running = this.#begun(start, start.move.prediction.totalMs.p50, false);
+    this.#run([running], this.#carry(running, request, watching), watching);
+  }
+
+  /** @param region - that all of them share, directly or through others */
+  beginGroup(starts: readonly Start[], region: string, request: MigrateBody, watching: AbortSignal): void {
+    const lastingMs = starts.reduce((sum, { move }) => sum + move.prediction.totalMs.p50, 0);
+    const members = starts.map((start) => this.#begun(start, lastingMs, true));
+    this.#run(members, this.#carryGroup(members, region, request, watching), watching);
   }
 
   /** Of all whose id is known by now; one that cannot be cancelled any more goes on to its end. */
   cancel(): void {
     this.#isCancelled = true;
-    for (const { move, id } of this.#running.values()) {
+    for (const { move, id, isOfGroup } of this.#running.values()) {
       if (id === null || this.#cancelling.has(id)) continue;
       this.#cancelling.add(id);
       const answered = (): void => void this.#cancelling.delete(id);
-      this.#port.cancel(move.from, id).then(answered, answered);
+      const order = isOfGroup ? this.#port.cancelGroup(move.from, id) : this.#port.cancel(move.from, id);
+      order.then(answered, answered);
     }
   }
 
-  #run(running: Running, carrying: Promise<void>, watching: AbortSignal): void {
-    const { move } = running;
-    this.#running.set(move.vm, running);
+  #begun(start: Start, lastingMs: number, isOfGroup: boolean): Running {
+    const startedAtMs = this.#port.nowMs();
+    return { ...start, startedAtMs, endsAtMs: startedAtMs + lastingMs, isOfGroup, id: null, isOver: false };
+  }
+
+  #run(members: readonly Running[], carrying: Promise<void>, watching: AbortSignal): void {
+    this.#hasBegun = true;
+    for (const running of members) this.#running.set(running.move.vm, running);
     const failed = (error: unknown): void => {
       if (watching.aborted) return;
-      running.isOver = true;
-      this.#fail(move, explain(error), hasCode(error, 'GW_MIGRATION_BLOCKED'));
+      for (const running of members) this.#fail(running, explain(error), hasCode(error, 'GW_MIGRATION_BLOCKED'));
     };
     void carrying.catch(failed).finally(() => {
-      this.#running.delete(move.vm);
+      for (const { move } of members) this.#running.delete(move.vm);
       this.#onEnd();
     });
   }
 
-  async #carry(running: Running, to: string, watching: AbortSignal): Promise<void> {
+  async #carry(running: Running, request: MigrateBody, watching: AbortSignal): Promise<void> {
     const { move } = running;
-    const promised = move.finishByMs === null ? {} : { finishByMs: Math.round(move.finishByMs) };
-    const { id } = await this.#port.begin(move.from, move.vm, { to, ...promised });
+    const { id } = await this.#port.begin(move.from, move.vm, request);
     running.id = id;
     this.#port.onEvent({ kind: 'started', move, id });
     this.#take(running, await this.#port.endOf(move.from, id, watching));
+  }
+
+  async #carryGroup(
+    members: readonly Running[],
+    region: string,
+    request: MigrateBody,
+    watching: AbortSignal,
+  ): Promise<void> {
+    const { id } = await this.#port.beginGroup(members[0]!.move.from, region, request);
+    for (const running of members) {
+      running.id = id;
+      this.#port.onEvent({ kind: 'started', move: running.move, id });
+    }
+    await this.#followGroup(members, id, watching);
+  }
+
+  async #followGroup(members: readonly Running[], id: string, watching: AbortSignal): Promise<void> {
+    const { group, migrations } = await this.#port.endOfGroup(members[0]!.move.from, id, watching);
+    let sharedBytes = group.regions.reduce((sum, { wireBytes }) => sum + wireBytes, 0);
+    for (const running of members) {
+      const own = migrations.find(({ vm }) => vm === running.move.vm);
+      if (group.state === 'completed' && own?.report?.outcome === 'completed') {
+        this.#take(running, own, sharedBytes);
+        sharedBytes = 0;
+      } else this.#fail(running, ...failureOfGroup(group, this.#isCancelled));
+    }
   }
 
   async #follow(running: Running, watching: AbortSignal): Promise<void> {
@@ -171,8 +218,9 @@ export class EvacuationMoves {
     this.#take(running, await this.#port.endOf(move.from, running.id, watching));
   }
 
-  #take(running: Running, view: MigrationView): void {
-    const { move, startedAtMs } = running;
+  /** @param sharedBytes - that it sent of memory that it shares */
+  #take(running: Running, view: MigrationView, sharedBytes = 0): void {
+    const { move } = running;
     running.isOver = true;
     const { report } = view;
     if (report?.outcome !== 'completed') {
@@ -180,27 +228,16 @@ export class EvacuationMoves {
       const said = report?.error?.message ?? `it ended as ${view.state}`;
       const reason = isCancelled ? `a person cancelled it: ${said}` : said;
       this.#port.onEvent({ kind: 'ended', move, view });
-      this.#fail(move, reason, isCancelled || report?.error?.code === 'GW_MIGRATION_BLOCKED');
+      this.#fail(running, reason, isCancelled || report?.error?.code === 'GW_MIGRATION_BLOCKED');
       return;
     }
-    const { totalMs, wireBytes: bytes, downtimeMs } = report;
-    const { totalMs: predictedMs, bytes: predictedBytes } = move.prediction;
-    this.#arrived.push({
-      vm: move.vm,
-      id: view.id,
-      startedAtMs,
-      prediction: move.prediction,
-      to: move.to,
-      predictedMs,
-      predictedBytes: predictedBytes.p50,
-      totalMs,
-      bytes,
-      downtimeMs,
-    });
+    this.#arrived.push(arrivalOf(running, view.id, report, sharedBytes));
     this.#port.onEvent({ kind: 'ended', move, view });
   }
 
-  #fail({ vm, to }: PlannedMove, reason: string, isFinal: boolean): void {
+  #fail(running: Running, reason: string, isFinal: boolean): void {
+    const { vm, to } = running.move;
+    running.isOver = true;
     const known = this.#failures.get(vm);
     const attempts = (known?.kind === 'failed' ? known.attempts : 0) + 1;
     const failed: Failure = { kind: 'failed', to, atMs: this.#port.nowMs(), attempts, reason };

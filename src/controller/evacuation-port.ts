@@ -1,4 +1,5 @@
 /** What an evacuation is asked for, what it needs of the world, and what it tells. */
+import type { GroupMigrateBody, GroupMigrationView } from '../api/group-migration-schema.ts';
 import type { MigrateBody, MigrationView } from '../api/migration-schema.ts';
 import type { MoveState } from '../fleet/fleet-state.ts';
 import type { Prediction } from '../fleet/group-prediction.ts';
@@ -14,6 +15,14 @@ export interface EvacuationRequest {
   readonly deadlineAtMs: number | null;
   /** Only these; null: all. */
   readonly vms: readonly string[] | null;
+  /** VMs that are not to be moved, with the reason. */
+  readonly skip?: ReadonlyMap<string, string>;
+}
+
+/** How a group's migration ended, and those of its VMs. */
+export interface GroupEnd {
+  readonly group: GroupMigrationView;
+  readonly migrations: readonly MigrationView[];
 }
 
 /** Of one that somebody has begun, as far as it was. */
@@ -22,6 +31,8 @@ export interface BegunMove {
   readonly startedAtMs: number;
   /** null: it is not known yet, or was not begun after all. */
   readonly id: string | null;
+  /** Its id is that of a migration of a group. */
+  readonly isOfGroup: boolean;
 }
 
 /** All that an evacuation has to remember, for whoever goes on with it. */
@@ -42,6 +53,10 @@ export interface EvacuationPort {
   find(host: string, vm: string, sinceMs: number, signal: AbortSignal): Promise<MigrationView | null>;
   endOf(host: string, id: string, signal: AbortSignal): Promise<MigrationView>;
   cancel(host: string, id: string): Promise<unknown>;
+  /** The same of VMs that share memory: they move by one migration of their group. */
+  beginGroup(host: string, name: string, request: GroupMigrateBody): Promise<GroupMigrationView>;
+  endOfGroup(host: string, id: string, signal: AbortSignal): Promise<GroupEnd>;
+  cancelGroup(host: string, id: string): Promise<unknown>;
   nowMs(): number;
   /** A host that does not answer, and a migration that somebody else has begun, are looked at again after so long. */
   readonly lookAgainMs: number;
@@ -66,6 +81,7 @@ export interface Arrival {
   readonly predictedMs: { readonly p10: number; readonly p50: number; readonly p90: number };
   readonly predictedBytes: number;
   readonly totalMs: number;
+  /** With the memory that it shares with others, at the first of them. */
   readonly bytes: number;
   readonly downtimeMs: number | null;
 }

@@ -57,7 +57,8 @@ export class EvacuationRunner {
     this.#view = view;
     this.#owned = new OwnedRecord(port.store, keyOf(view.id), revision);
     const { from, to, deadlineAtMs, onlyVms: vms } = view;
-    this.#evacuation = new Evacuation(this.#portOf(), { from, to, deadlineAtMs, vms }, memory);
+    const skip = new Map(view.skip.map((vm) => [vm, 'it is to stay: --skip']));
+    this.#evacuation = new Evacuation(this.#portOf(), { from, to, deadlineAtMs, vms, skip }, memory);
     if (memory) this.#note(`${port.name} goes on with it`);
   }
 
@@ -106,14 +107,20 @@ export class EvacuationRunner {
       },
       begin: async (host, vm, request) => {
         this.#refresh();
-        if (!(await this.#save()))
-          throw new GodwitError('GW_CONFLICT', { kind: 'evacuation', name: this.#view.id, reason: LOST });
+        if (!(await this.#save())) throw lost(this.#view.id);
         const settings = this.#picture ? this.#port.settingsOf(this.#picture, vm) : {};
         return await hosts.begin(host, vm, { ...settings, ...request });
       },
       find: (host, vm, sinceMs, signal) => hosts.find(host, vm, sinceMs, signal),
       endOf: (host, id, signal) => hosts.endOf(host, id, signal),
       cancel: (host, id) => hosts.cancel(host, id),
+      beginGroup: async (host, name, request) => {
+        this.#refresh();
+        if (!(await this.#save())) throw lost(this.#view.id);
+        return await hosts.beginGroup(host, name, request);
+      },
+      endOfGroup: (host, id, signal) => hosts.endOfGroup(host, id, signal),
+      cancelGroup: (host, id) => hosts.cancelGroup(host, id),
       nowMs: () => Date.now(),
       lookAgainMs: LOOK_AGAIN_MS,
       onEvent: (event) => this.#hear(event),
@@ -178,7 +185,9 @@ export class EvacuationRunner {
   }
 }
 
-const LOST = 'another controller has taken it over';
+function lost(name: string): GodwitError {
+  return new GodwitError('GW_CONFLICT', { kind: 'evacuation', name, reason: 'another controller has taken it over' });
+}
 
 export function keyOf(id: string): string {
   return `evacuation.${id}`;

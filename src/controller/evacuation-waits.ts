@@ -32,10 +32,15 @@ export class EvacuationWaits {
 
   /** Whether one of these is still worth waiting for; that it is waited for, or not any longer, is told. */
   isWorthWaiting(silences: readonly Silence[], nowMs: number): boolean {
-    const worth = silences.filter(({ name }) => nowMs - this.#silentSince.get(name)! < LONGEST_SILENCE_MS);
+    const worth = silences.filter(
+      ({ name, isRefusal }) => !isRefusal && nowMs - this.#silentSince.get(name)! < LONGEST_SILENCE_MS,
+    );
     const overdue = `has not answered for ${LONGEST_SILENCE_MS / 60_000} min and is not waited for any longer`;
     if (worth.length > 0) this.tellOf(worth.map(sayThatSilent));
-    else this.tellOf(silences.map(({ name, failure }) => `${name} ${overdue}: ${failure}`));
+    else
+      this.tellOf(
+        silences.map((each) => (each.isRefusal ? sayThatSilent(each) : `${each.name} ${overdue}: ${each.failure}`)),
+      );
     return worth.length > 0;
   }
 
@@ -58,6 +63,6 @@ export class EvacuationWaits {
   }
 }
 
-export function sayThatSilent({ name, failure }: Silence): string {
-  return `${name} does not answer: ${failure}`;
+export function sayThatSilent({ name, failure, isRefusal }: Silence): string {
+  return isRefusal ? `${name} answers with an error: ${failure}` : `${name} does not answer: ${failure}`;
 }

@@ -1,9 +1,10 @@
 import { expect, test } from 'vitest';
+import type { GroupMigrationView } from '../api/group-migration-schema.ts';
 import type { MigrateBody, MigrationView } from '../api/migration-schema.ts';
 import type { OutlookView, OutlookVm } from '../api/outlook-schema.ts';
 import { GodwitError } from '../base/errors.ts';
 import { Evacuation } from './evacuation.ts';
-import type { EvacuationEvent, EvacuationMemory } from './evacuation-port.ts';
+import type { EvacuationEvent, EvacuationMemory, GroupEnd } from './evacuation-port.ts';
 import { parseFleet } from './fleet-file.ts';
 import { picture } from './fleet-picture.ts';
 import { LastOutlooks } from './last-outlooks.ts';
@@ -32,12 +33,16 @@ interface TrialOptions {
   readonly fails?: (vm: string, attempt: number) => string | null;
   /** Why a host does not answer at the nth look; null: it answers. */
   readonly silent?: (host: string, look: number) => string | null;
+  /** The host answers with an error instead. */
+  readonly refuses?: (host: string, look: number) => boolean;
   /** Which hosts list a VM, where that is not where it is. */
   readonly listed?: (vm: string, at: string) => readonly string[];
   readonly to?: string;
   /** The clock jumps so far at each look. */
   readonly lookMs?: number;
   readonly memoryBytes?: number;
+  readonly together?: readonly (readonly string[])[];
+  readonly skip?: readonly (readonly [string, string])[];
   /** Before the hosts' answers are there. */
   readonly beforePicture?: (look: number) => void;
   readonly only?: readonly string[];
@@ -54,6 +59,8 @@ function trial(vms: readonly OutlookVm[], options: TrialOptions = {}) {
   const log: string[] = [];
   const open = new Map<string, (view: MigrationView) => void>();
   const events: EvacuationEvent[] = [];
+  /** When a migration had just ended. */
+  const memories: EvacuationMemory[] = [];
   const last = new LastOutlooks();
   let looks = 0;
   let aheadMs = 0;
@@ -63,6 +70,7 @@ function trial(vms: readonly OutlookVm[], options: TrialOptions = {}) {
     memoryBytes: options.memoryBytes ?? 64 * GIB,
     bandwidthBytesPerSecond: 0,
     ways: {},
+    outgoing: [],
     vms: vms.filter(({ name }) => {
       const where = at.get(name)!;
       return (options.listed?.(name, where) ?? [where]).includes(host);
@@ -78,6 +86,14 @@ function trial(vms: readonly OutlookVm[], options: TrialOptions = {}) {
     if (outcome === 'completed') at.set(vm, 'b');
     open.get(vm)?.(ended(vm, outcome, code));
   };
+  const openGroups = new Map<string, (end: GroupEnd) => void>();
+  const endGroup = (id: string, state: GroupMigrationView['state']): void => {
+    const members = vms.filter(({ sharedMemory }) => sharedMemory.length > 0);
+    const group = { state, group: 'bus', error: null, notes: ['a VM did not stop'], regions: [{ wireBytes: 100 }] };
+    if (state === 'completed') for (const { name } of members) at.set(name, 'b');
+    const migrations = members.map(({ name }) => ({ ...ended(name, 'completed'), vm: name }));
+    openGroups.get(id)?.({ group: group as unknown as GroupMigrationView, migrations });
+  };
   const evacuation = new Evacuation(
     {
       picture: async () => {
@@ -86,9 +102,11 @@ function trial(vms: readonly OutlookVm[], options: TrialOptions = {}) {
         options.beforePicture?.(look);
         const answers = ['a', 'b'].map((name) => {
           const failure = options.silent?.(name, look) ?? null;
+          if (options.refuses?.(name, look))
+            return { name, failure: 'a wrong token', refusal: new GodwitError('GW_API_UNAUTHORIZED', {}) };
           return failure === null ? { name, outlook: outlookOf(name) } : { name, failure };
         });
-        return picture(FILE, last.complete(answers), Date.now() + aheadMs);
+        return picture({ ...FILE, together: options.together ?? [] }, last.complete(answers), Date.now() + aheadMs);
       },
       begin: async (host: string, vm: string, { to }: MigrateBody) => {
         log.push(`${vm} ${host} ${to}`);
@@ -109,23 +127,45 @@ function trial(vms: readonly OutlookVm[], options: TrialOptions = {}) {
         log.push(`cancel ${id}`);
         if (options.hold !== true || !id.endsWith('stubborn')) end(id.slice(2), 'cancelled');
       },
+      beginGroup: async (host, name, { to }) => {
+        log.push(`group ${name} ${host} ${to}`);
+        return { id: `g-${name}` } as GroupMigrationView;
+      },
+      endOfGroup: (_host, id) => {
+        const { promise, resolve } = Promise.withResolvers<GroupEnd>();
+        openGroups.set(id, resolve);
+        return promise;
+      },
+      cancelGroup: async (_host, id) => {
+        log.push(`cancel ${id}`);
+        endGroup(id, 'cancelled');
+      },
       nowMs: () => Date.now() + aheadMs,
       lookAgainMs: 20,
       onEvent: (event) => {
         events.push(event);
+        if (event.kind === 'ended') memories.push(evacuation.memory());
         // The next attempt is due.
         if (event.kind === 'failed') aheadMs += 120_000;
-        if (event.kind === 'started' && options.hold !== true) queueMicrotask(() => end(event.move.vm, 'completed'));
+        if (event.kind !== 'started' || options.hold === true) return;
+        const { id, move } = event;
+        queueMicrotask(() => (id.startsWith('g-') ? endGroup(id, 'completed') : end(move.vm, 'completed')));
       },
     },
-    { from: 'a', to: options.to ?? null, deadlineAtMs: null, vms: options.only ?? null },
+    {
+      from: 'a',
+      to: options.to ?? null,
+      deadlineAtMs: null,
+      vms: options.only ?? null,
+      skip: new Map(options.skip ?? []),
+    },
     options.begun ?? null,
   );
   const seen = async (is: (event: EvacuationEvent) => boolean): Promise<void> => {
     while (!events.some(is)) await new Promise((resolve) => setImmediate(resolve));
   };
   const waits = (): string[] => events.flatMap((event) => (event.kind === 'waits' ? [event.reason] : []));
-  return { evacuation, log, events, end, seen, waits, looks: () => looks };
+  return { evacuation, log, events, memories, end, endGroup, seen, waits, looks: () => looks };
 }
 
 test('all go to where there is room, and there is an account of each', async () => {
@@ -140,13 +180,67 @@ test('all go to where there is room, and there is an account of each', async () 
   expect(log.toSorted()).toEqual(['x a b:7710', 'y a b:7710']);
 });
 
-test("a VM that shares memory, or has another one's name, stays with the reason; the others go", async () => {
-  const shared = vmOf('s', { sharedMemory: [{ name: 'bus', bytes: 4096 }] });
-  const { evacuation } = trial([shared, vmOf('x')]);
+const BUS = { sharedMemory: [{ name: 'bus', bytes: 4096 }] };
+
+test('VMs that share memory go by one migration of their group, the others by their own', async () => {
+  const { evacuation, log } = trial([vmOf('s', BUS), vmOf('t', BUS), vmOf('x')]);
   const outcome = await evacuation.run(NEVER, NEVER);
-  expect(outcome.state).toBe('incomplete');
-  expect(outcome.arrived.map(({ vm }) => vm)).toEqual(['x']);
-  expect(outcome.stayed).toEqual([{ vm: 's', reason: expect.stringContaining('godwit group migrate bus') }]);
+  expect(outcome).toMatchObject({ state: 'completed', stayed: [] });
+  expect(outcome.arrived.map(({ vm }) => vm).sort()).toEqual(['s', 't', 'x']);
+  expect(log.toSorted()).toEqual(['group bus a b:7710', 'x a b:7710']);
+});
+
+test('of a group that has arrived each VM is accounted for, and what it shares once', async () => {
+  const { evacuation, endGroup, seen } = trial([vmOf('s', BUS), vmOf('t', BUS)], { hold: true });
+  const running = evacuation.run(NEVER, NEVER);
+  await seen(({ kind }) => kind === 'started');
+  endGroup('g-bus', 'completed');
+  const outcome = await running;
+  expect(outcome).toMatchObject({ state: 'completed', stayed: [] });
+  expect(outcome.arrived.map(({ vm, bytes }) => [vm, bytes])).toEqual([
+    ['s', 105],
+    ['t', 5],
+  ]);
+});
+
+test('a group that fails is tried again as a whole, and left with its reason; one that is cancelled is cancelled once', async () => {
+  const failing = trial([vmOf('s', BUS), vmOf('t', BUS)], { hold: true });
+  const running = failing.evacuation.run(NEVER, NEVER);
+  for (let attempt = 1; attempt <= 3; attempt++) {
+    while (failing.log.length < attempt) await new Promise(setImmediate);
+    failing.endGroup('g-bus', 'failed');
+    await failing.seen((event) => event.kind === 'failed' && event.attempts === attempt && event.vm === 't');
+  }
+  const reason = expect.stringMatching(/failed 3 times .*its group bus: a VM did not stop/);
+  expect((await running).stayed).toEqual([
+    { vm: 's', reason },
+    { vm: 't', reason },
+  ]);
+  const { evacuation, log, seen } = trial([vmOf('s', BUS), vmOf('t', BUS)], { hold: true });
+  const stop = new AbortController();
+  const cancelled = evacuation.run(stop.signal, NEVER);
+  await seen(({ kind }) => kind === 'started');
+  stop.abort();
+  expect(await cancelled).toMatchObject({ state: 'cancelled', arrived: [], running: [] });
+  expect(log).toEqual(['group bus a b:7710', 'cancel g-bus']);
+});
+
+test('VMs that are wanted together begin at one moment, each with its share of the way; one that is skipped keeps them all', async () => {
+  const vms = [vmOf('x'), vmOf('y', { dataPages: 30_000 }), vmOf('z', { dataPages: 60_000 })];
+  const { evacuation, log, events } = trial(vms, { together: [['x', 'y']] });
+  expect(await evacuation.run(NEVER, NEVER)).toMatchObject({ state: 'completed' });
+  expect(log.slice(0, 2).toSorted()).toEqual(['x a b:7710', 'y a b:7710']);
+  const rates = events.flatMap((event) => (event.kind === 'started' ? [event.move.limitBytesPerSecond] : []));
+  // Between them the whole way, the larger one more of it.
+  expect(rates[0]! + rates[1]!).toBeCloseTo(125e6, 0);
+  expect(rates[1]! / rates[0]!).toBeGreaterThan(2);
+  const skipping = trial([vmOf('x'), vmOf('y'), vmOf('z')], { together: [['x', 'y']], skip: [['x', 'it is to stay']] });
+  const outcome = await skipping.evacuation.run(NEVER, NEVER);
+  expect(outcome.arrived.map(({ vm }) => vm)).toEqual(['z']);
+  expect(outcome.stayed).toEqual([
+    { vm: 'x', reason: expect.stringContaining('it is to stay') },
+    { vm: 'y', reason: expect.stringContaining('it moves together with x') },
+  ]);
 });
 
 test('of two hosts with a VM of one name neither is chosen', async () => {
@@ -339,6 +433,15 @@ test('who goes on with what another has begun counts all of it, once', async () 
   end('x', 'cancelled');
 });
 
+test('at no moment is a VM remembered as on its way and as arrived', async () => {
+  const { evacuation, memories } = trial([vmOf('x'), vmOf('y')]);
+  await evacuation.run(NEVER, NEVER);
+  expect(memories.map(({ running, arrived }) => [running.length, arrived.length])).toEqual([
+    [0, 1],
+    [0, 2],
+  ]);
+});
+
 test('a migration that was meant and never begun is begun by whoever goes on', async () => {
   const first = trial([vmOf('x')], { hold: true });
   void first.evacuation.run(NEVER, NEVER);
@@ -363,4 +466,16 @@ test('only the VMs that are named go', async () => {
   const { evacuation, log } = trial([vmOf('x'), vmOf('y')], { only: ['y'] });
   expect(await evacuation.run(NEVER, NEVER)).toMatchObject({ state: 'completed', stayed: [] });
   expect(log).toEqual(['y a b:7710']);
+});
+
+test('a host that answers with an error ends it by name where it is needed; another one only gets no VMs', async () => {
+  const error = 'Host a answers with an error: a wrong token';
+  const source = trial([vmOf('x')], { refuses: (host) => host === 'a' });
+  await expect(source.evacuation.run(NEVER, NEVER)).rejects.toThrow(error);
+  const later = trial([vmOf('x'), FOREIGN], { hold: true, refuses: (host, look) => host === 'a' && look > 0 });
+  expect(await later.evacuation.run(NEVER, NEVER)).toMatchObject({ state: 'failed', error, running: [{ vm: 'x' }] });
+  const other = trial([vmOf('x')], { refuses: (host) => host === 'b' });
+  const outcome = await other.evacuation.run(NEVER, NEVER);
+  expect(outcome.stayed).toEqual([{ vm: 'x', reason: expect.stringContaining('no host has room') }]);
+  expect(other.waits()).toEqual(['b answers with an error: a wrong token']);
 });

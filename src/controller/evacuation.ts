@@ -7,14 +7,16 @@
  * nothing begun after it; however it ends, each VM is accounted for: arrived, stayed, or left on its way.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import { explain } from '../base/errors.ts';
+import { explain, GodwitError } from '../base/errors.ts';
 import { explainRefusal } from '../fleet/explain.ts';
 import type { FleetVm, Move } from '../fleet/fleet-state.ts';
 import { nextPlan } from '../fleet/next-plan.ts';
+import { dueNow, planBundled } from './bundled-plan.ts';
 import { EvacuationMoves } from './evacuation-moves.ts';
 import type { EvacuationMemory, EvacuationOutcome, EvacuationPort, EvacuationRequest } from './evacuation-port.ts';
 import { EvacuationWaits, sayThatSilent } from './evacuation-waits.ts';
-import type { FleetPicture, PicturedVm } from './fleet-picture.ts';
+import { type FleetPicture, type PicturedVm, requestFor } from './fleet-picture.ts';
+import { withUnderway } from './underway.ts';
 
 interface Step {
   readonly isOver: boolean;
@@ -110,6 +112,8 @@ export class Evacuation {
     this.#listed = new Set(picture.vms.map(({ fleetVm }) => fleetVm.name));
     this.#waits.look(picture.failures, nowMs);
     const silent = (name: string | null) => picture.failures.filter((silence) => silence.name === name);
+    const refusal = [...silent(from), ...silent(to)].find(({ isRefusal }) => isRefusal);
+    if (refusal) throw new GodwitError('GW_FLEET_HOST', { host: refusal.name, reason: refusal.failure });
     if (silent(from).length > 0) {
       this.#waits.tellOf(silent(from).map(sayThatSilent));
       return { isOver: false, againInMs: this.#port.lookAgainMs };
@@ -121,19 +125,27 @@ export class Evacuation {
       return { isOver, againInMs: this.#port.lookAgainMs };
     }
     const vms = this.#moves.settle(picture.base.vms, from);
-    const foreign = this.#here.filter(({ outlook: vm }) => vm.migration !== null && !this.#moves.isRunning(vm.name));
+    const underway = picture.underway.filter(({ vm }) => !this.#moves.isRunning(vm));
+    const foreign = [
+      ...this.#here.flatMap(({ outlook }) => (outlook.migration === null ? [] : [outlook.name])),
+      ...underway.flatMap((each) => (each.from === from ? [each.vm] : [])),
+    ].filter((vm) => !this.#moves.isRunning(vm) && !this.#moves.hasArrived(vm));
     const leaving = new Set(vms.flatMap((vm) => (isMeant(vm) ? [vm.name] : [])));
-    for (const { outlook } of foreign) leaving.delete(outlook.name);
+    for (const vm of foreign) leaving.delete(vm);
     const moves = [...leaving].map((vm) => this.#moveOf(vm));
-    const plan = nextPlan({ ...picture.base, vms, moves }, picture.contents);
+    const bundles = picture.bundles.filter(({ host }) => host === from);
+    const state = { ...picture.base, vms, moves };
+    const plan = planBundled(state, bundles, (each) => nextPlan(withUnderway(each, underway), picture.contents));
     if (this.#predictedMs === null && moves.length > 0) this.#predictedMs = plan.makespanMs;
     this.#refusals = new Map(plan.refused.map(({ vm, why }) => [vm, explainRefusal(vm, why)]));
     this.#port.onEvent({ kind: 'planned', plan });
     this.#waits.tellOfMoments(plan);
-    for (const move of plan.moves) {
-      if (move.wait !== null) continue;
-      const fleetVm = vms.find(({ name, host }) => name === move.vm && host === from)!;
-      this.#moves.begin(move, fleetVm, picture.addresses.get(move.to)!, watching);
+    for (const { moves: starting, region } of dueNow(plan, bundles)) {
+      const starts = starting.map((move) => {
+        return { move, fleetVm: vms.find(({ name, host }) => name === move.vm && host === from)! };
+      });
+      if (region !== null) this.#moves.beginGroup(starts, region, requestFor(starting[0]!, picture), watching);
+      else for (const start of starts) this.#moves.begin(start, requestFor(start.move, picture), watching);
     }
     const isIdle = this.#moves.count === 0 && foreign.length === 0;
     // A silent host may have the room that there is not.
@@ -151,7 +163,8 @@ export class Evacuation {
 
   #moveOf(vm: string): Move {
     const { to, deadlineAtMs } = this.#request;
-    const obstacle = this.#here.find(({ fleetVm }) => fleetVm.name === vm)?.obstacle ?? null;
+    const skipped = this.#request.skip?.get(vm);
+    const obstacle = skipped ?? this.#here.find(({ fleetVm }) => fleetVm.name === vm)?.obstacle ?? null;
     return { vm, to, deadlineAtMs, state: this.#moves.stateOf(vm, obstacle) };
   }
 

@@ -46,7 +46,7 @@ export class Evacuations implements AsyncDisposable {
   }
 
   async request(body: EvacuateBody, initiator: Initiator): Promise<EvacuationView> {
-    const { from, to = null, vms: onlyVms = null, deadlineMs, by = null } = body;
+    const { from, to = null, vms: onlyVms = null, skip = [], together = [], deadlineMs, by = null } = body;
     const twin = (await this.#open()).find(
       ({ view }) => view.from === from && (view.onlyVms === null || onlyVms === null),
     );
@@ -60,6 +60,8 @@ export class Evacuations implements AsyncDisposable {
       from,
       to,
       onlyVms: onlyVms === null ? null : [...onlyVms],
+      skip: [...skip],
+      together: together.map((set) => [...set]),
       deadlineAtMs: deadlineMs === undefined ? null : requestedAtMs + deadlineMs,
       initiator,
       by,

@@ -38,7 +38,11 @@ const FleetHostSchema = strictObject({
   migration: text(MIGRATION_FIX)
     .optional()
     .describe('Where the other hosts reach its migration port. Default: what its daemon listens on.'),
-  rate: rate().optional().describe('Of its network port, each way. Default: 1Gbit/s.'),
+  rate: rate()
+    .optional()
+    .describe(
+      'Of its network port, each way: more is never used. Default: what migrations have reached, at least 1Gbit/s.',
+    ),
   takesVms: flag().optional().describe('VMs may be sent there. Default: true.'),
   labels: labels().optional().describe('For `policies`.'),
 });
@@ -86,6 +90,11 @@ export const FleetFileSchema = strictObject({
   )
     .optional()
     .describe('Bottlenecks between two sets of hosts, both directions together.'),
+  together: list(list(NameSchema, 'give names of VMs'), 'give a list of lists of VMs, such as [[web1, db1]]')
+    .optional()
+    .describe(
+      'VMs that talk to each other: those of a list go to one host, and are to switch over at about the same moment.',
+    ),
   vms: z
     .record(text(VMS_FIX), strictObject({ labels: labels() }), { error: VMS_FIX })
     .optional()
@@ -113,7 +122,8 @@ export interface KnownHost {
   readonly api: string;
   readonly token: string | null;
   readonly migration: string | null;
-  readonly bytesPerSecond: number;
+  /** null: it is not said. */
+  readonly bytesPerSecond: number | null;
   readonly takesVms: boolean;
   readonly labels: Labels;
 }
@@ -121,13 +131,12 @@ export interface KnownHost {
 export interface FleetFile {
   readonly hosts: readonly KnownHost[];
   readonly links: readonly FleetLink[];
+  readonly together: readonly (readonly string[])[];
   readonly policy: FleetPolicy;
   readonly vms: readonly LabelledVms[];
   readonly policies: readonly MigrationPolicy[];
   readonly balance: BalancePolicy & { readonly isAutomatic: boolean; readonly fillsNewHosts: boolean };
 }
-
-const USUAL_BYTES_PER_SECOND = 125e6;
 
 /** @throws GW_INPUT_UNREADABLE, GW_INPUT_INVALID */
 export function readFleetFile(path: string): FleetFile {
@@ -139,6 +148,7 @@ export function parseFleet(value: unknown, base: string): FleetFile {
   const {
     hosts,
     links = [],
+    together = [],
     grouping,
     objective,
     maxQuietWait,
@@ -157,11 +167,12 @@ export function parseFleet(value: unknown, base: string): FleetFile {
       api: host.api,
       token: host.tokenFile === undefined ? null : readTextFile(resolve(base, host.tokenFile)).trim(),
       migration: host.migration ?? null,
-      bytesPerSecond: host.rate ?? USUAL_BYTES_PER_SECOND,
+      bytesPerSecond: host.rate ?? null,
       takesVms: host.takesVms ?? true,
       labels: host.labels ?? {},
     })),
     links: links.map((link) => ({ name: link.name, bytesPerSecond: link.rate, between: link.between })),
+    together,
     vms: Object.entries(vms ?? {}).map(([pattern, { labels: given }]) => ({ pattern, labels: given })),
     policies: Object.entries(policies ?? {}).map(([name, policy]) => policyFrom(name, policy)),
     balance: balanceFrom(balance ?? {}),

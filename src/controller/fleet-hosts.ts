@@ -5,16 +5,21 @@
  * answers and refuses (a wrong token) is told apart from a silent one, since waiting does not help; a migration that was begun is followed to its end, whichever daemon of its source host tells it.
  */
 import { setTimeout as delay } from 'node:timers/promises';
+import type { CommonalityView } from '../api/commonality-schema.ts';
 import type { HostEvent } from '../api/event-schema.ts';
 import type { HostCall, HostReply } from '../api/fleet-service.ts';
+import type { GroupMigrateBody, GroupMigrationView } from '../api/group-migration-schema.ts';
 import type { MigrateBody, MigrationView } from '../api/migration-schema.ts';
 import type { OutlookView } from '../api/outlook-schema.ts';
 import { asGodwitError, explain, GodwitError, hasCode } from '../base/errors.ts';
 import { GodwitClient } from '../client/godwit-client.ts';
+import type { GroupEnd } from './evacuation-port.ts';
 import type { FleetFile } from './fleet-file.ts';
 import type { Answer } from './fleet-picture.ts';
 
 const AGAIN_AFTER_MS = 500;
+/** A host that has lost its power never answers: what it was told to do is then looked for, and told again. */
+const ORDER_MS = 60_000;
 /** Of the controller and of a host. */
 const CLOCKS_APART_MS = 5_000;
 /** A planner does not wait longer for one host. */
@@ -34,8 +39,12 @@ export class FleetHosts implements AsyncDisposable {
     return Promise.all([...this.#clients].map(([name, client]) => answerOf(name, client, isBrief)));
   }
 
-  begin(host: string, vm: string, request: MigrateBody): Promise<MigrationView> {
-    return this.#client(host).migrate(vm, request);
+  async commonality(host: string, exact: boolean): Promise<CommonalityView> {
+    return await this.#client(host).commonality({ exact });
+  }
+
+  async begin(host: string, vm: string, request: MigrateBody): Promise<MigrationView> {
+    return await this.#client(host).migrate(vm, request, { longestSilenceMs: ORDER_MS });
   }
 
   /** The newest of it that was begun about then or since; null: none was. While its host does not answer, it is waited for. */
@@ -60,8 +69,8 @@ export class FleetHosts implements AsyncDisposable {
     return this.#client(host).pass(call);
   }
 
-  cancel(host: string, id: string): Promise<MigrationView> {
-    return this.#client(host).cancelMigration(id);
+  async cancel(host: string, id: string): Promise<MigrationView> {
+    return await this.#client(host).cancelMigration(id, { longestSilenceMs: ORDER_MS });
   }
 
   /** How it ended. While its source host does not answer, it is waited for. */
@@ -70,6 +79,31 @@ export class FleetHosts implements AsyncDisposable {
     for (;;) {
       const view = await this.#patiently(signal, () => endOf(client, id, signal));
       if (view) return view;
+    }
+  }
+
+  async beginGroup(host: string, name: string, request: GroupMigrateBody): Promise<GroupMigrationView> {
+    return await this.#client(host).migrateGroup(name, request);
+  }
+
+  async cancelGroup(host: string, id: string): Promise<GroupMigrationView> {
+    return await this.#client(host).cancelGroupMigration(id);
+  }
+
+  /** As `endOf`, of a group: it is asked again and again. */
+  async endOfGroup(host: string, id: string, signal: AbortSignal): Promise<GroupEnd> {
+    const client = this.#client(host);
+    for (;;) {
+      try {
+        const group = await client.showGroupMigration(id);
+        if (group.totalMs !== null) {
+          const ids = group.members.flatMap(({ migration }) => migration ?? []);
+          return { group, migrations: await Promise.all(ids.map((each) => client.showMigration(each))) };
+        }
+      } catch (error) {
+        if (signal.aborted || !hasCode(error, 'GW_API_UNREACHABLE')) throw error;
+      }
+      await delay(AGAIN_AFTER_MS, undefined, { signal });
     }
   }
 
@@ -107,30 +141,25 @@ async function endOf(client: GodwitClient, id: string, signal: AbortSignal): Pro
 }
 
 async function answerOf(name: string, client: GodwitClient, isBrief: boolean): Promise<Answer> {
-  const late = delay(ANSWER_MS, undefined, { ref: false }).then((): Answer => {
-    return { name, failure: `it has not answered within ${ANSWER_MS / 1000} s` };
-  });
-  const asked = client.outlook({ isBrief }).then(
-    (outlook) => refuseOther({ name, outlook }, client.url),
-    (error: unknown): Answer => {
-      if (hasCode(error, 'GW_API_UNREACHABLE')) return { name, failure: explain(error) };
-      return { name, failure: explain(error), refusal: asGodwitError(error) };
-    },
-  );
-  return Promise.race([asked, late]);
+  const signal = AbortSignal.timeout(ANSWER_MS);
+  try {
+    return refuseOther({ name, outlook: await client.outlook({ isBrief, signal }) }, client.url);
+  } catch (error) {
+    if (signal.aborted) return { name, failure: `it has not answered within ${ANSWER_MS / 1000} s` };
+    if (hasCode(error, 'GW_API_UNREACHABLE')) return { name, failure: explain(error) };
+    return { name, failure: withFix(name, error), refusal: asGodwitError(error) };
+  }
+}
+
+function withFix(host: string, error: unknown): string {
+  if (!hasCode(error, 'GW_API_UNAUTHORIZED')) return explain(error);
+  return `its API does not take the token: put the token of ${host} into a file, and the file's path into hosts.${host}.tokenFile of the fleet file`;
 }
 
 /** What is at the address of one host must not be taken for another: VMs would be sought and sent where they are not. */
-export function refuseOther(answer: Answer & { outlook: OutlookView }, url: string): Answer {
-  const { name, outlook } = answer;
-  if (outlook.host === name) return answer;
-  const field = `hosts.${name}.api`;
-  const fix = `host ${outlook.host} answers there: give its name, or the address of ${name}`;
-  const refusal = new GodwitError('GW_INPUT_INVALID', { field, value: url, fix });
-  return { name, failure: refusal.message, refusal };
-}
-
-/** @throws what a host answers that does not tell */
-export function insist(answers: readonly Answer[]): void {
-  for (const answer of answers) if ('refusal' in answer && answer.refusal) throw answer.refusal;
+function refuseOther(answer: Extract<Answer, { readonly outlook: OutlookView }>, url: string): Answer {
+  if (answer.outlook.host === answer.name) return answer;
+  const field = `hosts.${answer.name}.api`;
+  const fix = `host ${answer.outlook.host} answers there: give its name, or the address of ${answer.name}`;
+  throw new GodwitError('GW_INPUT_INVALID', { field, value: url, fix });
 }

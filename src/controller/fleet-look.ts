@@ -5,7 +5,7 @@
  */
 import type { OutlookView } from '../api/outlook-schema.ts';
 import type { FleetFile } from './fleet-file.ts';
-import { type FleetHosts, insist } from './fleet-hosts.ts';
+import type { FleetHosts } from './fleet-hosts.ts';
 import { type Answer, type FleetPicture, picture } from './fleet-picture.ts';
 import { LastOutlooks } from './last-outlooks.ts';
 import { type Maintenance, type Mark, withMarks } from './maintenance.ts';
@@ -25,8 +25,6 @@ export interface FleetLookOptions {
   readonly file: FleetFile;
   readonly hosts: FleetHosts;
   readonly maintenance: Maintenance;
-  /** A host that answers with an error is an error, and not one that does not answer. */
-  readonly isStrict: boolean;
 }
 
 export class FleetLook {
@@ -38,15 +36,17 @@ export class FleetLook {
     this.#options = options;
   }
 
-  /** @param isBrief - without what is in VMs */
-  async look(isBrief: boolean): Promise<Seen> {
-    const { file, hosts, maintenance, isStrict } = this.#options;
+  /**
+   * @param isBrief - without what is in VMs
+   * @param together - VMs that are to go together beside those of the file
+   */
+  async look(isBrief: boolean, together: FleetFile['together'] = []): Promise<Seen> {
+    const { file, hosts, maintenance } = this.#options;
     const [asked, marks] = await Promise.all([hosts.ask(isBrief), maintenance.marks()]);
-    if (isStrict) insist(asked);
     const atMs = Date.now();
     for (const { name, ...answer } of asked) if ('outlook' in answer) this.#heardAtMs.set(name, atMs);
     const answers = this.#last.complete(asked);
-    const marked = withMarks(file, marks);
+    const marked = withMarks({ ...file, together: [...file.together, ...together] }, marks);
     const heardAtMs = new Map(this.#heardAtMs);
     return { atMs, file: marked, marks, answers, heardAtMs, picture: picture(marked, answers, atMs) };
   }

@@ -4,19 +4,24 @@
  * Owns: the translation. Pure. Must hold: a host that does not answer is none that VMs are sent to, but what it told last still
  * counts, since VMs may be on their way there; a VM that something speaks against is told of with the reason, and not left out.
  */
+import type { MigrateBody } from '../api/migration-schema.ts';
 import type { OutlookView, OutlookVm } from '../api/outlook-schema.ts';
 import { GodwitError } from '../base/errors.ts';
 import { PAGE_SIZE } from '../base/page.ts';
+import { createPageSample } from '../base/page-sample.ts';
+import { decodePageSample } from '../base/page-sample-code.ts';
 import { type FleetContents, joinContents, type VmContents } from '../fleet/fleet-contents.ts';
 import type { FleetHost, FleetState, FleetVm } from '../fleet/fleet-state.ts';
-import { createPageSample } from '../fleet/page-sample.ts';
-import { decodePageSample } from '../fleet/page-sample-code.ts';
 import { findPeriod } from '../fleet/period.ts';
+import type { PlannedMove } from '../fleet/plan.ts';
 import { type DirtySample, fitDirtyCurve } from '../migration/dirty-curve.ts';
 import { dirtySamplesOf } from '../migration/history.ts';
 import { expectOf } from '../migration/known-links.ts';
+import { type Bundle, findBundles } from './bundles.ts';
 import type { FleetFile } from './fleet-file.ts';
 import { type Labels, labelsOf, type MigrationPolicy, optionsOf, policyOf } from './fleet-labels.ts';
+import { portRates } from './port-rates.ts';
+import { type UnderwayMove, underwayOf } from './underway.ts';
 
 /** One host, asked just now. */
 export type Answer =
@@ -24,16 +29,18 @@ export type Answer =
   /** `last`: what it told before it fell silent. */
   | {
       readonly name: string;
+      /** Why there is no outlook, and what to do about it. */
       readonly failure: string;
       readonly last?: OutlookView;
-      /** It answers, with this. */
+      /** It answers, with this: waiting does not help. */
       readonly refusal?: GodwitError;
     };
 
-/** A host that does not answer. */
+/** A host that does not tell. */
 export interface Silence {
   readonly name: string;
   readonly failure: string;
+  readonly isRefusal: boolean;
   readonly takesVms: boolean;
 }
 
@@ -56,6 +63,12 @@ export interface FleetPicture {
   readonly addresses: ReadonlyMap<string, string>;
   readonly vms: readonly PicturedVm[];
   readonly failures: readonly Silence[];
+  /** Migrations that run, whoever has begun them. */
+  readonly underway: readonly UnderwayMove[];
+  /** VMs that are begun at one moment. */
+  readonly bundles: readonly Bundle[];
+  /** Hosts whose ports have a rate that somebody has set: no migration may take more. */
+  readonly ratedHosts: ReadonlySet<string>;
 }
 
 /** Of a VM of which nothing is known: see predictor.ts. */
@@ -73,14 +86,18 @@ export function picture(file: FleetFile, answers: readonly Answer[], nowMs: numb
   });
   const failures = answers.flatMap((answer): Silence[] => {
     if ('outlook' in answer) return [];
-    const { name, failure } = answer;
-    return [{ name, failure, takesVms: file.hosts.some((host) => host.name === name && host.takesVms) }];
+    const { name, failure, refusal } = answer;
+    const isRefusal = refusal !== undefined;
+    return [{ name, failure, isRefusal, takesVms: file.hosts.some((host) => host.name === name && host.takesVms) }];
   });
   const silent = new Set(failures.map(({ name }) => name));
   const named = heard.flatMap(({ outlook }) => outlook.vms.map((vm) => vm.name));
   const vms = heard.flatMap(({ name, outlook }) =>
-    outlook.vms.toSorted((a, b) => (a.name < b.name ? -1 : 1)).map((vm) => pictureVm(vm, name, named, file)),
+    outlook.vms
+      .toSorted((a, b) => (a.name < b.name ? -1 : 1))
+      .map((vm) => pictureVm(vm, outlook, { name, named, file })),
   );
+  const bundles = bundlesOf(vms, file);
   const addresses = new Map(heard.map(({ name, outlook }) => [name, addressOf(file, name, outlook)]));
   const outlooks = new Map(heard.map(({ name, outlook }) => [name, outlook]));
   const uuids = new Map(vms.map(({ fleetVm, outlook }) => [fleetVm.name, outlook.uuid]));
@@ -91,14 +108,14 @@ export function picture(file: FleetFile, answers: readonly Answer[], nowMs: numb
         const outlook = outlooks.get(known.name);
         if (!outlook) return [];
         const limit = outlook.bandwidthBytesPerSecond;
-        const { name, bytesPerSecond, takesVms } = known;
-        const sendBytesPerSecond = limit > 0 ? Math.min(limit, bytesPerSecond) : bytesPerSecond;
+        const { name, takesVms } = known;
+        const { sending, receiving } = portRates(known, outlooks, addresses);
         return [
           {
             name,
             memoryBytes: outlook.memoryBytes,
-            sendBytesPerSecond,
-            receiveBytesPerSecond: bytesPerSecond,
+            sendBytesPerSecond: limit > 0 ? Math.min(limit, sending) : sending,
+            receiveBytesPerSecond: receiving,
             takesVms: takesVms && !silent.has(name),
           },
         ];
@@ -113,10 +130,18 @@ export function picture(file: FleetFile, answers: readonly Answer[], nowMs: numb
         return expectOf(visits, { vm: uuids.get(vm.name) ?? '', isPacked: true, limit });
       },
     },
-    contents: joinContents(vms.map(contentsOf)),
+    contents: joinContents(vms.map((vm) => contentsOf(vm, bundles))),
     addresses,
     vms,
     failures,
+    bundles,
+    underway: underwayOf(outlooks.values(), addresses, nowMs),
+    ratedHosts: new Set(
+      file.hosts.flatMap(({ name, bytesPerSecond }) => {
+        const limit = outlooks.get(name)?.bandwidthBytesPerSecond ?? 0;
+        return bytesPerSecond !== null || limit > 0 ? [name] : [];
+      }),
+    ),
   };
 }
 
@@ -148,33 +173,61 @@ export function refuseOwnAddresses(
   }
 }
 
-function pictureVm(vm: OutlookVm, host: string, names: readonly string[], file: FleetFile): PicturedVm {
+/** What the source of a planned move is told. */
+export function requestFor(
+  { from, to, limitBytesPerSecond, finishByMs }: PlannedMove,
+  { addresses, ratedHosts, base }: FleetPicture,
+): MigrateBody {
+  const isRated = base.links.length > 0 || ratedHosts.has(from) || ratedHosts.has(to);
+  return {
+    to: addresses.get(to)!,
+    // What is only assumed is no limit.
+    ...(isRated ? { bandwidthBytesPerSecond: Math.round(limitBytesPerSecond) } : {}),
+    ...(finishByMs === null ? {} : { finishByMs: Math.round(finishByMs) }),
+  };
+}
+
+function bundlesOf(vms: readonly PicturedVm[], { together }: FleetFile): Bundle[] {
+  const known = vms.map(({ fleetVm: { name, host }, outlook }) => {
+    return { name, host, regions: outlook.sharedMemory.map((region) => region.name) };
+  });
+  return findBundles(known, together);
+}
+
+function pictureVm(
+  vm: OutlookVm,
+  outlook: OutlookView,
+  known: { readonly name: string; readonly named: readonly string[]; readonly file: FleetFile },
+): PicturedVm {
+  const { name: host, named, file } = known;
   const labels = labelsOf(vm.name, file.vms);
   const policy = policyOf(file.policies, labels, file.hosts.find(({ name }) => name === host)?.labels ?? {});
   const options = optionsOf(policy);
-  const dataPages = Math.max(1, vm.dataPages);
+  const ownPages = Math.max(1, vm.dataPages);
+  const sharedBytes = firstSharedBytes(vm, outlook);
+  const dataPages = ownPages + sharedBytes / PAGE_SIZE;
   const fleetVm: FleetVm = {
     name: vm.name,
     host,
-    ramBytes: vm.ramBytes,
+    ramBytes: vm.ramBytes + sharedBytes,
     dataPages,
-    curve: fitDirtyCurve(samplesOf(vm, dataPages), dataPages),
+    curve: fitDirtyCurve(samplesOf(vm, ownPages), dataPages),
     period: findPeriod({ samples: vm.samples.map(({ atMs, pagesPerSecond }) => ({ atMs, pagesPerSecond })) }),
     options,
     canThrottle: options.throttle.enabled,
     canPostCopy: options.mode !== 'pre-copy',
   };
-  return { fleetVm, outlook: vm, labels, policy, obstacle: obstacleOf(vm, names) };
+  const isDoubled = named.filter((name) => name === vm.name).length > 1;
+  const obstacle = isDoubled ? 'two hosts have a VM of this name: rename one of them' : null;
+  return { fleetVm, outlook: vm, labels, policy, obstacle };
 }
 
-function obstacleOf(vm: OutlookVm, names: readonly string[]): string | null {
-  if (names.filter((name) => name === vm.name).length > 1)
-    return 'two hosts have a VM of this name: rename one of them';
-  if (vm.sharedMemory.length > 0) {
-    const [region] = vm.sharedMemory;
-    return `it shares the memory ${region!.name} with others: move them together by \`godwit group migrate ${region!.name}\``;
-  }
-  return null;
+/** Memory that VMs share moves once: it counts for the first of them. */
+function firstSharedBytes({ name, sharedMemory }: OutlookVm, { vms }: OutlookView): number {
+  return sharedMemory.reduce((sum, region) => {
+    const sharers = vms.filter((vm) => vm.sharedMemory.some((each) => each.name === region.name));
+    return sharers.every((vm) => name <= vm.name) ? sum + region.bytes : sum;
+  }, 0);
 }
 
 function samplesOf({ samples }: OutlookVm, dataPages: number): DirtySample[] {
@@ -183,8 +236,11 @@ function samplesOf({ samples }: OutlookVm, dataPages: number): DirtySample[] {
   return looks.flatMap(dirtySamplesOf);
 }
 
-function contentsOf({ outlook }: PicturedVm): VmContents {
+function contentsOf({ fleetVm: { name, host }, outlook }: PicturedVm, bundles: readonly Bundle[]): VmContents {
   const sample = outlook.contents === null ? undefined : decodePageSample(outlook.contents);
-  const regions = outlook.sharedMemory.map(({ name, bytes }) => ({ name, pages: bytes / PAGE_SIZE }));
-  return { vm: outlook.name, sample: sample ?? createPageSample([]), regions };
+  const regions = outlook.sharedMemory.map((region) => ({ name: region.name, pages: region.bytes / PAGE_SIZE }));
+  const bundle = bundles.find((each) => each.region === null && each.host === host && each.vms.includes(name));
+  // What is to stay together is planned as if it shared a page: one group, one host.
+  if (bundle) regions.push({ name: `together ${bundle.vms.join(' ')}`, pages: 1 });
+  return { vm: name, sample: sample ?? createPageSample([]), regions };
 }

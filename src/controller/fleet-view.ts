@@ -7,10 +7,11 @@ import type { EvacuationView } from '../api/evacuation-schema.ts';
 import type { CommonPairView, FleetPlanView } from '../api/fleet-plan-schema.ts';
 import type { FleetHostView, FleetVmView } from '../api/fleet-schema.ts';
 import { PAGE_SIZE } from '../base/page.ts';
+import { estimatePages } from '../base/page-sample.ts';
+import { decodePageSample } from '../base/page-sample-code.ts';
 import { explainMove, explainPlan, explainRefusal } from '../fleet/explain.ts';
-import { estimatePages } from '../fleet/page-sample.ts';
-import { decodePageSample } from '../fleet/page-sample-code.ts';
 import type { FleetPlan } from '../fleet/plan.ts';
+import { sayThatSilent } from './evacuation-waits.ts';
 import { outlookOf, type Seen } from './fleet-look.ts';
 import type { FleetPicture, PicturedVm, Silence } from './fleet-picture.ts';
 
@@ -34,7 +35,7 @@ export function showHosts({ file, marks, answers, heardAtMs, picture }: Seen): F
       labels: { ...known.labels },
       memoryBytes: outlook?.memoryBytes ?? 0,
       takenBytes: here.reduce((sum, { outlook: vm }) => sum + vm.dataPages * PAGE_SIZE, 0),
-      rateBytesPerSecond: known.bytesPerSecond,
+      rateBytesPerSecond: picture.base.hosts.find((each) => each.name === name)?.receiveBytesPerSecond ?? 0,
       bandwidthBytesPerSecond: outlook?.bandwidthBytesPerSecond ?? 0,
       pressure: outlook?.pressure ?? null,
       vms: here.length,
@@ -82,7 +83,8 @@ export function showPlan(
     groups: plan.groups,
     refused: plan.refused.map(({ vm, why }) => ({ vm, why: { ...why }, text: explainRefusal(vm, why) })),
     unreachable: failures.map(({ name, failure }) => ({ name, failure })),
-    words: [...explainPlan(plan), ...failures.map(({ name, failure }) => `host ${name} does not answer: ${failure}`)],
+    late: [...plan.late],
+    words: [...explainPlan(plan), ...failures.map((silence) => `host ${sayThatSilent(silence)}`)],
   };
 }
 

@@ -6,6 +6,7 @@
  */
 
 import type { BalanceBody, BalanceView } from '../api/balance-schema.ts';
+import type { CommonalityView } from '../api/commonality-schema.ts';
 import type { EvacuateBody, EvacuationView, FleetHistoryView } from '../api/evacuation-schema.ts';
 import { EventHub } from '../api/event-hub.ts';
 import type { FleetEventBody } from '../api/fleet-event-schema.ts';
@@ -17,6 +18,7 @@ import { GodwitError } from '../base/errors.ts';
 import type { Move } from '../fleet/fleet-state.ts';
 import { nextPlan } from '../fleet/next-plan.ts';
 import { Balancing } from './balancing.ts';
+import { planBundled } from './bundled-plan.ts';
 import { Evacuations } from './evacuations.ts';
 import type { FleetFile } from './fleet-file.ts';
 import { FleetHistory } from './fleet-history.ts';
@@ -26,6 +28,7 @@ import { type FleetPicture, refuseOwnAddresses } from './fleet-picture.ts';
 import { showCommonality, showHosts, showPlan, showVms } from './fleet-view.ts';
 import { Maintenance } from './maintenance.ts';
 import type { FleetStore } from './store.ts';
+import { withUnderway } from './underway.ts';
 
 export interface FleetOptions {
   readonly file: FleetFile;
@@ -53,8 +56,7 @@ export class Fleet implements FleetService, AsyncDisposable {
     this.#options = options;
     this.hosts = new FleetHosts(file);
     this.#maintenance = new Maintenance(store);
-    const isStrict = options.controller() === null;
-    this.#look = new FleetLook({ file, hosts: this.hosts, maintenance: this.#maintenance, isStrict });
+    this.#look = new FleetLook({ file, hosts: this.hosts, maintenance: this.#maintenance });
     this.evacuations = new Evacuations({
       store,
       hosts: this.hosts,
@@ -96,26 +98,35 @@ export class Fleet implements FleetService, AsyncDisposable {
     };
   }
 
-  async plan({ host, to: wanted, deadlineMs }: PlanQuery): Promise<FleetPlanView> {
+  async plan({ host, to: wanted, deadlineMs, skip = [], together = [] }: PlanQuery): Promise<FleetPlanView> {
     const to = wanted ?? null;
     this.#refuseUnknown('host', host, to);
-    const { file, picture: seen } = await this.look(false);
+    const { file, picture: seen } = await this.#look.look(false, together);
     refuseOwnAddresses(file, seen, host, to);
     const deadlineAtMs = deadlineMs === undefined ? null : Date.now() + deadlineMs;
     const moves = seen.vms
       .filter(({ fleetVm }) => fleetVm.host === host)
-      .map(({ fleetVm, obstacle }): Move => {
+      .map(({ fleetVm, obstacle: own }): Move => {
+        const obstacle = skip.includes(fleetVm.name) ? 'it is to stay: --skip' : own;
         const state =
           obstacle === null ? ({ kind: 'waiting' } as const) : ({ kind: 'parked', reason: obstacle } as const);
         return { vm: fleetVm.name, to, deadlineAtMs, state };
       });
-    const plan = nextPlan({ ...seen.base, moves }, seen.contents);
+    const bundles = seen.bundles.filter((bundle) => bundle.host === host);
+    const plan = planBundled({ ...seen.base, moves }, bundles, (state) =>
+      nextPlan(withUnderway(state, seen.underway), seen.contents),
+    );
     return showPlan(plan, { from: host, to, deadlineAtMs }, seen.failures);
   }
 
   async commonality(host?: string): Promise<CommonPairView[]> {
     if (host !== undefined) this.#refuseUnknown('host', host, null);
     return showCommonality((await this.look(false)).picture, host);
+  }
+
+  hostCommonality(host: string, isExact: boolean): Promise<CommonalityView> {
+    this.#refuseUnknown('host', host, null);
+    return this.hosts.commonality(host, isExact);
   }
 
   async evacuate(request: EvacuateBody): Promise<EvacuationView> {
@@ -191,8 +202,8 @@ export class Fleet implements FleetService, AsyncDisposable {
     await this.hosts[Symbol.asyncDispose]();
   }
 
-  async #pictureFor({ from, to, onlyVms }: EvacuationView): Promise<FleetPicture> {
-    const { file, picture } = await this.look(false);
+  async #pictureFor({ from, to, onlyVms, together }: EvacuationView): Promise<FleetPicture> {
+    const { file, picture } = await this.#look.look(false, together);
     refuseOwnAddresses(file, picture, from, to);
     const vms = picture.vms.map((vm) => {
       if (onlyVms !== null || vm.policy?.stays !== true || vm.obstacle !== null) return vm;

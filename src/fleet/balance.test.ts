@@ -55,7 +55,7 @@ describe('balance', () => {
     ],
     ['the VM must stay', [host('a', 0.9), host('b', 0.1)], [vm('x', 'a', 3, { isMovable: false })], {}],
     ['there is no room', [host('a', 0.9), host('b', 0.1, { freeBytes: GIB })], [vm('x', 'a', 3)], {}],
-    ['the other would be nearly busy', [host('a', 0.9), host('b', 0.6)], [vm('x', 'a', 3)], {}],
+    ['the other would be nearly busy', [host('a', 0.9), host('b', 0.45)], [vm('x', 'a', 3)], {}],
     ['it would help too little', [host('a', 0.9), host('b', 0.1)], [vm('x', 'a', 0.5)], {}],
     ['nobody knows how busy it is', [host('a', null), host('b', 0.1)], [vm('x', 'a', 3)], {}],
   ])('nothing is moved when %s', (_why, hosts, vms, more) => {

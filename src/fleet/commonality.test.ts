@@ -1,9 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { randomFrom, randomKey } from '../../test/support/synthetic-fleet.ts';
-import { estimateSaving, measureCommonality } from './commonality.ts';
-import { contentsOf, indexContents } from './content-index.ts';
-import { HeldContents } from './held-contents.ts';
 import {
   createPageSample,
   estimateHeld,
@@ -14,7 +11,10 @@ import {
   type PageSample,
   SAMPLED_OF,
   sampleKey,
-} from './page-sample.ts';
+} from '../base/page-sample.ts';
+import { estimateSaving, measureCommonality } from './commonality.ts';
+import { contentsOf, indexContents } from './content-index.ts';
+import { HeldContents } from './held-contents.ts';
 
 /** VMs of few contents, so that many have some and few have others. */
 const fleets = fc

@@ -7,8 +7,9 @@
  * A content that k VMs have counts for k (k - 1) / 2 pairs. Where few have it each pair is counted; contents that many
  * have are bits, and two VMs have in common what is set in both. So 1000 VMs of one image take no longer than of many.
  */
+
+import { type Estimate, SAMPLED_OF } from '../base/page-sample.ts';
 import { type ContentIndex, contentsOf } from './content-index.ts';
-import { type Estimate, SAMPLED_OF } from './page-sample.ts';
 
 /** Memory that VMs of one host share physically. */
 export interface SharedRegion {

@@ -5,7 +5,7 @@
  * through in ranges, each small enough for its hash table to stay in the CPU's cache (1000 VMs of 4 GiB are 16 million
  * keys). Contents that only one VM has are counted and forgotten: nothing is decided by them.
  */
-import { KEY_LIMIT, type PageSample, SAMPLED_OF } from './page-sample.ts';
+import { KEY_LIMIT, type PageSample, SAMPLED_OF } from '../base/page-sample.ts';
 
 export interface ContentIndex {
   readonly vmCount: number;

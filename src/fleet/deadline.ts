@@ -7,7 +7,7 @@
  * allow; VMs that cannot be moved by post-copy are promised nothing.
  */
 import type { FleetVm } from './fleet-state.ts';
-import type { PlannedMove } from './plan.ts';
+import type { FleetPlan, PlannedMove } from './plan.ts';
 
 /**
  * The moves with `finishByMs`.
@@ -32,4 +32,15 @@ export function promise(
     return vms.get(move.vm)?.canPostCopy === true && leftMs >= boundMs ? { ...move, finishByMs: leftMs } : move;
   });
   return promised.reverse();
+}
+
+/** Those whose deadline is not kept: nothing is promised, and by p50 they are there later. */
+export function findLate(moves: readonly PlannedMove[], deadlineOf: (vm: string) => number | null): FleetPlan['late'] {
+  return moves
+    .flatMap(({ vm, endsAtMs, finishByMs, detourTo }) => {
+      const deadlineAtMs = deadlineOf(vm);
+      const isLate = deadlineAtMs !== null && endsAtMs > deadlineAtMs && finishByMs === null && detourTo === null;
+      return isLate ? [{ vm, byMs: endsAtMs - deadlineAtMs }] : [];
+    })
+    .sort((a, b) => b.byMs - a.byMs);
 }

@@ -13,6 +13,7 @@ const MOVE: PlannedMove = {
   detourTo: null,
   startsAtMs: NOW,
   endsAtMs: NOW + 5_000,
+  limitBytesPerSecond: 1e8,
   bytesPerSecond: 100 * 2 ** 20,
   prediction: {
     bytes: SIZE,
@@ -28,6 +29,7 @@ const MOVE: PlannedMove = {
   wait: null,
 };
 const EMPTY: FleetPlan = {
+  late: [],
   madeAtMs: NOW,
   moves: [],
   groups: [],

@@ -14,7 +14,7 @@ const MAX_NAMES = 4;
 
 /** One sentence a line: the whole, the groups, the moves in the order of their starts, what is refused. */
 export function explainPlan(plan: FleetPlan): string[] {
-  const { moves, groups, refused, makespanMs, lowerBoundMs } = plan;
+  const { moves, groups, refused, late, makespanMs, lowerBoundMs } = plan;
   const ratio = lowerBoundMs > 0 ? `, ${(makespanMs / lowerBoundMs).toFixed(2)} times the least possible` : '';
   const whole =
     moves.length === 0
@@ -22,9 +22,19 @@ export function explainPlan(plan: FleetPlan): string[] {
       : `${count(moves.length, 'migration')}, over in ${formatDuration(makespanMs)}${ratio}`;
   return [
     whole,
+    ...explainLate(late),
     ...groups.filter(({ vms }) => vms.length > 1).map(explainGroup),
     ...moves.map((move) => explainMove(move, plan.madeAtMs)),
     ...refused.map(({ vm, why }) => explainRefusal(vm, why)),
+  ];
+}
+
+function explainLate(late: FleetPlan['late']): string[] {
+  const [last] = late;
+  if (!last) return [];
+  const vms = names(late.map(({ vm }) => vm));
+  return [
+    `The deadline is missed: ${vms} will be there up to ${formatDuration(last.byMs)} too late; give more time, or a host with another network port`,
   ];
 }
 

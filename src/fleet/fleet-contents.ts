@@ -4,10 +4,11 @@
  * Owns: which VM has which number in the index and the matrix. Pure. Must hold: a VM that was never sampled has nothing in
  * common with any other.
  */
+
+import type { PageSample } from '../base/page-sample.ts';
 import { type Commonality, measureCommonality, type SharedRegion } from './commonality.ts';
 import { type ContentIndex, indexContents } from './content-index.ts';
 import type { HeldContents, PagesToBring } from './held-contents.ts';
-import type { PageSample } from './page-sample.ts';
 
 export interface VmContents {
   readonly vm: string;

@@ -52,8 +52,9 @@ export function predictVm(
   pages: PagesToBring,
   way: { readonly expectation: Expectation; readonly bytesPerSecond: number; readonly dirtyFactor: number },
 ): VmPrediction {
-  const { link, pair, preparingMs, doubts } = way.expectation;
-  const bytesPerSecond = Math.min(link.bytesPerSecond, way.bytesPerSecond);
+  const { link, isLinkKnown, pair, preparingMs, doubts } = way.expectation;
+  // What was measured on the way, or else what its ports have by their owner's word.
+  const bytesPerSecond = isLinkKnown ? Math.min(link.bytesPerSecond, way.bytesPerSecond) : way.bytesPerSecond;
   const nameBytes = Math.min(NAME_BYTES, link.wholeBytes);
   // Held pages count as the part of a page that their names are: what is modified later is held by nobody.
   const firstPages = pages.newPages + (pages.heldPages * nameBytes) / link.wholeBytes;

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { createPageSample } from '../base/page-sample.ts';
 import { measureCommonality, type SharedRegion } from './commonality.ts';
 import { indexContents } from './content-index.ts';
 import { type Grouping, type Groups, groupNone, groupVms } from './grouping.ts';
-import { createPageSample } from './page-sample.ts';
 import { groupPairs } from './pair-grouping.ts';
 import { groupAroundRepresentatives } from './representative-grouping.ts';
 

@@ -5,8 +5,9 @@
  * destination holds cross the network as names; all others in full, also where one VM has a content twice: a destination
  * holds what has arrived, not what is on its way. Contents that only one VM of the fleet has are never held by another.
  */
+
+import { SAMPLED_OF } from '../base/page-sample.ts';
 import type { ContentIndex } from './content-index.ts';
-import { SAMPLED_OF } from './page-sample.ts';
 
 /** Pages with data of a VM, estimated, by how they cross. */
 export interface PagesToBring {

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { expectSound, fleetOf, GIBIBYTE, host, planOf } from '../../test/support/planned-fleet.ts';
 import { isBusy, NOW_MS, syntheticVms, waitingMove } from '../../test/support/synthetic-fleet.ts';
+import { explainPlan } from './explain.ts';
 import { joinContents } from './fleet-contents.ts';
 import type { Move } from './fleet-state.ts';
 import { nextPlan } from './next-plan.ts';
@@ -214,9 +215,12 @@ describe('what cannot succeed', () => {
     const moves = fleet.state.moves.map((move) => ({ ...move, deadlineAtMs }));
     const vms = fleet.state.vms.map((vm) => ({ ...vm, canPostCopy: false }));
     expect(planOf(fleet, { moves, vms }).refused[0]!.why).toMatchObject({ kind: 'tooLate', deadlineAtMs });
-    expect(planOf(fleet, { moves }).moves[0]!.finishByMs).toBeNull();
+    const missed = planOf(fleet, { moves });
+    expect(missed.moves[0]!.finishByMs).toBeNull();
+    expect(missed.late).toEqual([{ vm: missed.moves[0]!.vm, byMs: missed.moves[0]!.endsAtMs - deadlineAtMs }]);
+    expect(explainPlan(missed)[1]).toMatch(/^The deadline is missed: .* too late/);
     const later = moves.map((move) => ({ ...move, deadlineAtMs: NOW_MS + 60_000 }));
-    expect(planOf(fleet, { moves: later }).moves[0]!.finishByMs).toBe(60_000);
+    expect(planOf(fleet, { moves: later })).toMatchObject({ moves: [{ finishByMs: 60_000 }], late: [] });
   });
 });
 

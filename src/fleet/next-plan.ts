@@ -5,7 +5,7 @@
  * failed, a host has come or gone, `askAgainAtMs`): the rest is grouped and predicted anew each time (B6). Pure: the same
  * state gives the same plan. Must hold: every wanted move is in `moves`, in `refused`, or running.
  */
-import { promise } from './deadline.ts';
+import { findLate, promise } from './deadline.ts';
 import type { FleetContents } from './fleet-contents.ts';
 import type { FleetState, Move } from './fleet-state.ts';
 import { formGroups, type WantedMove } from './group-moves.ts';
@@ -50,6 +50,7 @@ export function nextPlan(state: FleetState, contents: FleetContents): FleetPlan 
       return { ...route, vms: members.map(({ vm }) => vm.name), prediction, heldPages, pages: heldPages + newPages };
     }),
     refused,
+    late: findLate(moves, deadlineOf),
     makespanMs: scheduled.endsAtMs - state.nowMs,
     lowerBoundMs: lowerBoundMs(fleet.allocator, moves, running, state.nowMs, earliestMs),
     askAgainAtMs: nextWake(moves, state.nowMs),

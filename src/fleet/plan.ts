@@ -31,7 +31,9 @@ export interface PlannedMove extends Route {
   readonly startsAtMs: number;
   /** By p50. */
   readonly endsAtMs: number;
+  /** That it is expected to use, and the most that it may: what its way has beside reservations and other migrations. */
   readonly bytesPerSecond: number;
+  readonly limitBytesPerSecond: number;
   readonly prediction: VmPrediction;
   /** Milliseconds from its start by which it has to be over for the deadline to hold; null: nothing is promised. */
   readonly finishByMs: number | null;
@@ -65,6 +67,8 @@ export interface FleetPlan {
   readonly moves: readonly PlannedMove[];
   readonly groups: readonly PlannedGroup[];
   readonly refused: readonly { readonly vm: string; readonly why: Refusal }[];
+  /** Those that will be there too late, the last first; `byMs` at the median. */
+  readonly late: readonly { readonly vm: string; readonly byMs: number }[];
   /** From now until all is over, those that are running included. */
   readonly makespanMs: number;
   /** No plan with these predictions is over sooner. */

@@ -25,6 +25,11 @@ export function isQuiet(period: Period, atMs: number): boolean {
   return modulo(phaseMs(period, atMs) - period.quietFromMs, period.periodMs) < period.quietMs;
 }
 
+/** Milliseconds until its next quiet quarter begins. */
+export function untilQuietMs(period: Period, atMs: number): number {
+  return modulo(period.quietFromMs - phaseMs(period, atMs), period.periodMs);
+}
+
 /**
  * Milliseconds until the VM had better start; 0: now.
  *

@@ -81,7 +81,8 @@ export function schedule(state: FleetState, fleet: ProjectedFleet, jobs: readonl
   function start(job: Job): number | null {
     const { vm, from, to, group, detourTo } = job;
     const isNow = fleet.nowMs === nowMs;
-    const bytesPerSecond = Math.min(fleet.allocator.free(job), wantedRate(job, fleet));
+    const limitBytesPerSecond = fleet.allocator.free(job);
+    const bytesPerSecond = Math.min(limitBytesPerSecond, wantedRate(job, fleet));
     if (bytesPerSecond <= 0) return null;
     const prediction = adaptPrediction(job.prediction, fleet.toBring(vm, to));
     const arrivesAtMs = fleet.nowMs + Math.max(1, prediction.totalMs.p50);
@@ -97,6 +98,7 @@ export function schedule(state: FleetState, fleet: ProjectedFleet, jobs: readonl
       startsAtMs: fleet.nowMs,
       endsAtMs: arrivesAtMs,
       bytesPerSecond,
+      limitBytesPerSecond,
       prediction,
       finishByMs: null,
       wait: isNow ? null : (waitsNow.get(job) ?? { kind: 'turn' }),

@@ -5,6 +5,7 @@
  */
 import { existsSync, rmSync } from 'node:fs';
 import { explain } from '../base/errors.ts';
+import { isAlive, type ProcessIdentity } from '../linux/process.ts';
 import {
   type ComingRegionRecord,
   ComingRegionSchema,
@@ -15,6 +16,18 @@ import {
 } from './group-records.ts';
 import type { Logger } from './logger.ts';
 import type { RegionClaim } from './region-claim.ts';
+
+/** Of a region that is on its way here. */
+export interface ComingRegionView {
+  readonly region: string;
+  /** Id of the group's migration. */
+  readonly group: string;
+  readonly from: string;
+  /** All VMs that have it. */
+  readonly vms: readonly string[];
+  /** QEMUs of this host that have it, whether their VMs run here yet or not. */
+  readonly attached: readonly (ProcessIdentity & { readonly vm: string })[];
+}
 
 export class ComingRecords {
   readonly #records: GroupRecords<ComingRegionRecord>;
@@ -69,4 +82,8 @@ export class ComingRecords {
       this.#log.warn({ group, reason: explain(error) }, 'cannot remove what was kept of shared memory');
     }
   }
+}
+
+export function viewOfComing({ region, group, sourceHost, vms, attached }: ComingRegionRecord): ComingRegionView {
+  return { region: region.name, group, from: sourceHost, vms, attached: attached.filter(isAlive) };
 }

@@ -19,6 +19,8 @@ import { VisitStore } from '../migration/visit-store.ts';
 import { startRegionDestination, startRegionSource } from '../sharing/region-threads.ts';
 import { HostBudget } from '../transfer/host-budget.ts';
 import { SentContents } from '../transfer/sent-contents.ts';
+import type { ComingRegionView } from './coming-records.ts';
+import { Commonality } from './commonality.ts';
 import type { HostConfig } from './config.ts';
 import { DirtySampling } from './dirty-sampling.ts';
 import type { Engine } from './engine-port.ts';
@@ -34,6 +36,7 @@ import { HostMetrics } from './metrics.ts';
 import { MigrationStore } from './migration-store.ts';
 import { Migrations } from './migrations.ts';
 import { Outlook } from './outlook.ts';
+import { Peers } from './peers.ts';
 import { prepareStateDirectory, tidyUp } from './state-directory.ts';
 import { lockStateDirectory } from './state-lock.ts';
 import { VmRegistry } from './vm-registry.ts';
@@ -93,7 +96,8 @@ export async function startDaemon(
   for (const path of store.load()) log.error({ path }, 'cannot read a migration report; left as it is');
   const budget = HostBudget.create(config.bandwidthBytesPerSecond);
   const traffic: HostTraffic = { budget: budget.buffer, dscp: config.dscp };
-  const { name: hostName, stateDirectory, peers } = config;
+  const { name: hostName, stateDirectory } = config;
+  const peers = new Peers(config.peers);
   const groups = new IncomingGroups({ hostName, stateDirectory, registry, log, startRegion: startRegionDestination });
   const { sampleEveryMs: everyMs, keepHistoryMs: keepMs } = config;
   const sampling = new DirtySampling({ stateDirectory, everyMs, keepMs, log, vms: () => registry.living() });
@@ -118,13 +122,14 @@ export async function startDaemon(
     release: (vm) => sampling.release(vm),
   });
 
-  // The threads of migrations that are left write there to the process's end; another daemon must not do so meanwhile.
-  starting.defer(() => {
-    if (migrations.openCount > 0) lock.keep();
-  });
   const reports = new GroupReports(stateDirectory, config.keepReports, log);
   const moving = { hostName, stateDirectory, peers, registry, migrations, traffic, events, log, reports };
-  const groupMigrations = new GroupMigrations({ ...moving, startRegion: startRegionSource });
+  const coming = (): ComingRegionView[] => groups.coming();
+  const groupMigrations = new GroupMigrations({ ...moving, coming, startRegion: startRegionSource });
+  // The threads of what is left have the directory and QEMUs to the process's end; another daemon must not have them meanwhile.
+  starting.defer(() => {
+    if (migrations.openCount + groupMigrations.openCount + groups.openCount > 0) lock.keep();
+  });
   registry.regions.hold([...groupMigrations.heldRegions, ...groups.heldRegions]);
   registry.restore();
   groupMigrations.resume();
@@ -141,25 +146,28 @@ export async function startDaemon(
   const port = await openMigrationPort(engine, config, traffic, migrations);
   starting.defer(() => port.close());
   const migration = formatHostPort(config.migration.host, port.port);
+  peers.isAt(migration);
 
   const listeners: ApiListener[] = [];
+  const looking = { hostName, contentsDirectory: liveDirectory, looksThrough: fleetKey !== null };
   const outlook = new Outlook({
-    hostName,
+    ...looking,
     stateDirectory,
-    contentsDirectory: liveDirectory,
-    fleetKey: config.fleetKey,
     sampling,
     pressure,
     vms: () => registry.living(),
+    migrations: () => migrations.running,
     migrationAddress: () => migration,
     bandwidthBytesPerSecond: () => budget.bytesPerSecond,
   });
   const service = new DaemonService({
+    commonality: new Commonality({ ...looking, vms: () => registry.living() }),
     events,
     registry,
     visits,
     migrations,
     groupMigrations,
+    incomingGroups: groups,
     sampling,
     outlook,
     metrics,
@@ -204,6 +212,7 @@ export async function startDaemon(
         // The API stays open meanwhile, so that one can see what is waited for.
         await Promise.all([groupMigrations.close(timeoutMs), groups.close(timeoutMs)]);
         const left = await migrations.close(timeoutMs);
+        await Promise.all([groupMigrations.abandon(), groups.abandon()]);
         await running.disposeAsync();
         return left;
       })()),

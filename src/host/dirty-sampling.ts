@@ -8,12 +8,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { HistoryView } from '../api/history-schema.ts';
 import { explain, GodwitError } from '../base/errors.ts';
-import { DirtySampler, type OpenWindow, type WindowOutcome } from '../migration/dirty-sampler.ts';
+import { DirtySampler, type OpenWindow, type SampledVm, type WindowOutcome } from '../migration/dirty-sampler.ts';
 import { sampleOf } from '../migration/dirty-window.ts';
 import { HistoryFile } from '../migration/history-file.ts';
-import { type KnownRegion, writeDownRam } from '../migration/known-ram.ts';
+import { writeDownRam } from '../migration/known-ram.ts';
 import { vmPaths } from '../migration/vm-record.ts';
-import type { QmpClient } from '../qemu/qmp.ts';
 import { inspectRam, movableRam } from '../qemu/ram.ts';
 import type { Logger } from './logger.ts';
 import type { Vm } from './vm.ts';
@@ -28,6 +27,13 @@ export interface DirtySamplingPort {
   vms(): readonly Vm[];
 }
 
+type Sampler = Pick<DirtySampler, 'begin' | typeof Symbol.dispose>;
+
+interface SamplingParts {
+  openSampler(): Sampler;
+  locate(vm: Vm): Promise<SampledVm>;
+}
+
 const LOOK_EVERY_MS = 1000;
 /** VMs that are watched at the same time; the others wait for their turn. */
 const MAX_OPEN = 4;
@@ -36,8 +42,9 @@ const RELEASE_MS = 2000;
 
 export class DirtySampling implements Disposable {
   readonly #port: DirtySamplingPort;
+  readonly #parts: SamplingParts;
   readonly #timer: NodeJS.Timeout | undefined;
-  #sampler: DirtySampler | undefined;
+  #sampler: Sampler | undefined;
   /** When each is due next. */
   readonly #due = new WeakMap<Vm, number>();
   /** By the VM's name: resolves when it is not tracked any more. */
@@ -46,8 +53,10 @@ export class DirtySampling implements Disposable {
   #isHopeless = false;
   #isOver = false;
 
-  constructor(port: DirtySamplingPort) {
+  /** @param parts - what reaches VMs; else the real ones */
+  constructor(port: DirtySamplingPort, parts: SamplingParts = { openSampler: () => new DirtySampler(), locate }) {
     this.#port = port;
+    this.#parts = parts;
     if (port.everyMs > 0) this.#timer = setInterval(() => this.#look(), LOOK_EVERY_MS).unref();
   }
 
@@ -103,13 +112,11 @@ export class DirtySampling implements Disposable {
     let window: OpenWindow | undefined;
     let isReleased = false;
     const done = (async () => {
-      const { record } = vm;
-      const qmp = await vm.reach();
-      const regions = await locateRam(qmp, record.pid);
+      const sampled = await this.#parts.locate(vm);
       if (isReleased || this.#isOver) return;
       // Not before: a host without VMs needs no thread.
-      this.#sampler ??= new DirtySampler();
-      window = this.#sampler.begin({ qemu: { pid: record.pid, startTicks: record.startTicks }, regions });
+      this.#sampler ??= this.#parts.openSampler();
+      window = this.#sampler.begin(sampled);
       this.#take(vm, await window.ended);
     })()
       .catch((error: unknown) => {
@@ -156,9 +163,10 @@ export class DirtySampling implements Disposable {
  *
  * @throws GW_CONFLICT for RAM of another kind: on huge pages of their own (hugetlbfs) watching can hang kernels before the fixes of 2026
  */
-async function locateRam(qmp: QmpClient, pid: number): Promise<KnownRegion[]> {
-  const { ram } = await inspectRam(qmp, pid);
+async function locate(vm: Vm): Promise<SampledVm> {
+  const { pid, startTicks } = vm.record;
+  const { ram } = await inspectRam(await vm.reach(), pid);
   const other = ram.find(({ shared, place }) => !shared || place?.fileSystem !== 'tmpfs');
-  if (!other) return writeDownRam(movableRam(ram, pid));
+  if (!other) return { qemu: { pid, startTicks }, regions: writeDownRam(movableRam(ram, pid)) };
   throw new GodwitError('GW_CONFLICT', { kind: 'RAM', name: other.id, reason: 'it is no shared file on tmpfs' });
 }

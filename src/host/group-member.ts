@@ -9,29 +9,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { GroupMemberView } from '../api/group-migration-schema.ts';
 import { explain, GodwitError, hasCode } from '../base/errors.ts';
 import type { MigrationHandle } from '../migration/handle.ts';
-import type { MigrationReport } from '../migration/report.ts';
-
-export interface GroupMemberPort {
-  /** Begins a migration of the VM. @param waits - until it is told to hurry. @throws when it cannot */
-  start(vm: string, waits: boolean): Promise<MigrationHandle>;
-  /** Its QEMU has ended by itself: there is nothing to be moved. */
-  hasEnded(vm: string): boolean;
-  /** VMs of the group run at the other host: there is no way back. */
-  isSplit(): boolean;
-  onStands(vm: string): void;
-  /** It is the other host's; told before it runs there. */
-  onLeft(vm: string): void;
-  /** Its migration has failed after the stop. */
-  onContinued(vm: string): void;
-  /** It was told to stop, or stands, and the next step does not come. */
-  onOverdue(vm: string): void;
-  onChanged(): void;
-  /** How long the stop may take after the order, and the saving of the state after the stop. */
-  readonly overdueMs: number;
-  /** Between two migrations of a VM that has to follow. */
-  readonly retryMs: number;
-  note(text: string): void;
-}
+import type { GroupMemberPort } from './group-member-port.ts';
+import { failureOf, newMemberView } from './member-outcome.ts';
+import { OverdueStep } from './overdue-step.ts';
 
 const HURRY_AGAIN_MS = 10;
 /** Phases in which it is the other host's. */
@@ -51,15 +31,20 @@ export class GroupMember {
   #isHurried = false;
   #stands = false;
   #hasLeft = false;
-  #overdue: NodeJS.Timeout | undefined;
+  readonly #overdue: OverdueStep;
 
-  /** @param waits - it stays, ready, until it is pulled over */
-  constructor(vm: string, port: GroupMemberPort, waits: boolean) {
+  /**
+   * @param waits - it stays, ready, until it is pulled over
+   * @param known - what an earlier daemon has written down of it
+   */
+  constructor(vm: string, port: GroupMemberPort, waits: boolean, known?: GroupMemberView) {
     this.#vm = vm;
     this.#waits = waits;
     this.#port = port;
+    this.#overdue = new OverdueStep(port.overdueMs, () => port.onOverdue(vm));
     this.#moved.promise.catch(() => undefined);
-    this.#view = { vm, migration: null, state: 'waiting', downtimeMs: null, stoppedBy: null, attempts: 0 };
+    const begun = known && (known.state === 'moved' ? known : { ...known, state: 'waiting' as const });
+    this.#view = begun ?? newMemberView(vm);
   }
 
   get vm(): string {
@@ -72,6 +57,11 @@ export class GroupMember {
 
   get hasLeft(): boolean {
     return this.#hasLeft;
+  }
+
+  /** It stays until it is called. */
+  get isUncalled(): boolean {
+    return this.#waits && !this.#isHurried && !this.#hasLeft;
   }
 
   /** Resolves when the VM has moved and nothing of it is here any more. Rejects when it stays. */
@@ -114,6 +104,7 @@ export class GroupMember {
     this.#standsNow();
     this.#leaves();
     this.#change({ state: 'moved' });
+    this.lookUp();
     // An access of its old QEMU has called it before this was known; that will find nothing to be moved.
     if (this.#isMoving) return;
     if (this.#cancelled) this.#renew();
@@ -124,9 +115,21 @@ export class GroupMember {
   /** An access to memory that has gone: the VM is stopped now and runs on at the other host. */
   async pullOver(stoppedBy: NonNullable<GroupMemberView['stoppedBy']>): Promise<void> {
     this.#change({ stoppedBy: this.#view.stoppedBy ?? stoppedBy });
+    await this.call();
+  }
+
+  /** It waits no longer. */
+  async call(): Promise<void> {
     this.#isHurried = true;
     this.move();
     await this.#hurry();
+  }
+
+  /** What its migration measured, of one that an earlier daemon has begun. */
+  lookUp(): void {
+    const { migration, downtimeMs, state } = this.#view;
+    const report = state === 'moved' && downtimeMs === null && migration !== null && this.#port.reportOf(migration);
+    if (report) this.#change({ downtimeMs: report.downtimeMs, downtimeParts: report.downtimeParts });
   }
 
   /** Before the first VM has gone. */
@@ -156,7 +159,7 @@ export class GroupMember {
           this.#leaves();
           return;
         }
-        if (!this.#port.isSplit() || hasCode(error, 'GW_HOST_STOPPING')) throw error;
+        if (!this.#port.isSplit() || this.#port.isHalted() || hasCode(error, 'GW_HOST_STOPPING')) throw error;
         this.#port.note(`VM ${this.#vm} has to follow its group and is tried again: ${explain(error)}`);
         await delay(this.#port.retryMs);
       }
@@ -181,12 +184,12 @@ export class GroupMember {
       const report = await handle.ended;
       if (report.outcome !== 'completed' && !this.#hasLeft) throw failureOf(report);
       this.#leaves();
-      this.#change({ state: 'moved', downtimeMs: report.downtimeMs });
+      this.#change({ state: 'moved', downtimeMs: report.downtimeMs, downtimeParts: report.downtimeParts });
       if (report.error) note(`VM ${this.#vm} has moved: ${report.error.message}`);
     } finally {
       stopListening();
       this.#handle = undefined;
-      if (!this.#hasLeft) clearTimeout(this.#overdue);
+      if (!this.#hasLeft) this.#overdue.end();
       if (this.#stands && !this.#hasLeft) {
         this.#stands = false;
         this.#port.onContinued(this.#vm);
@@ -200,7 +203,7 @@ export class GroupMember {
       try {
         await this.#handle.command({ kind: 'hurry' });
         this.#change({ state: 'moving' });
-        if (!this.#stands) this.#expectStep();
+        if (!this.#stands && !this.#hasLeft) this.#overdue.expect();
         return;
       } catch (error) {
         if (!hasCode(error, 'GW_CONFLICT')) return;
@@ -212,20 +215,13 @@ export class GroupMember {
   #standsNow(): void {
     this.#stands = true;
     this.#port.onStands(this.#vm);
-    this.#expectStep();
-  }
-
-  /** It stands, or leaves, in a moment; if not, something in its QEMU waits for shared memory that has gone. */
-  #expectStep(): void {
-    clearTimeout(this.#overdue);
-    if (this.#hasLeft) return;
-    this.#overdue = setTimeout(() => this.#port.onOverdue(this.#vm), this.#port.overdueMs).unref();
+    if (!this.#hasLeft) this.#overdue.expect();
   }
 
   #leaves(): void {
     if (this.#hasLeft) return;
     this.#hasLeft = true;
-    clearTimeout(this.#overdue);
+    this.#overdue.end();
     this.#port.onLeft(this.#vm);
     this.#left.resolve();
   }
@@ -234,10 +230,4 @@ export class GroupMember {
     this.#view = { ...this.#view, ...part };
     this.#port.onChanged();
   }
-}
-
-function failureOf({ error, outcome }: MigrationReport): GodwitError {
-  if (error) return GodwitError.fromBody(error);
-  const code = outcome === 'cancelled' ? 'GW_MIGRATION_CANCELLED' : 'GW_INTERNAL';
-  return new GodwitError(code, { reason: `a migration has ended as ${outcome} and says no more` });
 }

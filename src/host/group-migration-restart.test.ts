@@ -31,6 +31,37 @@ describe('after a restart', () => {
     expect([state, members.map((member) => member.state), notes]).toEqual(['completed', Array(3).fill('moved'), []]);
   });
 
+  test('what an earlier daemon has written down of them is told, and what their migrations measured is looked up', async () => {
+    const begun2 = { migration: 'm2', state: 'moving', downtimeMs: null, downtimeParts: null, attempts: 2 } as const;
+    const called = { page: 3, region: 'bus', ms: 7 };
+    const members = [
+      { vm: 'a', ...begun2, migration: 'm1', stoppedBy: null },
+      { vm: 'b', ...begun2, stoppedBy: called },
+    ];
+    const reports = { m1: { downtimeMs: 31, downtimeParts: null } };
+    const group = await begun({}, { resumed: { hasBegun: true, here: ['b', 'c'], members, reports } });
+    expect(group.migration.view.members).toMatchObject([
+      { vm: 'a', migration: 'm1', state: 'moved', downtimeMs: 31, attempts: 2 },
+      { vm: 'b', migration: 'm-b', state: 'moving', stoppedBy: called, attempts: 3 },
+      { vm: 'c', migration: 'm-c', state: 'moving', attempts: 1 },
+    ]);
+  });
+
+  test('one whose migration is reported only later is looked up at the end', async () => {
+    const a = { vm: 'a', migration: 'm1', state: 'moved', downtimeMs: null, downtimeParts: null } as const;
+    const reports: Record<string, { downtimeMs: number; downtimeParts: null }> = {};
+    const resumed = { hasBegun: true, here: ['b', 'c'], members: [{ ...a, stoppedBy: null, attempts: 1 }], reports };
+    const group = await begun({}, { resumed });
+    expect(group.migration.view.members[0]).toMatchObject({ state: 'moved', downtimeMs: null });
+    reports['m1'] = { downtimeMs: 5, downtimeParts: null };
+    for (const vm of ['b', 'c']) {
+      group.commit(vm);
+      group.finish(vm);
+    }
+    await group.settle();
+    expect((await complete(group)).members[0]).toMatchObject({ migration: 'm1', downtimeMs: 5, attempts: 1 });
+  });
+
   test('one of which nothing had gone ends, and all is as it was', async () => {
     const group = await begun({}, { resumed: { hasBegun: false, here: ['a', 'b', 'c'] } });
     expect(await group.running).toMatchObject({ state: 'failed', error: { code: 'GW_CONFLICT' } });

@@ -6,7 +6,6 @@
  * until the first VM is the other host's whatever fails puts all back as it was; from then on there is no way back, and
  * what fails is tried again.
  */
-import { setTimeout as delay } from 'node:timers/promises';
 import {
   DEFAULT_ORDER,
   type GroupMigrateBody,
@@ -14,19 +13,13 @@ import {
   type GroupOrder,
 } from '../api/group-migration-schema.ts';
 import { asGodwitError, explain, GodwitError, hasCode } from '../base/errors.ts';
-import { GroupMember, type GroupMemberPort } from './group-member.ts';
+import type { GroupMemberPort } from './group-member-port.ts';
+import type { GroupBeginning, GroupMigrationPort } from './group-migration-port.ts';
+import { findWaitsFor } from './group-waiting.ts';
 import type { HostGroup } from './groups.ts';
-import { hasAnyGone, startedAgain } from './leaving-group.ts';
-import { MovingRegions, type MovingRegionsPort } from './moving-regions.ts';
-
-export interface GroupMigrationPort extends Pick<GroupMemberPort, 'start' | 'hasEnded' | 'retryMs' | 'overdueMs'> {
-  /** Why the VM cannot move to the other host, which has the regions by now. */
-  check(vm: string): Promise<readonly string[]>;
-  readonly openRegion: MovingRegionsPort['open'];
-  /** Of a group that an earlier daemon has begun to move: whether the VM is this host's. It can take as long as a host is away. */
-  isHere(vm: string): Promise<boolean>;
-  changed(view: GroupMigrationView): void;
-}
+import { startedAgain } from './leaving-group.ts';
+import { MovingMembers } from './moving-members.ts';
+import { MovingRegions } from './moving-regions.ts';
 
 const MAX_NOTES = 50;
 
@@ -36,12 +29,13 @@ export class GroupMigration {
   readonly #body: GroupMigrateBody;
   readonly #order: GroupOrder;
   readonly #port: GroupMigrationPort;
-  /** In the order in which they begin. */
-  readonly #members: readonly GroupMember[];
+  readonly #members: MovingMembers;
   readonly #regions: MovingRegions;
   readonly #cancelled = new AbortController();
   readonly #startedAtMs: number;
   readonly #isResumed: boolean;
+  /** The daemon ends. */
+  #isHalted = false;
   #state: GroupMigrationView['state'] = 'preparing';
   #notes: readonly string[] = [];
   #error: GodwitError | null = null;
@@ -49,30 +43,24 @@ export class GroupMigration {
   /** When the first VM was the other host's. */
   #splitAtMs: number | null = null;
 
-  /** @param resumedSinceMs - when an earlier daemon has begun it */
   constructor(
     id: string,
     group: HostGroup,
     body: GroupMigrateBody,
     port: GroupMigrationPort,
-    resumedSinceMs: number | null = null,
+    { startedAtMs, members }: GroupBeginning,
   ) {
     this.id = id;
-    this.#isResumed = resumedSinceMs !== null;
-    this.#startedAtMs = resumedSinceMs ?? Date.now();
+    this.#isResumed = members !== null;
+    this.#startedAtMs = startedAtMs;
     this.#group = group;
     this.#body = body;
     this.#order = body.order ?? DEFAULT_ORDER;
     this.#port = port;
     const first = body.first ?? group.vms[0]!;
-    const names = [first, ...group.vms.filter((name) => name !== first)];
-    // After a restart all follow at once: nobody knows for whom one of them waits.
-    const calls = this.#order === 'on-access' && !this.#isResumed;
-    this.#members = names.map((vm, index) => new GroupMember(vm, this.#memberPort(), calls && index > 0));
-    for (const { moved } of this.#members) {
-      // Before the first VM has gone one that fails takes the others with it.
-      moved.catch(() => (this.isSplit ? undefined : this.#cancelMembers()));
-    }
+    const vms = [first, ...group.vms.filter((name) => name !== first)];
+    const input = { vms, order: this.#order, resumed: members };
+    this.#members = new MovingMembers(input, this.#memberPort());
     this.#regions = new MovingRegions(group.regions, {
       open: port.openRegion,
       onStopVm: (vm, page, region) => this.#pullOver(vm, page, region),
@@ -95,23 +83,32 @@ export class GroupMigration {
     return this.#endedAtMs !== null;
   }
 
+  /** Divided, and nothing of it moves by itself. */
+  get isHeldUp(): boolean {
+    return this.isSplit && (this.#members.uncalled.length > 0 || this.#regions.isCut);
+  }
+
   get view(): GroupMigrationView {
-    return {
-      id: this.id,
+    const facts = {
       group: this.#group.name,
       to: this.#body.to,
-      order: this.#order,
       state: this.#state,
+      members: this.#members.views,
+      regions: this.#regions.views,
+    };
+    return {
+      id: this.id,
+      ...facts,
+      order: this.#order,
+      waitsFor: findWaitsFor(facts, this.#members.uncalled),
       startedAtMs: this.#startedAtMs,
       totalMs: this.#endedAtMs === null ? null : this.#endedAtMs - this.#startedAtMs,
-      members: this.#members.map((member) => member.view),
-      regions: this.#regions.views,
       notes: [...this.#notes],
       error: this.#error?.toBody() ?? null,
     };
   }
 
-  /** Never rejects. */
+  /** Never rejects; of one that was halted when divided the view has no end. */
   async run(): Promise<GroupMigrationView> {
     const { signal } = this.#cancelled;
     try {
@@ -119,11 +116,12 @@ export class GroupMigration {
       if (this.#isResumed) await this.#resumeMembers();
       else await this.#checkMembers();
       this.#enter(this.isSplit ? 'split' : 'moving');
-      await this.#moveMembers();
+      await this.#members.move(signal);
       this.#enter('completing');
       await this.#regions.completed();
       this.#end('completed', null);
     } catch (thrown) {
+      if (this.isSplit && (this.#isHalted || hasCode(thrown, 'GW_HOST_STOPPING'))) return this.view;
       if (!this.isSplit) {
         await this.#regions.cancel();
       }
@@ -136,12 +134,28 @@ export class GroupMigration {
   /** @throws GW_CONFLICT when a VM of it is the other host's */
   async cancel(): Promise<void> {
     if (this.isSplit) {
-      const gone = this.#members.find(({ hasLeft }) => hasLeft)?.vm ?? 'that is first';
+      const gone = this.#members.firstGone ?? 'that is first';
       const reason = `its VM ${gone} is at ${this.#body.to} already, and the others have to follow`;
       throw new GodwitError('GW_CONFLICT', { kind: 'Group migration', name: this.id, reason });
     }
     this.#cancelled.abort(new GodwitError('GW_MIGRATION_CANCELLED'));
-    await this.#cancelMembers();
+    await this.#members.cancel();
+  }
+
+  /** Calls VMs that wait at this host, or one of them. @throws GW_CONFLICT, GW_INPUT_INVALID */
+  follow(vm?: string): void {
+    this.#members.follow(vm).catch((error: unknown) => this.#note(explain(error)));
+    this.#port.changed(this.view);
+  }
+
+  /** The daemon ends: nothing of a divided group is begun any more, and the next daemon goes on with it. */
+  halt(): void {
+    this.#isHalted = true;
+  }
+
+  /** After `halt`: no thread of it runs any more. */
+  async abandon(): Promise<void> {
+    await this.#regions.abandon();
   }
 
   /** As it is now. */
@@ -152,7 +166,7 @@ export class GroupMigration {
 
   /** @throws GW_MIGRATION_BLOCKED before any of them moves */
   async #checkMembers(): Promise<void> {
-    for (const { vm } of this.#members) {
+    for (const { vm } of this.#members.views) {
       const [reason] = await this.#port.check(vm);
       this.#cancelled.signal.throwIfAborted();
       if (reason !== undefined) throw new GodwitError('GW_MIGRATION_BLOCKED', { vm, group: this.#group.name, reason });
@@ -161,28 +175,11 @@ export class GroupMigration {
 
   /** @throws GW_CONFLICT when no VM has gone: then it is as if nothing had begun */
   async #resumeMembers(): Promise<void> {
-    const fates = this.#members.map(async (member) => ({ member, isHere: await this.#port.isHere(member.vm) }));
-    if (!this.#regions.hasBegun && !(await hasAnyGone(fates))) throw startedAgain(this.#group.name);
+    const { anyGone, resume } = this.#members.look((vm) => this.#port.isHere(vm));
+    if (!this.#regions.hasBegun && !(await anyGone)) throw startedAgain(this.#group.name);
     this.#splitAtMs ??= Date.now();
     this.#regions.begin();
-    for (const fate of fates) void fate.then(({ member, isHere }) => member.resume(isHere));
-  }
-
-  async #moveMembers(): Promise<void> {
-    for (const member of this.#isResumed ? [] : this.#members) {
-      member.move();
-      if (this.#order === 'one-by-one') await Promise.race([member.left, member.moved.catch(() => undefined)]);
-      if (!this.isSplit) this.#cancelled.signal.throwIfAborted();
-    }
-    for (;;) {
-      const moved = await Promise.allSettled(this.#members.map((member) => member.moved));
-      const failed = moved.find(({ status }) => status === 'rejected') as PromiseRejectedResult | undefined;
-      if (!failed) return;
-      // Called back too late for one of them: the others have to follow it.
-      if (!this.isSplit || hasCode(failed.reason, 'GW_HOST_STOPPING')) throw failed.reason;
-      for (const member of this.#members) member.follow();
-      await delay(this.#port.retryMs);
-    }
+    resume();
   }
 
   #memberPort(): GroupMemberPort {
@@ -190,8 +187,11 @@ export class GroupMigration {
       start: (vm, waits) => this.#port.start(vm, waits),
       retryMs: this.#port.retryMs,
       overdueMs: this.#port.overdueMs,
+      group: this.#group.name,
       hasEnded: (vm) => this.#port.hasEnded(vm),
+      reportOf: (migration) => this.#port.reportOf(migration),
       isSplit: () => this.isSplit,
+      isHalted: () => this.#isHalted,
       onStands: (vm) => this.#regions.vmStopped(vm),
       onLeft: (vm) => this.#left(vm),
       onContinued: (vm) => this.#regions.vmContinued(vm),
@@ -216,7 +216,7 @@ export class GroupMigration {
   #pullOver(vm: string, page: number, region: string): void {
     // Of a group that is resumed it can be the first thing that is heard.
     this.#splitAtMs ??= Date.now();
-    const member = this.#members.find((each) => each.vm === vm);
+    const member = this.#members.find(vm);
     const ms = Date.now() - this.#splitAtMs;
     member?.pullOver({ page, region, ms }).catch((error: unknown) => this.#note(explain(error)));
   }
@@ -224,11 +224,7 @@ export class GroupMigration {
   /** A region cannot move. */
   async #fail(error: GodwitError): Promise<void> {
     this.#error ??= error;
-    if (!this.isSplit) await this.#cancelMembers();
-  }
-
-  async #cancelMembers(): Promise<void> {
-    await Promise.allSettled(this.#members.map((member) => member.cancel()));
+    if (!this.isSplit) await this.#members.cancel();
   }
 
   #enter(state: GroupMigrationView['state']): void {

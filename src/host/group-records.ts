@@ -5,11 +5,11 @@
  * Owns: these files. Must hold: one is written before the first QEMU is watched for it, and goes only when nothing is watched
  * any more; with what the region's thread keeps (sharing/region-journal.ts) the next daemon goes on by it.
  */
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { GroupMigrateSchema } from '../api/group-migration-schema.ts';
+import { GroupMemberSchema, type GroupMigrateBody, GroupMigrateSchema } from '../api/group-migration-schema.ts';
 import { explain } from '../base/errors.ts';
 import { RAM_DIRECTORY } from '../migration/vm-record.ts';
 import type { LeftVm } from '../sharing/region-threads.ts';
@@ -25,12 +25,21 @@ const LeftVmSchema = z.object({
 });
 export type StoredLeftVm = z.output<typeof LeftVmSchema>;
 
+interface RegionToLeave {
+  readonly name: string;
+  readonly bytes: number;
+}
+
 /** A group that leaves this host. */
 export const LeavingGroupSchema = z.object({
   id: z.uuid(),
   name: z.string(),
   body: GroupMigrateSchema,
+  /** As the user named the other host; `body.to` is its address. */
+  peer: z.string().optional(),
   vms: z.array(z.string()).min(1),
+  /** Those of which a migration was begun: nothing else knows it when the daemon is killed. */
+  members: z.array(GroupMemberSchema).default([]),
   startedAtMs: z.number(),
   regions: z.array(
     z.object({
@@ -43,6 +52,29 @@ export const LeavingGroupSchema = z.object({
   ),
 });
 export type LeavingGroup = z.output<typeof LeavingGroupSchema>;
+
+/** Of a group that begins to leave for the host at `to`, which is what the user's words mean. */
+export function newRecord(
+  id: string,
+  group: { readonly name: string; readonly vms: readonly string[]; readonly regions: readonly RegionToLeave[] },
+  body: GroupMigrateBody,
+  to: string,
+): LeavingGroup {
+  const regions = group.regions.map(({ name, bytes }) => {
+    return { name, bytes, sessionKey: randomBytes(32).toString('hex'), watched: null };
+  });
+  const { name, vms } = group;
+  return {
+    id,
+    name,
+    body: { ...body, to },
+    peer: body.to,
+    vms: [...vms],
+    members: [],
+    startedAtMs: Date.now(),
+    regions,
+  };
+}
 
 /** A region that comes to this host. */
 export const ComingRegionSchema = z.object({

@@ -16,7 +16,10 @@ function report(id: string, startedAtMs: number): GroupMigrationView {
   const called = { page: 3, region: 'bus', ms: 7 };
   return {
     ...{ id, group: 'bus', to: 'b:7710', order: 'together', state: 'failed', startedAtMs, totalMs: 5 },
-    members: [{ vm: 'a', migration: 'm', state: 'moved', downtimeMs: 2, stoppedBy: called, attempts: 1 }],
+    members: [
+      { vm: 'a', migration: 'm', state: 'moved', downtimeMs: 2, downtimeParts: null, stoppedBy: called, attempts: 1 },
+    ],
+    waitsFor: null,
     regions: [REGION],
     notes: ['noted'],
     error: new GodwitError('GW_MIGRATION_CANCELLED').toBody(),
@@ -31,6 +34,29 @@ test('the next daemon knows what was kept, newest first, and no more than was as
   expect(next.list()).toEqual([report('x', 2), report('y', 1)]);
   expect([next.get('y'), next.get('z')]).toEqual([report('y', 1), undefined]);
   expect(readdirSync(join(directory.path, 'group-migrations')).sort()).toEqual(['x.json', 'y.json']);
+});
+
+test('a daemon that is to keep fewer forgets the oldest when it starts', () => {
+  using directory = new TempDirectory();
+  const reports = new GroupReports(directory.path, 3, SILENT);
+  for (const [index, id] of ['y', 'x', 'z'].entries()) reports.save(report(id, index));
+  expect([...new GroupReports(directory.path, 1, SILENT).ids()]).toEqual(['z']);
+  expect(readdirSync(join(directory.path, 'group-migrations'))).toEqual(['z.json']);
+});
+
+test('one of an earlier version has nothing to say in fields that it did not know', () => {
+  using directory = new TempDirectory();
+  new GroupReports(directory.path, 2, SILENT).save(report('x', 0));
+  const path = join(directory.path, 'group-migrations', 'x.json');
+  const { waitsFor: _waits, members, ...known } = JSON.parse(readFileSync(path, 'utf8'));
+  writeFileSync(
+    path,
+    JSON.stringify({
+      ...known,
+      members: members.map(({ downtimeParts: _, ...member }: object & { downtimeParts: null }) => member),
+    }),
+  );
+  expect(new GroupReports(directory.path, 2, SILENT).list()).toEqual([report('x', 0)]);
 });
 
 test('one that cannot be read is told and left, and half of one is removed', () => {

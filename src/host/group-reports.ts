@@ -6,11 +6,13 @@
  */
 import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { GroupMigrationSchema, type GroupMigrationView } from '../api/group-migration-schema.ts';
+import { DEFAULT_ORDER, GroupMigrationSchema, type GroupMigrationView } from '../api/group-migration-schema.ts';
 import { parseInput } from '../api/input-error.ts';
-import { explain } from '../base/errors.ts';
+import { explain, GodwitError } from '../base/errors.ts';
 import { removeHalfWritten, writeFileAtomically } from './atomic-file.ts';
+import type { LeavingGroup } from './group-records.ts';
 import type { Logger } from './logger.ts';
+import { newMemberView } from './member-outcome.ts';
 
 export class GroupReports {
   readonly #directory: string;
@@ -84,4 +86,16 @@ export class GroupReports {
   #pathOf(id: string): string {
     return join(this.#directory, `${id}.json`);
   }
+}
+
+/** Of one whose daemon was killed before anything had begun. */
+export function undoneReport({ id, name, body, peer, vms, members, startedAtMs }: LeavingGroup): GroupMigrationView {
+  const begun = members.map((member) => ({ ...member, state: 'failed' as const }));
+  return {
+    ...{ id, group: name, to: peer ?? body.to, order: body.order ?? DEFAULT_ORDER, state: 'failed', startedAtMs },
+    totalMs: Date.now() - startedAtMs,
+    waitsFor: null,
+    members: vms.map((vm) => begun.find((known) => known.vm === vm) ?? newMemberView(vm)),
+    ...{ regions: [], notes: [], error: new GodwitError('GW_MIGRATION_INTERRUPTED', { phase: 'preparing' }).toBody() },
+  };
 }

@@ -3,12 +3,14 @@
  *
  * Owns: nothing; looks at the table of regions whenever it is asked.
  */
-import type { GroupDetailView, GroupView, StrangerView } from '../api/group-schema.ts';
+import type { GroupMigrationView } from '../api/group-migration-schema.ts';
+import type { GroupDetailView, GroupMoveView, GroupView, StrangerView } from '../api/group-schema.ts';
 import type { VmView } from '../api/vm-schema.ts';
 import { GodwitError } from '../base/errors.ts';
 import { type FileIdentity, type FileUser, findFileUsers } from '../linux/file-users.ts';
 import type { ProcessIdentity } from '../linux/process.ts';
 import type { GroupPart } from '../migration/shared-part.ts';
+import type { ComingRegionView } from './coming-records.ts';
 import { type HostRegion, namesOf, problemOf } from './host-region.ts';
 import type { SharedRegions } from './shared-regions.ts';
 import { findGroups, type VmGroup } from './vm-groups.ts';
@@ -34,9 +36,12 @@ export class Groups {
     }));
   }
 
-  /** @param name - of any of its regions. @throws GW_NOT_FOUND */
+  /** @param name - of any of its regions, or else of its VMs. @throws GW_NOT_FOUND */
   get(name: string): HostGroup {
-    const group = this.list().find(({ regions }) => regions.some((region) => region.name === name));
+    const groups = this.list();
+    const group =
+      groups.find(({ regions }) => regions.some((region) => region.name === name)) ??
+      groups.find(({ vms }) => vms.includes(name));
     if (group) return group;
     throw new GodwitError('GW_NOT_FOUND', { kind: 'group', name });
   }
@@ -78,8 +83,20 @@ export function findStrangers(region: FileIdentity, memberPids: Iterable<number>
   return findFileUsers(region, new Set([...memberPids, process.pid]));
 }
 
-/** @param vms - as the host shows them */
-export function viewOfGroup(group: HostGroup, vms: readonly VmView[]): GroupView {
+/** What of this host has to do with groups, beyond who shares what. */
+export interface GroupSurroundings {
+  /** As the host shows them. */
+  readonly vms: readonly VmView[];
+  /** Regions that come to this host. */
+  readonly coming: readonly ComingRegionView[];
+  /** What moves of it to another host. */
+  readonly moving: GroupMigrationView | undefined;
+}
+
+export function viewOfGroup(group: HostGroup, { vms, coming, moving }: GroupSurroundings): GroupView {
+  const awaited = coming.filter(({ region }) => group.regions.some(({ name }) => name === region));
+  const arriving = new Map(awaited.flatMap(({ attached }) => attached.map(({ vm, pid }) => [vm, pid] as const)));
+  for (const vm of group.vms) arriving.delete(vm);
   return {
     name: group.name,
     regions: group.regions.map((region) => ({
@@ -89,26 +106,47 @@ export function viewOfGroup(group: HostGroup, vms: readonly VmView[]): GroupView
       vms: namesOf(region),
       problem: problemOf(region),
     })),
-    vms: group.vms.map((name) => {
-      const { state = 'unknown', pid = null } = vms.find((vm) => vm.name === name) ?? {};
-      return { name, state, pid };
-    }),
+    vms: [
+      ...group.vms.map((name) => {
+        const { state = 'unknown', pid = null } = vms.find((vm) => vm.name === name) ?? {};
+        return { name, state, pid };
+      }),
+      ...[...arriving].map(([name, pid]) => ({ name, state: 'arriving' as const, pid })),
+    ],
+    migration: moving ? moveOf(moving) : comingOf(group, awaited),
   };
 }
 
-export async function detailOfGroup(group: HostGroup, vms: readonly VmView[]): Promise<GroupDetailView> {
-  const pids = group.regions.flatMap(({ members }) => members.flatMap(({ process }) => process?.pid ?? []));
+function moveOf({ id, to, waitsFor }: GroupMigrationView): GroupMoveView {
+  return { id, direction: 'outgoing', peer: to, waitsFor };
+}
+
+function comingOf(group: HostGroup, awaited: readonly ComingRegionView[]): GroupMoveView | null {
+  const [first] = awaited;
+  if (!first) return null;
+  const missing = new Set(awaited.flatMap(({ vms }) => vms.filter((vm) => !group.vms.includes(vm))));
+  const waitsFor =
+    missing.size > 0
+      ? `VM ${[...missing].join(', ')}, still at ${first.from}`
+      : `the last pages of shared memory ${awaited.map(({ region }) => region).join(', ')}`;
+  return { id: first.group, direction: 'incoming', peer: first.from, waitsFor };
+}
+
+export async function detailOfGroup(group: HostGroup, surroundings: GroupSurroundings): Promise<GroupDetailView> {
+  const members = group.regions.flatMap(({ members: all }) => all.flatMap(({ process }) => process?.pid ?? []));
+  // QEMUs that wait here for their VMs.
+  const awaited = surroundings.coming.flatMap(({ attached }) => attached.map(({ pid }) => pid));
   const strangers: StrangerView[] = [];
   for (const region of group.regions) {
-    const found = await findStrangers(region, pids);
+    const found = await findStrangers(region, [...members, ...awaited]);
     strangers.push(...found.map(({ pid, command, use }) => ({ pid, command, region: region.name, use })));
   }
-  return { ...viewOfGroup(group, vms), strangers };
+  return { ...viewOfGroup(group, surroundings), strangers };
 }
 
 /** A process that is no VM uses the memory, or its file is not what it was. @throws GW_MIGRATION_BLOCKED */
-export async function refuseUnfit(group: HostGroup, vms: readonly VmView[], to: string): Promise<void> {
-  const { strangers } = await detailOfGroup(group, vms);
+export async function refuseUnfit(group: HostGroup, surroundings: GroupSurroundings, to: string): Promise<void> {
+  const { strangers } = await detailOfGroup(group, surroundings);
   const blocked = (reason: string): GodwitError =>
     new GodwitError('GW_MIGRATION_BLOCKED', { vm: group.vms.join(', '), group: group.name, to, reason });
   const [stranger] = strangers;
@@ -121,4 +159,12 @@ export async function refuseUnfit(group: HostGroup, vms: readonly VmView[], to: 
     const problem = problemOf(region);
     if (problem !== null) throw blocked(`shared memory ${region.name}: ${problem}`);
   }
+}
+
+/** It is on its way to this host still. @throws GW_CONFLICT */
+export function refuseArriving(group: HostGroup, coming: readonly ComingRegionView[]): void {
+  const awaited = coming.find(({ region }) => group.regions.some(({ name }) => name === region));
+  if (!awaited) return;
+  const reason = `its shared memory ${awaited.region} is on its way here from ${awaited.from} still`;
+  throw new GodwitError('GW_CONFLICT', { kind: 'Group', name: group.name, reason });
 }

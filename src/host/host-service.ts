@@ -1,8 +1,10 @@
 /**
  * What the API can ask of this host, carried out by the registry and the migrations.
  */
+
+import type { CommonalityView } from '../api/commonality-schema.ts';
 import type { EventHub } from '../api/event-hub.ts';
-import type { GroupMigrateBody, GroupMigrationView } from '../api/group-migration-schema.ts';
+import type { GroupFollowBody, GroupMigrateBody, GroupMigrationView } from '../api/group-migration-schema.ts';
 import type { GroupDetailView, GroupView } from '../api/group-schema.ts';
 import type { HistoryView } from '../api/history-schema.ts';
 import type { HostView, TuneHostBody } from '../api/host-schema.ts';
@@ -14,10 +16,12 @@ import { GodwitError } from '../base/errors.ts';
 import type { CheckResult } from '../migration/handle.ts';
 import type { VisitStore } from '../migration/visit-store.ts';
 import type { HostBudget } from '../transfer/host-budget.ts';
+import type { Commonality } from './commonality.ts';
 import { readConsole } from './console.ts';
 import type { DirtySampling } from './dirty-sampling.ts';
 import type { GroupMigrations } from './group-migrations.ts';
-import { detailOfGroup, viewOfGroup } from './groups.ts';
+import { detailOfGroup, type GroupSurroundings, type HostGroup, viewOfGroup } from './groups.ts';
+import type { IncomingGroups } from './incoming-groups.ts';
 import type { Logger } from './logger.ts';
 import type { HostMetrics } from './metrics.ts';
 import type { Migrations } from './migrations.ts';
@@ -31,8 +35,10 @@ export interface DaemonServiceOptions {
   readonly visits: VisitStore;
   readonly migrations: Migrations;
   readonly groupMigrations: GroupMigrations;
+  readonly incomingGroups: Pick<IncomingGroups, 'coming'>;
   readonly sampling: DirtySampling;
   readonly outlook: Outlook;
+  readonly commonality: Commonality;
   readonly metrics: HostMetrics;
   readonly budget: HostBudget;
   readonly log: Logger;
@@ -109,14 +115,16 @@ export class DaemonService implements HostService {
   outlook(isBrief: boolean): OutlookView {
     return this.#options.outlook.view(isBrief);
   }
+  commonality(isExact: boolean): Promise<CommonalityView> {
+    return this.#options.commonality.view(isExact);
+  }
 
   listGroups(): GroupView[] {
-    const { registry } = this.#options;
-    return registry.groups.list().map((group) => viewOfGroup(group, registry.list()));
+    return this.#options.registry.groups.list().map((group) => viewOfGroup(group, this.#around(group)));
   }
   async showGroup(name: string): Promise<GroupDetailView> {
-    const { registry } = this.#options;
-    return detailOfGroup(registry.groups.get(name), registry.list());
+    const group = this.#options.registry.groups.get(name);
+    return detailOfGroup(group, this.#around(group));
   }
 
   migrateGroup(name: string, request: GroupMigrateBody): Promise<GroupMigrationView> {
@@ -130,6 +138,9 @@ export class DaemonService implements HostService {
   }
   cancelGroupMigration(id: string): Promise<GroupMigrationView> {
     return this.#options.groupMigrations.cancel(id);
+  }
+  followGroup(id: string, request: GroupFollowBody): Promise<GroupMigrationView> {
+    return this.#options.groupMigrations.follow(id, request);
   }
 
   checkVm(name: string, to: string): Promise<CheckResult> {
@@ -160,6 +171,11 @@ export class DaemonService implements HostService {
 
   metrics(): Promise<string> {
     return this.#options.metrics.text();
+  }
+
+  #around(group: HostGroup): GroupSurroundings {
+    const { registry, groupMigrations, incomingGroups } = this.#options;
+    return { vms: registry.list(), coming: incomingGroups.coming(), moving: groupMigrations.of(group) };
   }
 
   async #act(name: string, action: (vm: Vm) => Promise<void>): Promise<VmView> {

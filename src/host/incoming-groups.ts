@@ -4,7 +4,6 @@
  * Owns: the claim on each region's file until VMs have it, and the handles of the threads that fetch its pages. Must hold: a
  * region never comes into a file that VMs of this host use already; a VM gets the regions of its own group only.
  */
-import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { explain, GodwitError } from '../base/errors.ts';
 import { isAlive } from '../linux/process.ts';
@@ -12,7 +11,6 @@ import type { JoinAnswer } from '../migration/listener.ts';
 import type { MigrationEvent } from '../migration/progress.ts';
 import type { RegionPolicy } from '../migration/region-policy.ts';
 import { type OfferedSharing, RegionsTaken, type SharedPaths } from '../migration/shared-part.ts';
-import { RAM_DIRECTORY } from '../migration/vm-record.ts';
 import type {
   LeftVm,
   RegionDestinationEvent,
@@ -21,11 +19,11 @@ import type {
 } from '../sharing/region-threads.ts';
 import type { Message } from '../wire/messages.ts';
 import { ArrivedRegions } from './arrived-regions.ts';
+import { claimComing, nameOf } from './coming-claim.ts';
 import { logComing } from './coming-log.ts';
-import { ComingRecords } from './coming-records.ts';
+import { ComingRecords, type ComingRegionView, viewOfComing } from './coming-records.ts';
 import { type ComingRegionRecord, fromStored, journalPath, toStored } from './group-records.ts';
 import type { Logger } from './logger.ts';
-import { lackOfRoom } from './memory-room.ts';
 import type { RegionClaim } from './region-claim.ts';
 import type { VmRegistry } from './vm-registry.ts';
 
@@ -40,10 +38,8 @@ export interface IncomingGroupsOptions {
 type RegionOffer = Message<'offerRegion'>;
 type WatchedEvent = Extract<MigrationEvent, { kind: 'regionsWatched' }>;
 
-/** Anything on the file system of regions. */
-const RAM_PATH = join(RAM_DIRECTORY, 'region');
-/** Each has a thread of its own. */
-const MAX_COMING = 16;
+/** A thread ends with its turn, unless it waits for the kernel. */
+const ABANDON_MS = 1000;
 
 interface ComingRegion {
   /** As it is written down. */
@@ -73,6 +69,11 @@ export class IncomingGroups implements RegionPolicy {
     return this.#records.heldRegions;
   }
 
+  /** Those of which pages may be missing. */
+  coming(): ComingRegionView[] {
+    return [...this.#regions.values()].flatMap(({ isOver, record }) => (isOver ? [] : viewOfComing(record)));
+  }
+
   /** Goes on with what came to an earlier daemon, before anything else is done with the VMs that wait for it. */
   resume(): void {
     const { registry, log } = this.#options;
@@ -93,13 +94,14 @@ export class IncomingGroups implements RegionPolicy {
     }
   }
 
-  /** @throws GW_MIGRATION_REFUSED, GW_SYS_NO_ROOM; the descriptor is still the caller's then */
+  /** @throws GW_REGION_REFUSED, GW_SYS_NO_ROOM; the descriptor is still the caller's then */
   async onOffer(offer: RegionOffer, takeFd: () => number, peer: string, signal: AbortSignal): Promise<void> {
     await this.#endFinished(offer.region.name);
     signal.throwIfAborted();
     const { group, sessionKey, sourceHost, region, vms } = offer;
     const record = { group, sessionKey, sourceHost, region, vms: [...vms], attached: [] };
-    const claim = this.#claim(offer);
+    const coming = [...this.#regions.values()].map((each) => each.record);
+    const claim = claimComing(this.#options, coming, offer);
     try {
       this.#records.save(record);
       this.#start(record, claim, takeFd(), peer, null);
@@ -162,11 +164,29 @@ export class IncomingGroups implements RegionPolicy {
     for (const { handle, record } of this.#regions.values()) if (record.vms.includes(vm)) handle.detach(vm);
   }
 
-  /** What is missing of them is fetched first, for so long at most: without this process VMs would wait for it. */
+  /** Of how many it is not known that nothing of them runs any more. */
+  get openCount(): number {
+    return this.#regions.size;
+  }
+
+  /**
+   * What is missing of those whose VMs have all come is fetched first, for so long at most: without this process they would wait for
+   * it. Of a divided group nobody knows when its other VMs come, and the next daemon goes on.
+   */
   async close(timeoutMs: number): Promise<void> {
-    const coming = [...this.#regions.values()].filter(({ isOver }) => !isOver);
+    const present = this.#options.registry.regions.list();
+    const coming = [...this.#regions.values()].filter(({ isOver, record: { region, vms } }) => {
+      const members = present.find(({ name }) => name === region.name)?.members ?? [];
+      return !isOver && vms.every((vm) => members.some((member) => member.vm === vm));
+    });
     const over = Promise.all(coming.map(({ handle }) => handle.ended));
     await Promise.race([over, delay(timeoutMs, undefined, { ref: false })]);
+  }
+
+  /** After `close`, and when no migration brings a VM any more. */
+  async abandon(): Promise<void> {
+    const ends = [...this.#regions.values()].map(({ handle }) => handle.abandon());
+    await Promise.race([Promise.allSettled(ends), delay(ABANDON_MS, undefined, { ref: false })]);
   }
 
   /** One that is all here waits only for its source's last word, which a cut can have taken; its VMs may be gone again. */
@@ -207,27 +227,6 @@ export class IncomingGroups implements RegionPolicy {
     });
   }
 
-  #claim({ region, group, sourceHost, sessionKey }: RegionOffer): RegionClaim {
-    const { registry, hostName } = this.#options;
-    const { name, bytes } = region;
-    registry.regions.removeLeft();
-    const refuse = (reason: string): GodwitError =>
-      new GodwitError('GW_MIGRATION_REFUSED', { host: hostName, vm: `shared memory ${name}`, reason });
-    const owners = registry.regions.list().find((known) => known.name === name);
-    if (owners || [...this.#regions.values()].some(({ record }) => record.region.name === name)) {
-      const company = owners ? ` (VM ${owners.members.map(({ vm }) => vm).join(', ')})` : '';
-      throw refuse(`this host has shared memory of that name already${company}`);
-    }
-    const coming = [...this.#regions.values()];
-    if (this.#regions.has(sessionKey)) throw refuse('a region with its session key is on its way here already');
-    if (coming.length >= MAX_COMING) throw refuse(`${MAX_COMING} regions are on their way here already`);
-    // The files of those that are coming are holes so far.
-    const promisedBytes = coming.reduce((sum, { record }) => sum + record.region.bytes, 0);
-    const lack = lackOfRoom({ ramBytes: 0, sharedBytes: bytes, ramPath: RAM_PATH, promisedBytes }, hostName);
-    if (lack) throw lack;
-    return registry.regions.claim(nameOf({ group, sourceHost }), [{ name, sizeBytes: bytes }]);
-  }
-
   #take(key: string, event: RegionDestinationEvent): void {
     const coming = this.#regions.get(key);
     if (!coming) return;
@@ -236,9 +235,4 @@ export class IncomingGroups implements RegionPolicy {
     const { group, region } = coming.record;
     logComing(this.#options.log, { group, region: region.name }, event);
   }
-}
-
-/** As who claims the region. */
-function nameOf({ group, sourceHost }: Pick<ComingRegionRecord, 'group' | 'sourceHost'>): string {
-  return `group ${group.slice(0, 8)} from ${sourceHost}`;
 }

@@ -6,6 +6,7 @@
  * anything is watched, so that whoever comes after this daemon finds all of it.
  */
 import { existsSync, rmSync } from 'node:fs';
+import type { GroupMemberView } from '../api/group-migration-schema.ts';
 import { explain, GodwitError } from '../base/errors.ts';
 import { isAlive } from '../linux/process.ts';
 import { endLeftWatch, endUnknownWatch } from '../sharing/left-watch.ts';
@@ -14,8 +15,12 @@ import { fromStored, type GroupRecords, journalPath, type LeavingGroup, toStored
 import type { HostRegion } from './host-region.ts';
 import { placesOf } from './leaving-region.ts';
 import type { Logger } from './logger.ts';
+import { newMemberView } from './member-outcome.ts';
 import type { RegionClaim } from './region-claim.ts';
 import type { SharedRegions } from './shared-regions.ts';
+
+/** A VM that is called is not kept waiting for the disk, and a daemon that is killed forgets no more than of so long. */
+const NOTE_AFTER_MS = 100;
 
 type RegionRecord = LeavingGroup['regions'][number];
 
@@ -36,6 +41,7 @@ export class LeavingGroupFiles {
   readonly #host: LeavingGroupHost;
   readonly #claim: RegionClaim;
   #record: LeavingGroup;
+  #noting: NodeJS.Timeout | undefined;
 
   /** Of a group that begins to leave. @throws when it cannot be written down, GW_REGION_UNUSABLE; then nothing of it is kept */
   static begin(host: LeavingGroupHost, record: LeavingGroup): LeavingGroupFiles {
@@ -80,6 +86,39 @@ export class LeavingGroupFiles {
     this.#host.records.save(this.#record.id, this.#record);
   }
 
+  /** Its migration has begun. @throws when that cannot be written down: then nobody could tell later whose the VM is */
+  began(vm: string, migration: string): void {
+    const known = this.member(vm) ?? newMemberView(vm);
+    const others = this.#record.members.filter((member) => member.vm !== vm);
+    this.#record = { ...this.#record, members: [...others, { ...known, migration }] };
+    this.#host.records.save(this.#record.id, this.#record);
+  }
+
+  /** What is shown of its VMs, of which the next daemon should know. */
+  note(members: readonly GroupMemberView[]): void {
+    const begun = members.filter(({ migration }) => migration !== null);
+    if (JSON.stringify(begun) === JSON.stringify(this.#record.members)) return;
+    this.#record = { ...this.#record, members: begun };
+    this.#noting ??= setTimeout(() => this.flush(), NOTE_AFTER_MS).unref();
+  }
+
+  /** Nothing that was noted is only in memory any more. */
+  flush(): void {
+    if (this.#noting === undefined) return;
+    clearTimeout(this.#noting);
+    this.#noting = undefined;
+    try {
+      this.#host.records.save(this.#record.id, this.#record);
+    } catch (error) {
+      this.#host.log.warn({ group: this.#record.name, reason: explain(error) }, 'cannot write down how far a group is');
+    }
+  }
+
+  /** As far as it was written down. */
+  member(vm: string): GroupMemberView | undefined {
+    return this.#record.members.find((member) => member.vm === vm);
+  }
+
   /** Whether a VM of this host is the one that leaves: another one may have its name by now. */
   isOf({ name, pid, startTicks }: { name: string; pid: number; startTicks: number }): boolean {
     const [region] = this.#record.regions;
@@ -89,6 +128,7 @@ export class LeavingGroupFiles {
 
   /** Nothing of it is watched any more. What cannot be removed does no harm to any VM. */
   clear(): void {
+    clearTimeout(this.#noting);
     removeRecord(this.#host, this.#record);
     this.#claim[Symbol.dispose]();
   }

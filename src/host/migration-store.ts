@@ -116,12 +116,10 @@ export class MigrationStore {
     return new GodwitError('GW_VM_MOVED', { vm, id: last.id, owner: last.owner });
   }
 
-  /** Whether a migration that has begun since then has given the VM away; its record may be here still (the daemon was killed). */
-  hasGiven(vm: string, hostName: string, sinceMs: number): boolean {
-    return this.list().some(
-      (report) =>
-        report.vm === vm && report.from === hostName && report.owner !== hostName && report.startedAt >= sinceMs,
-    );
+  /** Whether this migration has given its VM away; the VM's record may be here still (the daemon was killed). */
+  hasGiven(id: string): boolean {
+    const report = this.get(id);
+    return report !== undefined && report.owner !== report.from;
   }
 
   #begunPath(id: string): string {

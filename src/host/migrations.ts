@@ -10,6 +10,7 @@ import type { MigrateBody, MigrationView, TuneBody } from '../api/migration-sche
 import { explain, GodwitError } from '../base/errors.ts';
 import type { CheckResult, HostTraffic, IncomingPolicy, MigrationHandle } from '../migration/handle.ts';
 import type { MigrationCommand } from '../migration/progress.ts';
+import type { MigrationReport } from '../migration/report.ts';
 import type { GroupPart } from '../migration/shared-part.ts';
 import type { Engine } from './engine-port.ts';
 import { refuseMember } from './groups.ts';
@@ -20,7 +21,7 @@ import { completeId } from './migration-id.ts';
 import type { MigrationStore } from './migration-store.ts';
 import { definedOnly, mergeOptions, viewOfHandle, viewOfReport } from './migration-view.ts';
 import { OpenMigrations } from './open-migrations.ts';
-import { resolvePeer } from './peers.ts';
+import type { Peers } from './peers.ts';
 import { takeOver } from './recovered-migrations.ts';
 import { hasStayed, incomingOf, type RunningMigration, takeEvent } from './running-migration.ts';
 import { whenSettled } from './settlement.ts';
@@ -28,7 +29,7 @@ import { whenSettled } from './settlement.ts';
 import type { Vm } from './vm.ts';
 
 export interface MigrationsOptions extends IncomingHost {
-  readonly peers: Readonly<Record<string, string>>;
+  readonly peers: Peers;
   readonly engine: Engine;
   readonly traffic: HostTraffic;
   readonly store: MigrationStore;
@@ -61,6 +62,10 @@ export class Migrations {
     return this.#running.size;
   }
 
+  get running(): MigrationView[] {
+    return [...this.#running.values()].map(({ view }) => view);
+  }
+
   /** Those that run and those whose threads go on when their end has been told. */
   get openCount(): number {
     return this.#open.count;
@@ -75,7 +80,7 @@ export class Migrations {
     const { engine, registry, peers, store, hostName, stateDirectory, contents, traffic } = this.#options;
     const vm = await this.#takeable(name);
     if (!group) refuseMember(registry.groups, vm, body.to);
-    const to = resolvePeer(peers, body.to);
+    const to = peers.resolve(body.to);
     const id = randomUUID();
     vm.takeLease(id, 'outgoing');
     try {
@@ -95,7 +100,7 @@ export class Migrations {
   async check(name: string, peer: string, group?: GroupPart): Promise<CheckResult> {
     const { engine, peers, hostName, stateDirectory, traffic } = this.#options;
     const vm = await this.#takeable(name);
-    const to = resolvePeer(peers, peer);
+    const to = peers.resolve(peer);
     vm.takeLease('check', 'check');
     try {
       const input = { vm: vm.record, to, hostName, stateDirectory, traffic };
@@ -136,7 +141,7 @@ export class Migrations {
 
   /** Running first, then ended; newest first. */
   list(limit: number): MigrationView[] {
-    const running = [...this.#running.values()].map(({ view }) => view).reverse();
+    const running = this.running.reverse();
     const ended = this.#options.store.list().filter((report) => !this.#running.has(report.id));
     return [...running, ...ended.map((report) => viewOfReport(report, this.#options.hostName))].slice(0, limit);
   }
@@ -178,10 +183,15 @@ export class Migrations {
     return await this.#open.endAll(timeoutMs, this.#options.log);
   }
 
-  /** @param sinceMs - a migration that began before says nothing */
-  async hasStayed(vm: string, sinceMs: number): Promise<boolean> {
-    const { store, hostName } = this.#options;
-    return (await hasStayed(vm, this.#running.values())) && !store.hasGiven(vm, hostName, sinceMs);
+  /** @param last - the last migration of the VM that is known to whoever asks */
+  async hasStayed(vm: string, last: string | null): Promise<boolean> {
+    if (!(await hasStayed(vm, this.#running.values()))) return false;
+    return last === null || !this.#options.store.hasGiven(last);
+  }
+
+  /** Of one that has ended; undefined: not known here. */
+  reportOf(id: string): MigrationReport | undefined {
+    return this.#options.store.get(id);
   }
 
   /** Waits a moment for a VM of which the source may have said already that it runs here. */

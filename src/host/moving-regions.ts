@@ -64,6 +64,11 @@ export class MovingRegions {
     return this.#moving.some(({ handle }) => handle.hasBegun);
   }
 
+  /** The other host cannot be reached by one of them. */
+  get isCut(): boolean {
+    return this.#moving.some(({ isConnected }) => !isConnected);
+  }
+
   begin(): void {
     for (const { handle } of this.#moving) {
       if (handle.hasBegun) continue;
@@ -106,6 +111,11 @@ export class MovingRegions {
       if (!moving.isComplete) moving.report = report;
     });
     await Promise.allSettled(asked);
+  }
+
+  /** The daemon ends: all stays as it is, and the next one goes on. */
+  async abandon(): Promise<void> {
+    await Promise.all(this.#moving.map(({ handle }) => handle.abandon()));
   }
 
   /** Nothing has moved: all as it was. */

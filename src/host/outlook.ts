@@ -1,20 +1,18 @@
 /**
  * This host as a planner sees it.
  *
- * Owns: the samples of VMs' contents, made again when a VM was looked through again. Must hold: asking changes nothing, and
+ * Owns: the samples of VMs' contents, read again when a VM was looked through again. Must hold: asking changes nothing, and
  * a VM of which something cannot be told is told of without it; no more room is told of than a new VM is let into
  * (linux/memory-room.ts).
  */
 import { statfsSync, statSync } from 'node:fs';
+import type { MigrationView } from '../api/migration-schema.ts';
 import type { OutlookView, OutlookVm } from '../api/outlook-schema.ts';
 import { PAGE_SIZE } from '../base/page.ts';
-import { createPageSample, sampleKey } from '../fleet/page-sample.ts';
-import { encodePageSample } from '../fleet/page-sample-code.ts';
 import { availableMemoryBytes } from '../linux/memory-room.ts';
-import { PageFingerprint } from '../memory/page-fingerprint.ts';
-import { parseKey } from '../migration/fingerprint-keys.ts';
 import { linksPathIn, readLinks } from '../migration/known-links-file.ts';
-import { readScanned } from '../migration/live-contents.ts';
+import { samplesPathIn } from '../migration/live-contents.ts';
+import { readSamples } from '../migration/scanned-sample.ts';
 import { findRamFiles } from '../qemu/ram.ts';
 import type { DirtySampling } from './dirty-sampling.ts';
 import type { HostPressure } from './host-pressure.ts';
@@ -25,11 +23,13 @@ export interface OutlookPort {
   readonly stateDirectory: string;
   /** Of what the scanner has found (migration/live-contents.ts). */
   readonly contentsDirectory: string;
-  /** Hexadecimal; null: contents are not looked at. */
-  readonly fleetKey: string | null;
+  /** Whether there is a scanner. */
+  readonly looksThrough: boolean;
   readonly sampling: DirtySampling;
   readonly pressure: HostPressure;
   vms(): readonly Vm[];
+  /** Migrations that run. */
+  migrations(): readonly MigrationView[];
   migrationAddress(): string;
   bandwidthBytesPerSecond(): number;
 }
@@ -39,7 +39,6 @@ const RAM_DIRECTORY = '/dev/shm';
 /** What a QEMU needs besides: as much is to be left of memory. */
 const OVERHEAD_BYTES = 64 * 2 ** 20;
 const BLOCK_BYTES = 512;
-const FINGERPRINT_BYTES = 16;
 
 interface KnownSample {
   readonly scannedAtMs: number;
@@ -48,12 +47,10 @@ interface KnownSample {
 
 export class Outlook {
   readonly #port: OutlookPort;
-  readonly #fingerprint: PageFingerprint | null;
   readonly #samples = new WeakMap<Vm, KnownSample>();
 
   constructor(port: OutlookPort) {
     this.#port = port;
-    this.#fingerprint = port.fleetKey === null ? null : new PageFingerprint(parseKey(port.fleetKey)!);
   }
 
   /** @param isBrief - without what is in the VMs' memory */
@@ -70,6 +67,7 @@ export class Outlook {
       ways: Object.fromEntries(
         Object.entries(readLinks(linksPathIn(stateDirectory))).map(([to, all]) => [to, [...all]]),
       ),
+      outgoing: outgoingOf(this.#port.migrations()),
       vms: vms.map(({ vm, taken }) => this.#tell(vm, taken, isBrief)),
     };
   }
@@ -91,21 +89,26 @@ export class Outlook {
   }
 
   #contentsOf(vm: Vm): string | null {
-    if (this.#fingerprint === null) return null;
+    if (!this.#port.looksThrough) return null;
     const known = this.#samples.get(vm);
     const { pid, startTicks } = vm.record;
-    const found = readScanned(this.#port.contentsDirectory, { pid, startTicks }, this.#fingerprint, known?.scannedAtMs);
+    const found = readSamples(samplesPathIn(this.#port.contentsDirectory, { pid, startTicks }), known?.scannedAtMs);
     if (!found) return known?.text ?? null;
-    const { fingerprints, pages } = found.index;
-    const keys: number[] = [];
-    for (let page = 0; page < pages; page++) {
-      const key = sampleKey(fingerprints.subarray(page * FINGERPRINT_BYTES, (page + 1) * FINGERPRINT_BYTES));
-      if (key !== null) keys.push(key);
-    }
-    const text = encodePageSample(createPageSample(keys));
+    const text = found.samples[PAGE_SIZE];
     this.#samples.set(vm, { scannedAtMs: found.scannedAtMs, text });
     return text;
   }
+}
+
+export function outgoingOf(migrations: readonly MigrationView[]): OutlookView['outgoing'] {
+  return migrations.flatMap(({ id, vm, direction, peer, progress }) =>
+    direction === 'incoming'
+      ? []
+      : {
+          ...{ id, vm, to: peer, etaMs: progress?.etaMs ?? null },
+          ...{ bytesPerSecond: progress?.bytesPerSecond ?? 0, ramBytes: progress?.ramBytes ?? 0 },
+        },
+  );
 }
 
 function freeBytes(): number {

@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { expect, test } from 'vitest';
@@ -30,6 +31,35 @@ async function until(condition: () => boolean): Promise<void> {
     if (performance.now() > deadline) throw new Error('The condition never came true');
     await pause(1);
   }
+}
+
+const FREEZER = '/sys/fs/cgroup/freezer';
+/** Needs the freezer of cgroup v1. */
+const canFreeze = existsSync(join(FREEZER, 'tasks'));
+
+/** A control group with a process that can be frozen. */
+class Freezer implements Disposable {
+  readonly #path = join(FREEZER, `godwit-test-${process.pid}`);
+
+  constructor(pid: number) {
+    mkdirSync(this.#path);
+    writeFileSync(join(this.#path, 'cgroup.procs'), String(pid));
+  }
+
+  set(state: 'FROZEN' | 'THAWED'): void {
+    writeFileSync(join(this.#path, 'freezer.state'), state);
+  }
+
+  [Symbol.dispose](): void {
+    this.set('THAWED');
+    const pids = readFileSync(join(this.#path, 'cgroup.procs'), 'utf8').split('\n').filter(Boolean);
+    for (const pid of pids) writeFileSync(join(FREEZER, 'cgroup.procs'), pid);
+    rmdirSync(this.#path);
+  }
+}
+
+function openDescriptors(pid: number): string[] {
+  return readdirSync(`/proc/${pid}/fd`);
 }
 
 requireCapability('kernel', 'cc')('a process', () => {
@@ -125,6 +155,30 @@ requireCapability('kernel', 'cc')('a process', () => {
     expect(statusField(pig.pid, 'TracerPid')).toBe('0');
     expect(await pig.answer()).toBe('ok');
   });
+
+  test.skipIf(!canFreeze)(
+    'that is frozen makes its call when it goes on, though nobody waits for it any more, and is unharmed',
+    async () => {
+      await using pig = await GuineaPig.start(1);
+      using freezer = new Freezer(pig.pid);
+      using uffd = Userfaultfd.openInside(pig.pid, { features: 0n, keepInside: true });
+      const { insideFd } = uffd;
+      const late = () =>
+        withStoppedThread(pig.pid, (thread) => {
+          freezer.set('FROZEN');
+          return thread.systemCall(CLOSE, insideFd!);
+        });
+      expect(late).toThrow('did not stop within 1000 ms');
+      expect(openDescriptors(pig.pid)).toContain(String(insideFd));
+      freezer.set('THAWED');
+      await until(() => letGoAbandoned() === Number.POSITIVE_INFINITY);
+      expect(await pig.read(0)).toBe(0);
+      await until(() => !openDescriptors(pig.pid).includes(String(insideFd)));
+      // It can be made to make others, and who comes late to what is done already does nothing.
+      uffd.releaseInside();
+      expect(withStoppedThread(pig.pid, (thread) => thread.systemCall(GETPID))).toBe(BigInt(pig.pid));
+    },
+  );
 
   test('traced by somebody else is refused, by the same thread at once', async () => {
     await using pig = await GuineaPig.start(1);

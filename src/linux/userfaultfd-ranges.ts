@@ -6,6 +6,7 @@
  * thread that serves faults touches registered memory.
  * https://docs.kernel.org/admin-guide/mm/userfaultfd.html
  */
+import { hasCode } from '../base/errors.ts';
 import {
   UFFDIO_REGISTER,
   UFFDIO_REGISTER_MODE_MINOR,
@@ -20,6 +21,7 @@ import { Errno } from './errno.ts';
 import type { FaultBatch } from './fault-batch.ts';
 import { retryInterrupted } from './file-descriptor.ts';
 import { type PidFd, processError } from './pidfd.ts';
+import { readMappings } from './process.ts';
 import { lastErrno, raw } from './raw.ts';
 
 export interface RegisterMode {
@@ -102,7 +104,7 @@ export class UserfaultfdRanges {
     const errno = this.#tryRange(request, start, bytes, mode);
     if (errno === 0) return;
     // For a process without memory any more REGISTER and UNREGISTER say ENOMEM, where the others say ESRCH.
-    const gone = errno === Errno.ENOMEM && this.#process.hasEnded();
+    const gone = errno === Errno.ENOMEM && (this.#process.hasEnded() || !hasMemory(this.pid));
     throw processError(`${name}(0x${start.toString(16)}+${bytes})`, this.pid, gone ? Errno.ESRCH : errno);
   }
 
@@ -114,5 +116,15 @@ export class UserfaultfdRanges {
     argument[3] = 0n;
     // SAFETY: the kernel reads and writes at most four words of #argument, a field; of QEMU it changes page tables only.
     return raw.ioctl(this.fd, request, argument) === -1 ? lastErrno() : 0;
+  }
+}
+
+/** A process gives its memory back before it has ended, which takes the longer the more it has. */
+function hasMemory(pid: number): boolean {
+  try {
+    return readMappings(pid).length > 0;
+  } catch (error) {
+    if (hasCode(error, 'GW_SYS_PROCESS_GONE')) return false;
+    throw error;
   }
 }

@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { requireCapability } from '../../test/support/capability.ts';
@@ -6,10 +8,12 @@ import { PAGE_SIZE } from '../base/page.ts';
 import { UFFD_FEATURE_MISSING_SHMEM } from './abi/userfaultfd.ts';
 import { FaultBatch } from './fault-batch.ts';
 import { pollReadable } from './poll.ts';
+import { readMappings } from './process.ts';
 import { RamFile } from './ram-file.ts';
 import { Userfaultfd } from './userfaultfd.ts';
 
 const PAGES = 64;
+const BIG_PROCESS = `const held = Buffer.alloc(2 ** 28, 1); console.log(held.length); setInterval(() => held, 1e6)`;
 const FEATURES = UFFD_FEATURE_MISSING_SHMEM;
 
 function pagesOf(...values: number[]): Uint8Array {
@@ -199,6 +203,22 @@ requireCapability('kernel', 'cc')('a userfaultfd of another process', () => {
     uffd.releaseInside();
     expect(() => Userfaultfd.openInside(pig.pid, { features: 0n, keepInside: false })).toThrow(gone);
     expect(() => Userfaultfd.fetch(pig.pid, 3)).toThrow(gone);
+  });
+
+  test('a process that gives back much memory, and has not ended yet, is gone', async () => {
+    const child = spawn(process.execPath, ['-e', BIG_PROCESS], { stdio: ['ignore', 'pipe', 'ignore'] });
+    await once(child.stdout, 'data');
+    const pid = child.pid!;
+    using uffd = Userfaultfd.openInside(pid, { features: FEATURES, keepInside: false });
+    const sizes = readMappings(pid).filter(({ path, permissions }) => path === '' && permissions === 'rw-p');
+    const { start } = sizes.sort((a, b) => Number(b.end - b.start - (a.end - a.start)))[0]!;
+    const ended = once(child, 'exit');
+    child.kill('SIGKILL');
+    const calls = (): void => {
+      while (true) uffd.unregister(start, PAGE_SIZE);
+    };
+    expect(calls).toThrow(expect.objectContaining({ code: 'GW_SYS_PROCESS_GONE' }));
+    await ended;
   });
 
   test('a descriptor of /dev/userfaultfd inside the process does as well', async () => {

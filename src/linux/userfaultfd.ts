@@ -86,7 +86,11 @@ export class Userfaultfd extends UserfaultfdRanges implements Disposable {
     const insideFd = this.#insideFd;
     this.#insideFd = undefined;
     if (insideFd === undefined || !isUserfaultfd(this.pid, insideFd)) return;
-    withStoppedThread(this.pid, (thread) => thread.systemCall(X64_SYSCALLS.close, insideFd));
+    withStoppedThread(this.pid, (thread) => {
+      // Again, now that it stands: the call of somebody who was too late (a frozen process) is made when it goes on, and the
+      // number may be another file's since.
+      if (isUserfaultfd(this.pid, insideFd)) thread.systemCall(X64_SYSCALLS.close, insideFd);
+    });
   }
 
   /**

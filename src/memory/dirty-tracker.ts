@@ -103,6 +103,11 @@ export class KernelDirtyTracker implements DirtyTracker {
     return new KernelDirtyTracker(layout, uffd, regions, resources.move());
   }
 
+  /** Whoever closes it ends the tracking. */
+  get fd(): number {
+    return this.#uffd.fd;
+  }
+
   start(): void {
     if (this.#tracking) return;
     this.#tracking = true;

@@ -23,6 +23,8 @@ import { type VmRecord, vmPaths } from './vm-record.ts';
 /** The destination starts a QEMU first, and ends it when that takes too long. */
 const ANSWER_TIMEOUT_MS: number = CHECK_LIMIT_MS + 10_000;
 
+const UNASKED = { outcome: 'ok', blockers: [], notes: [] } as const;
+
 /** Never throws for a blocker; throws when the check itself cannot be made. */
 export async function checkMigration(options: {
   readonly vm: VmRecord;
@@ -46,7 +48,9 @@ export async function checkMigration(options: {
   try {
     const blockers = guest.blockers.filter(({ id }) => !(group && id === GROUP_MEMBER));
     const rule = applyDirectIo(vm.name, guest.facts.disks, { ...DEFAULT_MIGRATION_OPTIONS, mode: 'auto' });
-    const there = await askDestination(guest, to, hostName, traffic, group);
+    // Alone it is refused there for the same reason, whatever else there is to say.
+    const isAlone = blockers.some(({ id }) => id === GROUP_MEMBER);
+    const there = isAlone ? UNASKED : await askDestination(guest, to, hostName, traffic, group);
     const outcome = blockers.length > 0 ? 'refused' : there.outcome;
     return {
       ok: outcome === 'ok',

@@ -7,6 +7,7 @@ import { setPriority } from 'node:os';
 import { parentPort } from 'node:worker_threads';
 import { SYSTEM_CLOCK } from '../base/clock.ts';
 import { explain, GodwitError } from '../base/errors.ts';
+import type { PageRun } from '../base/page.ts';
 import { isAlive } from '../linux/process.ts';
 import { KernelDirtyTracker } from '../memory/dirty-tracker.ts';
 import { RamLayout } from '../memory/layout.ts';
@@ -41,7 +42,7 @@ async function look(window: number, vm: SampledVm): Promise<void> {
   windows.set(window, ending);
   const outcome = await outcomeOf(vm, ending.signal);
   windows.delete(window);
-  parentPort!.postMessage({ window, outcome } satisfies SamplerReport);
+  report({ kind: 'ended', window, outcome });
 }
 
 async function outcomeOf({ qemu, regions }: SampledVm, signal: AbortSignal): Promise<WindowOutcome> {
@@ -53,9 +54,24 @@ async function outcomeOf({ qemu, regions }: SampledVm, signal: AbortSignal): Pro
     const layout = new RamLayout(ram);
     const addresses = ram.map(({ hostAddress }) => hostAddress);
     using tracker = KernelDirtyTracker.open(qemu.pid, layout, addresses);
+    const { fd } = tracker;
+    report({ kind: 'entrusted', fd });
+    const entrusted = {
+      start: () => tracker.start(),
+      peek: (run: PageRun) => tracker.peek(run),
+      stop: () => {
+        // Before it is closed: its number may be another file's at once.
+        report({ kind: 'givenBack', fd });
+        tracker.stop();
+      },
+    };
     const { pageCount } = layout;
-    return { points: await lookAtWriting({ tracker, pageCount, scale, clock: SYSTEM_CLOCK, signal }) };
+    return { points: await lookAtWriting({ tracker: entrusted, pageCount, scale, clock: SYSTEM_CLOCK, signal }) };
   } catch (error) {
     return { failure: explain(error), isHopeless: isUnsupported(error) };
   }
+}
+
+function report(message: SamplerReport): void {
+  parentPort!.postMessage(message);
 }

@@ -1,10 +1,11 @@
 /**
  * The thread that looks at how VMs write, seen from the daemon.
  *
- * Owns: the windows that are open. Must hold: a VM whose window was ended is not tracked any more when `end` resolves; a
- * thread that dies is told, and what it tracked then is not looked at again.
+ * Owns: the windows that are open, and the descriptors that the thread has entrusted to this one. Must hold: a VM whose window
+ * was ended is not tracked any more when `end` resolves; nor is one whose thread died, however it did.
  */
 import type { Worker } from 'node:worker_threads';
+import { FileDescriptor } from '../linux/file-descriptor.ts';
 import type { ProcessIdentity } from '../linux/process.ts';
 import { startThread } from './child-threads.ts';
 import type { WrittenAfter } from './dirty-window.ts';
@@ -23,10 +24,10 @@ export type SamplerOrder =
   | { readonly kind: 'stop' };
 
 /** From the thread. */
-export interface SamplerReport {
-  readonly window: number;
-  readonly outcome: WindowOutcome;
-}
+export type SamplerReport =
+  | { readonly kind: 'ended'; readonly window: number; readonly outcome: WindowOutcome }
+  /** Closing this descriptor of the process ends the tracking of a VM. */
+  | { readonly kind: 'entrusted' | 'givenBack'; readonly fd: number };
 
 /** `isHopeless`: the kernel cannot do it, for no VM. */
 export type WindowOutcome =
@@ -42,24 +43,33 @@ export interface OpenWindow {
 export class DirtySampler implements Disposable {
   readonly #thread: Worker;
   readonly #windows = new Map<number, (outcome: WindowOutcome) => void>();
+  readonly #entrusted = new Set<number>();
   #count = 0;
   /** Why there are no more windows. */
   #failure: string | null = null;
 
-  constructor() {
+  constructor(module = 'dirty-sampler-worker') {
     this.#thread = startThread({
-      module: 'dirty-sampler-worker',
+      module,
       input: null,
       stop: () => this[Symbol.dispose](),
     });
     this.#thread.unref();
-    this.#thread.on('message', ({ window, outcome }: SamplerReport) => this.#settle(window, outcome));
+    this.#thread.on('message', (report: SamplerReport) => this.#take(report));
     const fail = (reason: string): void => {
-      this.#failure = reason;
-      for (const window of this.#windows.keys()) this.#settle(window, { failure: reason, isHopeless: true });
+      this.#failure ??= reason;
+      for (const window of this.#windows.keys()) this.#settle(window, { failure: this.#failure, isHopeless: true });
     };
-    this.#thread.on('error', (error) => fail(error.message));
-    this.#thread.on('exit', () => fail('its thread has ended'));
+    // Its exit comes after.
+    this.#thread.on('error', (error) => {
+      this.#failure = error.message;
+    });
+    this.#thread.on('exit', () => {
+      // A thread whose memory is used up closes nothing.
+      for (const fd of this.#entrusted) new FileDescriptor(fd)[Symbol.dispose]();
+      this.#entrusted.clear();
+      fail('its thread has ended');
+    });
   }
 
   begin(vm: SampledVm): OpenWindow {
@@ -86,6 +96,12 @@ export class DirtySampler implements Disposable {
 
   #tell(order: SamplerOrder): void {
     this.#thread.postMessage(order);
+  }
+
+  #take(report: SamplerReport): void {
+    if (report.kind === 'entrusted') this.#entrusted.add(report.fd);
+    else if (report.kind === 'ended') this.#settle(report.window, report.outcome);
+    else this.#entrusted.delete(report.fd);
   }
 
   #settle(window: number, outcome: WindowOutcome): void {

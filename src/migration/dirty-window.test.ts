@@ -45,7 +45,8 @@ test('a look that fails ends the tracking', async () => {
 
 test('the rate of a sample is that of its first second, or of what there is', () => {
   const points = [100, 300, 1000, 3000].map((ms) => ({ ms, pages: ms * 2 }));
-  expect(sampleOf(points, 5)).toMatchObject({ atMs: 5, ms: 1000, pagesPerSecond: 2000, points });
+  // Its middle: the window ended at 10 s.
+  expect(sampleOf(points, 10_000)).toMatchObject({ atMs: 7_500, ms: 1000, pagesPerSecond: 2000, points });
   expect(sampleOf(points.slice(0, 1), 5)).toMatchObject({ ms: 100, pagesPerSecond: 2000 });
   expect(sampleOf([], 5)).toBeNull();
 });

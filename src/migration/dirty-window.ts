@@ -57,9 +57,14 @@ export async function lookAtWriting({
   return found;
 }
 
-/** null where nothing was found out. */
-export function sampleOf(points: readonly WrittenAfter[], atMs: number): HistorySample | null {
+/**
+ * null where nothing was found out. Its moment is the middle of what its rate is of: rhythms of seconds are found by it.
+ *
+ * @param endedAtMs - when the window ended
+ */
+export function sampleOf(points: readonly WrittenAfter[], endedAtMs: number): HistorySample | null {
   const rated = points.findLast(({ ms }) => ms < RATE_MS * 2) ?? points.at(0);
   if (!rated) return null;
+  const atMs = Math.round(endedAtMs - points.at(-1)!.ms + rated.ms / 2);
   return { atMs, pagesPerSecond: (rated.pages * 1000) / rated.ms, ms: rated.ms, points };
 }

@@ -1,20 +1,22 @@
 /**
  * What is in the memory of the VMs that run on this host, as it was looked through last.
  *
- * Owns: a directory with one index a VM; its name says which process it is of. Must hold: of a process that has ended, or
+ * Owns: a directory with one index a VM, and samples of it; its name says which process it is of. Must hold: of a process that has ended, or
  * whose number another one has by now, nothing is opened.
  */
 import { mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { isAlive } from '../linux/process.ts';
 import { RamFile } from '../linux/ram-file.ts';
-import { type ContentIndex, readContentIndex, writeContentIndex } from '../memory/content-index.ts';
+import { BlockSampler } from '../memory/block-sample.ts';
+import { readContentIndex, writeContentIndex } from '../memory/content-index.ts';
 import { MAX_INDEXED_PAGES, scanContents } from '../memory/content-scan.ts';
 import type { HeldImage } from '../memory/content-store.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
 import { RamLayout } from '../memory/layout.ts';
 import type { PageFingerprint } from '../memory/page-fingerprint.ts';
 import { findRamFiles } from '../qemu/ram.ts';
+import { writeSamples } from './scanned-sample.ts';
 
 export interface LiveVm {
   readonly pid: number;
@@ -45,30 +47,18 @@ export function scanVm(directory: string, vm: LiveVm, fingerprint: PageFingerpri
   using memory = openMemory(vm);
   if (!memory) return;
   mkdirSync(directory, { recursive: true, mode: 0o700 });
-  writeContentIndex(pathOf(directory, vm), scanContents(memory, fingerprint, goOn), fingerprint);
+  const blocks = new BlockSampler(fingerprint.key);
+  const index = scanContents(memory, fingerprint, (_, contents) => {
+    blocks.add(contents);
+    goOn();
+  });
+  const path = pathOf(directory, vm);
+  writeContentIndex(path, index, fingerprint);
+  writeSamples(samplesPathIn(directory, vm), index, blocks.finish());
 }
 
 export function forgetScanned(directory: string, vm: LiveVm): void {
-  rmSync(pathOf(directory, vm), { force: true });
-}
-
-/**
- * What was found in the VM when it was looked through last.
- *
- * @param knownAtMs - when that was, of what the caller knows already
- * @returns undefined when nothing is known of it, or nothing newer
- */
-export function readScanned(
-  directory: string,
-  vm: LiveVm,
-  fingerprint: PageFingerprint,
-  knownAtMs?: number,
-): { readonly index: ContentIndex; readonly scannedAtMs: number } | undefined {
-  const path = pathOf(directory, vm);
-  const scannedAtMs = statSync(path, { throwIfNoEntry: false })?.mtimeMs;
-  if (scannedAtMs === undefined || scannedAtMs === knownAtMs) return undefined;
-  const index = readContentIndex(path, fingerprint, MAX_INDEXED_PAGES);
-  return index && { index, scannedAtMs };
+  for (const path of [pathOf(directory, vm), samplesPathIn(directory, vm)]) rmSync(path, { force: true });
 }
 
 /** undefined: it has ended, or nothing is known of it. */
@@ -81,7 +71,12 @@ export function openScanned(directory: string, vm: LiveVm, fingerprint: PageFing
   return { index, image };
 }
 
-function openMemory(vm: LiveVm): GuestMemory | undefined {
+/** Of the samples of what was found (scanned-sample.ts). */
+export function samplesPathIn(directory: string, vm: LiveVm): string {
+  return `${pathOf(directory, vm)}.samples`;
+}
+
+export function openMemory(vm: LiveVm): GuestMemory | undefined {
   if (!isAlive(vm)) return undefined;
   const files = findRamFiles(vm.pid);
   if (files.length === 0) return undefined;

@@ -18,7 +18,7 @@ export interface RegionPolicy {
   onJoin(join: Message<'join'>, takeFd: () => number, peer: string): JoinAnswer;
 }
 
-/** @throws GW_MIGRATION_REFUSED where the host takes none, and what the policy throws */
+/** @throws GW_REGION_REFUSED where the host takes none, and what the policy throws */
 export async function offerRegion(
   policy: RegionPolicy | undefined,
   host: string,
@@ -27,5 +27,5 @@ export async function offerRegion(
 ): Promise<void> {
   if (policy) return await policy.onOffer(offer, ...rest);
   const reason = 'it takes no memory that VMs share';
-  throw new GodwitError('GW_MIGRATION_REFUSED', { host, vm: offer.vms.join(', '), reason });
+  throw new GodwitError('GW_REGION_REFUSED', { host, region: offer.region.name, reason });
 }

@@ -22,6 +22,12 @@ requireCapability('kernel')('a rehearsal', () => {
     expect(error).toContain('ENOENT');
   });
 
+  test('that takes too long says so', async () => {
+    using directory = new TempDirectory();
+    const needed = new Int32Array(new SharedArrayBuffer(4));
+    expect(await rehearse({ directory: directory.path, needed }, 1)).toMatch(/: it took longer than 1.0 ms$/);
+  });
+
   test('does not begin in a thread that is needed', async () => {
     const hurry = new Int32Array(new SharedArrayBuffer(4)).fill(1);
     expect(await rehearse({ directory: '/nowhere', needed: hurry })).toBeUndefined();

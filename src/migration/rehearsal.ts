@@ -11,6 +11,7 @@ import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { asGodwitError, GodwitError } from '../base/errors.ts';
 import { countPages, PAGE_SIZE, type PageRun } from '../base/page.ts';
+import { formatDuration } from '../base/units.ts';
 import { RamFile } from '../linux/ram-file.ts';
 import { closeFd } from '../linux/socket.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
@@ -54,8 +55,11 @@ const ALL: PageRun[] = [{ first: 0, count: PAGES }];
  * @param needed - [0] turns to 1 when the thread is needed: then nothing is begun any more
  * @returns what went wrong, for whom it may concern; the thread is as good as one that has not rehearsed
  */
-export async function rehearse({ directory, needed }: Rehearsal): Promise<string | undefined> {
-  const signal = AbortSignal.timeout(LIMIT_MS);
+export async function rehearse(
+  { directory, needed }: Rehearsal,
+  limitMs: number = LIMIT_MS,
+): Promise<string | undefined> {
+  const signal = AbortSignal.timeout(limitMs);
   try {
     for (let i = 0; i < TIMES && Atomics.load(needed, 0) === 0; i++) {
       rehearseSteps();
@@ -63,7 +67,8 @@ export async function rehearse({ directory, needed }: Rehearsal): Promise<string
     }
     return undefined;
   } catch (error) {
-    return `The switchover could not be rehearsed and will take longer: ${asGodwitError(error).message}`;
+    const why = signal.aborted ? `it took longer than ${formatDuration(limitMs)}` : asGodwitError(error).message;
+    return `The switchover could not be rehearsed and will take longer: ${why}`;
   }
 }
 

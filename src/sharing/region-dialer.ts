@@ -50,7 +50,7 @@ export async function offerRegion(route: RegionRoute, offer: MessageBody<'offerR
   return await open(route, 'regionReady', async ({ connection, inbox, agreement }) => {
     if (!agreement.features.includes(SHARED_MEMORY_FEATURE)) {
       const reason = 'it takes no memory that VMs share';
-      throw new GodwitError('GW_MIGRATION_REFUSED', { host: agreement.host, vm: offer.vms.join(', '), reason });
+      throw new GodwitError('GW_REGION_REFUSED', { host: agreement.host, region: offer.region.name, reason });
     }
     await connection.send(encodeControl({ kind: 'offerRegion', ...offer }));
     return await takeAnswer(inbox, route.to, ANSWER_MS);

@@ -124,7 +124,10 @@ test('a host that takes no shared memory says so', async () => {
   const offer = { group, sessionKey: newSessionKey(), sourceHost: 'a', region, vms: ['a', 'c'] };
   await opened.connection.send(encodeControl({ kind: 'offerRegion', ...offer }));
   const answer = await takeAnswer(opened.inbox, 'b');
-  expect(answer).toMatchObject({ kind: 'refused', error: { code: 'GW_MIGRATION_REFUSED', details: { vm: 'a, c' } } });
+  expect(answer).toMatchObject({
+    kind: 'refused',
+    error: { code: 'GW_REGION_REFUSED', details: { region: offer.region.name } },
+  });
   opened.connection.destroy();
   await listener.close();
 });

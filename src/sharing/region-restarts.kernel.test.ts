@@ -1,8 +1,8 @@
 /** Threads of regions that end in the middle, and others that go on: what happens when a daemon is killed and started again. */
 import { afterEach, expect, test } from 'vitest';
 import { requireCapability } from '../../test/support/capability.ts';
-import { RegionHosts, type RegionHostsOptions } from '../../test/support/region-hosts.ts';
-import { readSharedWords } from '../../test/support/sharer.ts';
+import type { RegionHosts, RegionHostsOptions } from '../../test/support/region-hosts.ts';
+import { allGoOn, expectWholeAt, startRunning } from '../../test/support/region-trial.ts';
 import { waitUntil } from '../../test/support/wait-until.ts';
 
 requireCapability('kernel', 'cc')('a region of which a side is started again', () => {
@@ -10,29 +10,15 @@ requireCapability('kernel', 'cc')('a region of which a side is started again', (
 
   afterEach(() => hosts[Symbol.asyncDispose]());
 
-  async function openRunning(options: RegionHostsOptions): Promise<void> {
-    hosts = await RegionHosts.open(options);
-    for (const vm of hosts.vms.values()) vm.run(50);
-    await allGoOn();
+  async function open(options: RegionHostsOptions): Promise<void> {
+    hosts = await startRunning(options);
     await hosts.startSource().ready;
-  }
-
-  async function allGoOn(): Promise<void> {
-    for (const vm of hosts.vms.values()) await goesOn(vm.vm);
-  }
-
-  async function goesOn(vm: string): Promise<void> {
-    const before = hosts.vm(vm).accesses;
-    await waitUntil(`${vm} goes on`, () => hosts.vm(vm).accesses > before + 100);
   }
 
   async function expectWhole(): Promise<void> {
     await hosts.completed();
-    await allGoOn();
-    for (const vm of hosts.vms.values()) await vm.pause();
-    expect(readSharedWords(hosts.path.destination, hosts.pages)).toEqual(hosts.added());
-    for (const vm of hosts.vms.values()) expect(vm.errors, vm.vm).toBe(0);
-    expect(hosts.pagesIn('source')).toBe(0);
+    await allGoOn(hosts);
+    await expectWholeAt(hosts, 'destination');
   }
 
   /** They have a link again when this resolves. */
@@ -48,7 +34,7 @@ requireCapability('kernel', 'cc')('a region of which a side is started again', (
     'source',
     'destination',
   ] as const)('the %s, while the group is divided: who waits is served, and VMs follow', async (side) => {
-    await openRunning({ pages: 200, vms: ['a', 'b', 'c'] });
+    await open({ pages: 200, vms: ['a', 'b', 'c'] });
     await hosts.stopAndMove('a');
     await restart(side);
     await hosts.moveAsStopped(1);
@@ -58,7 +44,7 @@ requireCapability('kernel', 'cc')('a region of which a side is started again', (
   });
 
   test('both, again and again, also while the rest is pushed', async () => {
-    await openRunning({ pages: 3000, vms: ['a', 'b', 'c'] });
+    await open({ pages: 3000, vms: ['a', 'b', 'c'] });
     await hosts.stopAndMove('a');
     for (let round = 0; round < 4; round++) await restart('source', 'destination');
     await hosts.moveAsStopped(2);
@@ -67,7 +53,7 @@ requireCapability('kernel', 'cc')('a region of which a side is started again', (
   });
 
   test('the source, which cannot write down what it watches: nobody gets zeros, and the next one goes on', async () => {
-    await openRunning({ pages: 200, vms: ['a', 'b'] });
+    await open({ pages: 200, vms: ['a', 'b'] });
     await hosts.stopAndMove('a');
     hosts.isDiskFull = true;
     await expect(hosts.restartSource()).rejects.toThrow('no space left');
@@ -78,13 +64,12 @@ requireCapability('kernel', 'cc')('a region of which a side is started again', (
   });
 
   test('the source, before it has begun: it can begin, or be cancelled', async () => {
-    await openRunning({ pages: 100, vms: ['a', 'b'] });
+    await open({ pages: 100, vms: ['a', 'b'] });
     await hosts.restartSource();
     expect(hosts.source.hasBegun).toBe(false);
-    await allGoOn();
+    await allGoOn(hosts);
     await hosts.source.cancel();
-    await allGoOn();
-    for (const vm of hosts.vms.values()) await vm.pause();
-    expect(readSharedWords(hosts.path.source, hosts.pages)).toEqual(hosts.added());
+    await allGoOn(hosts);
+    await expectWholeAt(hosts, 'source');
   });
 });

@@ -7,7 +7,6 @@ import { identifyProcess, signalProcess } from '../../src/linux/process.ts';
 import { requireCapability } from '../support/capability.ts';
 import {
   beginMigration,
-  completedReport,
   createTinyVm,
   endAt,
   HostPair,
@@ -105,27 +104,6 @@ requireCapability('vm')('recovery', () => {
     expect(report).toMatchObject({ outcome: 'failed', owner: 'a', error: { code: 'GW_WIRE_STALLED' } });
     await nothingRemains(pair.b, VM);
     await isIntactAt(pair.a);
-  });
-
-  test('a link on which a word waits longer behind pages than a host may be silent is slow, and no reason to give up', async () => {
-    const migration = await begin({
-      mode: 'pre-copy',
-      connections: 2,
-      bandwidthBytesPerSecond: MIB,
-      without: [...PACKING_STEPS],
-    });
-    await migration.progresses('pages are sent', ({ sentBytes }) => sentBytes > MIB);
-    // Two page channels have 512 KiB in this link, in front of everything else: 21 s.
-    pair.link.shape({ bytesPerSecond: 24 * 1024 }, 'up');
-    const before = pair.link.bytes.up;
-    const arrives = waitUntil('a word has come through', () => pair.link.bytes.up > before + 600 * 1024, {
-      timeoutMs: 40_000,
-    });
-    await Promise.race([arrives, migration.ended]);
-    pair.link.shape(FULL_LINK);
-    await pair.a.client.tuneMigration(migration.id, { bandwidthBytesPerSecond: 0 });
-    completedReport(await migration.ended);
-    await runsIntact(pair, VM, pair.b);
   });
 
   test('destination daemon that hangs in stopping: the VM does not stand still for it for long', async () => {

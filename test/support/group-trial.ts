@@ -2,8 +2,9 @@
  * A group's migration whose parts are played by the test: what it tells them to do, in order, and what they answer.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { GroupMigrateBody } from '../../src/api/group-migration-schema.ts';
+import type { GroupMemberView, GroupMigrateBody } from '../../src/api/group-migration-schema.ts';
 import { GodwitError } from '../../src/base/errors.ts';
+import type { GroupMemberPort } from '../../src/host/group-member-port.ts';
 import { GroupMigration } from '../../src/host/group-migration.ts';
 import type { RegionReport } from '../../src/sharing/region-report.ts';
 import { openTally } from '../../src/sharing/region-tally.ts';
@@ -35,7 +36,13 @@ export function trial(
     blocked?: string;
     overdueMs?: number;
     /** An earlier daemon had begun it, and these were here when it ended. */
-    resumed?: { hasBegun: boolean; here: readonly string[]; known?: Promise<void> };
+    resumed?: {
+      hasBegun: boolean;
+      here: readonly string[];
+      known?: Promise<void>;
+      members?: readonly GroupMemberView[];
+      reports?: Readonly<Record<string, ReturnType<GroupMemberPort['reportOf']>>>;
+    };
   } = {},
 ) {
   const log: string[] = [];
@@ -53,7 +60,7 @@ export function trial(
         return {
           ended: new Promise(() => undefined),
           hasBegun: options.resumed?.hasBegun ?? false,
-          abandon: async () => undefined,
+          abandon: async () => void log.push('region abandoned'),
           ready: options.refused ? Promise.reject(REFUSED) : Promise.resolve(),
           begin: () => log.push('begin'),
           vmStopped: (vm) => log.push(`stopped ${vm}`),
@@ -74,6 +81,7 @@ export function trial(
         handles.set(vm, handle);
         return handle;
       },
+      reportOf: (id) => options.resumed?.reports?.[id],
       hasEnded: (vm) => ended.has(vm) || options.resumed?.here.includes(vm) === false,
       retryMs: 1,
       overdueMs: options.overdueMs ?? 60_000,
@@ -83,7 +91,7 @@ export function trial(
       },
       changed: () => undefined,
     },
-    options.resumed ? 5 : null,
+    { startedAtMs: 5, members: options.resumed ? (options.resumed.members ?? []) : null },
   );
   const running = migration.run();
   const settle = async () => {

@@ -4,7 +4,7 @@
  * Must hold: beside it lie only the packages that it depends on, so that what it needs and does not name is missed.
  */
 import { execFileSync } from 'node:child_process';
-import { cpSync, mkdirSync, readFileSync, symlinkSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { TempDirectory } from './temp-directory.ts';
@@ -25,8 +25,9 @@ export function installPackage(directory: TempDirectory): string {
     execFileSync(program, args, { cwd: stage, stdio: ['ignore', 'ignore', 'pipe'] });
   };
   mkdirSync(stage);
-  for (const name of ['package.json', 'bin', 'docs', 'README.md', 'CHANGELOG.md', 'LICENSE']) {
-    cpSync(join(CHECKOUT, name), join(stage, name), { recursive: true });
+  // The dashboard is there when it was built.
+  for (const name of ['package.json', 'bin', 'docs', 'README.md', 'CHANGELOG.md', 'LICENSE', 'web/dist']) {
+    if (existsSync(join(CHECKOUT, name))) cpSync(join(CHECKOUT, name), join(stage, name), { recursive: true });
   }
   run(join(MODULES, '.bin', 'tsc'), '-p', join(CHECKOUT, 'tsconfig.build.json'), '--outDir', join(stage, 'dist'));
   run('npm', 'pack', '--pack-destination', directory.path, '--loglevel=error');

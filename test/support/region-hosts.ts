@@ -54,6 +54,8 @@ export class RegionHosts implements AsyncDisposable {
   whenGone: 'unknown' | 'over' = 'unknown';
   readonly sourceEvents: RegionSourceEvent[] = [];
   readonly destinationEvents: RegionDestinationEvent[] = [];
+  /** How often the region was offered. */
+  offers = 0;
   link!: LinkProxy;
   source!: RegionSourceHandle;
   destination: RegionDestinationHandle | undefined;
@@ -273,6 +275,7 @@ export class RegionHosts implements AsyncDisposable {
 
   #accept(offer: Message<'offerRegion'>, takeFd: () => number): void {
     if (this.#options.refusal) throw this.#options.refusal;
+    this.offers++;
     this.#group = offer.group;
     // Of one that was given up.
     rmSync(this.#journal, { force: true });

@@ -86,6 +86,7 @@ export class ScriptedFleet implements AsyncDisposable {
       fleet: async () => madeUpFleet(),
       plan: async ({ host }) => madeUpPlan(host),
       commonality: async () => madeUpPairs(),
+      hostCommonality: unknown,
       evacuate: async ({ from }) => {
         this.#evacuations.unshift(madeUpEvacuation(from));
         this.advance();
@@ -240,6 +241,7 @@ function madeUpPlan(from: string): FleetPlanView {
     askAgainAtMs: null,
     moves,
     groups: [],
+    late: [],
     refused: [
       {
         vm: 'queue1',
@@ -259,6 +261,8 @@ function madeUpEvacuation(from: string): EvacuationView {
     from,
     to: null,
     onlyVms: null,
+    skip: [],
+    together: [],
     deadlineAtMs: null,
     initiator: 'person',
     by: 'dashboard',

@@ -5,6 +5,7 @@
  * given as keys of contents, of which the sample keeps those that threshold sampling would.
  */
 import { PAGE_SIZE } from '../../src/base/page.ts';
+import { createPageSample, KEY_LIMIT, SAMPLED_OF } from '../../src/base/page-sample.ts';
 import type { VmContents } from '../../src/fleet/fleet-contents.ts';
 import {
   DEFAULT_POLICY,
@@ -13,7 +14,6 @@ import {
   type FleetVm,
   type Move,
 } from '../../src/fleet/fleet-state.ts';
-import { createPageSample, KEY_LIMIT, SAMPLED_OF } from '../../src/fleet/page-sample.ts';
 import { findPeriod } from '../../src/fleet/period.ts';
 import { fitDirtyCurve } from '../../src/migration/dirty-curve.ts';
 import { expectOf } from '../../src/migration/known-links.ts';

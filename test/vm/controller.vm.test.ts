@@ -135,14 +135,14 @@ requireCapability('vm', 'nats')('a fleet under a controller', () => {
     // Nothing goes to a host that is marked.
     const refused = await controller.cli('evacuate', 'b', '--to', 'a');
     expect([refused.status, refused.stderr]).toEqual([3, expect.stringContaining('maintenance')]);
-    expect((await controller.cli('plan', 'b')).stdout).toContain('no host has room');
-    expect((await controller.json('balance', '--dry-run')).moves).toEqual([]);
+    expect((await controller.client.plan({ host: 'b' })).words.join('\n')).toContain('no host has room');
+    expect((await controller.client.balance({ dryRun: true })).moves).toEqual([]);
     // One host's own API, through the controller.
     const host = controller.client.host('b');
     expect((await host.listVms()).map(({ name }) => name).sort()).toEqual(VMS);
     await expect(host.showVm('nobody')).rejects.toThrow('nobody');
     await host.close();
-    await controller.json('maintenance', 'a', 'off');
+    await controller.client.setMaintenance('a', { on: false });
   });
 
   test('with NATS: another controller goes on; a host daemon and NATS are killed meanwhile', async () => {
@@ -185,8 +185,7 @@ requireCapability('vm', 'nats')('a fleet under a controller', () => {
     const { id } = await controller.client.evacuate({ from: 'a', vms: ['db1'] });
     await expect(controller.client.evacuate({ from: 'a' })).rejects.toThrow('is being evacuated already');
     await reaches(controller, id, 'it is on its way', runs);
-    const cancelled = await controller.cli('cancel', id.slice(0, 6));
-    expect(cancelled.status).toBe(0);
+    expect((await controller.client.cancelEvacuation(id.slice(0, 6))).isCancelling).toBe(true);
     const watched = await controller.cli('watch', id);
     expect([watched.status, watched.stdout]).toEqual([130, expect.stringContaining('cancelled: 0 VMs moved')]);
     await allAreAt(a);

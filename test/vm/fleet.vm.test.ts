@@ -2,6 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { FIRST_USABLE_PAGE } from '../../guest/tiny/layout.ts';
+import type { CommonalityView } from '../../src/api/commonality-schema.ts';
 import type { EvacuationOutcome } from '../../src/controller/evacuation-port.ts';
 import { requireCapability } from '../support/capability.ts';
 import { runCli, runCliJson } from '../support/godwit-cli.ts';
@@ -61,6 +62,23 @@ requireCapability('vm')('a fleet', () => {
     expect(pairs).toHaveLength(3);
     const imageBytes = IMAGE.pageCount * 4096;
     for (const { commonBytes } of pairs) expect(Math.abs(commonBytes / imageBytes - 1)).toBeLessThan(0.6);
+    const args = ['fleet', 'commonality', 'a', '--fleet', fleet];
+    const estimated: CommonalityView = await runCliJson(args);
+    const exact: CommonalityView = await runCliJson([...args, '--exact']);
+    for (const view of [estimated, exact]) {
+      expect(view).toMatchObject({ host: 'a', vms: VMS, leftOut: [] });
+      expect(view.grains.map(({ grainBytes }) => grainBytes)).toEqual([4096, 1024, 64]);
+    }
+    for (const [index, { common, standardError }] of exact.grains.entries()) {
+      const [ab, estimate] = [common[0]![1]!, estimated.grains[index]!];
+      // Nothing but zeros is missing, and what is no image is little.
+      expect(ab).toBeGreaterThan(imageBytes * 0.9);
+      expect(ab).toBeLessThan(imageBytes * 1.2);
+      expect(standardError[0]![1]).toBe(0);
+      expect(Math.abs(estimate.common[0]![1]! - ab)).toBeLessThan(4 * estimate.standardError[0]![1]!);
+    }
+    expect(exact.sameMemory[0]![1]).toBe(0);
+    expect((await runCli([...args, '--exact'])).stdout).toMatch(/PAGES .*KiB BLOCKS .*64 B BLOCKS .*SAME MEMORY/);
   });
 
   test('is planned for in words, without anything being done', async () => {

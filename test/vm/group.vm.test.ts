@@ -92,7 +92,7 @@ requireCapability('vm')('a group of VMs that share memory', () => {
     const other = tinyVmBody(b.host.directory, { name: 'other', sharedMemory: [{ name: GROUP, sizeBytes: 2 ** 20 }] });
     await b.client.createVm(other);
     const view = await group.move(a, b);
-    expect(view).toMatchObject({ state: 'failed', error: { code: 'GW_MIGRATION_REFUSED' } });
+    expect(view).toMatchObject({ state: 'failed', error: { code: 'GW_REGION_REFUSED' } });
     expect(view.error?.message).toContain('shared memory of that name already (VM other)');
     expect(view.members.map(({ attempts }) => attempts)).toEqual([0, 0]);
     await b.client.actOnVm('other', 'kill');

@@ -1,0 +1,66 @@
+/**
+ * Bundles in a plan: planned VM by VM, begun as one.
+ *
+ * Owns: what follows for the others of a bundle from what the planner says of one. Pure. Must hold: where one of a bundle stays all of it
+ * stays, with the reason; nothing that is never begun is left in a plan as if it were.
+ */
+import { explainRefusal } from '../fleet/explain.ts';
+import type { FleetState, Move } from '../fleet/fleet-state.ts';
+import type { FleetPlan, PlannedMove } from '../fleet/plan.ts';
+import { type Bundle, shareWay } from './bundles.ts';
+
+/** What is begun at one moment. */
+export interface DueStart {
+  readonly moves: readonly PlannedMove[];
+  /** null: each by itself. */
+  readonly region: string | null;
+}
+
+/** Plans until no bundle has both VMs that go and VMs that stay; each time one more bundle stays. */
+export function planBundled(
+  state: FleetState,
+  bundles: readonly Bundle[],
+  plan: (state: FleetState) => FleetPlan,
+): FleetPlan {
+  let moves = state.moves;
+  for (;;) {
+    const planned = plan({ ...state, moves });
+    const stay = new Map(planned.refused.map((refusal) => [refusal.vm, refusal]));
+    const torn = bundles.find(
+      ({ vms }) => vms.some((vm) => stay.has(vm)) && planned.moves.some((move) => vms.includes(move.vm)),
+    );
+    if (!torn) return planned;
+    const { vm, why } = stay.get(torn.vms.find((name) => stay.has(name))!)!;
+    const reason = `it moves together with ${vm}, and ${explainRefusal(vm, why)}`;
+    const park = (move: Move): Move =>
+      torn.vms.includes(move.vm) && !stay.has(move.vm) ? { ...move, state: { kind: 'parked', reason } } : move;
+    moves = moves.map(park);
+  }
+}
+
+/** A bundle is due when its first VM is, unless one of it waits for room or after a failure. */
+export function dueNow({ moves }: FleetPlan, bundles: readonly Bundle[]): DueStart[] {
+  const begun = new Set<string>();
+  return moves.flatMap((move): DueStart[] => {
+    if (move.wait !== null || begun.has(move.vm)) return [];
+    const bundle = bundles.find(({ vms }) => vms.includes(move.vm));
+    if (!bundle) return [{ moves: [move], region: null }];
+    const members = bundle.vms.flatMap((vm) => moves.find((each) => each.vm === vm && each.from === move.from) ?? []);
+    const waits = members.some(({ wait }) => wait?.kind === 'retry' || wait?.kind === 'memory');
+    // One that is on its way by itself is waited for.
+    if (waits || members.length < bundle.vms.length) return [];
+    for (const { vm } of members) begun.add(vm);
+    if (bundle.region !== null) return [{ moves: members.map((each) => atOnce(each, move)), region: bundle.region }];
+    const shares = shareWay(members);
+    const shared = members.map((each): PlannedMove => {
+      const limitBytesPerSecond = shares.get(each.vm)!;
+      return { ...atOnce(each, move), bytesPerSecond: limitBytesPerSecond, limitBytesPerSecond };
+    });
+    return [{ moves: shared, region: null }];
+  });
+}
+
+/** Whatever the plan has it wait for: it begins with the first. */
+function atOnce(move: PlannedMove, { startsAtMs }: PlannedMove): PlannedMove {
+  return { ...move, startsAtMs, wait: null };
+}

@@ -1,0 +1,31 @@
+/** How migrations of an evacuation have ended, as it is accounted for. Pure. */
+import type { GroupMigrationView } from '../api/group-migration-schema.ts';
+import type { ReportView } from '../api/migration-schema.ts';
+import type { Arrival, BegunMove } from './evacuation-port.ts';
+
+/** @param sharedBytes - that it sent of memory that it shares */
+export function arrivalOf(
+  { move, startedAtMs }: BegunMove,
+  id: string,
+  { totalMs, wireBytes, downtimeMs }: ReportView,
+  sharedBytes: number,
+): Arrival {
+  const { vm, to, prediction } = move;
+  return {
+    ...{ vm, id, startedAtMs, prediction, to, totalMs, downtimeMs },
+    predictedMs: prediction.totalMs,
+    predictedBytes: prediction.bytes.p50,
+    bytes: wireBytes + sharedBytes,
+  };
+}
+
+/** Why, and whether it is not tried again. @param isOurs - the evacuation is being cancelled */
+export function failureOfGroup(
+  { state, error, group, notes }: GroupMigrationView,
+  isOurs: boolean,
+): [reason: string, isFinal: boolean] {
+  const isCancelled = state === 'cancelled' && !isOurs;
+  const said = error?.message ?? notes.at(-1) ?? `it ended as ${state}`;
+  const who = isCancelled ? `a person cancelled the migration of its group ${group}` : `its group ${group}`;
+  return [`${who}: ${said}`, isCancelled || error?.code === 'GW_MIGRATION_BLOCKED'];
+}

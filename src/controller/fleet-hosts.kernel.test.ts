@@ -1,0 +1,91 @@
+import { once } from 'node:events';
+import { createServer, type RequestListener, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { expect, test } from 'vitest';
+import { parseFleet } from './fleet-file.ts';
+import { FleetHosts } from './fleet-hosts.ts';
+
+const NEVER = new AbortController().signal;
+
+interface Trial extends AsyncDisposable {
+  readonly hosts: FleetHosts;
+}
+
+/** A host's API by name, each as the test says. */
+async function trialOf(apis: Readonly<Record<string, RequestListener>>): Promise<Trial> {
+  await using stack = new AsyncDisposableStack();
+  const known: Record<string, { api: string }> = {};
+  for (const [name, api] of Object.entries(apis)) {
+    const server = createServer(api).listen(0, '127.0.0.1');
+    stack.defer(() => {
+      server.closeAllConnections();
+      server.close();
+    });
+    await once(server, 'listening');
+    known[name] = { api: `http://127.0.0.1:${(server.address() as AddressInfo).port}` };
+  }
+  const hosts = stack.use(new FleetHosts(parseFleet({ hosts: known }, '/')));
+  const all = stack.move();
+  return { hosts, [Symbol.asyncDispose]: () => all.disposeAsync() };
+}
+
+const json = (response: ServerResponse, status: number, body: object): void => {
+  response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+};
+const tells =
+  (host: string): RequestListener =>
+  (_, response) =>
+    json(response, 200, { host });
+const unauthorized: RequestListener = (_, response) =>
+  json(response, 401, { code: 'GW_API_UNAUTHORIZED', message: 'needs a token', details: { fix: 'give one' } });
+
+test('hosts that fail are told of by name with what to do, and the others are heard', async () => {
+  await using trial = await trialOf({
+    a: tells('a'),
+    b: unauthorized,
+    c: tells('somebody'),
+    d: (request) => request.socket.destroy(),
+  });
+  const answers = await trial.hosts.ask();
+  expect(answers.filter((answer) => 'refusal' in answer).map(({ name }) => name)).toEqual(['b', 'c']);
+  expect(answers).toMatchObject([
+    { name: 'a', outlook: { host: 'a' } },
+    {
+      name: 'b',
+      refusal: { code: 'GW_API_UNAUTHORIZED' },
+      failure: expect.stringMatching(/token of b .*hosts\.b\.tokenFile/),
+    },
+    {
+      name: 'c',
+      refusal: { code: 'GW_INPUT_INVALID' },
+      failure: expect.stringMatching(/hosts\.c\.api.*host somebody answers there/),
+    },
+    { name: 'd', failure: expect.stringContaining('No godwit host answers') },
+  ]);
+});
+
+test('a migration is followed to its end over a cut, whatever daemon tells it then', async () => {
+  const ended = { kind: 'migrationEnded', migration: { id: 'm1', state: 'completed' } };
+  let asked = 0;
+  await using trial = await trialOf({
+    a: (_, response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      if (asked++ > 0) response.end(`event: migrationEnded\ndata: ${JSON.stringify(ended)}\n\n`);
+      else response.write('retry: 1000\n\n', () => response.destroy());
+    },
+  });
+  expect(await trial.hosts.endOf('a', 'm1', NEVER)).toMatchObject({ id: 'm1', state: 'completed' });
+  expect(asked).toBe(2);
+});
+
+test('what a host refuses is thrown at once, and whoever watches no more is let go', async () => {
+  const refusal = { code: 'GW_MIGRATION_BLOCKED', message: 'VM x cannot be migrated: no', details: {} };
+  await using trial = await trialOf({ a: (_, response) => json(response, 409, refusal), b: () => undefined });
+  await expect(trial.hosts.begin('a', 'x', { to: 'b:1' })).rejects.toMatchObject({ code: 'GW_MIGRATION_BLOCKED' });
+  await expect(trial.hosts.endOf('a', 'm1', NEVER)).rejects.toMatchObject({ code: 'GW_MIGRATION_BLOCKED' });
+  await expect(trial.hosts.begin('z', 'x', { to: 'b:1' })).rejects.toThrow('give one of a, b');
+  const watching = new AbortController();
+  const end = trial.hosts.endOf('b', 'm1', watching.signal);
+  watching.abort();
+  await expect(end).rejects.toThrow();
+});

@@ -1,0 +1,77 @@
+/**
+ * Migrations that are under way in a fleet, whoever has begun them: what fills ports and memory beside what a plan starts.
+ *
+ * Owns: what their sources tell of them, and their place in what the planner is told. Pure. Must hold: each counts once, also
+ * that of a VM that no host lists (post-copy), that the destination lists already, or that goes to a host that is not of the
+ * fleet.
+ */
+import type { OutlookView } from '../api/outlook-schema.ts';
+import type { FleetState, FleetVm, Move } from '../fleet/fleet-state.ts';
+import { idleCurve } from '../migration/dirty-curve.ts';
+import { DEFAULT_MIGRATION_OPTIONS } from '../migration/request.ts';
+
+export interface UnderwayMove {
+  readonly id: string;
+  readonly vm: string;
+  readonly from: string;
+  /** Name of the host; its address where it is none of the fleet. */
+  readonly to: string;
+  /** 0: not known yet. */
+  readonly bytesPerSecond: number;
+  readonly endsAtMs: number;
+  readonly ramBytes: number;
+}
+
+/** Of one that has not said yet how long it will take: it is asked again before. */
+const UNKNOWN_REST_MS = 10_000;
+
+export function underwayOf(
+  outlooks: Iterable<OutlookView>,
+  addresses: ReadonlyMap<string, string>,
+  nowMs: number,
+): UnderwayMove[] {
+  const names = new Map([...addresses].map(([name, address]) => [address, name]));
+  return [...outlooks].flatMap(({ host, outgoing }) =>
+    outgoing.map(({ id, vm, to, bytesPerSecond, etaMs, ramBytes }) => {
+      const endsAtMs = nowMs + (etaMs ?? UNKNOWN_REST_MS);
+      return { id, vm, from: host, to: names.get(to) ?? to, bytesPerSecond, endsAtMs, ramBytes };
+    }),
+  );
+}
+
+/** The same state with these migrations in it. A VM that is on its way is not moved by anybody else. */
+export function withUnderway(state: FleetState, underway: readonly UnderwayMove[]): FleetState {
+  if (underway.length === 0) return state;
+  const hosts = new Map(state.hosts.map((host) => [host.name, host]));
+  const vms = [...state.vms];
+  const moves = new Map(state.moves.map((move) => [move.vm, move]));
+  for (const each of underway) {
+    const from = hosts.get(each.from);
+    if (!from) continue;
+    // Of a stranger nothing is known, and nothing is sent there: it is no bottleneck.
+    const stranger = { memoryBytes: 0, sendBytesPerSecond: 0, receiveBytesPerSecond: Infinity, takesVms: false };
+    const to = hosts.get(each.to) ?? { name: each.to, ...stranger };
+    hosts.set(to.name, to);
+    let name = each.vm;
+    if (!vms.some((vm) => vm.name === name && vm.host === each.from)) {
+      // Its source lists it no more: it fills the way, and the destination's memory unless that lists it already.
+      name = `${each.vm} on its way`;
+      const isListed = vms.some((vm) => vm.name === each.vm);
+      const ramBytes = isListed ? 0 : each.ramBytes;
+      vms.push(placeholder(name, each.from, ramBytes));
+      hosts.set(from.name, { ...from, memoryBytes: from.memoryBytes + ramBytes });
+    }
+    const most = Math.min(from.sendBytesPerSecond, to.receiveBytesPerSecond);
+    const bytesPerSecond = each.bytesPerSecond > 0 ? Math.min(each.bytesPerSecond, most) : most;
+    const running: Move['state'] = { kind: 'running', to: to.name, bytesPerSecond, endsAtMs: each.endsAtMs };
+    moves.set(name, { vm: name, to: to.name, deadlineAtMs: null, state: running });
+  }
+  return { ...state, hosts: [...hosts.values()], vms, moves: [...moves.values()] };
+}
+
+function placeholder(name: string, host: string, ramBytes: number): FleetVm {
+  return {
+    ...{ name, host, ramBytes, dataPages: 0, curve: idleCurve(0), period: null },
+    ...{ options: DEFAULT_MIGRATION_OPTIONS, canThrottle: true, canPostCopy: true },
+  };
+}

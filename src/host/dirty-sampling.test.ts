@@ -1,0 +1,140 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import type { SampledVm, WindowOutcome } from '../migration/dirty-sampler.ts';
+import { DirtySampling } from './dirty-sampling.ts';
+import { openLogger } from './logger.ts';
+import type { Vm } from './vm.ts';
+
+const EVERY_MS = 60_000;
+const POINTS = [100, 300, 1000, 3000].map((ms) => ({ ms, pages: ms }));
+
+let state: string;
+
+beforeEach(() => {
+  state = mkdtempSync(join(tmpdir(), 'godwit-sampling-'));
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance'] });
+});
+afterEach(() => {
+  vi.useRealTimers();
+  rmSync(state, { recursive: true, force: true });
+});
+
+interface Window {
+  readonly vm: string;
+  settle(outcome: WindowOutcome): void;
+}
+
+/** VMs that are looked at when the test says so. */
+function trial(names: readonly string[]) {
+  const windows: Window[] = [];
+  const ends: string[] = [];
+  let hangs = false;
+  const vms = names.map((name) => ({ name, isAtWork: true, hasEnded: false, isEnding: false, record: { name } }));
+  const sampler = {
+    begin: ({ qemu }: SampledVm) => {
+      const vm = names[qemu.pid]!;
+      const { promise, resolve } = Promise.withResolvers<WindowOutcome>();
+      windows.push({ vm, settle: resolve });
+      const end = async (): Promise<void> => {
+        ends.push(vm);
+        if (!hangs) resolve({ points: POINTS.slice(0, 1) });
+        await promise;
+      };
+      return { ended: promise, end };
+    },
+    [Symbol.dispose]: () => void ends.push('all'),
+  };
+  const sampling = new DirtySampling(
+    {
+      ...{ stateDirectory: state, everyMs: EVERY_MS, keepMs: 3_600_000 },
+      log: openLogger({ level: 'silent', format: 'json', name: 'a' }),
+      vms: () => vms as unknown as Vm[],
+    },
+    {
+      openSampler: () => sampler,
+      locate: async ({ name }) => ({ qemu: { pid: names.indexOf(name), startTicks: 0 }, regions: [] }),
+    },
+  );
+  const pass = async (ms: number): Promise<void> => {
+    // What was settled is taken first.
+    for (let turn = 0; turn < 5; turn++) await nextTurn();
+    vi.advanceTimersByTime(ms);
+    for (let turn = 0; turn < 5; turn++) await nextTurn();
+  };
+  const samplesOf = (name: string) => sampling.historyOf(vms.find((vm) => vm.name === name) as unknown as Vm).samples;
+  const hang = (): void => {
+    hangs = true;
+  };
+  return { sampling, windows, ends, vms, pass, samplesOf, hang };
+}
+
+test('each VM is looked at once in the time, and what is found is in its history', async () => {
+  const { windows, pass, samplesOf, sampling } = trial(['x', 'y']);
+  await pass(EVERY_MS + 1000);
+  expect(windows.map(({ vm }) => vm).sort()).toEqual(['x', 'y']);
+  windows[0]!.settle({ points: POINTS });
+  await pass(0);
+  expect(samplesOf(windows[0]!.vm)).toMatchObject([{ pagesPerSecond: 1000, ms: 1000, points: POINTS }]);
+  expect(samplesOf(windows[1]!.vm)).toEqual([]);
+  // The other one's window is still open: only the first is due again.
+  await pass(EVERY_MS + 1000);
+  expect(windows.slice(2).map(({ vm }) => vm)).toEqual([windows[0]!.vm]);
+  sampling[Symbol.dispose]();
+});
+
+test('no more than four are watched at a time, and none that does not run', async () => {
+  const { windows, vms, pass, sampling } = trial(['a', 'b', 'c', 'd', 'e', 'f']);
+  vms[0]!.isAtWork = false;
+  await pass(2 * EVERY_MS);
+  expect(windows).toHaveLength(4);
+  windows[0]!.settle({ points: [] });
+  await pass(1000);
+  expect(windows).toHaveLength(5);
+  expect(windows.map(({ vm }) => vm)).not.toContain('a');
+  sampling[Symbol.dispose]();
+});
+
+test('who wants a VM has it at once, with what was found until then; nobody waits for one that is not watched', async () => {
+  const { sampling, pass, ends, samplesOf } = trial(['x']);
+  await sampling.release('x');
+  await pass(EVERY_MS + 1000);
+  await sampling.release('x');
+  expect(ends).toEqual(['x']);
+  expect(samplesOf('x')).toMatchObject([{ ms: 100 }]);
+  sampling[Symbol.dispose]();
+});
+
+test('a window that does not end is not waited for without end', async () => {
+  const { sampling, pass, hang } = trial(['x']);
+  hang();
+  await pass(EVERY_MS + 1000);
+  await expect(sampling.release('x')).rejects.toThrow('has not ended within 2000 ms: try again');
+  sampling[Symbol.dispose]();
+});
+
+test('where the kernel cannot do it no VM is looked at again; of one VM that cannot be looked at the others are', async () => {
+  const { windows, pass, sampling } = trial(['x', 'y']);
+  await pass(EVERY_MS + 1000);
+  windows[0]!.settle({ failure: 'no such file', isHopeless: false });
+  windows[1]!.settle({ points: POINTS });
+  await pass(EVERY_MS + 1000);
+  expect(windows).toHaveLength(4);
+  windows[2]!.settle({ failure: 'no userfaultfd', isHopeless: true });
+  windows[3]!.settle({ points: POINTS });
+  await pass(5 * EVERY_MS);
+  expect(windows).toHaveLength(4);
+  sampling[Symbol.dispose]();
+});
+
+test('with the daemon it ends', async () => {
+  const { sampling, windows, ends, pass } = trial(['x']);
+  await pass(EVERY_MS + 1000);
+  sampling[Symbol.dispose]();
+  windows[0]!.settle({ points: POINTS });
+  await pass(5 * EVERY_MS);
+  expect(ends).toEqual(['all']);
+  expect(windows).toHaveLength(1);
+});

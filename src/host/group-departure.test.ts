@@ -1,0 +1,67 @@
+import { beforeEach, expect, test } from 'vitest';
+import type { GroupMemberView } from '../api/group-migration-schema.ts';
+import { GodwitError } from '../base/errors.ts';
+import type { MigrationHandle } from '../migration/handle.ts';
+import { type DepartingHost, portOfDeparture } from './group-departure.ts';
+import type { GroupMigrationPort } from './group-migration-port.ts';
+import type { LeavingGroupFiles } from './leaving-group.ts';
+import { newMemberView } from './member-outcome.ts';
+import { Migrations, type MigrationsOptions } from './migrations.ts';
+
+const GROUP = { name: 'bus', vms: ['a', 'b'], regions: [] };
+const RECORD = { id: 'g1', body: { to: 'there:7710' } };
+
+/** Of VMs that are here still as far as the host's records tell: a daemon was killed. */
+let reports: Record<string, { from: string; owner: string }>;
+let members: GroupMemberView[];
+let commands: unknown[];
+
+beforeEach(() => {
+  [reports, members, commands] = [{}, [], []];
+});
+
+function port({ isFull = false, here = ['a', 'b'] } = {}): GroupMigrationPort {
+  const store = { get: (id: string) => reports[id], hasGiven: (id: string) => reports[id]?.owner === 'there' };
+  const migrations = new Migrations({ store } as unknown as MigrationsOptions);
+  const handle = { id: 'm1', command: async (command: unknown) => void commands.push(command) };
+  migrations.begin = async () => handle as unknown as MigrationHandle;
+  const host = {
+    registry: { find: (name: string) => (here.includes(name) ? { record: { name } } : undefined) },
+    migrations,
+    events: { emit: () => undefined },
+  } as unknown as DepartingHost;
+  const files = {
+    record: RECORD,
+    isOf: () => true,
+    member: (vm: string) => members.find((member) => member.vm === vm),
+    began: (vm: string, migration: string) => {
+      if (isFull) throw new GodwitError('GW_SYS_NO_ROOM', { what: 'the record' });
+      members.push({ ...newMemberView(vm), migration });
+    },
+  } as unknown as LeavingGroupFiles;
+  return portOfDeparture(host, GROUP, files, { recovered: Promise.resolve(), resumes: true });
+}
+
+test.each([
+  ['whose migration has given it away', 'm1', { from: 'here', owner: 'there' }, false],
+  ['whose migration has failed', 'm1', { from: 'here', owner: 'here' }, true],
+  ['of which another migration, whenever it was, says that it has gone', 'm2', { from: 'here', owner: 'there' }, true],
+] as const)('after a restart a VM %s', async (_, reported, report, isHere) => {
+  members = [{ ...newMemberView('a'), migration: 'm1', state: 'moving' }];
+  reports = { [reported]: report };
+  expect(await port().isHere('a')).toBe(isHere);
+});
+
+test('after a restart a VM is gone that had moved, and one that nobody knows any more', async () => {
+  members = [{ ...newMemberView('a'), migration: 'm1', state: 'moved' }];
+  expect(await port().isHere('a')).toBe(false);
+  expect(await port({ here: ['a'] }).isHere('b')).toBe(false);
+  expect(await port().isHere('b')).toBe(true);
+});
+
+test('the migration of a VM is written down when it begins; where that cannot be it does not go on', async () => {
+  await port().start('a', false);
+  expect(members).toMatchObject([{ vm: 'a', migration: 'm1' }]);
+  await expect(port({ isFull: true }).start('b', false)).rejects.toMatchObject({ code: 'GW_SYS_NO_ROOM' });
+  expect(commands).toEqual([{ kind: 'cancel' }]);
+});
