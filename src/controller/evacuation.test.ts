@@ -468,6 +468,16 @@ test('only the VMs that are named go', async () => {
   expect(log).toEqual(['y a b:7710']);
 });
 
+test.each([
+  [{}, BUS, 'it shares memory with t'],
+  [{ together: [['s', 't']] }, {}, 'it moves together with t'],
+])('a VM that goes only with others stays where they are not asked for, and it comes to an end: %o', async (more, shared, reason) => {
+  const { evacuation, log } = trial([vmOf('s', shared), vmOf('t', shared), vmOf('x')], { only: ['s', 'x'], ...more });
+  const outcome = await evacuation.run(NEVER, NEVER);
+  expect(outcome.stayed).toEqual([{ vm: 's', reason: expect.stringContaining(reason) }]);
+  expect(log).toEqual(['x a b:7710']);
+});
+
 test('a host that answers with an error ends it by name where it is needed; another one only gets no VMs', async () => {
   const error = 'Host a answers with an error: a wrong token';
   const source = trial([vmOf('x')], { refuses: (host) => host === 'a' });

@@ -11,7 +11,7 @@ import { explain, GodwitError } from '../base/errors.ts';
 import { explainRefusal } from '../fleet/explain.ts';
 import type { FleetVm, Move } from '../fleet/fleet-state.ts';
 import { nextPlan } from '../fleet/next-plan.ts';
-import { dueNow, planBundled } from './bundled-plan.ts';
+import { dueNow, keepWhole, planBundled } from './bundled-plan.ts';
 import { EvacuationMoves } from './evacuation-moves.ts';
 import type { EvacuationMemory, EvacuationOutcome, EvacuationPort, EvacuationRequest } from './evacuation-port.ts';
 import { EvacuationWaits, sayThatSilent } from './evacuation-waits.ts';
@@ -107,7 +107,8 @@ export class Evacuation {
   #step(picture: FleetPicture, watching: AbortSignal): Step {
     const { from, to, vms: only } = this.#request;
     const nowMs = this.#port.nowMs();
-    const isMeant = ({ name, host }: FleetVm): boolean => host === from && (only === null || only.includes(name));
+    const isAsked = (vm: string): boolean => only === null || only.includes(vm);
+    const isMeant = ({ name, host }: FleetVm): boolean => host === from && isAsked(name);
     this.#here = picture.vms.filter(({ fleetVm }) => isMeant(fleetVm));
     this.#listed = new Set(picture.vms.map(({ fleetVm }) => fleetVm.name));
     this.#waits.look(picture.failures, nowMs);
@@ -132,8 +133,9 @@ export class Evacuation {
     ].filter((vm) => !this.#moves.isRunning(vm) && !this.#moves.hasArrived(vm));
     const leaving = new Set(vms.flatMap((vm) => (isMeant(vm) ? [vm.name] : [])));
     for (const vm of foreign) leaving.delete(vm);
-    const moves = [...leaving].map((vm) => this.#moveOf(vm));
     const bundles = picture.bundles.filter(({ host }) => host === from);
+    const wanted = [...leaving].map((vm) => this.#moveOf(vm));
+    const moves = keepWhole(wanted, bundles, isAsked);
     const state = { ...picture.base, vms, moves };
     const plan = planBundled(state, bundles, (each) => nextPlan(withUnderway(each, underway), picture.contents));
     if (this.#predictedMs === null && moves.length > 0) this.#predictedMs = plan.makespanMs;
