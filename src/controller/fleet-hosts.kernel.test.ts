@@ -5,6 +5,8 @@ import { expect, test } from 'vitest';
 import { parseFleet } from './fleet-file.ts';
 import { FleetHosts } from './fleet-hosts.ts';
 
+/** For an answer. */
+const ANSWER_MS = 300;
 const NEVER = new AbortController().signal;
 
 interface Trial extends AsyncDisposable {
@@ -24,7 +26,7 @@ async function trialOf(apis: Readonly<Record<string, RequestListener>>): Promise
     await once(server, 'listening');
     known[name] = { api: `http://127.0.0.1:${(server.address() as AddressInfo).port}` };
   }
-  const hosts = stack.use(new FleetHosts(parseFleet({ hosts: known }, '/')));
+  const hosts = stack.use(new FleetHosts(parseFleet({ hosts: known }, '/'), ANSWER_MS));
   const all = stack.move();
   return { hosts, [Symbol.asyncDispose]: () => all.disposeAsync() };
 }
@@ -88,4 +90,18 @@ test('what a host refuses is thrown at once, and whoever watches no more is let 
   const end = trial.hosts.endOf('b', 'm1', watching.signal);
   watching.abort();
   await expect(end).rejects.toThrow();
+});
+
+test('a host that takes a question and never answers it, as one that lost its power, is asked again', async () => {
+  let asked = 0;
+  await using trial = await trialOf({
+    a: ({ url = '' }, response) => {
+      if (asked++ % 2 === 0) return;
+      if (url.startsWith('/v1/group')) json(response, 200, { id: 'g1', totalMs: 5, members: [] });
+      else json(response, 200, [{ id: 'm1', vm: 'x', direction: 'outgoing', startedAtMs: 9 }] as unknown as object);
+    },
+  });
+  expect(await trial.hosts.endOfGroup('a', 'g1', NEVER)).toMatchObject({ group: { id: 'g1' }, migrations: [] });
+  expect(await trial.hosts.find('a', 'x', 9, NEVER)).toMatchObject({ id: 'm1' });
+  await expect(trial.hosts.migrationsOf('a')).rejects.toMatchObject({ code: 'GW_API_UNREACHABLE' });
 });

@@ -28,7 +28,12 @@ const ANSWER_MS = 10_000;
 export class FleetHosts implements AsyncDisposable {
   readonly #clients: ReadonlyMap<string, GodwitClient>;
 
-  constructor({ hosts }: FleetFile) {
+  /** For the answer to a question; one that fell silent meanwhile is asked again. */
+  readonly #answer: { readonly longestSilenceMs: number };
+
+  /** @param answerMs - tests have no time */
+  constructor({ hosts }: FleetFile, answerMs = ANSWER_MS) {
+    this.#answer = { longestSilenceMs: answerMs };
     this.#clients = new Map(
       hosts.map(({ name, api, token }) => [name, new GodwitClient({ url: api, ...(token === null ? {} : { token }) })]),
     );
@@ -49,7 +54,7 @@ export class FleetHosts implements AsyncDisposable {
 
   /** The newest of it that was begun about then or since; null: none was. While its host does not answer, it is waited for. */
   async find(host: string, vm: string, sinceMs: number, signal: AbortSignal): Promise<MigrationView | null> {
-    const all = await this.#patiently(signal, () => this.#client(host).listMigrations());
+    const all = await this.#patiently(signal, () => this.#client(host).listMigrations(this.#answer));
     const begun = all.filter((each) => {
       return each.vm === vm && each.direction === 'outgoing' && each.startedAtMs >= sinceMs - CLOCKS_APART_MS;
     });
@@ -58,7 +63,7 @@ export class FleetHosts implements AsyncDisposable {
 
   /** Those that the host knows, newest first. */
   migrationsOf(host: string): Promise<MigrationView[]> {
-    return this.#client(host).listMigrations();
+    return this.#client(host).listMigrations(this.#answer);
   }
 
   eventsOf(host: string, lastEventId: string | undefined, signal: AbortSignal): AsyncIterable<HostEvent> {
@@ -83,11 +88,11 @@ export class FleetHosts implements AsyncDisposable {
   }
 
   async beginGroup(host: string, name: string, request: GroupMigrateBody): Promise<GroupMigrationView> {
-    return await this.#client(host).migrateGroup(name, request);
+    return await this.#client(host).migrateGroup(name, request, { longestSilenceMs: ORDER_MS });
   }
 
   async cancelGroup(host: string, id: string): Promise<GroupMigrationView> {
-    return await this.#client(host).cancelGroupMigration(id);
+    return await this.#client(host).cancelGroupMigration(id, { longestSilenceMs: ORDER_MS });
   }
 
   /** As `endOf`, of a group: it is asked again and again. */
@@ -95,10 +100,10 @@ export class FleetHosts implements AsyncDisposable {
     const client = this.#client(host);
     for (;;) {
       try {
-        const group = await client.showGroupMigration(id);
+        const group = await client.showGroupMigration(id, this.#answer);
         if (group.totalMs !== null) {
           const ids = group.members.flatMap(({ migration }) => migration ?? []);
-          return { group, migrations: await Promise.all(ids.map((each) => client.showMigration(each))) };
+          return { group, migrations: await Promise.all(ids.map((each) => client.showMigration(each, this.#answer))) };
         }
       } catch (error) {
         if (signal.aborted || !hasCode(error, 'GW_API_UNREACHABLE')) throw error;
