@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { createServer, type RequestListener, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { expect, test } from 'vitest';
+import { waitUntil } from '../../test/support/wait-until.ts';
 import { parseFleet } from './fleet-file.ts';
 import { FleetHosts } from './fleet-hosts.ts';
 
@@ -104,4 +105,35 @@ test('a host that takes a question and never answers it, as one that lost its po
   expect(await trial.hosts.endOfGroup('a', 'g1', NEVER)).toMatchObject({ group: { id: 'g1' }, migrations: [] });
   expect(await trial.hosts.find('a', 'x', 9, NEVER)).toMatchObject({ id: 'm1' });
   await expect(trial.hosts.migrationsOf('a')).rejects.toMatchObject({ code: 'GW_API_UNREACHABLE' });
+});
+
+test('a host that is silent holds up the first look only, and is heard as soon as it answers', async () => {
+  let isSilent = true;
+  await using trial = await trialOf({
+    a: tells('a'),
+    b: (request, response) => {
+      if (!isSilent) tells('b')(request, response);
+    },
+  });
+  const failure = expect.stringContaining('has not answered within');
+  expect(await trial.hosts.ask()).toMatchObject([{ outlook: {} }, { failure }]);
+  const beganAtMs = performance.now();
+  expect(await trial.hosts.ask()).toMatchObject([{ outlook: {} }, { failure }]);
+  expect(performance.now() - beganAtMs).toBeLessThan(ANSWER_MS * 0.8);
+  isSilent = false;
+  await waitUntil('it is heard', async () => 'outlook' in (await trial.hosts.ask())[1]!);
+});
+
+test('a migration that was begun although the answer was lost is found, and one that was not is told of', async () => {
+  let begun: string[] = [];
+  const known = () => begun.map((vm) => ({ id: `m-${vm}`, vm, direction: 'outgoing', startedAtMs: Date.now() }));
+  await using trial = await trialOf({
+    a: (request, response) => {
+      if (request.method === 'GET') return json(response, 200, known());
+      if (request.url === '/v1/vms/x/actions/migrate') begun = ['x'];
+      request.socket.destroy();
+    },
+  });
+  expect(await trial.hosts.begin('a', 'x', { to: 'b:1' })).toMatchObject({ id: 'm-x' });
+  await expect(trial.hosts.begin('a', 'y', { to: 'b:1' })).rejects.toMatchObject({ code: 'GW_API_UNREACHABLE' });
 });

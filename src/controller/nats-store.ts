@@ -19,6 +19,7 @@ import { type KV, Kvm, KvWatchInclude } from '@nats-io/kv';
 import { connect, credsAuthenticator, type NatsConnection } from '@nats-io/transport-node';
 import type { JsonValue } from '../base/errors.ts';
 import { AGAIN_MS, guard, isConflict, patiently } from './nats-answers.ts';
+import { decodeValue, encodeValue } from './nats-value.ts';
 import { type FleetStore, KEPT_LOG_ITEMS, type LogName, type StoredRecord } from './store.ts';
 
 export interface NatsOptions {
@@ -69,6 +70,8 @@ export class NatsStore implements FleetStore {
         timeout: CONNECT_MS,
         maxReconnectAttempts: -1,
         reconnectTimeWait: AGAIN_MS,
+        // Credentials that are put right at the server are tried again.
+        ignoreAuthErrorAbort: true,
         ...(credentials === null ? {} : { authenticator: credsAuthenticator(credentials) }),
         ...(token === null ? {} : { token }),
       }),
@@ -107,7 +110,7 @@ export class NatsStore implements FleetStore {
 
   async read(key: string): Promise<StoredRecord | null> {
     const entry = await guard(this.#bucket.get(key));
-    return entry?.operation === 'PUT' ? { key, value: entry.json<JsonValue>(), revision: entry.revision } : null;
+    return entry?.operation === 'PUT' ? { key, value: decodeValue(entry.value), revision: entry.revision } : null;
   }
 
   async list(prefix: string): Promise<StoredRecord[]> {
@@ -117,10 +120,10 @@ export class NatsStore implements FleetStore {
   }
 
   async write(key: string, value: JsonValue, revision: number | null): Promise<number | null> {
-    const text = JSON.stringify(value);
+    const bytes = encodeValue(value);
     try {
       return await guard(
-        revision === null ? this.#bucket.create(key, text) : this.#bucket.update(key, text, revision, REQUEST_MS),
+        revision === null ? this.#bucket.create(key, bytes) : this.#bucket.update(key, bytes, revision, REQUEST_MS),
       );
     } catch (error) {
       if (isConflict(error)) return null;
@@ -161,7 +164,7 @@ export class NatsStore implements FleetStore {
     try {
       const expect = { lastSubjectSequence: 0 };
       await guard(
-        this.#streams.publish(`${this.#prefix}.log.${log}.${id}`, JSON.stringify(item), {
+        this.#streams.publish(`${this.#prefix}.log.${log}.${id}`, encodeValue(item), {
           expect,
           timeout: REQUEST_MS,
         }),
@@ -191,7 +194,7 @@ export class NatsStore implements FleetStore {
     const items: JsonValue[] = [];
     const messages = await consumer.fetch({ max_messages: state.last_seq - first + 1, expires: REQUEST_MS });
     for await (const message of messages) {
-      items.push(message.json<JsonValue>());
+      items.push(decodeValue(message.data));
       if (message.seq >= state.last_seq) break;
     }
     return items.reverse();
