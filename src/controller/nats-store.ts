@@ -37,6 +37,9 @@ export interface NatsOptions {
 const CONNECT_MS = 10_000;
 /** A request that takes longer is one to a server that has gone. */
 const REQUEST_MS = 3_000;
+/** Marks of what was removed are forgotten after so many more, those older than what any watch is behind. */
+const FORGET_EVERY = 100;
+const REMEMBERED_MS = 600_000;
 const LOGS: readonly LogName[] = ['migrations', 'evacuations'];
 
 export class NatsStore implements FleetStore {
@@ -47,6 +50,7 @@ export class NatsStore implements FleetStore {
   readonly #streams: JetStreamClient;
   readonly #manager: JetStreamManager;
   readonly #prefix: string;
+  #removed = 0;
 
   private constructor(
     connection: NatsConnection,
@@ -133,6 +137,23 @@ export class NatsStore implements FleetStore {
 
   async remove(key: string): Promise<void> {
     await guard(this.#bucket.delete(key));
+    if (++this.#removed % FORGET_EVERY === 0) void this.forgetRemoved(REMEMBERED_MS).catch(() => undefined);
+  }
+
+  /**
+   * Of what was removed the bucket keeps a mark, for whoever watches; all of them are gone through by each list.
+   *
+   * @returns how many marks there are no more. Public for tests, which have no time
+   */
+  async forgetRemoved(olderThanMs: number): Promise<number> {
+    const beforeMs = Date.now() - olderThanMs;
+    let forgotten = 0;
+    for (const { key, revision } of await guard(this.#marks(beforeMs))) {
+      // Up to the mark only: the key may have been made again meanwhile.
+      const purge = { filter: `$KV.${this.#prefix}.${key}`, seq: revision + 1 };
+      forgotten += (await guard(this.#manager.streams.purge(`KV_${this.#prefix}`, purge))).purged;
+    }
+    return forgotten;
   }
 
   watch(prefix: string, changed: (key: string) => void): Disposable {
@@ -198,6 +219,14 @@ export class NatsStore implements FleetStore {
       if (message.seq >= state.last_seq) break;
     }
     return items.reverse();
+  }
+
+  async #marks(beforeMs: number): Promise<{ readonly key: string; readonly revision: number }[]> {
+    const found: { key: string; revision: number }[] = [];
+    for await (const { key, operation, created, revision } of await this.#bucket.history()) {
+      if (operation !== 'PUT' && created.getTime() <= beforeMs) found.push({ key, revision });
+    }
+    return found;
   }
 
   async #keys(filter: string): Promise<string[]> {

@@ -215,6 +215,26 @@ describe('the store sqlite alone', () => {
 });
 
 requireCapability('nats')('the store nats alone', () => {
+  test('forgets what was removed, and nothing else', async () => {
+    await using server = await NatsServer.open();
+    await using store = await openNats(server);
+    expect(await store.forgetRemoved(0)).toBe(0);
+    for (const key of ['x.a', 'x.b', 'x.c']) {
+      await store.write(key, key, null);
+      await store.remove(key);
+    }
+    const again = await store.write('x.c', 'again', null);
+    await store.write('x.d', 'kept', null);
+    expect(await store.forgetRemoved(60_000)).toBe(0);
+    expect(await store.forgetRemoved(0)).toBe(2);
+    expect(await store.forgetRemoved(0)).toBe(0);
+    expect((await store.list('x')).map(({ key, value, revision }) => [key, value, revision === again])).toEqual([
+      ['x.c', 'again', true],
+      ['x.d', 'kept', false],
+    ]);
+    expect(await store.write('x.a', 'new', null)).not.toBeNull();
+  });
+
   test('is refused with a wrong token, and goes on when a server that refused its token takes it again', async () => {
     await using server = await NatsServer.open('right');
     await expect(openNats(server, 'wrong')).rejects.toMatchObject({ code: 'GW_STORE_UNAVAILABLE' });
