@@ -457,9 +457,10 @@ test('who goes on with what is to be cancelled cancels what another has begun', 
   const first = trial([vmOf('x')], { hold: true });
   void first.evacuation.run(NEVER, NEVER);
   await new Promise((resolve) => setTimeout(resolve, 50));
-  const { evacuation, log } = trial([vmOf('x')], { begun: first.evacuation.memory() });
+  const { evacuation, log } = trial([vmOf('x'), vmOf('y')], { begun: first.evacuation.memory() });
   const outcome = await evacuation.run(AbortSignal.abort(), NEVER);
   expect([outcome.state, outcome.running, log]).toEqual(['cancelled', [], ['cancel m-x']]);
+  expect(outcome.stayed.map(({ vm }) => vm)).toEqual(['x', 'y']);
 });
 
 test('only the VMs that are named go', async () => {

@@ -41,6 +41,7 @@ export class Evacuation {
   #here: readonly PicturedVm[] = [];
   /** Wherever they are. */
   #listed: ReadonlySet<string> = new Set();
+  #hasSeen = false;
   #predictedMs: number | null = null;
   #happened = Promise.withResolvers<void>();
 
@@ -72,6 +73,8 @@ export class Evacuation {
     try {
       await this.#goOn(watching.signal, cancel);
       if (cancel.aborted) await this.#cancelAll(leave);
+      // Whoever goes on with what is to be cancelled has not looked yet, and what stays is accounted for.
+      if (!this.#hasSeen && !leave.aborted) this.#see(await this.#port.picture());
     } catch (thrown) {
       if (!this.#moves.hasBegun) throw thrown;
       error = explain(thrown);
@@ -109,8 +112,7 @@ export class Evacuation {
     const nowMs = this.#port.nowMs();
     const isAsked = (vm: string): boolean => only === null || only.includes(vm);
     const isMeant = ({ name, host }: FleetVm): boolean => host === from && isAsked(name);
-    this.#here = picture.vms.filter(({ fleetVm }) => isMeant(fleetVm));
-    this.#listed = new Set(picture.vms.map(({ fleetVm }) => fleetVm.name));
+    this.#see(picture);
     this.#waits.look(picture.failures, nowMs);
     const silent = (name: string | null) => picture.failures.filter((silence) => silence.name === name);
     const refusal = [...silent(from), ...silent(to)].find(({ isRefusal }) => isRefusal);
@@ -161,6 +163,13 @@ export class Evacuation {
       isOver: isIdle && plan.moves.length === 0 && !isWaiting,
       againInMs: looksAgain ? this.#port.lookAgainMs : askAgainMs,
     };
+  }
+
+  #see(picture: FleetPicture): void {
+    const { from, vms } = this.#request;
+    this.#hasSeen = true;
+    this.#here = picture.vms.filter(({ fleetVm: { name, host } }) => host === from && (vms?.includes(name) ?? true));
+    this.#listed = new Set(picture.vms.map(({ fleetVm }) => fleetVm.name));
   }
 
   #moveOf(vm: string): Move {

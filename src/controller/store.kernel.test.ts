@@ -1,4 +1,5 @@
 /** What every store must do, on the real ones; NATS is also restarted meanwhile. */
+import { writeFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { requireCapability } from '../../test/support/capability.ts';
@@ -207,6 +208,15 @@ for (const [kind, [describe, openPlace]] of Object.entries(suites)) {
 }
 
 describe('the store sqlite alone', () => {
+  test('is refused with the reason and what to do where the file is none of it', async () => {
+    using directory = new TempDirectory();
+    writeFileSync(directory.join('fleet.sqlite'), 'something else '.repeat(100));
+    expect(() => new SqliteStore(directory.join('fleet.sqlite'))).toThrow(
+      /fleet\.sqlite \(.*not a database.*move the file away/,
+    );
+    expect(() => new SqliteStore(directory.join('none/fleet.sqlite'))).toThrow(/unable to open.*--state/);
+  });
+
   test('is refused while somebody else has it', async () => {
     using directory = new TempDirectory();
     await using _first = new SqliteStore(directory.join('fleet.sqlite'));
