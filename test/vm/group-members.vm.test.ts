@@ -129,8 +129,10 @@ requireCapability('vm')('the members of a group', () => {
     const { page, ms } = called!.stoppedBy!;
     expect(page).toBeLessThan(usedPages(group.layout));
     expect(ms).toBeLessThan(view!.totalMs!);
-    expect(stdout).toMatch(/^member0 +moved +\S+ m?s +- /m);
-    expect(stdout).toMatch(new RegExp(`^member1 +moved +\\S+ m?s +page ${page} of ${GROUP} after \\S+ m?s `, 'm'));
+    expect(stdout).toMatch(/^member0 +moved +\S+ m?s +\S.* m?s +once +- /m);
+    expect(stdout).toMatch(
+      new RegExp(`^member1 +moved +\\S+ m?s +\\S.* m?s +once +page ${page} of ${GROUP} after \\S+ m?s `, 'm'),
+    );
     await group.work(b, 1000);
     expect((await group.check(b)).problems).toEqual([]);
   });
