@@ -6,7 +6,7 @@ import { requireCapability } from '../../test/support/capability.ts';
 import { checkLeaks } from '../../test/support/leak-check.ts';
 import { type LinuxVm, startLinuxVm } from '../../test/support/linux-vm.ts';
 import { createRegion, REGION_NAME, regionArguments } from '../../test/support/sharing-vms.ts';
-import { TempDirectory } from '../../test/support/temp-directory.ts';
+import { SHARED_MEMORY_PREFIX, TempDirectory } from '../../test/support/temp-directory.ts';
 import { startTinyVm } from '../../test/support/tiny-vm.ts';
 import { waitUntil, within } from '../../test/support/wait-until.ts';
 import { checkCoherence, type SharingMember } from '../sharing/coherence.ts';
@@ -28,7 +28,7 @@ class Region implements Disposable {
 
   constructor(memberCount: number, bytes = REGION_BYTES) {
     using directory = new TempDirectory();
-    this.path = `/dev/shm/godwit-test-${basename(directory.path)}-region`;
+    this.path = `${SHARED_MEMORY_PREFIX}${basename(directory.path)}-region`;
     createRegion(this.path, bytes);
     this.file = RamFile.open(this.path, bytes);
     this.layout = regionLayout({ memberCount }, REGION_BYTES);

@@ -3,6 +3,7 @@ import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync, statSync, writ
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { requireCapability } from '../../test/support/capability.ts';
+import { SHARED_MEMORY_PREFIX } from '../../test/support/temp-directory.ts';
 import { PAGE_SIZE } from '../base/page.ts';
 import { RamFile } from './ram-file.ts';
 
@@ -11,7 +12,7 @@ const PAGES = 32;
 let directory: string;
 
 beforeEach(() => {
-  directory = mkdtempSync('/dev/shm/godwit-test-');
+  directory = mkdtempSync(SHARED_MEMORY_PREFIX);
 });
 
 afterEach(() => {

@@ -154,7 +154,7 @@ describe("somebody else's VM", () => {
       'on a terminal, with default devices, network and disk',
       (directory) =>
         `-name web -nographic -M q35,accel=tcg,memory-backend=m -m 64 -object memory-backend-file,id=m,size=64M,` +
-        `mem-path=/dev/shm/godwit-test-${basename(directory.path)},share=on,prealloc=on -monitor none -pidfile ${directory.join('pid')} ` +
+        `mem-path=${SHARED_MEMORY_PREFIX}${basename(directory.path)},share=on,prealloc=on -monitor none -pidfile ${directory.join('pid')} ` +
         `-D ${directory.join('their-debug.log')} -netdev user,id=n0 -device virtio-net-pci,netdev=n0,id=net0 ` +
         `-drive file=${directory.join('disk.img')},format=raw,if=virtio,cache=none`,
     ],

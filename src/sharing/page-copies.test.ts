@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { SHARED_MEMORY_PREFIX } from '../../test/support/temp-directory.ts';
 import { PAGE_SIZE } from '../base/page.ts';
 import { PageCopies } from './page-copies.ts';
 import { RegionJournal } from './region-journal.ts';
@@ -8,7 +9,7 @@ import { RegionJournal } from './region-journal.ts';
 let directory: string;
 
 beforeEach(() => {
-  directory = mkdtempSync('/dev/shm/godwit-test-');
+  directory = mkdtempSync(SHARED_MEMORY_PREFIX);
 });
 afterEach(() => rmSync(directory, { recursive: true }));
 

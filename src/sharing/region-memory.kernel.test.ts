@@ -4,6 +4,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { requireCapability } from '../../test/support/capability.ts';
 import { GuineaPig } from '../../test/support/guinea-pig.ts';
 import { readSharedWords, Sharer } from '../../test/support/sharer.ts';
+import { SHARED_MEMORY_PREFIX } from '../../test/support/temp-directory.ts';
 import { waitUntil } from '../../test/support/wait-until.ts';
 import { PAGE_SIZE } from '../base/page.ts';
 import { FaultBatch } from '../linux/fault-batch.ts';
@@ -35,7 +36,7 @@ requireCapability('kernel', 'cc')('the memory of a shared region', () => {
 
   beforeEach(async () => {
     gone.length = 0;
-    directory = mkdtempSync('/dev/shm/godwit-test-');
+    directory = mkdtempSync(SHARED_MEMORY_PREFIX);
     path = join(directory, 'region');
     writeFileSync(path, '');
     truncateSync(path, BYTES);

@@ -133,7 +133,9 @@ requireCapability('vm')('the members of a group', () => {
     expect(page).toBeLessThan(usedPages(group.layout));
     expect(ms).toBeLessThan(view!.totalMs!);
     expect(stdout).toMatch(/^member0 +moved +\S+ m?s +\S.* m?s +once +- /m);
-    expect(stdout).toMatch(new RegExp(`^member1 +moved +\\S+ m?s +\\S.* page ${page} of ${GROUP} after \\S+ m?s `, 'm'));
+    expect(stdout).toMatch(
+      new RegExp(`^member1 +moved +\\S+ m?s +\\S.* m?s +once +page ${page} of ${GROUP} after \\S+ m?s `, 'm'),
+    );
     await group.work(b, 1000);
     expect((await group.check(b)).problems).toEqual([]);
   });
