@@ -6,6 +6,7 @@ import { requireCapability } from '../support/capability.ts';
 import { createTinyVm, HostPair, isFree, type ReachedHost } from '../support/host-pair.ts';
 import { checkLeaks } from '../support/leak-check.ts';
 import { endOfGroup, GROUP } from '../support/sharing-group.ts';
+import { tinyVmBody } from '../support/tiny-vm.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
 checkLeaks();
@@ -59,6 +60,13 @@ requireCapability('vm')('a divided group whose guests leave the memory alone', (
     expect((await a.client.listGroups())[0]?.migration).toMatchObject({ direction: 'outgoing', waitsFor });
     const onward = b.client.migrateGroup(GROUP, { to: a.host.migration });
     await expect(onward).rejects.toThrow(`its shared memory ${GROUP} is on its way here from a still`);
+
+    // Nobody else gets the memory meanwhile: it would be watched by nobody.
+    for (const { client, host } of [a, b]) {
+      const sharedMemory = [{ name: GROUP, sizeBytes: 2 ** 22 }];
+      const another = client.createVm(tinyVmBody(host.directory, { name: 'another', sharedMemory }));
+      await expect(another).rejects.toThrow('it is on its way between hosts');
+    }
 
     // One by name, the rest by the command.
     await a.client.followGroup(GROUP, { vm: 'quiet2' });
