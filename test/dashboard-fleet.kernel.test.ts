@@ -33,7 +33,7 @@ requireCapability('browser')('the dashboard of a fleet', () => {
     await page.getByText('db1 waits for its quiet phase (94 % fewer writes than now)').waitFor();
     await page.getByText('1 VM would stay').waitFor();
     await page.getByRole('button', { name: 'Evacuate a: move 7 VMs' }).click();
-    await page.getByRole('heading', { name: 'Evacuation of a' }).waitFor();
+    await page.getByRole('heading', { name: 'Evacuation of host a' }).waitFor();
     const row = page.getByRole('listitem').filter({ hasText: 'web1' }).first();
     await row.getByText('on its way').waitFor();
     fleet.advance();

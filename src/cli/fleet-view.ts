@@ -66,8 +66,13 @@ function describeRhythm(period: Period, nowMs: number): string {
   return `${every}, quiet in ${formatDuration(untilQuietMs(period, nowMs))}`;
 }
 
+const NO_SAMPLES = [
+  'There are no two VMs whose contents are known: hosts look through their VMs only with the same --fleet-key-file,',
+  'and need a few minutes for it. Without: godwit fleet commonality HOST --exact, for the VMs of one host.',
+].join('\n');
+
 export function renderCommonality(pairs: readonly CommonPairView[]): string {
-  if (pairs.length === 0) return 'There are no two VMs to compare.';
+  if (pairs.length === 0) return NO_SAMPLES;
   return renderTable(
     [
       { title: 'VM' },

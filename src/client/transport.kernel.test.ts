@@ -129,3 +129,10 @@ test('so is an answer that does not begin', async () => {
   await expect(transport.json(call)).rejects.toThrow('no answer in time');
   expect(arrivals).toHaveLength(1);
 });
+
+test('a stream that is left before its first word just ends: who presses Ctrl-C is told of no error', async () => {
+  const left = new AbortController();
+  respond = () => left.abort();
+  for await (const _ of transport.stream({ method: 'GET', path: '/v1/events', signal: left.signal })) expect.fail();
+  expect(seen()).toEqual(['GET 1.1']);
+});

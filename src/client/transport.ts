@@ -83,8 +83,8 @@ export class Transport implements CallCarrier {
   }
 
   async *stream(call: Call): AsyncGenerator<Uint8Array> {
-    const answer = await this.send(call);
     try {
+      const answer = await this.send(call);
       for await (const chunk of answer.body) yield chunk as Uint8Array;
     } catch (error) {
       if (call.signal?.aborted !== true) throw this.#unreachable(error);

@@ -88,9 +88,11 @@ export function showPlan(
   };
 }
 
-/** The most alike first. @param host - undefined: of all hosts */
+/** The most alike first; of a VM of which there is no sample nothing is known, which is not nothing. @param host - undefined: of all hosts */
 export function showCommonality({ vms, contents }: FleetPicture, host: string | undefined): CommonPairView[] {
-  const chosen = vms.filter(({ fleetVm }) => host === undefined || fleetVm.host === host);
+  const chosen = vms.filter(
+    ({ fleetVm, outlook }) => outlook.contents !== null && (host === undefined || fleetVm.host === host),
+  );
   const sizes = new Map(chosen.map((vm) => [vm.outlook.name, contentsOf(vm)]));
   const { commonality, numbers } = contents;
   return chosen

@@ -64,9 +64,9 @@ export function CommonalityPage(): React.JSX.Element {
           <p className="soft">Comparing…</p>
         ) : null
       ) : value.length === 0 ? (
-        <Panel title="Nothing in common">
+        <Panel title="Not known">
           <p className="empty">
-            No two VMs are known to have contents in common. Hosts look through their VMs only with the same{' '}
+            There are no two VMs whose contents are known. Hosts look through their VMs only with the same{' '}
             <code>fleetKeyFile</code> (godwit host --fleet-key-file), and need a few minutes for it.
           </p>
         </Panel>

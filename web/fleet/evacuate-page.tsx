@@ -49,7 +49,7 @@ export function EvacuatePage({ host }: { host: string }): React.JSX.Element {
   return (
     <>
       <PageHead
-        title={`Evacuate ${host}`}
+        title={`Evacuate host ${host}`}
         crumbs={<a href={linkToFleet()}>Fleet</a>}
         lead={`${own === 1 ? 'Its VM goes to another host and keeps' : `Its ${own} VMs go to other hosts and keep`} running meanwhile. It can be cancelled at any moment: what has moved stays there, the rest stays here.`}
       />

@@ -37,7 +37,7 @@ export function EvacuationPage({ id }: { id: string }): React.JSX.Element {
   return (
     <>
       <PageHead
-        title={`Evacuation of ${from}${to === null ? '' : ` to ${to}`}`}
+        title={`Evacuation of host ${from}${to === null ? '' : ` to ${to}`}`}
         crumbs={crumbs}
         chip={<EvacuationChip evacuation={evacuation} />}
         actions={

@@ -56,7 +56,7 @@ export function GroupPanel({ groups }: { groups: readonly GroupView[] }): React.
 
 export function GroupMigrationPanel(props: { migrations: readonly GroupMigrationView[] }): React.JSX.Element {
   return (
-    <Panel title="Groups on their way" aside={count(props.migrations.length, 'migration')} flush>
+    <Panel title="Migrations of groups" aside={count(props.migrations.length, 'migration')} flush>
       <table className="rows">
         <thead>
           <tr>

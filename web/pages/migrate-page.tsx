@@ -85,7 +85,7 @@ export function MigratePage({ name }: { name: string }): React.JSX.Element {
                 value={address}
                 onChange={setAddress}
                 placeholder="10.0.0.2:7710"
-                hint="HOST:PORT as that host's own dashboard shows it. Hosts in `peers` of the config can be chosen by name."
+                hint="HOST:PORT, as that host’s own dashboard shows it. Hosts that the config names as peers can be chosen by name."
               />
             ) : null}
           </div>
