@@ -32,7 +32,7 @@ export default defineConfig({
           pool: 'forks',
           // They wait for most of their time; more than two would find the limits of a small machine.
           maxWorkers: 2,
-          testTimeout: 30_000,
+          testTimeout: 60_000,
           sequence: { groupOrder: 1 },
         },
       },

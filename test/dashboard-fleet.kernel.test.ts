@@ -44,6 +44,31 @@ requireCapability('browser')('the dashboard of a fleet', () => {
     await page.context().close();
   });
 
+  test('a plan says what would stay, and that its deadline would be missed', async () => {
+    const page = await browser.page(fleet.url);
+    await page.goto(`${fleet.url}/#/evacuate/a`);
+    await page.getByText('queue1 is parked (by the policy pinned it stays').waitFor();
+    expect(await page.getByText('The deadline would be missed').count()).toBe(0);
+    await page.getByLabel('All there within').fill('10s');
+    await page.getByText('The deadline would be missed').waitFor();
+    await page.getByText('build1 would be there up to').waitFor();
+    await page.context().close();
+  });
+
+  test('what VMs of a host have in common is shown in pages and within them', async () => {
+    const page = await browser.page(fleet.url);
+    await page.goto(`${fleet.url}/#/alike`);
+    await page.getByTitle('web1 and web2: 86 %').first().waitFor();
+    expect(await page.getByLabel('Compared in').count()).toBe(0);
+    await page.getByLabel('VMs of').selectOption('a');
+    await page.getByLabel('Compared in').selectOption('64');
+    await page.getByTitle('web1 and db1: 73 %').first().waitFor();
+    await page.getByLabel('Compared in').selectOption('1024');
+    await page.getByTitle('web1 and db1: 40 %').first().waitFor();
+    await takePicture(page, 'common-within-light-1280');
+    await page.context().close();
+  });
+
   test('asks for the token where one is wanted, keeps it in the tab only, and forgets it when told', async () => {
     await using closed = await ScriptedFleet.open('secret');
     const page = await browser.page(closed.url);

@@ -85,6 +85,8 @@ describe('access', () => {
   test.each([
     ['a web page reached by a name of its own', { host: 'evil.example:7700' }],
     ['a web page of another site', { origin: 'https://evil.example' }],
+    ['a web page of another server of this machine', { origin: 'http://127.0.0.1:3000' }],
+    ['a web page of no site', { origin: 'null' }],
     ['a wrong token', { authorization: 'Bearer wrong' }],
   ])('%s is refused', async (_what, headers) => {
     await using trial = await startTrialDaemon();

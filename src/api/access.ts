@@ -27,7 +27,8 @@ export function refuseAccess(policy: AccessPolicy, request: IncomingMessage): Go
   const host = hostOf(request.headers.host);
   const origin = request.headers.origin;
   const foreign = host !== '' && host !== 'localhost' && isIP(host) === 0;
-  if (foreign || (origin !== undefined && hostOf(origin.replace(/^https?:\/\//, '')) !== host)) {
+  // With its port: what another server of this machine shows is a page of another site, too.
+  if (foreign || (origin !== undefined && origin.replace(/^https?:\/\//, '') !== request.headers.host)) {
     return new GodwitError('GW_API_UNAUTHORIZED', {
       fix: 'without a token use an IP address or localhost as the host name, and no page of another site',
     });

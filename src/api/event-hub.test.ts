@@ -37,6 +37,17 @@ test('a reader that was away too long is told so before what is left', () => {
   expect(names(hub.since(id))).toEqual(['eventsMissed', 'three', 'four']);
 });
 
+test('what is kept is bounded also where events are large', () => {
+  const hub = new EventHub(new FakeClock());
+  const { id } = hub.emit(removed('one'));
+  for (let number = 0; number < 40; number++)
+    hub.emit({ ...removed(`large${number}`), reason: 'x'.repeat(1024 * 1024) });
+  const kept = names(hub.since(id));
+  expect(kept[0]).toBe('eventsMissed');
+  expect(kept.length).toBeLessThan(20);
+  expect(kept.at(-1)).toBe('large39');
+});
+
 test.each([
   'zzz-1',
   'nonsense',

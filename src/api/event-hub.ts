@@ -9,6 +9,8 @@ import type { HostEventBody } from './event-schema.ts';
 
 // A busy host with 20 migrations at 5 samples a second fills it in 40 s: longer than a reconnect takes.
 const KEPT_EVENTS = 4096;
+/** As text. An event of a fleet tells all VMs of a host, or all of an evacuation: a thousand of those would fill the memory. */
+const KEPT_CHARACTERS = 16 * 1024 * 1024;
 
 interface Missed {
   readonly kind: 'eventsMissed';
@@ -27,7 +29,8 @@ export class EventHub<Body extends { readonly kind: string } = HostEventBody> {
   readonly #capacity: number;
   /** Tells ids of one daemon's life from those of another. */
   readonly #life: string;
-  readonly #kept: { number: number; event: Numbered<Body> }[] = [];
+  readonly #kept: { readonly number: number; readonly event: Numbered<Body>; readonly characters: number }[] = [];
+  #keptCharacters = 0;
   readonly #listeners = new Set<(event: Numbered<Body | Missed>) => void>();
   #last = 0;
 
@@ -43,8 +46,12 @@ export class EventHub<Body extends { readonly kind: string } = HostEventBody> {
       id: `${this.#life}-${++this.#last}`,
       atMs: Math.round(this.#clock.wallMs()),
     };
-    this.#kept.push({ number: this.#last, event });
-    if (this.#kept.length > this.#capacity) this.#kept.shift();
+    const characters = JSON.stringify(event).length;
+    this.#kept.push({ number: this.#last, event, characters });
+    this.#keptCharacters += characters;
+    while (this.#kept.length > this.#capacity || this.#keptCharacters > KEPT_CHARACTERS) {
+      this.#keptCharacters -= this.#kept.shift()!.characters;
+    }
     for (const listener of this.#listeners) {
       try {
         listener(event);

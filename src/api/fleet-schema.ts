@@ -43,7 +43,7 @@ export const FleetHostSchema = z
       .describe('`silent`: it does not answer; `refusing`: it answers with an error; `unknown`: it was not asked yet.'),
     failure: z.string().nullable().describe('Why it is not up.'),
     heardAtMs: z.number().nullable().describe('When it answered last.'),
-    takesVms: z.boolean().describe('By the fleet file and its maintenance mark.'),
+    takesVms: z.boolean().describe('By the fleet file, its maintenance mark, and whether it is being evacuated.'),
     maintenance: MaintenanceSchema.nullable().describe('null: it is not marked.'),
     labels: LabelsSchema,
     memoryBytes: z.number().describe('For VMs, those that are here included.'),

@@ -5,7 +5,7 @@
  */
 import { z } from 'zod';
 import { ErrorSchema } from './error-schema.ts';
-import { choice, strictObject } from './field.ts';
+import { choice, list, strictObject } from './field.ts';
 import { DowntimePartsSchema, MigrateSchema } from './migration-schema.ts';
 import { NameSchema } from './vm-schema.ts';
 
@@ -15,6 +15,8 @@ export const GROUP_ORDERS = ['together', 'one-by-one', 'on-access'] as const;
 export const DEFAULT_ORDER: GroupOrder = 'one-by-one';
 export type GroupOrder = (typeof GROUP_ORDERS)[number];
 
+const FIRST_FIX = 'give the name of a VM of the group, or a list of them';
+const MODES_FIX = 'give an object with the names of VMs and their modes';
 const orders = [...GROUP_ORDERS] as ['together', 'one-by-one', 'on-access'];
 
 export const GroupMigrateSchema = MigrateSchema.safeExtend({
@@ -23,8 +25,20 @@ export const GroupMigrateSchema = MigrateSchema.safeExtend({
     .describe(
       'When its VMs begin: `one-by-one` (default; each when the one before runs at the other host), `together`, or `on-access`: the first, and each other when it touches shared memory that has gone.',
     ),
-  first: NameSchema.optional().describe('The VM that begins; default: the first by name.'),
-}).meta({ id: 'GroupMigrateRequest', description: 'As MigrateRequest, for each VM of the group.' });
+  first: z
+    .union([NameSchema, list(NameSchema, FIRST_FIX)], { error: FIRST_FIX })
+    .optional()
+    .describe('The VM that begins, or several in their order; the others follow by name.'),
+  modes: z
+    .record(NameSchema, MigrateSchema.shape.mode.unwrap(), { error: MODES_FIX })
+    .optional()
+    .describe('How single VMs move, by name; the others by `mode`.'),
+})
+  .refine(({ finishByMs = 0, modes = {} }) => finishByMs === 0 || !Object.values(modes).includes('pre-copy'), {
+    path: ['modes'],
+    error: 'give another mode than pre-copy, which has no end that could be promised (finishByMs)',
+  })
+  .meta({ id: 'GroupMigrateRequest', description: 'As MigrateRequest, for each VM of the group.' });
 export type GroupMigrateBody = z.output<typeof GroupMigrateSchema>;
 
 export const GroupFollowSchema = strictObject({

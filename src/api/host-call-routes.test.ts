@@ -1,5 +1,8 @@
+import { Readable } from 'node:stream';
 import { expect, test } from 'vitest';
+import type { FleetService } from './fleet-service.ts';
 import { pathAtHost } from './host-call-routes.ts';
+import { buildFleetApiServer } from './server.ts';
 
 test.each([
   ['/v1/hosts/a/api/v1/vms?x=1', '/v1/vms?x=1'],
@@ -17,4 +20,24 @@ test.each([
   '/v1/hosts/a/api/v1/%2e%2e/admin',
 ])('%s is refused', (url) => {
   expect(() => pathAtHost(url)).toThrow('give a path of docs/api.md');
+});
+
+test.each([
+  ['text/html', 'application/octet-stream'],
+  [undefined, 'application/octet-stream'],
+  ['application/jsonp', 'application/octet-stream'],
+  ['application/json; charset=utf-8', 'application/json; charset=utf-8'],
+  ['text/plain; version=0.0.4', 'text/plain; version=0.0.4'],
+  ['text/event-stream', 'text/event-stream'],
+])('what a host answers as %s is %s here, and no browser guesses otherwise', async (contentType, type) => {
+  const callHost = async () => ({ status: 200, contentType, body: Readable.from(['<script>']) });
+  const service = { callHost } as unknown as FleetService;
+  const app = await buildFleetApiServer({ service, access: { token: null, needsToken: () => false }, version: '0' });
+  const { headers } = await app.inject({ url: '/v1/hosts/a/api/v1/vms', headers: { host: 'localhost' } });
+  expect(headers).toMatchObject({
+    'content-type': type,
+    'x-content-type-options': 'nosniff',
+    'cache-control': 'no-store',
+  });
+  await app.close();
 });

@@ -1,7 +1,7 @@
 /**
  * The APIs of a fleet's hosts by way of the controller: /v1/hosts/{name}/api/….
  *
- * Must hold: only what a host's API has is asked of it, whatever the path says; a reader that goes away ends the request to the host.
+ * Must hold: only what a host's API has is asked of it, whatever the path says; what it answers is never a page of the controller's address; a reader that goes away ends the request to the host.
  */
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
@@ -10,6 +10,8 @@ import type { FleetService, HostCall } from './fleet-service.ts';
 import { errors, type Routes } from './routes.ts';
 
 const METHODS = ['GET', 'POST', 'PATCH', 'DELETE'] as const;
+/** Types that a host's API has; browsers run none of them. */
+const DATA = /^(application\/json|text\/plain|text\/event-stream)\s*(;|$)/;
 const Params = z.object({ name: z.string(), '*': z.string() });
 
 export function addHostCallRoutes(routes: Routes, service: FleetService): void {
@@ -27,8 +29,8 @@ export function addHostCallRoutes(routes: Routes, service: FleetService): void {
       lastEventId: request.headers['last-event-id'] as string | undefined,
       signal: leaving.signal,
     });
-    if (contentType !== undefined) reply.header('content-type', contentType);
-    return reply.code(status).send(body);
+    reply.header('content-type', typeAtHost(contentType)).header('x-content-type-options', 'nosniff');
+    return reply.code(status).header('cache-control', 'no-store').send(body);
   };
   for (const method of METHODS) {
     routes.route({
@@ -43,6 +45,11 @@ export function addHostCallRoutes(routes: Routes, service: FleetService): void {
       handler: answer,
     });
   }
+}
+
+/** A host is trusted with its VMs, not with the dashboard: what it answers is data here, and never a page of this address. */
+function typeAtHost(type: string | undefined): string {
+  return type !== undefined && DATA.test(type) ? type : 'application/octet-stream';
 }
 
 /** What stands behind `/v1/hosts/NAME/api`, with the query. @throws GW_INPUT_INVALID where it leads elsewhere */

@@ -18,7 +18,8 @@ interface GroupMigrateFlags {
   readonly to: string;
   readonly mode?: GroupMigrateBody['mode'];
   readonly order?: GroupMigrateBody['order'];
-  readonly first?: string;
+  readonly modeOf?: Record<string, string>;
+  readonly first?: string[];
   readonly bandwidth?: number;
   readonly maxDowntime?: number;
   readonly verify?: boolean;
@@ -42,7 +43,16 @@ export function addGroupMigrateCommand(group: Command, context: CommandContext):
         'when its VMs begin: one-by-one; together; on-access: the first, and each other when it touches memory that has gone, however long that takes (default: one-by-one)',
       ).choices([...GROUP_ORDERS]),
     )
-    .option('--first <vm>', 'the VM that begins (default: the first by name)')
+    .option(
+      '--mode-of <vm=mode>',
+      'how this VM moves, where not as the others; may be given again',
+      (text: string, before: Record<string, string> = {}) => ({ ...before, ...modeOf(text) }),
+    )
+    .option(
+      '--first <vm>',
+      'the VM that begins (default: the first by name); may be given again, for the ones that follow',
+      (vm: string, before: string[] = []) => [...before, vm],
+    )
     .addOption(
       new Option(
         '--max-downtime <duration>',
@@ -74,10 +84,17 @@ function bodyOfFlags(flags: GroupMigrateFlags): GroupMigrateBody {
   return {
     to: flags.to,
     ...(flags.mode === undefined ? {} : { mode: flags.mode }),
+    ...(flags.modeOf === undefined ? {} : { modes: flags.modeOf as GroupMigrateBody['modes'] }),
     ...(flags.order === undefined ? {} : { order: flags.order }),
     ...(flags.first === undefined ? {} : { first: flags.first }),
     ...(flags.bandwidth === undefined ? {} : { bandwidthBytesPerSecond: flags.bandwidth }),
     ...(flags.maxDowntime === undefined ? {} : { maxDowntimeMs: flags.maxDowntime }),
     ...(flags.verify === undefined ? {} : { verify: flags.verify }),
   };
+}
+
+/** Whether it is a mode is looked at with the rest of the request. */
+function modeOf(text: string): Record<string, string> {
+  const [vm = '', ...mode] = text.split('=');
+  return { [vm]: mode.join('=') };
 }

@@ -9,6 +9,7 @@ import type { FleetEvent } from '../api/fleet-event-schema.ts';
 import type { CommonPairView, FleetPlanView } from '../api/fleet-plan-schema.ts';
 import type { FleetView, MaintenanceAnswer, MaintenanceBody } from '../api/fleet-schema.ts';
 import type { FleetActions, HistoryQuery, PlanQuery } from '../api/fleet-service.ts';
+import { LONGEST_SILENCE_MS } from '../api/keep-alive.ts';
 import type { Call, CallCarrier } from './call.ts';
 import { EventStreamParser } from './event-stream-parser.ts';
 
@@ -83,7 +84,7 @@ export class FleetCalls implements FleetActions {
   async *#events(call: Call): AsyncGenerator<FleetEvent> {
     const parser = new EventStreamParser();
     const decoder = new TextDecoder();
-    for await (const chunk of this.#transport.stream(call)) {
+    for await (const chunk of this.#transport.stream({ ...call, longestSilenceMs: LONGEST_SILENCE_MS })) {
       for (const { data } of parser.push(decoder.decode(chunk, { stream: true }))) yield JSON.parse(data) as FleetEvent;
     }
   }

@@ -108,17 +108,17 @@ export class HostCalls {
   }
 
   /** Starts moving all VMs of a group; answers as soon as it has begun. */
-  migrateGroup(name: string, request: GroupMigrateBody): Promise<GroupMigrationView> {
-    return this.#post(`/v1/groups/${encodeURIComponent(name)}/actions/migrate`, request);
+  migrateGroup(name: string, request: GroupMigrateBody, options: Patience = {}): Promise<GroupMigrationView> {
+    return this.#post(`/v1/groups/${encodeURIComponent(name)}/actions/migrate`, request, {}, options);
   }
   listGroupMigrations(): Promise<GroupMigrationView[]> {
     return this.#get('/v1/group-migrations');
   }
-  showGroupMigration(id: string): Promise<GroupMigrationView> {
-    return this.#get(`/v1/group-migrations/${encodeURIComponent(id)}`);
+  showGroupMigration(id: string, options: Patience = {}): Promise<GroupMigrationView> {
+    return this.#get(`/v1/group-migrations/${encodeURIComponent(id)}`, {}, options);
   }
-  cancelGroupMigration(id: string): Promise<GroupMigrationView> {
-    return this.#post(`/v1/group-migrations/${encodeURIComponent(id)}/actions/cancel`, {});
+  cancelGroupMigration(id: string, options: Patience = {}): Promise<GroupMigrationView> {
+    return this.#post(`/v1/group-migrations/${encodeURIComponent(id)}/actions/cancel`, {}, {}, options);
   }
   /** Calls VMs of a divided group that wait at the source. @param id - or the name of the group */
   followGroup(id: string, request: GroupFollowBody = {}): Promise<GroupMigrationView> {
@@ -137,11 +137,11 @@ export class HostCalls {
     return this.#post(`${vmPath(name)}/actions/migrate`, request, { wait: 'true' });
   }
 
-  listMigrations(options: { readonly limit?: number } = {}): Promise<MigrationView[]> {
-    return this.#get('/v1/migrations', options);
+  listMigrations({ limit, ...options }: { readonly limit?: number } & Patience = {}): Promise<MigrationView[]> {
+    return this.#get('/v1/migrations', { limit }, options);
   }
-  showMigration(id: string): Promise<MigrationView> {
-    return this.#get(migrationPath(id));
+  showMigration(id: string, options: Patience = {}): Promise<MigrationView> {
+    return this.#get(migrationPath(id), {}, options);
   }
   cancelMigration(id: string, options: Patience = {}): Promise<MigrationView> {
     return this.#post(`${migrationPath(id)}/actions/cancel`, {}, {}, options);
@@ -175,8 +175,8 @@ export class HostCalls {
     return this.#transport.close();
   }
 
-  #get<T>(path: string, query: Call['query'] = {}): Promise<T> {
-    return this.#transport.json({ method: 'GET', path, query });
+  #get<T>(path: string, query: Call['query'] = {}, patience: Patience = {}): Promise<T> {
+    return this.#transport.json({ method: 'GET', path, query, ...patience });
   }
 
   #post<T>(path: string, body: unknown, query: Call['query'] = {}, patience: Patience = {}): Promise<T> {

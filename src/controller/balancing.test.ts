@@ -1,4 +1,6 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { waitUntil } from '../../test/support/wait-until.ts';
+import type { EvacuationView } from '../api/evacuation-schema.ts';
 import type { OutlookView } from '../api/outlook-schema.ts';
 import { Balancing } from './balancing.ts';
 import { Evacuations } from './evacuations.ts';
@@ -6,8 +8,9 @@ import { parseFleet } from './fleet-file.ts';
 import { FleetHosts } from './fleet-hosts.ts';
 import type { Seen } from './fleet-look.ts';
 import { type Answer, picture } from './fleet-picture.ts';
-import { type Mark, withMarks } from './maintenance.ts';
+import { Maintenance, type Mark, withMarks } from './maintenance.ts';
 import { SqliteStore } from './sqlite-store.ts';
+import type { FleetStore } from './store.ts';
 
 const GIB = 2 ** 30;
 const FILE = parseFleet(
@@ -103,6 +106,48 @@ test('a host that is marked for maintenance neither gives nor gets, and a VM sta
   expect(toC.moves.map(({ to }) => to)).not.toContain('b');
   const pinned = [outlook('a', 0.95, ['fixed1']), outlook('b', 0.1)];
   expect((await balancing.balance(seen(pinned), ORDER)).moves).toEqual([]);
+});
+
+test('VMs that go only together, and those of a host that is being evacuated, are left alone', async () => {
+  const shared = { sharedMemory: [{ name: 'bus', bytes: 4096 }] };
+  const busy = outlook('a', 0.95, ['x', 'y']);
+  const sharing = { ...busy, vms: busy.vms.map((vm) => ({ ...vm, ...shared })) };
+  expect((await balancing.balance(seen([sharing, outlook('b', 0.1)]), ORDER)).moves).toEqual([]);
+  await evacuations.request({ from: 'a' }, 'person');
+  expect((await balancing.balance(seen(BUSY), ORDER)).moves).toEqual([]);
+});
+
+test('a mark that is changed is never away', async () => {
+  const maintenance = new Maintenance(store);
+  const mark = { sinceMs: 1, reason: 'a fan', by: null };
+  await maintenance.set('a', mark);
+  const heard: (number | undefined)[] = [];
+  const deaf = Object.assign(Object.create(store) as FleetStore, {
+    read: (key: string) => store.read(key),
+    write: () => Promise.reject(new Error('the controller is killed')),
+    remove: (key: string) => store.remove(key),
+  });
+  await expect(new Maintenance(deaf).set('a', { ...mark, sinceMs: 2 })).rejects.toThrow('killed');
+  heard.push((await maintenance.marks()).get('a')?.sinceMs);
+  await maintenance.set('a', { ...mark, sinceMs: 3 });
+  heard.push((await maintenance.marks()).get('a')?.sinceMs);
+  expect(heard).toEqual([1, 3]);
+});
+
+test('a controller that does not carry it out tells its end all the same', async () => {
+  const told: EvacuationView[] = [];
+  const port = { store, hosts, settingsOf: () => ({}), picture: () => Promise.reject(new Error('none')) };
+  const rest = { failed: () => undefined };
+  await using follower = new Evacuations({
+    ...{ ...port, ...rest, name: 'follower', leads: () => false },
+    changed: (view) => void told.push(view),
+  });
+  await using leader = new Evacuations({
+    ...{ ...port, ...rest, name: 'leader', leads: () => true, changed: () => undefined },
+  });
+  const { id } = await follower.request({ from: 'a' }, 'person');
+  await leader.take();
+  await waitUntil('the follower tells its end', () => told.some((view) => view.id === id && view.endedAtMs !== null));
 });
 
 test('a host is new once, and none is at the first look', async () => {

@@ -8,6 +8,7 @@ import type { BalanceView } from '../api/balance-schema.ts';
 import { type BalancedHost, type BalancedVm, type BalanceMove, balance } from '../fleet/balance.ts';
 import type { Evacuations, Initiator } from './evacuations.ts';
 import { outlookOf, type Seen } from './fleet-look.ts';
+import { hostsLeft } from './maintenance.ts';
 import type { FleetStore } from './store.ts';
 
 export interface BalanceOrder {
@@ -30,7 +31,8 @@ export class Balancing {
 
   async balance(seen: Seen, { isDry, newHost, initiator }: BalanceOrder): Promise<BalanceView> {
     const moving = await this.#evacuations.waiting();
-    const [hosts, vms] = [await this.#hosts(seen), vmsOf(seen, moving)];
+    const left = hostsLeft(await this.#evacuations.open());
+    const [hosts, vms] = [await this.#hosts(seen), vmsOf(seen, moving, left)];
     const found = balance({ nowMs: seen.atMs, hosts, vms, policy: seen.file.balance, newHost });
     this.#busy = new Set(found.hosts.flatMap(({ host, verdict }) => (verdict === 'busy' ? [host] : [])));
     const words = found.moves.map(explain);
@@ -98,15 +100,21 @@ export class Balancing {
   }
 }
 
-function vmsOf({ picture }: Seen, moving: ReadonlyMap<string, string>): BalancedVm[] {
-  return picture.vms.map(({ fleetVm, outlook, policy, obstacle }) => ({
-    name: fleetVm.name,
-    host: fleetVm.host,
-    cpus: outlook.cpus ?? null,
-    dataBytes: outlook.dataPages * 4096,
-    ramBytes: fleetVm.ramBytes,
-    isMovable: obstacle === null && policy?.stays !== true && outlook.migration === null && !moving.has(fleetVm.name),
-  }));
+function vmsOf({ picture }: Seen, moving: ReadonlyMap<string, string>, left: ReadonlySet<string>): BalancedVm[] {
+  // One of several that go together is not moved without them.
+  const bundled = new Set(
+    picture.bundles.flatMap(({ host, vms }) => (vms.length > 1 ? vms.map((vm) => `${host} ${vm}`) : [])),
+  );
+  return picture.vms.map(({ fleetVm, outlook, policy, obstacle }) => {
+    const { name, host, ramBytes } = fleetVm;
+    const isFree = !moving.has(name) && !left.has(host) && !bundled.has(`${host} ${name}`);
+    return {
+      ...{ name, host, ramBytes },
+      cpus: outlook.cpus ?? null,
+      dataBytes: outlook.dataPages * 4096,
+      isMovable: isFree && obstacle === null && policy?.stays !== true && outlook.migration === null,
+    };
+  });
 }
 
 function explain({ vm, from, to, loadBefore, loadAfter }: BalanceMove): string {

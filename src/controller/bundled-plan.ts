@@ -16,6 +16,21 @@ export interface DueStart {
   readonly region: string | null;
 }
 
+/** A VM of which only some of its bundle is asked for stays: it would wait for the others for ever. */
+export function keepWhole(
+  moves: readonly Move[],
+  bundles: readonly Bundle[],
+  isAsked: (vm: string) => boolean,
+): readonly Move[] {
+  return moves.map((move) => {
+    const bundle = bundles.find(({ vms }) => vms.includes(move.vm));
+    const absent = bundle?.vms.find((vm) => !isAsked(vm));
+    if (!bundle || absent === undefined || move.state.kind === 'running' || move.state.kind === 'parked') return move;
+    const how = bundle.region === null ? 'moves together with' : 'shares memory with';
+    return { ...move, state: { kind: 'parked', reason: `it ${how} ${absent}, which is not asked for: name both` } };
+  });
+}
+
 /** Plans until no bundle has both VMs that go and VMs that stay; each time one more bundle stays. */
 export function planBundled(
   state: FleetState,

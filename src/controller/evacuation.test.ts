@@ -457,15 +457,26 @@ test('who goes on with what is to be cancelled cancels what another has begun', 
   const first = trial([vmOf('x')], { hold: true });
   void first.evacuation.run(NEVER, NEVER);
   await new Promise((resolve) => setTimeout(resolve, 50));
-  const { evacuation, log } = trial([vmOf('x')], { begun: first.evacuation.memory() });
+  const { evacuation, log } = trial([vmOf('x'), vmOf('y')], { begun: first.evacuation.memory() });
   const outcome = await evacuation.run(AbortSignal.abort(), NEVER);
   expect([outcome.state, outcome.running, log]).toEqual(['cancelled', [], ['cancel m-x']]);
+  expect(outcome.stayed.map(({ vm }) => vm)).toEqual(['x', 'y']);
 });
 
 test('only the VMs that are named go', async () => {
   const { evacuation, log } = trial([vmOf('x'), vmOf('y')], { only: ['y'] });
   expect(await evacuation.run(NEVER, NEVER)).toMatchObject({ state: 'completed', stayed: [] });
   expect(log).toEqual(['y a b:7710']);
+});
+
+test.each([
+  [{}, BUS, 'it shares memory with t'],
+  [{ together: [['s', 't']] }, {}, 'it moves together with t'],
+])('a VM that goes only with others stays where they are not asked for, and it comes to an end: %o', async (more, shared, reason) => {
+  const { evacuation, log } = trial([vmOf('s', shared), vmOf('t', shared), vmOf('x')], { only: ['s', 'x'], ...more });
+  const outcome = await evacuation.run(NEVER, NEVER);
+  expect(outcome.stayed).toEqual([{ vm: 's', reason: expect.stringContaining(reason) }]);
+  expect(log).toEqual(['x a b:7710']);
 });
 
 test('a host that answers with an error ends it by name where it is needed; another one only gets no VMs', async () => {

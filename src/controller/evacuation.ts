@@ -11,7 +11,7 @@ import { explain, GodwitError } from '../base/errors.ts';
 import { explainRefusal } from '../fleet/explain.ts';
 import type { FleetVm, Move } from '../fleet/fleet-state.ts';
 import { nextPlan } from '../fleet/next-plan.ts';
-import { dueNow, planBundled } from './bundled-plan.ts';
+import { dueNow, keepWhole, planBundled } from './bundled-plan.ts';
 import { EvacuationMoves } from './evacuation-moves.ts';
 import type { EvacuationMemory, EvacuationOutcome, EvacuationPort, EvacuationRequest } from './evacuation-port.ts';
 import { EvacuationWaits, sayThatSilent } from './evacuation-waits.ts';
@@ -41,6 +41,7 @@ export class Evacuation {
   #here: readonly PicturedVm[] = [];
   /** Wherever they are. */
   #listed: ReadonlySet<string> = new Set();
+  #hasSeen = false;
   #predictedMs: number | null = null;
   #happened = Promise.withResolvers<void>();
 
@@ -72,6 +73,8 @@ export class Evacuation {
     try {
       await this.#goOn(watching.signal, cancel);
       if (cancel.aborted) await this.#cancelAll(leave);
+      // Whoever goes on with what is to be cancelled has not looked yet, and what stays is accounted for.
+      if (!this.#hasSeen && !leave.aborted) this.#see(await this.#port.picture());
     } catch (thrown) {
       if (!this.#moves.hasBegun) throw thrown;
       error = explain(thrown);
@@ -107,9 +110,9 @@ export class Evacuation {
   #step(picture: FleetPicture, watching: AbortSignal): Step {
     const { from, to, vms: only } = this.#request;
     const nowMs = this.#port.nowMs();
-    const isMeant = ({ name, host }: FleetVm): boolean => host === from && (only === null || only.includes(name));
-    this.#here = picture.vms.filter(({ fleetVm }) => isMeant(fleetVm));
-    this.#listed = new Set(picture.vms.map(({ fleetVm }) => fleetVm.name));
+    const isAsked = (vm: string): boolean => only === null || only.includes(vm);
+    const isMeant = ({ name, host }: FleetVm): boolean => host === from && isAsked(name);
+    this.#see(picture);
     this.#waits.look(picture.failures, nowMs);
     const silent = (name: string | null) => picture.failures.filter((silence) => silence.name === name);
     const refusal = [...silent(from), ...silent(to)].find(({ isRefusal }) => isRefusal);
@@ -132,8 +135,9 @@ export class Evacuation {
     ].filter((vm) => !this.#moves.isRunning(vm) && !this.#moves.hasArrived(vm));
     const leaving = new Set(vms.flatMap((vm) => (isMeant(vm) ? [vm.name] : [])));
     for (const vm of foreign) leaving.delete(vm);
-    const moves = [...leaving].map((vm) => this.#moveOf(vm));
     const bundles = picture.bundles.filter(({ host }) => host === from);
+    const wanted = [...leaving].map((vm) => this.#moveOf(vm));
+    const moves = keepWhole(wanted, bundles, isAsked);
     const state = { ...picture.base, vms, moves };
     const plan = planBundled(state, bundles, (each) => nextPlan(withUnderway(each, underway), picture.contents));
     if (this.#predictedMs === null && moves.length > 0) this.#predictedMs = plan.makespanMs;
@@ -159,6 +163,13 @@ export class Evacuation {
       isOver: isIdle && plan.moves.length === 0 && !isWaiting,
       againInMs: looksAgain ? this.#port.lookAgainMs : askAgainMs,
     };
+  }
+
+  #see(picture: FleetPicture): void {
+    const { from, vms } = this.#request;
+    this.#hasSeen = true;
+    this.#here = picture.vms.filter(({ fleetVm: { name, host } }) => host === from && (vms?.includes(name) ?? true));
+    this.#listed = new Set(picture.vms.map(({ fleetVm }) => fleetVm.name));
   }
 
   #moveOf(vm: string): Move {

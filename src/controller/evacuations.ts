@@ -23,6 +23,7 @@ export type Initiator = EvacuationView['initiator'];
 
 /** Those that are looked through for an id. */
 const LOOKED_THROUGH = 1000;
+const JUST_ENDED = 20;
 
 export class Evacuations implements AsyncDisposable {
   readonly #port: EvacuationsPort;
@@ -125,14 +126,20 @@ export class Evacuations implements AsyncDisposable {
     return { ...view, isCancelling: true };
   }
 
-  /** By VM that is yet to arrive, the id of the evacuation that it is part of; where the store is silent, of those that run here. */
-  async waiting(): Promise<ReadonlyMap<string, string>> {
-    const all = await this.#views().catch((error: unknown) => {
+  /** Those that go on; where the store is silent those that run here. */
+  async open(): Promise<readonly EvacuationView[]> {
+    try {
+      return await this.#views();
+    } catch (error) {
       if (!hasCode(error, 'GW_STORE_UNAVAILABLE')) throw error;
       return [...this.#running.values()].map(({ runner }) => runner.view);
-    });
+    }
+  }
+
+  /** By VM that is yet to arrive, the id of the evacuation that it is part of. */
+  async waiting(): Promise<ReadonlyMap<string, string>> {
     return new Map(
-      all.flatMap(({ id, vms }) =>
+      (await this.open()).flatMap(({ id, vms }) =>
         vms.filter(({ state }) => state !== 'arrived').map(({ vm }): [string, string] => [vm, id]),
       ),
     );
@@ -222,9 +229,18 @@ export class Evacuations implements AsyncDisposable {
 
   /** Of those that another controller carries out. */
   async #tellOf(key: string): Promise<void> {
-    if (this.#running.has(key.slice(keyOf('').length))) return;
-    const found = await this.#port.store.read(key).catch(() => null);
-    if (found) this.#port.changed(recordOf(found).view);
+    const id = key.slice(keyOf('').length);
+    if (this.#running.has(id)) return;
+    const view = await this.#viewAt(key, id).catch(() => undefined);
+    if (view) this.#port.changed(view);
+  }
+
+  /** One whose record has gone has ended, and its end is in the log: whoever watches it must be told. */
+  async #viewAt(key: string, id: string): Promise<EvacuationView | undefined> {
+    const found = await this.#port.store.read(key);
+    if (found) return recordOf(found).view;
+    const ended = (await this.#port.store.newest('evacuations', JUST_ENDED)) as unknown as EvacuationView[];
+    return ended.find((view) => view.id === id);
   }
 }
 

@@ -7,6 +7,7 @@ import { dirname, resolve } from 'node:path';
 import { z } from 'zod';
 import { choice, flag, integer, list, meaning, number, strictObject, text } from '../api/field.ts';
 import { parseInput } from '../api/input-error.ts';
+import { parseHostPort } from '../api/listen.ts';
 import { NameSchema } from '../api/vm-schema.ts';
 import { parseYaml, readTextFile } from '../api/yaml-file.ts';
 import { GodwitError } from '../base/errors.ts';
@@ -26,19 +27,24 @@ const MIGRATION_FIX = 'give HOST:PORT such as 10.0.0.2:7710';
 
 const rate = () => meaning(text(RATE_FIX), RATE_FIX, (given) => parseRate(given, 'rate'));
 
+/** Of a port or a link: it is divided among migrations, and what has no end cannot be. */
+const limit = () => rate().refine((bytesPerSecond) => bytesPerSecond > 0, { error: RATE_FIX });
+
 const time = () => meaning(text(TIME_FIX), TIME_FIX, (given) => parseDurationMs(given, 'time'));
 const labels = () => z.record(z.string(), text(LABELS_FIX), { error: LABELS_FIX });
 const part = () => number(0.05, 1, PART_FIX);
 
 const FleetHostSchema = strictObject({
   api: text(API_FIX)
-    .regex(/^(https?:\/\/|unix:)/, { error: API_FIX })
+    .refine((given) => /^unix:(\/\/)?\//.test(given) || (/^https?:\/\//.test(given) && URL.canParse(given)), {
+      error: API_FIX,
+    })
     .describe('Where the API of its daemon is.'),
   tokenFile: text('give the path of a file').optional().describe('File with the bearer token of that API.'),
-  migration: text(MIGRATION_FIX)
+  migration: meaning(text(MIGRATION_FIX), MIGRATION_FIX, (given) => parseHostPort(given, 'migration') && given)
     .optional()
     .describe('Where the other hosts reach its migration port. Default: what its daemon listens on.'),
-  rate: rate()
+  rate: limit()
     .optional()
     .describe(
       'Of its network port, each way: more is never used. Default: what migrations have reached, at least 1Gbit/s.',
@@ -83,7 +89,7 @@ export const FleetFileSchema = strictObject({
   links: list(
     strictObject({
       name: NameSchema.describe('For what people are told.'),
-      rate: rate(),
+      rate: limit(),
       between: z.tuple([list(NameSchema, 'give names of hosts'), list(NameSchema, 'give names of hosts')]),
     }),
     'give a list of {name, rate, between: [[a, b], [c]]}',
@@ -161,11 +167,16 @@ export function parseFleet(value: unknown, base: string): FleetFile {
     const stranger = between.flat().find((name) => !names.has(name));
     if (stranger !== undefined) throw invalid(`links[${index}].between`, stranger, 'give a host of `hosts`');
   }
+  const all = Object.entries(hosts);
+  for (const [index, [name, { migration }]] of all.entries()) {
+    const twin = all.slice(0, index).find(([, host]) => migration !== undefined && host.migration === migration);
+    if (twin) throw invalid(`hosts.${name}.migration`, migration!, `give another one: it is that of ${twin[0]}`);
+  }
   return {
-    hosts: Object.entries(hosts).map(([name, host]) => ({
+    hosts: all.map(([name, host]) => ({
       name,
       api: host.api,
-      token: host.tokenFile === undefined ? null : readTextFile(resolve(base, host.tokenFile)).trim(),
+      token: host.tokenFile === undefined ? null : tokenFrom(`hosts.${name}.tokenFile`, resolve(base, host.tokenFile)),
       migration: host.migration ?? null,
       bytesPerSecond: host.rate ?? null,
       takesVms: host.takesVms ?? true,
@@ -205,6 +216,12 @@ function balanceFrom(given: z.output<typeof BalanceSchema>): FleetFile['balance'
     coolDownMs: given.coolDown ?? DEFAULT_BALANCE.coolDownMs,
     maxMoves: given.maxMoves ?? DEFAULT_BALANCE.maxMoves,
   };
+}
+
+function tokenFrom(field: string, path: string): string {
+  const token = readTextFile(path).trim();
+  if (token === '') throw invalid(field, path, 'put the token of that host into the file');
+  return token;
 }
 
 function invalid(field: string, value: string, fix: string): GodwitError {

@@ -2,9 +2,12 @@ import { once } from 'node:events';
 import { createServer, type RequestListener, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { expect, test } from 'vitest';
+import { waitUntil } from '../../test/support/wait-until.ts';
 import { parseFleet } from './fleet-file.ts';
 import { FleetHosts } from './fleet-hosts.ts';
 
+/** For an answer. */
+const ANSWER_MS = 300;
 const NEVER = new AbortController().signal;
 
 interface Trial extends AsyncDisposable {
@@ -24,7 +27,7 @@ async function trialOf(apis: Readonly<Record<string, RequestListener>>): Promise
     await once(server, 'listening');
     known[name] = { api: `http://127.0.0.1:${(server.address() as AddressInfo).port}` };
   }
-  const hosts = stack.use(new FleetHosts(parseFleet({ hosts: known }, '/')));
+  const hosts = stack.use(new FleetHosts(parseFleet({ hosts: known }, '/'), ANSWER_MS));
   const all = stack.move();
   return { hosts, [Symbol.asyncDispose]: () => all.disposeAsync() };
 }
@@ -88,4 +91,49 @@ test('what a host refuses is thrown at once, and whoever watches no more is let 
   const end = trial.hosts.endOf('b', 'm1', watching.signal);
   watching.abort();
   await expect(end).rejects.toThrow();
+});
+
+test('a host that takes a question and never answers it, as one that lost its power, is asked again', async () => {
+  let asked = 0;
+  await using trial = await trialOf({
+    a: ({ url = '' }, response) => {
+      if (asked++ % 2 === 0) return;
+      if (url.startsWith('/v1/group')) json(response, 200, { id: 'g1', totalMs: 5, members: [] });
+      else json(response, 200, [{ id: 'm1', vm: 'x', direction: 'outgoing', startedAtMs: 9 }] as unknown as object);
+    },
+  });
+  expect(await trial.hosts.endOfGroup('a', 'g1', NEVER)).toMatchObject({ group: { id: 'g1' }, migrations: [] });
+  expect(await trial.hosts.find('a', 'x', 9, NEVER)).toMatchObject({ id: 'm1' });
+  await expect(trial.hosts.migrationsOf('a')).rejects.toMatchObject({ code: 'GW_API_UNREACHABLE' });
+});
+
+test('a host that is silent holds up the first look only, and is heard as soon as it answers', async () => {
+  let isSilent = true;
+  await using trial = await trialOf({
+    a: tells('a'),
+    b: (request, response) => {
+      if (!isSilent) tells('b')(request, response);
+    },
+  });
+  const failure = expect.stringContaining('has not answered within');
+  expect(await trial.hosts.ask()).toMatchObject([{ outlook: {} }, { failure }]);
+  const beganAtMs = performance.now();
+  expect(await trial.hosts.ask()).toMatchObject([{ outlook: {} }, { failure }]);
+  expect(performance.now() - beganAtMs).toBeLessThan(ANSWER_MS * 0.8);
+  isSilent = false;
+  await waitUntil('it is heard', async () => 'outlook' in (await trial.hosts.ask())[1]!);
+});
+
+test('a migration that was begun although the answer was lost is found, and one that was not is told of', async () => {
+  let begun: string[] = [];
+  const known = () => begun.map((vm) => ({ id: `m-${vm}`, vm, direction: 'outgoing', startedAtMs: Date.now() }));
+  await using trial = await trialOf({
+    a: (request, response) => {
+      if (request.method === 'GET') return json(response, 200, known());
+      if (request.url === '/v1/vms/x/actions/migrate') begun = ['x'];
+      request.socket.destroy();
+    },
+  });
+  expect(await trial.hosts.begin('a', 'x', { to: 'b:1' })).toMatchObject({ id: 'm-x' });
+  await expect(trial.hosts.begin('a', 'y', { to: 'b:1' })).rejects.toMatchObject({ code: 'GW_API_UNREACHABLE' });
 });

@@ -20,6 +20,10 @@ import type { Answer } from './fleet-picture.ts';
 const AGAIN_AFTER_MS = 500;
 /** A host that has lost its power never answers: what it was told to do is then looked for, and told again. */
 const ORDER_MS = 60_000;
+/** What was begun without an answer. */
+const SOUGHT_MS = 15_000;
+/** Of an answer's time: so long a look waits for a host that was silent before. */
+const SILENT_PART = 0.1;
 /** Of the controller and of a host. */
 const CLOCKS_APART_MS = 5_000;
 /** A planner does not wait longer for one host. */
@@ -28,7 +32,16 @@ const ANSWER_MS = 10_000;
 export class FleetHosts implements AsyncDisposable {
   readonly #clients: ReadonlyMap<string, GodwitClient>;
 
-  constructor({ hosts }: FleetFile) {
+  /** For the answer to a question; one that fell silent meanwhile is asked again. */
+  readonly #answer: { readonly longestSilenceMs: number };
+  /** Of hosts that did not answer when they were asked last. */
+  readonly #silences = new Map<string, Answer>();
+  /** Questions to those that are still open. */
+  readonly #asked = new Map<string, Promise<Answer>>();
+
+  /** @param answerMs - tests have no time */
+  constructor({ hosts }: FleetFile, answerMs = ANSWER_MS) {
+    this.#answer = { longestSilenceMs: answerMs };
     this.#clients = new Map(
       hosts.map(({ name, api, token }) => [name, new GodwitClient({ url: api, ...(token === null ? {} : { token }) })]),
     );
@@ -36,7 +49,7 @@ export class FleetHosts implements AsyncDisposable {
 
   /** @param isBrief - without what is in VMs */
   ask(isBrief = false): Promise<Answer[]> {
-    return Promise.all([...this.#clients].map(([name, client]) => answerOf(name, client, isBrief)));
+    return Promise.all([...this.#clients].map(([name, client]) => this.#ask(name, client, isBrief)));
   }
 
   async commonality(host: string, exact: boolean): Promise<CommonalityView> {
@@ -44,12 +57,21 @@ export class FleetHosts implements AsyncDisposable {
   }
 
   async begin(host: string, vm: string, request: MigrateBody): Promise<MigrationView> {
-    return await this.#client(host).migrate(vm, request, { longestSilenceMs: ORDER_MS });
+    const sinceMs = Date.now();
+    try {
+      return await this.#client(host).migrate(vm, request, { longestSilenceMs: ORDER_MS });
+    } catch (error) {
+      if (!hasCode(error, 'GW_API_UNREACHABLE')) throw error;
+      // The order may have come there although its answer was lost: then it is this one, and no stranger's.
+      const begun = await this.find(host, vm, sinceMs, AbortSignal.timeout(SOUGHT_MS)).catch(() => null);
+      if (begun === null) throw error;
+      return begun;
+    }
   }
 
   /** The newest of it that was begun about then or since; null: none was. While its host does not answer, it is waited for. */
   async find(host: string, vm: string, sinceMs: number, signal: AbortSignal): Promise<MigrationView | null> {
-    const all = await this.#patiently(signal, () => this.#client(host).listMigrations());
+    const all = await this.#patiently(signal, () => this.#client(host).listMigrations(this.#answer));
     const begun = all.filter((each) => {
       return each.vm === vm && each.direction === 'outgoing' && each.startedAtMs >= sinceMs - CLOCKS_APART_MS;
     });
@@ -58,7 +80,7 @@ export class FleetHosts implements AsyncDisposable {
 
   /** Those that the host knows, newest first. */
   migrationsOf(host: string): Promise<MigrationView[]> {
-    return this.#client(host).listMigrations();
+    return this.#client(host).listMigrations(this.#answer);
   }
 
   eventsOf(host: string, lastEventId: string | undefined, signal: AbortSignal): AsyncIterable<HostEvent> {
@@ -83,11 +105,11 @@ export class FleetHosts implements AsyncDisposable {
   }
 
   async beginGroup(host: string, name: string, request: GroupMigrateBody): Promise<GroupMigrationView> {
-    return await this.#client(host).migrateGroup(name, request);
+    return await this.#client(host).migrateGroup(name, request, { longestSilenceMs: ORDER_MS });
   }
 
   async cancelGroup(host: string, id: string): Promise<GroupMigrationView> {
-    return await this.#client(host).cancelGroupMigration(id);
+    return await this.#client(host).cancelGroupMigration(id, { longestSilenceMs: ORDER_MS });
   }
 
   /** As `endOf`, of a group: it is asked again and again. */
@@ -95,10 +117,10 @@ export class FleetHosts implements AsyncDisposable {
     const client = this.#client(host);
     for (;;) {
       try {
-        const group = await client.showGroupMigration(id);
+        const group = await client.showGroupMigration(id, this.#answer);
         if (group.totalMs !== null) {
           const ids = group.members.flatMap(({ migration }) => migration ?? []);
-          return { group, migrations: await Promise.all(ids.map((each) => client.showMigration(each))) };
+          return { group, migrations: await Promise.all(ids.map((each) => client.showMigration(each, this.#answer))) };
         }
       } catch (error) {
         if (signal.aborted || !hasCode(error, 'GW_API_UNREACHABLE')) throw error;
@@ -123,6 +145,25 @@ export class FleetHosts implements AsyncDisposable {
     }
   }
 
+  /** One that was silent is asked again, and heard as soon as it answers, but holds up no look. */
+  #ask(name: string, client: GodwitClient, isBrief: boolean): Promise<Answer> {
+    const key = `${name} ${isBrief}`;
+    const silence = this.#silences.get(name);
+    const asked = (silence && this.#asked.get(key)) ?? this.#answerOf(name, client, isBrief);
+    if (!silence) return asked;
+    this.#asked.set(key, asked);
+    void asked.finally(() => this.#asked.delete(key));
+    const { longestSilenceMs } = this.#answer;
+    return Promise.race([asked, delay(longestSilenceMs * SILENT_PART, silence, { ref: false })]);
+  }
+
+  async #answerOf(name: string, client: GodwitClient, isBrief: boolean): Promise<Answer> {
+    const answer = await answerOf(name, client, isBrief, this.#answer.longestSilenceMs);
+    if ('outlook' in answer || answer.refusal) this.#silences.delete(name);
+    else this.#silences.set(name, answer);
+    return answer;
+  }
+
   #client(host: string): GodwitClient {
     const client = this.#clients.get(host);
     if (client) return client;
@@ -140,12 +181,12 @@ async function endOf(client: GodwitClient, id: string, signal: AbortSignal): Pro
   return undefined;
 }
 
-async function answerOf(name: string, client: GodwitClient, isBrief: boolean): Promise<Answer> {
-  const signal = AbortSignal.timeout(ANSWER_MS);
+async function answerOf(name: string, client: GodwitClient, isBrief: boolean, withinMs: number): Promise<Answer> {
+  const signal = AbortSignal.timeout(withinMs);
   try {
     return refuseOther({ name, outlook: await client.outlook({ isBrief, signal }) }, client.url);
   } catch (error) {
-    if (signal.aborted) return { name, failure: `it has not answered within ${ANSWER_MS / 1000} s` };
+    if (signal.aborted) return { name, failure: `it has not answered within ${withinMs / 1000} s` };
     if (hasCode(error, 'GW_API_UNREACHABLE')) return { name, failure: explain(error) };
     return { name, failure: withFix(name, error), refusal: asGodwitError(error) };
   }

@@ -1,7 +1,8 @@
 /**
  * Looking at a fleet: all of its hosts are asked, and what they told before they fell silent is kept.
  *
- * Must hold: a host that is marked for maintenance takes no VMs, in every look.
+ * Must hold: a host that is marked for maintenance, or that is being evacuated, takes no VMs, in every look: of two hosts that are
+ * evacuated at once none must send the other its VMs.
  */
 import type { OutlookView } from '../api/outlook-schema.ts';
 import type { FleetFile } from './fleet-file.ts';
@@ -25,6 +26,8 @@ export interface FleetLookOptions {
   readonly file: FleetFile;
   readonly hosts: FleetHosts;
   readonly maintenance: Maintenance;
+  /** Hosts that all VMs are just leaving. */
+  left(): Promise<ReadonlySet<string>>;
 }
 
 export class FleetLook {
@@ -42,11 +45,12 @@ export class FleetLook {
    */
   async look(isBrief: boolean, together: FleetFile['together'] = []): Promise<Seen> {
     const { file, hosts, maintenance } = this.#options;
-    const [asked, marks] = await Promise.all([hosts.ask(isBrief), maintenance.marks()]);
+    const all = [hosts.ask(isBrief), maintenance.marks(), this.#options.left()] as const;
+    const [asked, marks, left] = await Promise.all(all);
     const atMs = Date.now();
     for (const { name, ...answer } of asked) if ('outlook' in answer) this.#heardAtMs.set(name, atMs);
     const answers = this.#last.complete(asked);
-    const marked = withMarks({ ...file, together: [...file.together, ...together] }, marks);
+    const marked = withMarks({ ...file, together: [...file.together, ...together] }, marks, left);
     const heardAtMs = new Map(this.#heardAtMs);
     return { atMs, file: marked, marks, answers, heardAtMs, picture: picture(marked, answers, atMs) };
   }

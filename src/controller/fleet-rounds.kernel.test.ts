@@ -84,7 +84,8 @@ async function openHost(
   return { url: listener.url, asked };
 }
 
-async function begin(settings: object): Promise<{ a: ToldHost; fleet: Fleet; store: SqliteStore }> {
+/** @param leads - else what is asked for stays waiting */
+async function begin(settings: object, leads = true): Promise<{ a: ToldHost; fleet: Fleet; store: SqliteStore }> {
   const directory = open.use(new TempDirectory());
   const places = new Map([
     ['x', 'a'],
@@ -104,9 +105,9 @@ async function begin(settings: object): Promise<{ a: ToldHost; fleet: Fleet; sto
     startedAtMs: 0,
   } as const;
   const fleet = open.use(
-    new Fleet({ file, store, name: 'c', controller: () => self, leads: () => true, failed: () => undefined }),
+    new Fleet({ file, store, name: 'c', controller: () => self, leads: () => leads, failed: () => undefined }),
   );
-  open.use(new FleetRounds({ fleet, file, leads: () => true, told: () => undefined }));
+  open.use(new FleetRounds({ fleet, file, leads: () => leads, told: () => undefined }));
   return { a, fleet, store };
 }
 
@@ -145,4 +146,45 @@ test('a host that was never heard before gets VMs, if it is to', async () => {
   await store.remove('known.b');
   await waitUntil('it is moved', () => a.asked.length > 0);
   expect((await fleet.listEvacuations(10)).map(({ initiator }) => initiator)).toEqual(['newHost']);
+});
+
+test('of hosts that are evacuated none gets VMs of another', async () => {
+  const { fleet } = await begin({}, false);
+  const { id } = await fleet.evacuate({ from: 'b' });
+  await expect(fleet.evacuate({ from: 'a', to: 'b' })).rejects.toThrow(`being evacuated itself (${id})`);
+  const plan = await fleet.plan({ host: 'a' });
+  expect(plan.refused.map(({ vm, why }) => [vm, why.kind])).toEqual([
+    ['x', 'noRoom'],
+    ['y', 'noRoom'],
+  ]);
+  const [, b] = (await fleet.fleet()).hosts;
+  expect(b?.takesVms).toBe(false);
+});
+
+test('a host some of whose VMs just leave is not taken for one that is evacuated', async () => {
+  const { fleet } = await begin({}, false);
+  const { id } = await fleet.evacuate({ from: 'a', vms: ['x'] });
+  await expect(fleet.setMaintenance('a', { on: true })).rejects.toThrow(`evacuation ${id} moves some of its VMs`);
+  expect((await fleet.fleet()).hosts[0]?.maintenance).toBeNull();
+  expect(await fleet.setMaintenance('a', { on: true, evacuate: false })).toMatchObject({ evacuation: null });
+});
+
+test.each([
+  ['vms', { vms: ['z'] }],
+  ['skip', { skip: ['z'] }],
+  ['together', { together: [['x', 'z']] }],
+])('a name in %s that no VM has is refused, and nothing begins', async (field, asked) => {
+  const { fleet } = await begin({}, false);
+  const wrong = { details: { field, value: 'z', fix: 'give some of x, y' } };
+  await expect(fleet.evacuate({ from: 'a', ...asked })).rejects.toMatchObject(wrong);
+  if (field !== 'vms') await expect(fleet.plan({ host: 'a', ...asked })).rejects.toMatchObject(wrong);
+  expect(await fleet.listEvacuations(10)).toEqual([]);
+});
+
+test('a plan leaves where it is what an evacuation would leave there', async () => {
+  const policies = { pinned: { vms: { fixed: 'yes' }, stays: true } };
+  const { fleet } = await begin({ vms: { x: { labels: { fixed: 'yes' } } }, policies }, false);
+  const { moves, refused } = await fleet.plan({ host: 'a' });
+  expect(moves.map(({ vm }) => vm)).toEqual(['y']);
+  expect(refused).toMatchObject([{ vm: 'x', text: expect.stringContaining('by the policy pinned it stays') }]);
 });

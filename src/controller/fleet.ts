@@ -17,6 +17,7 @@ import { SYSTEM_CLOCK } from '../base/clock.ts';
 import { GodwitError } from '../base/errors.ts';
 import type { Move } from '../fleet/fleet-state.ts';
 import { nextPlan } from '../fleet/next-plan.ts';
+import { refuseAbsent, withStaying } from './asked-vms.ts';
 import { Balancing } from './balancing.ts';
 import { planBundled } from './bundled-plan.ts';
 import { Evacuations } from './evacuations.ts';
@@ -26,7 +27,7 @@ import { FleetHosts } from './fleet-hosts.ts';
 import { FleetLook, type Seen } from './fleet-look.ts';
 import { type FleetPicture, refuseOwnAddresses } from './fleet-picture.ts';
 import { showCommonality, showHosts, showPlan, showVms } from './fleet-view.ts';
-import { Maintenance } from './maintenance.ts';
+import { hostsLeft, Maintenance } from './maintenance.ts';
 import type { FleetStore } from './store.ts';
 import { withUnderway } from './underway.ts';
 
@@ -56,7 +57,8 @@ export class Fleet implements FleetService, AsyncDisposable {
     this.#options = options;
     this.hosts = new FleetHosts(file);
     this.#maintenance = new Maintenance(store);
-    this.#look = new FleetLook({ file, hosts: this.hosts, maintenance: this.#maintenance });
+    const left = async (): Promise<ReadonlySet<string>> => hostsLeft(await this.evacuations.open());
+    this.#look = new FleetLook({ file, hosts: this.hosts, maintenance: this.#maintenance, left });
     this.evacuations = new Evacuations({
       store,
       hosts: this.hosts,
@@ -101,8 +103,10 @@ export class Fleet implements FleetService, AsyncDisposable {
   async plan({ host, to: wanted, deadlineMs, skip = [], together = [] }: PlanQuery): Promise<FleetPlanView> {
     const to = wanted ?? null;
     this.#refuseUnknown('host', host, to);
-    const { file, picture: seen } = await this.#look.look(false, together);
-    refuseOwnAddresses(file, seen, host, to);
+    const look = await this.#look.look(false, together);
+    refuseAbsent(look, host, { skip, together });
+    const seen = withStaying(look.picture, null);
+    refuseOwnAddresses(look.file, seen, host, to);
     const deadlineAtMs = deadlineMs === undefined ? null : Date.now() + deadlineMs;
     const moves = seen.vms
       .filter(({ fleetVm }) => fleetVm.host === host)
@@ -130,13 +134,10 @@ export class Fleet implements FleetService, AsyncDisposable {
   }
 
   async evacuate(request: EvacuateBody): Promise<EvacuationView> {
-    this.#refuseUnknown('from', request.from, request.to ?? null);
-    const mark = request.to === undefined ? undefined : (await this.#maintenance.marks()).get(request.to);
-    if (mark) {
-      const reason = 'it is marked for maintenance: take the mark away (`godwit fleet maintenance HOST off`)';
-      throw new GodwitError('GW_CONFLICT', { kind: 'host', name: request.to!, reason });
-    }
-    if (request.vms) await this.#refuseAbsent(request.from, request.vms);
+    const { from, to, vms, skip, together } = request;
+    this.#refuseUnknown('from', from, to ?? null);
+    if (to !== undefined) await this.#refuseLeft(to);
+    if (vms ?? skip ?? together) refuseAbsent(await this.look(true), from, request);
     return await this.evacuations.request(request, 'person');
   }
 
@@ -154,12 +155,18 @@ export class Fleet implements FleetService, AsyncDisposable {
 
   async setMaintenance(host: string, { on, reason, evacuate = true }: MaintenanceBody): Promise<MaintenanceAnswer> {
     this.#refuseUnknown('host', host, null);
+    const open = on && evacuate ? (await this.evacuations.open()).filter(({ from }) => from === host) : [];
+    const whole = open.find(({ onlyVms, skip, isCancelling }) => !onlyVms && skip.length === 0 && !isCancelling);
+    const other = whole ? undefined : open[0]?.id;
+    if (other !== undefined) {
+      const reason = `evacuation ${other} moves some of its VMs: wait for its end, cancel it, or only mark the host (--stay)`;
+      throw new GodwitError('GW_CONFLICT', { kind: 'host', name: host, reason });
+    }
     const before = (await this.#maintenance.marks()).get(host);
     const mark = on ? { sinceMs: before?.sinceMs ?? Date.now(), reason: reason ?? null, by: null } : null;
     await this.#maintenance.set(host, mark);
     if (!on || !evacuate) return { host, maintenance: mark, evacuation: null };
-    const twin = (await this.evacuations.list(100)).find((each) => each.from === host && each.endedAtMs === null);
-    const evacuation = twin ?? (await this.evacuations.request({ from: host }, 'maintenance'));
+    const evacuation = whole ?? (await this.evacuations.request({ from: host }, 'maintenance'));
     return { host, maintenance: mark, evacuation: evacuation.id };
   }
 
@@ -205,22 +212,18 @@ export class Fleet implements FleetService, AsyncDisposable {
   async #pictureFor({ from, to, onlyVms, together }: EvacuationView): Promise<FleetPicture> {
     const { file, picture } = await this.#look.look(false, together);
     refuseOwnAddresses(file, picture, from, to);
-    const vms = picture.vms.map((vm) => {
-      if (onlyVms !== null || vm.policy?.stays !== true || vm.obstacle !== null) return vm;
-      return { ...vm, obstacle: `by the policy ${vm.policy.name} it stays: name it to move it` };
-    });
-    return { ...picture, vms };
+    return withStaying(picture, onlyVms);
   }
 
-  /** A host that does not answer may have them. @throws GW_INPUT_INVALID */
-  async #refuseAbsent(host: string, vms: readonly string[]): Promise<void> {
-    const answer = (await this.look(true)).answers.find(({ name }) => name === host);
-    if (!answer || !('outlook' in answer)) return;
-    const here = answer.outlook.vms.map(({ name }) => name);
-    const absent = vms.find((vm) => !here.includes(vm));
-    if (absent === undefined) return;
-    const fix = here.length === 0 ? `host ${host} has no VMs` : `give some of ${here.sort().join(', ')}`;
-    throw new GodwitError('GW_INPUT_INVALID', { field: 'vms', value: absent, fix });
+  /** No VMs are to come to a host that they are to leave. @throws GW_CONFLICT */
+  async #refuseLeft(name: string): Promise<void> {
+    const isMarked = (await this.#maintenance.marks()).has(name);
+    const open = await this.evacuations.open();
+    const left = open.find(({ from, onlyVms }) => from === name && onlyVms === null);
+    const reason = isMarked
+      ? `it is marked for maintenance: take the mark away (\`godwit fleet maintenance ${name} off\`)`
+      : `it is being evacuated itself (${left?.id}): cancel that first, or give another host`;
+    if (isMarked || left) throw new GodwitError('GW_CONFLICT', { kind: 'host', name, reason });
   }
 
   /** @throws GW_INPUT_INVALID */

@@ -51,8 +51,9 @@ export class Leadership implements AsyncDisposable {
     this.#options = options;
   }
 
+  /** By the clock as well: one that was held up has not looked. */
   get leads(): boolean {
-    return this.#leads;
+    return this.#leads && this.#options.clock.nowMs() - this.#renewedAtMs <= GIVE_UP_MS;
   }
 
   /** Name of the one that leads, as far as is known. */

@@ -3,6 +3,7 @@
  *
  * Owns: the records below `maintenance.`. Must hold: where the store does not answer the marks that were seen last count.
  */
+import type { EvacuationView } from '../api/evacuation-schema.ts';
 import type { FleetHostView } from '../api/fleet-schema.ts';
 import { hasCode, type JsonValue } from '../base/errors.ts';
 import type { FleetFile } from './fleet-file.ts';
@@ -32,15 +33,26 @@ export class Maintenance {
   /** @param mark - null: it is taken away */
   async set(host: string, mark: Mark | null): Promise<void> {
     const key = `maintenance.${host}`;
-    await this.#store.remove(key);
-    if (mark) await this.#store.write(key, mark as unknown as JsonValue, null);
+    if (!mark) return await this.#store.remove(key);
+    // In one write: a mark that is only changed is never away.
+    for (let written: number | null = null; written === null; ) {
+      const known = await this.#store.read(key);
+      written = await this.#store.write(key, mark as unknown as JsonValue, known?.revision ?? null);
+    }
   }
 }
 
-/** The fleet with hosts that are marked as ones that take no VMs. */
-export function withMarks(file: FleetFile, marks: ReadonlyMap<string, Mark>): FleetFile {
-  return {
-    ...file,
-    hosts: file.hosts.map((host) => ({ ...host, takesVms: host.takesVms && !marks.has(host.name) })),
-  };
+/** Hosts that all of their VMs are to leave. @param open - evacuations that go on */
+export function hostsLeft(open: readonly EvacuationView[]): ReadonlySet<string> {
+  return new Set(open.flatMap(({ from, onlyVms }) => (onlyVms === null ? [from] : [])));
+}
+
+/** The fleet with hosts that are marked, or left, as ones that take no VMs. */
+export function withMarks(
+  file: FleetFile,
+  marks: ReadonlyMap<string, Mark>,
+  left: ReadonlySet<string> = new Set(),
+): FleetFile {
+  const takes = (name: string): boolean => !marks.has(name) && !left.has(name);
+  return { ...file, hosts: file.hosts.map((host) => ({ ...host, takesVms: host.takesVms && takes(host.name) })) };
 }

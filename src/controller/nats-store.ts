@@ -19,6 +19,7 @@ import { type KV, Kvm, KvWatchInclude } from '@nats-io/kv';
 import { connect, credsAuthenticator, type NatsConnection } from '@nats-io/transport-node';
 import type { JsonValue } from '../base/errors.ts';
 import { AGAIN_MS, guard, isConflict, patiently } from './nats-answers.ts';
+import { decodeValue, encodeValue } from './nats-value.ts';
 import { type FleetStore, KEPT_LOG_ITEMS, type LogName, type StoredRecord } from './store.ts';
 
 export interface NatsOptions {
@@ -36,6 +37,9 @@ export interface NatsOptions {
 const CONNECT_MS = 10_000;
 /** A request that takes longer is one to a server that has gone. */
 const REQUEST_MS = 3_000;
+/** Marks of what was removed are forgotten after so many more, those older than what any watch is behind. */
+const FORGET_EVERY = 100;
+const REMEMBERED_MS = 600_000;
 const LOGS: readonly LogName[] = ['migrations', 'evacuations'];
 
 export class NatsStore implements FleetStore {
@@ -46,6 +50,7 @@ export class NatsStore implements FleetStore {
   readonly #streams: JetStreamClient;
   readonly #manager: JetStreamManager;
   readonly #prefix: string;
+  #removed = 0;
 
   private constructor(
     connection: NatsConnection,
@@ -69,6 +74,8 @@ export class NatsStore implements FleetStore {
         timeout: CONNECT_MS,
         maxReconnectAttempts: -1,
         reconnectTimeWait: AGAIN_MS,
+        // Credentials that are put right at the server are tried again.
+        ignoreAuthErrorAbort: true,
         ...(credentials === null ? {} : { authenticator: credsAuthenticator(credentials) }),
         ...(token === null ? {} : { token }),
       }),
@@ -107,7 +114,7 @@ export class NatsStore implements FleetStore {
 
   async read(key: string): Promise<StoredRecord | null> {
     const entry = await guard(this.#bucket.get(key));
-    return entry?.operation === 'PUT' ? { key, value: entry.json<JsonValue>(), revision: entry.revision } : null;
+    return entry?.operation === 'PUT' ? { key, value: decodeValue(entry.value), revision: entry.revision } : null;
   }
 
   async list(prefix: string): Promise<StoredRecord[]> {
@@ -117,10 +124,10 @@ export class NatsStore implements FleetStore {
   }
 
   async write(key: string, value: JsonValue, revision: number | null): Promise<number | null> {
-    const text = JSON.stringify(value);
+    const bytes = encodeValue(value);
     try {
       return await guard(
-        revision === null ? this.#bucket.create(key, text) : this.#bucket.update(key, text, revision, REQUEST_MS),
+        revision === null ? this.#bucket.create(key, bytes) : this.#bucket.update(key, bytes, revision, REQUEST_MS),
       );
     } catch (error) {
       if (isConflict(error)) return null;
@@ -130,6 +137,23 @@ export class NatsStore implements FleetStore {
 
   async remove(key: string): Promise<void> {
     await guard(this.#bucket.delete(key));
+    if (++this.#removed % FORGET_EVERY === 0) void this.forgetRemoved(REMEMBERED_MS).catch(() => undefined);
+  }
+
+  /**
+   * Of what was removed the bucket keeps a mark, for whoever watches; all of them are gone through by each list.
+   *
+   * @returns how many marks there are no more. Public for tests, which have no time
+   */
+  async forgetRemoved(olderThanMs: number): Promise<number> {
+    const beforeMs = Date.now() - olderThanMs;
+    let forgotten = 0;
+    for (const { key, revision } of await guard(this.#marks(beforeMs))) {
+      // Up to the mark only: the key may have been made again meanwhile.
+      const purge = { filter: `$KV.${this.#prefix}.${key}`, seq: revision + 1 };
+      forgotten += (await guard(this.#manager.streams.purge(`KV_${this.#prefix}`, purge))).purged;
+    }
+    return forgotten;
   }
 
   watch(prefix: string, changed: (key: string) => void): Disposable {
@@ -161,7 +185,7 @@ export class NatsStore implements FleetStore {
     try {
       const expect = { lastSubjectSequence: 0 };
       await guard(
-        this.#streams.publish(`${this.#prefix}.log.${log}.${id}`, JSON.stringify(item), {
+        this.#streams.publish(`${this.#prefix}.log.${log}.${id}`, encodeValue(item), {
           expect,
           timeout: REQUEST_MS,
         }),
@@ -191,10 +215,18 @@ export class NatsStore implements FleetStore {
     const items: JsonValue[] = [];
     const messages = await consumer.fetch({ max_messages: state.last_seq - first + 1, expires: REQUEST_MS });
     for await (const message of messages) {
-      items.push(message.json<JsonValue>());
+      items.push(decodeValue(message.data));
       if (message.seq >= state.last_seq) break;
     }
     return items.reverse();
+  }
+
+  async #marks(beforeMs: number): Promise<{ readonly key: string; readonly revision: number }[]> {
+    const found: { key: string; revision: number }[] = [];
+    for await (const { key, operation, created, revision } of await this.#bucket.history()) {
+      if (operation !== 'PUT' && created.getTime() <= beforeMs) found.push({ key, revision });
+    }
+    return found;
   }
 
   async #keys(filter: string): Promise<string[]> {

@@ -37,7 +37,10 @@ export class SqliteStore implements FleetStore {
       this.#database.exec(SCHEMA);
     } catch (cause) {
       const isTaken = /locked/.test(String(cause));
-      const reason = isTaken ? `another controller has ${path}` : `cannot use ${path}`;
+      const why = (cause as Error).message;
+      const reason = isTaken
+        ? `another controller has ${path}`
+        : `cannot use ${path} (${why}): give another directory by --state, or move the file away, which forgets evacuations and marks`;
       throw new GodwitError('GW_HOST_START', { reason }, { cause });
     }
   }

@@ -32,6 +32,8 @@ export function claimComing(
     const company = owners ? ` (VM ${owners.members.map(({ vm }) => vm).join(', ')})` : '';
     throw refuse(`this host has shared memory of that name already${company}`);
   }
+  const occupant = registry.regions.occupantOf(name);
+  if (occupant !== undefined) throw refuse(`this host has shared memory of that name, and ${occupant}`);
   if (coming.some((record) => record.sessionKey === sessionKey)) {
     throw refuse('a region with its session key is on its way here already');
   }
@@ -40,7 +42,7 @@ export function claimComing(
   const promisedBytes = coming.reduce((sum, record) => sum + record.region.bytes, 0);
   const lack = lackOfRoom({ ramBytes: 0, sharedBytes: bytes, ramPath: RAM_PATH, promisedBytes }, hostName);
   if (lack) throw lack;
-  return registry.regions.claim(nameOf({ group, sourceHost }), [{ name, sizeBytes: bytes }]);
+  return registry.regions.claim(nameOf({ group, sourceHost }), [{ name, sizeBytes: bytes }], 'moving');
 }
 
 /** As who claims the region. */

@@ -9,22 +9,26 @@ import { newMemberView } from './member-outcome.ts';
 import { Migrations, type MigrationsOptions } from './migrations.ts';
 
 const GROUP = { name: 'bus', vms: ['a', 'b'], regions: [] };
-const RECORD = { id: 'g1', body: { to: 'there:7710' } };
+const RECORD = { id: 'g1', body: { to: 'there:7710', mode: 'auto', modes: { b: 'post-copy' }, first: 'b' } };
 
 /** Of VMs that are here still as far as the host's records tell: a daemon was killed. */
 let reports: Record<string, { from: string; owner: string }>;
 let members: GroupMemberView[];
 let commands: unknown[];
+let requests: unknown[];
 
 beforeEach(() => {
-  [reports, members, commands] = [{}, [], []];
+  [reports, members, commands, requests] = [{}, [], [], []];
 });
 
 function port({ isFull = false, here = ['a', 'b'] } = {}): GroupMigrationPort {
   const store = { get: (id: string) => reports[id], hasGiven: (id: string) => reports[id]?.owner === 'there' };
   const migrations = new Migrations({ store } as unknown as MigrationsOptions);
   const handle = { id: 'm1', command: async (command: unknown) => void commands.push(command) };
-  migrations.begin = async () => handle as unknown as MigrationHandle;
+  migrations.begin = async (vm, request) => {
+    requests.push([vm, request]);
+    return handle as unknown as MigrationHandle;
+  };
   const host = {
     registry: { find: (name: string) => (here.includes(name) ? { record: { name } } : undefined) },
     migrations,
@@ -64,4 +68,12 @@ test('the migration of a VM is written down when it begins; where that cannot be
   expect(members).toMatchObject([{ vm: 'a', migration: 'm1' }]);
   await expect(port({ isFull: true }).start('b', false)).rejects.toMatchObject({ code: 'GW_SYS_NO_ROOM' });
   expect(commands).toEqual([{ kind: 'cancel' }]);
+});
+
+test('each VM moves by its own mode, or else by that of all', async () => {
+  for (const vm of ['a', 'b']) await port().start(vm, false);
+  expect(requests).toEqual([
+    ['a', { to: 'there:7710', mode: 'auto' }],
+    ['b', { to: 'there:7710', mode: 'post-copy' }],
+  ]);
 });

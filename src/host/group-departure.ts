@@ -41,7 +41,8 @@ export function portOfDeparture(
 ): GroupMigrationPort {
   const { migrations, registry, events } = host;
   const { id, body } = files.record;
-  const { order: _order, first: _first, ...each } = body;
+  const { order: _order, first: _first, modes = {}, ...each } = body;
+  const modeOf = new Map(Object.entries(modes));
   const find = (name: string): Vm | undefined => {
     const vm = registry.find(name);
     return vm && files.isOf(vm.record) ? vm : undefined;
@@ -61,7 +62,8 @@ export function portOfDeparture(
     start: async (vm, waits) => {
       if (resumes) await recovered;
       if (!find(vm)) throw new GodwitError('GW_NOT_FOUND', { kind: 'VM', name: vm });
-      const handle = await migrations.begin(vm, each, partOf(id, group, waits));
+      const mode = modeOf.get(vm);
+      const handle = await migrations.begin(vm, mode ? { ...each, mode } : each, partOf(id, group, waits));
       try {
         files.began(vm, handle.id);
       } catch (error) {

@@ -87,6 +87,16 @@ describe('when the daemon ends', () => {
     expect(group.log.at(-1)).toBe('region abandoned');
   });
 
+  test('of a divided group that comes one by one the next is not begun any more', async () => {
+    const group = await begun({ order: 'one-by-one' });
+    group.commit('a');
+    group.migration.halt();
+    await group.settle();
+    expect(group.log).not.toContain('start b');
+    group.finish('a');
+    expect(await group.running).toMatchObject({ state: 'split', totalMs: null });
+  });
+
   test('one that moves by itself is not held up, until its connection is cut', async () => {
     const group = await begun({ order: 'one-by-one' });
     expect(group.migration.isHeldUp).toBe(false);

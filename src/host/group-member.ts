@@ -169,6 +169,8 @@ export class GroupMember {
   async #moveOnce(): Promise<void> {
     const { note } = this.#port;
     if (this.#cancelled && !this.#port.isSplit()) throw this.#cancelled;
+    // Of a divided group nothing is begun any more: the next daemon does that.
+    if (this.#port.isHalted()) throw new GodwitError('GW_MIGRATION_CANCELLED');
     const isWaiting = this.#waits && !this.#isHurried;
     const handle = await this.#port.start(this.#vm, isWaiting);
     this.#handle = handle;

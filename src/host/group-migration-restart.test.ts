@@ -14,6 +14,15 @@ describe('after a restart', () => {
     expect(await complete(group)).toMatchObject({ state: 'completed' });
   });
 
+  test('it says that it is not connected until it is, and is not waited for by a daemon that ends', async () => {
+    const group = await begun({}, { resumed: { hasBegun: true, here: ['b', 'c'] } });
+    expect(group.migration.view.waitsFor).toContain('the connection of shared memory bus');
+    expect(group.migration.isHeldUp).toBe(true);
+    group.region({ kind: 'linkBack' });
+    expect(group.migration.view.waitsFor).toBe('VM b, c to arrive at there:7710');
+    expect(group.migration.isHeldUp).toBe(false);
+  });
+
   test('one that had gone, and whose old QEMU calls it before that is known, has moved', async () => {
     const known = Promise.withResolvers<void>();
     const group = await begun({}, { resumed: { hasBegun: true, here: ['b', 'c'], known: known.promise } });

@@ -37,6 +37,11 @@ test('one by one: each begins when the one before is the other host’s, and `fi
   expect(group.log).toContain('start c');
 });
 
+test('several can be first, in their order; the others follow by name', async () => {
+  const group = await begun({ order: 'on-access', first: ['c', 'a'] });
+  expect(group.log).toEqual(['start c', 'prepare a', 'prepare b']);
+});
+
 describe('a VM that touches memory that has gone', () => {
   test('is called; until then it is ready and stays, with `on-access`', async () => {
     const group = await begun({ order: 'on-access' });
@@ -56,6 +61,17 @@ describe('a VM that touches memory that has gone', () => {
     for (const vm of ['a', 'b', 'c']) group.finish(vm);
     await group.settle();
     expect((await complete(group)).state).toBe('completed');
+  });
+
+  test('is told with the time of the access, however late the daemon hears of it', async () => {
+    const group = await begun();
+    group.commit('a');
+    const access = { ...stopVm('b'), atMs: Date.now() + 70 };
+    await setTimeout(200);
+    group.region(access);
+    const { ms } = group.migration.view.members[1]!.stoppedBy!;
+    expect(ms).toBeGreaterThanOrEqual(70);
+    expect(ms).toBeLessThan(190);
   });
 
   test('is stopped at once where it is on its way, as soon as its migration hears', async () => {

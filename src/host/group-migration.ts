@@ -19,7 +19,7 @@ import { findWaitsFor } from './group-waiting.ts';
 import type { HostGroup } from './groups.ts';
 import { startedAgain } from './leaving-group.ts';
 import { MovingMembers } from './moving-members.ts';
-import { MovingRegions } from './moving-regions.ts';
+import { MovingRegions, type MovingRegionsPort } from './moving-regions.ts';
 
 const MAX_NOTES = 50;
 
@@ -57,13 +57,12 @@ export class GroupMigration {
     this.#body = body;
     this.#order = body.order ?? DEFAULT_ORDER;
     this.#port = port;
-    const first = body.first ?? group.vms[0]!;
-    const vms = [first, ...group.vms.filter((name) => name !== first)];
-    const input = { vms, order: this.#order, resumed: members };
+    const vms = new Set([...[body.first ?? []].flat(), ...group.vms]);
+    const input = { vms: [...vms], order: this.#order, resumed: members };
     this.#members = new MovingMembers(input, this.#memberPort());
     this.#regions = new MovingRegions(group.regions, {
       open: port.openRegion,
-      onStopVm: (vm, page, region) => this.#pullOver(vm, page, region),
+      onStopVm: (vm, access) => this.#pullOver(vm, access),
       onFailed: (error) => void this.#fail(error),
       onChanged: () => this.#port.changed(this.view),
       note: (text) => this.#note(text),
@@ -213,11 +212,12 @@ export class GroupMigration {
     this.#enter('split');
   }
 
-  #pullOver(vm: string, page: number, region: string): void {
+  #pullOver(vm: string, { page, region, atMs }: Parameters<MovingRegionsPort['onStopVm']>[1]): void {
     // Of a group that is resumed it can be the first thing that is heard.
     this.#splitAtMs ??= Date.now();
+    // Of the access, however late this busy thread hears of it.
+    const ms = Math.max(0, atMs - this.#splitAtMs);
     const member = this.#members.find(vm);
-    const ms = Date.now() - this.#splitAtMs;
     member?.pullOver({ page, region, ms }).catch((error: unknown) => this.#note(explain(error)));
   }
 

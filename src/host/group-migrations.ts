@@ -121,14 +121,15 @@ export class GroupMigrations {
     const { registry, peers, log } = this.#options;
     const group = registry.groups.get(name);
     const to = peers.resolve(body.to);
-    if (body.first !== undefined && !group.vms.includes(body.first)) {
-      const fix = `give one of its VMs: ${group.vms.join(', ')}`;
-      throw new GodwitError('GW_INPUT_INVALID', { field: 'first', value: body.first, fix });
-    }
+    refuseUnknown('first', [body.first ?? []].flat(), group);
+    refuseUnknown('modes', Object.keys(body.modes ?? {}), group);
     const coming = this.#options.coming();
     refuseArriving(group, coming);
     await refuseUnfit(group, { vms: registry.list(), coming, moving: undefined }, body.to);
-    // Between the look and the start nobody else is let in.
+    // Between the look and the start nobody else is let in: a VM that came during the look would be left behind, unwatched.
+    if (!isSameGroup(group, registry.groups.get(name))) {
+      throw conflict('Group', group.name, 'its VMs were others a moment ago: try again');
+    }
     const busy = [...this.#running.values()].find(({ migration }) => isOf(migration, group));
     if (busy) throw conflict('Group', group.name, `its migration ${busy.migration.id} is under way`);
     const id = randomUUID();
@@ -215,6 +216,17 @@ export class GroupMigrations {
 
 function isOf(migration: GroupMigration, group: HostGroup): boolean {
   return !migration.hasEnded && migration.vms.some((vm) => group.vms.includes(vm));
+}
+
+function refuseUnknown(field: string, names: readonly string[], { vms }: HostGroup): void {
+  const unknown = names.find((name) => !vms.includes(name));
+  if (unknown === undefined) return;
+  throw new GodwitError('GW_INPUT_INVALID', { field, value: unknown, fix: `give one of its VMs: ${vms.join(', ')}` });
+}
+
+function isSameGroup(one: HostGroup, other: HostGroup): boolean {
+  const facts = ({ vms, regions }: HostGroup): string => JSON.stringify([vms, regions.map(({ inode }) => inode)]);
+  return facts(one) === facts(other);
 }
 
 function conflict(kind: string, name: string, reason: string): GodwitError {

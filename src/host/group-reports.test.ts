@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { TempDirectory } from '../../test/support/temp-directory.ts';
 import type { GroupMigrationView } from '../api/group-migration-schema.ts';
 import { GodwitError } from '../base/errors.ts';
-import { GroupReports } from './group-reports.ts';
+import { GroupReports, undoneReport } from './group-reports.ts';
 
 const SILENT = { error: () => undefined };
 const REGION = {
@@ -87,4 +87,19 @@ test('one that cannot be removed is told, and ends neither a migration nor the s
   reports.save(report('y', 1));
   expect([...reports.ids()]).toEqual(['y']);
   expect(told).toMatchObject([{ migration: 'x' }]);
+});
+
+test('of a group whose host went down while it was divided it is told which VMs had moved', () => {
+  const member = { downtimeMs: null, downtimeParts: null, stoppedBy: null, attempts: 1 };
+  const record = {
+    ...{ id: 'g1', name: 'bus', body: { to: 'b:7710' }, vms: ['a', 'b', 'c'], startedAtMs: 0, regions: [] },
+    members: [
+      { ...member, vm: 'a', migration: 'm1', state: 'moved' as const },
+      { ...member, vm: 'b', migration: 'm2', state: 'moving' as const },
+    ],
+  };
+  const { members, error } = undoneReport(record);
+  expect(members.map(({ state }) => state)).toEqual(['moved', 'failed', 'waiting']);
+  expect(error?.message).toContain('in phase split');
+  expect(undoneReport({ ...record, members: [] }).error?.message).toContain('in phase preparing');
 });

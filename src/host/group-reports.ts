@@ -88,14 +88,15 @@ export class GroupReports {
   }
 }
 
-/** Of one whose daemon was killed before anything had begun. */
+/** Of one that cannot be gone on with: its daemon was killed before anything had begun, or the host went down. */
 export function undoneReport({ id, name, body, peer, vms, members, startedAtMs }: LeavingGroup): GroupMigrationView {
-  const begun = members.map((member) => ({ ...member, state: 'failed' as const }));
+  const begun = members.map((member) => (member.state === 'moved' ? member : { ...member, state: 'failed' as const }));
+  const phase = begun.some(({ state }) => state === 'moved') ? 'split' : 'preparing';
   return {
     ...{ id, group: name, to: peer ?? body.to, order: body.order ?? DEFAULT_ORDER, state: 'failed', startedAtMs },
     totalMs: Date.now() - startedAtMs,
     waitsFor: null,
     members: vms.map((vm) => begun.find((known) => known.vm === vm) ?? newMemberView(vm)),
-    ...{ regions: [], notes: [], error: new GodwitError('GW_MIGRATION_INTERRUPTED', { phase: 'preparing' }).toBody() },
+    ...{ regions: [], notes: [], error: new GodwitError('GW_MIGRATION_INTERRUPTED', { phase }).toBody() },
   };
 }

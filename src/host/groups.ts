@@ -11,7 +11,7 @@ import { type FileIdentity, type FileUser, findFileUsers } from '../linux/file-u
 import type { ProcessIdentity } from '../linux/process.ts';
 import type { GroupPart } from '../migration/shared-part.ts';
 import type { ComingRegionView } from './coming-records.ts';
-import { type HostRegion, namesOf, problemOf } from './host-region.ts';
+import { type HostRegion, misfitOf, namesOf, problemOf } from './host-region.ts';
 import type { SharedRegions } from './shared-regions.ts';
 import { findGroups, type VmGroup } from './vm-groups.ts';
 
@@ -156,7 +156,7 @@ export async function refuseUnfit(group: HostGroup, surroundings: GroupSurroundi
     throw blocked(`process ${pid} (${command}) ${use} the shared memory ${region} and is no VM of the group (${fix})`);
   }
   for (const region of group.regions) {
-    const problem = problemOf(region);
+    const problem = problemOf(region) ?? misfitOf(region);
     if (problem !== null) throw blocked(`shared memory ${region.name}: ${problem}`);
   }
 }

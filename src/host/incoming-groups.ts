@@ -80,7 +80,11 @@ export class IncomingGroups implements RegionPolicy {
     for (const record of this.#records.takeLeft()) {
       const { region, group } = record;
       try {
-        const claim = registry.regions.claim(nameOf(record), [{ name: region.name, sizeBytes: region.bytes }]);
+        const claim = registry.regions.claim(
+          nameOf(record),
+          [{ name: region.name, sizeBytes: region.bytes }],
+          'moving',
+        );
         if (this.#records.canResume(record)) {
           this.#start(record, claim, null, '', record.attached.map(fromStored).filter(isAlive));
           log.info({ group, region: region.name }, 'shared memory is coming still');
@@ -231,7 +235,10 @@ export class IncomingGroups implements RegionPolicy {
     const coming = this.#regions.get(key);
     if (!coming) return;
     coming.isOver ||= event.kind === 'completed' || event.kind === 'cancelled';
-    if (event.kind === 'completed') this.#arrived.note(key);
+    if (event.kind === 'completed') {
+      this.#arrived.note(key);
+      coming.claim.moved();
+    }
     const { group, region } = coming.record;
     logComing(this.#options.log, { group, region: region.name }, event);
   }

@@ -26,7 +26,7 @@ type RegionRecord = LeavingGroup['regions'][number];
 
 export interface LeavingGroupHost {
   readonly records: GroupRecords<LeavingGroup>;
-  readonly regions: Pick<SharedRegions, 'claim' | 'list'>;
+  readonly regions: Pick<SharedRegions, 'claim' | 'list' | 'occupantOf'>;
   readonly log: Pick<Logger, 'info' | 'warn' | 'error'>;
 }
 
@@ -43,8 +43,17 @@ export class LeavingGroupFiles {
   #record: LeavingGroup;
   #noting: NodeJS.Timeout | undefined;
 
-  /** Of a group that begins to leave. @throws when it cannot be written down, GW_REGION_UNUSABLE; then nothing of it is kept */
+  /**
+   * Of a group that begins to leave.
+   * @throws when it cannot be written down, GW_CONFLICT, GW_REGION_UNUSABLE; then nothing of it is kept
+   */
   static begin(host: LeavingGroupHost, record: LeavingGroup): LeavingGroupFiles {
+    for (const { name } of record.regions) {
+      const occupant = host.regions.occupantOf(name);
+      if (occupant === undefined) continue;
+      const reason = `its shared memory ${name} cannot begin to move: ${occupant}`;
+      throw new GodwitError('GW_CONFLICT', { kind: 'Group', name: record.name, reason });
+    }
     const files = new LeavingGroupFiles(host, record);
     try {
       host.records.save(record.id, record);
@@ -60,7 +69,7 @@ export class LeavingGroupFiles {
     this.#host = host;
     this.#record = record;
     const wanted = record.regions.map(({ name, bytes }) => ({ name, sizeBytes: bytes }));
-    this.#claim = host.regions.claim(`group ${record.id.slice(0, 8)} to ${record.body.to}`, wanted);
+    this.#claim = host.regions.claim(`group ${record.id.slice(0, 8)} to ${record.body.to}`, wanted, 'moving');
   }
 
   get record(): LeavingGroup {

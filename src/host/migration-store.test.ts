@@ -69,6 +69,14 @@ test.each([
   expect(next.hasGiven('another')).toBe(false);
 });
 
+test('a VM was given away also where the other host has the same name', () => {
+  const completed = [{ side: 'facts', destinationName: 'a' }, OFFERED, COMMITTED, ended('completed')] as const;
+  expect(afterDeath(completed)).toMatchObject({ from: 'a', owner: 'a' });
+  const next = new MigrationStore(state, 10);
+  next.load();
+  expect(next.hasGiven(ID)).toBe(true);
+});
+
 test('is reported once: the time of a later restart changes nothing', () => {
   const first = afterDeath(null);
   expect(readdirSync(join(state, 'migrations', ID))).toEqual(['report.json']);

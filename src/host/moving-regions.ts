@@ -14,7 +14,7 @@ import type { HostRegion } from './host-region.ts';
 export interface MovingRegionsPort {
   open(region: HostRegion, onEvent: (event: RegionSourceEvent) => void): RegionSourceHandle;
   /** R4: the VM touched a page that has gone. */
-  onStopVm(vm: string, page: number, region: string): void;
+  onStopVm(vm: string, access: { readonly page: number; readonly region: string; readonly atMs: number }): void;
   /** A region cannot move, or not before it has begun. */
   onFailed(error: GodwitError): void;
   onChanged(): void;
@@ -52,7 +52,9 @@ export class MovingRegions {
       const completed = Promise.withResolvers<void>();
       completed.promise.catch(() => undefined);
       const handle = this.#port.open(region, (event) => this.#take(moving, event));
-      const moving: MovingRegion = { region, handle, completed, report: null, isConnected: true, isComplete: false };
+      // One that an earlier daemon has begun is dialled from now on.
+      const isConnected = !handle.hasBegun;
+      const moving: MovingRegion = { region, handle, completed, report: null, isConnected, isComplete: false };
       this.#moving.push(moving);
       await handle.ready;
       signal.throwIfAborted();
@@ -129,7 +131,7 @@ export class MovingRegions {
     const { onStopVm, onFailed, onChanged } = this.#port;
     switch (event.kind) {
       case 'stopVm':
-        onStopVm(event.vm, event.page, moving.region.name);
+        onStopVm(event.vm, { page: event.page, region: moving.region.name, atMs: event.atMs });
         return;
       case 'linkLost':
       case 'linkBack':

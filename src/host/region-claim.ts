@@ -1,8 +1,8 @@
 /**
- * The regions of a VM whose QEMU is being started.
+ * The regions of a VM whose QEMU is being started, or that change hosts.
  *
- * Must hold: from the claim on no other VM gets one of them in another size, and their files stay; a claim that is not
- * confirmed leaves nothing behind.
+ * Must hold: from the claim on no other VM gets one of them in another size, or at all while it changes hosts, and their files
+ * stay; a claim that is not confirmed leaves nothing behind.
  */
 import { GodwitError } from '../base/errors.ts';
 import { mapsFile } from '../linux/file-users.ts';
@@ -13,14 +13,14 @@ import type { HostRegion } from './host-region.ts';
 export class RegionClaim implements Disposable {
   readonly #vm: string;
   readonly regions: readonly HostRegion[];
-  readonly #table: { drop(): void; settle(process: ProcessIdentity): void };
+  readonly #table: { drop(): void; settle(process: ProcessIdentity): void; moved(): unknown };
   #isOpen: boolean;
 
   /** @param table - what becomes of the VM's place in the table */
   constructor(
     vm: string,
     regions: readonly HostRegion[],
-    table: { drop(): void; settle(process: ProcessIdentity): void },
+    table: { drop(): void; settle(process: ProcessIdentity): void; moved(): unknown },
   ) {
     this.#vm = vm;
     this.regions = regions;
@@ -44,6 +44,11 @@ export class RegionClaim implements Disposable {
     }
     this.#isOpen = false;
     this.#table.settle(process);
+  }
+
+  /** All pages are here: VMs may have them. The files stay still. */
+  moved(): void {
+    this.#table.moved();
   }
 
   /** Gives up what was not confirmed. */

@@ -18,9 +18,10 @@ import { GuineaPig } from '../../test/support/guinea-pig.ts';
 import { checkLeaks } from '../../test/support/leak-check.ts';
 import { SHARED_MEMORY_PREFIX } from '../../test/support/temp-directory.ts';
 import { identifyFile } from '../linux/file-users.ts';
+import { MappedFile } from '../linux/mapped-file.ts';
 import { identifyProcess } from '../linux/process.ts';
 import type { SharedMemorySpec } from '../qemu/spec.ts';
-import type { VmProcess } from './host-region.ts';
+import { misfitOf, namesOf, type VmProcess } from './host-region.ts';
 import { SharedRegions } from './shared-regions.ts';
 
 const MIB = 2 ** 20;
@@ -176,6 +177,47 @@ requireCapability('kernel', 'cc')('the regions of a host', () => {
     rmSync(path, { force: true });
     await using _b = await start(regions, 'b', BUS);
     expect(membersOf(regions)).toEqual({ bus: ['b'] });
+  });
+
+  test('are for no further VM while they change hosts, and for all when they have', async () => {
+    const regions = open();
+    await using a = await start(regions, 'a', BUS);
+    using claim = regions.claim('group 1 to b', [BUS], 'moving');
+    expect(() => regions.claim('b', [LOG, BUS])).toThrow(
+      'VM b cannot have the shared memory bus: it is on its way between hosts (group 1 to b)',
+    );
+    expect(filesIn()).toHaveLength(1);
+    expect(regions.of(a).map(namesOf)).toEqual([['a']]);
+    claim.moved();
+    await using _b = await start(regions, 'b', BUS);
+    expect(membersOf(regions)).toEqual({ bus: ['a', 'b'] });
+  });
+
+  test('cannot begin to change hosts while a VM is being started with them, or while they do already', async () => {
+    const regions = open();
+    await using _a = await start(regions, 'a', BUS);
+    expect(regions.occupantOf('bus')).toBeUndefined();
+    {
+      using _claim = regions.claim('b', [BUS]);
+      expect(regions.occupantOf('bus')).toBe('VM b is being started with it');
+    }
+    using claim = regions.claim('group 1 to b', [BUS], 'moving');
+    expect(regions.occupantOf('bus')).toBe('it is on its way between hosts (group 1 to b)');
+    claim.moved();
+    expect(regions.occupantOf('bus')).toBeUndefined();
+  });
+
+  test('of a VM that has them twice, or not whole, are found out', async () => {
+    const regions = open();
+    await using _a = await start(regions, 'a', BUS);
+    const [region] = regions.list();
+    expect(misfitOf(region!)).toBeNull();
+    expect(misfitOf({ ...region!, bytes: 2 * MIB })).toMatch(/^VM a has 1.0 MiB of it, which has 2.0 MiB/);
+    const self = { vm: 'b', process: identifyProcess(process.pid)! };
+    using _once = MappedFile.open(region!.path, MIB);
+    expect(misfitOf({ ...region!, members: [self] })).toBeNull();
+    using _twice = MappedFile.open(region!.path, MIB);
+    expect(misfitOf({ ...region!, members: [self] })).toMatch(/^VM b has it more than once/);
   });
 
   test('are those of another daemon for nobody else, also on the same machine', async () => {

@@ -11,9 +11,11 @@ import { isAlive, type ProcessIdentity } from '../linux/process.ts';
 import { RAM_DIRECTORY } from '../migration/vm-record.ts';
 import type { SharedMemorySpec } from '../qemu/spec.ts';
 import {
+  freeName,
   type HostRegion,
   isProcess,
   type MappedRegion,
+  occupantOf,
   problemOf,
   type RegionMember,
   refuseUnfit,
@@ -77,10 +79,7 @@ export class SharedRegions {
     this.#save();
   }
 
-  /**
-   * Files that nobody knows and nobody maps: of a daemon that was killed, or of a QEMU that was being started while its region was
-   * given up, and has made the file anew.
-   */
+  /** Files that nobody knows and nobody maps: of a killed daemon, or made anew by a QEMU whose region was given up meanwhile. */
   removeLeft(): void {
     for (const path of this.#files.removeLeft([...this.#regions.values()])) {
       this.#options.log.info({ path }, 'removed shared memory that was left');
@@ -105,14 +104,20 @@ export class SharedRegions {
     return wanted.reduce((sum, { name, sizeBytes }) => sum + (this.#regions.has(name) ? 0 : sizeBytes), 0);
   }
 
+  /** Why it cannot begin to change hosts: see `occupantOf`. */
+  occupantOf(region: string): string | undefined {
+    return occupantOf(this.#regions.get(region));
+  }
+
   /**
    * For a VM whose QEMU is about to be started: makes the files that are not there.
-   * @throws GW_INPUT_INVALID when another VM has one in another size, GW_REGION_UNUSABLE when its file is not usable
+   * @param move - it is for no VM: they change hosts, and no VM gets them until they have (`RegionClaim.moved`)
+   * @throws GW_INPUT_INVALID when another VM has one in another size, GW_REGION_UNUSABLE when its file is not usable, or moves
    */
-  claim(vm: string, wanted: readonly SharedMemorySpec[]): RegionClaim {
+  claim(vm: string, wanted: readonly SharedMemorySpec[], move?: 'moving'): RegionClaim {
     this.#prune();
-    for (const [index, spec] of wanted.entries()) refuseUnfit(vm, spec, index, this.#regions.get(spec.name));
-    const member: RegionMember = { vm, process: null };
+    const member: RegionMember = { vm, process: null, ...(move && { move }) };
+    for (const [index, spec] of wanted.entries()) refuseUnfit(member, spec, index, this.#regions.get(spec.name));
     const names = wanted.map(({ name }) => name);
     const drop = (): void => this.#leave(names, (other) => other === member);
     try {
@@ -127,7 +132,8 @@ export class SharedRegions {
     if (names.length > 0) this.#save();
     this.#held = new Set([...this.#held].filter((name) => !names.includes(name)));
     const regions = names.map((name) => this.#regions.get(name)!);
-    return new RegionClaim(vm, regions, { drop, settle: (process) => this.#settle(member, process) });
+    const moved = (): unknown => Object.assign(member, { move: 'moved' });
+    return new RegionClaim(vm, regions, { drop, settle: (process) => this.#settle(member, process), moved });
   }
 
   /** Those of a VM that somebody else started, or that was given them by arguments of its own. */
@@ -175,7 +181,7 @@ export class SharedRegions {
       const known = [...this.#regions.values()].find((region) => isSameFile(region, { device, inode }));
       if (known?.members.some((member) => isProcess(member, process))) continue;
       const path = named.replace(/ \(deleted\)$/, '');
-      const name = this.#freeName(wanted);
+      const name = freeName(wanted, this.#regions);
       const region = known ?? { name, bytes, path, device, inode, isOurs: ours.has(path), members: [] };
       this.#add(region, { vm: vm.name, process });
     }
@@ -185,13 +191,6 @@ export class SharedRegions {
     const joined = { ...region, members: [...region.members, member] };
     this.#regions.set(region.name, joined);
     this.#tell(joined);
-  }
-
-  /** Files of adopted VMs may have names that are taken. */
-  #freeName(name: string): string {
-    let free = name;
-    for (let count = 2; this.#regions.has(free); count++) free = `${name}-${count}`;
-    return free;
   }
 
   #leave(names: readonly string[], isLeaving: (member: RegionMember) => boolean): void {

@@ -4,6 +4,8 @@ import { requireCapability } from '../../test/support/capability.ts';
 import type { RegionHosts, RegionHostsOptions } from '../../test/support/region-hosts.ts';
 import { allGoOn, expectWholeAt, startRunning } from '../../test/support/region-trial.ts';
 import { waitUntil } from '../../test/support/wait-until.ts';
+import { PAGE_SIZE } from '../base/page.ts';
+import { endLeftWatch } from './left-watch.ts';
 
 requireCapability('kernel', 'cc')('a region of which a side is started again', () => {
   let hosts: RegionHosts;
@@ -40,6 +42,16 @@ requireCapability('kernel', 'cc')('a region of which a side is started again', (
     await hosts.moveAsStopped(1);
     await restart(side);
     await hosts.moveAsStopped(1);
+    await expectWhole();
+  });
+
+  test('the destination, killed while it ended its watches, with every page: the end is told all the same', async () => {
+    await open({ pages: 50, vms: ['a', 'b'] });
+    await hosts.vm('b').pause();
+    await hosts.stopAndMove('a');
+    await waitUntil('every page is there', async () => (await hosts.source.report()).pagesHere === 0);
+    await hosts.restartDestination((vm) => endLeftWatch(vm, vm.insideFd, 50 * PAGE_SIZE));
+    await hosts.stopAndMove('b');
     await expectWhole();
   });
 

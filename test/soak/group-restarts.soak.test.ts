@@ -71,10 +71,15 @@ requireCapability('vm')('soak', () => {
 
 /** VMs are at both hosts, or it is over. */
 async function divided(from: ReachedHost, id: string): Promise<void> {
-  await waitUntil('the first VM has gone', async () => {
-    const { state, totalMs } = await from.client.showGroupMigration(id);
-    return state === 'split' || totalMs !== null;
-  });
+  await waitUntil(
+    'the first VM has gone',
+    async () => {
+      const { state, totalMs } = await from.client.showGroupMigration(id);
+      return state === 'split' || totalMs !== null;
+    },
+    // Pre-copy of a guest that writes all the time ends late on a busy machine, or fails.
+    { timeoutMs: SETTLE_TIMEOUT_MS },
+  );
 }
 
 /** Where all of them are, when nothing moves any more. */

@@ -17,12 +17,16 @@ export class NatsServer implements AsyncDisposable {
   readonly #port: number;
   #child: ChildProcess | undefined;
 
-  private constructor(port: number) {
+  /** That clients must give from its next start on; null: none. */
+  token: string | null;
+
+  private constructor(port: number, token: string | null) {
     this.#port = port;
+    this.token = token;
   }
 
-  static async open(): Promise<NatsServer> {
-    const server = new NatsServer(await freePort());
+  static async open(token: string | null = null): Promise<NatsServer> {
+    const server = new NatsServer(await freePort(), token);
     await server.start();
     return server;
   }
@@ -35,6 +39,7 @@ export class NatsServer implements AsyncDisposable {
   async start(): Promise<void> {
     markChildren();
     const args = ['-a', '127.0.0.1', '-p', String(this.#port), '-js', '-sd', this.#directory.path];
+    if (this.token !== null) args.push('--auth', this.token);
     const child = spawn(NATS_SERVER, args, { stdio: ['ignore', 'ignore', 'pipe'] });
     this.#child = child;
     const { promise, resolve, reject } = Promise.withResolvers<void>();

@@ -135,9 +135,10 @@ export class RegionHosts implements AsyncDisposable {
     }
   }
 
-  /** The same at the destination. */
-  async restartDestination(): Promise<void> {
+  /** The same at the destination. @param before - done to each VM that it watched, by the one that was killed */
+  async restartDestination(before: (vm: LeftVm) => void = () => undefined): Promise<void> {
     await this.destination!.abandon();
+    for (const vm of this.#attached) before(vm);
     this.#startDestination(null, this.#attached);
   }
 

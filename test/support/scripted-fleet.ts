@@ -5,6 +5,8 @@
  * for begins at once and goes on by `advance`.
  */
 
+import { Readable } from 'node:stream';
+import type { CommonalityView } from '../../src/api/commonality-schema.ts';
 import type { EvacuationView } from '../../src/api/evacuation-schema.ts';
 import { EventHub } from '../../src/api/event-hub.ts';
 import type { FleetEventBody } from '../../src/api/fleet-event-schema.ts';
@@ -18,6 +20,7 @@ import { GodwitError } from '../../src/base/errors.ts';
 
 const GIB = 2 ** 30;
 const MIB = 2 ** 20;
+const STAYS = 'by the policy pinned it stays: name it to move it';
 const VMS = ['web1', 'web2', 'web3', 'db1', 'db2', 'cache1', 'queue1', 'build1'];
 
 export class ScriptedFleet implements AsyncDisposable {
@@ -84,7 +87,7 @@ export class ScriptedFleet implements AsyncDisposable {
     return {
       events: this.#events,
       fleet: async () => madeUpFleet(),
-      plan: async ({ host }) => madeUpPlan(host),
+      plan: async ({ host, deadlineMs }) => madeUpPlan(host, deadlineMs),
       commonality: async () => madeUpPairs(),
       hostCommonality: unknown,
       evacuate: async ({ from }) => {
@@ -115,7 +118,11 @@ export class ScriptedFleet implements AsyncDisposable {
         evacuations: [],
       }),
       history: async () => ({ migrations: [], evacuations: this.#evacuations }),
-      callHost: unknown,
+      callHost: async (host, { path }) => {
+        if (path !== '/v1/commonality') return unknown();
+        const body = Readable.from([JSON.stringify(madeUpMatrices(host))]);
+        return { status: 200, contentType: 'application/json', body };
+      },
     };
   }
 }
@@ -193,7 +200,7 @@ function madeUpVms(): FleetVmView[] {
             confidence: 0.9,
           }
         : null,
-    obstacle: name === 'queue1' ? 'it shares memory with others: godwit group migrate moves them' : null,
+    obstacle: name === 'queue1' ? STAYS : null,
   });
   return [...VMS.map((name, index) => vm(name, 'a', index)), vm('mail1', 'b', 20), vm('mail2', 'b', 21)];
 }
@@ -203,7 +210,8 @@ function predict(totalMs: number, bytes: number): PredictedView {
   return { bytes: around(bytes), totalMs: around(totalMs), downtimeMs: around(24) };
 }
 
-function madeUpPlan(from: string): FleetPlanView {
+/** @param deadlineMs - the last VM misses a shorter one */
+function madeUpPlan(from: string, deadlineMs = Infinity): FleetPlanView {
   const madeAtMs = Date.now();
   const movable = VMS.filter((name) => name !== 'queue1');
   let at = madeAtMs;
@@ -231,12 +239,13 @@ function madeUpPlan(from: string): FleetPlanView {
             : `${vm} waits until the way to b is free, then goes to b`,
     };
   });
+  const makespanMs = at - madeAtMs;
   return {
     from,
     to: null,
     deadlineAtMs: null,
     madeAtMs,
-    makespanMs: at - madeAtMs,
+    makespanMs,
     lowerBoundMs: (at - madeAtMs) * 0.88,
     askAgainAtMs: null,
     moves,
@@ -244,11 +253,11 @@ function madeUpPlan(from: string): FleetPlanView {
     refused: [
       {
         vm: 'queue1',
-        why: { kind: 'shared' },
-        text: 'queue1 shares memory with others: move it by godwit group migrate',
+        why: { kind: 'parked', reason: STAYS },
+        text: `queue1 is parked (${STAYS})`,
       },
     ],
-    late: [],
+    late: deadlineMs < makespanMs ? [{ vm: moves.at(-1)!.vm, byMs: makespanMs - deadlineMs }] : [],
     unreachable: [{ name: 'd', failure: 'no answer for 42 s' }],
     words: [],
   };
@@ -297,7 +306,7 @@ function madeUpEvacuation(from: string): EvacuationView {
         startedAtMs: null,
         endedAtMs: null,
         attempts: 0,
-        reason: 'it shares memory with others: godwit group migrate moves them',
+        reason: `queue1 is parked (${STAYS})`,
         predicted: null,
         actual: null,
       },
@@ -315,4 +324,16 @@ function madeUpPairs(): CommonPairView[] {
       return { a, b, commonBytes: part * GIB, standardErrorBytes: 8 * MIB, part };
     }),
   ).sort((a, b) => b.part - a.part);
+}
+
+/** Within pages all are more alike. */
+function madeUpMatrices(host: string): CommonalityView {
+  const square = (value: (i: number, j: number) => number): number[][] =>
+    VMS.map((_, i) => VMS.map((__, j) => value(i, j)));
+  const grain = (grainBytes: number, part: number): CommonalityView['grains'][number] => ({
+    ...{ grainBytes, refuted: 0, common: square((i, j) => (i === j ? GIB : part * GIB)) },
+    standardError: square((i, j) => (i === j ? 0 : MIB)),
+  });
+  const grains = [grain(4096, 0.3), grain(1024, 0.4), grain(64, 0.73)];
+  return { host, atMs: Date.now(), isExact: false, vms: VMS, leftOut: [], grains, sameMemory: square(() => 0) };
 }

@@ -114,7 +114,8 @@ requireCapability('vm')('the members of a group', () => {
   test('that are called by an access are told with the page, the memory and the time, also to people', async () => {
     await using group = await SharingGroup.start({ count: 2, regionMiB: 8 });
     const { a, b } = group.pair;
-    const migrate = ['group', 'migrate', GROUP, '--to', b.host.migration, '--order', 'on-access'];
+    const modes = ['--mode', 'pre-copy', '--mode-of', 'member0=post-copy'];
+    const migrate = ['group', 'migrate', GROUP, '--to', b.host.migration, '--order', 'on-access', ...modes];
     const { status, stdout } = await a.host.cli(migrate);
     expect(status).toBe(0);
     const [view] = await a.client.listGroupMigrations();
@@ -125,6 +126,8 @@ requireCapability('vm')('the members of a group', () => {
     });
     const [first, called] = view!.members;
     expect(first).toMatchObject({ vm: 'member0', stoppedBy: null, state: 'moved' });
+    const migrations = await Promise.all(view!.members.map(({ migration }) => a.client.showMigration(migration!)));
+    expect(migrations.map(({ report }) => report?.mode)).toEqual(['post-copy', 'pre-copy']);
     expect(called).toMatchObject({ vm: 'member1', stoppedBy: { region: GROUP }, state: 'moved' });
     const { page, ms } = called!.stoppedBy!;
     expect(page).toBeLessThan(usedPages(group.layout));

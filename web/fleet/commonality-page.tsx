@@ -7,6 +7,7 @@ import { useLoaded } from '../parts/loaded.ts';
 import { ErrorNotice } from '../parts/notice.tsx';
 import { PageHead, Panel } from '../parts/panel.tsx';
 import { useFleetCalls, useFleetState } from '../session/fleet-context.ts';
+import { grainPairs } from './grain-pairs.ts';
 
 const ALL = '';
 /** A larger matrix can't be read; the list has the pairs that matter. */
@@ -15,24 +16,47 @@ const MOST_PAIRS = 20;
 /** Numbers in the cells fit up to here. */
 const MOST_NUMBERED = 16;
 
+/** `fleet`: whole pages, by what the controller has of all hosts; else blocks of so many bytes, looked through by the host itself. */
+const GRAINS = [
+  { value: 'fleet', text: 'whole pages' },
+  { value: '1024', text: 'blocks of 1 KiB' },
+  { value: '64', text: 'lines of 64 bytes' },
+] as const;
+type Grain = (typeof GRAINS)[number]['value'];
+
 export function CommonalityPage(): React.JSX.Element {
   const calls = useFleetCalls();
   const { hosts } = useFleetState();
   const [host, setHost] = useState(ALL);
-  const { value, error } = useLoaded(() => calls.commonality(host === ALL ? undefined : host), `alike ${host}`);
+  const [chosen, setGrain] = useState<Grain>('fleet');
+  const grain = host === ALL ? 'fleet' : chosen;
+  const ask = async (): Promise<readonly CommonPairView[]> => {
+    if (grain === 'fleet') return await calls.commonality(host === ALL ? undefined : host);
+    return grainPairs(await calls.hostCommonality(host, false), Number(grain));
+  };
+  const { value, error } = useLoaded(ask, `alike ${host} ${grain}`);
   return (
     <>
       <PageHead
         title="What VMs have in common"
         lead="What two VMs have in common crosses once when they go to the same host. The planner groups VMs by this."
       />
-      <div className="fields" style={{ maxWidth: 280 }}>
+      <div className="fields" style={{ maxWidth: 560 }}>
         <SelectField
           label="VMs of"
           value={host}
           onChange={setHost}
           options={[{ value: ALL, text: 'all hosts' }, ...hosts.map(({ name }) => ({ value: name, text: name }))]}
         />
+        {host === ALL ? null : (
+          <SelectField
+            label="Compared in"
+            value={grain}
+            onChange={setGrain}
+            options={GRAINS}
+            hint="Migrations send whole pages once; smaller blocks say how alike memory is within pages."
+          />
+        )}
       </div>
       {error === undefined ? null : <ErrorNotice error={error} />}
       {value === undefined ? (

@@ -116,7 +116,7 @@ export function EvacuatePage({ host }: { host: string }): React.JSX.Element {
 }
 
 function Plan({ plan }: { plan: FleetPlanView }): React.JSX.Element {
-  const { moves, refused, unreachable, makespanMs, lowerBoundMs, madeAtMs } = plan;
+  const { moves, refused, late, unreachable, makespanMs, lowerBoundMs, madeAtMs } = plan;
   const bytes = moves.reduce((sum, move) => sum + move.prediction.bytes.p50, 0);
   const longest = Math.max(0, ...moves.map(({ prediction }) => prediction.downtimeMs.p50));
   return (
@@ -144,6 +144,14 @@ function Plan({ plan }: { plan: FleetPlanView }): React.JSX.Element {
               <li key={vm}>{ended(text.includes(vm) ? text : `${vm}: ${text}`)}</li>
             ))}
           </ul>
+        </Notice>
+      )}
+      {late.length === 0 ? null : (
+        <Notice tone="warn" title="The deadline would be missed">
+          <span>
+            {late.map(({ vm }) => vm).join(', ')} would be there up to {formatDuration(late[0]!.byMs)} too late. Give
+            more time, or another destination.
+          </span>
         </Notice>
       )}
       {unreachable.map(({ name, failure }) => (

@@ -1,0 +1,38 @@
+/**
+ * What an evacuation is asked to take and to leave, held against what is there.
+ *
+ * Pure. Must hold: a name that no VM of the host has is refused before anything moves, so that a slip in `skip` moves nothing that
+ * was to stay; a VM whose policy says so stays, in plans as in evacuations, unless it is named.
+ */
+import { GodwitError } from '../base/errors.ts';
+import type { Seen } from './fleet-look.ts';
+import type { FleetPicture } from './fleet-picture.ts';
+
+export interface AskedVms {
+  readonly vms?: readonly string[] | undefined;
+  readonly skip?: readonly string[] | undefined;
+  readonly together?: readonly (readonly string[])[] | undefined;
+}
+
+/** A host that does not answer may have them. @throws GW_INPUT_INVALID */
+export function refuseAbsent({ answers }: Seen, host: string, { vms = [], skip = [], together = [] }: AskedVms): void {
+  const answer = answers.find(({ name }) => name === host);
+  if (!answer || !('outlook' in answer)) return;
+  const here = answer.outlook.vms.map(({ name }) => name).sort();
+  for (const [field, names] of Object.entries({ vms, skip, together: together.flat() })) {
+    const absent = names.find((vm) => !here.includes(vm));
+    if (absent === undefined) continue;
+    const fix = here.length === 0 ? `host ${host} has no VMs` : `give some of ${here.join(', ')}`;
+    throw new GodwitError('GW_INPUT_INVALID', { field, value: absent, fix });
+  }
+}
+
+/** @param only - VMs that were named; null: all go */
+export function withStaying(picture: FleetPicture, only: readonly string[] | null): FleetPicture {
+  if (only !== null) return picture;
+  const vms = picture.vms.map((vm) => {
+    if (vm.policy?.stays !== true || vm.obstacle !== null) return vm;
+    return { ...vm, obstacle: `by the policy ${vm.policy.name} it stays: name it to move it` };
+  });
+  return { ...picture, vms };
+}
