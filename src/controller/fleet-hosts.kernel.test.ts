@@ -8,6 +8,8 @@ import { FleetHosts } from './fleet-hosts.ts';
 
 /** For an answer. */
 const ANSWER_MS = 300;
+/** Where all answer or break off. */
+const PATIENTLY_MS = 10_000;
 const NEVER = new AbortController().signal;
 
 interface Trial extends AsyncDisposable {
@@ -15,7 +17,7 @@ interface Trial extends AsyncDisposable {
 }
 
 /** A host's API by name, each as the test says. */
-async function trialOf(apis: Readonly<Record<string, RequestListener>>): Promise<Trial> {
+async function trialOf(apis: Readonly<Record<string, RequestListener>>, answerMs = ANSWER_MS): Promise<Trial> {
   await using stack = new AsyncDisposableStack();
   const known: Record<string, { api: string }> = {};
   for (const [name, api] of Object.entries(apis)) {
@@ -27,7 +29,7 @@ async function trialOf(apis: Readonly<Record<string, RequestListener>>): Promise
     await once(server, 'listening');
     known[name] = { api: `http://127.0.0.1:${(server.address() as AddressInfo).port}` };
   }
-  const hosts = stack.use(new FleetHosts(parseFleet({ hosts: known }, '/'), ANSWER_MS));
+  const hosts = stack.use(new FleetHosts(parseFleet({ hosts: known }, '/'), answerMs));
   const all = stack.move();
   return { hosts, [Symbol.asyncDispose]: () => all.disposeAsync() };
 }
@@ -43,12 +45,13 @@ const unauthorized: RequestListener = (_, response) =>
   json(response, 401, { code: 'GW_API_UNAUTHORIZED', message: 'needs a token', details: { fix: 'give one' } });
 
 test('hosts that fail are told of by name with what to do, and the others are heard', async () => {
-  await using trial = await trialOf({
+  const apis: Record<string, RequestListener> = {
     a: tells('a'),
     b: unauthorized,
     c: tells('somebody'),
     d: (request) => request.socket.destroy(),
-  });
+  };
+  await using trial = await trialOf(apis, PATIENTLY_MS);
   const answers = await trial.hosts.ask();
   expect(answers.filter((answer) => 'refusal' in answer).map(({ name }) => name)).toEqual(['b', 'c']);
   expect(answers).toMatchObject([
