@@ -127,14 +127,8 @@ async function evacuatePlanned(
   const events: (EvacuationEvent & { readonly atMs: number })[] = [];
   const evacuation = new Evacuation(
     {
+      hosts,
       picture: async () => picture(file, last.complete(await hosts.ask()), Date.now()),
-      begin: (host, vm, request) => hosts.begin(host, vm, request),
-      find: (host, vm, sinceMs, signal) => hosts.find(host, vm, sinceMs, signal),
-      endOf: (host, id, signal) => hosts.endOf(host, id, signal),
-      cancel: (host, id) => hosts.cancel(host, id),
-      beginGroup: (host, name, request) => hosts.beginGroup(host, name, request),
-      endOfGroup: (host, id, signal) => hosts.endOfGroup(host, id, signal),
-      cancelGroup: (host, id) => hosts.cancelGroup(host, id),
       nowMs: () => Date.now(),
       lookAgainMs: 1000,
       onEvent: (event) => events.push({ ...event, atMs: Date.now() }),

@@ -120,20 +120,10 @@ async function movePlanned(trio: FleetTrio, vm: string, from: GodwitHost, to: Go
   const open = { ...file, hosts: file.hosts.map((host) => ({ ...host, takesVms: true })) };
   await using hosts = new FleetHosts(open);
   const last = new LastOutlooks();
-  let startedAtMs = 0;
   const evacuation = new Evacuation(
     {
+      hosts,
       picture: async () => picture(open, last.complete(await hosts.ask()), Date.now()),
-      begin: (host, name, request) => {
-        startedAtMs = Date.now();
-        return hosts.begin(host, name, request);
-      },
-      find: (host, vm, sinceMs, signal) => hosts.find(host, vm, sinceMs, signal),
-      endOf: (host, id, signal) => hosts.endOf(host, id, signal),
-      cancel: (host, id) => hosts.cancel(host, id),
-      beginGroup: (host, name, request) => hosts.beginGroup(host, name, request),
-      endOfGroup: (host, id, signal) => hosts.endOfGroup(host, id, signal),
-      cancelGroup: (host, id) => hosts.cancelGroup(host, id),
       nowMs: () => Date.now(),
       lookAgainMs: 500,
       onEvent: () => undefined,
@@ -143,7 +133,7 @@ async function movePlanned(trio: FleetTrio, vm: string, from: GodwitHost, to: Go
   const { arrived, stayed } = await evacuation.run(NEVER, NEVER);
   const moved = arrived.find((each) => each.vm === vm);
   if (!moved) throw new Error(`${vm} has not arrived: ${stayed.map(({ reason }) => reason).join('; ')}`);
-  return { startedAtMs, bytes: moved.bytes, totalMs: moved.totalMs };
+  return moved;
 }
 
 async function moveRandomly(vm: string, from: GodwitHost, to: GodwitHost): Promise<Moved> {

@@ -153,7 +153,7 @@ export class EvacuationMoves {
       if (id === null || this.#cancelling.has(id)) continue;
       this.#cancelling.add(id);
       const answered = (): void => void this.#cancelling.delete(id);
-      const order = isOfGroup ? this.#port.cancelGroup(move.from, id) : this.#port.cancel(move.from, id);
+      const order = isOfGroup ? this.#port.hosts.cancelGroup(move.from, id) : this.#port.hosts.cancel(move.from, id);
       order.then(answered, answered);
     }
   }
@@ -178,10 +178,10 @@ export class EvacuationMoves {
 
   async #carry(running: Running, request: MigrateBody, watching: AbortSignal): Promise<void> {
     const { move } = running;
-    const { id } = await this.#port.begin(move.from, move.vm, request);
+    const { id } = await this.#port.hosts.begin(move.from, move.vm, request);
     running.id = id;
     this.#port.onEvent({ kind: 'started', move, id });
-    this.#take(running, await this.#port.endOf(move.from, id, watching));
+    this.#take(running, await this.#port.hosts.endOf(move.from, id, watching));
   }
 
   async #carryGroup(
@@ -190,7 +190,7 @@ export class EvacuationMoves {
     request: MigrateBody,
     watching: AbortSignal,
   ): Promise<void> {
-    const { id } = await this.#port.beginGroup(members[0]!.move.from, region, request);
+    const { id } = await this.#port.hosts.beginGroup(members[0]!.move.from, region, request);
     for (const running of members) {
       running.id = id;
       this.#port.onEvent({ kind: 'started', move: running.move, id });
@@ -199,7 +199,7 @@ export class EvacuationMoves {
   }
 
   async #followGroup(members: readonly Running[], id: string, watching: AbortSignal): Promise<void> {
-    const { group, migrations } = await this.#port.endOfGroup(members[0]!.move.from, id, watching);
+    const { group, migrations } = await this.#port.hosts.endOfGroup(members[0]!.move.from, id, watching);
     let sharedBytes = group.regions.reduce((sum, { wireBytes }) => sum + wireBytes, 0);
     for (const running of members) {
       const own = migrations.find(({ vm }) => vm === running.move.vm);
@@ -212,10 +212,10 @@ export class EvacuationMoves {
 
   async #follow(running: Running, watching: AbortSignal): Promise<void> {
     const { move, startedAtMs } = running;
-    running.id ??= (await this.#port.find(move.from, move.vm, startedAtMs, watching))?.id ?? null;
+    running.id ??= (await this.#port.hosts.find(move.from, move.vm, startedAtMs, watching))?.id ?? null;
     // Whoever meant to begin it did not come so far.
     if (running.id === null) return;
-    this.#take(running, await this.#port.endOf(move.from, running.id, watching));
+    this.#take(running, await this.#port.hosts.endOf(move.from, running.id, watching));
   }
 
   /** @param sharedBytes - that it sent of memory that it shares */

@@ -46,8 +46,8 @@ export interface EvacuationMemory {
 
 export type Failure = Extract<MoveState, { kind: 'failed' | 'parked' }>;
 
-export interface EvacuationPort {
-  picture(): Promise<FleetPicture>;
+/** What hosts are asked for. */
+export interface EvacuationHosts {
   begin(host: string, vm: string, request: MigrateBody): Promise<MigrationView>;
   /** The migration that was begun for it about then or since; null: none was. */
   find(host: string, vm: string, sinceMs: number, signal: AbortSignal): Promise<MigrationView | null>;
@@ -57,6 +57,11 @@ export interface EvacuationPort {
   beginGroup(host: string, name: string, request: GroupMigrateBody): Promise<GroupMigrationView>;
   endOfGroup(host: string, id: string, signal: AbortSignal): Promise<GroupEnd>;
   cancelGroup(host: string, id: string): Promise<unknown>;
+}
+
+export interface EvacuationPort {
+  readonly hosts: EvacuationHosts;
+  picture(): Promise<FleetPicture>;
   nowMs(): number;
   /** A host that does not answer, and a migration that somebody else has begun, are looked at again after so long. */
   readonly lookAgainMs: number;

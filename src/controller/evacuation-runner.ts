@@ -9,7 +9,13 @@ import type { MigrateBody } from '../api/migration-schema.ts';
 import { asGodwitError, explain, GodwitError, type JsonValue } from '../base/errors.ts';
 import type { FleetPlan } from '../fleet/plan.ts';
 import { Evacuation } from './evacuation.ts';
-import type { EvacuationEvent, EvacuationMemory, EvacuationOutcome, EvacuationPort } from './evacuation-port.ts';
+import type {
+  EvacuationEvent,
+  EvacuationHosts,
+  EvacuationMemory,
+  EvacuationOutcome,
+  EvacuationPort,
+} from './evacuation-port.ts';
 import { noteOf, showVms } from './evacuation-view.ts';
 import type { FleetHosts } from './fleet-hosts.ts';
 import type { FleetPicture } from './fleet-picture.ts';
@@ -99,31 +105,40 @@ export class EvacuationRunner {
   }
 
   #portOf(): EvacuationPort {
-    const { hosts } = this.#port;
     return {
+      hosts: this.#recordedHosts(),
       picture: async () => {
         this.#picture = await this.#port.picture(this.#view);
         return this.#picture;
       },
-      begin: async (host, vm, request) => {
-        this.#refresh();
-        if (!(await this.#save())) throw lost(this.#view.id);
-        const settings = this.#picture ? this.#port.settingsOf(this.#picture, vm) : {};
-        return await hosts.begin(host, vm, { ...settings, ...request });
-      },
-      find: (host, vm, sinceMs, signal) => hosts.find(host, vm, sinceMs, signal),
-      endOf: (host, id, signal) => hosts.endOf(host, id, signal),
-      cancel: (host, id) => hosts.cancel(host, id),
-      beginGroup: async (host, name, request) => {
-        this.#refresh();
-        if (!(await this.#save())) throw lost(this.#view.id);
-        return await hosts.beginGroup(host, name, request);
-      },
-      endOfGroup: (host, id, signal) => hosts.endOfGroup(host, id, signal),
-      cancelGroup: (host, id) => hosts.cancelGroup(host, id),
       nowMs: () => Date.now(),
       lookAgainMs: LOOK_AGAIN_MS,
       onEvent: (event) => this.#hear(event),
+    };
+  }
+
+  /** Hosts that are asked to begin only what is in the store. */
+  #recordedHosts(): EvacuationHosts {
+    const { hosts, settingsOf } = this.#port;
+    const record = async (): Promise<void> => {
+      this.#refresh();
+      if (!(await this.#save())) throw lost(this.#view.id);
+    };
+    return {
+      begin: async (host, vm, request) => {
+        await record();
+        const settings = this.#picture ? settingsOf(this.#picture, vm) : {};
+        return await hosts.begin(host, vm, { ...settings, ...request });
+      },
+      beginGroup: async (host, name, request) => {
+        await record();
+        return await hosts.beginGroup(host, name, request);
+      },
+      find: (...call) => hosts.find(...call),
+      endOf: (...call) => hosts.endOf(...call),
+      cancel: (...call) => hosts.cancel(...call),
+      endOfGroup: (...call) => hosts.endOfGroup(...call),
+      cancelGroup: (...call) => hosts.cancelGroup(...call),
     };
   }
 

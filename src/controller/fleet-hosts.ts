@@ -13,7 +13,7 @@ import type { MigrateBody, MigrationView } from '../api/migration-schema.ts';
 import type { OutlookView } from '../api/outlook-schema.ts';
 import { asGodwitError, explain, GodwitError, hasCode } from '../base/errors.ts';
 import { GodwitClient } from '../client/godwit-client.ts';
-import type { GroupEnd } from './evacuation-port.ts';
+import type { EvacuationHosts, GroupEnd } from './evacuation-port.ts';
 import type { FleetFile } from './fleet-file.ts';
 import type { Answer } from './fleet-picture.ts';
 
@@ -29,7 +29,7 @@ const CLOCKS_APART_MS = 5_000;
 /** A planner does not wait longer for one host. */
 const ANSWER_MS = 10_000;
 
-export class FleetHosts implements AsyncDisposable {
+export class FleetHosts implements EvacuationHosts, AsyncDisposable {
   readonly #clients: ReadonlyMap<string, GodwitClient>;
 
   /** For the answer to a question; one that fell silent meanwhile is asked again. */

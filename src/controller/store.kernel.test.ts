@@ -263,15 +263,21 @@ requireCapability('nats')('the store nats alone', () => {
   });
 });
 
+/** Of which the first leads. */
+async function twoControllers(store: FleetStore) {
+  const clock = new FakeClock(1000);
+  const open = (id: string) => new Leadership({ store, id, name: id, clock, changed: () => undefined });
+  const [a, b] = [open('a'), open('b')];
+  await a.look();
+  await b.look();
+  return { clock, open, a, b };
+}
+
 requireCapability('nats')('several controllers', () => {
   test('one leads; another leads when it has been silent for a lease, or has said that it ends', async () => {
     await using server = await NatsServer.open();
     await using store = await openNats(server);
-    const clock = new FakeClock(1000);
-    const open = (id: string) => new Leadership({ store, id, name: id, clock, changed: () => undefined });
-    const [a, b] = [open('a'), open('b')];
-    await a.look();
-    await b.look();
+    const { clock, open, a, b } = await twoControllers(store);
     expect([a.leads, b.leads, b.leader]).toEqual([true, false, 'a']);
     clock.advance(14_000);
     await a.look();
@@ -300,11 +306,7 @@ requireCapability('nats')('several controllers', () => {
   test('one that cannot say that it leads leads no more, and who cannot hear it does not take over', async () => {
     await using server = await NatsServer.open();
     await using store = await openNats(server);
-    const clock = new FakeClock(1000);
-    const open = (id: string) => new Leadership({ store, id, name: id, clock, changed: () => undefined });
-    const [a, b] = [open('a'), open('b')];
-    await a.look();
-    await b.look();
+    const { clock, a, b } = await twoControllers(store);
     await server.kill();
     clock.advance(5_000);
     await a.look();

@@ -5,7 +5,7 @@ import { ActionButton } from '../parts/action-button.tsx';
 import { useLoaded } from '../parts/loaded.ts';
 import { ErrorNotice, ended } from '../parts/notice.tsx';
 import { PageHead, Panel } from '../parts/panel.tsx';
-import { Chip } from '../parts/state-chip.tsx';
+import { LookChip } from '../parts/state-chip.tsx';
 import { count, percent } from '../parts/words.ts';
 import { useFleetCalls } from '../session/fleet-context.ts';
 import { goTo, linkToHost } from '../session/route.ts';
@@ -83,30 +83,25 @@ function Hosts({ balance: { hosts } }: { balance: BalanceView }): React.JSX.Elem
           </tr>
         </thead>
         <tbody>
-          {hosts.map(({ host, verdict, cpuPart, memoryPart, load }) => {
-            const [tone, mark, text] = VERDICTS[verdict];
-            return (
-              <tr key={host}>
-                <th scope="row">
-                  <a href={linkToHost(host)}>{host}</a>
-                </th>
-                <td data-label="State">
-                  <Chip tone={tone} mark={mark}>
-                    {text}
-                  </Chip>
-                </td>
-                <td data-label="CPUs busy" className="number">
-                  {cpuPart === null ? '–' : percent(cpuPart, 1)}
-                </td>
-                <td data-label="Memory taken" className="number">
-                  {memoryPart === null ? '–' : percent(memoryPart, 1)}
-                </td>
-                <td data-label="Load" className="number">
-                  {load === null ? '–' : `${load.toFixed(2)} of 1`}
-                </td>
-              </tr>
-            );
-          })}
+          {hosts.map(({ host, verdict, cpuPart, memoryPart, load }) => (
+            <tr key={host}>
+              <th scope="row">
+                <a href={linkToHost(host)}>{host}</a>
+              </th>
+              <td data-label="State">
+                <LookChip look={VERDICTS[verdict]} />
+              </td>
+              <td data-label="CPUs busy" className="number">
+                {cpuPart === null ? '–' : percent(cpuPart, 1)}
+              </td>
+              <td data-label="Memory taken" className="number">
+                {memoryPart === null ? '–' : percent(memoryPart, 1)}
+              </td>
+              <td data-label="Load" className="number">
+                {load === null ? '–' : `${load.toFixed(2)} of 1`}
+              </td>
+            </tr>
+          ))}
         </tbody>
       </table>
     </Panel>

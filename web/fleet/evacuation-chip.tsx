@@ -1,10 +1,8 @@
 /** States of evacuations and of VMs in them, as a mark, a word and a colour. */
 import type { EvacuatedVmView, EvacuationView } from '../../src/api/evacuation-schema.ts';
-import { Chip } from '../parts/state-chip.tsx';
+import { type Look, LookChip } from '../parts/state-chip.tsx';
 
-type ChipLook = readonly [React.ComponentProps<typeof Chip>['tone'], React.ComponentProps<typeof Chip>['mark'], string];
-
-const EVACUATIONS: Readonly<Record<EvacuationView['state'], ChipLook>> = {
+const EVACUATIONS: Readonly<Record<EvacuationView['state'], Look>> = {
   waiting: ['calm', 'ring', 'waiting'],
   running: ['active', 'arrow', 'running'],
   completed: ['good', 'check', 'completed'],
@@ -13,7 +11,7 @@ const EVACUATIONS: Readonly<Record<EvacuationView['state'], ChipLook>> = {
   failed: ['bad', 'cross', 'failed'],
 };
 
-const VMS: Readonly<Record<EvacuatedVmView['state'], ChipLook>> = {
+const VMS: Readonly<Record<EvacuatedVmView['state'], Look>> = {
   waiting: ['calm', 'ring', 'waiting'],
   running: ['active', 'arrow', 'on its way'],
   arrived: ['good', 'check', 'arrived'],
@@ -24,20 +22,11 @@ const VMS: Readonly<Record<EvacuatedVmView['state'], ChipLook>> = {
 };
 
 export function EvacuationChip({ evacuation }: { evacuation: EvacuationView }): React.JSX.Element {
-  const [tone, mark, text] = EVACUATIONS[evacuation.state];
   const isCancelling = evacuation.isCancelling && evacuation.endedAtMs === null;
-  return (
-    <Chip tone={isCancelling ? 'warn' : tone} mark={mark}>
-      {isCancelling ? 'being cancelled' : text}
-    </Chip>
-  );
+  const look = EVACUATIONS[evacuation.state];
+  return <LookChip look={isCancelling ? ['warn', look[1], 'being cancelled'] : look} />;
 }
 
 export function EvacuatedVmChip({ state }: { state: EvacuatedVmView['state'] }): React.JSX.Element {
-  const [tone, mark, text] = VMS[state];
-  return (
-    <Chip tone={tone} mark={mark}>
-      {text}
-    </Chip>
-  );
+  return <LookChip look={VMS[state]} />;
 }

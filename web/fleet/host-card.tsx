@@ -2,7 +2,7 @@
 import type { FleetHostView, FleetVmView } from '../../src/api/fleet-schema.ts';
 import { formatRate, formatSize } from '../../src/base/units.ts';
 import { sentence } from '../parts/notice.tsx';
-import { Chip } from '../parts/state-chip.tsx';
+import { Chip, LookChip } from '../parts/state-chip.tsx';
 import { count, percent } from '../parts/words.ts';
 import { linkToFleet, linkToHost } from '../session/route.ts';
 
@@ -14,7 +14,6 @@ const STATES = {
 } as const;
 
 export function HostCard({ host, vms }: { host: FleetHostView; vms: readonly FleetVmView[] }): React.JSX.Element {
-  const [tone, mark, text] = STATES[host.state];
   const { pressure, maintenance } = host;
   return (
     <article className="tile" aria-label={`Host ${host.name}`}>
@@ -22,9 +21,7 @@ export function HostCard({ host, vms }: { host: FleetHostView; vms: readonly Fle
         <h3>
           <a href={linkToHost(host.name)}>{host.name}</a>
         </h3>
-        <Chip tone={tone} mark={mark}>
-          {text}
-        </Chip>
+        <LookChip look={STATES[host.state]} />
         {maintenance === null ? null : (
           <Chip tone="warn" mark="half">
             maintenance

@@ -5,7 +5,7 @@ import { PAGE_SIZE } from '../../src/base/page.ts';
 import { formatDuration, formatSize } from '../../src/base/units.ts';
 import { ErrorNotice, ended } from '../parts/notice.tsx';
 import { Panel } from '../parts/panel.tsx';
-import { Chip } from '../parts/state-chip.tsx';
+import { LookChip } from '../parts/state-chip.tsx';
 import { count } from '../parts/words.ts';
 import { usePeerName } from '../session/known-hosts.ts';
 import { linkTo } from '../session/route.ts';
@@ -79,7 +79,6 @@ export function GroupMigrationPanel(props: { migrations: readonly GroupMigration
 
 function GroupMigrationRow({ migration }: { migration: GroupMigrationView }): React.JSX.Element {
   const { group, to, state, members, regions, totalMs, error, notes } = migration;
-  const [tone, mark, text] = LOOKS[state];
   const left = regions.reduce((sum, { pagesLeft }) => sum + pagesLeft, 0) * PAGE_SIZE;
   const nameOf = usePeerName();
   return (
@@ -88,9 +87,7 @@ function GroupMigrationRow({ migration }: { migration: GroupMigrationView }): Re
         {group} <span className="soft">to {nameOf(to)}</span>
       </th>
       <td data-label="State">
-        <Chip tone={tone} mark={mark}>
-          {text}
-        </Chip>
+        <LookChip look={LOOKS[state]} />
       </td>
       <td data-label="VMs" className="wide">
         {members.map((member) => (

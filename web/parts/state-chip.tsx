@@ -34,6 +34,17 @@ export function Chip({
   );
 }
 
+/** How a state is shown: its colour, its mark, its word. */
+export type Look = readonly [Tone, Mark, string];
+
+export function LookChip({ look: [tone, mark, text] }: { look: Look }): React.JSX.Element {
+  return (
+    <Chip tone={tone} mark={mark}>
+      {text}
+    </Chip>
+  );
+}
+
 const VM_LOOKS: Readonly<Record<VmState, readonly [Tone, Mark]>> = {
   running: ['good', 'dot'],
   paused: ['warn', 'half'],
@@ -50,12 +61,7 @@ export function knownVmState(text: string): VmState {
 }
 
 export function VmChip({ state }: { state: VmState }): React.JSX.Element {
-  const [tone, mark] = VM_LOOKS[state];
-  return (
-    <Chip tone={tone} mark={mark}>
-      {state}
-    </Chip>
-  );
+  return <LookChip look={[...VM_LOOKS[state], state]} />;
 }
 
 const MIGRATION_LOOKS: Readonly<Record<MigrationView['state'], readonly [Tone, Mark]>> = {
@@ -67,10 +73,5 @@ const MIGRATION_LOOKS: Readonly<Record<MigrationView['state'], readonly [Tone, M
 };
 
 export function MigrationChip({ state }: { state: MigrationView['state'] }): React.JSX.Element {
-  const [tone, mark] = MIGRATION_LOOKS[state];
-  return (
-    <Chip tone={tone} mark={mark}>
-      {state}
-    </Chip>
-  );
+  return <LookChip look={[...MIGRATION_LOOKS[state], state]} />;
 }

@@ -1,0 +1,171 @@
+/** An evacuation of host a with one other, b: both made up, so that a test says what each answers, and when. */
+import type { GroupMigrationView } from '../../src/api/group-migration-schema.ts';
+import type { MigrateBody, MigrationView } from '../../src/api/migration-schema.ts';
+import type { OutlookView, OutlookVm } from '../../src/api/outlook-schema.ts';
+import { GodwitError } from '../../src/base/errors.ts';
+import { Evacuation } from '../../src/controller/evacuation.ts';
+import type { EvacuationEvent, EvacuationMemory, GroupEnd } from '../../src/controller/evacuation-port.ts';
+import { parseFleet } from '../../src/controller/fleet-file.ts';
+import { picture } from '../../src/controller/fleet-picture.ts';
+import { LastOutlooks } from '../../src/controller/last-outlooks.ts';
+
+const FILE = parseFleet({ hosts: { a: { api: 'unix:/a' }, b: { api: 'unix:/b' } } }, '/');
+const GIB = 2 ** 30;
+
+export const vmOf = (name: string, more: Partial<OutlookVm> = {}): OutlookVm => ({
+  name,
+  uuid: `uuid of ${name}`,
+  state: 'running',
+  migration: null,
+  ramBytes: GIB,
+  dataPages: 10_000,
+  samples: [],
+  contents: null,
+  sharedMemory: [],
+  ...more,
+});
+
+/** Moved by somebody else: while it is there it is looked for each second. */
+export const FOREIGN = vmOf('foreign', { migration: 'm-other' });
+export const NEVER: AbortSignal = new AbortController().signal;
+
+interface TrialOptions {
+  readonly fails?: (vm: string, attempt: number) => string | null;
+  /** Why a host does not answer at the nth look; null: it answers. */
+  readonly silent?: (host: string, look: number) => string | null;
+  /** The host answers with an error instead. */
+  readonly refuses?: (host: string, look: number) => boolean;
+  /** Which hosts list a VM, where that is not where it is. */
+  readonly listed?: (vm: string, at: string) => readonly string[];
+  readonly to?: string;
+  /** The clock jumps so far at each look. */
+  readonly lookMs?: number;
+  readonly memoryBytes?: number;
+  readonly together?: readonly (readonly string[])[];
+  readonly skip?: readonly (readonly [string, string])[];
+  /** Before the hosts' answers are there. */
+  readonly beforePicture?: (look: number) => void;
+  readonly only?: readonly string[];
+  /** What another one has done so far. */
+  readonly begun?: EvacuationMemory;
+  /** Migrations end when the test says so. */
+  readonly hold?: boolean;
+}
+
+/** Unless `fails` says how a migration ends, the hosts do as they are told. */
+export function evacuationTrial(vms: readonly OutlookVm[], options: TrialOptions = {}) {
+  const at = new Map(vms.map((vm) => [vm.name, 'a']));
+  const attempts = new Map<string, number>();
+  const log: string[] = [];
+  const open = new Map<string, (view: MigrationView) => void>();
+  const events: EvacuationEvent[] = [];
+  /** When a migration had just ended. */
+  const memories: EvacuationMemory[] = [];
+  const last = new LastOutlooks();
+  let looks = 0;
+  let aheadMs = 0;
+  const outlookOf = (host: string): OutlookView => ({
+    host,
+    migration: `${host}:7710`,
+    memoryBytes: options.memoryBytes ?? 64 * GIB,
+    bandwidthBytesPerSecond: 0,
+    ways: {},
+    outgoing: [],
+    vms: vms.filter(({ name }) => {
+      const where = at.get(name)!;
+      return (options.listed?.(name, where) ?? [where]).includes(host);
+    }),
+  });
+  const ended = (vm: string, outcome: string, code = 'GW_MIGRATION_REFUSED'): MigrationView =>
+    ({
+      id: `m-${vm}`,
+      state: outcome,
+      report: { outcome, totalMs: 1000, wireBytes: 5, downtimeMs: 10, error: { code, message: 'it was refused' } },
+    }) as unknown as MigrationView;
+  const end = (vm: string, outcome: string, code?: string): void => {
+    if (outcome === 'completed') at.set(vm, 'b');
+    open.get(vm)?.(ended(vm, outcome, code));
+  };
+  const openGroups = new Map<string, (end: GroupEnd) => void>();
+  const endGroup = (id: string, state: GroupMigrationView['state']): void => {
+    const members = vms.filter(({ sharedMemory }) => sharedMemory.length > 0);
+    const group = { state, group: 'bus', error: null, notes: ['a VM did not stop'], regions: [{ wireBytes: 100 }] };
+    if (state === 'completed') for (const { name } of members) at.set(name, 'b');
+    const migrations = members.map(({ name }) => ({ ...ended(name, 'completed'), vm: name }));
+    openGroups.get(id)?.({ group: group as unknown as GroupMigrationView, migrations });
+  };
+  const evacuation = new Evacuation(
+    {
+      picture: async () => {
+        const look = looks++;
+        aheadMs += options.lookMs ?? 0;
+        options.beforePicture?.(look);
+        const answers = ['a', 'b'].map((name) => {
+          const failure = options.silent?.(name, look) ?? null;
+          if (options.refuses?.(name, look))
+            return { name, failure: 'a wrong token', refusal: new GodwitError('GW_API_UNAUTHORIZED', {}) };
+          return failure === null ? { name, outlook: outlookOf(name) } : { name, failure };
+        });
+        return picture({ ...FILE, together: options.together ?? [] }, last.complete(answers), Date.now() + aheadMs);
+      },
+      hosts: {
+        begin: async (host, vm, { to }: MigrateBody) => {
+          log.push(`${vm} ${host} ${to}`);
+          const attempt = (attempts.get(vm) ?? 0) + 1;
+          attempts.set(vm, attempt);
+          const reason = options.fails?.(vm, attempt) ?? null;
+          if (reason !== null) throw new GodwitError('GW_MIGRATION_REFUSED', { host: to, vm, reason });
+          return { id: `m-${vm}` } as MigrationView;
+        },
+        find: async (_host, vm) => (open.has(vm) ? ({ id: `m-${vm}` } as MigrationView) : null),
+        endOf: (_host, id) => {
+          const vm = id.slice(2);
+          const { promise, resolve } = Promise.withResolvers<MigrationView>();
+          open.set(vm, resolve);
+          return promise;
+        },
+        cancel: async (_host, id) => {
+          log.push(`cancel ${id}`);
+          if (options.hold !== true || !id.endsWith('stubborn')) end(id.slice(2), 'cancelled');
+        },
+        beginGroup: async (host, name, { to }) => {
+          log.push(`group ${name} ${host} ${to}`);
+          return { id: `g-${name}` } as GroupMigrationView;
+        },
+        endOfGroup: (_host, id) => {
+          const { promise, resolve } = Promise.withResolvers<GroupEnd>();
+          openGroups.set(id, resolve);
+          return promise;
+        },
+        cancelGroup: async (_host, id) => {
+          log.push(`cancel ${id}`);
+          endGroup(id, 'cancelled');
+        },
+      },
+      nowMs: () => Date.now() + aheadMs,
+      lookAgainMs: 20,
+      onEvent: (event) => {
+        events.push(event);
+        if (event.kind === 'ended') memories.push(evacuation.memory());
+        // The next attempt is due.
+        if (event.kind === 'failed') aheadMs += 120_000;
+        if (event.kind !== 'started' || options.hold === true) return;
+        const { id, move } = event;
+        queueMicrotask(() => (id.startsWith('g-') ? endGroup(id, 'completed') : end(move.vm, 'completed')));
+      },
+    },
+    {
+      from: 'a',
+      to: options.to ?? null,
+      deadlineAtMs: null,
+      vms: options.only ?? null,
+      skip: new Map(options.skip ?? []),
+    },
+    options.begun ?? null,
+  );
+  const seen = async (is: (event: EvacuationEvent) => boolean): Promise<void> => {
+    while (!events.some(is)) await new Promise((resolve) => setImmediate(resolve));
+  };
+  const waits = (): string[] => events.flatMap((event) => (event.kind === 'waits' ? [event.reason] : []));
+  return { evacuation, log, events, memories, end, endGroup, seen, waits, looks: () => looks };
+}
