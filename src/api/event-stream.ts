@@ -6,6 +6,7 @@
  */
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
+import { HEARTBEAT_MS } from './keep-alive.ts';
 
 interface StreamEvent {
   readonly id: string;
@@ -18,7 +19,6 @@ interface EventSource<Event> {
   listen(listener: (event: Event) => void): () => void;
 }
 
-const HEARTBEAT_MS = 15_000; // below the usual 30 s and 60 s of proxies
 const MAX_UNSENT_BYTES = 4 * 1024 * 1024;
 
 /** What a route of events answers. */

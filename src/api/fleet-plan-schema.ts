@@ -8,7 +8,6 @@ import { z } from 'zod';
 export const QuantilesSchema = z
   .object({ p10: z.number(), p50: z.number(), p90: z.number() })
   .describe('Eight of ten actual values are meant to lie between p10 and p90.');
-export type QuantilesView = z.output<typeof QuantilesSchema>;
 
 export const PredictedSchema = z.object({
   bytes: QuantilesSchema,

@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { flag, strictObject, text } from './field.ts';
 import { MigrationSchema } from './migration-schema.ts';
 
-export const HOST_STATES = ['up', 'silent', 'refusing', 'unknown'] as const;
+export const HOST_STATES = ['up', 'silent', 'refusing'] as const;
 
 /** Of a host, the newest that it has told. */
 export const PressureSchema = z
@@ -30,7 +30,6 @@ const LabelsSchema = z.record(z.string(), z.string()).describe('From the fleet f
 export const MaintenanceSchema = z.object({
   sinceMs: z.number(),
   reason: z.string().nullable(),
-  by: z.string().nullable(),
 });
 
 export const FleetHostSchema = z
@@ -38,9 +37,7 @@ export const FleetHostSchema = z
     name: z.string(),
     api: z.string().describe('Where its own API is; /v1/hosts/{name}/api leads there.'),
     migration: z.string().nullable().describe('HOST:PORT at which other hosts reach its migration port.'),
-    state: z
-      .enum(HOST_STATES)
-      .describe('`silent`: it does not answer; `refusing`: it answers with an error; `unknown`: it was not asked yet.'),
+    state: z.enum(HOST_STATES).describe('`silent`: it does not answer; `refusing`: it answers with an error.'),
     failure: z.string().nullable().describe('Why it is not up.'),
     heardAtMs: z.number().nullable().describe('When it answered last.'),
     takesVms: z.boolean().describe('By the fleet file, its maintenance mark, and whether it is being evacuated.'),

@@ -131,7 +131,6 @@ export const DowntimePartsSchema = z.object({
   resume: z.number(),
   verify: z.number(),
 });
-export type DowntimePartsView = z.output<typeof DowntimePartsSchema>;
 
 export const ReportSchema = z
   .object({

@@ -1,5 +1,6 @@
 /** `godwit controller`: runs the controller of a fleet in the foreground. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { collectFlag } from './collect-flag.ts';
 import type { CommandContext } from './command-context.ts';
 import { printResult } from './io.ts';
 import { VERSION } from './version.ts';
@@ -20,7 +21,6 @@ interface ControllerOptions {
 }
 
 export function addControllerCommand(program: Command, context: CommandContext): void {
-  const collect = (value: string, before: string[] = []): string[] => [...before, value];
   program
     .command('controller')
     .description('run the controller of a fleet in the foreground; SIGTERM ends it, and what runs, runs on')
@@ -30,9 +30,9 @@ export function addControllerCommand(program: Command, context: CommandContext):
     .option(
       '--listen <address>',
       'API address HOST:PORT or unix:/path; may be given again (default: 127.0.0.1:7720)',
-      collect,
+      collectFlag,
     )
-    .option('--nats <url>', 'keep all in NATS JetStream, for several controllers; may be given again', collect)
+    .option('--nats <url>', 'keep all in NATS JetStream, for several controllers; may be given again', collectFlag)
     .option('--nats-credentials <file>', 'credentials file of NATS (.creds)')
     .option('--nats-token-file <file>', 'file with the token of NATS')
     .option('--nats-prefix <name>', 'of the bucket and the streams, one for each fleet (default: godwit)')

@@ -8,6 +8,7 @@ import { type Command, Option } from 'commander';
 import type { EvacuationView } from '../api/evacuation-schema.ts';
 import { GodwitError } from '../base/errors.ts';
 import { parseDurationMs } from '../base/units.ts';
+import { collectFlag } from './collect-flag.ts';
 import type { CommandContext, ExitStatus } from './command-context.ts';
 import { outcomeOf, renderEvacuation, renderEvacuations } from './evacuation-view.ts';
 import { type FleetAccess, type FleetFlags, fleetOptions, insistOnController, openFleet } from './fleet-access.ts';
@@ -25,8 +26,6 @@ interface EvacuateFlags extends PlanFlags {
   readonly detach?: boolean;
 }
 
-const collect = (value: string, before: string[] = []): string[] => [...before, value];
-
 export function leavingOptions(command: Command): Command {
   return fleetOptions(
     command
@@ -37,7 +36,7 @@ export function leavingOptions(command: Command): Command {
           parseDurationMs(text, '--deadline'),
         ),
       )
-      .option('--skip <vm>', 'this one stays (may be given again)', collect)
+      .option('--skip <vm>', 'this one stays (may be given again)', collectFlag)
       .option(
         '--together <vm,vm>',
         'these go to one host and are to switch over at about the same moment (may be given again)',
@@ -49,7 +48,7 @@ export function leavingOptions(command: Command): Command {
 export function addEvacuationCommands(fleet: Command, context: CommandContext): void {
   leavingOptions(fleet.command('evacuate'))
     .description('move all VMs away from a host')
-    .option('--vm <name>', 'only this VM; may be given again', collect)
+    .option('--vm <name>', 'only this VM; may be given again', collectFlag)
     .option('--detach', 'do not wait; the controller carries it out')
     .action(async (from: string, flags: EvacuateFlags, command: Command) => {
       const { to, deadline, vm, skip, together } = flags;

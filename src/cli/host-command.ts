@@ -1,5 +1,6 @@
 /** `godwit host`: runs the host daemon in the foreground. */
 import type { Command } from 'commander';
+import { collectFlag } from './collect-flag.ts';
 import type { CommandContext } from './command-context.ts';
 import { printResult } from './io.ts';
 import { VERSION } from './version.ts';
@@ -24,7 +25,6 @@ interface HostFlags {
 }
 
 export function addHostCommand(program: Command, context: CommandContext): void {
-  const collect = (value: string, before: string[] = []): string[] => [...before, value];
   program
     .command('host')
     .description('run the host daemon in the foreground; SIGTERM ends it and leaves the VMs running')
@@ -32,13 +32,13 @@ export function addHostCommand(program: Command, context: CommandContext): void 
     .option(
       '--listen <address>',
       'API address HOST:PORT or unix:/path; may be given again (default: 127.0.0.1:7700)',
-      collect,
+      collectFlag,
     )
     .option('--migration-listen <address>', 'migration port HOST:PORT (default: 127.0.0.1:7710)')
     .option('--insecure-migration', 'allow a migration port that other machines can reach, unencrypted')
     .option('--state <dir>', 'state directory (default: /var/lib/godwit)')
     .option('--config <file>', 'YAML config file (docs/spec.md); options here win over it')
-    .option('--peer <name=address>', 'another host by name; may be given again', collect)
+    .option('--peer <name=address>', 'another host by name; may be given again', collectFlag)
     .option('--keep-visits <size>', 'keep so much of the memory of VMs that have left, for when they come back')
     .option('--sample-every <time>', 'how often it is looked how a VM writes, or off (default: 60s)')
     .option('--keep-history <time>', 'for how long that is remembered (default: 60m)')

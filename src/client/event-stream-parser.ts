@@ -52,3 +52,12 @@ export class EventStreamParser {
     else if (name === 'id' && !value.includes('\0')) this.#id = value;
   }
 }
+
+/** What the stream carries, as it comes. */
+export async function* parseEvents<Event>(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Event> {
+  const parser = new EventStreamParser();
+  const decoder = new TextDecoder();
+  for await (const chunk of chunks) {
+    for (const { data } of parser.push(decoder.decode(chunk, { stream: true }))) yield JSON.parse(data) as Event;
+  }
+}

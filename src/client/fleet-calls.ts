@@ -11,7 +11,7 @@ import type { FleetView, MaintenanceAnswer, MaintenanceBody } from '../api/fleet
 import type { FleetActions, HistoryQuery, PlanQuery } from '../api/fleet-service.ts';
 import { LONGEST_SILENCE_MS } from '../api/keep-alive.ts';
 import type { Call, CallCarrier } from './call.ts';
-import { EventStreamParser } from './event-stream-parser.ts';
+import { parseEvents } from './event-stream-parser.ts';
 
 export class FleetCalls implements FleetActions {
   readonly #transport: CallCarrier;
@@ -81,12 +81,8 @@ export class FleetCalls implements FleetActions {
     return this.#transport.close();
   }
 
-  async *#events(call: Call): AsyncGenerator<FleetEvent> {
-    const parser = new EventStreamParser();
-    const decoder = new TextDecoder();
-    for await (const chunk of this.#transport.stream({ ...call, longestSilenceMs: LONGEST_SILENCE_MS })) {
-      for (const { data } of parser.push(decoder.decode(chunk, { stream: true }))) yield JSON.parse(data) as FleetEvent;
-    }
+  #events(call: Call): AsyncGenerator<FleetEvent> {
+    return parseEvents(this.#transport.stream({ ...call, longestSilenceMs: LONGEST_SILENCE_MS }));
   }
 }
 

@@ -14,7 +14,7 @@ import type { OutlookView } from '../api/outlook-schema.ts';
 import type { AdoptBody, VmSpecInput, VmView } from '../api/vm-schema.ts';
 import type { CheckResult } from '../migration/handle.ts';
 import type { Call, CallCarrier } from './call.ts';
-import { EventStreamParser } from './event-stream-parser.ts';
+import { parseEvents } from './event-stream-parser.ts';
 
 /** How long an answer is waited for; default: as long as it takes. */
 type Patience = Pick<Call, 'longestSilenceMs'>;
@@ -187,13 +187,8 @@ export class HostCalls {
     return this.#transport.text({ method: 'GET', path, query });
   }
 
-  async *#events(call: Call): AsyncGenerator<HostEvent> {
-    const parser = new EventStreamParser();
-    const decoder = new TextDecoder();
-    const patient = { ...call, longestSilenceMs: LONGEST_SILENCE_MS };
-    for await (const chunk of this.#transport.stream(patient)) {
-      for (const { data } of parser.push(decoder.decode(chunk, { stream: true }))) yield JSON.parse(data) as HostEvent;
-    }
+  #events(call: Call): AsyncGenerator<HostEvent> {
+    return parseEvents(this.#transport.stream({ ...call, longestSilenceMs: LONGEST_SILENCE_MS }));
   }
 }
 

@@ -46,7 +46,7 @@ const outlook = (host: string, cpuPart: number, vms: readonly string[] = []): Ou
 
 /** Hosts that answer so. */
 function seen(outlooks: readonly OutlookView[], atMs = 1e12, marked: readonly string[] = []): Seen {
-  const marks = new Map(marked.map((name): [string, Mark] => [name, { sinceMs: 0, reason: null, by: null }]));
+  const marks = new Map(marked.map((name): [string, Mark] => [name, { sinceMs: 0, reason: null }]));
   const file = withMarks(FILE, marks);
   const answers = outlooks.map((each): Answer => ({ name: each.host, outlook: each }));
   return { atMs, file, marks, answers, heardAtMs: new Map(), picture: picture(file, answers, atMs) };

@@ -163,7 +163,7 @@ export class Fleet implements FleetService, AsyncDisposable {
       throw new GodwitError('GW_CONFLICT', { kind: 'host', name: host, reason });
     }
     const before = (await this.#maintenance.marks()).get(host);
-    const mark = on ? { sinceMs: before?.sinceMs ?? Date.now(), reason: reason ?? null, by: null } : null;
+    const mark = on ? { sinceMs: before?.sinceMs ?? Date.now(), reason: reason ?? null } : null;
     await this.#maintenance.set(host, mark);
     if (!on || !evacuate) return { host, maintenance: mark, evacuation: null };
     const evacuation = whole ?? (await this.evacuations.request({ from: host }, 'maintenance'));

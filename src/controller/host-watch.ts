@@ -5,6 +5,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { HostEvent } from '../api/event-schema.ts';
+import { GodwitError } from '../base/errors.ts';
 import type { FleetHosts } from './fleet-hosts.ts';
 
 /** As soon as a host that was started again should be seen. */
@@ -34,7 +35,7 @@ export class HostWatch implements AsyncDisposable {
         }
       } catch (error) {
         // Why it does not answer is told by the looks at it.
-        if (!(error instanceof Error)) throw error;
+        if (!(error instanceof GodwitError)) throw error;
       }
       await delay(AGAIN_AFTER_MS, undefined, { signal }).catch(() => undefined);
     }

@@ -38,6 +38,7 @@ export class Leadership implements AsyncDisposable {
   readonly #options: LeadershipOptions;
   #timer: NodeJS.Timeout | undefined;
   #turn: Promise<void> = Promise.resolve();
+  #isLooking = false;
   #isClosed = false;
   #leads = false;
   #leader: string | null = null;
@@ -70,7 +71,12 @@ export class Leadership implements AsyncDisposable {
   async start(): Promise<void> {
     await this.look();
     this.#timer = setInterval(() => {
-      this.#turn = this.#turn.then(() => this.look());
+      // A store that is silent holds a look up for longer: no others wait behind it.
+      if (this.#isLooking) return;
+      this.#isLooking = true;
+      this.#turn = this.look().finally(() => {
+        this.#isLooking = false;
+      });
     }, RENEW_MS);
   }
 
@@ -95,8 +101,8 @@ export class Leadership implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.#timer);
-    await this.#turn;
     this.#isClosed = true;
+    await this.#turn;
     if (!this.#leads || this.#revision === null) return;
     this.#leads = false;
     try {

@@ -5,19 +5,28 @@
  * server takes by default; a message that it refuses would be sent again for ever.
  */
 import { gunzipSync, gzipSync } from 'node:zlib';
-import type { JsonValue } from '../base/errors.ts';
+import { explain, GodwitError, type JsonValue } from '../base/errors.ts';
 
 /** Small ones stay legible to whoever looks with the tools of NATS. */
 const PLAIN_BYTES = 64 * 1024;
 /** Each step of an evacuation is written: the cheapest will do. */
 const LEVEL = 1;
+/** Unpacked: whoever may write there could have a megabyte become a gigabyte. */
+const MOST_BYTES = 64 * 1024 * 1024;
 
 export function encodeValue(value: JsonValue): Uint8Array {
   const plain = Buffer.from(JSON.stringify(value));
   return plain.length <= PLAIN_BYTES ? plain : gzipSync(plain, { level: LEVEL });
 }
 
+/** @throws GW_STORE_UNAVAILABLE where it is none of ours */
 export function decodeValue(bytes: Uint8Array): JsonValue {
   const isPacked = bytes[0] === 0x1f && bytes[1] === 0x8b;
-  return JSON.parse((isPacked ? gunzipSync(bytes) : Buffer.from(bytes)).toString()) as JsonValue;
+  try {
+    const plain = isPacked ? gunzipSync(bytes, { maxOutputLength: MOST_BYTES }) : Buffer.from(bytes);
+    return JSON.parse(plain.toString()) as JsonValue;
+  } catch (cause) {
+    const reason = `it holds what no controller has written (${explain(cause)}): remove that, or give another --nats-prefix`;
+    throw new GodwitError('GW_STORE_UNAVAILABLE', { store: 'NATS', reason }, { cause });
+  }
 }

@@ -32,10 +32,6 @@ export class OwnedRecord {
     this.#revision = revision;
   }
 
-  get isLost(): boolean {
-    return this.#isLost;
-  }
-
   /** Whether this was written; false: somebody else has the record. @throws the signal's reason */
   save(value: JsonValue, signal: AbortSignal): Promise<boolean> {
     const saved = this.#last.then(() => this.#save({ value, mark: randomUUID() }, signal));

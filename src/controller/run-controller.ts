@@ -5,7 +5,7 @@
  * says why; one that stops leaves what it carried out to the next, at once.
  */
 import { randomUUID } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import type { ControllerView } from '../api/fleet-schema.ts';
@@ -13,6 +13,7 @@ import { type ApiListener, isLoopback, openApiListener } from '../api/listen.ts'
 import { buildFleetApiServer } from '../api/server.ts';
 import { SYSTEM_CLOCK } from '../base/clock.ts';
 import { GodwitError } from '../base/errors.ts';
+import { writeFileAtomically } from '../host/atomic-file.ts';
 import { type Logger, openLogger } from '../host/logger.ts';
 import { lockStateDirectory } from '../host/state-lock.ts';
 import type { ControllerConfig } from './controller-config.ts';
@@ -138,7 +139,7 @@ function prepareState(directory: string): void {
 /** The same after it was started again: what it led it goes on with at once. */
 function identityIn(directory: string): string {
   const path = join(directory, 'controller-id');
-  if (!existsSync(path)) writeFileSync(path, randomUUID(), { mode: 0o600 });
+  if (!existsSync(path)) writeFileAtomically(path, randomUUID());
   return readFileSync(path, 'utf8').trim();
 }
 

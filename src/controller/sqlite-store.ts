@@ -1,3 +1,6 @@
+/** https://sqlite.org/rescode.html#busy */
+const SQLITE_BUSY = 5;
+
 /**
  * The store in a file of this machine, for one controller.
  *
@@ -36,11 +39,11 @@ export class SqliteStore implements FleetStore {
       this.#database.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;');
       this.#database.exec(SCHEMA);
     } catch (cause) {
-      const isTaken = /locked/.test(String(cause));
-      const why = (cause as Error).message;
-      const reason = isTaken
-        ? `another controller has ${path}`
-        : `cannot use ${path} (${why}): give another directory by --state, or move the file away, which forgets evacuations and marks`;
+      const { errcode, message: why } = cause as { readonly errcode?: number; readonly message: string };
+      const reason =
+        errcode === SQLITE_BUSY
+          ? `another controller has ${path}`
+          : `cannot use ${path} (${why}): give another directory by --state, or move the file away, which forgets evacuations and marks`;
       throw new GodwitError('GW_HOST_START', { reason }, { cause });
     }
   }

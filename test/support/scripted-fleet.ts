@@ -169,7 +169,7 @@ function madeUpHosts(): FleetHostView[] {
     host('b', 9, 0.31, { vms: 2 }),
     host('c', 0, 0.02, {
       takesVms: false,
-      maintenance: { sinceMs: Date.now() - 7_200_000, reason: 'new memory on Tuesday', by: 'ann' },
+      maintenance: { sinceMs: Date.now() - 7_200_000, reason: 'new memory on Tuesday' },
     }),
     host('d', 12, 0, { state: 'silent', failure: 'no answer for 42 s', pressure: null, takesVms: true }),
   ];

@@ -10,7 +10,6 @@ const STATES = {
   up: ['good', 'dot', 'up'],
   silent: ['bad', 'cross', 'does not answer'],
   refusing: ['bad', 'cross', 'answers with an error'],
-  unknown: ['calm', 'ring', 'not asked yet'],
 } as const;
 
 export function HostCard({ host, vms }: { host: FleetHostView; vms: readonly FleetVmView[] }): React.JSX.Element {
