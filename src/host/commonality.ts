@@ -21,7 +21,8 @@ export interface CommonalityPort {
 
 export class Commonality {
   readonly #port: CommonalityPort;
-  #exact: Promise<CommonalityView> | undefined;
+  /** Whoever asks for the same meanwhile gets the same. */
+  readonly #asked = new Map<boolean, Promise<CommonalityView>>();
 
   constructor(port: CommonalityPort) {
     this.#port = port;
@@ -34,12 +35,9 @@ export class Commonality {
       const reason = 'it makes no samples of memory without a fleetKeyFile: give it one, or ask for `exact`';
       throw new GodwitError('GW_CONFLICT', { kind: 'Host', name: hostName, reason });
     }
-    if (!isExact) return await this.#measure(false);
-    // Whoever asks meanwhile gets the same.
-    this.#exact ??= this.#measure(true).finally(() => {
-      this.#exact = undefined;
-    });
-    return await this.#exact;
+    const asked = this.#asked.get(isExact) ?? this.#measure(isExact).finally(() => this.#asked.delete(isExact));
+    this.#asked.set(isExact, asked);
+    return await asked;
   }
 
   async #measure(isExact: boolean): Promise<CommonalityView> {
@@ -49,6 +47,11 @@ export class Commonality {
     const samplesIn = isExact ? null : contentsDirectory;
     const identities = vms.map(({ record: { pid, startTicks } }) => ({ pid, startTicks }));
     const grains = await measureCommonality({ vms: identities, samplesIn });
+    const left = isExact ? vms.find(({ migration, hasEnded }) => migration !== null || hasEnded) : undefined;
+    if (left) {
+      const reason = `VM ${left.name} has begun to move, or has ended, while its memory was looked through: ask again`;
+      throw new GodwitError('GW_CONFLICT', { kind: 'Host', name: hostName, reason });
+    }
     return {
       host: hostName,
       atMs: Date.now(),

@@ -127,8 +127,9 @@ export async function startDaemon(
   const coming = (): ComingRegionView[] => groups.coming();
   const groupMigrations = new GroupMigrations({ ...moving, coming, startRegion: startRegionSource });
   // The threads of what is left have the directory and QEMUs to the process's end; another daemon must not have them meanwhile.
+  const openCount = (): number => migrations.openCount + groupMigrations.openCount + groups.openCount;
   starting.defer(() => {
-    if (migrations.openCount + groupMigrations.openCount + groups.openCount > 0) lock.keep();
+    if (openCount() > 0) lock.keep();
   });
   registry.regions.hold([...groupMigrations.heldRegions, ...groups.heldRegions]);
   registry.restore();
@@ -198,7 +199,7 @@ export async function startDaemon(
     if (address.kind === 'tcp' && !isLoopback(address.host)) exposed.push(listener);
     starting.defer(() => listener.close());
   }
-  starting.use(new IdleMemory(() => migrations.runningCount === 0));
+  starting.use(new IdleMemory(() => openCount() === 0));
   log.info({ api: listeners.map(({ url }) => url), migration, vms: registry.list().length }, 'ready');
 
   const running = starting.move();

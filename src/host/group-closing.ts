@@ -28,7 +28,8 @@ export async function closeGroup(
 ): Promise<void> {
   const untilMs = Date.now() + timeoutMs;
   if (!migration.isSplit) {
-    await migration.cancel().catch((error: unknown) => log.info({ reason: explain(error) }, 'not cancelled'));
+    // Threads answer it, and one that does not is waited for no longer than all.
+    void migration.cancel().catch((error: unknown) => log.info({ reason: explain(error) }, 'not cancelled'));
   }
   while (!migration.hasEnded && !migration.isHeldUp && Date.now() < untilMs) {
     await Promise.race([finished, delay(LOOK_EVERY_MS, undefined, { ref: false })]);
@@ -38,8 +39,9 @@ export async function closeGroup(
   files.flush();
   const { id, group, to, waitsFor, members } = migration.view;
   const there = members.filter(({ state }) => state === 'moved').map(({ vm }) => vm);
+  const how = migration.isSplit ? 'stays divided between two hosts' : 'has not been put back in time';
   log.info(
     { group, migration: id, to, there, waitsFor },
-    'a group stays divided between two hosts; its VMs run on, and the next daemon goes on with it',
+    `a group ${how}; its VMs run on, and the next daemon goes on with it`,
   );
 }

@@ -21,15 +21,20 @@ beforeEach(() => {
   [reports, members, commands, requests] = [{}, [], [], []];
 });
 
-function port({ isFull = false, here = ['a', 'b'] } = {}): GroupMigrationPort {
+function port({ isFull = false, here = ['a', 'b'], owner = 'here' } = {}): GroupMigrationPort {
   const store = { get: (id: string) => reports[id], hasGiven: (id: string) => reports[id]?.owner === 'there' };
   const migrations = new Migrations({ store } as unknown as MigrationsOptions);
-  const handle = { id: 'm1', command: async (command: unknown) => void commands.push(command) };
+  const command = async (order: unknown): Promise<void> => {
+    commands.push(order);
+    if (owner === 'there') throw new GodwitError('GW_CONFLICT', { kind: 'Migration', name: 'm1', reason: 'too late' });
+  };
+  const handle = { id: 'm1', command, ended: Promise.resolve({ owner }) };
   migrations.begin = async (vm, request) => {
     requests.push([vm, request]);
     return handle as unknown as MigrationHandle;
   };
   const host = {
+    hostName: 'here',
     registry: { find: (name: string) => (here.includes(name) ? { record: { name } } : undefined) },
     migrations,
     events: { emit: () => undefined },
@@ -68,6 +73,11 @@ test('the migration of a VM is written down when it begins; where that cannot be
   expect(members).toMatchObject([{ vm: 'a', migration: 'm1' }]);
   await expect(port({ isFull: true }).start('b', false)).rejects.toMatchObject({ code: 'GW_SYS_NO_ROOM' });
   expect(commands).toEqual([{ kind: 'cancel' }]);
+});
+
+test('where it is too late to call one back that could not be written down, it has gone, and its group hears it', async () => {
+  const handle = await port({ isFull: true, owner: 'there' }).start('b', false);
+  expect([handle.id, commands]).toEqual(['m1', [{ kind: 'cancel' }]]);
 });
 
 test('each VM moves by its own mode, or else by that of all', async () => {

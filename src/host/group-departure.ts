@@ -67,8 +67,11 @@ export function portOfDeparture(
       try {
         files.began(vm, handle.id);
       } catch (error) {
-        await handle.command({ kind: 'cancel' }).catch(() => undefined);
-        throw error;
+        // Refused where it is too late for that; then it has gone, and is told so.
+        await handle.command({ kind: 'cancel' }).catch((refused: unknown) => {
+          if (!(refused instanceof GodwitError)) throw refused;
+        });
+        if ((await handle.ended).owner === host.hostName) throw error;
       }
       return handle;
     },

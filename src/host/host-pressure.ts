@@ -1,10 +1,13 @@
 /**
  * How busy this host and its VMs are, as means of the last minute.
  *
- * Must hold: asking costs nothing that was not read already; a VM that has just come is told of by the time that it was seen.
+ * Must hold: asking reads some small files of /proc and nothing else; a VM that has just come is told of by the time that it was
+ * seen.
  */
+import { totalmem } from 'node:os';
 import type { PressureView } from '../api/fleet-schema.ts';
-import { type CpuReading, countCpus, readCpus, readMemory, readStallPart } from '../linux/host-load.ts';
+import { type CpuReading, countCpus, readCpus, readStallPart } from '../linux/host-load.ts';
+import { availableMemoryBytes } from '../linux/memory-room.ts';
 import { readCpuMs } from '../linux/process.ts';
 import type { Vm } from './vm.ts';
 
@@ -18,6 +21,7 @@ interface Reading extends CpuReading {
 export class HostPressure implements Disposable {
   readonly #vms: () => readonly Vm[];
   readonly #timer: NodeJS.Timeout;
+  readonly #cpus: number = countCpus();
   /** Oldest first. */
   readonly #readings: Reading[] = [];
 
@@ -28,15 +32,15 @@ export class HostPressure implements Disposable {
   }
 
   view(): PressureView {
-    const cpus = countCpus();
+    const cpus = this.#cpus;
     const [first, last] = [this.#readings[0]!, readCpus()];
     const spanMs = Math.max(1, last.atMs - first.atMs);
-    const { totalBytes, availableBytes } = readMemory();
+    const [totalBytes, availableBytes] = [totalmem(), Math.min(totalmem(), availableMemoryBytes())];
     return {
       cpus,
       cpuPart: clamp(1 - (last.idleMs - first.idleMs) / (spanMs * cpus)),
       memoryBytes: totalBytes,
-      memoryPart: totalBytes === 0 ? 0 : clamp(1 - availableBytes / totalBytes),
+      memoryPart: clamp(1 - availableBytes / totalBytes),
       cpuStallPart: readStallPart('cpu'),
       memoryStallPart: readStallPart('memory'),
     };

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { isMoving } from '../migration/moving.ts';
 import { IdleMemory } from './idle-memory.ts';
 
 beforeEach(() => void vi.useFakeTimers());
@@ -28,8 +29,8 @@ test('a migration that runs is not held up', () => {
     () => given++,
   );
   vi.advanceTimersByTime(20_000);
-  expect(given).toBe(0);
+  expect([given, isMoving()]).toEqual([0, true]);
   moves = false;
   vi.advanceTimersByTime(5000);
-  expect(given).toBe(1);
+  expect([given, isMoving()]).toEqual([1, false]);
 });

@@ -1,12 +1,13 @@
 /**
  * The daemon's memory while nothing moves.
  *
- * Owns: when the main thread gives back what it does not use. Must hold: never while a migration runs, and only where there
- * is something to give.
+ * Owns: when the main thread gives back what it does not use, and that its other threads know when nothing moves. Must hold: never
+ * while something moves, and only where there is something to give.
  */
 import { giveSpareMemoryBack } from '../linux/spare-memory.ts';
+import { setMoving } from '../migration/moving.ts';
 
-const LOOK_EVERY_MS = 5000;
+const LOOK_EVERY_MS = 1000;
 /** Since the last time: the daemon has loaded, or there was a migration, or a few thousand requests. */
 const GROWN_BYTES = 4 * 1024 * 1024;
 
@@ -16,7 +17,9 @@ export class IdleMemory implements Disposable {
 
   constructor(isIdle: () => boolean, give: () => void = giveSpareMemoryBack) {
     this.#timer = setInterval(() => {
-      if (!isIdle() || process.memoryUsage().heapUsed < this.#keptBytes + GROWN_BYTES) return;
+      const idle = isIdle();
+      setMoving(!idle);
+      if (!idle || process.memoryUsage().heapUsed < this.#keptBytes + GROWN_BYTES) return;
       give();
       this.#keptBytes = process.memoryUsage().heapUsed;
     }, LOOK_EVERY_MS).unref();

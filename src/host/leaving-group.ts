@@ -42,6 +42,8 @@ export class LeavingGroupFiles {
   readonly #claim: RegionClaim;
   #record: LeavingGroup;
   #noting: NodeJS.Timeout | undefined;
+  /** The record has gone for good. */
+  #isOver = false;
 
   /**
    * Of a group that begins to leave.
@@ -105,6 +107,7 @@ export class LeavingGroupFiles {
 
   /** What is shown of its VMs, of which the next daemon should know. */
   note(members: readonly GroupMemberView[]): void {
+    if (this.#isOver) return;
     const begun = members.filter(({ migration }) => migration !== null);
     if (JSON.stringify(begun) === JSON.stringify(this.#record.members)) return;
     this.#record = { ...this.#record, members: begun };
@@ -113,7 +116,7 @@ export class LeavingGroupFiles {
 
   /** Nothing that was noted is only in memory any more. */
   flush(): void {
-    if (this.#noting === undefined) return;
+    if (this.#noting === undefined || this.#isOver) return;
     clearTimeout(this.#noting);
     this.#noting = undefined;
     try {
@@ -137,6 +140,7 @@ export class LeavingGroupFiles {
 
   /** Nothing of it is watched any more. What cannot be removed does no harm to any VM. */
   clear(): void {
+    this.#isOver = true;
     clearTimeout(this.#noting);
     removeRecord(this.#host, this.#record);
     this.#claim[Symbol.dispose]();

@@ -14,15 +14,9 @@ export function readCpus(): CpuReading {
   return { atMs: performance.now(), idleMs: readIdleMs() };
 }
 
+/** Reads two files a CPU: to be asked once. */
 export function countCpus(): number {
   return cpus().length;
-}
-
-export function readMemory(): { readonly totalBytes: number; readonly availableBytes: number } {
-  const text = readFileSync('/proc/meminfo', 'utf8');
-  const bytes = (name: string): number =>
-    Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(text)?.[1] ?? 0) * 1024;
-  return { totalBytes: bytes('MemTotal'), availableBytes: bytes('MemAvailable') };
 }
 
 /** The part of the last minute in which something waited (pressure stall information); null: this kernel does not tell. */

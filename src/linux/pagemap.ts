@@ -121,7 +121,7 @@ export class DirtyScanner implements Disposable {
     argument[PmScanArg.size] = BigInt(argument.byteLength);
     argument[PmScanArg.flags] = flags;
     argument[PmScanArg.vec] = this.#regionsAddress;
-    argument[PmScanArg.vecLen] = BigInt(MAX_REGIONS_PER_SCAN);
+    argument[PmScanArg.vecLen] = BigInt(this.#maxRegions);
     argument[PmScanArg.categoryMask] = category;
     argument[PmScanArg.returnMask] = category;
   }

@@ -25,7 +25,7 @@ function memoryOf(lineOf: (line: number) => number): ReadableMemory & { readonly
 }
 
 const exact = (memories: readonly ReadableMemory[], grain: number) => {
-  const { common, refuted } = countExactly(memories, grain, KEY, () => undefined);
+  const { common, refuted } = countExactly(memories, grain, KEY, () => undefined)!;
   return { common: common.map((row) => [...row]), refuted };
 };
 
@@ -79,4 +79,11 @@ test('samples are counted the same way', () => {
     [3, 2],
     [2, 4],
   ]);
+});
+
+test('of more memory than can be looked through in an hour nothing is read', () => {
+  const memory = memoryOf((line) => line);
+  memory.dataRuns = () => [{ first: 0, count: 2 ** 21 }];
+  expect(countExactly([memory], 64, KEY, () => undefined)).toBeNull();
+  expect(memory.reads).toBe(0);
 });

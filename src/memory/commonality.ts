@@ -17,8 +17,10 @@ export interface CommonContents {
   readonly refuted: number;
 }
 
-/** Of so many contents one look is made: 16 bytes each in a table that is half full. */
-const MOST_KEYS = 2 ** 22;
+/** Of so many contents one look is made, in a table of up to 48 MB beside what is kept of contents that several have. */
+const MOST_KEYS = 2 ** 20;
+/** Looks, each through all of the memory twice: 256 GiB of pages, 64 GiB of kibibytes, 4 GiB of lines. */
+const MOST_PARTS = 64;
 const EMPTY = -1;
 const SEVERAL = 0xffff;
 
@@ -36,16 +38,17 @@ export function countSampled(samples: readonly PageSample[]): CommonContents {
   return { common, refuted: 0 };
 }
 
-/** Looks through all of it twice. @param goOn - called all the time; throws to end it */
+/** null: there is too much of it for this grain. @param goOn - called all the time; throws to end it */
 export function countExactly(
   memories: readonly ReadableMemory[],
   grainBytes: number,
   key: Uint8Array,
   goOn: () => void,
-): CommonContents {
+): CommonContents | null {
   const runs = memories.map((memory) => memory.dataRuns());
   const blocks = runs.reduce((sum, each) => sum + countPages(each), 0) * (PAGE_SIZE / grainBytes);
   const parts = 2 ** Math.max(0, Math.ceil(Math.log2(blocks / MOST_KEYS)));
+  if (parts > MOST_PARTS) return null;
   const common = emptyMatrix(memories.length);
   let refuted = 0;
   for (let part = 0; part < parts; part++) {

@@ -8,6 +8,8 @@ import { readSync } from 'node:fs';
 import { PAGE_SIZE, type PageIndex } from '../base/page.ts';
 import type { FilePiece } from '../linux/ram-file.ts';
 
+const GONE: readonly string[] = ['EBADF', 'EIO'];
+
 /** False when the page is not there. */
 export function readPieces(pieces: readonly FilePiece[], page: PageIndex, into: Uint8Array): boolean {
   let at = page * PAGE_SIZE;
@@ -22,7 +24,7 @@ function isRead(fd: number, into: Uint8Array, position: number): boolean {
   try {
     return readSync(fd, into, 0, PAGE_SIZE, position) === PAGE_SIZE;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).errno !== undefined) return false;
+    if (GONE.includes((error as NodeJS.ErrnoException).code ?? '')) return false;
     throw error;
   }
 }

@@ -8,6 +8,7 @@
  */
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
+import { MOVING } from './moving.ts';
 import { NOTHING_TO_DO } from './thread-input.ts';
 import { workerModule } from './worker-module.ts';
 
@@ -67,7 +68,7 @@ async function end(thread: Worker, stop: () => void, signal: AbortSignal): Promi
 
 function load(module: string): Worker {
   const resourceLimits = { maxYoungGenerationSizeMb: YOUNG_MEBIBYTES };
-  const thread = new Worker(workerModule(module), { name: module, resourceLimits });
+  const thread = new Worker(workerModule(module), { name: module, resourceLimits, workerData: { moving: MOVING } });
   RUNNING.set(thread, () => thread.postMessage(NOTHING_TO_DO));
   thread.once('exit', () => {
     RUNNING.delete(thread);

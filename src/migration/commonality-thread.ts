@@ -29,7 +29,7 @@ export type CommonalityReport =
   | { readonly kind: 'grains'; readonly grains: readonly GrainCommonality[] }
   | { readonly kind: 'failed'; readonly reason: string };
 
-/** @throws GW_INTERNAL */
+/** A grain of which there is too much to be looked through is left out. @throws GW_INTERNAL */
 export function measureCommonality(input: Omit<CommonalityInput, 'stop'>): Promise<readonly GrainCommonality[]> {
   const stop = new Int32Array(new SharedArrayBuffer(4));
   const { promise, resolve, reject } = Promise.withResolvers<readonly GrainCommonality[]>();

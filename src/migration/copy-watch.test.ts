@@ -106,7 +106,7 @@ test('on a slow link a word may take as long as what waits before it, and no lon
   slow.pass(1, { takesBytes: 10_000 });
   slow.pass(119, { answers: false, takesBytes: 10_000 });
   expect(slow.drops).toEqual([]);
-  slow.pass(2, { answers: false });
+  slow.pass(1, { answers: false });
   expect(slow.drops).toEqual(['GW_WIRE_TIMEOUT']);
 });
 

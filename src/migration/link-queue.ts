@@ -34,10 +34,12 @@ export class LinkQueue {
       return;
     }
     this.#looks = [...this.#looks.filter((earlier) => nowMs - earlier.nowMs <= WINDOW_MS), look];
-    const first = this.#looks[0]!;
+    const [first, before] = [this.#looks[0]!, this.#looks.at(-2)];
     const passedMs = nowMs - first.nowMs;
     const taken = takenBytes - first.takenBytes;
-    if (passedMs >= SHORTEST_WINDOW_MS && taken > 0) this.#ms = Math.min(LONGEST_MS, (QUEUED_BYTES / taken) * passedMs);
+    // A fast link that has just died would pass for a slow one: what it took at last is little, for so long.
+    const goesOn = before !== undefined && takenBytes > before.takenBytes;
+    if (goesOn && passedMs >= SHORTEST_WINDOW_MS) this.#ms = Math.min(LONGEST_MS, (QUEUED_BYTES / taken) * passedMs);
   }
 
   /** The other host has confirmed all that was sent. */

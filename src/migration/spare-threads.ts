@@ -9,6 +9,7 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
+import { MOVING, setMoving } from './moving.ts';
 import { NOTHING_TO_DO } from './thread-input.ts';
 import { workerModule } from './worker-module.ts';
 import type { ThreadData } from './worker-port.ts';
@@ -37,6 +38,7 @@ export function takeThread(module: string): Worker {
   const spare = SPARES.get(module);
   SPARES.delete(module);
   if (spare) Atomics.store(spare.needed, 0, 1);
+  setMoving(true);
   const thread = spare?.thread ?? startSpare(module, { rehearsal: null });
   thread.ref();
   return thread;
@@ -75,5 +77,5 @@ export async function endSpareThreads(): Promise<void> {
 }
 
 function startSpare(module: string, workerData: ThreadData): Worker {
-  return new Worker(workerModule(module), { workerData });
+  return new Worker(workerModule(module), { workerData: { ...workerData, moving: MOVING } });
 }

@@ -96,7 +96,7 @@ export class SendingChannel implements Disposable {
   }
 }
 
-/** Of what goes to a file: so much has come before it is told. A link that takes seconds for it is slow, and alive. */
+/** So much has come before it is told, or all that there is for now. A link that takes seconds for it is slow, and alive. */
 const TOLD_PIECE_BYTES = 256 * 1024;
 
 /** The destination's end. */
@@ -107,8 +107,10 @@ export class ReceivingChannel implements Disposable {
   readonly #header = new Uint8Array(FRAME_HEADER_BYTES);
   #pipe: SplicePipe | undefined;
   readonly #onReceived: (bytes: number) => void;
+  /** That has come and was not told. */
+  #untoldBytes = 0;
 
-  /** @param onReceived - told of every piece that has come */
+  /** @param onReceived - told of what has come, now and then and before more is waited for */
   constructor(fd: number, options: PageChannelOptions, onReceived: (bytes: number) => void) {
     this.#onReceived = onReceived;
     this.#descriptor = new FileDescriptor(fd);
@@ -147,9 +149,10 @@ export class ReceivingChannel implements Disposable {
       if (moved.kind === 'peerGone') throw closedBy(this.#options.peer, moved.reason);
       const movedBytes = moved.kind === 'moved' ? piece : moved.movedBytes;
       at += movedBytes;
-      this.#onReceived(movedBytes);
+      this.#count(movedBytes);
       if (moved.kind === 'interrupted') this.#interrupt();
     }
+    this.#tellReceived();
   }
 
   [Symbol.dispose](): void {
@@ -165,6 +168,16 @@ export class ReceivingChannel implements Disposable {
     }
   }
 
+  #count(bytes: number): void {
+    this.#untoldBytes += bytes;
+    if (this.#untoldBytes >= TOLD_PIECE_BYTES) this.#tellReceived();
+  }
+
+  #tellReceived(): void {
+    if (this.#untoldBytes > 0) this.#onReceived(this.#untoldBytes);
+    this.#untoldBytes = 0;
+  }
+
   #interrupt(): void {
     this.#options.interrupted();
     if (this.fd < 0) throw closedBy(this.#options.peer, 'another one replaced it');
@@ -175,9 +188,10 @@ export class ReceivingChannel implements Disposable {
     for (;;) {
       const bytes = tell(this.#options.peer, () => receiveSome(this.fd, into));
       if (bytes >= 0) {
-        if (bytes > 0) this.#onReceived(bytes);
+        this.#count(bytes);
         return bytes;
       }
+      this.#tellReceived();
       if (waitForData(this.fd, this.#waiting) === 'interrupted') this.#interrupt();
     }
   }
