@@ -1,4 +1,6 @@
-// A process for kernel tests to experiment on: maps a shared file and touches its pages when told to.
+// A process for kernel tests to experiment on: maps a shared file and touches its pages when told to. It is a child of
+// another one that only waits for its end: a parent that waits as libuv does would take a tracer's stops for that.
+// Says first:            its process id, and where the file is mapped
 // Commands, one a line:  w PAGE BYTE   write the first byte of the page; answers "ok"
 //                        e             write every second page; answers "ok"
 //                        r PAGE        read it; answers the value
@@ -15,6 +17,7 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static volatile unsigned char *memory;
@@ -33,6 +36,8 @@ static void *read_later(void *argument) {
 }
 
 int main(int argc, char **argv) {
+  pid_t child = fork();
+  if (child != 0) return child < 0 || waitpid(child, NULL, 0) < 0;
   struct stat status;
   int fd = open(argv[1], O_RDWR);
   if (argc != 2 || fd < 0 || fstat(fd, &status) < 0) return 1;
@@ -41,7 +46,7 @@ int main(int argc, char **argv) {
   struct sigaction action = {.sa_handler = count_signal, .sa_flags = SA_RESTART};
   sigaction(SIGRTMIN, &action, NULL);
   setlinebuf(stdout);
-  printf("%lx\n", (unsigned long)memory);
+  printf("%d %lx\n", getpid(), (unsigned long)memory);
   char line[64];
   while (fgets(line, sizeof line, stdin)) {
     long page = 0;

@@ -5,13 +5,13 @@
  * gives up after a while, and disposing kills the process.
  */
 import { type ChildProcessWithoutNullStreams, execFileSync, spawn } from 'node:child_process';
-import { closeSync, existsSync, ftruncateSync, mkdtempSync, openSync, rmSync, statSync, symlinkSync } from 'node:fs';
+import { once } from 'node:events';
+import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync, statSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { identifyProcess, type ProcessIdentity, waitForExit } from '../../src/linux/process.ts';
+import { identifyProcess, type ProcessIdentity, signalProcess } from '../../src/linux/process.ts';
 import { SHARED_MEMORY_PREFIX } from './temp-directory.ts';
-import { waitUntil } from './wait-until.ts';
 
 const ANSWER_DEADLINE_MS = 5000;
 const PAGE_SIZE = 4096;
@@ -22,29 +22,31 @@ export class GuineaPig implements AsyncDisposable {
   readonly pageCount: number;
   /** Where the process has mapped the file. */
   readonly start: bigint;
-  readonly #child: ChildProcessWithoutNullStreams;
+  /** Its parent, which ends right after it. */
+  readonly #parent: ChildProcessWithoutNullStreams;
   readonly #directory: string;
   readonly #lines: AsyncIterator<string>;
   readonly #identity: ProcessIdentity;
   readonly #mounted: boolean;
 
   private constructor(
-    child: ChildProcessWithoutNullStreams,
+    parent: ChildProcessWithoutNullStreams,
     directory: string,
     pageCount: number,
-    start: bigint,
+    greeting: string,
     lines: AsyncIterator<string>,
     mounted: boolean,
   ) {
+    const [pid, start] = greeting.split(' ');
     this.#mounted = mounted;
-    this.#child = child;
+    this.#parent = parent;
     this.#directory = directory;
     this.#lines = lines;
-    this.pid = child.pid!;
+    this.pid = Number(pid);
     this.#identity = identifyProcess(this.pid)!;
     this.path = join(directory, 'ram');
     this.pageCount = pageCount;
-    this.start = start;
+    this.start = BigInt(`0x${start}`);
   }
 
   /** One that maps a file of somebody else's, whole. */
@@ -68,10 +70,10 @@ export class GuineaPig implements AsyncDisposable {
   }
 
   static async #launch(directory: string, pageCount: number, mounted: boolean): Promise<GuineaPig> {
-    const child = spawn(compile(), [join(directory, 'ram')], { stdio: ['pipe', 'pipe', 'pipe'] });
-    const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
-    const first = await lines.next();
-    return new GuineaPig(child, directory, pageCount, BigInt(`0x${first.value}`), lines, mounted);
+    const parent = spawn(compile(), [join(directory, 'ram')], { stdio: ['pipe', 'pipe', 'pipe'] });
+    const lines = createInterface({ input: parent.stdout })[Symbol.asyncIterator]();
+    const greeting: string = (await lines.next()).value ?? '';
+    return new GuineaPig(parent, directory, pageCount, greeting, lines, mounted);
   }
 
   addressOf(page: number): bigint {
@@ -100,7 +102,7 @@ export class GuineaPig implements AsyncDisposable {
   }
 
   send(command: string): void {
-    this.#child.stdin.write(`${command}\n`);
+    this.#parent.stdin.write(`${command}\n`);
   }
 
   async answer(): Promise<string> {
@@ -116,10 +118,8 @@ export class GuineaPig implements AsyncDisposable {
   }
 
   async kill(): Promise<void> {
-    if (this.#child.exitCode === null && this.#child.signalCode === null) this.#child.kill('SIGKILL');
-    // Whoever traced it when it ended has taken its end, and the event does not come.
-    await waitForExit(this.#identity);
-    await waitUntil('somebody has taken the end of the guinea pig', () => !existsSync(`/proc/${this.pid}`));
+    signalProcess(this.#identity, 'SIGKILL');
+    if (this.#parent.exitCode === null && this.#parent.signalCode === null) await once(this.#parent, 'exit');
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
