@@ -5,6 +5,7 @@
  * post-copy has left the list of its source and still fills its port), and it is there once; what a person has
  * cancelled, and what cannot be migrated at all, is not tried again.
  */
+import type { GroupMigrateBody } from '../api/group-migration-schema.ts';
 import type { MigrateBody, MigrationView } from '../api/migration-schema.ts';
 import { explain, hasCode } from '../base/errors.ts';
 import type { FleetVm, MoveState } from '../fleet/fleet-state.ts';
@@ -140,7 +141,7 @@ export class EvacuationMoves {
   }
 
   /** @param region - that all of them share, directly or through others */
-  beginGroup(starts: readonly Start[], region: string, request: MigrateBody, watching: AbortSignal): void {
+  beginGroup(starts: readonly Start[], region: string, request: GroupMigrateBody, watching: AbortSignal): void {
     const lastingMs = starts.reduce((sum, { move }) => sum + move.prediction.totalMs.p50, 0);
     const members = starts.map((start) => this.#begun(start, lastingMs, true));
     this.#run(members, this.#carryGroup(members, region, request, watching), watching);
@@ -187,7 +188,7 @@ export class EvacuationMoves {
   async #carryGroup(
     members: readonly Running[],
     region: string,
-    request: MigrateBody,
+    request: GroupMigrateBody,
     watching: AbortSignal,
   ): Promise<void> {
     const { id } = await this.#port.hosts.beginGroup(members[0]!.move.from, region, request);
