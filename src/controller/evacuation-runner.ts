@@ -129,6 +129,7 @@ export class EvacuationRunner {
       find: (...call) => hosts.find(...call),
       endOf: (...call) => hosts.endOf(...call),
       cancel: (...call) => hosts.cancel(...call),
+      findGroup: (...call) => hosts.findGroup(...call),
       endOfGroup: (...call) => hosts.endOfGroup(...call),
       cancelGroup: (...call) => hosts.cancelGroup(...call),
     };
