@@ -16,7 +16,6 @@ import type {
   EvacuationPort,
 } from './evacuation-port.ts';
 import { noteOf, showVms } from './evacuation-view.ts';
-import type { FleetHosts } from './fleet-hosts.ts';
 import type { FleetPicture } from './fleet-picture.ts';
 import { OwnedRecord } from './owned-record.ts';
 import type { FleetStore } from './store.ts';
@@ -30,7 +29,7 @@ export interface EvacuationRecord {
 
 export interface RunnerPort {
   readonly store: FleetStore;
-  readonly hosts: FleetHosts;
+  readonly hosts: EvacuationHosts;
   /** Of this controller. */
   readonly name: string;
   picture(view: EvacuationView): Promise<FleetPicture>;

@@ -5,10 +5,12 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { EvacuateBody, EvacuatedVmView, EvacuationView } from '../api/evacuation-schema.ts';
+import type { ReportView } from '../api/migration-schema.ts';
 import { explain, GodwitError, hasCode } from '../base/errors.ts';
 import { completeId } from '../host/migration-id.ts';
 import { EvacuationRecords, type ReadRecord } from './evacuation-records.ts';
 import { EvacuationRunner, type RunnerPort } from './evacuation-runner.ts';
+import { CLOCKS_APART_MS } from './fleet-hosts.ts';
 
 export interface EvacuationsPort extends RunnerPort {
   leads(): boolean;
@@ -140,9 +142,11 @@ export class Evacuations implements AsyncDisposable {
   }
 
   /** What was predicted for a migration of one that is carried out here. */
-  partOf(migration: string): { readonly evacuation: string; readonly vm: EvacuatedVmView } | null {
+  partOf(
+    migration: Pick<ReportView, 'id' | 'vm' | 'startedAt'>,
+  ): { readonly evacuation: string; readonly vm: EvacuatedVmView } | null {
     for (const { runner } of this.#running.values()) {
-      const vm = runner.view.vms.find((each) => each.migration === migration);
+      const vm = runner.view.vms.find((each) => each.migration === migration.id || isMemberOf(each, migration));
       if (vm) return { evacuation: runner.view.id, vm };
     }
     return null;
@@ -214,4 +218,13 @@ export class Evacuations implements AsyncDisposable {
     const view = await this.#records.find(id).catch(() => undefined);
     if (view) this.#port.changed(view);
   }
+}
+
+/** Of a group on its way only the group's id is known, but no VM has two migrations at a time. */
+function isMemberOf(
+  { vm, state, groupMigration, startedAtMs }: EvacuatedVmView,
+  migration: Pick<ReportView, 'vm' | 'startedAt'>,
+): boolean {
+  if (state !== 'running' || groupMigration === null || vm !== migration.vm) return false;
+  return startedAtMs !== null && migration.startedAt >= startedAtMs - CLOCKS_APART_MS;
 }

@@ -25,7 +25,7 @@ const SOUGHT_MS = 15_000;
 /** Of an answer's time: so long a look waits for a host that was silent before. */
 const SILENT_PART = 0.1;
 /** Of the controller and of a host. */
-const CLOCKS_APART_MS = 5_000;
+export const CLOCKS_APART_MS = 5_000;
 /** A planner does not wait longer for one host. */
 const ANSWER_MS = 10_000;
 
