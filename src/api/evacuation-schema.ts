@@ -40,7 +40,15 @@ export const EvacuatedVmSchema = z.object({
       '`failed`: it is tried again; `parked`: it is not; `stayed`: at the end it is where it was; `left`: at the end it was on its way.',
     ),
   to: z.string().nullable().describe('null: not decided yet.'),
-  migration: z.string().nullable().describe('Id of its migration at the host that it leaves.'),
+  migration: z
+    .string()
+    .nullable()
+    .describe('Id of its migration at the host that it leaves; null: it is not known, or as long as its group moves.'),
+  groupMigration: z
+    .string()
+    .nullable()
+    .default(null)
+    .describe('Of a VM that shares memory, while it is on its way: id of the migration of its group.'),
   startsAtMs: z.number().nullable().describe('By the last plan.'),
   startedAtMs: z.number().nullable(),
   endedAtMs: z.number().nullable(),

@@ -21,7 +21,7 @@ export function outcomeOf(view: EvacuationView): object {
       downtimeMs: actual?.downtimeMs ?? null,
     })),
     stayed: of('stayed').map(({ vm, reason }) => ({ vm, reason })),
-    running: of('left').map(({ vm, to, migration }) => ({ vm, to, id: migration })),
+    running: of('left').map(({ vm, to, migration, groupMigration }) => ({ vm, to, id: migration, groupMigration })),
     error: view.error?.message ?? null,
     totalMs: tookMs(view),
     predictedMs: view.predictedMs,
@@ -56,12 +56,10 @@ export function renderEvacuation(view: EvacuationView): string {
     ...(arrived.length > 0 ? [table, ''] : []),
     `${view.state}: ${arrived.length} VMs moved in ${formatDuration(tookMs(view))}${foretold}, ${formatSize(bytes)}`,
     ...(view.error === null ? [] : [`It could not go on: ${view.error.message}`]),
-    ...view.vms.flatMap(({ vm, state, reason, to, migration }) => {
+    ...view.vms.flatMap((each) => {
+      const { vm, state, reason, to } = each;
       if (state === 'stayed') return [reason ?? `${vm} has stayed`];
-      if (state !== 'left') return [];
-      const watch =
-        migration === null ? 'whether it has begun is not known' : `at its source: godwit migration watch ${migration}`;
-      return [`${vm} is still on its way to ${to} (${watch})`];
+      return state === 'left' ? [`${vm} is still on its way to ${to} (${watchOf(each)})`] : [];
     }),
   ].join('\n');
 }
@@ -92,6 +90,12 @@ export function renderEvacuations(all: readonly EvacuationView[]): string {
       view.predictedMs === null ? '-' : formatDuration(view.predictedMs),
     ]),
   );
+}
+
+function watchOf({ migration, groupMigration }: EvacuatedVm): string {
+  if (migration !== null) return `at its source: godwit migration watch ${migration}`;
+  if (groupMigration !== null) return `with its group, at its source: godwit group report ${groupMigration}`;
+  return 'whether it has begun is not known';
 }
 
 function tookMs({ startedAtMs, requestedAtMs, endedAtMs }: EvacuationView): number {

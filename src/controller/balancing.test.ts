@@ -65,7 +65,7 @@ beforeEach(() => {
   hosts = new FleetHosts(FILE);
   // Nothing is carried out: what is begun stays waiting.
   evacuations = new Evacuations({
-    ...{ store, hosts, name: 'test', leads: () => false, settingsOf: () => ({}) },
+    ...{ store, hosts, name: 'test', leads: () => false },
     ...{ picture: () => Promise.reject(new Error('none')), changed: () => undefined, failed: () => undefined },
   });
   balancing = new Balancing(store, evacuations);
@@ -136,7 +136,7 @@ test('a mark that is changed is never away', async () => {
 
 test('a controller that does not carry it out tells its end all the same', async () => {
   const told: EvacuationView[] = [];
-  const port = { store, hosts, settingsOf: () => ({}), picture: () => Promise.reject(new Error('none')) };
+  const port = { store, hosts, picture: () => Promise.reject(new Error('none')) };
   const rest = { failed: () => undefined };
   await using follower = new Evacuations({
     ...{ ...port, ...rest, name: 'follower', leads: () => false },

@@ -1,6 +1,7 @@
 /** Evacuations that are cancelled, left, or gone on with by another controller. */
 import { expect, test } from 'vitest';
 import { evacuationTrial, NEVER, vmOf } from '../../test/support/evacuation-trial.ts';
+import { waitUntil } from '../../test/support/wait-until.ts';
 import type { EvacuationMemory } from './evacuation-port.ts';
 
 test('who cancels has what runs cancelled, and nothing else begun; those that stay are told of', async () => {
@@ -85,4 +86,27 @@ test('who goes on with what is to be cancelled cancels what another has begun', 
   const outcome = await evacuation.run(AbortSignal.abort(), NEVER);
   expect([outcome.state, outcome.running, log]).toEqual(['cancelled', [], ['cancel m-x']]);
   expect(outcome.stayed.map(({ vm }) => vm)).toEqual(['x', 'y']);
+});
+
+const BUS = { sharedMemory: [{ name: 'bus', bytes: 4096 }] };
+
+test.each([
+  [['s', 't'], []],
+  [[], ['group bus a b:7710']],
+])('of a group whose id nobody has written down each VM is counted, once (known to the host: %o)', async (knownGroup, asked) => {
+  const vms = [vmOf('s', BUS), vmOf('t', BUS)];
+  const first = evacuationTrial(vms, { hold: true });
+  void first.evacuation.run(NEVER, NEVER);
+  await first.seen(({ kind }) => kind === 'started');
+  const { running, ...rest } = first.evacuation.memory();
+  const begun = { ...rest, running: running.map((each) => ({ ...each, id: null })) };
+  const next = evacuationTrial(vms, { begun, knownGroup });
+  const outcome = next.evacuation.run(NEVER, NEVER);
+  await waitUntil('its end is waited for', () => next.endGroup('g-bus', 'completed'));
+  expect((await outcome).state).toBe('completed');
+  expect((await outcome).arrived.map(({ vm, bytes }) => [vm, bytes])).toEqual([
+    ['s', 105],
+    ['t', 5],
+  ]);
+  expect(next.log).toEqual(asked);
 });

@@ -5,6 +5,7 @@
  * post-copy has left the list of its source and still fills its port), and it is there once; what a person has
  * cancelled, and what cannot be migrated at all, is not tried again.
  */
+import type { GroupMigrateBody } from '../api/group-migration-schema.ts';
 import type { MigrateBody, MigrationView } from '../api/migration-schema.ts';
 import { explain, hasCode } from '../base/errors.ts';
 import type { FleetVm, MoveState } from '../fleet/fleet-state.ts';
@@ -18,6 +19,7 @@ import type {
   EvacuationPort,
   Failure,
 } from './evacuation-port.ts';
+import { GroupEnds } from './group-ends.ts';
 
 /** What is begun. */
 export interface Start {
@@ -37,6 +39,7 @@ interface Running extends BegunMove {
 export class EvacuationMoves {
   readonly #port: EvacuationPort;
   readonly #onEnd: () => void;
+  readonly #groups: GroupEnds;
   readonly #running = new Map<string, Running>();
   readonly #failures = new Map<string, Failure>();
   readonly #arrived: Arrival[] = [];
@@ -48,6 +51,7 @@ export class EvacuationMoves {
   constructor(port: EvacuationPort, onEnd: () => void) {
     this.#port = port;
     this.#onEnd = onEnd;
+    this.#groups = new GroupEnds(port.hosts);
   }
 
   get hasBegun(): boolean {
@@ -126,12 +130,10 @@ export class EvacuationMoves {
       const endsAtMs = begun.startedAtMs + begun.move.prediction.totalMs.p50;
       return { ...begun, fleetVm: null, endsAtMs, isOver: false };
     });
-    const ofGroups = Map.groupBy(
-      all.filter(({ isOfGroup, id }) => isOfGroup && id !== null),
-      ({ id }) => id!,
-    );
-    for (const [id, members] of ofGroups) this.#run(members, this.#followGroup(members, id, watching), watching);
-    for (const each of all) if (!each.isOfGroup) this.#run([each], this.#follow(each, watching), watching);
+    for (const each of all) {
+      const following = each.isOfGroup ? this.#followMember(each, watching) : this.#follow(each, watching);
+      this.#run([each], following, watching);
+    }
   }
 
   begin(start: Start, request: MigrateBody, watching: AbortSignal): void {
@@ -140,7 +142,7 @@ export class EvacuationMoves {
   }
 
   /** @param region - that all of them share, directly or through others */
-  beginGroup(starts: readonly Start[], region: string, request: MigrateBody, watching: AbortSignal): void {
+  beginGroup(starts: readonly Start[], region: string, request: GroupMigrateBody, watching: AbortSignal): void {
     const lastingMs = starts.reduce((sum, { move }) => sum + move.prediction.totalMs.p50, 0);
     const members = starts.map((start) => this.#begun(start, lastingMs, true));
     this.#run(members, this.#carryGroup(members, region, request, watching), watching);
@@ -187,7 +189,7 @@ export class EvacuationMoves {
   async #carryGroup(
     members: readonly Running[],
     region: string,
-    request: MigrateBody,
+    request: GroupMigrateBody,
     watching: AbortSignal,
   ): Promise<void> {
     const { id } = await this.#port.hosts.beginGroup(members[0]!.move.from, region, request);
@@ -195,19 +197,17 @@ export class EvacuationMoves {
       running.id = id;
       this.#port.onEvent({ kind: 'started', move: running.move, id });
     }
-    await this.#followGroup(members, id, watching);
+    await Promise.all(members.map((running) => this.#followMember(running, watching)));
   }
 
-  async #followGroup(members: readonly Running[], id: string, watching: AbortSignal): Promise<void> {
-    const { group, migrations } = await this.#port.hosts.endOfGroup(members[0]!.move.from, id, watching);
-    let sharedBytes = group.regions.reduce((sum, { wireBytes }) => sum + wireBytes, 0);
-    for (const running of members) {
-      const own = migrations.find(({ vm }) => vm === running.move.vm);
-      if (group.state === 'completed' && own?.report?.outcome === 'completed') {
-        this.#take(running, own, sharedBytes);
-        sharedBytes = 0;
-      } else this.#fail(running, ...failureOfGroup(group, this.#isCancelled));
-    }
+  /** One of a group. */
+  async #followMember(running: Running, watching: AbortSignal): Promise<void> {
+    const { move, startedAtMs } = running;
+    running.id ??= (await this.#port.hosts.findGroup(move.from, move.vm, startedAtMs, watching))?.id ?? null;
+    if (running.id === null) return;
+    const { group, arrived } = await this.#groups.of(move.from, running.id, move.vm, watching);
+    if (arrived) this.#take(running, arrived.migration, arrived.sharedBytes);
+    else this.#fail(running, ...failureOfGroup(group, this.#isCancelled));
   }
 
   async #follow(running: Running, watching: AbortSignal): Promise<void> {

@@ -55,6 +55,8 @@ export interface EvacuationHosts {
   cancel(host: string, id: string): Promise<unknown>;
   /** The same of VMs that share memory: they move by one migration of their group. */
   beginGroup(host: string, name: string, request: GroupMigrateBody): Promise<GroupMigrationView>;
+  /** @param vm - of the group */
+  findGroup(host: string, vm: string, sinceMs: number, signal: AbortSignal): Promise<GroupMigrationView | null>;
   endOfGroup(host: string, id: string, signal: AbortSignal): Promise<GroupEnd>;
   cancelGroup(host: string, id: string): Promise<unknown>;
 }

@@ -5,7 +5,6 @@
  * that whoever goes on with it finds each migration; a controller that has lost the record begins nothing more and cancels nothing.
  */
 import type { EvacuationView } from '../api/evacuation-schema.ts';
-import type { MigrateBody } from '../api/migration-schema.ts';
 import { asGodwitError, explain, GodwitError, type JsonValue } from '../base/errors.ts';
 import type { FleetPlan } from '../fleet/plan.ts';
 import { Evacuation } from './evacuation.ts';
@@ -17,7 +16,6 @@ import type {
   EvacuationPort,
 } from './evacuation-port.ts';
 import { noteOf, showVms } from './evacuation-view.ts';
-import type { FleetHosts } from './fleet-hosts.ts';
 import type { FleetPicture } from './fleet-picture.ts';
 import { OwnedRecord } from './owned-record.ts';
 import type { FleetStore } from './store.ts';
@@ -31,12 +29,10 @@ export interface EvacuationRecord {
 
 export interface RunnerPort {
   readonly store: FleetStore;
-  readonly hosts: FleetHosts;
+  readonly hosts: EvacuationHosts;
   /** Of this controller. */
   readonly name: string;
   picture(view: EvacuationView): Promise<FleetPicture>;
-  /** What the policy of a VM asks for. */
-  settingsOf(picture: FleetPicture, vm: string): Partial<MigrateBody>;
   changed(view: EvacuationView): void;
 }
 
@@ -52,7 +48,6 @@ export class EvacuationRunner {
   readonly #leave = new AbortController();
   #view: EvacuationView;
   #plan: FleetPlan | null = null;
-  #picture: FleetPicture | null = null;
   /** The write that has not begun. */
   #waiting: Promise<boolean> | null = null;
   #last: Promise<unknown> = Promise.resolve();
@@ -107,10 +102,7 @@ export class EvacuationRunner {
   #portOf(): EvacuationPort {
     return {
       hosts: this.#recordedHosts(),
-      picture: async () => {
-        this.#picture = await this.#port.picture(this.#view);
-        return this.#picture;
-      },
+      picture: () => this.#port.picture(this.#view),
       nowMs: () => Date.now(),
       lookAgainMs: LOOK_AGAIN_MS,
       onEvent: (event) => this.#hear(event),
@@ -119,7 +111,7 @@ export class EvacuationRunner {
 
   /** Hosts that are asked to begin only what is in the store. */
   #recordedHosts(): EvacuationHosts {
-    const { hosts, settingsOf } = this.#port;
+    const { hosts } = this.#port;
     const record = async (): Promise<void> => {
       this.#refresh();
       if (!(await this.#save())) throw lost(this.#view.id);
@@ -127,8 +119,7 @@ export class EvacuationRunner {
     return {
       begin: async (host, vm, request) => {
         await record();
-        const settings = this.#picture ? settingsOf(this.#picture, vm) : {};
-        return await hosts.begin(host, vm, { ...settings, ...request });
+        return await hosts.begin(host, vm, request);
       },
       beginGroup: async (host, name, request) => {
         await record();
@@ -137,6 +128,7 @@ export class EvacuationRunner {
       find: (...call) => hosts.find(...call),
       endOf: (...call) => hosts.endOf(...call),
       cancel: (...call) => hosts.cancel(...call),
+      findGroup: (...call) => hosts.findGroup(...call),
       endOfGroup: (...call) => hosts.endOfGroup(...call),
       cancelGroup: (...call) => hosts.cancelGroup(...call),
     };

@@ -13,6 +13,7 @@ import type { Arrival, EvacuationEvent, EvacuationMemory, EvacuationOutcome } fr
 const NOTHING: Omit<EvacuatedVmView, 'vm' | 'state'> = {
   to: null,
   migration: null,
+  groupMigration: null,
   startsAtMs: null,
   startedAtMs: null,
   endedAtMs: null,
@@ -33,14 +34,14 @@ export function showVms(
 ): EvacuatedVmView[] {
   const shown = new Map<string, EvacuatedVmView>();
   for (const arrival of memory.arrived) shown.set(arrival.vm, showArrived(arrival));
-  for (const { move, startedAtMs, id } of memory.running) {
+  for (const { move, startedAtMs, id, isOfGroup } of memory.running) {
     const left = outcome !== null;
     shown.set(move.vm, {
       ...NOTHING,
       vm: move.vm,
       state: left ? 'left' : 'running',
       to: move.to,
-      migration: id,
+      ...(isOfGroup ? { groupMigration: id } : { migration: id }),
       startedAtMs,
       predicted: predictedOf(move.prediction),
     });

@@ -15,7 +15,8 @@ import { dueNow, keepWhole, planBundled } from './bundled-plan.ts';
 import { EvacuationMoves } from './evacuation-moves.ts';
 import type { EvacuationMemory, EvacuationOutcome, EvacuationPort, EvacuationRequest } from './evacuation-port.ts';
 import { EvacuationWaits, sayThatSilent } from './evacuation-waits.ts';
-import { type FleetPicture, type PicturedVm, requestFor } from './fleet-picture.ts';
+import type { FleetPicture, PicturedVm } from './fleet-picture.ts';
+import { groupRequestFor, requestFor } from './move-request.ts';
 import { withUnderway } from './underway.ts';
 
 interface Step {
@@ -148,7 +149,7 @@ export class Evacuation {
       const starts = starting.map((move) => {
         return { move, fleetVm: vms.find(({ name, host }) => name === move.vm && host === from)! };
       });
-      if (region !== null) this.#moves.beginGroup(starts, region, requestFor(starting[0]!, picture), watching);
+      if (region !== null) this.#moves.beginGroup(starts, region, groupRequestFor(starting, picture), watching);
       else for (const start of starts) this.#moves.begin(start, requestFor(start.move, picture), watching);
     }
     const isIdle = this.#moves.count === 0 && foreign.length === 0;

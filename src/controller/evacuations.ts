@@ -1,19 +1,18 @@
 /**
  * All evacuations: those that are asked for, those that this controller carries out, those that are over.
  *
- * Owns: their records below `evacuation.`, the wishes to cancel below `cancel.`, the log of those that have ended. Must hold: any
- * controller takes them and shows them, the one that leads carries them out; one that has ended is in the log before its record goes.
+ * Owns: which of them run here. Must hold: any controller takes them and shows them, the one that leads carries them out.
  */
 import { randomBytes } from 'node:crypto';
 import type { EvacuateBody, EvacuatedVmView, EvacuationView } from '../api/evacuation-schema.ts';
-import { explain, GodwitError, hasCode, type JsonValue } from '../base/errors.ts';
+import type { ReportView } from '../api/migration-schema.ts';
+import { explain, GodwitError, hasCode } from '../base/errors.ts';
 import { completeId } from '../host/migration-id.ts';
-import { type EvacuationRecord, EvacuationRunner, keyOf, type RunnerPort } from './evacuation-runner.ts';
-import { recordedValue, unowned } from './owned-record.ts';
-import type { FleetStore, StoredRecord } from './store.ts';
+import { EvacuationRecords, type ReadRecord } from './evacuation-records.ts';
+import { EvacuationRunner, type RunnerPort } from './evacuation-runner.ts';
+import { CLOCKS_APART_MS } from './fleet-hosts.ts';
 
 export interface EvacuationsPort extends RunnerPort {
-  readonly store: FleetStore;
   leads(): boolean;
   /** Of a runner that failed as it must not. */
   failed(id: string, reason: string): void;
@@ -23,10 +22,10 @@ export type Initiator = EvacuationView['initiator'];
 
 /** Those that are looked through for an id. */
 const LOOKED_THROUGH = 1000;
-const JUST_ENDED = 20;
 
 export class Evacuations implements AsyncDisposable {
   readonly #port: EvacuationsPort;
+  readonly #records: EvacuationRecords;
   readonly #running = new Map<string, { readonly runner: EvacuationRunner; readonly ended: Promise<void> }>();
   readonly #watches: Disposable[];
   #taking: Promise<void> = Promise.resolve();
@@ -36,19 +35,18 @@ export class Evacuations implements AsyncDisposable {
 
   constructor(port: EvacuationsPort) {
     this.#port = port;
+    this.#records = new EvacuationRecords(port.store);
     const look = (): void => void this.take();
-    this.#watches = [
-      port.store.watch('cancel', look),
-      port.store.watch('evacuation', (key) => {
-        look();
-        void this.#tellOf(key);
-      }),
-    ];
+    const changed = (id: string): void => {
+      look();
+      void this.#tellOf(id);
+    };
+    this.#watches = this.#records.watch(changed, look);
   }
 
   async request(body: EvacuateBody, initiator: Initiator): Promise<EvacuationView> {
     const { from, to = null, vms: onlyVms = null, skip = [], together = [], deadlineMs, by = null } = body;
-    const twin = (await this.#open()).find(
+    const twin = (await this.#records.open()).find(
       ({ view }) => view.from === from && (view.onlyVms === null || onlyVms === null),
     );
     if (twin) {
@@ -78,8 +76,7 @@ export class Evacuations implements AsyncDisposable {
       notes: [],
       error: null,
     };
-    const record: EvacuationRecord = { view, memory: null };
-    await this.#port.store.write(keyOf(view.id), unowned(record as unknown as JsonValue), null);
+    await this.#records.add(view);
     this.#port.changed(view);
     void this.take();
     return view;
@@ -88,7 +85,7 @@ export class Evacuations implements AsyncDisposable {
   /** Those that go on and the last that have ended, newest first. */
   async list(limit: number): Promise<EvacuationView[]> {
     const open = await this.#views();
-    const ended = (await this.#port.store.newest('evacuations', limit)) as unknown as EvacuationView[];
+    const ended = await this.#records.ended(limit);
     const known = new Set(ended.map(({ id }) => id));
     return [...open.filter(({ id }) => !known.has(id)), ...ended]
       .sort((a, b) => b.requestedAtMs - a.requestedAtMs)
@@ -120,8 +117,7 @@ export class Evacuations implements AsyncDisposable {
         reason: `it has ended (${view.state})`,
       });
     }
-    // One that is there already says the same.
-    await this.#port.store.write(`cancel.${view.id}`, { atMs: Date.now() }, null);
+    await this.#records.cancel(view.id);
     void this.take();
     return { ...view, isCancelling: true };
   }
@@ -146,9 +142,11 @@ export class Evacuations implements AsyncDisposable {
   }
 
   /** What was predicted for a migration of one that is carried out here. */
-  partOf(migration: string): { readonly evacuation: string; readonly vm: EvacuatedVmView } | null {
+  partOf(
+    migration: Pick<ReportView, 'id' | 'vm' | 'startedAt'>,
+  ): { readonly evacuation: string; readonly vm: EvacuatedVmView } | null {
     for (const { runner } of this.#running.values()) {
-      const vm = runner.view.vms.find((each) => each.migration === migration);
+      const vm = runner.view.vms.find((each) => each.migration === migration.id || isMemberOf(each, migration));
       if (vm) return { evacuation: runner.view.id, vm };
     }
     return null;
@@ -156,7 +154,7 @@ export class Evacuations implements AsyncDisposable {
 
   /** Whether one for this reason goes on. */
   async isBusyWith(initiators: readonly Initiator[]): Promise<boolean> {
-    return (await this.#open()).some(({ view }) => initiators.includes(view.initiator));
+    return (await this.#records.open()).some(({ view }) => initiators.includes(view.initiator));
   }
 
   /** Carries out what is there to be carried out, if this controller leads. */
@@ -186,23 +184,21 @@ export class Evacuations implements AsyncDisposable {
 
   async #take(): Promise<void> {
     if (this.#isOver || !this.#port.leads()) return;
-    const { store } = this.#port;
-    const cancelled = new Set((await store.list('cancel')).map(({ key }) => key.slice('cancel.'.length)));
-    for (const record of await store.list('evacuation')) {
-      const { view, memory } = recordOf(record);
-      if (view.endedAtMs !== null) await this.#close(view);
-      else if (!this.#running.has(view.id)) this.#run({ view, memory }, record.revision);
+    const cancelled = await this.#records.cancelled();
+    for (const record of await this.#records.all()) {
+      if (record.view.endedAtMs !== null) await this.#records.close(record.view);
+      else if (!this.#running.has(record.view.id)) this.#run(record);
     }
     for (const id of cancelled) this.#running.get(id)?.runner.cancel();
   }
 
-  #run(record: EvacuationRecord, revision: number): void {
+  #run(record: ReadRecord): void {
     const { id } = record.view;
-    const runner = new EvacuationRunner(this.#port, record, revision);
+    const runner = new EvacuationRunner(this.#port, record, record.revision);
     const ended = runner
       .run()
       .then(async (end) => {
-        if (end) await this.#close(end.view);
+        if (end) await this.#records.close(end.view);
       })
       .catch((error: unknown) => {
         if (!hasCode(error, 'GW_STORE_UNAVAILABLE')) this.#port.failed(id, explain(error));
@@ -211,39 +207,24 @@ export class Evacuations implements AsyncDisposable {
     this.#running.set(id, { runner, ended });
   }
 
-  async #close(view: EvacuationView): Promise<void> {
-    const { store } = this.#port;
-    await store.append('evacuations', view.id, view as unknown as JsonValue);
-    await store.remove(keyOf(view.id));
-    await store.remove(`cancel.${view.id}`);
-  }
-
   /** Of those that go on, as new as they are here. */
   async #views(): Promise<EvacuationView[]> {
-    return (await this.#open()).map(({ view }) => this.#running.get(view.id)?.runner.view ?? view);
+    return (await this.#records.open()).map(({ view }) => this.#running.get(view.id)?.runner.view ?? view);
   }
 
-  async #open(): Promise<EvacuationRecord[]> {
-    return (await this.#port.store.list('evacuation')).map(recordOf).filter(({ view }) => view.endedAtMs === null);
-  }
-
-  /** Of those that another controller carries out. */
-  async #tellOf(key: string): Promise<void> {
-    const id = key.slice(keyOf('').length);
+  /** Of those that another controller carries out: whoever watches one must be told of its end, too. */
+  async #tellOf(id: string): Promise<void> {
     if (this.#running.has(id)) return;
-    const view = await this.#viewAt(key, id).catch(() => undefined);
+    const view = await this.#records.find(id).catch(() => undefined);
     if (view) this.#port.changed(view);
-  }
-
-  /** One whose record has gone has ended, and its end is in the log: whoever watches it must be told. */
-  async #viewAt(key: string, id: string): Promise<EvacuationView | undefined> {
-    const found = await this.#port.store.read(key);
-    if (found) return recordOf(found).view;
-    const ended = (await this.#port.store.newest('evacuations', JUST_ENDED)) as unknown as EvacuationView[];
-    return ended.find((view) => view.id === id);
   }
 }
 
-function recordOf({ value }: StoredRecord): EvacuationRecord {
-  return recordedValue(value) as unknown as EvacuationRecord;
+/** Of a group on its way only the group's id is known, but no VM has two migrations at a time. */
+function isMemberOf(
+  { vm, state, groupMigration, startedAtMs }: EvacuatedVmView,
+  migration: Pick<ReportView, 'vm' | 'startedAt'>,
+): boolean {
+  if (state !== 'running' || groupMigration === null || vm !== migration.vm) return false;
+  return startedAtMs !== null && migration.startedAt >= startedAtMs - CLOCKS_APART_MS;
 }

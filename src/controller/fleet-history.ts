@@ -19,10 +19,10 @@ export class FleetHistory {
   }
 
   /** One that has not ended, or is told by the host that it comes to, is left out. */
-  async add({ id, direction, report }: MigrationView): Promise<void> {
+  async add({ direction, report }: MigrationView): Promise<void> {
     if (direction !== 'outgoing' || report === null) return;
-    const { vm, from, to, startedAt, outcome, error, mode, wireBytes: bytes, totalMs, downtimeMs } = report;
-    const part = this.#evacuations.partOf(id);
+    const { id, vm, from, to, startedAt, outcome, error, mode, wireBytes: bytes, totalMs, downtimeMs } = report;
+    const part = this.#evacuations.partOf(report);
     const finished: FinishedMigrationView = {
       ...{ id, vm, from, to, outcome, mode },
       evacuation: part?.evacuation ?? null,

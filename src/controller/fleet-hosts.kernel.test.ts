@@ -101,12 +101,16 @@ test('a host that takes a question and never answers it, as one that lost its po
   await using trial = await trialOf({
     a: ({ url = '' }, response) => {
       if (asked++ % 2 === 0) return;
-      if (url.startsWith('/v1/group')) json(response, 200, { id: 'g1', totalMs: 5, members: [] });
+      const group = { id: 'g1', startedAtMs: 9, members: [{ vm: 'x' }], regions: [] };
+      if (url === '/v1/group-migrations') json(response, 200, [group]);
+      else if (url.startsWith('/v1/group')) json(response, 200, { id: 'g1', totalMs: 5, members: [] });
       else json(response, 200, [{ id: 'm1', vm: 'x', direction: 'outgoing', startedAtMs: 9 }] as unknown as object);
     },
   });
   expect(await trial.hosts.endOfGroup('a', 'g1', NEVER)).toMatchObject({ group: { id: 'g1' }, migrations: [] });
   expect(await trial.hosts.find('a', 'x', 9, NEVER)).toMatchObject({ id: 'm1' });
+  expect(await trial.hosts.findGroup('a', 'x', 9, NEVER)).toMatchObject({ id: 'g1' });
+  expect(await trial.hosts.findGroup('a', 'y', 9, NEVER)).toBeNull();
   await expect(trial.hosts.migrationsOf('a')).rejects.toMatchObject({ code: 'GW_API_UNREACHABLE' });
 });
 
@@ -139,4 +143,18 @@ test('a migration that was begun although the answer was lost is found, and one 
   });
   expect(await trial.hosts.begin('a', 'x', { to: 'b:1' })).toMatchObject({ id: 'm-x' });
   await expect(trial.hosts.begin('a', 'y', { to: 'b:1' })).rejects.toMatchObject({ code: 'GW_API_UNREACHABLE' });
+});
+
+test('so is the migration of a group, by its memory; an older one is not taken for it', async () => {
+  const groups = [{ id: 'g-old', startedAtMs: Date.now() - 60_000, regions: [{ name: 'bus' }], members: [] }];
+  await using trial = await trialOf({
+    a: (request, response) => {
+      if (request.method === 'GET') return json(response, 200, groups);
+      if (request.url === '/v1/groups/disk/actions/migrate')
+        groups.unshift({ id: 'g-new', startedAtMs: Date.now(), regions: [{ name: 'disk' }], members: [] });
+      request.socket.destroy();
+    },
+  });
+  expect(await trial.hosts.beginGroup('a', 'disk', { to: 'b:1' })).toMatchObject({ id: 'g-new' });
+  await expect(trial.hosts.beginGroup('a', 'bus', { to: 'b:1' })).rejects.toMatchObject({ code: 'GW_API_UNREACHABLE' });
 });

@@ -10,12 +10,12 @@ import type { HostEvent } from '../api/event-schema.ts';
 import type { HostCall, HostReply } from '../api/fleet-service.ts';
 import type { GroupMigrateBody, GroupMigrationView } from '../api/group-migration-schema.ts';
 import type { MigrateBody, MigrationView } from '../api/migration-schema.ts';
-import type { OutlookView } from '../api/outlook-schema.ts';
-import { asGodwitError, explain, GodwitError, hasCode } from '../base/errors.ts';
+import { GodwitError, hasCode } from '../base/errors.ts';
 import { GodwitClient } from '../client/godwit-client.ts';
 import type { EvacuationHosts, GroupEnd } from './evacuation-port.ts';
 import type { FleetFile } from './fleet-file.ts';
 import type { Answer } from './fleet-picture.ts';
+import { answerOf } from './host-answer.ts';
 
 const AGAIN_AFTER_MS = 500;
 /** A host that has lost its power never answers: what it was told to do is then looked for, and told again. */
@@ -25,7 +25,7 @@ const SOUGHT_MS = 15_000;
 /** Of an answer's time: so long a look waits for a host that was silent before. */
 const SILENT_PART = 0.1;
 /** Of the controller and of a host. */
-const CLOCKS_APART_MS = 5_000;
+export const CLOCKS_APART_MS = 5_000;
 /** A planner does not wait longer for one host. */
 const ANSWER_MS = 10_000;
 
@@ -57,25 +57,16 @@ export class FleetHosts implements EvacuationHosts, AsyncDisposable {
   }
 
   async begin(host: string, vm: string, request: MigrateBody): Promise<MigrationView> {
-    const sinceMs = Date.now();
-    try {
-      return await this.#client(host).migrate(vm, request, { longestSilenceMs: ORDER_MS });
-    } catch (error) {
-      if (!hasCode(error, 'GW_API_UNREACHABLE')) throw error;
-      // The order may have come there although its answer was lost: then it is this one, and no stranger's.
-      const begun = await this.find(host, vm, sinceMs, AbortSignal.timeout(SOUGHT_MS)).catch(() => null);
-      if (begun === null) throw error;
-      return begun;
-    }
+    return await this.#orSought(
+      () => this.#client(host).migrate(vm, request, { longestSilenceMs: ORDER_MS }),
+      (sinceMs, signal) => this.find(host, vm, sinceMs, signal),
+    );
   }
 
   /** The newest of it that was begun about then or since; null: none was. While its host does not answer, it is waited for. */
   async find(host: string, vm: string, sinceMs: number, signal: AbortSignal): Promise<MigrationView | null> {
     const all = await this.#patiently(signal, () => this.#client(host).listMigrations(this.#answer));
-    const begun = all.filter((each) => {
-      return each.vm === vm && each.direction === 'outgoing' && each.startedAtMs >= sinceMs - CLOCKS_APART_MS;
-    });
-    return begun[0] ?? null;
+    return newestSince(all, sinceMs, (each) => each.vm === vm && each.direction === 'outgoing');
   }
 
   /** Those that the host knows, newest first. */
@@ -105,7 +96,16 @@ export class FleetHosts implements EvacuationHosts, AsyncDisposable {
   }
 
   async beginGroup(host: string, name: string, request: GroupMigrateBody): Promise<GroupMigrationView> {
-    return await this.#client(host).migrateGroup(name, request, { longestSilenceMs: ORDER_MS });
+    const isIt = ({ regions }: GroupMigrationView): boolean => regions.some((region) => region.name === name);
+    return await this.#orSought(
+      () => this.#client(host).migrateGroup(name, request, { longestSilenceMs: ORDER_MS }),
+      (sinceMs, signal) => this.#findGroup(host, isIt, sinceMs, signal),
+    );
+  }
+
+  /** As `find`, of the group that has this VM. */
+  findGroup(host: string, vm: string, sinceMs: number, signal: AbortSignal): Promise<GroupMigrationView | null> {
+    return this.#findGroup(host, ({ members }) => members.some((each) => each.vm === vm), sinceMs, signal);
   }
 
   async cancelGroup(host: string, id: string): Promise<GroupMigrationView> {
@@ -131,6 +131,34 @@ export class FleetHosts implements EvacuationHosts, AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all([...this.#clients.values()].map((client) => client.close()));
+  }
+
+  async #findGroup(
+    host: string,
+    isIt: (view: GroupMigrationView) => boolean,
+    sinceMs: number,
+    signal: AbortSignal,
+  ): Promise<GroupMigrationView | null> {
+    const { longestSilenceMs: withinMs } = this.#answer;
+    const client = this.#client(host);
+    const all = await this.#patiently(signal, () => within(withinMs, client.url, client.listGroupMigrations()));
+    return newestSince(all, sinceMs, isIt);
+  }
+
+  /** The order may have come there although its answer was lost: then it is this one, and no stranger's. */
+  async #orSought<T>(
+    order: () => Promise<T>,
+    seek: (sinceMs: number, signal: AbortSignal) => Promise<T | null>,
+  ): Promise<T> {
+    const sinceMs = Date.now();
+    try {
+      return await order();
+    } catch (error) {
+      if (!hasCode(error, 'GW_API_UNREACHABLE')) throw error;
+      const begun = await seek(sinceMs, AbortSignal.timeout(SOUGHT_MS)).catch(() => null);
+      if (begun === null) throw error;
+      return begun;
+    }
   }
 
   /** Again and again, while the host does not answer. */
@@ -172,6 +200,28 @@ export class FleetHosts implements EvacuationHosts, AsyncDisposable {
   }
 }
 
+/** @param all - newest first */
+function newestSince<T extends { readonly startedAtMs: number }>(
+  all: readonly T[],
+  sinceMs: number,
+  isIt: (each: T) => boolean,
+): T | null {
+  return all.find((each) => isIt(each) && each.startedAtMs >= sinceMs - CLOCKS_APART_MS) ?? null;
+}
+
+/** @throws GW_API_UNREACHABLE */
+async function within<T>(ms: number, url: string, answer: Promise<T>): Promise<T> {
+  const over = new AbortController();
+  const silence = delay(ms, undefined, { signal: over.signal, ref: false }).then((): never => {
+    throw new GodwitError('GW_API_UNREACHABLE', { url, reason: `it has not answered within ${ms / 1000} s` });
+  });
+  try {
+    return await Promise.race([answer, silence]);
+  } finally {
+    over.abort();
+  }
+}
+
 /** undefined: its host fell silent. */
 async function endOf(client: GodwitClient, id: string, signal: AbortSignal): Promise<MigrationView | undefined> {
   for await (const event of client.watchMigration(id, { signal })) {
@@ -179,28 +229,4 @@ async function endOf(client: GodwitClient, id: string, signal: AbortSignal): Pro
   }
   await delay(AGAIN_AFTER_MS, undefined, { signal });
   return undefined;
-}
-
-async function answerOf(name: string, client: GodwitClient, isBrief: boolean, withinMs: number): Promise<Answer> {
-  const signal = AbortSignal.timeout(withinMs);
-  try {
-    return refuseOther({ name, outlook: await client.outlook({ isBrief, signal }) }, client.url);
-  } catch (error) {
-    if (signal.aborted) return { name, failure: `it has not answered within ${withinMs / 1000} s` };
-    if (hasCode(error, 'GW_API_UNREACHABLE')) return { name, failure: explain(error) };
-    return { name, failure: withFix(name, error), refusal: asGodwitError(error) };
-  }
-}
-
-function withFix(host: string, error: unknown): string {
-  if (!hasCode(error, 'GW_API_UNAUTHORIZED')) return explain(error);
-  return `its API does not take the token: put the token of ${host} into a file, and the file's path into hosts.${host}.tokenFile of the fleet file`;
-}
-
-/** What is at the address of one host must not be taken for another: VMs would be sought and sent where they are not. */
-function refuseOther(answer: Extract<Answer, { readonly outlook: OutlookView }>, url: string): Answer {
-  if (answer.outlook.host === answer.name) return answer;
-  const field = `hosts.${answer.name}.api`;
-  const fix = `host ${answer.outlook.host} answers there: give its name, or the address of ${answer.name}`;
-  throw new GodwitError('GW_INPUT_INVALID', { field, value: url, fix });
 }

@@ -4,7 +4,6 @@
  * Owns: the translation. Pure. Must hold: a host that does not answer is none that VMs are sent to, but what it told last still
  * counts, since VMs may be on their way there; a VM that something speaks against is told of with the reason, and not left out.
  */
-import type { MigrateBody } from '../api/migration-schema.ts';
 import type { OutlookView, OutlookVm } from '../api/outlook-schema.ts';
 import { GodwitError } from '../base/errors.ts';
 import { PAGE_SIZE } from '../base/page.ts';
@@ -13,7 +12,6 @@ import { decodePageSample } from '../base/page-sample-code.ts';
 import { type FleetContents, joinContents, type VmContents } from '../fleet/fleet-contents.ts';
 import type { FleetHost, FleetState, FleetVm } from '../fleet/fleet-state.ts';
 import { findPeriod } from '../fleet/period.ts';
-import type { PlannedMove } from '../fleet/plan.ts';
 import { type DirtySample, fitDirtyCurve } from '../migration/dirty-curve.ts';
 import { dirtySamplesOf } from '../migration/history.ts';
 import { expectOf } from '../migration/known-links.ts';
@@ -171,20 +169,6 @@ export function refuseOwnAddresses(
     const fix = `other hosts do not reach ${name} there: give \`migration: HOST:PORT\` with an address of its own`;
     throw new GodwitError('GW_INPUT_INVALID', { field: `hosts.${name}.migration`, value, fix });
   }
-}
-
-/** What the source of a planned move is told. */
-export function requestFor(
-  { from, to, limitBytesPerSecond, finishByMs }: PlannedMove,
-  { addresses, ratedHosts, base }: FleetPicture,
-): MigrateBody {
-  const isRated = base.links.length > 0 || ratedHosts.has(from) || ratedHosts.has(to);
-  return {
-    to: addresses.get(to)!,
-    // What is only assumed is no limit.
-    ...(isRated ? { bandwidthBytesPerSecond: Math.round(limitBytesPerSecond) } : {}),
-    ...(finishByMs === null ? {} : { finishByMs: Math.round(finishByMs) }),
-  };
 }
 
 function bundlesOf(vms: readonly PicturedVm[], { together }: FleetFile): Bundle[] {

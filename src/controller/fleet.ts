@@ -66,7 +66,6 @@ export class Fleet implements FleetService, AsyncDisposable {
       leads: () => options.leads(),
       failed: (id, reason) => options.failed(id, reason),
       picture: (view) => this.#pictureFor(view),
-      settingsOf: ({ vms }, vm) => vms.find(({ outlook }) => outlook.name === vm)?.policy?.settings ?? {},
       changed: (evacuation) => void this.events.emit({ kind: 'evacuationChanged', evacuation }),
     });
     this.finished = new FleetHistory(store, this.evacuations);

@@ -3,7 +3,8 @@ import type { OutlookView, OutlookVm } from '../api/outlook-schema.ts';
 import { nextPlan } from '../fleet/next-plan.ts';
 import type { FleetPlan } from '../fleet/plan.ts';
 import { parseFleet } from './fleet-file.ts';
-import { picture, requestFor } from './fleet-picture.ts';
+import { picture } from './fleet-picture.ts';
+import { requestFor } from './move-request.ts';
 import { withUnderway } from './underway.ts';
 
 const GIB = 2 ** 30;

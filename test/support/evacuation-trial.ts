@@ -1,5 +1,5 @@
 /** An evacuation of host a with one other, b: both made up, so that a test says what each answers, and when. */
-import type { GroupMigrationView } from '../../src/api/group-migration-schema.ts';
+import type { GroupMigrateBody, GroupMigrationView } from '../../src/api/group-migration-schema.ts';
 import type { MigrateBody, MigrationView } from '../../src/api/migration-schema.ts';
 import type { OutlookView, OutlookVm } from '../../src/api/outlook-schema.ts';
 import { GodwitError } from '../../src/base/errors.ts';
@@ -9,7 +9,7 @@ import { parseFleet } from '../../src/controller/fleet-file.ts';
 import { picture } from '../../src/controller/fleet-picture.ts';
 import { LastOutlooks } from '../../src/controller/last-outlooks.ts';
 
-const FILE = parseFleet({ hosts: { a: { api: 'unix:/a' }, b: { api: 'unix:/b' } } }, '/');
+const HOSTS = { a: { api: 'unix:/a' }, b: { api: 'unix:/b' } };
 const GIB = 2 ** 30;
 
 export const vmOf = (name: string, more: Partial<OutlookVm> = {}): OutlookVm => ({
@@ -42,12 +42,17 @@ interface TrialOptions {
   readonly lookMs?: number;
   readonly memoryBytes?: number;
   readonly together?: readonly (readonly string[])[];
+  /** The rest of the fleet file. */
+  readonly settings?: object;
   readonly skip?: readonly (readonly [string, string])[];
   /** Before the hosts' answers are there. */
   readonly beforePicture?: (look: number) => void;
   readonly only?: readonly string[];
+  readonly deadlineInMs?: number;
   /** What another one has done so far. */
   readonly begun?: EvacuationMemory;
+  /** VMs of the one whose migration the host knows although nobody remembers its id. */
+  readonly knownGroup?: readonly string[];
   /** Migrations end when the test says so. */
   readonly hold?: boolean;
 }
@@ -57,6 +62,9 @@ export function evacuationTrial(vms: readonly OutlookVm[], options: TrialOptions
   const at = new Map(vms.map((vm) => [vm.name, 'a']));
   const attempts = new Map<string, number>();
   const log: string[] = [];
+  /** By VM, or by region of a group. */
+  const requests = new Map<string, GroupMigrateBody>();
+  const file = parseFleet({ hosts: HOSTS, together: options.together ?? [], ...options.settings }, '/');
   const open = new Map<string, (view: MigrationView) => void>();
   const events: EvacuationEvent[] = [];
   /** When a migration had just ended. */
@@ -87,12 +95,16 @@ export function evacuationTrial(vms: readonly OutlookVm[], options: TrialOptions
     open.get(vm)?.(ended(vm, outcome, code));
   };
   const openGroups = new Map<string, (end: GroupEnd) => void>();
-  const endGroup = (id: string, state: GroupMigrationView['state']): void => {
+  /** false: nobody waits for its end. */
+  const endGroup = (id: string, state: GroupMigrationView['state']): boolean => {
+    const resolve = openGroups.get(id);
+    if (!resolve) return false;
     const members = vms.filter(({ sharedMemory }) => sharedMemory.length > 0);
     const group = { state, group: 'bus', error: null, notes: ['a VM did not stop'], regions: [{ wireBytes: 100 }] };
     if (state === 'completed') for (const { name } of members) at.set(name, 'b');
     const migrations = members.map(({ name }) => ({ ...ended(name, 'completed'), vm: name }));
-    openGroups.get(id)?.({ group: group as unknown as GroupMigrationView, migrations });
+    resolve({ group: group as unknown as GroupMigrationView, migrations });
+    return true;
   };
   const evacuation = new Evacuation(
     {
@@ -106,10 +118,12 @@ export function evacuationTrial(vms: readonly OutlookVm[], options: TrialOptions
             return { name, failure: 'a wrong token', refusal: new GodwitError('GW_API_UNAUTHORIZED', {}) };
           return failure === null ? { name, outlook: outlookOf(name) } : { name, failure };
         });
-        return picture({ ...FILE, together: options.together ?? [] }, last.complete(answers), Date.now() + aheadMs);
+        return picture(file, last.complete(answers), Date.now() + aheadMs);
       },
       hosts: {
-        begin: async (host, vm, { to }: MigrateBody) => {
+        begin: async (host, vm, request: MigrateBody) => {
+          const { to } = request;
+          requests.set(vm, request);
           log.push(`${vm} ${host} ${to}`);
           const attempt = (attempts.get(vm) ?? 0) + 1;
           attempts.set(vm, attempt);
@@ -128,10 +142,13 @@ export function evacuationTrial(vms: readonly OutlookVm[], options: TrialOptions
           log.push(`cancel ${id}`);
           if (options.hold !== true || !id.endsWith('stubborn')) end(id.slice(2), 'cancelled');
         },
-        beginGroup: async (host, name, { to }) => {
-          log.push(`group ${name} ${host} ${to}`);
+        beginGroup: async (host, name, request) => {
+          requests.set(name, request);
+          log.push(`group ${name} ${host} ${request.to}`);
           return { id: `g-${name}` } as GroupMigrationView;
         },
+        findGroup: async (_host, vm) =>
+          options.knownGroup?.includes(vm) ? ({ id: 'g-bus' } as GroupMigrationView) : null,
         endOfGroup: (_host, id) => {
           const { promise, resolve } = Promise.withResolvers<GroupEnd>();
           openGroups.set(id, resolve);
@@ -157,7 +174,7 @@ export function evacuationTrial(vms: readonly OutlookVm[], options: TrialOptions
     {
       from: 'a',
       to: options.to ?? null,
-      deadlineAtMs: null,
+      deadlineAtMs: options.deadlineInMs === undefined ? null : Date.now() + options.deadlineInMs,
       vms: options.only ?? null,
       skip: new Map(options.skip ?? []),
     },
@@ -167,5 +184,5 @@ export function evacuationTrial(vms: readonly OutlookVm[], options: TrialOptions
     while (!events.some(is)) await new Promise((resolve) => setImmediate(resolve));
   };
   const waits = (): string[] => events.flatMap((event) => (event.kind === 'waits' ? [event.reason] : []));
-  return { evacuation, log, events, memories, end, endGroup, seen, waits, looks: () => looks };
+  return { evacuation, log, requests, events, memories, end, endGroup, seen, waits, looks: () => looks };
 }

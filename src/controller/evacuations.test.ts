@@ -1,0 +1,72 @@
+/** Evacuations that a controller carries out, from its store to its history; hosts are made up. */
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { vmOf } from '../../test/support/evacuation-trial.ts';
+import { waitUntil } from '../../test/support/wait-until.ts';
+import type { EvacuationView } from '../api/evacuation-schema.ts';
+import type { GroupMigrationView } from '../api/group-migration-schema.ts';
+import type { MigrationView } from '../api/migration-schema.ts';
+import type { OutlookVm } from '../api/outlook-schema.ts';
+import type { EvacuationHosts, GroupEnd } from './evacuation-port.ts';
+import { Evacuations } from './evacuations.ts';
+import { parseFleet } from './fleet-file.ts';
+import { FleetHistory } from './fleet-history.ts';
+import { picture } from './fleet-picture.ts';
+import { SqliteStore } from './sqlite-store.ts';
+
+const GIB = 2 ** 30;
+const FILE = parseFleet({ hosts: { a: { api: 'unix:/a' }, b: { api: 'unix:/b' } } }, '/');
+const BUS = { sharedMemory: [{ name: 'bus', bytes: 4096 }] };
+const SHARING = [vmOf('s', BUS), vmOf('t', BUS)];
+
+let store: SqliteStore;
+let open: AsyncDisposableStack;
+
+beforeEach(() => {
+  open = new AsyncDisposableStack();
+  store = open.use(new SqliteStore(':memory:'));
+});
+afterEach(() => open.disposeAsync());
+
+/** One migration of a group, g1, that ends when the test says so. @param vms - of host a */
+function begin(vms: readonly OutlookVm[]) {
+  const { promise: groupEnd, resolve: endGroup } = Promise.withResolvers<GroupEnd>();
+  const outlooks = ['a', 'b'].map((host) => ({
+    ...{ host, migration: `${host}:7710`, memoryBytes: 64 * GIB, bandwidthBytesPerSecond: 0, ways: {}, outgoing: [] },
+    vms: host === 'a' ? vms : [],
+  }));
+  const answers = outlooks.map((outlook) => ({ name: outlook.host, outlook: { ...outlook, vms: [...outlook.vms] } }));
+  const hosts = {
+    beginGroup: async () => ({ id: 'g1' }) as GroupMigrationView,
+    endOfGroup: () => groupEnd,
+    cancelGroup: async () => undefined,
+  } as unknown as EvacuationHosts;
+  const told: EvacuationView[] = [];
+  const evacuations = open.use(
+    new Evacuations({
+      ...{ store, hosts, name: 'test', leads: () => true, failed: () => undefined },
+      ...{ picture: async () => picture(FILE, answers, Date.now()), changed: (view) => void told.push(view) },
+    }),
+  );
+  return { evacuations, told, endGroup };
+}
+
+const endedAt = (id: string, startedAt: number): MigrationView =>
+  ({
+    direction: 'outgoing',
+    report: { id, vm: 's', from: 'a', to: 'b', startedAt, outcome: 'completed', error: null, mode: 'auto' },
+  }) as unknown as MigrationView;
+
+test('a VM that has moved with its group is in the history with what was predicted, while the group still moves', async () => {
+  const { evacuations } = begin(SHARING);
+  const { id } = await evacuations.request({ from: 'a' }, 'person');
+  await waitUntil('it is begun', async () =>
+    (await evacuations.show(id)).vms.some(({ groupMigration }) => groupMigration),
+  );
+  const history = new FleetHistory(store, evacuations);
+  await history.add(endedAt('m-before', Date.now() - 60_000));
+  await history.add(endedAt('m-s', Date.now()));
+  expect(await history.newest(2)).toMatchObject([
+    { id: 'm-s', evacuation: id, predicted: { bytes: expect.any(Object) } },
+    { id: 'm-before', evacuation: null, predicted: null },
+  ]);
+});
