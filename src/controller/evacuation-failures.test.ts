@@ -134,7 +134,7 @@ test('what cannot be gone on from ends it, with what runs named; before anything
   const { evacuation } = evacuationTrial([vmOf('x'), FOREIGN], { hold: true, beforePicture: broken });
   expect(await evacuation.run(NEVER, NEVER)).toMatchObject({
     state: 'failed',
-    error: expect.stringContaining('give a token'),
+    error: { code: 'GW_API_UNAUTHORIZED', details: { fix: 'give a token' } },
     running: [{ vm: 'x', id: 'm-x' }],
   });
   const never = evacuationTrial([vmOf('x')], { beforePicture: () => broken(1) });
@@ -149,7 +149,11 @@ test('a host that answers with an error ends it by name where it is needed; anot
     hold: true,
     refuses: (host, look) => host === 'a' && look > 0,
   });
-  expect(await later.evacuation.run(NEVER, NEVER)).toMatchObject({ state: 'failed', error, running: [{ vm: 'x' }] });
+  expect(await later.evacuation.run(NEVER, NEVER)).toMatchObject({
+    state: 'failed',
+    error: { code: 'GW_FLEET_HOST', message: error },
+    running: [{ vm: 'x' }],
+  });
   const other = evacuationTrial([vmOf('x')], { refuses: (host) => host === 'b' });
   const outcome = await other.evacuation.run(NEVER, NEVER);
   expect(outcome.stayed).toEqual([{ vm: 'x', reason: expect.stringContaining('no host has room') }]);

@@ -1,6 +1,7 @@
 /** What an evacuation is asked for, what it needs of the world, and what it tells. */
 import type { GroupMigrateBody, GroupMigrationView } from '../api/group-migration-schema.ts';
 import type { MigrateBody, MigrationView } from '../api/migration-schema.ts';
+import type { GodwitError } from '../base/errors.ts';
 import type { MoveState } from '../fleet/fleet-state.ts';
 import type { Prediction } from '../fleet/group-prediction.ts';
 import type { FleetPlan, PlannedMove } from '../fleet/plan.ts';
@@ -101,7 +102,7 @@ export interface EvacuationOutcome {
   /** Those that were left on their way. `id`: null where the host has not told it yet. */
   readonly running: readonly { readonly vm: string; readonly to: string; readonly id: string | null }[];
   /** Of a failed one: what could not be gone on from. */
-  readonly error: string | null;
+  readonly error: GodwitError | null;
   readonly totalMs: number;
   /** By the first plan; null: nothing was to be moved. */
   readonly predictedMs: number | null;

@@ -86,9 +86,7 @@ export class EvacuationRunner {
     this.#show({ owner, state: 'running', startedAtMs: this.#view.startedAtMs ?? Date.now() });
     try {
       if (!(await this.#save())) return null;
-      const outcome = await this.#evacuation
-        .run(this.#cancel.signal, this.#leave.signal)
-        .catch((error: unknown) => error);
+      const outcome = await this.#evacuation.run(this.#cancel.signal, this.#leave.signal).catch(asGodwitError);
       if (this.#leave.signal.aborted) return null;
       this.#end(outcome);
       return (await this.#save()) ? this.#record() : null;
@@ -151,18 +149,19 @@ export class EvacuationRunner {
     this.#show({ vms: showVms(memory, this.#plan, null), predictedMs: memory.predictedMs, predictedEndAtMs: endsAtMs });
   }
 
-  /** @param outcome - or what was thrown */
-  #end(outcome: EvacuationOutcome | unknown): void {
-    const ended = isOutcome(outcome) ? outcome : null;
+  /** @param ended - or why it did not begin */
+  #end(ended: EvacuationOutcome | GodwitError): void {
+    const outcome = ended instanceof GodwitError ? null : ended;
+    const error = ended instanceof GodwitError ? ended : ended.error;
     const memory = this.#evacuation.memory();
-    this.#note(ended ? ended.state : explain(outcome));
+    this.#note(outcome?.state ?? explain(error));
     this.#show({
-      state: ended?.state ?? 'failed',
+      state: outcome?.state ?? 'failed',
       isCancelling: false,
       endedAtMs: Date.now(),
       predictedEndAtMs: null,
-      vms: showVms(memory, null, ended),
-      error: ended ? (ended.error === null ? null : errorOf(ended.error)) : { ...asGodwitError(outcome).toBody() },
+      vms: showVms(memory, null, outcome),
+      error: error && { ...error.toBody() },
     });
   }
 
@@ -198,12 +197,4 @@ function lost(name: string): GodwitError {
 
 export function keyOf(id: string): string {
   return `evacuation.${id}`;
-}
-
-function isOutcome(value: unknown): value is EvacuationOutcome {
-  return typeof value === 'object' && value !== null && 'arrived' in value;
-}
-
-function errorOf(reason: string): NonNullable<EvacuationView['error']> {
-  return { ...new GodwitError('GW_INTERNAL', { reason }).toBody() };
 }

@@ -7,7 +7,7 @@
  * nothing begun after it; however it ends, each VM is accounted for: arrived, stayed, or left on its way.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import { explain, GodwitError } from '../base/errors.ts';
+import { asGodwitError, GodwitError } from '../base/errors.ts';
 import { explainRefusal } from '../fleet/explain.ts';
 import type { FleetVm, Move } from '../fleet/fleet-state.ts';
 import { nextPlan } from '../fleet/next-plan.ts';
@@ -69,7 +69,7 @@ export class Evacuation {
   async run(cancel: AbortSignal, leave: AbortSignal): Promise<EvacuationOutcome> {
     const startedAtMs = this.#port.nowMs();
     const watching = new AbortController();
-    let error: string | null = null;
+    let error: GodwitError | null = null;
     if (this.#begun) this.#moves.adopt(this.#begun, watching.signal);
     try {
       await this.#goOn(watching.signal, cancel);
@@ -78,7 +78,7 @@ export class Evacuation {
       if (!this.#hasSeen && !leave.aborted) this.#see(await this.#port.picture());
     } catch (thrown) {
       if (!this.#moves.hasBegun) throw thrown;
-      error = explain(thrown);
+      error = asGodwitError(thrown);
     }
     const stayed = this.#stayed();
     const running = this.#moves.running();
