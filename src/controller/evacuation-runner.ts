@@ -18,6 +18,7 @@ import type {
 import { noteOf, showVms } from './evacuation-view.ts';
 import type { FleetPicture } from './fleet-picture.ts';
 import { OwnedRecord } from './owned-record.ts';
+import { isNewPlan } from './plan-change.ts';
 import type { FleetStore } from './store.ts';
 
 /** As the store has it. */
@@ -48,6 +49,8 @@ export class EvacuationRunner {
   readonly #leave = new AbortController();
   #view: EvacuationView;
   #plan: FleetPlan | null = null;
+  /** The one that was told last. */
+  #told: FleetPlan | null = null;
   /** The write that has not begun. */
   #waiting: Promise<boolean> | null = null;
   #last: Promise<unknown> = Promise.resolve();
@@ -133,7 +136,10 @@ export class EvacuationRunner {
   }
 
   #hear(event: EvacuationEvent): void {
-    if (event.kind === 'planned') this.#plan = event.plan;
+    if (event.kind === 'planned') {
+      this.#plan = event.plan;
+      if (!isNewPlan(this.#told, event.plan)) return;
+    }
     const note = noteOf(event);
     if (note !== null) this.#note(note);
     this.#refresh();
@@ -141,6 +147,7 @@ export class EvacuationRunner {
   }
 
   #refresh(): void {
+    this.#told = this.#plan;
     const memory = this.#evacuation.memory();
     const endsAtMs =
       this.#plan && this.#plan.moves.length + memory.running.length > 0

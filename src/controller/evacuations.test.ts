@@ -1,5 +1,5 @@
 /** Evacuations that a controller carries out, from its store to its history; hosts are made up. */
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { vmOf } from '../../test/support/evacuation-trial.ts';
 import { waitUntil } from '../../test/support/wait-until.ts';
 import type { EvacuationView } from '../api/evacuation-schema.ts';
@@ -41,13 +41,18 @@ function begin(vms: readonly OutlookVm[]) {
     cancelGroup: async () => undefined,
   } as unknown as EvacuationHosts;
   const told: EvacuationView[] = [];
+  let looks = 0;
+  const look = async () => {
+    looks++;
+    return picture(FILE, answers, Date.now());
+  };
   const evacuations = open.use(
     new Evacuations({
       ...{ store, hosts, name: 'test', leads: () => true, failed: () => undefined },
-      ...{ picture: async () => picture(FILE, answers, Date.now()), changed: (view) => void told.push(view) },
+      ...{ picture: look, changed: (view) => void told.push(view) },
     }),
   );
-  return { evacuations, told, endGroup };
+  return { evacuations, told, endGroup, looks: () => looks };
 }
 
 const endedAt = (id: string, startedAt: number): MigrationView =>
@@ -69,4 +74,26 @@ test('a VM that has moved with its group is in the history with what was predict
     { id: 'm-s', evacuation: id, predicted: { bytes: expect.any(Object) } },
     { id: 'm-before', evacuation: null, predicted: null },
   ]);
+});
+
+test('what a controller writes itself it neither reads again nor tells again; a plan that is as before is not written', async () => {
+  const foreign = vmOf('foreign', { migration: 'm-other' });
+  const { evacuations, told, looks } = begin([...SHARING, foreign]);
+  await evacuations.take();
+  const list = vi.spyOn(store, 'list');
+  const write = vi.spyOn(store, 'write');
+  const { id } = await evacuations.request({ from: 'a' }, 'person');
+  // The second plan is a new one: what the first had begin is on its way.
+  await waitUntil('it is begun and planned again', () => looks() >= 3);
+  await waitUntil('it is told', () => told.some(({ vms }) => vms.some(({ groupMigration }) => groupMigration)));
+  const [lists, writes, tellings] = [list.mock.calls.length, write.mock.calls.length, told.length];
+  const before = looks();
+  // It looks again each second while somebody else moves a VM.
+  await waitUntil('it has planned twice more', () => looks() >= before + 2);
+  expect(write.mock.calls.length - writes).toBe(0);
+  expect(told.length - tellings).toBe(0);
+  expect(list.mock.calls.length - lists).toBe(0);
+  // For the request, for that it is taken, and for what came meanwhile.
+  expect(lists).toBeLessThanOrEqual(6);
+  expect((await evacuations.show(id)).state).toBe('running');
 });

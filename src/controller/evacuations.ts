@@ -8,6 +8,7 @@ import type { EvacuateBody, EvacuatedVmView, EvacuationView } from '../api/evacu
 import type { ReportView } from '../api/migration-schema.ts';
 import { explain, GodwitError, hasCode } from '../base/errors.ts';
 import { completeId } from '../host/migration-id.ts';
+import { EvacuationNews } from './evacuation-news.ts';
 import { EvacuationRecords, type ReadRecord } from './evacuation-records.ts';
 import { EvacuationRunner, type RunnerPort } from './evacuation-runner.ts';
 import { CLOCKS_APART_MS } from './fleet-hosts.ts';
@@ -26,6 +27,7 @@ const LOOKED_THROUGH = 1000;
 export class Evacuations implements AsyncDisposable {
   readonly #port: EvacuationsPort;
   readonly #records: EvacuationRecords;
+  readonly #news: EvacuationNews;
   readonly #running = new Map<string, { readonly runner: EvacuationRunner; readonly ended: Promise<void> }>();
   readonly #watches: Disposable[];
   #taking: Promise<void> = Promise.resolve();
@@ -36,10 +38,17 @@ export class Evacuations implements AsyncDisposable {
   constructor(port: EvacuationsPort) {
     this.#port = port;
     this.#records = new EvacuationRecords(port.store);
+    this.#news = new EvacuationNews({
+      tell: (view) => port.changed(view),
+      read: (id) => this.#records.find(id),
+      failed: (id, reason) => port.failed(id, reason),
+    });
     const look = (): void => void this.take();
     const changed = (id: string): void => {
+      // What is written here is known here.
+      if (this.#running.has(id)) return;
       look();
-      void this.#tellOf(id);
+      this.#news.heardOf(id);
     };
     this.#watches = this.#records.watch(changed, look);
   }
@@ -77,7 +86,7 @@ export class Evacuations implements AsyncDisposable {
       error: null,
     };
     await this.#records.add(view);
-    this.#port.changed(view);
+    this.#news.changed(view);
     void this.take();
     return view;
   }
@@ -180,6 +189,7 @@ export class Evacuations implements AsyncDisposable {
     for (const { runner } of running) runner.abandon();
     await Promise.all(running.map(({ ended }) => ended));
     await this.#taking;
+    this.#news[Symbol.dispose]();
   }
 
   async #take(): Promise<void> {
@@ -194,11 +204,14 @@ export class Evacuations implements AsyncDisposable {
 
   #run(record: ReadRecord): void {
     const { id } = record.view;
-    const runner = new EvacuationRunner(this.#port, record, record.revision);
+    const port = { ...this.#port, changed: (view: EvacuationView) => this.#news.changed(view) };
+    const runner = new EvacuationRunner(port, record, record.revision);
     const ended = runner
       .run()
       .then(async (end) => {
         if (end) await this.#records.close(end.view);
+        // Whoever has it now may have ended it already.
+        else this.#news.heardOf(id);
       })
       .catch((error: unknown) => {
         if (!hasCode(error, 'GW_STORE_UNAVAILABLE')) this.#port.failed(id, explain(error));
@@ -210,13 +223,6 @@ export class Evacuations implements AsyncDisposable {
   /** Of those that go on, as new as they are here. */
   async #views(): Promise<EvacuationView[]> {
     return (await this.#records.open()).map(({ view }) => this.#running.get(view.id)?.runner.view ?? view);
-  }
-
-  /** Of those that another controller carries out: whoever watches one must be told of its end, too. */
-  async #tellOf(id: string): Promise<void> {
-    if (this.#running.has(id)) return;
-    const view = await this.#records.find(id).catch(() => undefined);
-    if (view) this.#port.changed(view);
   }
 }
 
