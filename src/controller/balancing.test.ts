@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { waitUntil } from '../../test/support/wait-until.ts';
 import type { EvacuationView } from '../api/evacuation-schema.ts';
 import type { OutlookView } from '../api/outlook-schema.ts';
@@ -150,17 +150,27 @@ test('a controller that does not carry it out tells its end all the same', async
   await waitUntil('the follower tells its end', () => told.some((view) => view.id === id && view.endedAtMs !== null));
 });
 
-test('a host is new once, and none is at the first look', async () => {
+test('a host is new once, for one of the controllers, and none is at the first look', async () => {
   const [a, b, c] = BUSY as [OutlookView, OutlookView, OutlookView];
+  const other = new Balancing(store, evacuations);
   expect(await balancing.findNewHosts(seen([a, b]))).toEqual([]);
+  expect(await other.findNewHosts(seen([a, b]))).toEqual([]);
+  const list = vi.spyOn(store, 'list');
   expect(await balancing.findNewHosts(seen([a, b, c]))).toEqual(['c']);
   expect(await balancing.findNewHosts(seen([a, b, c]))).toEqual([]);
+  expect(await other.findNewHosts(seen([a, b, c]))).toEqual([]);
+  // What is known is not looked for in each round.
+  expect(list).not.toHaveBeenCalled();
 });
 
 test('one host is evacuated once at a time, and an evacuation is found by its first characters', async () => {
   const { id } = await evacuations.request({ from: 'a' }, 'person');
   await expect(evacuations.request({ from: 'a', vms: ['x'] }, 'person')).rejects.toThrow(`already (${id})`);
   expect((await evacuations.show(id.slice(0, 6))).id).toBe(id);
+  const newest = vi.spyOn(store, 'newest');
+  expect((await evacuations.show(id)).id).toBe(id);
+  // One that goes on is not sought among those that have ended.
+  expect(newest).not.toHaveBeenCalled();
   expect((await evacuations.cancel(id)).isCancelling).toBe(true);
   await expect(evacuations.show('e-none')).rejects.toThrow('no evacuation named e-none');
 });

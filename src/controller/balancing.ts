@@ -23,6 +23,8 @@ export class Balancing {
   readonly #store: FleetStore;
   readonly #evacuations: Evacuations;
   #busy: ReadonlySet<string> = new Set();
+  /** Names of hosts, as far as they were seen in the store; null: nobody has looked there yet. */
+  #known: Set<string> | null = null;
 
   constructor(store: FleetStore, evacuations: Evacuations) {
     this.#store = store;
@@ -64,11 +66,19 @@ export class Balancing {
 
   /** Hosts that answer and never did before; at the very first look none are new. */
   async findNewHosts({ answers, atMs }: Seen): Promise<string[]> {
-    const known = new Set((await this.#store.list('known')).map(({ key }) => key.slice('known.'.length)));
-    const heard = answers.flatMap((answer) => ('outlook' in answer ? [answer.name] : []));
-    const fresh = heard.filter((name) => !known.has(name));
-    for (const name of fresh) await this.#store.write(`known.${name}`, { sinceMs: atMs }, null);
-    return known.size === 0 ? [] : fresh;
+    const known =
+      this.#known ?? new Set((await this.#store.list('known')).map(({ key }) => key.slice('known.'.length)));
+    const isFirst = known.size === 0;
+    const fresh: string[] = [];
+    for (const answer of answers) {
+      if (!('outlook' in answer) || known.has(answer.name)) continue;
+      // One that another controller has met meanwhile is there already.
+      const revision = await this.#store.write(`known.${answer.name}`, { sinceMs: atMs }, null);
+      known.add(answer.name);
+      if (revision !== null && !isFirst) fresh.push(answer.name);
+    }
+    this.#known = known;
+    return fresh;
   }
 
   async #hosts({ answers, file, marks, picture, atMs }: Seen): Promise<BalancedHost[]> {

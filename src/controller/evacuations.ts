@@ -21,7 +21,7 @@ export interface EvacuationsPort extends RunnerPort {
 
 export type Initiator = EvacuationView['initiator'];
 
-/** Those that are looked through for an id. */
+/** Those that have ended that are looked through for an id. */
 const LOOKED_THROUGH = 1000;
 
 export class Evacuations implements AsyncDisposable {
@@ -103,7 +103,10 @@ export class Evacuations implements AsyncDisposable {
 
   /** @param given - its first characters do @throws GW_FLEET_UNKNOWN */
   async show(given: string): Promise<EvacuationView> {
-    const all = await this.list(LOOKED_THROUGH);
+    const open = await this.#views();
+    const whole = open.find(({ id }) => id === given);
+    if (whole) return whole;
+    const all = [...open, ...(await this.#records.ended(LOOKED_THROUGH))];
     const id = completeId(
       given,
       all.map((view) => view.id),
