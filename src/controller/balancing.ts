@@ -6,9 +6,10 @@
  */
 import type { BalanceView } from '../api/balance-schema.ts';
 import { type BalancedHost, type BalancedVm, type BalanceMove, balance } from '../fleet/balance.ts';
-import type { Evacuations, Initiator } from './evacuations.ts';
+import type { Evacuations } from './evacuations.ts';
 import { outlookOf, type Seen } from './fleet-look.ts';
 import { hostsLeft } from './maintenance.ts';
+import type { Initiator } from './requested-evacuation.ts';
 import type { FleetStore } from './store.ts';
 
 export interface BalanceOrder {

@@ -48,10 +48,14 @@ export class EvacuationRecords {
     await this.#store.write(keyOf(view.id), unowned(record as unknown as JsonValue), null);
   }
 
-  async close(view: EvacuationView): Promise<void> {
+  /** In the log, of one that has ended. */
+  async keep(view: EvacuationView): Promise<void> {
     await this.#store.append('evacuations', view.id, view as unknown as JsonValue);
-    await this.#store.remove(keyOf(view.id));
-    await this.#store.remove(`cancel.${view.id}`);
+  }
+
+  async remove(id: string): Promise<void> {
+    await this.#store.remove(keyOf(id));
+    await this.#store.remove(`cancel.${id}`);
   }
 
   /** One that is to be cancelled already is. */

@@ -6,11 +6,14 @@ import type { EvacuationView } from '../api/evacuation-schema.ts';
 import type { GroupMigrationView } from '../api/group-migration-schema.ts';
 import type { MigrationView } from '../api/migration-schema.ts';
 import type { OutlookVm } from '../api/outlook-schema.ts';
+import { GodwitError } from '../base/errors.ts';
 import type { EvacuationHosts, GroupEnd } from './evacuation-port.ts';
+import { EvacuationRecords } from './evacuation-records.ts';
 import { Evacuations } from './evacuations.ts';
 import { parseFleet } from './fleet-file.ts';
 import { FleetHistory } from './fleet-history.ts';
 import { picture } from './fleet-picture.ts';
+import { requestedEvacuation } from './requested-evacuation.ts';
 import { SqliteStore } from './sqlite-store.ts';
 
 const GIB = 2 ** 30;
@@ -96,4 +99,38 @@ test('what a controller writes itself it neither reads again nor tells again; a 
   // For the request, for that it is taken, and for what came meanwhile.
   expect(lists).toBeLessThanOrEqual(6);
   expect((await evacuations.show(id)).state).toBe('running');
+});
+
+test('a host can be evacuated again as soon as the end is told, also where its record is still there', async () => {
+  const { evacuations, told } = begin([]);
+  vi.spyOn(store, 'remove').mockRejectedValueOnce(new GodwitError('GW_STORE_UNAVAILABLE', { store: 'x', reason: 'y' }));
+  const { id } = await evacuations.request({ from: 'a' }, 'person');
+  await waitUntil('it has ended', () => told.some((view) => view.id === id && view.endedAtMs !== null));
+  expect((await evacuations.request({ from: 'a' }, 'person')).id).not.toBe(id);
+});
+
+test('one whose host another one has got is not carried out, and says whose it is', async () => {
+  const { evacuations, told } = begin(SHARING);
+  const first = await evacuations.request({ from: 'a' }, 'person');
+  // Whoever asked for it was held up between its claim and its record.
+  const second = requestedEvacuation({ from: 'a' }, 'person');
+  await new EvacuationRecords(store).add(second);
+  await evacuations.take();
+  const [refused] = told.filter(({ id }) => id === second.id);
+  expect(refused).toMatchObject({ state: 'failed', error: { message: expect.stringContaining(`(${first.id})`) } });
+  expect((await evacuations.list(10)).map(({ id, state }) => [id, state])).toEqual(
+    expect.arrayContaining([
+      [first.id, 'running'],
+      [second.id, 'failed'],
+    ]),
+  );
+});
+
+test('of two that are asked for one host in the same moment the second is refused with the id of the first', async () => {
+  const { evacuations } = begin([]);
+  const asked = await Promise.allSettled([1, 2].map(() => evacuations.request({ from: 'a' }, 'person')));
+  const begun = asked.flatMap((each) => (each.status === 'fulfilled' ? [each.value.id] : []));
+  expect(begun).toHaveLength(1);
+  const reasons = asked.flatMap((each) => (each.status === 'rejected' ? [String(each.reason)] : []));
+  expect(reasons).toEqual([expect.stringContaining(`already (${begun[0]})`)]);
 });

@@ -1,17 +1,20 @@
 /**
  * All evacuations: those that are asked for, those that this controller carries out, those that are over.
  *
- * Owns: which of them run here. Must hold: any controller takes them and shows them, the one that leads carries them out.
+ * Owns: which of them run here. Must hold: any controller takes them and shows them, the one that leads carries them out;
+ * of two that are asked for one host in the same moment, at whichever controllers, the second is refused.
  */
-import { randomBytes } from 'node:crypto';
 import type { EvacuateBody, EvacuatedVmView, EvacuationView } from '../api/evacuation-schema.ts';
 import type { ReportView } from '../api/migration-schema.ts';
+import { SYSTEM_CLOCK } from '../base/clock.ts';
 import { explain, GodwitError, hasCode } from '../base/errors.ts';
 import { completeId } from '../host/migration-id.ts';
+import { EvacuationClaims } from './evacuation-claims.ts';
 import { EvacuationNews } from './evacuation-news.ts';
 import { EvacuationRecords, type ReadRecord } from './evacuation-records.ts';
 import { EvacuationRunner, type RunnerPort } from './evacuation-runner.ts';
 import { CLOCKS_APART_MS } from './fleet-hosts.ts';
+import { type Initiator, requestedEvacuation } from './requested-evacuation.ts';
 
 export interface EvacuationsPort extends RunnerPort {
   leads(): boolean;
@@ -19,14 +22,13 @@ export interface EvacuationsPort extends RunnerPort {
   failed(id: string, reason: string): void;
 }
 
-export type Initiator = EvacuationView['initiator'];
-
 /** Those that have ended that are looked through for an id. */
 const LOOKED_THROUGH = 1000;
 
 export class Evacuations implements AsyncDisposable {
   readonly #port: EvacuationsPort;
   readonly #records: EvacuationRecords;
+  readonly #claims: EvacuationClaims;
   readonly #news: EvacuationNews;
   readonly #running = new Map<string, { readonly runner: EvacuationRunner; readonly ended: Promise<void> }>();
   readonly #watches: Disposable[];
@@ -38,6 +40,7 @@ export class Evacuations implements AsyncDisposable {
   constructor(port: EvacuationsPort) {
     this.#port = port;
     this.#records = new EvacuationRecords(port.store);
+    this.#claims = new EvacuationClaims(port.store, SYSTEM_CLOCK);
     this.#news = new EvacuationNews({
       tell: (view) => port.changed(view),
       read: (id) => this.#records.find(id),
@@ -53,38 +56,11 @@ export class Evacuations implements AsyncDisposable {
     this.#watches = this.#records.watch(changed, look);
   }
 
+  /** @throws GW_CONFLICT - another one has the host */
   async request(body: EvacuateBody, initiator: Initiator): Promise<EvacuationView> {
-    const { from, to = null, vms: onlyVms = null, skip = [], together = [], deadlineMs, by = null } = body;
-    const twin = (await this.#records.open()).find(
-      ({ view }) => view.from === from && (view.onlyVms === null || onlyVms === null),
-    );
-    if (twin) {
-      const reason = `it is being evacuated already (${twin.view.id}): cancel that first, or wait for its end`;
-      throw new GodwitError('GW_CONFLICT', { kind: 'host', name: from, reason });
-    }
-    const requestedAtMs = Date.now();
-    const view: EvacuationView = {
-      id: `e-${randomBytes(6).toString('hex')}`,
-      from,
-      to,
-      onlyVms: onlyVms === null ? null : [...onlyVms],
-      skip: [...skip],
-      together: together.map((set) => [...set]),
-      deadlineAtMs: deadlineMs === undefined ? null : requestedAtMs + deadlineMs,
-      initiator,
-      by,
-      state: 'waiting',
-      isCancelling: false,
-      owner: null,
-      requestedAtMs,
-      startedAtMs: null,
-      endedAtMs: null,
-      predictedMs: null,
-      predictedEndAtMs: null,
-      vms: [],
-      notes: [],
-      error: null,
-    };
+    const view = requestedEvacuation(body, initiator);
+    const first = await this.#claim(view);
+    if (first !== null) throw hasHost(view.from, first);
     await this.#records.add(view);
     this.#news.changed(view);
     void this.take();
@@ -107,27 +83,18 @@ export class Evacuations implements AsyncDisposable {
     const whole = open.find(({ id }) => id === given);
     if (whole) return whole;
     const all = [...open, ...(await this.#records.ended(LOOKED_THROUGH))];
-    const id = completeId(
-      given,
-      all.map((view) => view.id),
-    );
-    const found = all.find((view) => view.id === id);
+    const ids = all.map(({ id }) => id);
+    const found = all[ids.indexOf(completeId(given, ids))];
     if (found) return found;
-    throw new GodwitError('GW_FLEET_UNKNOWN', {
-      kind: 'evacuation',
-      name: given,
-      fix: 'look at `godwit fleet evacuations`',
-    });
+    const fix = 'look at `godwit fleet evacuations`';
+    throw new GodwitError('GW_FLEET_UNKNOWN', { kind: 'evacuation', name: given, fix });
   }
 
   async cancel(given: string): Promise<EvacuationView> {
     const view = await this.show(given);
     if (view.endedAtMs !== null) {
-      throw new GodwitError('GW_CONFLICT', {
-        kind: 'evacuation',
-        name: view.id,
-        reason: `it has ended (${view.state})`,
-      });
+      const reason = `it has ended (${view.state})`;
+      throw new GodwitError('GW_CONFLICT', { kind: 'evacuation', name: view.id, reason });
     }
     await this.#records.cancel(view.id);
     void this.take();
@@ -198,11 +165,42 @@ export class Evacuations implements AsyncDisposable {
   async #take(): Promise<void> {
     if (this.#isOver || !this.#port.leads()) return;
     const cancelled = await this.#records.cancelled();
-    for (const record of await this.#records.all()) {
-      if (record.view.endedAtMs !== null) await this.#records.close(record.view);
-      else if (!this.#running.has(record.view.id)) this.#run(record);
+    const all = await this.#records.all();
+    for (const record of all) {
+      const { view } = record;
+      if (view.endedAtMs !== null) await this.#close(view);
+      else if (!this.#running.has(view.id)) await this.#begin(record);
     }
+    await this.#claims.freeLost(new Set(all.map(({ view }) => view.id)));
     for (const id of cancelled) this.#running.get(id)?.runner.cancel();
+  }
+
+  /** Whoever asked for it was held up for so long that its claim was taken for lost, if another one has the host. */
+  async #begin(record: ReadRecord): Promise<void> {
+    const { view } = record;
+    const first = await this.#claim(view);
+    if (first === null) return this.#run(record);
+    const error = { ...hasHost(view.from, first).toBody() };
+    const ended: EvacuationView = { ...view, state: 'failed', endedAtMs: Date.now(), error };
+    await this.#close(ended);
+    this.#news.changed(ended);
+  }
+
+  /** null: it has the host; else the id of the one that has. */
+  async #claim(view: EvacuationView): Promise<string | null> {
+    for (;;) {
+      const first = await this.#claims.claim(view);
+      const other = first === null ? undefined : await this.#records.find(first);
+      if (!other || other.endedAtMs === null) return first;
+      // Its controller has not come to that yet.
+      await this.#close(other);
+    }
+  }
+
+  async #close(view: EvacuationView): Promise<void> {
+    await this.#records.keep(view);
+    await this.#claims.free(view);
+    await this.#records.remove(view.id);
   }
 
   #run(record: ReadRecord): void {
@@ -212,9 +210,8 @@ export class Evacuations implements AsyncDisposable {
     const ended = runner
       .run()
       .then(async (end) => {
-        if (end) await this.#records.close(end.view);
-        // Whoever has it now may have ended it already.
-        else this.#news.heardOf(id);
+        if (end) await this.#close(end.view);
+        else await this.#leave(record.view);
       })
       .catch((error: unknown) => {
         if (!hasCode(error, 'GW_STORE_UNAVAILABLE')) this.#port.failed(id, explain(error));
@@ -223,10 +220,22 @@ export class Evacuations implements AsyncDisposable {
     this.#running.set(id, { runner, ended });
   }
 
+  /** Another one has it, and may have ended it already. */
+  async #leave(view: EvacuationView): Promise<void> {
+    this.#news.heardOf(view.id);
+    const left = await this.#records.find(view.id);
+    if (!left || left.endedAtMs !== null) await this.#claims.free(view);
+  }
+
   /** Of those that go on, as new as they are here. */
   async #views(): Promise<EvacuationView[]> {
     return (await this.#records.open()).map(({ view }) => this.#running.get(view.id)?.runner.view ?? view);
   }
+}
+
+function hasHost(name: string, first: string): GodwitError {
+  const reason = `it is being evacuated already (${first}): cancel that first, or wait for its end`;
+  return new GodwitError('GW_CONFLICT', { kind: 'host', name, reason });
 }
 
 /** Of a group on its way only the group's id is known, but no VM has two migrations at a time. */

@@ -9,6 +9,9 @@ import { TempDirectory } from '../../test/support/temp-directory.ts';
 import { waitUntil } from '../../test/support/wait-until.ts';
 import { FakeClock } from '../base/clock.ts';
 import { GodwitError, hasCode } from '../base/errors.ts';
+import { EvacuationClaims } from './evacuation-claims.ts';
+import type { EvacuationHosts } from './evacuation-port.ts';
+import { Evacuations } from './evacuations.ts';
 import { Leadership } from './leadership.ts';
 import { NatsStore } from './nats-store.ts';
 import { OwnedRecord, recordedValue } from './owned-record.ts';
@@ -153,6 +156,30 @@ for (const [kind, [describe, openPlace]] of Object.entries(suites)) {
       expect(await theirs.save('theirs', NEVER)).toBe(true);
       expect(await mine.save('mine again', NEVER)).toBe(false);
       expect(recordedValue((await store.read(`${name}.a`))!.value)).toBe('theirs');
+    });
+
+    test('of many who claim a host in the same moment one is first, and the others learn of it', async () => {
+      const claimsOf = () => new EvacuationClaims(store, new FakeClock(0));
+      const claimants = ['e1', 'e2', 'e3', 'e4'].map((id) => ({ id, from: name, onlyVms: null }));
+      const firsts = await Promise.all(claimants.map((claimant) => claimsOf().claim(claimant)));
+      const won = claimants.filter((_, index) => firsts[index] === null);
+      expect(won).toHaveLength(1);
+      expect(firsts.filter((first) => first !== null)).toEqual(Array(3).fill(won[0]!.id));
+      await claimsOf().free(won[0]!);
+      expect(await claimsOf().claim({ id: 'e5', from: name, onlyVms: null })).toBeNull();
+    });
+
+    test('of two evacuations of a host that are asked for at two controllers in the same moment the second is refused', async () => {
+      const port = { hosts: {} as EvacuationHosts, picture: () => Promise.reject(new Error('none')), failed: raise };
+      const open = (controller: string) =>
+        new Evacuations({ ...port, store, name: controller, leads: () => false, changed: () => undefined });
+      await using one = open('one');
+      await using other = open('other');
+      const asked = await Promise.allSettled([one, other].map((each) => each.request({ from: name }, 'person')));
+      const begun = asked.flatMap((each) => (each.status === 'fulfilled' ? [each.value.id] : []));
+      expect(begun).toHaveLength(1);
+      const [refused] = asked.flatMap((each) => (each.status === 'rejected' ? [each.reason as GodwitError] : []));
+      expect(refused).toMatchObject({ code: 'GW_CONFLICT', message: expect.stringContaining(`already (${begun[0]})`) });
     });
 
     test('a write that was made although its answer was lost is known again', async () => {
@@ -321,6 +348,10 @@ requireCapability('nats')('several controllers', () => {
     expect([a.leads, a.failure]).toEqual([true, null]);
   });
 });
+
+function raise(_what: string, reason: string): never {
+  throw new Error(reason);
+}
 
 function unlessSilent(error: unknown): undefined {
   if (!hasCode(error, 'GW_STORE_UNAVAILABLE')) throw error;
