@@ -155,7 +155,12 @@ export class FleetHosts implements EvacuationHosts, AsyncDisposable {
       return await order();
     } catch (error) {
       if (!hasCode(error, 'GW_API_UNREACHABLE')) throw error;
-      const begun = await seek(sinceMs, AbortSignal.timeout(SOUGHT_MS)).catch(() => null);
+      const signal = AbortSignal.timeout(SOUGHT_MS);
+      const begun = await seek(sinceMs, signal).catch((failure: unknown) => {
+        // One that answers with an error has more to tell than that it was silent.
+        if (hasCode(failure, 'GW_API_UNREACHABLE') || isAbort(failure)) return null;
+        throw failure;
+      });
       if (begun === null) throw error;
       return begun;
     }
@@ -207,6 +212,10 @@ function newestSince<T extends { readonly startedAtMs: number }>(
   isIt: (each: T) => boolean,
 ): T | null {
   return all.find((each) => isIt(each) && each.startedAtMs >= sinceMs - CLOCKS_APART_MS) ?? null;
+}
+
+function isAbort(error: unknown): boolean {
+  return error instanceof Error && error.name === 'AbortError';
 }
 
 /** @throws GW_API_UNREACHABLE */

@@ -13,8 +13,9 @@ import type { FleetEventBody } from '../api/fleet-event-schema.ts';
 import type { CommonPairView, FleetPlanView } from '../api/fleet-plan-schema.ts';
 import type { ControllerView, FleetView, MaintenanceAnswer, MaintenanceBody } from '../api/fleet-schema.ts';
 import type { FleetService, HistoryQuery, HostCall, HostReply, PlanQuery } from '../api/fleet-service.ts';
+import type { MigrationView } from '../api/migration-schema.ts';
 import { SYSTEM_CLOCK } from '../base/clock.ts';
-import { GodwitError } from '../base/errors.ts';
+import { explain, GodwitError, hasCode } from '../base/errors.ts';
 import type { Move } from '../fleet/fleet-state.ts';
 import { nextPlan } from '../fleet/next-plan.ts';
 import { refuseAbsent, withStaying } from './asked-vms.ts';
@@ -81,10 +82,14 @@ export class Fleet implements FleetService, AsyncDisposable {
     const [seen, evacuations] = await Promise.all([this.look(true), this.evacuations.waiting()]);
     const up = seen.answers.flatMap((answer) => ('outlook' in answer ? [answer] : []));
     const busy = up.filter(({ outlook }) => outlook.vms.some(({ migration }) => migration !== null));
+    const refusals = new Map<string, string>();
     const running = await Promise.all(
       busy.map(async ({ name: host }) => {
-        // It may fall silent just now.
-        const all = await this.hosts.migrationsOf(host).catch(() => []);
+        const all = await this.hosts.migrationsOf(host).catch((error: unknown): MigrationView[] => {
+          // It may fall silent just now, which the next look tells.
+          if (!hasCode(error, 'GW_API_UNREACHABLE')) refusals.set(host, explain(error));
+          return [];
+        });
         return all
           .filter(({ direction, state }) => direction === 'outgoing' && state === 'running')
           .map((migration) => ({ host, migration }));
@@ -93,7 +98,10 @@ export class Fleet implements FleetService, AsyncDisposable {
     return {
       atMs: seen.atMs,
       controller: this.#options.controller(),
-      hosts: showHosts(seen),
+      hosts: showHosts(seen).map((host) => {
+        const failure = refusals.get(host.name);
+        return failure === undefined ? host : { ...host, state: 'refusing', failure };
+      }),
       vms: showVms(seen, evacuations),
       migrations: running.flat(),
     };
