@@ -1,6 +1,5 @@
 /** From the global options to a client of the host daemon. */
-import { readFileSync } from 'node:fs';
-import { GodwitError } from '../base/errors.ts';
+import { readSecret } from '../api/text-file.ts';
 import { GodwitClient } from '../client/godwit-client.ts';
 import type { Io } from './io.ts';
 
@@ -20,7 +19,9 @@ export function openClient(options: GlobalOptions, io: Io): GodwitClient {
 
 /** undefined: none is given. */
 export function tokenOf(options: GlobalOptions, io: Io): string | undefined {
-  const token = options.tokenFile === undefined ? io.environment['GODWIT_TOKEN'] : readToken(options.tokenFile);
+  const { tokenFile: path } = options;
+  if (path !== undefined) return readSecret({ field: '--token-file', path, fix: 'put the token into the file' });
+  const token = io.environment['GODWIT_TOKEN'];
   return token === '' ? undefined : token;
 }
 
@@ -35,16 +36,5 @@ export async function withClient<T>(
     return await action(client);
   } finally {
     await client.close();
-  }
-}
-
-function readToken(path: string): string {
-  try {
-    return readFileSync(path, 'utf8').trim();
-  } catch (error) {
-    throw new GodwitError('GW_INPUT_UNREADABLE', {
-      path,
-      reason: (error as NodeJS.ErrnoException).code ?? String(error),
-    });
   }
 }

@@ -10,6 +10,7 @@ import type { FleetActions } from '../api/fleet-service.ts';
 import { GodwitError } from '../base/errors.ts';
 import { FleetClient } from '../client/fleet-client.ts';
 import { type GlobalOptions, tokenOf } from './api-connection.ts';
+import type { CommandContext } from './command-context.ts';
 import type { Io } from './io.ts';
 
 export interface FleetFlags extends GlobalOptions {
@@ -43,19 +44,36 @@ export function fleetOptions(command: Command): Command {
     );
 }
 
-export async function openFleet(flags: FleetFlags, io: Io): Promise<FleetAccess> {
+/** Runs `action` with the fleet and closes it, whatever happens. */
+export async function withFleet<T>(
+  context: CommandContext,
+  command: Command,
+  action: (fleet: FleetAccess) => Promise<T>,
+): Promise<T> {
+  await using fleet = await openFleet(context.options<FleetFlags>(command), context.io);
+  return await action(fleet);
+}
+
+/** For what only a controller remembers or goes on with. @throws GW_USAGE */
+export function withController<T>(
+  context: CommandContext,
+  command: Command,
+  action: (fleet: FleetAccess) => Promise<T>,
+): Promise<T> {
+  return withFleet(context, command, (fleet) => {
+    const reason =
+      'this needs a controller: start one with `godwit controller`, and give --controller URL or GODWIT_CONTROLLER';
+    if (!fleet.isRemote) throw new GodwitError('GW_USAGE', { reason });
+    return action(fleet);
+  });
+}
+
+async function openFleet(flags: FleetFlags, io: Io): Promise<FleetAccess> {
   const url = flags.controller ?? (flags.fleet === undefined ? io.environment['GODWIT_CONTROLLER'] : undefined);
   if (url !== undefined && url !== '') return openRemote(url, tokenOf(flags, io));
   // Loaded here only: the other commands need neither the planner nor a store.
   const { openLocalFleet } = await import('../controller/local-fleet.ts');
   return openLocalFleet(flags.fleet ?? DEFAULT_FILE);
-}
-
-/** For what only a controller remembers or goes on with. @throws GW_USAGE */
-export function insistOnController({ isRemote }: FleetAccess): void {
-  const reason =
-    'this needs a controller: start one with `godwit controller`, and give --controller URL or GODWIT_CONTROLLER';
-  if (!isRemote) throw new GodwitError('GW_USAGE', { reason });
 }
 
 function openRemote(url: string, token: string | undefined): FleetAccess {

@@ -4,7 +4,7 @@ import { InvalidArgumentError } from 'commander';
 import { GodwitError } from '../base/errors.ts';
 import type { CommandContext } from './command-context.ts';
 import { renderHostCommonality } from './commonality-view.ts';
-import { type FleetAccess, type FleetFlags, fleetOptions, insistOnController, openFleet } from './fleet-access.ts';
+import { type FleetAccess, type FleetFlags, fleetOptions, withController, withFleet } from './fleet-access.ts';
 import { addEvacuationCommands, leavingOptions, type PlanFlags } from './fleet-evacuation-commands.ts';
 import { renderBalance, renderFleetHistory } from './fleet-history-view.ts';
 import { renderCommonality, renderFleet } from './fleet-view.ts';
@@ -83,27 +83,6 @@ export function addFleetCommands(program: Command, context: CommandContext): voi
       const history = await withController(context, command, ({ actions }) => actions.history(query));
       printResult(context.output(command), history, () => renderFleetHistory(history));
     });
-}
-
-async function withFleet<T>(
-  context: CommandContext,
-  command: Command,
-  action: (fleet: FleetAccess) => Promise<T>,
-): Promise<T> {
-  await using fleet = await openFleet(context.options<FleetFlags>(command), context.io);
-  return await action(fleet);
-}
-
-/** For what only a controller remembers or goes on with. */
-function withController<T>(
-  context: CommandContext,
-  command: Command,
-  action: (fleet: FleetAccess) => Promise<T>,
-): Promise<T> {
-  return withFleet(context, command, (fleet) => {
-    insistOnController(fleet);
-    return action(fleet);
-  });
 }
 
 function parseLimit(text: string): number {

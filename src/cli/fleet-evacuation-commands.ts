@@ -11,7 +11,7 @@ import { parseDurationMs } from '../base/units.ts';
 import { collectFlag } from './collect-flag.ts';
 import type { CommandContext, ExitStatus } from './command-context.ts';
 import { outcomeOf, renderEvacuation, renderEvacuations } from './evacuation-view.ts';
-import { type FleetAccess, type FleetFlags, fleetOptions, insistOnController, openFleet } from './fleet-access.ts';
+import { type FleetAccess, type FleetFlags, fleetOptions, withController, withFleet } from './fleet-access.ts';
 import { printResult } from './io.ts';
 
 export interface PlanFlags extends FleetFlags {
@@ -53,9 +53,7 @@ export function addEvacuationCommands(fleet: Command, context: CommandContext): 
     .action(async (from: string, flags: EvacuateFlags, command: Command) => {
       const { to, deadline, vm, skip, together } = flags;
       const by = context.io.environment['USER'];
-      await using access = await openFleet(context.options<EvacuateFlags>(command), context.io);
-      if (flags.detach === true) insistOnController(access);
-      const begun = await access.actions.evacuate({
+      const request = {
         from,
         ...(by === undefined || by === '' ? {} : { by }),
         ...(to === undefined ? {} : { to }),
@@ -63,33 +61,32 @@ export function addEvacuationCommands(fleet: Command, context: CommandContext): 
         ...(skip === undefined ? {} : { skip }),
         ...(together === undefined ? {} : { together }),
         ...(deadline === undefined ? {} : { deadlineMs: deadline }),
+      };
+      await (flags.detach === true ? withController : withFleet)(context, command, async (access) => {
+        const begun = await access.actions.evacuate(request);
+        if (flags.detach !== true) return await follow(context, command, access, begun.id, { cancels: true });
+        printResult(context.output(command), begun, () => `Evacuation ${begun.id} of ${from} has begun.`);
       });
-      if (flags.detach !== true) return await follow(context, command, access, begun.id, { cancels: true });
-      printResult(context.output(command), begun, () => `Evacuation ${begun.id} of ${from} has begun.`);
     });
   fleetOptions(fleet.command('evacuations'))
     .description('evacuations that go on and the last that ended')
     .action(async (_flags: FleetFlags, command: Command) => {
-      await using access = await openFleet(context.options<FleetFlags>(command), context.io);
-      insistOnController(access);
-      const all = await access.actions.listEvacuations(100);
+      const all = await withController(context, command, ({ actions }) => actions.listEvacuations(100));
       printResult(context.output(command), all, () => renderEvacuations(all));
     });
   fleetOptions(fleet.command('watch'))
     .description('watch an evacuation to its end')
     .argument('<id>', 'its first characters do')
     .action(async (id: string, _flags: FleetFlags, command: Command) => {
-      await using access = await openFleet(context.options<FleetFlags>(command), context.io);
-      insistOnController(access);
-      await follow(context, command, access, (await access.actions.showEvacuation(id)).id, { cancels: false });
+      await withController(context, command, async (access) => {
+        await follow(context, command, access, (await access.actions.showEvacuation(id)).id, { cancels: false });
+      });
     });
   fleetOptions(fleet.command('cancel'))
     .description('cancel an evacuation: what runs is cancelled, what has arrived stays there')
     .argument('<id>', 'its first characters do')
     .action(async (id: string, _flags: FleetFlags, command: Command) => {
-      await using access = await openFleet(context.options<FleetFlags>(command), context.io);
-      insistOnController(access);
-      const cancelled = await access.actions.cancelEvacuation(id);
+      const cancelled = await withController(context, command, ({ actions }) => actions.cancelEvacuation(id));
       printResult(context.output(command), cancelled, () => `Evacuation ${cancelled.id} is being cancelled.`);
     });
 }

@@ -6,8 +6,9 @@
  */
 import { dirname, isAbsolute, resolve } from 'node:path';
 import { parseInput } from '../api/input-error.ts';
+import { readTextFile } from '../api/text-file.ts';
 import { type VmSpecInput, VmSpecSchema } from '../api/vm-schema.ts';
-import { parseYaml, readTextFile } from '../api/yaml-file.ts';
+import { parseYaml } from '../api/yaml-file.ts';
 import { GodwitError } from '../base/errors.ts';
 
 /** @param path - a YAML or JSON file, or `-` for stdin */

@@ -8,8 +8,8 @@ import { hostname } from 'node:os';
 import { resolve } from 'node:path';
 import { parseInput } from '../api/input-error.ts';
 import { isLoopback, type ListenAddress, parseListenAddress } from '../api/listen.ts';
+import { readSecret, readTextFile } from '../api/text-file.ts';
 import { NameSchema } from '../api/vm-schema.ts';
-import { readTextFile } from '../api/yaml-file.ts';
 import { GodwitError } from '../base/errors.ts';
 import { type FleetFile, readFleetFile } from './fleet-file.ts';
 import type { NatsOptions } from './nats-store.ts';
@@ -39,13 +39,17 @@ export interface ControllerConfig {
 }
 
 const LEAST_TOKEN = 16;
+const TOKEN_FIX = 'put the token into the file';
 /** Names of a bucket and of subjects. */
 const PREFIX = /^[A-Za-z0-9_-]{1,64}$/;
 
 /** @param token - from the environment; a token file wins @throws GW_INPUT_INVALID, GW_INPUT_UNREADABLE */
 export function resolveController(flags: ControllerFlags, token: string | undefined): ControllerConfig {
   const listen = (flags.listen ?? ['127.0.0.1:7720']).map((address) => parseListenAddress(address, '--listen'));
-  const given = flags.tokenFile === undefined ? token : readSecret('--token-file', flags.tokenFile);
+  const given =
+    flags.tokenFile === undefined
+      ? token
+      : readSecret({ field: '--token-file', path: flags.tokenFile, fix: TOKEN_FIX });
   if (given !== undefined && given.length < LEAST_TOKEN) {
     throw invalid(
       '--token-file',
@@ -79,16 +83,13 @@ function natsOf(flags: ControllerFlags, servers: readonly string[]): NatsOptions
   return {
     servers,
     credentials: natsCredentials === undefined ? null : Buffer.from(readTextFile(natsCredentials)),
-    token: natsTokenFile === undefined ? null : readSecret('--nats-token-file', natsTokenFile),
+    token:
+      natsTokenFile === undefined
+        ? null
+        : readSecret({ field: '--nats-token-file', path: natsTokenFile, fix: TOKEN_FIX }),
     prefix,
     replicas,
   };
-}
-
-function readSecret(field: string, path: string): string {
-  const secret = readTextFile(path).trim();
-  if (secret === '') throw invalid(field, path, 'put the token into the file');
-  return secret;
 }
 
 function invalid(field: string, value: string, fix: string): GodwitError {

@@ -8,8 +8,9 @@ import { z } from 'zod';
 import { choice, flag, integer, list, meaning, number, strictObject, text } from '../api/field.ts';
 import { parseInput } from '../api/input-error.ts';
 import { parseHostPort } from '../api/listen.ts';
+import { readSecret, readTextFile } from '../api/text-file.ts';
 import { NameSchema } from '../api/vm-schema.ts';
-import { parseYaml, readTextFile } from '../api/yaml-file.ts';
+import { parseYaml } from '../api/yaml-file.ts';
 import { GodwitError } from '../base/errors.ts';
 import { parseDurationMs, parseRate } from '../base/units.ts';
 import { type BalancePolicy, DEFAULT_BALANCE } from '../fleet/balance.ts';
@@ -219,9 +220,7 @@ function balanceFrom(given: z.output<typeof BalanceSchema>): FleetFile['balance'
 }
 
 function tokenFrom(field: string, path: string): string {
-  const token = readTextFile(path).trim();
-  if (token === '') throw invalid(field, path, 'put the token of that host into the file');
-  return token;
+  return readSecret({ field, path, fix: 'put the token of that host into the file' });
 }
 
 function invalid(field: string, value: string, fix: string): GodwitError {

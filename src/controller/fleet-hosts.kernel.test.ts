@@ -53,17 +53,20 @@ test('hosts that fail are told of by name with what to do, and the others are he
   };
   await using trial = await trialOf(apis, PATIENTLY_MS);
   const answers = await trial.hosts.ask();
-  expect(answers.filter((answer) => 'refusal' in answer).map(({ name }) => name)).toEqual(['b', 'c']);
+  expect(answers.filter((answer) => 'failure' in answer && answer.isRefusal).map(({ name }) => name)).toEqual([
+    'b',
+    'c',
+  ]);
   expect(answers).toMatchObject([
     { name: 'a', outlook: { host: 'a' } },
     {
       name: 'b',
-      refusal: { code: 'GW_API_UNAUTHORIZED' },
+      isRefusal: true,
       failure: expect.stringMatching(/token of b .*hosts\.b\.tokenFile/),
     },
     {
       name: 'c',
-      refusal: { code: 'GW_INPUT_INVALID' },
+      isRefusal: true,
       failure: expect.stringMatching(/hosts\.c\.api.*host somebody answers there/),
     },
     { name: 'd', failure: expect.stringContaining('No godwit host answers') },

@@ -192,7 +192,7 @@ export class FleetHosts implements EvacuationHosts, AsyncDisposable {
 
   async #answerOf(name: string, client: GodwitClient, isBrief: boolean): Promise<Answer> {
     const answer = await answerOf(name, client, isBrief, this.#answer.longestSilenceMs);
-    if ('outlook' in answer || answer.refusal) this.#silences.delete(name);
+    if ('outlook' in answer || answer.isRefusal) this.#silences.delete(name);
     else this.#silences.set(name, answer);
     return answer;
   }

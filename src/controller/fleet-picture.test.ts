@@ -41,8 +41,8 @@ test('a silent host keeps what it told last, but takes no VMs', () => {
     file,
     [
       { name: 'a', outlook: outlook('a', 'a:1') },
-      { name: 'b', failure: 'no answer', last: outlook('b', 'b:1') },
-      { name: 'c', failure: 'no answer' },
+      { name: 'b', failure: 'no answer', isRefusal: false, last: outlook('b', 'b:1') },
+      { name: 'c', failure: 'no answer', isRefusal: false },
     ],
     0,
   );

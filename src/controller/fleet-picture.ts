@@ -30,8 +30,8 @@ export type Answer =
       /** Why there is no outlook, and what to do about it. */
       readonly failure: string;
       readonly last?: OutlookView;
-      /** It answers, with this: waiting does not help. */
-      readonly refusal?: GodwitError;
+      /** It answers, with that: waiting does not help. */
+      readonly isRefusal: boolean;
     };
 
 /** A host that does not tell. */
@@ -84,8 +84,7 @@ export function picture(file: FleetFile, answers: readonly Answer[], nowMs: numb
   });
   const failures = answers.flatMap((answer): Silence[] => {
     if ('outlook' in answer) return [];
-    const { name, failure, refusal } = answer;
-    const isRefusal = refusal !== undefined;
+    const { name, failure, isRefusal } = answer;
     return [{ name, failure, isRefusal, takesVms: file.hosts.some((host) => host.name === name && host.takesVms) }];
   });
   const silent = new Set(failures.map(({ name }) => name));

@@ -22,7 +22,7 @@ export function showHosts({ file, marks, answers, heardAtMs, picture }: Seen): F
     const outlook = outlookOf(answer);
     const here = picture.vms.filter(({ fleetVm }) => fleetVm.host === name);
     const failure = answer && 'failure' in answer ? answer.failure : null;
-    const isRefusing = answer !== undefined && 'refusal' in answer && answer.refusal !== undefined;
+    const isRefusing = answer !== undefined && 'failure' in answer && answer.isRefusal;
     return {
       name,
       api: known.api,

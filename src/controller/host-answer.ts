@@ -4,7 +4,7 @@
  * Must hold: a host that is silent, one that refuses, and one that is not the host that was meant are told apart, each with what to do.
  */
 import type { OutlookView } from '../api/outlook-schema.ts';
-import { asGodwitError, explain, GodwitError, hasCode } from '../base/errors.ts';
+import { explain, GodwitError, hasCode } from '../base/errors.ts';
 import type { GodwitClient } from '../client/godwit-client.ts';
 import type { Answer } from './fleet-picture.ts';
 
@@ -18,9 +18,9 @@ export async function answerOf(
   try {
     return refuseOther({ name, outlook: await client.outlook({ isBrief, signal }) }, client.url);
   } catch (error) {
-    if (signal.aborted) return { name, failure: `it has not answered within ${withinMs / 1000} s` };
-    if (hasCode(error, 'GW_API_UNREACHABLE')) return { name, failure: explain(error) };
-    return { name, failure: withFix(name, error), refusal: asGodwitError(error) };
+    if (signal.aborted) return { name, failure: `it has not answered within ${withinMs / 1000} s`, isRefusal: false };
+    if (hasCode(error, 'GW_API_UNREACHABLE')) return { name, failure: explain(error), isRefusal: false };
+    return { name, failure: withFix(name, error), isRefusal: true };
   }
 }
 

@@ -10,8 +10,9 @@ import { z } from 'zod';
 import { choice, flag, integer, list, meaning, size, strictObject, text } from '../api/field.ts';
 import { parseInput } from '../api/input-error.ts';
 import { isLoopback, type ListenAddress, parseHostPort, parseListenAddress } from '../api/listen.ts';
+import { readSecret, readTextFile } from '../api/text-file.ts';
 import { NameSchema } from '../api/vm-schema.ts';
-import { parseYaml, readTextFile } from '../api/yaml-file.ts';
+import { parseYaml } from '../api/yaml-file.ts';
 import { DSCP_FIX, parseDscp } from '../base/dscp.ts';
 import { GodwitError } from '../base/errors.ts';
 import { parseDurationMs, parseRate } from '../base/units.ts';
@@ -185,19 +186,13 @@ function between(given: string, leastMs: number, mostMs: number): number {
 }
 
 function readToken(path: string): string {
-  const token = readTextFile(path).trim();
-  if (token.length >= 16) return token;
-  throw invalid(
-    'tokenFile',
-    path,
-    'put a token of at least 16 characters into the file, such as `openssl rand -hex 32`',
-  );
+  const fix = 'put a token of at least 16 characters into the file, such as `openssl rand -hex 32`';
+  return readSecret({ field: 'tokenFile', path, fix, leastCharacters: 16 });
 }
 
 function readFleetKey(path: string): string {
-  const key = readTextFile(path).trim();
-  if (key.length >= 32) return fleetKeyOf(key);
-  throw invalid('fleetKeyFile', path, 'put at least 32 characters into the file, such as `openssl rand -hex 32`');
+  const fix = 'put at least 32 characters into the file, such as `openssl rand -hex 32`';
+  return fleetKeyOf(readSecret({ field: 'fleetKeyFile', path, fix, leastCharacters: 32 }));
 }
 
 function invalid(field: string, value: string, fix: string): GodwitError {

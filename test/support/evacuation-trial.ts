@@ -114,9 +114,8 @@ export function evacuationTrial(vms: readonly OutlookVm[], options: TrialOptions
         options.beforePicture?.(look);
         const answers = ['a', 'b'].map((name) => {
           const failure = options.silent?.(name, look) ?? null;
-          if (options.refuses?.(name, look))
-            return { name, failure: 'a wrong token', refusal: new GodwitError('GW_API_UNAUTHORIZED', {}) };
-          return failure === null ? { name, outlook: outlookOf(name) } : { name, failure };
+          if (options.refuses?.(name, look)) return { name, failure: 'a wrong token', isRefusal: true };
+          return failure === null ? { name, outlook: outlookOf(name) } : { name, failure, isRefusal: false };
         });
         return picture(file, last.complete(answers), Date.now() + aheadMs);
       },
