@@ -53,6 +53,15 @@ const PlannedGroupSchema = z.object({
   pages: z.number(),
 });
 
+const BundleSchema = z.object({
+  vms: z.array(z.string()),
+  region: z
+    .string()
+    .nullable()
+    .describe('Memory that they share: they go by one migration of their group. null: each by its own.'),
+  text: z.string().describe('The same in a sentence.'),
+});
+
 export const FleetPlanSchema = z
   .object({
     from: z.string(),
@@ -64,6 +73,7 @@ export const FleetPlanSchema = z
     askAgainAtMs: z.number().nullable().describe('The plan changes then even if nothing happens.'),
     moves: z.array(PlannedMoveSchema).describe('In order of their starts; those without `wait` would start now.'),
     groups: z.array(PlannedGroupSchema).readonly(),
+    bundles: z.array(BundleSchema).describe('VMs that begin at one moment and go to one host.'),
     refused: z.array(z.object({ vm: z.string(), why: z.looseObject({ kind: z.string() }), text: z.string() })),
     late: z
       .array(z.object({ vm: z.string(), byMs: z.number() }))

@@ -4,10 +4,15 @@
  * Owns: what follows for the others of a bundle from what the planner says of one. Pure. Must hold: where one of a bundle stays all of it
  * stays, with the reason; nothing that is never begun is left in a plan as if it were.
  */
-import { explainRefusal } from '../fleet/explain.ts';
+import { explainMove, explainRefusal, listNames } from '../fleet/explain.ts';
 import type { FleetState, Move } from '../fleet/fleet-state.ts';
 import type { FleetPlan, PlannedMove } from '../fleet/plan.ts';
 import { type Bundle, shareWay } from './bundles.ts';
+
+export interface BundledPlan extends FleetPlan {
+  /** Those of which several VMs are to go. */
+  readonly bundles: readonly Bundle[];
+}
 
 /** What is begun at one moment. */
 export interface DueStart {
@@ -36,7 +41,7 @@ export function planBundled(
   state: FleetState,
   bundles: readonly Bundle[],
   plan: (state: FleetState) => FleetPlan,
-): FleetPlan {
+): BundledPlan {
   let moves = state.moves;
   for (;;) {
     const planned = plan({ ...state, moves });
@@ -44,13 +49,33 @@ export function planBundled(
     const torn = bundles.find(
       ({ vms }) => vms.some((vm) => stay.has(vm)) && planned.moves.some((move) => vms.includes(move.vm)),
     );
-    if (!torn) return planned;
+    if (!torn) {
+      const isGoing = ({ vms }: Bundle): boolean => planned.moves.filter(({ vm }) => vms.includes(vm)).length > 1;
+      return { ...planned, bundles: bundles.filter(isGoing) };
+    }
     const { vm, why } = stay.get(torn.vms.find((name) => stay.has(name))!)!;
     const reason = `it moves together with ${vm}, and ${explainRefusal(vm, why)}`;
     const park = (move: Move): Move =>
       torn.vms.includes(move.vm) && !stay.has(move.vm) ? { ...move, state: { kind: 'parked', reason } } : move;
     moves = moves.map(park);
   }
+}
+
+/** What goes as one, in a sentence. */
+export function explainBundle({ vms, region }: Bundle): string {
+  if (region === null) return `${listNames(vms)} go together: they begin at one moment and go to one host`;
+  return `${listNames(vms)} share memory (${region}) and go as one group: all arrive, or all stay`;
+}
+
+/** As `explainMove`; of VMs that go as one the first in the plan says when, the others only with whom. */
+export function explainBundledMove(move: PlannedMove, { bundles, moves, madeAtMs }: BundledPlan): string {
+  const alone = explainMove(move, madeAtMs);
+  const bundle = bundles.find(({ vms }) => vms.includes(move.vm));
+  const lead = moves.find(({ vm }) => bundle?.vms.includes(vm));
+  if (!bundle || !lead) return alone;
+  const why = bundle.region === null ? '' : `, with which it shares memory (${bundle.region})`;
+  if (lead !== move) return `${move.vm} goes to ${move.to} together with ${lead.vm}${why}`;
+  return `${alone}, together with ${listNames(bundle.vms.filter((vm) => vm !== move.vm))}${why}`;
 }
 
 /** A bundle is due when its first VM is, unless one of it waits for room or after a failure. */

@@ -4,7 +4,8 @@ import type { MigrateBody, MigrationView } from '../api/migration-schema.ts';
 import type { GodwitError } from '../base/errors.ts';
 import type { MoveState } from '../fleet/fleet-state.ts';
 import type { Prediction } from '../fleet/group-prediction.ts';
-import type { FleetPlan, PlannedMove } from '../fleet/plan.ts';
+import type { PlannedMove } from '../fleet/plan.ts';
+import type { BundledPlan } from './bundled-plan.ts';
 import type { FleetPicture } from './fleet-picture.ts';
 
 export interface EvacuationRequest {
@@ -72,7 +73,7 @@ export interface EvacuationPort {
 }
 
 export type EvacuationEvent =
-  | { readonly kind: 'planned'; readonly plan: FleetPlan }
+  | { readonly kind: 'planned'; readonly plan: BundledPlan }
   | { readonly kind: 'waits'; readonly reason: string }
   | { readonly kind: 'started'; readonly move: PlannedMove; readonly id: string }
   | { readonly kind: 'ended'; readonly move: PlannedMove; readonly view: MigrationView }

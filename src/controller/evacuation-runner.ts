@@ -6,7 +6,7 @@
  */
 import type { EvacuationView } from '../api/evacuation-schema.ts';
 import { asGodwitError, explain, GodwitError, type JsonValue } from '../base/errors.ts';
-import type { FleetPlan } from '../fleet/plan.ts';
+import type { BundledPlan } from './bundled-plan.ts';
 import { Evacuation } from './evacuation.ts';
 import type {
   EvacuationEvent,
@@ -48,9 +48,9 @@ export class EvacuationRunner {
   readonly #cancel = new AbortController();
   readonly #leave = new AbortController();
   #view: EvacuationView;
-  #plan: FleetPlan | null = null;
+  #plan: BundledPlan | null = null;
   /** The one that was told last. */
-  #told: FleetPlan | null = null;
+  #told: BundledPlan | null = null;
   /** The write that has not begun. */
   #waiting: Promise<boolean> | null = null;
   #last: Promise<unknown> = Promise.resolve();

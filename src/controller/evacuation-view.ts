@@ -7,7 +7,7 @@ import type { EvacuatedVmView } from '../api/evacuation-schema.ts';
 import { formatDuration, formatSize } from '../base/units.ts';
 import { explainMove, explainRefusal } from '../fleet/explain.ts';
 import type { Prediction } from '../fleet/group-prediction.ts';
-import type { FleetPlan } from '../fleet/plan.ts';
+import { type BundledPlan, explainBundledMove } from './bundled-plan.ts';
 import type { Arrival, EvacuationEvent, EvacuationMemory, EvacuationOutcome } from './evacuation-port.ts';
 
 const NOTHING: Omit<EvacuatedVmView, 'vm' | 'state'> = {
@@ -29,7 +29,7 @@ const NOTHING: Omit<EvacuatedVmView, 'vm' | 'state'> = {
  */
 export function showVms(
   memory: EvacuationMemory,
-  plan: FleetPlan | null,
+  plan: BundledPlan | null,
   outcome: EvacuationOutcome | null,
 ): EvacuatedVmView[] {
   const shown = new Map<string, EvacuatedVmView>();
@@ -51,7 +51,7 @@ export function showVms(
   };
   for (const { vm, reason } of outcome?.stayed ?? []) add({ ...NOTHING, vm, state: 'stayed', reason });
   for (const move of plan?.moves ?? []) {
-    const reason = explainMove(move, plan!.madeAtMs);
+    const reason = explainBundledMove(move, plan!);
     const predicted = predictedOf(move.prediction);
     const state = move.wait?.kind === 'retry' ? 'failed' : 'waiting';
     add({ ...NOTHING, vm: move.vm, state, to: move.to, startsAtMs: move.startsAtMs, reason, predicted });

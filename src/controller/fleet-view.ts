@@ -9,8 +9,8 @@ import type { FleetHostView, FleetVmView } from '../api/fleet-schema.ts';
 import { PAGE_SIZE } from '../base/page.ts';
 import { estimatePages } from '../base/page-sample.ts';
 import { decodePageSample } from '../base/page-sample-code.ts';
-import { explainMove, explainPlan, explainRefusal } from '../fleet/explain.ts';
-import type { FleetPlan } from '../fleet/plan.ts';
+import { explainPlan, explainRefusal } from '../fleet/explain.ts';
+import { type BundledPlan, explainBundle, explainBundledMove } from './bundled-plan.ts';
 import { sayThatSilent } from './evacuation-waits.ts';
 import { outlookOf, type Seen } from './fleet-look.ts';
 import type { FleetPicture, PicturedVm, Silence } from './fleet-picture.ts';
@@ -64,7 +64,7 @@ export function showVms({ picture }: Seen, evacuations: ReadonlyMap<string, Evac
 }
 
 export function showPlan(
-  plan: FleetPlan,
+  plan: BundledPlan,
   asked: Pick<FleetPlanView, 'from' | 'to' | 'deadlineAtMs'>,
   failures: readonly Silence[],
 ): FleetPlanView {
@@ -77,14 +77,23 @@ export function showPlan(
         ...move,
         wait: wait && { ...wait },
         prediction: { ...prediction },
-        text: explainMove(move, plan.madeAtMs),
+        text: explainBundledMove(move, plan),
       };
     }),
     groups: plan.groups,
     refused: plan.refused.map(({ vm, why }) => ({ vm, why: { ...why }, text: explainRefusal(vm, why) })),
     unreachable: failures.map(({ name, failure }) => ({ name, failure })),
     late: [...plan.late],
-    words: [...explainPlan(plan), ...failures.map((silence) => `host ${sayThatSilent(silence)}`)],
+    bundles: plan.bundles.map(({ vms, region }) => ({
+      vms: [...vms],
+      region,
+      text: explainBundle({ host: asked.from, vms, region }),
+    })),
+    words: [
+      ...explainPlan(plan, (move) => explainBundledMove(move, plan)),
+      ...plan.bundles.map(explainBundle),
+      ...failures.map((silence) => `host ${sayThatSilent(silence)}`),
+    ],
   };
 }
 

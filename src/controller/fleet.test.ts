@@ -1,10 +1,12 @@
 /** What is told of a host that answers one question and fails at another; hosts are made up. */
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { vmOf } from '../../test/support/evacuation-trial.ts';
+import type { OutlookVm } from '../api/outlook-schema.ts';
 import { GodwitError } from '../base/errors.ts';
 import { GodwitClient } from '../client/godwit-client.ts';
 import { Fleet } from './fleet.ts';
 import { parseFleet } from './fleet-file.ts';
+import type { Answer } from './fleet-picture.ts';
 import { SqliteStore } from './sqlite-store.ts';
 
 const SILENT = new GodwitError('GW_API_UNREACHABLE', { url: 'unix:/a', reason: 'ECONNRESET' });
@@ -17,7 +19,7 @@ beforeEach(() => {
   open = new AsyncDisposableStack();
   fleet = open.use(
     new Fleet({
-      file: parseFleet({ hosts: { a: { api: 'unix:/a' } } }, '/'),
+      file: parseFleet({ hosts: { a: { api: 'unix:/a' }, b: { api: 'unix:/b' } }, together: [['web', 'db']] }, '/'),
       store: open.use(new SqliteStore(':memory:')),
       ...{ name: 'test', controller: () => null, leads: () => false, failed: () => undefined },
     }),
@@ -28,16 +30,28 @@ afterEach(async () => {
   await open.disposeAsync();
 });
 
+const answerOf = (host: string, vms: readonly OutlookVm[]): Answer => ({
+  name: host,
+  outlook: {
+    ...{
+      host,
+      migration: `${host}.net:7710`,
+      memoryBytes: 2 ** 36,
+      bandwidthBytesPerSecond: 0,
+      ways: {},
+      outgoing: [],
+    },
+    vms: [...vms],
+  },
+});
+
 test.each([
   ['falls silent', SILENT, { state: 'up', failure: null }],
   ['answers with an error', UNAUTHORIZED, { state: 'refusing', failure: expect.stringContaining('give a token') }],
 ])('a host that %s when it is asked for its migrations is shown so', async (_what, error, host) => {
-  vi.spyOn(GodwitClient.prototype, 'outlook').mockResolvedValue({
-    ...{ host: 'a', migration: 'a:7710', memoryBytes: 2 ** 36, bandwidthBytesPerSecond: 0, ways: {}, outgoing: [] },
-    vms: [vmOf('x', { migration: 'm1' })],
-  });
+  vi.spyOn(fleet.hosts, 'ask').mockResolvedValue([answerOf('a', [vmOf('x', { migration: 'm1' })])]);
   vi.spyOn(GodwitClient.prototype, 'listMigrations').mockRejectedValue(error);
-  expect(await fleet.fleet()).toMatchObject({ hosts: [host], migrations: [] });
+  expect(await fleet.fleet()).toMatchObject({ hosts: [host, { name: 'b' }], migrations: [] });
 });
 
 test('a host that answered no order, and refuses when that is sought, is told of by its refusal', async () => {
@@ -46,4 +60,23 @@ test('a host that answered no order, and refuses when that is sought, is told of
   await expect(fleet.hosts.begin('a', 'x', { to: 'b:1' })).rejects.toThrow(UNAUTHORIZED);
   list.mockResolvedValue([]);
   await expect(fleet.hosts.begin('a', 'x', { to: 'b:1' })).rejects.toThrow(SILENT);
+});
+
+test('a plan says which VMs go as one, and of those that share memory when only once', async () => {
+  const shared = { sharedMemory: [{ name: 'bus', bytes: 4096 }] };
+  const vms = [vmOf('s', shared), vmOf('t', shared), vmOf('web'), vmOf('db'), vmOf('alone')];
+  vi.spyOn(fleet.hosts, 'ask').mockResolvedValue([answerOf('a', vms), answerOf('b', [])]);
+  const { bundles, moves, words } = await fleet.plan({ host: 'a' });
+  expect(bundles).toEqual([
+    { vms: ['s', 't'], region: 'bus', text: 's and t share memory (bus) and go as one group: all arrive, or all stay' },
+    { vms: ['db', 'web'], region: null, text: 'db and web go together: they begin at one moment and go to one host' },
+  ]);
+  const texts = new Map(moves.map(({ vm, text }) => [vm, text]));
+  const shares = [texts.get('s'), texts.get('t')];
+  expect(shares).toContainEqual(
+    expect.stringMatching(/^. goes to b together with ., with which it shares memory \(bus\)$/),
+  );
+  expect(shares).toContainEqual(expect.stringMatching(/MiB.*, together with ., with which it shares memory \(bus\)$/));
+  expect(texts.get('alone')).not.toContain('together');
+  expect(words).toEqual(expect.arrayContaining([...texts.values(), ...bundles.map(({ text }) => text)]));
 });

@@ -13,7 +13,11 @@ import type { FleetPlan, PlannedGroup, PlannedMove, Refusal, Wait } from './plan
 const MAX_NAMES = 4;
 
 /** One sentence a line: the whole, the groups, the moves in the order of their starts, what is refused. */
-export function explainPlan(plan: FleetPlan): string[] {
+/** @param sentenceOf - of one move */
+export function explainPlan(
+  plan: FleetPlan,
+  sentenceOf: (move: PlannedMove) => string = (move) => explainMove(move, plan.madeAtMs),
+): string[] {
   const { moves, groups, refused, late, makespanMs, lowerBoundMs } = plan;
   const ratio = lowerBoundMs > 0 ? `, ${(makespanMs / lowerBoundMs).toFixed(2)} times the least possible` : '';
   const whole =
@@ -24,7 +28,7 @@ export function explainPlan(plan: FleetPlan): string[] {
     whole,
     ...explainLate(late),
     ...groups.filter(({ vms }) => vms.length > 1).map(explainGroup),
-    ...moves.map((move) => explainMove(move, plan.madeAtMs)),
+    ...moves.map(sentenceOf),
     ...refused.map(({ vm, why }) => explainRefusal(vm, why)),
   ];
 }
@@ -32,7 +36,7 @@ export function explainPlan(plan: FleetPlan): string[] {
 function explainLate(late: FleetPlan['late']): string[] {
   const [last] = late;
   if (!last) return [];
-  const vms = names(late.map(({ vm }) => vm));
+  const vms = listNames(late.map(({ vm }) => vm));
   return [
     `The deadline is missed: ${vms} will be there up to ${formatDuration(last.byMs)} too late; give more time, or a host with another network port`,
   ];
@@ -42,7 +46,7 @@ function explainGroup({ vms, from, to, prediction, heldPages, pages }: PlannedGr
   const part = Math.round((100 * heldPages) / Math.max(1, pages));
   const { bytes, totalMs } = prediction;
   const size = `${formatSize(bytes.p50)} in ${showDuration(totalMs)}`;
-  return `${names(vms)} go from ${from} to ${to} one after another: ${size}; ${part} % of their pages will be there already`;
+  return `${listNames(vms)} go from ${from} to ${to} one after another: ${size}; ${part} % of their pages will be there already`;
 }
 
 export function explainMove(move: PlannedMove, nowMs: number): string {
@@ -68,7 +72,7 @@ function explainWait(vm: string, wait: Wait, nowMs: number, inMs: number): strin
       return `${vm} waits ${formatDuration(wait.untilMs - nowMs)} for its quiet phase (${less} % fewer writes than now)${busy}`;
     }
     case 'bandwidth':
-      return `${vm} waits ${about} for ${showBottleneck(wait.bottleneck)}${wait.behind.length > 0 ? `, behind ${names(wait.behind)}` : ''}`;
+      return `${vm} waits ${about} for ${showBottleneck(wait.bottleneck)}${wait.behind.length > 0 ? `, behind ${listNames(wait.behind)}` : ''}`;
     case 'memory':
       return `${vm} waits ${about} for memory on ${wait.host} (${formatSize(wait.neededBytes)} needed, ${formatSize(Math.max(0, wait.freeBytes))} free)`;
     case 'contents':
@@ -122,7 +126,7 @@ function showDuration({ p10, p50, p90 }: Quantiles): string {
   return `${formatDuration(p50)} (${formatDuration(p10)} to ${formatDuration(p90)})`;
 }
 
-function names(vms: readonly string[]): string {
+export function listNames(vms: readonly string[]): string {
   const shown = vms.slice(0, MAX_NAMES);
   const more = vms.length - shown.length;
   if (more > 0) return `${shown.join(', ')} and ${more} more`;

@@ -249,6 +249,7 @@ function madeUpPlan(from: string, deadlineMs = Infinity): FleetPlanView {
     lowerBoundMs: (at - madeAtMs) * 0.88,
     askAgainAtMs: null,
     moves,
+    bundles: [],
     groups: [],
     refused: [
       {

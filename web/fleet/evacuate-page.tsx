@@ -116,7 +116,7 @@ export function EvacuatePage({ host }: { host: string }): React.JSX.Element {
 }
 
 function Plan({ plan }: { plan: FleetPlanView }): React.JSX.Element {
-  const { moves, refused, late, unreachable, makespanMs, lowerBoundMs, madeAtMs } = plan;
+  const { moves, bundles, refused, late, unreachable, makespanMs, lowerBoundMs, madeAtMs } = plan;
   const bytes = moves.reduce((sum, move) => sum + move.prediction.bytes.p50, 0);
   const longest = Math.max(0, ...moves.map(({ prediction }) => prediction.downtimeMs.p50));
   return (
@@ -161,6 +161,15 @@ function Plan({ plan }: { plan: FleetPlanView }): React.JSX.Element {
           </span>
         </Notice>
       ))}
+      {bundles.length === 0 ? null : (
+        <Notice tone="calm" title="VMs that go as one">
+          <ul className="stack-tight">
+            {bundles.map(({ vms, text }) => (
+              <li key={vms.join()}>{ended(text)}</li>
+            ))}
+          </ul>
+        </Notice>
+      )}
       {moves.length === 0 ? null : (
         <>
           <TimelineLegend withActual={false} />
