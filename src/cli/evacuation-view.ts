@@ -54,7 +54,7 @@ export function renderEvacuation(view: EvacuationView): string {
   const foretold = view.predictedMs === null ? '' : ` (predicted ${formatDuration(view.predictedMs)})`;
   return [
     ...(arrived.length > 0 ? [table, ''] : []),
-    `${view.state}: ${arrived.length} VMs moved in ${formatDuration(tookMs(view))}${foretold}, ${formatSize(bytes)}`,
+    `${view.state}: ${arrived.length} ${arrived.length === 1 ? 'VM' : 'VMs'} moved in ${formatDuration(tookMs(view))}${foretold}, ${formatSize(bytes)}`,
     ...(view.error === null ? [] : [`It could not go on: ${view.error.message}`]),
     ...view.vms.flatMap((each) => {
       const { vm, state, reason, to } = each;

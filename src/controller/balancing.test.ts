@@ -174,3 +174,12 @@ test('one host is evacuated once at a time, and an evacuation is found by its fi
   expect((await evacuations.cancel(id)).isCancelling).toBe(true);
   await expect(evacuations.show('e-none')).rejects.toThrow('no evacuation named e-none');
 });
+
+test.each([
+  ['no host is busy', [outlook('a', 0.2, ['x']), outlook('b', 0.1)], null],
+  ['a is busy, but there is no VM that may leave', [outlook('a', 0.95, ['fixed1']), outlook('b', 0.1)], null],
+  ['no VM would be better off at b', [outlook('a', 0.2), outlook('b', 0.1)], 'b'],
+])('where nothing is to be moved it says why: %s', async (why, outlooks, newHost) => {
+  const { words } = await balancing.balance(seen(outlooks), { ...ORDER, isDry: true, newHost });
+  expect(words).toEqual([expect.stringContaining(`Nothing is to be moved: ${why}`)]);
+});

@@ -51,7 +51,7 @@ export class Balancing {
         await this.#remember(to, seen.atMs);
       }
     }
-    if (words.length === 0) words.push('Nothing is to be moved');
+    if (words.length === 0) words.push(explainNone([...this.#busy], newHost));
     return {
       atMs: seen.atMs,
       dryRun: isDry,
@@ -126,6 +126,14 @@ function vmsOf({ picture }: Seen, moving: ReadonlyMap<string, string>, left: Rea
       isMovable: isFree && obstacle === null && policy?.stays !== true && outlook.migration === null,
     };
   });
+}
+
+/** Why nothing is moved. */
+function explainNone(busy: readonly string[], newHost: string | null): string {
+  if (newHost !== null) return `Nothing is to be moved: no VM would be better off at ${newHost} by enough`;
+  if (busy.length === 0) return 'Nothing is to be moved: no host is busy';
+  const who = busy.length === 1 ? `${busy[0]} is busy` : `${busy.join(', ')} are busy`;
+  return `Nothing is to be moved: ${who}, but there is no VM that may leave and no other host with room and time that would make it better by enough`;
 }
 
 function explain({ vm, from, to, loadBefore, loadAfter }: BalanceMove): string {
