@@ -51,7 +51,17 @@ const ARROWS: Readonly<Record<string, Arrows>> = {
     types: ['migration'],
   },
   cli: {
-    from: ['base', 'fleet', 'api', 'client', 'controller', WORDS, 'host/run-host.ts', 'host/doctor.ts'],
+    from: [
+      'base',
+      'fleet',
+      'api',
+      'client',
+      'controller',
+      WORDS,
+      'host/run-host.ts',
+      'host/doctor.ts',
+      'storage/nbd/run-disk-server.ts',
+    ],
     types: ['migration'],
   },
   '.': { from: ['base', 'fleet', 'api', 'client', ...MODEL], types: ['migration'] },

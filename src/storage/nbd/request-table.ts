@@ -105,10 +105,7 @@ export class RequestTable {
     this.#goOn();
   }
 
-  /**
-   * From now on requests wait for which the policy says so; those that run, run on. None: nothing is held. Again with
-   * the same policy when it says something else now.
-   */
+  /** From now on requests wait for which the policy says so. Again with the same one when it says something else now. */
   hold(policy: HoldPolicy | undefined): void {
     this.#hold = policy;
     this.#goOn();
