@@ -43,8 +43,8 @@ export interface CollectedBlocks {
 }
 
 /**
- * The threads of libuv's pool: what is given to it beyond them waits where nobody can take it back. Reads of what is in
- * the page cache take none.
+ * Some more than libuv's pool has threads (4 by default), so that it is never idle; few, because what was given to it
+ * cannot be taken back and has to be waited for by a fence. Reads of what is in the page cache take none.
  */
 const MAX_RUNNING = 16;
 /** Below it the search for holes costs more than sending zeroes does. */
