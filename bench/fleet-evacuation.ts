@@ -1,6 +1,6 @@
 /**
- * A host with VMs of two images is evacuated to two others: by plan with each way of grouping, without a plan, and by QEMU's
- * own migration.
+ * A host with VMs of two images is evacuated to two others, and one with VMs of one image to one other: by plan with each way of
+ * grouping, without a plan, and by QEMU's own migration.
  *
  * Owns: the cases, and what of an evacuation counts. Must hold: all cases have the same guests on hosts of their own; every guest
  * is looked at after it has arrived, and one that is not intact makes the run a failed one.
@@ -24,7 +24,14 @@ import { QemuSystem } from './qemu-system.ts';
 import type { Results } from './results.ts';
 import { type Bench, type Session, wallMs } from './system.ts';
 
-const SCENARIO = 'fleet@1gbit';
+/** VMs take turns with the images. */
+interface Fleet {
+  readonly images: number;
+  readonly destinations: 1 | 2;
+}
+
+const TWO: Fleet = { images: 2, destinations: 2 };
+const ONE: Fleet = { images: 1, destinations: 1 };
 const NEVER = new AbortController().signal;
 
 type Way =
@@ -35,23 +42,31 @@ type Way =
 
 export interface FleetCase {
   readonly name: string;
+  readonly fleet: Fleet;
   readonly way: Way;
 }
 
+const PLANNED: Way = { kind: 'planned', grouping: 'representatives' };
+const QEMU_WAYS: readonly (readonly [string, Way])[] = [
+  ['qemu-default', { kind: 'qemu', method: 'qemu-pre-copy', atOnce: 1 }],
+  ['qemu-zstd', { kind: 'qemu', method: 'qemu-multifd-zstd', atOnce: 1 }],
+  ['qemu-zstd-parallel', { kind: 'qemu', method: 'qemu-multifd-zstd', atOnce: Number.POSITIVE_INFINITY }],
+];
+
 export const FLEET_CASES: readonly FleetCase[] = [
-  { name: `${SCENARIO}/representatives`, way: { kind: 'planned', grouping: 'representatives' } },
-  { name: `${SCENARIO}/pairs`, way: { kind: 'planned', grouping: 'pairs' } },
-  { name: `${SCENARIO}/no-grouping`, way: { kind: 'planned', grouping: 'none' } },
-  { name: `${SCENARIO}/one-by-one`, way: { kind: 'unplanned', atOnce: 1 } },
-  { name: `${SCENARIO}/all-parallel`, way: { kind: 'unplanned', atOnce: Number.POSITIVE_INFINITY } },
-  { name: `${SCENARIO}/qemu-default`, way: { kind: 'qemu', method: 'qemu-pre-copy', atOnce: 1 } },
-  { name: `${SCENARIO}/qemu-zstd`, way: { kind: 'qemu', method: 'qemu-multifd-zstd', atOnce: 1 } },
-  { name: `${SCENARIO}/qemu-zstd-parallel`, way: { kind: 'qemu', method: 'qemu-multifd-zstd', atOnce: Infinity } },
+  ...casesOf('fleet-one@1gbit', ONE, [['planned', PLANNED], ...QEMU_WAYS]),
+  ...casesOf('fleet@1gbit', TWO, [
+    ['representatives', PLANNED],
+    ['pairs', { kind: 'planned', grouping: 'pairs' }],
+    ['no-grouping', { kind: 'planned', grouping: 'none' }],
+    ['one-by-one', { kind: 'unplanned', atOnce: 1 }],
+    ['all-parallel', { kind: 'unplanned', atOnce: Number.POSITIVE_INFINITY }],
+    ...QEMU_WAYS,
+  ]),
 ];
 
 /** More or fewer than the usual number may be asked for: a machine with more memory takes more. */
 const VMS: number = Number(process.env['GODWIT_BENCH_FLEET_VMS'] ?? 8);
-const IMAGES = 2;
 /** As long as the scanner takes on a quiet machine, for QEMU's guests as well. */
 const WARM_UP_MS = 25_000;
 const SAMPLE_EVERY = '3s';
@@ -71,7 +86,7 @@ export async function measureFleets(
   tell: (line: string) => void,
   stop: AbortSignal,
 ): Promise<void> {
-  for (const [at, { name, way }] of cases.entries()) {
+  for (const [at, { name, fleet, way }] of cases.entries()) {
     if (stop.aborted) return;
     tell(`${name}, ${VMS} VMs (${runName})`);
     await network.use(GIGABIT);
@@ -79,8 +94,8 @@ export async function measureFleets(
     try {
       const measured =
         way.kind === 'qemu'
-          ? await evacuateByQemu(bench, network, way, place)
-          : await evacuateByGodwit(bench, network, way, place, name, results);
+          ? await evacuateByQemu(bench, network, fleet, way, place)
+          : await evacuateByGodwit(bench, network, fleet, way, place, name, results);
       results.addRun(name, { kind: 'measured', numbers: { ...measured }, damage: undefined });
       tell(`${name}: ${JSON.stringify(measured)}`);
     } catch (error) {
@@ -93,6 +108,7 @@ export async function measureFleets(
 async function evacuateByGodwit(
   bench: Bench,
   network: NetworkPair,
+  fleet: Fleet,
   way: Exclude<Way, { kind: 'qemu' }>,
   place: string,
   name: string,
@@ -100,14 +116,14 @@ async function evacuateByGodwit(
 ): Promise<Measured> {
   await using trio = await FleetTrio.start(bench, place, ['--sample-every', SAMPLE_EVERY]);
   await trio.explore(bench, place);
-  const guests = fleetGuests(VMS, IMAGES);
+  const guests = fleetGuests(VMS, fleet.images);
   const vms = guests.map(({ load }, index) => `${place}-${index}${load}`);
   for (const [index, guest] of guests.entries()) await createFleetVm(bench, trio.a, vms[index]!, guest);
   await delay(WARM_UP_MS);
   await trio.known();
   const before = await network.wireBytes();
   const startedAtMs = wallMs();
-  if (way.kind === 'planned') await evacuatePlanned(trio, way.grouping, name, results);
+  if (way.kind === 'planned') await evacuatePlanned(trio, fleet, way.grouping, name, results);
   else await evacuateUnplanned(trio, vms, way.atOnce);
   const totalMs = wallMs() - startedAtMs;
   const wireMegabytes = ((await network.wireBytes()) - before) / 1e6;
@@ -117,11 +133,12 @@ async function evacuateByGodwit(
 
 async function evacuatePlanned(
   trio: FleetTrio,
+  { destinations }: Fleet,
   grouping: FleetPolicy['grouping'],
   name: string,
   results: Results,
 ): Promise<void> {
-  const file = trio.file('1Gbit/s', { grouping });
+  const file = trio.file('1Gbit/s', { grouping }, destinations);
   await using hosts = new FleetHosts(file);
   const last = new LastOutlooks();
   const events: (EvacuationEvent & { readonly atMs: number })[] = [];
@@ -155,13 +172,14 @@ async function evacuateUnplanned(trio: FleetTrio, vms: readonly string[], atOnce
 async function evacuateByQemu(
   bench: Bench,
   network: NetworkPair,
+  { images }: Fleet,
   { method, atOnce }: Extract<Way, { kind: 'qemu' }>,
   place: string,
 ): Promise<Measured> {
   const system = new QemuSystem(bench, QEMU_METHODS.find(({ name }) => name === method)!);
   await using stack = new AsyncDisposableStack();
   const sessions: Session[] = [];
-  for (const [index, { load, workload }] of fleetGuests(VMS, IMAGES).entries()) {
+  for (const [index, { load, workload }] of fleetGuests(VMS, images).entries()) {
     const name = `${place}-${index}${load}`;
     const directory = join(bench.directory, name);
     mkdirSync(directory);
@@ -202,4 +220,8 @@ async function eachOf<T, R>(
   };
   await Promise.all(Array.from({ length: Math.min(atOnce, all.length) }, work));
   return done;
+}
+
+function casesOf(scenario: string, fleet: Fleet, ways: readonly (readonly [string, Way])[]): FleetCase[] {
+  return ways.map(([name, way]) => ({ name: `${scenario}/${name}`, fleet, way }));
 }

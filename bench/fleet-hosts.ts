@@ -52,15 +52,20 @@ export class FleetTrio implements AsyncDisposable {
     return [this.a, this.b, this.c];
   }
 
-  /** @param rate - of each host's port */
+  /**
+   * @param rate - of each host's port
+   * @param destinations - how many of the others take VMs
+   */
   file(
     rate: string,
     policy: Partial<Pick<FleetPolicy, 'grouping' | 'objective'>> & { maxQuietWait?: number },
+    destinations: 1 | 2 = 2,
   ): FleetFile {
+    const takers = ['b', 'c'].slice(0, destinations);
     const hosts = Object.fromEntries(
       (['a', 'b', 'c'] as const).map((name) => {
         const api = `unix:${join(this.#directory, `${name}.sock`)}`;
-        return [name, { api, migration: this[name].migrationAddress, rate, takesVms: name !== 'a' }];
+        return [name, { api, migration: this[name].migrationAddress, rate, takesVms: takers.includes(name) }];
       }),
     );
     return parseFleet({ hosts, ...policy }, this.#directory);

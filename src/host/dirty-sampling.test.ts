@@ -97,6 +97,20 @@ test('no more than four are watched at a time, and none that does not run', asyn
   sampling[Symbol.dispose]();
 });
 
+test('of more VMs than there is time for each has its turn', async () => {
+  const names = Array.from({ length: 12 }, (_, index) => `vm${index}`);
+  const { windows, pass, sampling } = trial(names);
+  await pass(2 * EVERY_MS);
+  // Each window takes so long that the first are due again when it ends.
+  for (let ended = 0; ended < 24; ended += 4) {
+    await pass(EVERY_MS);
+    for (const window of windows.slice(ended, ended + 4)) window.settle({ points: POINTS });
+  }
+  const turns = names.map((name) => windows.filter(({ vm }) => vm === name).length);
+  expect(Math.min(...turns)).toBeGreaterThanOrEqual(2);
+  sampling[Symbol.dispose]();
+});
+
 test('who wants a VM has it at once, with what was found until then; nobody waits for one that is not watched', async () => {
   const { sampling, pass, ends, samplesOf } = trial(['x']);
   await sampling.release('x');

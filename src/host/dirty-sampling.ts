@@ -97,14 +97,22 @@ export class DirtySampling implements Disposable {
 
   #look(): void {
     const nowMs = performance.now();
-    for (const vm of this.#port.vms()) {
+    const waiting = this.#port.vms().filter((vm) => vm.isAtWork && !this.#open.has(vm.name));
+    // Where there are more VMs than can be looked at in time, each has its turn: none is always the last.
+    const due = waiting
+      .filter((vm) => nowMs >= this.#dueOf(vm, nowMs))
+      .toSorted((a, b) => this.#due.get(a)! - this.#due.get(b)!);
+    for (const vm of due) {
       if (this.#isHopeless || this.#open.size >= MAX_OPEN) return;
-      if (this.#open.has(vm.name) || !vm.isAtWork) continue;
-      const due = this.#due.get(vm);
-      // One that has just come is busy settling; and those that are there when a daemon starts have their turns apart.
-      if (due === undefined) this.#due.set(vm, nowMs + this.#port.everyMs * (0.5 + Math.random() / 2));
-      else if (nowMs >= due) this.#sample(vm);
+      this.#sample(vm);
     }
+  }
+
+  #dueOf(vm: Vm, nowMs: number): number {
+    // One that has just come is busy settling; and those that are there when a daemon starts have their turns apart.
+    const due = this.#due.get(vm) ?? nowMs + this.#port.everyMs * (0.5 + Math.random() / 2);
+    this.#due.set(vm, due);
+    return due;
   }
 
   #sample(vm: Vm): void {

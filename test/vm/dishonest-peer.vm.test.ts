@@ -20,6 +20,8 @@ const VM = 'deceived';
 /** 8 MiB, of which the guest writes a part. */
 const FILL = { firstPage: FIRST_USABLE_PAGE, pageCount: 2048 };
 const WORKING_PAGES = 64;
+/** A link so slow that pages are named whatever else the machine has to do. */
+const LINK = { bandwidthBytesPerSecond: 25_000_000 } as const;
 
 let pair: HostPair;
 
@@ -100,7 +102,7 @@ requireCapability('vm')('a dishonest peer', () => {
   test('a destination whose store was altered says so, and the pages are sent after all', async () => {
     await visit();
     await poisonVisit();
-    const report = completedReport(await pair.move(VM, { mode: 'pre-copy', verify: true }));
+    const report = completedReport(await pair.move(VM, { ...LINK, mode: 'pre-copy', verify: true }));
     expect(report.packing!.missedReferences).toBeGreaterThan(FILL.pageCount / 2);
     expect(report.verify).toMatchObject({ equal: true });
     await runsIntact(pair, VM, pair.b);
@@ -110,7 +112,7 @@ requireCapability('vm')('a dishonest peer', () => {
     await visit();
     await poisonVisit();
     const hide: Lie = (frame) => (frame === 'missedPages' ? [] : undefined);
-    const ended = await moveOver('destination', hide, { without: ['delta'], verify: false });
+    const ended = await moveOver('destination', hide, { ...LINK, without: ['delta'], verify: false });
     await stayed(ended, { message: expect.stringMatching(/pages were named that are not here, and not sent/) });
   });
 });
