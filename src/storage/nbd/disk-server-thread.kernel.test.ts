@@ -33,7 +33,9 @@ requireCapability('kernel', 'nbdClients')('the block server in its thread', () =
     const uri = (name: string): string => `nbd+unix:///${name}?socket=${socket}`;
 
     await thread.hold('vda', ['write']);
-    const held = expect(io(uri('old'), 'write -P 1 0 4k')).rejects.toThrow(/Input\/output error/);
+    const held = expect(io(uri('old'), 'write -P 1 0 4k')).rejects.toMatchObject({
+      stdout: expect.stringContaining('Input/output error'),
+    });
     await waitUntil('it is held', async () => (await thread.requests('vda')).length === 1);
     expect(await thread.clients()).toMatchObject([{ exportName: 'old', generation: 1, openRequests: 1 }]);
     expect(await thread.cancel('vda', 1)).toBe(1);
@@ -84,6 +86,8 @@ requireCapability('kernel', 'nbdClients')('the block server in its thread', () =
     const copy = directory.join('copy');
     await execute('nbdcopy', [secure, copy], { timeout: 30_000 });
     expect(Buffer.compare(readFileSync(copy), readFileSync(image))).toBe(0);
-    await expect(execute('nbdinfo', [`nbd+unix:///vda?socket=${socket}`])).rejects.toThrow(/TLS/);
+    await expect(execute('nbdinfo', [`nbd+unix:///vda?socket=${socket}`])).rejects.toThrow(
+      /opt_go request: Operation not supported/,
+    );
   });
 });
