@@ -72,6 +72,10 @@ export const ERRORS = {
   GW_PEER_UNREACHABLE: row(1, 502, 'Cannot reach the migration port of {peer}: {reason}'),
   GW_PEER_UNKNOWN_SESSION: row(3, 404, 'The peer knows no migration with this session key'),
   GW_PEER_SESSION_OVER: row(3, 410, 'Shared memory with this session key is all at the peer, and was released there'),
+  // Disks
+  GW_DISK_UNUSABLE: row(2, 400, 'Cannot serve disk image {path}: {reason}'),
+  GW_NBD_LISTEN: row(1, 500, 'Cannot serve disks at {address}: {reason}'),
+  GW_NBD_PROTOCOL: row(1, 502, 'The NBD client was cut off: {reason}'),
   // Migration
   GW_MIGRATION_REFUSED: row(3, 409, 'Host {host} refused VM {vm}: {reason}'),
   GW_REGION_REFUSED: row(3, 409, 'Host {host} refused shared memory {region}: {reason}'),

@@ -10,6 +10,7 @@ import { DEFAULT_API } from './api-connection.ts';
 import { addBandwidthCommand } from './bandwidth-command.ts';
 import { CommandContext, type ExitStatus } from './command-context.ts';
 import { addControllerCommand } from './controller-command.ts';
+import { addDiskCommands } from './disk-command.ts';
 import { addDoctorCommand } from './doctor-command.ts';
 import { addFleetCommands } from './fleet-commands.ts';
 import { addGroupCommands } from './group-commands.ts';
@@ -61,6 +62,7 @@ export function createProgram(context: CommandContext): Command {
   addMigrateCommands(program, context);
   addMigrationCommands(program, context);
   addBandwidthCommand(program, context);
+  addDiskCommands(program, context);
   addDoctorCommand(program, context);
   forEachCommand(program, (command) => {
     command

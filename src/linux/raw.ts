@@ -7,7 +7,7 @@
  * errno; whoever makes a raw call states above it, after the word SAFETY, which memory the kernel reads or writes, why
  * that memory lives long enough, and what may block.
  * Structures are typed arrays (a koffi structure costs seven times as much); koffi passes the address of a typed array
- * with its offset. Nothing here uses `.async`, which costs 30 µs and a pool thread.
+ * with its offset. Nothing here uses `.async`, which costs 30 µs and a pool thread (block-calls.ts does, once).
  */
 import koffi, { type LibraryHandle } from 'koffi';
 

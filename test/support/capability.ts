@@ -15,9 +15,9 @@ import { NATS_SERVER } from './nats-server.ts';
 /**
  * `kernel`: system calls that need root; `cc`: a C compiler; `cgroupV1`: the cpu controller of version 1; `xxhash`: the
  * library; `vm`: a QEMU to run, as root; `kvm`: /dev/kvm; `nats`: a nats-server to run; `browser`: Chromium, and the
- * dashboard built.
+ * dashboard built; `nbdClients`: libnbd's programs, those of QEMU for images, and fio.
  */
-export type Capability = 'kernel' | 'cc' | 'cgroupV1' | 'xxhash' | 'vm' | 'kvm' | 'nats' | 'browser';
+export type Capability = 'kernel' | 'cc' | 'cgroupV1' | 'xxhash' | 'vm' | 'kvm' | 'nats' | 'browser' | 'nbdClients';
 
 export type Describe = (name: string, body: () => void) => void;
 
@@ -33,6 +33,9 @@ export const TEST_QEMU: string = process.env['GODWIT_TEST_QEMU'] ?? 'qemu-system
 
 /** Of Debian; Ubuntu and others have further names. */
 const CHROMIUMS = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
+
+/** Packages libnbd-bin, qemu-utils and fio of Debian; scripts/setup installs them. */
+const NBD_CLIENTS = ['nbdinfo', 'nbdcopy', 'qemu-img', 'qemu-io', 'fio'];
 
 const NEEDS: Readonly<Record<Capability, Need>> = {
   kernel: { requiredBy: 'kernel', attempt: needRoot },
@@ -54,6 +57,7 @@ const NEEDS: Readonly<Record<Capability, Need>> = {
     },
   },
   nats: { requiredBy: 'kernel', attempt: () => findBinary(NATS_SERVER) },
+  nbdClients: { requiredBy: 'kernel', attempt: () => NBD_CLIENTS.forEach(findBinary) },
   kvm: { requiredBy: 'kvm', attempt: () => closeSync(openSync('/dev/kvm', 'r+')) },
 };
 

@@ -9,11 +9,16 @@ export const O_RDWR = 2;
 export const O_NONBLOCK = 0o4000;
 export const O_CLOEXEC = 0o2000000;
 
+export const SEEK_END = 2;
 export const SEEK_DATA = 3;
 export const SEEK_HOLE = 4;
 
 export const FALLOC_FL_KEEP_SIZE = 1;
 export const FALLOC_FL_PUNCH_HOLE = 2;
+export const FALLOC_FL_ZERO_RANGE = 16;
+
+/** preadv2(2) and pwritev2(2): fail with EAGAIN instead of waiting for the storage. */
+export const RWF_NOWAIT = 8;
 
 export const PROT_READ = 1;
 export const PROT_WRITE = 2;
