@@ -85,7 +85,11 @@ async function openHost(
 }
 
 /** @param leads - else what is asked for stays waiting */
-async function begin(settings: object, leads = true): Promise<{ a: ToldHost; fleet: Fleet; store: SqliteStore }> {
+async function begin(
+  settings: object,
+  leads = true,
+  known: readonly string[] = [],
+): Promise<{ a: ToldHost; fleet: Fleet; store: SqliteStore }> {
   const directory = open.use(new TempDirectory());
   const places = new Map([
     ['x', 'a'],
@@ -95,6 +99,7 @@ async function begin(settings: object, leads = true): Promise<{ a: ToldHost; fle
   const b = await openHost(directory, 'b', 0.1, places);
   const file = parseFleet({ hosts: { a: { api: a.url }, b: { api: b.url } }, ...settings }, '/');
   const store = open.use(new SqliteStore(':memory:'));
+  for (const host of known) await store.write(`known.${host}`, { sinceMs: 0 }, null);
   const self = {
     name: 'c',
     version: '0',
@@ -139,13 +144,16 @@ test('without being told to it moves nothing, tells how hosts are, and catches u
 });
 
 test('a host that was never heard before gets VMs, if it is to', async () => {
-  const { fleet, a, store } = await begin({ balance: { newHosts: true, cpu: 1 } });
-  // Both are known from the first look on; one is forgotten, as if it were new.
-  await waitUntil('both are known', async () => (await store.list('known')).length === 2);
-  expect(a.asked).toEqual([]);
-  await store.remove('known.b');
+  const { fleet, a, store } = await begin({ balance: { newHosts: true, cpu: 1 } }, true, ['a']);
   await waitUntil('it is moved', () => a.asked.length > 0);
   expect((await fleet.listEvacuations(10)).map(({ initiator }) => initiator)).toEqual(['newHost']);
+  expect((await store.list('known')).map(({ key }) => key)).toEqual(['known.a', 'known.b']);
+});
+
+test('of the hosts that are there at the very first look none counts as new', async () => {
+  const { a, store } = await begin({ balance: { newHosts: true, cpu: 1 } });
+  await waitUntil('both are known', async () => (await store.list('known')).length === 2);
+  expect(a.asked).toEqual([]);
 });
 
 test('of hosts that are evacuated none gets VMs of another', async () => {
