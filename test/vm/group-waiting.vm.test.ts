@@ -17,11 +17,13 @@ const PROMPT_MS = 10_000;
 const PATIENTLY = { timeoutMs: 60_000 };
 
 async function openQuietGroup(atA: readonly string[] = []): Promise<HostPair> {
-  const pair = await HostPair.open({ args: atA }, {});
+  await using opened = new AsyncDisposableStack();
+  const pair = opened.use(await HostPair.open({ args: atA }, {}));
   for (const name of VMS) {
     const sharedMemory = [{ name: GROUP, sizeBytes: 2 ** 22 }];
     await createTinyVm(pair.a, { name, guest: { pageCount: 256 }, sharedMemory });
   }
+  opened.move();
   return pair;
 }
 
