@@ -24,6 +24,8 @@ export default defineConfig({
           // Pure tests share nothing, so that a thread can take one file after another: a third of the time went into starting.
           pool: 'threads',
           isolate: false,
+          // As many as there are processors on a small machine, which otherwise keeps one for nothing.
+          maxWorkers: 2,
           testTimeout: 20_000,
           sequence: { groupOrder: 0 },
         },
