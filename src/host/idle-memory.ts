@@ -11,17 +11,25 @@ const LOOK_EVERY_MS = 1000;
 /** Since the last time: the daemon has loaded, or there was a migration, or a few thousand requests. */
 const GROWN_BYTES = 4 * 1024 * 1024;
 
+interface MemoryParts {
+  give(): void;
+  usedBytes(): number;
+}
+
+const PROCESS: MemoryParts = { give: giveSpareMemoryBack, usedBytes: () => process.memoryUsage().heapUsed };
+
 export class IdleMemory implements Disposable {
   readonly #timer: NodeJS.Timeout;
   #keptBytes = 0;
 
-  constructor(isIdle: () => boolean, give: () => void = giveSpareMemoryBack) {
+  /** @param parts - what reaches the process; else the real ones */
+  constructor(isIdle: () => boolean, { give, usedBytes }: MemoryParts = PROCESS) {
     this.#timer = setInterval(() => {
       const idle = isIdle();
       setMoving(!idle);
-      if (!idle || process.memoryUsage().heapUsed < this.#keptBytes + GROWN_BYTES) return;
+      if (!idle || usedBytes() < this.#keptBytes + GROWN_BYTES) return;
       give();
-      this.#keptBytes = process.memoryUsage().heapUsed;
+      this.#keptBytes = usedBytes();
     }, LOOK_EVERY_MS).unref();
   }
 
