@@ -18,9 +18,9 @@ export const MAX_META_QUERIES = 64;
 export const MAX_EXTENTS = 1024;
 /** A client with so many requests unanswered is not read from. QEMU has 16 a connection at most, others 64 to 256. */
 export const MAX_OPEN_REQUESTS = 1024;
-/** A client whose unanswered requests hold so much data is not read from; room for two of the largest. */
+/** A client whose unanswered requests hold so much data is not read from: with the last one it has half as much again. */
 export const MAX_OPEN_BYTES: number = 2 * MAX_REQUEST_BYTES;
-/** Connections of one server. */
-export const MAX_CLIENTS = 256;
+/** Connections of one server; QEMU opens one for a disk, or up to 16. */
+export const MAX_CLIENTS = 64;
 /** For the negotiation, TLS included. */
 export const NEGOTIATION_TIMEOUT_MS = 30_000;

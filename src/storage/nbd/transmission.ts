@@ -1,9 +1,9 @@
 /**
  * One client that uses an export: its requests in, its replies out.
  *
- * Owns: what of the client is unanswered. Must hold: a client is not read from while too much of it is unanswered; memory
- * of a read goes back to the pool when its last byte has left, or never will; a client that takes its leave gets its
- * answers first.
+ * Owns: what of the client is unanswered. Must hold: while too much of it is unanswered a client is not read from, and what
+ * it has sent already is not looked at: a few bytes can ask for gigabytes; memory of a read goes back to the pool when
+ * its last byte has left, or never will; a client that takes its leave gets its answers first.
  */
 import { asGodwitError, explain } from '../../base/errors.ts';
 import type { BufferPool } from './buffer-pool.ts';
@@ -73,17 +73,7 @@ export class Transmission implements RequestClient, ChannelEvents {
   received(bytes: number): void {
     if (this.#isLeaving) return;
     this.#decoder.commit(bytes);
-    try {
-      while (!this.#isLeaving) {
-        const request = this.#decoder.next();
-        if (!request) return;
-        this.#take(request);
-      }
-    } catch (error) {
-      const wrong = asGodwitError(error);
-      if (wrong.code !== 'GW_NBD_PROTOCOL') throw error;
-      this.#cutOff(explain(wrong));
-    }
+    this.#takeAll();
   }
 
   closed(): void {
@@ -98,6 +88,7 @@ export class Transmission implements RequestClient, ChannelEvents {
     this.#options.counters.answered(error !== NbdError.none);
     if (error !== NbdError.none) {
       if (tracked.read) this.#options.pool.giveBack(tracked.read);
+      if (tracked.state === 'waiting' && request.data) this.#options.pool.giveBack(request.data);
       this.#refuse(request, error, ERROR_TEXTS.get(error) ?? `error ${error}`);
     } else if (request.command === NBD_CMD_READ) {
       this.#sendRead(tracked, tracked.read!);
@@ -113,6 +104,24 @@ export class Transmission implements RequestClient, ChannelEvents {
     this.#isLeaving = true;
     this.#options.channel.pause();
     if (this.#openRequests === 0) this.#options.channel.end();
+  }
+
+  /** What has come, as far as there is room for it; with more the client waits. */
+  #takeAll(): void {
+    try {
+      while (!this.#isLeaving && !this.#isFull()) {
+        const request = this.#decoder.next();
+        if (!request) return;
+        this.#take(request);
+      }
+    } catch (error) {
+      const wrong = asGodwitError(error);
+      if (wrong.code !== 'GW_NBD_PROTOCOL') throw error;
+      this.#cutOff(explain(wrong));
+    }
+    if (this.#isLeaving || this.#isPaused) return;
+    this.#isPaused = true;
+    this.#options.channel.pause();
   }
 
   #take(request: NbdRequest): void {
@@ -132,9 +141,6 @@ export class Transmission implements RequestClient, ChannelEvents {
     } else {
       disk.table.submit(new TrackedRequest(this, generation, request, performance.now()));
     }
-    if (this.#isPaused || !this.#isFull()) return;
-    this.#isPaused = true;
-    this.#options.channel.pause();
   }
 
   #sendRead(tracked: TrackedRequest, memory: Uint8Array): void {
@@ -168,9 +174,12 @@ export class Transmission implements RequestClient, ChannelEvents {
   }
 
   #goOn(): void {
+    if (this.#isOver) return;
     if (this.#isLeaving) {
-      if (this.#openRequests === 0 && !this.#isOver) this.#options.channel.end();
+      if (this.#openRequests === 0) this.#options.channel.end();
     } else if (this.#isPaused && !this.#isFull()) {
+      this.#takeAll();
+      if (this.#isLeaving || this.#isFull()) return;
       this.#isPaused = false;
       this.#options.channel.resume();
     }
