@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { requireCapability } from '../../test/support/capability.ts';
+import { withFurther } from '../../test/support/further-cases.ts';
 import { checkLeaks } from '../../test/support/leak-check.ts';
 
 checkLeaks();
@@ -22,11 +23,15 @@ requireCapability('vm')('the demo', () => {
     expect(text).not.toContain('NO   ');
   });
 
-  test.each([
-    ['before the VM runs', /2\. A Linux VM/],
-    ['in pre-copy', /migration copying, /],
-    ['in post-copy', /migration serving, /],
-  ])('interrupted %s it ends with 130 and leaves nothing', { timeout: 120_000 }, async (_, moment) => {
+  test.each<readonly [string, RegExp]>(
+    withFurther(
+      [
+        ['before the VM runs', /2\. A Linux VM/],
+        ['in post-copy', /migration serving, /],
+      ],
+      [['in pre-copy', /migration copying, /]],
+    ),
+  )('interrupted %s it ends with 130 and leaves nothing', { timeout: 120_000 }, async (_, moment) => {
     const demo = start([]);
     await demo.wrote(moment);
     demo.child.kill('SIGINT');

@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { requireCapability } from '../support/capability.ts';
+import { withFurther } from '../support/further-cases.ts';
 import { completedReport, createTinyVm, HostPair, type ReachedHost } from '../support/host-pair.ts';
 import { runsIntact } from '../support/intact-vm.ts';
 import { checkLeaks } from '../support/leak-check.ts';
@@ -39,15 +40,19 @@ requireCapability('vm')('a check', () => {
     await runsIntact(pair, VM, pair.b);
   });
 
-  test.each([
-    [
-      'a CPU feature less',
-      '-cpu qemu64,-sse3',
-      /this host lacks CPUID 0x1\.ECX bit 0 \(start the VM with a -cpu model/,
-    ],
-    ['a register that was empty', '-cpu qemu64,+smep', /this host has in addition CPUID 0x7:0\.EBX bit 7 \(/],
-    ['a device that is not known there', '-device no-such-device', /QEMU did not start: .*no-such-device/],
-  ])('says what a migration is refused for: %s', async (_, args, told) => {
+  test.each<readonly [string, string, RegExp]>(
+    withFurther(
+      [
+        [
+          'a CPU feature less',
+          '-cpu qemu64,-sse3',
+          /this host lacks CPUID 0x1\.ECX bit 0 \(start the VM with a -cpu model/,
+        ],
+        ['a device that is not known there', '-device no-such-device', /QEMU did not start: .*no-such-device/],
+      ],
+      [['a register that was empty', '-cpu qemu64,+smep', /this host has in addition CPUID 0x7:0\.EBX bit 7 \(/]],
+    ),
+  )('says what a migration is refused for: %s', async (_, args, told) => {
     using other = new OtherQemu({ args });
     await using pair = await HostPair.open({}, other.host);
     await createTinyVm(pair.a, { name: VM, qemu: other.qemu });

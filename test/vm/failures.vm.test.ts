@@ -9,8 +9,10 @@ import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { FIRST_USABLE_PAGE } from '../../guest/tiny/layout.ts';
 import type { MigrateBody, ReportView } from '../../src/api/migration-schema.ts';
 import { identifyProcess, signalProcess } from '../../src/linux/process.ts';
+import type { MigrationMode } from '../../src/migration/request.ts';
 import { requireCapability } from '../support/capability.ts';
 import { freePort } from '../support/free-port.ts';
+import { withFurther } from '../support/further-cases.ts';
 import { runCli } from '../support/godwit-cli.ts';
 import {
   beginMigration,
@@ -117,10 +119,9 @@ requireCapability('vm')('failures', () => {
     await atSourceAsBefore();
   });
 
-  test.each([
-    'post-copy',
-    'hybrid',
-  ] as const)('the connection is cut for some seconds in %s after the commit', async (mode) => {
+  test.each<MigrationMode>(
+    withFurther(['hybrid'], ['post-copy']),
+  )('the connection is cut for some seconds in %s after the commit', async (mode) => {
     pair.link.shape({ bytesPerSecond: 8 * MIB });
     let report: ReportView;
     try {

@@ -3,6 +3,7 @@ import { expect, test } from 'vitest';
 import type { GroupMigrateBody, GroupMigrationView } from '../../src/api/group-migration-schema.ts';
 import { hasCode } from '../../src/base/errors.ts';
 import { requireCapability } from '../support/capability.ts';
+import { withFurther } from '../support/further-cases.ts';
 import { createTinyVm, HostPair, isFree, type ReachedHost } from '../support/host-pair.ts';
 import { checkLeaks } from '../support/leak-check.ts';
 import { endOfGroup, GROUP } from '../support/sharing-group.ts';
@@ -92,10 +93,9 @@ requireCapability('vm')('a divided group whose guests leave the memory alone', (
     await expect(a.client.followGroup(id)).rejects.toSatisfy((error) => hasCode(error, 'GW_CONFLICT'));
   });
 
-  test.each([
-    'destination',
-    'both',
-  ] as const)('outlives daemons that are told to end (%s), which do so at once, and its report knows what was before', async (ending) => {
+  test.each<'destination' | 'both'>(
+    withFurther(['both'], ['destination']),
+  )('outlives daemons that are told to end (%s), which do so at once, and its report knows what was before', async (ending) => {
     await using pair = await openQuietGroup();
     const { a, b } = pair;
     const id = await divide(pair);

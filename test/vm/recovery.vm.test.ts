@@ -5,7 +5,9 @@ import { FIRST_USABLE_PAGE } from '../../guest/tiny/layout.ts';
 import type { MigrateBody } from '../../src/api/migration-schema.ts';
 import { PACKING_STEPS } from '../../src/base/packing-step.ts';
 import { identifyProcess, signalProcess } from '../../src/linux/process.ts';
+import type { MigrationMode } from '../../src/migration/request.ts';
 import { requireCapability } from '../support/capability.ts';
+import { withFurther } from '../support/further-cases.ts';
 import {
   beginMigration,
   completedReport,
@@ -206,10 +208,9 @@ requireCapability('vm')('recovery', () => {
     await isIntactAt(pair.a);
   });
 
-  test.each([
-    'pre-copy',
-    'post-copy',
-  ] as const)('both daemons killed after a %s: the VM is found, once', async (mode) => {
+  test.each<MigrationMode>(
+    withFurther(['post-copy'], ['pre-copy']),
+  )('both daemons killed after a %s: the VM is found, once', async (mode) => {
     const migration = await begin({ mode });
     completedReport(await migration.ended);
     await restart(pair.a);
