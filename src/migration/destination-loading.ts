@@ -217,7 +217,8 @@ export class DestinationLoading {
   measure(): LoadingMeasurements {
     const { receiver, report } = this.#parts;
     const times = { digestMs: this.#digestMs, loadMs: this.#loadMs, resumeMs: this.#resumeMs };
-    return { notes: this.#guest?.notes ?? [], digest: report.digest, ...times, pager: receiver.pager };
+    const { notes = [], disks = [] } = this.#guest ?? {};
+    return { notes, disks, digest: report.digest, ...times, pager: receiver.pager };
   }
 
   /** Nothing of the VM stays here. */

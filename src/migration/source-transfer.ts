@@ -11,6 +11,7 @@ import { asGodwitError, GodwitError } from '../base/errors.ts';
 import { countPages, type PageRun } from '../base/page.ts';
 import type { MemoryDigest } from '../memory/digest.ts';
 import type { ControlMessage } from '../wire/messages.ts';
+import { findUnproved } from './disk-offer.ts';
 import type { SourceEvent } from './handover-source-state.ts';
 import { isGivenAway } from './phases.ts';
 import type { Copied } from './source-copying.ts';
@@ -104,7 +105,8 @@ export class SourceTransfer {
 
   /** Takes the measurements of a message. Returns why the migration has failed, if the memory differs. */
   measure(message: ControlMessage): GodwitError | undefined {
-    const { report, verify } = this.#parts;
+    const { facts, report, verify } = this.#parts;
+    if (message.kind === 'ready') return findUnproved(facts.vm.name, message.host, facts.disks, message.disks);
     if (message.kind === 'resumed') report.takeResumed(message);
     if (message.kind === 'allPresent') {
       report.takePostCopy(message, countPages(this.#announced), { scheme: verify, digest: this.#missingDigest });
