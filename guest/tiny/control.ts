@@ -32,6 +32,8 @@ export interface TinyGuestCounters {
   readonly passes: number;
   /** Visits to pages since the guest started: the guest's measure of its own work. */
   readonly pagesWritten: number;
+  /** Sectors of its ledger that its disk has taken. */
+  readonly diskWrites: number;
 }
 
 const MODE_NAMES = Object.keys(WriteMode) as WriteMode[];
@@ -47,6 +49,7 @@ export function readTinyCounters(memory: ByteMemory): TinyGuestCounters {
   return {
     passes: Number(view.getBigUint64(CONTROL.passes, true)),
     pagesWritten: Number(view.getBigUint64(CONTROL.pagesWritten, true)),
+    diskWrites: view.getUint32(CONTROL.diskWrites, true),
   };
 }
 

@@ -21,7 +21,7 @@ import {
   WriteMode,
 } from './layout.ts';
 import { initialSharing, SHARING_ADDRESS, SHARING_BYTES, type TinySharing } from './sharing-layout.ts';
-import { emitWorkload } from './workload.ts';
+import { emitWorkload, type TinyWorkload } from './workload.ts';
 
 export interface TinyGuestOptions {
   /** `long3`: 64-bit code in ring 3, the mode that runs natively under KVM here; `prot32`: 32-bit code in ring 0. */
@@ -38,6 +38,8 @@ export interface TinyGuestOptions {
   readonly fill?: TinyGuestFill;
   /** It works on the memory of an ivshmem device as well, of which the VM must have one; default: it does not. */
   readonly sharing?: TinySharing;
+  /** It writes to the first disk of an `isa-ide`, over and over the first so many sectors, a power of two up to 65536. */
+  readonly diskSectors?: number;
 }
 
 export interface TinyGuestFill {
@@ -66,10 +68,10 @@ const IOPL_3 = 0x3002;
 export function buildTinyGuest(options: TinyGuestOptions): Uint8Array {
   checkRange('range', options.firstPage, options.pageCount);
   if (options.fill !== undefined) checkRange('fill', options.fill.firstPage, options.fill.pageCount);
-  const { mode, sharing } = options;
+  const { mode, sharing, diskSectors = 0 } = options;
   const payloadEnd = sharing === undefined ? CONTROL_ADDRESS + CONTROL_BYTES : SHARING_ADDRESS + SHARING_BYTES;
   const payload = new Uint8Array(payloadEnd - CODE_ADDRESS);
-  const code = assembleProtectedMode(mode, sharing !== undefined);
+  const code = assembleProtectedMode(mode, { sharing: sharing !== undefined, disk: diskSectors > 0 });
   if (CODE_ADDRESS + code.length > CONTROL_ADDRESS) throw new Error('The code of the tiny guest has outgrown its page');
   payload.set(code, 0);
   payload.set(initialControl(options), CONTROL_ADDRESS - CODE_ADDRESS);
@@ -109,7 +111,7 @@ function assembleRealMode(payloadBytes: number): Uint8Array {
 const ENTRY_ADDRESS = CODE_ADDRESS + 0x40;
 
 /** At CODE_ADDRESS: the descriptor table's pointer and the table, then the code that is entered at ENTRY_ADDRESS. */
-function assembleProtectedMode(mode: TinyGuestOptions['mode'], sharing: boolean): Uint8Array {
+function assembleProtectedMode(mode: TinyGuestOptions['mode'], steps: TinyWorkload): Uint8Array {
   const code = new Assembler(CODE_ADDRESS);
   code.word(7 * 8 - 1);
   code.address('descriptors');
@@ -130,7 +132,7 @@ function assembleProtectedMode(mode: TinyGuestOptions['mode'], sharing: boolean)
   code.dword(STACK_TOP_ADDRESS);
   if (mode === 'long3') emitLongMode(code);
   code.label('workload');
-  emitWorkload(code, sharing);
+  emitWorkload(code, steps);
   return code.finish();
 }
 
@@ -193,6 +195,7 @@ function initialControl(options: TinyGuestOptions): Uint8Array {
   set('fillPageCount', options.fill?.pageCount ?? 0);
   set('fillRandomWords', options.fill?.randomWords ?? PAGE_BYTES / 8);
   set('seed', DEFAULT_SEED);
+  set('diskMask', Math.max(0, (options.diskSectors ?? 0) - 1));
   set('magic', CONTROL_MAGIC);
   return control;
 }

@@ -14,6 +14,9 @@ export const PAGE_TABLES_ADDRESS = 0x1000; // three pages
 export const STACK_TOP_ADDRESS = 0x7000;
 export const CODE_ADDRESS = 0x7000;
 export const CONTROL_ADDRESS = 0x8000;
+/** In the page of the controls. */
+export const DISK_BUFFER_ADDRESS = 0x8800;
+export const SECTOR_BYTES = 512;
 /** Pages before this one belong to the guest itself, and the legacy video and ROM area ends here. */
 export const FIRST_USABLE_PAGE = 0x100;
 
@@ -37,10 +40,14 @@ export const CONTROL = {
   passes: 0x30,
   /** 64-bit */
   pagesWritten: 0x38,
+  /** Sectors of its ledger, a power of two, less one; see disk-workload.ts. */
+  diskMask: 0x40,
+  /** How many sectors it has written. */
+  diskWrites: 0x44,
   /** Last, so that when it is there the rest is as well. */
-  magic: 0x40,
+  magic: 0x48,
 } as const;
-export const CONTROL_BYTES = 0x44;
+export const CONTROL_BYTES = 0x4c;
 export const CONTROL_MAGIC = 0x54445747; // "GWDT"
 
 /** What the guest does to a page at each visit. */

@@ -3,10 +3,11 @@
  *
  * Must hold: byte 0 of the pages of the range changes in page order and by one at a time, so that whenever the guest
  * stops they are all equal, except that those visited in this pass are one ahead of the rest (`checkInvariant`).
- * Must never: take an interrupt (there is no handler) or wait for a device.
+ * Must never: take an interrupt (there is no handler), or wait for a device but the disk that it was told to write.
  * Registers: ebx control page, esi first address of the range, ebp its end, edi current page, the rest scratch.
  */
 import { type Assembler, Condition, type MemoryOperand, Register } from './assembler.ts';
+import { emitDiskStep } from './disk-workload.ts';
 import { emitIvshmemSetup } from './ivshmem-setup.ts';
 import { CONTROL, CONTROL_ADDRESS, PAGE_BYTES, WriteMode } from './layout.ts';
 import { emitSharingStep } from './sharing-workload.ts';
@@ -20,17 +21,24 @@ const TRANSMITTER_EMPTY_BIT = 5;
 export const START_CHARACTER = 'B';
 export const HEARTBEAT_CHARACTER = '.';
 
-/** @param sharing - a step of the sharing workload after each page: a call that others do not pay for */
-export function emitWorkload(code: Assembler, sharing: boolean): void {
+/** What else it does after each page: calls that others do not pay for. */
+export interface TinyWorkload {
+  readonly sharing: boolean;
+  readonly disk: boolean;
+}
+
+export function emitWorkload(code: Assembler, steps: TinyWorkload): void {
+  const { sharing, disk } = steps;
   if (sharing) emitIvshmemSetup(code);
   code.set(ebx, CONTROL_ADDRESS);
   emitCharacter(code, START_CHARACTER);
   emitRestart(code);
-  emitPasses(code, sharing);
+  emitPasses(code, steps);
   emitHeartbeat(code);
   emitRewrite(code);
   emitRandomStore(code);
   if (sharing) emitSharingStep(code);
+  if (disk) emitDiskStep(code);
 }
 
 /** Fills the data range, clears byte 0 of the working range, takes over the working range. */
@@ -79,7 +87,7 @@ function emitRestart(code: Assembler): void {
 }
 
 /** The endless loop over the working range. */
-function emitPasses(code: Assembler, sharing: boolean): void {
+function emitPasses(code: Assembler, { sharing, disk }: TinyWorkload): void {
   code.label('pass');
   code.move(edi, esi);
   code.label('page');
@@ -94,6 +102,7 @@ function emitPasses(code: Assembler, sharing: boolean): void {
   code.label('written');
   code.incrementCounter(control('pagesWritten'));
   if (sharing) code.call('share');
+  if (disk) code.call('writeSector');
   code.load(ecx, control('delay'));
   code.test(ecx);
   code.jumpIf(Condition.zero, 'nextPage');

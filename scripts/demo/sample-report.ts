@@ -34,6 +34,7 @@ export function sampleReport(
     wireBytes: 300 * 2 ** 20,
     ramBytes: 512 * 2 ** 20,
     pages: { total: 131_072, hole: 54_000, zero: 5000, sent: 72_000, resent: 100 },
+    disks: [],
     packing: null,
     tracker: { kind: 'kernel', reason: null, groups: null },
     rounds: [],

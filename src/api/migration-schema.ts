@@ -11,6 +11,7 @@ import { parseTracker, TRACKER_FORMS } from '../base/tracker-choice.ts';
 import type { MigrationProgress } from '../migration/progress.ts';
 import type { MigrationReport } from '../migration/report.ts';
 import { MIGRATION_MODES, type MigrationOptions, TIMEOUT_ACTIONS } from '../migration/request.ts';
+import { DISK_FIELDS, DISK_OPTIONS, DiskProgressSchema, DiskReportSchema } from './disk-schema.ts';
 import { ErrorSchema } from './error-schema.ts';
 import { choice, flag, integer, list, number, strictObject, text } from './field.ts';
 import { PackingSchema } from './packing-schema.ts';
@@ -58,6 +59,7 @@ export const MigrateSchema = strictObject({
     .refine((value) => parseTracker(value) !== undefined, { error: `give ${TRACKER_FORMS}` })
     .optional()
     .describe(`How written pages are found: ${TRACKER_FORMS}.`),
+  ...DISK_FIELDS,
 })
   .refine(({ finishByMs = 0, mode }) => finishByMs === 0 || mode !== 'pre-copy', {
     path: ['finishByMs'],
@@ -94,6 +96,7 @@ export const ProgressSchema = z
     predictedDowntimeMs: z.number().nullable(),
     prediction: PredictionSchema.nullable().describe('Of the whole migration; null while nothing can be said.'),
     waitingFor: z.string().nullable(),
+    disks: z.array(DiskProgressSchema).readonly().describe('Those that are copied.'),
     verdict: z.object({ kind: z.string(), text: z.string() }),
   })
   .meta({ id: 'MigrationProgress' });
@@ -117,6 +120,7 @@ export const OptionsSchema = z
     connections: z.number(),
     without: z.array(z.enum(packingSteps)).readonly(),
     tracker: z.string(),
+    ...DISK_OPTIONS,
   })
   .meta({ id: 'MigrationOptions' });
 
@@ -156,6 +160,7 @@ export const ReportSchema = z
       sent: z.number(),
       resent: z.number(),
     }),
+    disks: z.array(DiskReportSchema).readonly(),
     packing: PackingSchema,
     tracker: z
       .object({

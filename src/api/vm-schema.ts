@@ -18,7 +18,7 @@ export const NameSchema = z
   .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/, { error: NAME_FIX })
   .describe('Name of the VM, unique on its host.');
 
-const AbsolutePath = z.string({ error: ABSOLUTE_FIX }).regex(/^\/[^\0]*$/, { error: ABSOLUTE_FIX });
+export const AbsolutePath: z.ZodString = z.string({ error: ABSOLUTE_FIX }).regex(/^\/[^\0]*$/, { error: ABSOLUTE_FIX });
 
 const DiskSchema = strictObject({
   path: AbsolutePath.describe('Image file or block device; both hosts must see the same contents at this path.'),

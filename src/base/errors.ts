@@ -87,6 +87,7 @@ export const ERRORS = {
   GW_MIGRATION_TOO_LATE: row(3, 409, 'Too late to cancel: VM {vm} already runs at the destination'),
   GW_MIGRATION_TIMEOUT: row(1, 504, 'The migration did not finish within {timeoutMs} ms'),
   GW_MIGRATION_NO_CONVERGENCE: row(1, 409, 'The VM changes memory faster than it can be sent: {reason}'),
+  GW_DISK_COPY: row(1, 502, 'Disk {disk} cannot be copied: {reason}'),
   GW_MIGRATION_VERIFY: row(1, 500, 'Memory differs between source and destination: {reason}'),
   GW_MIGRATION_PEER_FAILED: row(1, 502, 'The other host gave up: {reason}'),
   GW_MIGRATION_INTERRUPTED: row(1, 500, 'The host daemon, or its thread of this migration, ended in phase {phase}'),

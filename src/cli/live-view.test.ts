@@ -90,6 +90,9 @@ test('the first line has the limits', () => {
     connections: 0,
     without: [],
     tracker: 'kernel',
+    disks: 'auto',
+    diskPaths: {},
+    sourceDisks: 'keep',
   } as const;
   expect(renderStartLine({ ...migration, options })).toBe(
     'migration m1: VM web1, peer b, mode auto, downtime limit 50.0 ms, bandwidth 119 MiB/s',

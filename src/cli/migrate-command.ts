@@ -4,7 +4,13 @@ import { type MigrateBody, MigrateSchema } from '../api/migration-schema.ts';
 import { PACKING_STEPS, type PackingStep } from '../base/packing-step.ts';
 import { TRACKER_FORMS } from '../base/tracker-choice.ts';
 import { formatDuration, parseDurationMs, parseRate } from '../base/units.ts';
-import { DEFAULT_MIGRATION_OPTIONS, MIGRATION_MODES, TIMEOUT_ACTIONS } from '../migration/request.ts';
+import {
+  DEFAULT_MIGRATION_OPTIONS,
+  DISK_MODES,
+  MIGRATION_MODES,
+  SOURCE_DISKS,
+  TIMEOUT_ACTIONS,
+} from '../migration/request.ts';
 import { withClient } from './api-connection.ts';
 import type { CommandContext } from './command-context.ts';
 import { printResult } from './io.ts';
@@ -30,6 +36,9 @@ export interface MigrateFlags {
   readonly connections?: number;
   readonly without?: MigrateBody['without'];
   readonly tracker?: string;
+  readonly disks?: MigrateBody['disks'];
+  readonly disk?: MigrateBody['diskPaths'];
+  readonly sourceDisks?: MigrateBody['sourceDisks'];
 }
 
 /** As that of the migration would be. */
@@ -114,6 +123,24 @@ export function addMigrateCommands(program: Command, context: CommandContext): v
       '--tracker <name>',
       `how written pages are found: ${TRACKER_FORMS}; with groups only writers are slowed (default: ${DEFAULTS.tracker})`,
     )
+    .addOption(
+      new Option(
+        '--disks <mode>',
+        `shared: they must be the same at the other host; pre-copy: copy them while the VM runs; auto: copy those that are not the same (default: ${DEFAULTS.disks})`,
+      ).choices([...DISK_MODES]),
+    )
+    .addOption(
+      new Option(
+        '--disk <name=path>',
+        'where this disk is to be at the other host; may be given several times (default: at the same path, or where that host makes images)',
+      ).argParser(addDiskPath),
+    )
+    .addOption(
+      new Option(
+        '--source-disks <action>',
+        `what becomes of images that were copied, once the VM has left (default: ${DEFAULTS.sourceDisks})`,
+      ).choices([...SOURCE_DISKS]),
+    )
     .addHelpText(
       'after',
       '\nCtrl-C cancels the migration (the VM goes on where it is); a second Ctrl-C leaves it to itself.',
@@ -166,7 +193,17 @@ export function bodyOfFlags(flags: MigrateFlags): MigrateBody {
     ...(flags.connections === undefined ? {} : { connections: flags.connections }),
     ...(flags.without === undefined ? {} : { without: flags.without }),
     ...(flags.tracker === undefined ? {} : { tracker: flags.tracker }),
+    ...(flags.disks === undefined ? {} : { disks: flags.disks }),
+    ...(flags.disk === undefined ? {} : { diskPaths: flags.disk }),
+    ...(flags.sourceDisks === undefined ? {} : { sourceDisks: flags.sourceDisks }),
   };
+}
+
+function addDiskPath(text: string, before: Record<string, string> = {}): Record<string, string> {
+  const [, name, path] = /^([^=]+)=(\/.*)$/.exec(text) ?? [];
+  if (name === undefined || path === undefined)
+    throw new InvalidArgumentError('give NAME=/PATH, such as virtio-disk0=/images/a.');
+  return { ...before, [name]: path };
 }
 
 function parseSteps(text: string): PackingStep[] {

@@ -22,6 +22,9 @@ const OPTIONS: Readonly<Record<string, string>> = {
   connections: '--connections',
   without: '--without',
   tracker: '--tracker',
+  disks: '--disks',
+  diskPaths: '--disk',
+  sourceDisks: '--source-disks',
   order: '--order',
   first: '--first',
 };

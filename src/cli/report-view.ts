@@ -5,6 +5,7 @@ import { fixOf } from '../base/errors.ts';
 import { PAGE_SIZE } from '../base/page.ts';
 import { formatDuration, formatRate, formatSize } from '../base/units.ts';
 import type { CheckResult } from '../migration/handle.ts';
+import { diskLines } from './disk-view.ts';
 import { renderRange } from './live-view.ts';
 import { renderTable } from './table.ts';
 
@@ -101,6 +102,7 @@ export function renderReport(report: ReportView): string {
     `  sent        ${formatSize(report.wireBytes)} on the wire for ${formatSize(report.ramBytes)} of memory`,
     pagesLine(report),
   );
+  lines.push(...diskLines(report));
   if (report.packing) lines.push(...packingLines(report.packing));
   if (report.tracker.groups) lines.push(trackerLine(report.tracker.groups));
   if (report.tracker.reason !== null) lines.push(`              ${report.tracker.reason}`);

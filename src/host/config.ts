@@ -73,6 +73,12 @@ export const HostConfigSchema = strictObject({
       'Absolute paths of the programs that VMs from other hosts may name as `script` and `downscript` of a network ' +
         'interface; they are run as root. Default: none.',
     ),
+  images: text('give a directory')
+    .regex(/^\/[^\0]*$/, { error: 'give an absolute path of a directory' })
+    .optional()
+    .describe(
+      'Where images of disks are made that come with VMs from other hosts, and nowhere else. Default: at the path that they have there.',
+    ),
   keepReports: integer(1, 100_000, 'give a whole number from 1 to 100000')
     .optional()
     .describe('How many migration reports are kept. Default: 500.'),
@@ -112,6 +118,8 @@ export interface HostConfig {
   readonly dscp: number | null;
   readonly maxIncomingMigrations: number;
   readonly allowedNetworkScripts: readonly string[];
+  /** null: at the paths that they have at their source. */
+  readonly images: string | null;
   readonly keepReports: number;
   readonly keepVisitsBytes: number;
   /** 0 = never. */
@@ -168,6 +176,7 @@ export function resolveConfig(settings: HostSettings, environment: { token?: str
     dscp: settings.dscp ?? null,
     maxIncomingMigrations: settings.maxIncomingMigrations ?? DEFAULT_MAX_INCOMING,
     allowedNetworkScripts: settings.allowedNetworkScripts ?? [],
+    images: settings.images ?? null,
     keepReports: settings.keepReports ?? 500,
     keepVisitsBytes: settings.keepVisits ?? 0,
     sampleEveryMs: settings.sampleEvery ?? 60_000,

@@ -108,7 +108,7 @@ export async function startDaemon(
     stateDirectory,
     peers,
     maxIncomingMigrations: config.maxIncomingMigrations,
-    allowedNetworkScripts: config.allowedNetworkScripts,
+    ...{ allowedNetworkScripts: config.allowedNetworkScripts, images: config.images },
     contents,
     engine,
     traffic,

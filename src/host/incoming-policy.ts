@@ -24,6 +24,8 @@ export interface IncomingHost {
   /** How many migrations may come here at once. */
   readonly maxIncomingMigrations: number;
   readonly allowedNetworkScripts: readonly string[];
+  /** null: images are made at the paths that they have at their source. */
+  readonly images: string | null;
   readonly contents: ContentPolicy;
 }
 
@@ -39,7 +41,7 @@ export interface MigrationsHere {
 type Offer = Parameters<IncomingPolicy['admit']>[0];
 
 export function createPolicy(host: IncomingHost, migrations: MigrationsHere): IncomingPolicy {
-  const { hostName, stateDirectory, registry, promises, allowedNetworkScripts, contents } = host;
+  const { hostName, stateDirectory, registry, promises, allowedNetworkScripts, images, contents } = host;
   /** The VMs whose QEMUs run here for a check, by the id of the offer: what they open, another QEMU might not get. */
   const checks = new Map<string, string>();
   // A peer chooses the id: one that is known must not get a second journal or replace a migration that runs.
@@ -49,6 +51,7 @@ export function createPolicy(host: IncomingHost, migrations: MigrationsHere): In
     hostName,
     stateDirectory,
     allowedNetworkScripts,
+    images,
     contents,
     regions: host.groups,
     sharedPathsOf: (vm, sharing) => host.groups.sharedPathsOf(vm, sharing),

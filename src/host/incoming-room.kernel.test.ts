@@ -136,7 +136,15 @@ test('of a migration that was admitted and never began nothing is left: neither 
   const registry = new VmRegistry({ ...place, log, changed: () => undefined, removed: () => undefined, absenceOf });
   const groups = new IncomingGroups({ ...place, registry, log, startRegion: () => expect.unreachable() });
   const policy = createPolicy(
-    { ...place, registry, groups, maxIncomingMigrations: 8, allowedNetworkScripts: [], contents: NO_CONTENTS },
+    {
+      ...place,
+      registry,
+      groups,
+      maxIncomingMigrations: 8,
+      allowedNetworkScripts: [],
+      images: null,
+      contents: NO_CONTENTS,
+    },
     { isRunning: () => false, track: () => undefined, isClosing: () => false },
   );
   const memoryBytes = largeBytes();

@@ -14,6 +14,7 @@ const NOTHING_KNOWN: Partial<MigrationReport> = {
   finishByMs: null,
   downtimeLimitMs: null,
   downtimeParts: null,
+  disks: [],
   packing: null,
   tracker: NOTHING_TRACKED,
   prediction: null,

@@ -4,6 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { asGodwitError, ERRORS, fixOf, GodwitError, type JsonValue } from '../base/errors.ts';
+import { readCommandLine } from '../linux/process.ts';
 import type { Blocker } from '../qemu/blocker.ts';
 import { GROUP_MEMBER } from '../qemu/shared-memory.ts';
 import type { OfferedDisk } from '../wire/disk-messages.ts';
@@ -47,7 +48,11 @@ export async function checkMigration(options: {
     const found = Array.isArray(blockers) ? (blockers as unknown as Blocker[]) : [toBlocker('source', known)];
     return { ok: false, outcome: outcomeOf(known), blockers: found, notes: [], facts: {} };
   }
-  const offer = offerDisks(guest.facts.disks, guest.identity.pid);
+  const offer = offerDisks(guest.facts.disks, guest.identity.pid, {
+    ...DEFAULT_MIGRATION_OPTIONS,
+    args: readCommandLine(vm.pid),
+    isOfGroup: group !== undefined,
+  });
   try {
     const own = [...guest.blockers, ...offer.blockers];
     const blockers = own.filter(({ id }) => !(group && id === GROUP_MEMBER));
@@ -125,7 +130,10 @@ async function askDestination(
       if (answer.kind === 'ready') {
         const unproved = findUnproved(guest.vm.name, answer.host, disks, answer.disks);
         if (unproved) throw unproved;
-        return { outcome: 'ok', blockers: [], notes: answer.notes };
+        const { disks: found = [], notes } = answer;
+        const copied = found.filter(({ kind }) => kind === 'copied');
+        const told = copied.map(({ name, path }) => `disk ${name} would be copied to ${path}`);
+        return { outcome: 'ok', blockers: [], notes: [...told, ...notes] };
       }
       if (answer.kind === 'refused') {
         const reason = GodwitError.fromBody(answer.error);

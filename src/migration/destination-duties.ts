@@ -20,10 +20,12 @@ const GUEST_ENDED: ErrorCode = 'GW_QEMU_STATE';
 
 /** @throws what the disk says, while the VM is not ours: the migration can still fail */
 export async function writeRecord(
-  { journal, note }: DestinationParts,
+  { disks, journal, note }: DestinationParts,
   phase: DestinationPhase,
   record: DestinationRecord,
 ): Promise<void> {
+  // Before it is: a record may be there that was said to have failed.
+  if (record.kind === 'owner') disks.keep();
   if (OWNING.has(phase)) await insist(() => journal.append(record), { what: 'Writing the journal', note });
   else journal.append(record);
 }

@@ -6,6 +6,7 @@
  */
 import { join } from 'node:path';
 import type { Message } from '../wire/messages.ts';
+import type { ImagesDirectory } from './disk-fit.ts';
 import type { VmSettlement } from './handle.ts';
 import type { ContentPolicy } from './held-contents.ts';
 import type { MigrationEvent } from './progress.ts';
@@ -22,6 +23,7 @@ export interface DestinationFacts {
   readonly peer: string;
   readonly stateDirectory: string;
   readonly allowedNetworkScripts: readonly string[];
+  readonly images: ImagesDirectory;
   readonly hostName: string;
   readonly startedAt: number;
   /** Of the regions that the VM shares with others; absent: it shares none. */

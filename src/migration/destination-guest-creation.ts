@@ -6,6 +6,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { mkdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { GodwitError } from '../base/errors.ts';
 import type { ProcessIdentity } from '../linux/process.ts';
 import { RamFile } from '../linux/ram-file.ts';
@@ -14,13 +15,14 @@ import { RamLayout } from '../memory/layout.ts';
 import { inspectVm } from '../qemu/facts.ts';
 import { killQemu, startQemu } from '../qemu/process.ts';
 import { findGuestRam } from '../qemu/ram.ts';
+import { createImage } from '../storage/new-image.ts';
 import type { OfferedDisk } from '../wire/disk-messages.ts';
 import type { OfferedVm } from '../wire/messages.ts';
 import { explainBlockers } from './blocked.ts';
 import type { DestinationFacts } from './destination-facts.ts';
 import { DestinationGuest } from './destination-guest.ts';
 import type { DestinationParts } from './destination-parts.ts';
-import { fitDisks } from './disk-fit.ts';
+import { fitDisks, type PlannedDisk } from './disk-fit.ts';
 import { newVmKey, parseKey } from './fingerprint-keys.ts';
 import {
   chooseBinary,
@@ -36,6 +38,8 @@ import { type VmRecord, vmPaths } from './vm-record.ts';
 export interface DestinationGuestOptions extends DestinationPlace {
   readonly vm: OfferedVm;
   readonly disks?: readonly OfferedDisk[] | undefined;
+  /** Makes the images that are to be filled; absent: they are only tried, in the directory of this QEMU. */
+  createImages?(planned: readonly PlannedDisk[]): void;
   readonly uuid: string;
   readonly epoch: number;
   readonly hostName: string;
@@ -46,17 +50,18 @@ export interface DestinationGuestOptions extends DestinationPlace {
   readonly signal: AbortSignal;
 }
 
-/** Creates QEMU and checks that the VM fits. @throws GW_MIGRATION_REFUSED, GW_QEMU_START, GW_SYS_NO_ROOM … */
 /** The VM of an offer that was accepted. @param signal - aborted when it is not wanted any more */
 export function createOfferedGuest(
   facts: DestinationFacts,
   port: Pick<DestinationParts['port'], 'emit'>,
+  createImages: (planned: readonly PlannedDisk[]) => void,
   signal: AbortSignal,
 ): Promise<DestinationGuest> {
   const { offer, hostName, peer } = facts;
   return createDestinationGuest({
     vm: offer.vm,
     disks: offer.disks,
+    createImages,
     uuid: offer.vm.uuid ?? randomUUID(),
     epoch: offer.epoch,
     ...placeOf(offer, facts),
@@ -67,20 +72,23 @@ export function createOfferedGuest(
   });
 }
 
+/** Creates QEMU and checks that the VM fits. @throws GW_MIGRATION_REFUSED, GW_QEMU_START, GW_SYS_NO_ROOM, GW_DISK_COPY … */
 export async function createDestinationGuest(options: DestinationGuestOptions): Promise<DestinationGuest> {
   const { vm, hostName, signal: abandoned } = options;
   const refuse = (reason: string) => new GodwitError('GW_MIGRATION_REFUSED', { host: hostName, vm: vm.name, reason });
   const paths = vmPaths(options.stateDirectory, vm.name, options.instance);
-  const derived = deriveOffered(vm, options);
+  const fit = fitDisks(options.disks, options.images);
+  if (fit.blockers.length > 0) throw refuse(explainBlockers(fit.blockers));
+  const disks = options.createImages ? fit.disks : tried(fit.disks, paths.directory);
+  const derived = deriveOffered(vm, options, disks);
   if (derived.kind === 'blocked') throw refuse(explainBlockers(derived.blockers));
-  const { blockers, disks } = fitDisks(options.disks);
-  if (blockers.length > 0) throw refuse(explainBlockers(blockers));
   abandoned.throwIfAborted();
   const binary = chooseBinary(vm);
   mkdirSync(paths.directory, { recursive: true, mode: 0o700 });
   const over = new AbortController();
   let qemu: Awaited<ReturnType<typeof startQemu>> | undefined;
   try {
+    (options.createImages ?? createTried)(disks);
     qemu = await startQemu({
       binary,
       args: derived.args,
@@ -145,5 +153,18 @@ export async function createDestinationGuest(options: DestinationGuestOptions): 
     throw abandoned.aborted ? abandoned.reason : error;
   } finally {
     over.abort();
+  }
+}
+
+/** The same disks, but those that would be copied are beside QEMU's sockets, and go with them. */
+function tried(disks: readonly PlannedDisk[], directory: string): readonly PlannedDisk[] {
+  return disks.map((disk, at) =>
+    disk.kind === 'copied' && disk.image === 'file' ? { ...disk, path: join(directory, `disk-${at}`) } : disk,
+  );
+}
+
+function createTried(disks: readonly PlannedDisk[]): void {
+  for (const { name, kind, image, path, format, virtualBytes } of disks) {
+    if (kind === 'copied' && image === 'file') createImage(name, path, format, virtualBytes);
   }
 }

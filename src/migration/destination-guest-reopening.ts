@@ -104,7 +104,7 @@ function isWatched(pid: number, insideFd: number | null): boolean {
  */
 export async function discardLeftBehind(
   record: VmRecord | null,
-  facts: Pick<DestinationFacts, 'offer' | 'stateDirectory' | 'allowedNetworkScripts'>,
+  facts: Pick<DestinationFacts, 'offer' | 'stateDirectory' | 'allowedNetworkScripts' | 'images'>,
 ): Promise<void> {
   if (record === null) {
     await removeLeftInstance(facts.stateDirectory, facts.offer.vm.name, placeOf(facts.offer, facts).instance);

@@ -14,6 +14,7 @@ import type { ProcessIdentity } from '../linux/process.ts';
 import { Userfaultfd } from '../linux/userfaultfd.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import { type DeviceStateLoad, loadDeviceState } from '../qemu/device-state-load.ts';
+import { DiskExports } from '../qemu/disk-export.ts';
 import {
   borrowMigrationSettings,
   type MigrationSettings,
@@ -22,7 +23,7 @@ import {
 import { killQemu } from '../qemu/process.ts';
 import { QmpClient } from '../qemu/qmp.ts';
 import { announce, contVm, queryRunState } from '../qemu/run-state.ts';
-import type { ReadyDisk } from '../wire/disk-messages.ts';
+import type { PlannedDisk } from './disk-fit.ts';
 import type { FoundRegion } from './known-ram.ts';
 import type { VmPaths, VmRecord } from './vm-record.ts';
 
@@ -39,7 +40,7 @@ export interface DestinationGuestParts {
   readonly regions: readonly FoundRegion[];
   readonly notes: readonly string[];
   /** As they were found before QEMU opened them; empty once pages have come. */
-  readonly disks: readonly ReadyDisk[];
+  readonly disks: readonly PlannedDisk[];
   /** What the process before this one found of QEMU's settings and changed. */
   readonly borrowed: MigrationSettings | null;
   /** What was watched when the process before this one ended. */
@@ -55,12 +56,13 @@ export class DestinationGuest {
   /** Where each region begins in QEMU. */
   readonly starts: readonly bigint[];
   readonly notes: readonly string[];
-  readonly disks: readonly ReadyDisk[];
+  readonly disks: readonly PlannedDisk[];
   #qmp: QmpClient | null;
   /** As they were found; null: they are not borrowed. */
   #settings: MigrationSettings | null;
   #uffd: Userfaultfd | undefined;
   #load: DeviceStateLoad | undefined;
+  #exports: DiskExports | undefined;
 
   constructor(parts: DestinationGuestParts) {
     this.record = parts.record;
@@ -122,6 +124,18 @@ export class DestinationGuest {
     this.#settings = await borrowMigrationSettings(this.#monitor, 'load', keep);
   }
 
+  /** The images that are to be filled can be, from now on until the VM's state is loaded. @throws GW_DISK_COPY */
+  async openExports(): Promise<void> {
+    const copied = this.disks.filter(({ kind }) => kind === 'copied').map((disk) => ({ ...disk, kind: disk.image }));
+    if (copied.length === 0) return;
+    this.#exports = await DiskExports.open(this.#monitor, join(this.paths.directory, 'disks.sock'), copied);
+  }
+
+  /** Where QEMU takes what fills its images; undefined: there are none. */
+  get exportsPath(): string | undefined {
+    return this.#exports?.socketPath;
+  }
+
   /** Opens QEMU's ear for the device state; early, because it costs a round trip. */
   async prepareToLoad(signal: AbortSignal): Promise<void> {
     const socketPath = join(this.paths.directory, 'load.sock');
@@ -140,6 +154,7 @@ export class DestinationGuest {
   async loadState(state: Uint8Array): Promise<void> {
     const load = this.#load;
     if (!load) throw new GodwitError('GW_INTERNAL', { reason: 'nothing waits for the device state' });
+    await this.#exports?.close();
     await load.write(state);
     await load.end();
     await load.loaded;

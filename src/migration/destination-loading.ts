@@ -10,7 +10,6 @@ import { SYSTEM_CLOCK } from '../base/clock.ts';
 import { asGodwitError, GodwitError } from '../base/errors.ts';
 import { type PageRun, subtractRuns } from '../base/page.ts';
 import { waitForExit } from '../linux/process.ts';
-import { closeFd } from '../linux/socket.ts';
 import { digestMemory } from '../memory/digest.ts';
 import { advanceGuestClock } from '../qemu/guest-clock.ts';
 import { chooseChannels } from './channel-choice.ts';
@@ -23,6 +22,7 @@ import { createOfferedGuest } from './destination-guest-creation.ts';
 import { connectAgain, discardLeftBehind, reopenDestinationGuest, unreachable } from './destination-guest-reopening.ts';
 import type { DestinationParts } from './destination-parts.ts';
 import type { LoadingMeasurements } from './destination-words.ts';
+import { answersOf } from './disk-fit.ts';
 import type { DestinationRecovery } from './journal-facts.ts';
 import { writeDownRam } from './known-ram.ts';
 import { findStillMissing } from './missing-file.ts';
@@ -73,14 +73,14 @@ export class DestinationLoading {
   }
 
   async #prepare(): Promise<void> {
-    const { arrivals, facts, journal, life, events, port } = this.#parts;
+    const { arrivals, disks, facts, journal, life, events, port } = this.#parts;
     arrivals.prepare(chooseChannels({ asked: 0, cpus: availableParallelism() }));
     try {
       const isGroupMember = facts.offer.vm.facts['sharedMemory'] !== undefined;
       if (isGroupMember) keepThreads('fault-worker', 1);
       // Looked up while QEMU starts.
       const contents = offerContents(this.#parts, this.#held);
-      const guest = await createOfferedGuest(facts, port, life.signal);
+      const guest = await createOfferedGuest(facts, port, (planned) => disks.create(planned), life.signal);
       if (this.#end.isFinished) {
         await guest.discard();
         return;
@@ -90,6 +90,7 @@ export class DestinationLoading {
       const { record } = guest;
       const ram = writeDownRam(guest.regions);
       await guest.borrowSettings((settings) => journal.append({ side: 'facts', record, ram, settings }));
+      await guest.openExports();
       await guest.prepareToLoad(life.signal);
       // Before it hears that it may begin, the source knows what it need not send.
       await contents;
@@ -104,8 +105,9 @@ export class DestinationLoading {
 
   /** The memory of the QEMU that was left behind, and who asks for what is missing. Returns why it is of no use, if so. */
   async reopen(recovery: DestinationRecovery, pagesMissing: boolean): Promise<GodwitError | undefined> {
-    const { facts, note, receiver, report } = this.#parts;
+    const { disks, facts, note, receiver, report } = this.#parts;
     report.interrupted = true;
+    disks.findAgain(recovery);
     this.#leftBehind = recovery.vm;
     const phase = this.#parts.phase();
     if (!recovery.vm || !recovery.hasVm || phase === 'failed') return undefined;
@@ -153,19 +155,6 @@ export class DestinationLoading {
       },
       missing,
     );
-  }
-
-  /** The source's urgent connection, which is the pager's from now on. */
-  pageOver(fd: number): void {
-    const { life, phase, receiver } = this.#parts;
-    if (!receiver.pager && (phase() === 'pagingIn' || phase() === 'done')) {
-      // Found again with every page, of which the source hears in a moment.
-      life.signal.addEventListener('abort', () => closeFd(fd), { once: true });
-      return;
-    }
-    const pager = receiver.pager ?? this.openPager();
-    receiver.resume(pager);
-    pager.useLink(fd);
   }
 
   /** The source is about to stop the VM. */
@@ -218,12 +207,12 @@ export class DestinationLoading {
     const { receiver, report } = this.#parts;
     const times = { digestMs: this.#digestMs, loadMs: this.#loadMs, resumeMs: this.#resumeMs };
     const { notes = [], disks = [] } = this.#guest ?? {};
-    return { notes, disks, digest: report.digest, ...times, pager: receiver.pager };
+    return { notes, disks: answersOf(disks), digest: report.digest, ...times, pager: receiver.pager };
   }
 
   /** Nothing of the VM stays here. */
   async discard(): Promise<void> {
-    const { arrivals, facts, life, receiver, report } = this.#parts;
+    const { arrivals, disks, facts, life, phase, receiver, report } = this.#parts;
     receiver.pager?.stop();
     // Before QEMU's memory goes, and what is closed with the migration's life.
     await arrivals.stop();
@@ -233,6 +222,9 @@ export class DestinationLoading {
     if (this.#guest) await this.#guest.discard();
     else if (report.interrupted) await discardLeftBehind(this.#leftBehind, facts);
     this.#guest = undefined;
+    // Lost after it was given away: nobody knows what else there is of them.
+    if (phase() === 'lost') disks.keep();
+    disks.discard();
   }
 
   #use(guest: DestinationGuest): void {

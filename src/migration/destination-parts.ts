@@ -7,6 +7,7 @@
 import type { GodwitError } from '../base/errors.ts';
 import { Mailbox } from '../transfer/mailbox.ts';
 import { Arrivals } from './arrivals.ts';
+import { DestinationDisks } from './destination-disks.ts';
 import { type DestinationFacts, type DestinationPort, missingFilePath } from './destination-facts.ts';
 import { DestinationLink } from './destination-link.ts';
 import { DestinationReceiver } from './destination-receiver.ts';
@@ -37,6 +38,7 @@ export interface DestinationParts {
   readonly link: DestinationLink;
   readonly receiver: DestinationReceiver;
   readonly arrivals: Arrivals;
+  readonly disks: DestinationDisks;
   readonly patience: Patience;
   readonly report: DestinationReport;
   /** The VM stands still, or is about to: nothing gives way to it any more. */
@@ -73,6 +75,10 @@ export function assembleDestination(
     onLost: (reason) => link.drop(reason),
     onFailed: hooks.onFailed,
   });
+  const keepImages = (images: readonly string[]): void => journal.append({ side: 'facts', images });
+  const disks = new DestinationDisks({ keepImages, note });
+  const life = new AbortController();
+  life.signal.addEventListener('abort', () => disks.stop());
   const receiver: DestinationReceiver = new DestinationReceiver({
     verify: facts.offer.verify,
     arrivals,
@@ -102,7 +108,7 @@ export function assembleDestination(
     startedAt: facts.startedAt,
     emit: (event) => port.emit(event),
     phase: hooks.phase,
-    wireBytes: () => link.bytes + arrivals.bytes + (receiver.pager?.wireBytes ?? 0),
+    wireBytes: () => link.bytes + arrivals.bytes + disks.wireBytes + (receiver.pager?.wireBytes ?? 0),
     pageCount: () => receiver.pageCount,
     receivedPages: () => receiver.receivedPages,
     pager: () => receiver.pager,
@@ -113,10 +119,11 @@ export function assembleDestination(
     journal,
     port,
     events,
-    life: new AbortController(),
+    life,
     link,
     receiver,
     arrivals,
+    disks,
     patience,
     report,
     hurry,

@@ -82,6 +82,7 @@ export class DestinationReport {
         predictedDowntimeMs: null,
         prediction: null,
         waitingFor: port.connected() ? null : 'connection',
+        disks: [],
         verdict: VERDICTS[phase] ?? { kind: 'starting', text: 'Preparing' },
       },
     });
@@ -111,6 +112,7 @@ export class DestinationReport {
       wireBytes: this.#port.wireBytes(),
       ramBytes: this.#port.pageCount() * PAGE_SIZE,
       pages: { total: this.#port.pageCount(), hole: 0, zero: 0, sent: this.#port.receivedPages(), resent: 0 },
+      disks: [],
       packing: null,
       tracker: NOTHING_TRACKED,
       rounds: [],

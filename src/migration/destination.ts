@@ -9,6 +9,7 @@ import type { Connection } from '../transfer/connection.ts';
 import { encodeControl } from '../wire/message-codec.ts';
 import type { ControlMessage, JoinPurpose } from '../wire/messages.ts';
 import { ArrivalFailures } from './arrival-failures.ts';
+import { useConnection } from './destination-connections.ts';
 import { acknowledgeRound, resumeOwned, writeRecord } from './destination-duties.ts';
 import { DestinationEnd } from './destination-end.ts';
 import type { DestinationFacts, DestinationPort, HeldInput } from './destination-facts.ts';
@@ -89,10 +90,9 @@ export class DestinationMigration {
       return;
     }
     if (purpose !== 'resume') {
-      const use = purpose === 'urgent' ? (fd: number) => this.#loading.pageOver(fd) : (fd: number) => arrivals.add(fd);
       connection
         .send(joined)
-        .then(() => use(detach()))
+        .then(() => useConnection(this.#parts, this.#loading, purpose, detach()))
         .catch((error: unknown) => connection.destroy(asGodwitError(error)));
       return;
     }

@@ -2,17 +2,30 @@
  * The VM's disks as the source offers them, and what the destination's answer proves.
  *
  * Owns: the tokens beside the images, while the destination prepares. Must hold: a VM moves only when each of its disks is
- * proved to be the same at the destination; where nothing can be proved nothing is offered.
+ * proved to be the same at the destination, or is copied and may be.
  */
+import { resolve } from 'node:path';
 import { asGodwitError, GodwitError } from '../base/errors.ts';
+import { readWorkingDirectory } from '../linux/process.ts';
 import type { Blocker } from '../qemu/blocker.ts';
 import type { DiskFacts } from '../qemu/disk-facts.ts';
 import { hasOpen, readImageFacts } from '../storage/image-facts.ts';
 import { hashOfToken, removeToken, type TokenMark, writeToken } from '../storage/sharing-token.ts';
-import type { OfferedDisk, ReadyDisk } from '../wire/disk-messages.ts';
+import type { OfferedDisk, OfferedImage, ReadyDisk } from '../wire/disk-messages.ts';
+import type { MigrationOptions } from './request.ts';
+
+/** An image below is named on the command line, which a copy that stands alone would get, too. */
+const NAMES_BACKING = /\bbacking\b/;
 
 /** Both hosts tell each other of disks. */
 export const DISKS_FEATURE = 'disks';
+
+export type DiskWish = Pick<MigrationOptions, 'disks' | 'diskPaths'> & {
+  /** QEMU's arguments. */
+  readonly args: readonly string[];
+  /** It shares memory with other VMs, which do not wait for a disk. */
+  readonly isOfGroup: boolean;
+};
 
 export interface DiskOffer {
   readonly disks: readonly OfferedDisk[];
@@ -25,18 +38,21 @@ export interface DiskOffer {
  * Writes tokens: `withdrawTokens` removes them.
  * @param pid - of the VM's QEMU
  */
-export function offerDisks(disks: readonly DiskFacts[], pid: number): DiskOffer {
+export function offerDisks(disks: readonly DiskFacts[], pid: number, wish: DiskWish): DiskOffer {
   const offered: OfferedDisk[] = [];
   const blockers: Blocker[] = [];
-  for (const disk of disks) {
-    const { id: name, image: path } = disk;
-    if (path === null) continue;
+  const directory = readWorkingDirectory(pid);
+  for (const disk of disks.filter(({ image }) => image !== null)) {
+    const name = disk.id;
+    const path = resolve(directory, disk.image!);
     try {
       if (hasOpen(pid, path)) {
         const { format, readonly, virtualBytes } = disk;
         const image = readImageFacts(path);
         const token = readonly || image.kind === 'device' ? null : tryWriteToken(path);
-        offered.push({ name, path, format, readonly, virtualBytes, image, token, backing: backingOf(disk) });
+        const to = wish.diskPaths[name] ?? null;
+        const copy = copyOf(disk, image, wish);
+        offered.push({ name, path, format, readonly, virtualBytes, copy, to, image, token, backing: backingOf(disk) });
         continue;
       }
       const fix = 'put the image that the VM uses back to its path, or restart the VM';
@@ -46,6 +62,12 @@ export function offerDisks(disks: readonly DiskFacts[], pid: number): DiskOffer 
       const fix = 'give the image a path that this daemon can see as QEMU does';
       blockers.push({ id: 'unseen-image', what: `${name} (${path})`, reason, fix });
     }
+  }
+  for (const name of Object.keys(wish.diskPaths)) {
+    if (disks.some(({ id, image }) => id === name && image !== null)) continue;
+    const known = offered.map((disk) => disk.name).join(', ') || 'none';
+    const fix = `name one of its disks: ${known}`;
+    blockers.push({ id: 'unknown-disk', what: `disk ${name}`, reason: 'the VM has no disk of this name', fix });
   }
   return { disks: offered, blockers };
 }
@@ -73,14 +95,24 @@ export function findUnproved(
   offered: readonly OfferedDisk[] = [],
   answered: readonly ReadyDisk[] = [],
 ): GodwitError | undefined {
-  const unproved = offered.find(({ name, token }, index) => {
+  const unproved = offered.find(({ name, token, copy }, index) => {
     const answer = answered[index];
     if (answer?.name !== name) return true;
+    if (answer.kind === 'copied') return copy === 'never';
     return token !== null && (answer.token === null || hashOfToken(answer.token) !== token.hash);
   });
   if (!unproved) return undefined;
   const reason = `it has not read what was written beside the disk ${unproved.name} (${unproved.path})`;
   return new GodwitError('GW_MIGRATION_REFUSED', { host, vm, reason });
+}
+
+function copyOf(disk: DiskFacts, image: OfferedImage, wish: DiskWish): OfferedDisk['copy'] {
+  const { args, disks, isOfGroup } = wish;
+  if (disk.readonly || disk.encrypted || isOfGroup || disks === 'shared') return 'never';
+  if (disk.backing.length > 0 && args.some((word) => NAMES_BACKING.test(word))) return 'never';
+  // Of a raw image that is a part of its file only the part would be copied.
+  if (disk.format === 'raw' && image.bytes !== disk.virtualBytes) return 'never';
+  return disks === 'pre-copy' ? 'always' : 'ifNeeded';
 }
 
 /** A directory that takes no file proves nothing; the destination says so. */

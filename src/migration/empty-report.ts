@@ -45,6 +45,7 @@ export function emptyReport({
     wireBytes: 0,
     ramBytes: input.vm.memoryBytes,
     pages: { total: Math.ceil(input.vm.memoryBytes / 4096), hole: 0, zero: 0, sent: 0, resent: 0 },
+    disks: [],
     packing: null,
     tracker: NOTHING_TRACKED,
     rounds: [],

@@ -117,6 +117,7 @@ describe('a source that comes back after the migration has ended here', () => {
         hostName: 'b',
         stateDirectory: directory.path,
         allowedNetworkScripts: [],
+        images: null,
         contents: NO_CONTENTS,
         admit: () => ({ kind: 'refused', reason: 'a test' }),
         sharedPathsOf: () => ({}),

@@ -45,10 +45,10 @@ export async function listenForMigrations(options: {
     regions: policy.regions,
     features: contents.fleetKey === null ? [] : [fleetFeature(contents.fleetKey)],
     onOffer(offer, fd, peer, features) {
-      const { hostName, stateDirectory, allowedNetworkScripts } = policy;
+      const { hostName, stateDirectory, allowedNetworkScripts, images } = policy;
       const sharing = readSharing(offer.vm);
       const facts = {
-        ...{ offer, peer, stateDirectory, allowedNetworkScripts, hostName, startedAt: Date.now() },
+        ...{ offer, peer, stateDirectory, allowedNetworkScripts, images, hostName, startedAt: Date.now() },
         ...(sharing ? { sharedPaths: policy.sharedPathsOf(offer.vm.name, sharing) } : {}),
       };
       policy.onIncoming(startDestinationThread({ facts, fd, recovery: null, held: { policy: contents, features } }));

@@ -59,7 +59,7 @@ describe('a binary that a peer names', () => {
 });
 
 describe('the command line that an offered VM will have here', () => {
-  const HOST = { stateDirectory: '/state', allowedNetworkScripts: ['/etc/up'] };
+  const HOST = { stateDirectory: '/state', allowedNetworkScripts: ['/etc/up'], images: null };
   const RAM = '-object memory-backend-file,id=ram0,size=16M,mem-path=/dev/shm/x,share=on';
 
   function offered(line: string, host = HOST): ReturnType<typeof deriveOffered> {

@@ -17,7 +17,7 @@ import type { Accelerator } from '../qemu/spec.ts';
 import type { OfferedDisk } from '../wire/disk-messages.ts';
 import type { Message, OfferedVm } from '../wire/messages.ts';
 import { explainBlockers } from './blocked.ts';
-import { fitDisks } from './disk-fit.ts';
+import { fitDisks, type ImagesDirectory, movedImages, type PlannedDisk } from './disk-fit.ts';
 import type { SharedPaths } from './shared-part.ts';
 import { vmPaths } from './vm-record.ts';
 
@@ -33,6 +33,8 @@ export interface DestinationPlace {
   readonly instance: string;
   readonly allowedNetworkScripts: readonly string[];
   readonly sharedPaths?: SharedPaths;
+  /** See `ImagesDirectory`. */
+  readonly images: ImagesDirectory;
 }
 
 /** When the source's binary is not at the same path here, or is nothing that this host would run. */
@@ -104,14 +106,14 @@ function isDeviceName(value: unknown): value is string {
 
 export function placeOf(
   { migrationId }: Pick<Message<'offer'>, 'migrationId'>,
-  { stateDirectory, allowedNetworkScripts, sharedPaths }: Omit<DestinationPlace, 'instance'>,
+  { stateDirectory, allowedNetworkScripts, sharedPaths, images }: Omit<DestinationPlace, 'instance'>,
 ): DestinationPlace {
-  const place = { stateDirectory, allowedNetworkScripts, instance: migrationId.slice(0, 8) };
+  const place = { stateDirectory, allowedNetworkScripts, images, instance: migrationId.slice(0, 8) };
   return sharedPaths ? { ...place, sharedPaths } : place;
 }
 
-/** The command line that the VM will have here, or why it can have none. */
-export function deriveOffered(vm: OfferedVm, place: DestinationPlace): Derived {
+/** The command line that the VM will have here, or why it can have none. @param disks - as they will be here */
+export function deriveOffered(vm: OfferedVm, place: DestinationPlace, disks: readonly PlannedDisk[] = []): Derived {
   const paths = vmPaths(place.stateDirectory, vm.name, place.instance);
   const endpoints = {
     ramPath: paths.ram,
@@ -127,6 +129,7 @@ export function deriveOffered(vm: OfferedVm, place: DestinationPlace): Derived {
     accel: acceleratorOf(vm),
     endpoints,
     allowedNetworkScripts,
+    movedImages: movedImages(disks),
     ...(typeof directory === 'string' && isAbsolute(directory) ? { sourceDirectory: directory } : {}),
   });
 }
@@ -142,7 +145,8 @@ export async function findFit(
 ): Promise<Fit> {
   const name = chooseBinary(vm);
   const binary = await probeQemuBinary(name);
-  const derived = deriveOffered(vm, place);
+  const fit = fitDisks(disks, place.images);
+  const derived = deriveOffered(vm, place, fit.disks);
   const unfit = findFitBlockers({
     binary,
     args: derived.kind === 'derived' ? derived.args : vm.args,
@@ -152,9 +156,10 @@ export async function findFit(
     ramPath: vmPaths(place.stateDirectory, vm.name, place.instance).ram,
   });
   // That an image is missing is said of its disk.
-  const isTold = ({ id, what }: Blocker): boolean => id === 'missing-file' && disks.some(({ path }) => path === what);
+  const told = new Set([...disks, ...fit.disks].map(({ path }) => path));
+  const isTold = ({ id, what }: Blocker): boolean => id === 'missing-file' && told.has(what);
   const others = unfit.filter((blocker) => !isTold(blocker));
-  const blockers = [...(derived.kind === 'derived' ? [] : derived.blockers), ...fitDisks(disks).blockers, ...others];
+  const blockers = [...(derived.kind === 'derived' ? [] : derived.blockers), ...fit.blockers, ...others];
   const notes: string[] = [];
   const objection = findObjection(vm.binary);
   if (objection !== undefined) notes.push(`${objection}; using ${binary.path}`);

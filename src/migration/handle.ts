@@ -6,6 +6,7 @@
  */
 import type { GodwitError, JsonValue } from '../base/errors.ts';
 import type { ProcessIdentity } from '../linux/process.ts';
+import type { ImagesDirectory } from './disk-fit.ts';
 import type { ContentPolicy } from './held-contents.ts';
 import type { MigrationCommand, MigrationEvent } from './progress.ts';
 import type { RegionPolicy } from './region-policy.ts';
@@ -112,6 +113,8 @@ export interface IncomingPolicy {
   readonly stateDirectory: string;
   /** Absolute paths of the programs that a VM's network interfaces may name. */
   readonly allowedNetworkScripts: readonly string[];
+  /** Where images of disks are made that come with their VMs. */
+  readonly images: ImagesDirectory;
   readonly contents: ContentPolicy;
   /** The files of a group's regions here. @throws GW_MIGRATION_REFUSED when no such group is on its way here */
   sharedPathsOf(vm: string, sharing: OfferedSharing): SharedPaths;

@@ -37,6 +37,8 @@ export interface DestinationRecovery {
   readonly settings: MigrationSettings | null;
   /** Where the VM's RAM is. */
   readonly ram: readonly KnownRegion[];
+  /** Made for the VM, to be filled. */
+  readonly images: readonly string[];
   /** The daemon knows where the VM is, and talks to its QEMU if it is here. */
   readonly isSettled: boolean;
 }
@@ -57,7 +59,9 @@ export function sourceRecovery(
     stay.epoch > epoch || (stay.epoch === epoch && stay.movesOn && stay.startedAt > facts.startedAt);
   // It has come back since, or its user has moved it again: it was his by then.
   const wentOn = others.some((stay) => stay.uuid === uuid && isLater(stay));
-  return { facts, records, hasVm: !wentOn && !isTakenBack({ records }), settings: knownSettings(lines) };
+  const copiedImages = knownFacts(lines)['copiedImages'] as string[] | undefined;
+  const all = copiedImages ? { ...facts, copiedImages } : facts;
+  return { facts: all, records, hasVm: !wentOn && !isTakenBack({ records }), settings: knownSettings(lines) };
 }
 
 /** The VM runs at the source again, whether or not the destination has heard of it. */
@@ -88,6 +92,7 @@ export function destinationRecovery(
     insideFd: (known['insideFd'] as number | undefined) ?? null,
     settings: knownSettings(lines),
     ram: (known['ram'] as KnownRegion[] | undefined) ?? [],
+    images: (known['images'] as string[] | undefined) ?? [],
     isSettled: false,
   };
 }

@@ -13,7 +13,7 @@ import type { Message } from '../wire/messages.ts';
 import { explainBlockers } from './blocked.ts';
 import { createDestinationGuest } from './destination-guest-creation.ts';
 import { readyMessage } from './destination-words.ts';
-import { fitDisks } from './disk-fit.ts';
+import { answersOf, fitDisks } from './disk-fit.ts';
 import { type DestinationPlace, findFit, memoryOf, placeOf } from './fit.ts';
 import type { Admission, IncomingPolicy } from './handle.ts';
 import { removeIfEmpty, removeLeftInstance } from './left-instance.ts';
@@ -70,7 +70,10 @@ export class OfferScreening {
         this.#policy.onChecked(offer.migrationId);
       }
     }
-    return { kind: 'answer', message: readyMessage(hostName, [...notes], fitDisks(offer.disks).disks) };
+    return {
+      kind: 'answer',
+      message: readyMessage(hostName, [...notes], answersOf(fitDisks(offer.disks, this.#policy.images).disks)),
+    };
   }
 
   /** What is worth knowing of the VM's QEMU here, which has ended by then. */

@@ -42,6 +42,7 @@ function openScreening(checkLimitMs?: number): OfferScreening {
     hostName: 'b',
     stateDirectory: directory.path,
     allowedNetworkScripts: [],
+    images: null,
     contents: NO_CONTENTS,
     admit: ({ migrationId }) => {
       calls.push(`admit ${migrationId.slice(0, 2)}`);

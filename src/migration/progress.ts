@@ -34,8 +34,18 @@ export type DestinationPhase =
 
 /** Which way it goes, in one word, and why in one sentence. */
 export interface Verdict {
-  readonly kind: 'starting' | 'converging' | 'throttling' | 'stalled' | 'switching' | 'paging' | 'finishing';
+  readonly kind: 'starting' | 'disks' | 'converging' | 'throttling' | 'stalled' | 'switching' | 'paging' | 'finishing';
   readonly text: string;
+}
+
+/** A disk that is being copied. */
+export interface DiskProgress {
+  readonly name: string;
+  /** Of what there is to copy, which grows as the VM writes. */
+  readonly totalBytes: number;
+  readonly copiedBytes: number;
+  /** On the wire, since its copy began. */
+  readonly bytesPerSecond: number;
 }
 
 export interface MigrationProgress {
@@ -55,6 +65,8 @@ export interface MigrationProgress {
   readonly prediction: Prediction | null;
   /** What it waits for, when it waits: `connection`, or null. */
   readonly waitingFor: string | null;
+  /** Those that are copied. */
+  readonly disks: readonly DiskProgress[];
   readonly verdict: Verdict;
 }
 

@@ -59,6 +59,27 @@ export interface PostCopyReport {
   readonly reconnects: number;
 }
 
+/** What became of one disk. */
+export interface DiskReport {
+  readonly name: string;
+  /** `shared`: the same image at both hosts. */
+  readonly how: 'shared' | 'pre-copy';
+  readonly from: string;
+  /** Its image at the destination. */
+  readonly to: string;
+  /** What the guest sees of it. */
+  readonly bytes: number;
+  /** In both directions. */
+  readonly wireBytes: number;
+  /** From the beginning of its copy until the VM stood still, or the copy ended. */
+  readonly ms: number;
+  readonly bytesPerSecond: number;
+  /** How it was kept up to date in the end; null: it was not copied. */
+  readonly copyMode: 'background' | 'write-blocking' | null;
+  /** For the last blocks, while the VM stood still and its last pages were sent; null: it did not come to that. */
+  readonly finishMs: number | null;
+}
+
 export interface VerifyReport {
   readonly scheme: string;
   readonly pages: number;
@@ -108,6 +129,8 @@ export interface MigrationReport {
     /** Sent more than once. */
     readonly resent: number;
   };
+  /** At the destination none. */
+  readonly disks: readonly DiskReport[];
   /** What the steps of packing did; null at the destination, which does not know. */
   readonly packing: PackingCounts | null;
   readonly tracker: TrackerReport;

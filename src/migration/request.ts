@@ -12,6 +12,19 @@ export type MigrationMode = 'auto' | 'pre-copy' | 'post-copy' | 'hybrid';
 
 export const MIGRATION_MODES: readonly MigrationMode[] = ['auto', 'pre-copy', 'post-copy', 'hybrid'];
 
+/**
+ * `shared`: every disk must be proved to be the same at the destination. `pre-copy`: all are copied while the VM runs.
+ * `auto`: those that are not proved to be the same are.
+ */
+export type DiskMode = 'auto' | 'shared' | 'pre-copy';
+
+export const DISK_MODES: readonly DiskMode[] = ['auto', 'shared', 'pre-copy'];
+
+/** What becomes of the image of a disk that was copied, once the VM has left for good. */
+export type SourceDisks = 'keep' | 'delete';
+
+export const SOURCE_DISKS: readonly SourceDisks[] = ['keep', 'delete'];
+
 /** What happens when `timeoutMs` runs out before the commit. */
 export type TimeoutAction = 'post-copy' | 'cancel' | 'pause';
 
@@ -56,6 +69,10 @@ export interface MigrationOptions extends Tunable {
   readonly without: readonly PackingStep[];
   /** How written pages are found: `kernel` (by groups where the kernel cannot), `groups`, `groups:auto`, `groups:N`. */
   readonly tracker: string;
+  readonly disks: DiskMode;
+  /** Where disks are to be at the destination, by their names; others are at the same path or where that host makes images. */
+  readonly diskPaths: Readonly<Record<string, string>>;
+  readonly sourceDisks: SourceDisks;
 }
 
 export const DEFAULT_MIGRATION_OPTIONS: MigrationOptions = {
@@ -74,4 +91,8 @@ export const DEFAULT_MIGRATION_OPTIONS: MigrationOptions = {
   without: [],
   // Wherever nobody has to be asked before a page is written, the kernel's own bits are cheaper (docs/performance.md).
   tracker: 'kernel',
+  disks: 'auto',
+  diskPaths: {},
+  // A copy can be looked at before the original goes; nobody gets back what was deleted too early.
+  sourceDisks: 'keep',
 };

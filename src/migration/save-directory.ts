@@ -13,6 +13,7 @@ import { GodwitError } from '../base/errors.ts';
 import { identifyProcess, isAlive } from '../linux/process.ts';
 
 const SOCKET_NAME = 'state.sock';
+const DISK_SOCKET_NAME = /^disk-\d+\.sock$/;
 const NAME = /^godwit-save-(\d+)-(\d+)-/;
 
 /** A directory of this migration alone: QEMU, as whatever user, can reach what it knows the name of. */
@@ -29,6 +30,11 @@ export function stateSocketPath(directory: string): string {
   return join(directory, SOCKET_NAME);
 }
 
+/** Where QEMU writes a copy of its disk to, in such a directory. */
+export function diskSocketPath(directory: string, index: number): string {
+  return join(directory, `disk-${index}.sock`);
+}
+
 /** Removes what dead daemons have left; returns what that was. */
 export function removeLeftSaveDirectories(): string[] {
   const root = tmpdir();
@@ -43,13 +49,18 @@ function isOfDeadProcess(name: string): boolean {
   return pid !== undefined && !isAlive({ pid: Number(pid), startTicks: Number(startTicks) });
 }
 
+function isSocketName(name: string): boolean {
+  return name === SOCKET_NAME || DISK_SOCKET_NAME.test(name);
+}
+
 /** Anybody may make a name like ours there: what is not our own directory, or holds anything else, stays. */
 function remove(path: string): boolean {
   try {
     const status = lstatSync(path);
     if (!status.isDirectory() || status.uid !== process.geteuid?.()) return false;
-    if (readdirSync(path).some((name) => name !== SOCKET_NAME || !lstatSync(join(path, name)).isSocket())) return false;
-    rmSync(stateSocketPath(path), { force: true });
+    const names = readdirSync(path);
+    if (!names.every((name) => isSocketName(name) && lstatSync(join(path, name)).isSocket())) return false;
+    for (const name of names) rmSync(join(path, name), { force: true });
     rmdirSync(path);
     return true;
   } catch (error) {

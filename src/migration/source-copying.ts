@@ -23,6 +23,7 @@ import type { Interruption } from './interruption.ts';
 import { PageSender } from './page-sender.ts';
 import type { Predictor } from './predictor.ts';
 import type { MigrationOptions } from './request.ts';
+import type { SourceDisks } from './source-disks.ts';
 import type { SourceGuest } from './source-guest.ts';
 import type { SourceLink } from './source-link.ts';
 import type { SourcePacking } from './source-packing.ts';
@@ -34,6 +35,7 @@ import type { ThrottleClock } from './throttle-clock.ts';
 
 export interface SourceCopyingPort {
   readonly guest: SourceGuest;
+  readonly disks: Pick<SourceDisks, 'copy' | 'mayCopy'>;
   readonly link: SourceLink;
   readonly pacer: Pacer;
   readonly packing: SourcePacking;
@@ -95,8 +97,13 @@ export class SourceCopying {
   get isPaused(): boolean {
     return this.#isPaused;
   }
-  /** Predicts the migration; nothing was sent yet. */
-  predict(): void {
+  /** Predicts the migration, if it is known that no disk will be copied before. */
+  foresee(): void {
+    if (!this.#port.disks.mayCopy) this.#predict();
+  }
+
+  /** No page was sent yet. */
+  #predict(): void {
     const { history, link, predictor, startedMs } = this.#port;
     const options = this.#port.options();
     const { dataPages } = predictor;
@@ -114,6 +121,9 @@ export class SourceCopying {
     const { channels } = packing;
     this.#checkFinishBy();
     if (this.#port.waits) await this.#call.wait(signal);
+    // First: meanwhile the VM need not be slowed, nor pages sent that it writes again.
+    await this.#port.disks.copy();
+    if (this.#port.disks.mayCopy) this.#predict();
     const opening = link.openPages(channels.count, (fds) => channels.link(fds), signal);
     channels.become(this.#patience.role);
     const clocks = link.compareClocks();

@@ -63,6 +63,7 @@ export class SourceEnd {
       error,
       totalMs: report.interrupted ? SYSTEM_CLOCK.wallMs() - facts.startedAt : sinceStartMs,
       wireBytes,
+      disks: this.#parts.disks.report(),
       owner: isGivenAway(phase()) ? facts.destinationName : facts.hostName,
       finishByMs: options().finishByMs || null,
       downtimeLimitMs: options().maxDowntimeMs,

@@ -42,6 +42,8 @@ export interface SourceFacts {
   readonly options: MigrationOptions;
   /** Absent: it has none that are files or devices of a host, or the journal is older. */
   readonly disks?: readonly OfferedDisk[];
+  /** After a restart: of disks that the destination has copies of. */
+  readonly copiedImages?: readonly string[];
   readonly hostName: string;
   readonly sessionKey: string;
   readonly startedAt: number;

@@ -16,6 +16,7 @@ import { GuestMemory } from '../memory/guest-memory.ts';
 import { RamLayout } from '../memory/layout.ts';
 import type { Blocker } from '../qemu/blocker.ts';
 import { cancelMigration, type DeviceStateSave, saveDeviceState } from '../qemu/device-state-save.ts';
+import { abandonMirrors } from '../qemu/disk-mirror.ts';
 import { canReturnMemory, type VmFacts } from '../qemu/facts.ts';
 import {
   borrowMigrationSettings,
@@ -200,6 +201,7 @@ export class SourceGuest {
     // A save of an earlier process of this host may hold the VM.
     await cancelMigration(this.qmp).catch((error: unknown) => problems.push(error));
     await goOn().catch((error: unknown) => problems.push(error));
+    await abandonMirrors(this.qmp).catch((error: unknown) => problems.push(error));
     await this.restoreSettings().catch((error: unknown) => problems.push(error));
     if (problems.length > 0) throw problems[0];
   }

@@ -150,6 +150,11 @@ export class SourceLink {
     return openFurther(this.#port, 'urgent', AbortSignal.any([signal, this.#port.life]));
   }
 
+  /** A further connection for a disk; its descriptor is the caller's. */
+  openDisk(signal: AbortSignal): Promise<number> {
+    return openFurther(this.#port, 'disk', AbortSignal.any([signal, this.#port.life]));
+  }
+
   /** Further connections for pages. @param use - gets their descriptors, if the main connection is the same still */
   async openPages(count: number, use: (fds: readonly number[]) => void, signal = this.#port.life): Promise<void> {
     const main = this.#connection;

@@ -25,6 +25,7 @@ import type { Predictor } from './predictor.ts';
 import type { MigrationEvent, SourcePhase } from './progress.ts';
 import type { MigrationOptions } from './request.ts';
 import { SourceCopying } from './source-copying.ts';
+import { SourceDisks } from './source-disks.ts';
 import type { SourceFacts } from './source-facts.ts';
 import type { SourceGuest } from './source-guest.ts';
 import { SourceLink } from './source-link.ts';
@@ -39,6 +40,8 @@ export interface SourceHooks {
   readonly entrust: Entrust;
   /** Writes down which settings of QEMU were found, before they are changed. */
   keepSettings(found: MigrationSettings): void;
+  /** Writes down the images of disks that are copied. */
+  keepCopied(images: readonly string[]): void;
   phase(): SourcePhase;
   /** In hexadecimal; not among the facts, which are written down. */
   readonly fleetKey: string | null;
@@ -73,6 +76,7 @@ export interface SourceParts {
   readonly predictor: Predictor;
   readonly visit: SourceVisit;
   readonly throttleClock: ThrottleClock;
+  readonly disks: SourceDisks;
   readonly copying: SourceCopying;
   readonly startedMs: number;
   /** How pages are compared; null when they are not. */
@@ -135,6 +139,7 @@ export function assembleSource(
     connected: () => link.isConnected,
     prediction: () => predictor.latest,
     elapsedMs: () => SYSTEM_CLOCK.nowMs() - startedMs,
+    disks: () => disks.copies,
   });
   const pacer = new Pacer(options.bandwidthBytesPerSecond, new HostBudget(traffic.budget));
   const packing: SourcePacking = new SourcePacking({
@@ -169,8 +174,27 @@ export function assembleSource(
     startedMs,
   };
   const beforeCommit = new AbortController();
+  const events = new Mailbox<SourceEvent>();
+  const disks: SourceDisks = new SourceDisks({
+    facts,
+    guest,
+    link,
+    pacer,
+    signal: beforeCommit.signal,
+    linkBytesPerSecond: predictor.knownBytesPerSecond ?? null,
+    options: hooks.options,
+    keepCopied: hooks.keepCopied,
+    onProgress: () => progress.copyingDisks(),
+    onFailed(error) {
+      events.post({ kind: 'failed', error: error.toBody() });
+      beforeCommit.abort(error);
+    },
+    note,
+  });
+  life.signal.addEventListener('abort', () => disks.stop());
   const copying = new SourceCopying({
     ...shared,
+    disks,
     signal: beforeCommit.signal,
     options: hooks.options,
     waits: facts.group?.waits ?? false,
@@ -182,7 +206,8 @@ export function assembleSource(
   return {
     ...shared,
     facts,
-    events: new Mailbox<SourceEvent>(),
+    events,
+    disks,
     beforeCommit,
     life,
     copying,

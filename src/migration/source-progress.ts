@@ -6,6 +6,7 @@
 import { SYSTEM_CLOCK } from '../base/clock.ts';
 import { PAGE_SIZE } from '../base/page.ts';
 import type { Decision } from './decision.ts';
+import type { DiskCopies } from './disk-copies.ts';
 import { progressPercent } from './percent.ts';
 import type { Prediction } from './prediction.ts';
 import type { MigrationEvent, SourcePhase, Verdict } from './progress.ts';
@@ -27,6 +28,8 @@ export interface SourceProgressPort {
   prediction(): Prediction | null;
   /** Since the migration was asked for. */
   elapsedMs(): number;
+  /** Those that are copied. */
+  disks(): Pick<DiskCopies, 'bytesPerSecond' | 'leftBytes' | 'progress'>;
 }
 
 export class SourceProgress {
@@ -77,6 +80,14 @@ export class SourceProgress {
     this.#tellSometimes();
   }
 
+  copyingDisks(): void {
+    const disks = this.#port.disks().progress.map(({ name, totalBytes, copiedBytes }) => {
+      return `${name} ${totalBytes > 0 ? Math.floor((100 * copiedBytes) / totalBytes) : 0} %`;
+    });
+    this.#verdict = { kind: 'disks', text: `Copying disks: ${disks.join(', ')}` };
+    this.#tellSometimes();
+  }
+
   paging(remainingPages: number): void {
     this.#remainingPages = remainingPages;
     this.#pushing ??= { atMs: SYSTEM_CLOCK.nowMs(), pages: remainingPages };
@@ -100,7 +111,13 @@ export class SourceProgress {
     this.#toldAtMs = SYSTEM_CLOCK.nowMs();
     this.#measureRate();
     const remainingPages = this.#remainingPages;
-    this.#percent = progressPercent(this.#percent, { phase, remainingPages, totalPages: dataPages });
+    const { leftBytes, progress: disks } = this.#port.disks();
+    const diskPages = disks.reduce((sum, { totalBytes }) => sum + totalBytes, 0) / PAGE_SIZE;
+    this.#percent = progressPercent(this.#percent, {
+      phase,
+      remainingPages: remainingPages + leftBytes / PAGE_SIZE,
+      totalPages: dataPages + diskPages,
+    });
     this.#port.emit({
       kind: 'progressed',
       progress: {
@@ -108,7 +125,7 @@ export class SourceProgress {
         round: this.#round,
         percent: this.#percent,
         sentBytes: this.#port.sentBytes(),
-        remainingBytes: remainingPages * PAGE_SIZE,
+        remainingBytes: remainingPages * PAGE_SIZE + leftBytes,
         ramBytes,
         bytesPerSecond: this.#bytesPerSecond,
         // Of the other host's VM nothing is known here.
@@ -118,6 +135,7 @@ export class SourceProgress {
         predictedDowntimeMs: this.#predictedDowntimeMs,
         prediction: this.#port.prediction(),
         waitingFor: this.#port.connected() ? null : 'connection',
+        disks,
         verdict: this.#verdict,
       },
     });
@@ -130,9 +148,17 @@ export class SourceProgress {
       const pushed = pages - this.#remainingPages;
       return pushed > 0 ? ((SYSTEM_CLOCK.nowMs() - atMs) * this.#remainingPages) / pushed : null;
     }
+    if (this.#verdict.kind === 'disks') return this.#disksEtaMs();
     const prediction = phase === 'preparing' || phase === 'copying' ? this.#port.prediction() : null;
     if (!prediction || prediction.ending === 'giveUp') return this.#decidedEtaMs;
     return Math.max(0, prediction.totalMs.expected - this.#port.elapsedMs());
+  }
+
+  /** Memory goes over the same link afterwards. */
+  #disksEtaMs(): number | null {
+    const { bytesPerSecond, leftBytes } = this.#port.disks();
+    if (bytesPerSecond <= 0) return null;
+    return ((leftBytes + this.#port.dataPages * PAGE_SIZE) * 1000) / bytesPerSecond;
   }
 
   #tellSometimes(): void {

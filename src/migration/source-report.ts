@@ -92,6 +92,7 @@ export class SourceReport {
     readonly error: ErrorBody | null;
     readonly totalMs: number;
     readonly wireBytes: number;
+    readonly disks: MigrationReport['disks'];
     readonly owner: string;
     readonly finishByMs: number | null;
     readonly downtimeLimitMs: number;
@@ -123,6 +124,7 @@ export class SourceReport {
       wireBytes: end.wireBytes,
       ramBytes,
       pages: this.#pages(totalPages),
+      disks: end.disks,
       packing: { ...this.#facts.packing },
       tracker: end.tracker,
       rounds: this.rounds,

@@ -41,7 +41,7 @@ export interface SwitchoverPort {
   readonly sender: PageSender;
   /** On all page channels so far. */
   sentFrames(): number;
-  readonly state: StateSender;
+  readonly state: Pick<StateSender, 'proceed' | 'sent'>;
   readonly pacer: Pacer;
   readonly signal: AbortSignal;
   readonly console: ConsoleCarrier;

@@ -11,7 +11,6 @@ import { asGodwitError, GodwitError } from '../base/errors.ts';
 import { countPages, type PageRun } from '../base/page.ts';
 import type { MemoryDigest } from '../memory/digest.ts';
 import type { ControlMessage } from '../wire/messages.ts';
-import { findUnproved } from './disk-offer.ts';
 import type { SourceEvent } from './handover-source-state.ts';
 import { isGivenAway } from './phases.ts';
 import type { Copied } from './source-copying.ts';
@@ -43,8 +42,8 @@ export class SourceTransfer {
 
   /** Sent and received on all connections so far. */
   get wireBytes(): number {
-    const { link, packing } = this.#parts;
-    return link.bytes + packing.channels.bytesSent + (this.#serving?.urgentBytes ?? 0);
+    const { disks, link, packing } = this.#parts;
+    return disks.copies.bytes + link.bytes + packing.channels.bytesSent + (this.#serving?.urgentBytes ?? 0);
   }
 
   startCopying(): void {
@@ -71,7 +70,7 @@ export class SourceTransfer {
 
   /** The VM is stopped: the last pages or the list of missing ones, and the device state. */
   async sendRest(): Promise<void> {
-    const { guest, link, packing, progress, report, pacer, console, beforeCommit, verify } = this.#parts;
+    const { disks, guest, link, packing, progress, report, pacer, console, beforeCommit, verify } = this.#parts;
     const copied = this.#copied!;
     progress.say({ kind: 'finishing', text: 'The VM is stopped; the rest is being sent' });
     report.marks.stopReturnedAtMs = SYSTEM_CLOCK.wallMs();
@@ -82,7 +81,7 @@ export class SourceTransfer {
       connection: link.connection,
       sender: copied.sender,
       sentFrames: () => packing.channels.frames,
-      state,
+      state: { sent: state.sent, proceed: () => disks.finish().then(() => state.proceed()) },
       pacer,
       signal: beforeCommit.signal,
       console,
@@ -105,8 +104,8 @@ export class SourceTransfer {
 
   /** Takes the measurements of a message. Returns why the migration has failed, if the memory differs. */
   measure(message: ControlMessage): GodwitError | undefined {
-    const { facts, report, verify } = this.#parts;
-    if (message.kind === 'ready') return findUnproved(facts.vm.name, message.host, facts.disks, message.disks);
+    const { disks, report, verify } = this.#parts;
+    if (message.kind === 'ready') return disks.take(message);
     if (message.kind === 'resumed') report.takeResumed(message);
     if (message.kind === 'allPresent') {
       report.takePostCopy(message, countPages(this.#announced), { scheme: verify, digest: this.#missingDigest });

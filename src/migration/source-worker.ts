@@ -7,7 +7,7 @@
 import { availableParallelism } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { asGodwitError, GodwitError } from '../base/errors.ts';
-import { isAlive } from '../linux/process.ts';
+import { isAlive, readCommandLine } from '../linux/process.ts';
 import { PageFingerprint } from '../memory/page-fingerprint.ts';
 import type { MigrationSettings } from '../qemu/migration-settings.ts';
 import { GROUP_MEMBER } from '../qemu/shared-memory.ts';
@@ -144,7 +144,11 @@ async function start(opened: SourceGuest, dialling: Promise<OpenedConnection>): 
   const connection = await dialling.then((dialled) => (dialled.connection.isClosed ? dial() : dialled));
   // The cancel may have come when the dialling was over.
   cancelled.signal.throwIfAborted();
-  const { disks, blockers: unoffered } = offerDisks(opened.facts.disks, opened.identity.pid);
+  const { disks, blockers: unoffered } = offerDisks(opened.facts.disks, opened.identity.pid, {
+    ...input.options,
+    args: readCommandLine(opened.identity.pid),
+    isOfGroup: input.group !== undefined,
+  });
   try {
     if (unoffered.length > 0) throw blockedBy(input.vm.name, unoffered);
     requireDiskFeature(input.vm.name, disks, connection.agreement);

@@ -53,6 +53,7 @@ export class SourceMigration {
       emit: (event) => port.emit(event),
       entrust: port.entrust,
       keepSettings: (settings) => journal.append({ side: 'facts', settings }),
+      keepCopied: (copiedImages) => journal.append({ side: 'facts', copiedImages }),
       phase: () => this.#state.phase,
       options: () => this.#options,
       wireBytes: () => this.#transfer.wireBytes,
@@ -78,7 +79,7 @@ export class SourceMigration {
     this.#journal.append({ side: 'facts', ...this.#facts });
     this.#parts.link.use(opened);
     // When the offer is on its way: the destination is busy with it longer than a forecast takes.
-    setImmediate(() => this.#parts.copying.predict());
+    setImmediate(() => this.#parts.copying.foresee());
     const { state, effects } = startSource({ migration: id, vm: vm.name, epoch: vm.epoch + 1, peer: to });
     await this.#begin(state, effects);
   }
@@ -191,6 +192,7 @@ export class SourceMigration {
       case 'discardGuest':
         this.#transfer.stopServing();
         await this.#guest.discard();
+        if (this.#state.phase === 'released') this.#parts.disks.deleteSources();
         if (this.#state.phase === 'lost') this.#parts.note(`What was left here of VM ${this.#facts.vm.name} is freed`);
         return;
       case 'keepGuest':

@@ -16,6 +16,8 @@ export interface DeriveOptions {
   readonly endpoints: Endpoints;
   /** The source QEMU's working directory (/proc/PID/cwd); needed when its command line has relative paths. */
   readonly sourceDirectory?: string;
+  /** Images that are elsewhere at the destination, by their absolute paths at the source. */
+  readonly movedImages?: ReadonlyMap<string, string>;
   /** Absolute paths of the programs that a network interface may have as its script here. */
   readonly allowedNetworkScripts?: readonly string[];
 }

@@ -168,12 +168,13 @@ function blocked(id: string, reason: string, fix: string): Rule {
   };
 }
 
-/** Relative paths mean the source's working directory; the destination starts in another. */
+/** Relative paths mean the source's working directory; the destination starts in another, and may have images elsewhere. */
 function absolute(args: readonly Argument[], derivation: Derivation): Argument[] {
-  const { sourceDirectory } = derivation.options;
+  const { sourceDirectory, movedImages } = derivation.options;
+  const placed = (path: string): string => movedImages?.get(path) ?? path;
   return mapFiles(args, ({ path, where }) => {
-    if (isAbsolute(path)) return path;
-    if (sourceDirectory !== undefined) return join(sourceDirectory, path);
+    if (isAbsolute(path)) return placed(path);
+    if (sourceDirectory !== undefined) return placed(join(sourceDirectory, path));
     derivation.block('relative-path', path, `${where} is a relative path`, 'start the VM with absolute paths');
     return path;
   });

@@ -35,6 +35,7 @@ describe('the image of', () => {
   test.each<[string, string | null]>([
     ['/i/a', '/i/a'],
     ['nbd://host/x', null],
+    ['images/a', 'images/a'],
     ['json:{"driver":"raw","file":{"driver":"file","filename":"/i/a"}}', '/i/a'],
     [
       'json:{"throttle-group":"t","driver":"throttle","file":{"driver":"qcow2","file":{"driver":"host_device","filename":"/dev/a"}}}',

@@ -11,7 +11,7 @@ export interface DiskFacts {
   readonly node: string;
   /** Host path of the image, or QEMU's own description of what is no plain file (`nbd://…`, `json:{…}`). */
   readonly file: string;
-  /** Host path of the file or block device that it is in the end; null where no path leads to it. */
+  /** Host path of the file or block device that it is in the end, relative to QEMU's directory; null where none leads to it. */
   readonly image: string | null;
   readonly format: string;
   /** What the guest sees of it. */
@@ -46,6 +46,9 @@ export interface QueryBlockEntry {
   };
 }
 
+/** As in `nbd://…`; a path may have a colon further on. */
+const PROTOCOL = /^[a-z][a-z0-9+.-]+:/i;
+
 /** Drives without a medium are left out. */
 export function describeDisks(blocks: readonly QueryBlockEntry[]): DiskFacts[] {
   return blocks.flatMap(({ device, qdev, inserted }) => {
@@ -73,14 +76,13 @@ export function describeDisks(blocks: readonly QueryBlockEntry[]): DiskFacts[] {
 
 /** Through QEMU's own description of several layers (`json:{…}`), down to a plain path. */
 export function imagePathOf(file: string): string | null {
-  if (file.startsWith('/')) return file;
-  if (!file.startsWith('json:')) return null;
+  if (!file.startsWith('json:')) return PROTOCOL.test(file) ? null : file;
   try {
     let node: unknown = JSON.parse(file.slice('json:'.length));
     while (typeof node === 'object' && node !== null) {
       const { driver, filename, file: below } = node as { driver?: unknown; filename?: unknown; file?: unknown };
       if (typeof filename === 'string') {
-        return (driver === 'file' || driver === 'host_device') && filename.startsWith('/') ? filename : null;
+        return driver === 'file' || driver === 'host_device' ? filename : null;
       }
       node = below;
     }

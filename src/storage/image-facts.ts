@@ -14,11 +14,15 @@ const SECTOR_BYTES = 512;
 /** @throws GW_INPUT_UNREADABLE when there is neither a file nor a block device at this path */
 export function readImageFacts(path: string): OfferedImage {
   const found = stat(path);
-  if (found.isFile()) return { kind: 'file', inode: String(found.ino), bytes: Number(found.size), identity: [] };
+  if (found.isFile()) {
+    const [inode, bytes, usedBytes] = [String(found.ino), Number(found.size), Number(found.blocks) * SECTOR_BYTES];
+    return { kind: 'file', inode, bytes, usedBytes, identity: [] };
+  }
   if (!found.isBlockDevice()) throw unreadable(path, 'it is neither a file nor a block device');
   const { major, minor } = numbersOf(found.rdev);
   const identity = [...identifyDevice(major, minor)];
-  return { kind: 'device', inode: '', bytes: deviceBytes(path, major, minor), identity };
+  const bytes = deviceBytes(path, major, minor);
+  return { kind: 'device', inode: '', bytes, usedBytes: bytes, identity };
 }
 
 /** Whether the process has open what is at this path now: an image that was replaced is another one. */

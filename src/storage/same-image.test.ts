@@ -4,14 +4,22 @@ import { explainOtherImage } from './same-image.ts';
 import { hashOfToken } from './sharing-token.ts';
 
 const TOKEN = 'a'.repeat(64);
-const FILE: OfferedImage = { kind: 'file', inode: '12', bytes: 8192, identity: [] };
-const DEVICE: OfferedImage = { kind: 'device', inode: '', bytes: 8192, identity: ['naa.600000000000000a'] };
+const FILE: OfferedImage = { kind: 'file', inode: '12', bytes: 8192, usedBytes: 4096, identity: [] };
+const DEVICE: OfferedImage = {
+  kind: 'device',
+  inode: '',
+  bytes: 8192,
+  usedBytes: 4096,
+  identity: ['naa.600000000000000a'],
+};
 const DISK: OfferedDisk = {
   name: 'd0',
   path: '/images/a',
   format: 'raw',
   readonly: false,
   virtualBytes: 8192,
+  copy: 'never',
+  to: null,
   image: FILE,
   token: { name: '.godwit-0123456789abcdef', hash: hashOfToken(TOKEN) },
   backing: [],

@@ -7,7 +7,9 @@ const DISK: OfferedDisk = {
   format: 'raw',
   readonly: false,
   virtualBytes: 512,
-  image: { kind: 'file', inode: '12', bytes: 512, identity: [] },
+  copy: 'ifNeeded',
+  to: null,
+  image: { kind: 'file', inode: '12', bytes: 512, usedBytes: 512, identity: [] },
   token: { name: '.godwit-0123456789abcdef', hash: 'a'.repeat(64) },
   backing: [{ path: '/images/base', bytes: 512 }],
 };
@@ -33,6 +35,8 @@ describe('an offered disk', () => {
 });
 
 test('an answer is a token or none', () => {
-  expect(readyDisk.safeParse({ name: 'd', token: null }).success).toBe(true);
-  expect(readyDisk.safeParse({ name: 'd', token: 'the words of a file' }).success).toBe(false);
+  expect(readyDisk.safeParse({ name: 'd', kind: 'shared', path: '/a', token: null }).success).toBe(true);
+  expect(readyDisk.safeParse({ name: 'd', kind: 'shared', path: '/a', token: 'the words of a file' }).success).toBe(
+    false,
+  );
 });

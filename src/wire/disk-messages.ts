@@ -17,6 +17,8 @@ const image = z.strictObject({
   inode: z.string().regex(/^\d{0,20}$/, 'is not the number of a file'),
   /** Of the file or device. */
   bytes: count,
+  /** Of storage, less the holes. */
+  usedBytes: count,
   /** Names of the device that no other device in the world has; empty where it has none. */
   identity: z.array(text(MAX_WORD_LENGTH).min(1)).max(64),
 });
@@ -27,6 +29,10 @@ export const offeredDisk = z.strictObject({
   format: word,
   readonly: z.boolean(),
   virtualBytes: count,
+  /** Whether the destination may make an image of its own, which is filled by this migration. */
+  copy: z.enum(['never', 'ifNeeded', 'always']),
+  /** Where it is to be there; null: at the same path, or where that host makes images. */
+  to: argument(MAX_PATH_LENGTH).nullable(),
   image,
   /** A file beside the image, and the SHA-256 of what is in it; null where there is none. */
   token: z
@@ -38,6 +44,9 @@ export const offeredDisk = z.strictObject({
 
 export const readyDisk = z.strictObject({
   name: word,
+  /** `copied`: the image is empty, and waits to be filled. */
+  kind: z.enum(['shared', 'copied']),
+  path: argument(MAX_PATH_LENGTH),
   /** What the token beside the image holds; null where none was offered. */
   token: hex32.nullable(),
 });

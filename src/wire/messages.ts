@@ -134,8 +134,9 @@ export const JOINED_PHASES = [
   'lost',
 ] as const;
 
-/** What a further connection of a migration is for; `region`: the connection of a shared region again. */
-export const JOIN_PURPOSES = ['urgent', 'resume', 'pages', 'region'] as const;
+/** What a further connection of a migration is for; `region`: the connection of a shared region again; `disk`: it is
+ * QEMU's from then on, which fills an image by NBD. */
+export const JOIN_PURPOSES = ['urgent', 'resume', 'pages', 'region', 'disk'] as const;
 export type JoinPurpose = (typeof JOIN_PURPOSES)[number];
 
 export const MESSAGES = {

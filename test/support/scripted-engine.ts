@@ -186,6 +186,7 @@ export function sampleReport(changes: Partial<MigrationReport> = {}): MigrationR
     wireBytes: 120 * 2 ** 20,
     ramBytes: 512 * 2 ** 20,
     pages: { total: 131_072, hole: 90_000, zero: 1072, sent: 41_000, resent: 1000 },
+    disks: [],
     packing: { ...NOTHING_PACKED },
     tracker: NOTHING_TRACKED,
     rounds: [
@@ -226,6 +227,7 @@ export function sampleProgress(changes: Partial<MigrationProgress> = {}): Migrat
     predictedDowntimeMs: 31,
     prediction: null,
     waitingFor: null,
+    disks: [],
     verdict: { kind: 'converging', text: 'each round leaves a tenth' },
     ...changes,
   };
