@@ -35,7 +35,7 @@ const ARROWS: Readonly<Record<string, Arrows>> = {
   qemu: { from: ['base', 'linux'] },
   memory: { from: ['base', 'linux'] },
   transfer: { from: ['base', 'linux', 'wire', 'memory'] },
-  migration: { from: ['base', 'linux', 'qemu', 'wire', 'memory', 'transfer'] },
+  migration: { from: ['base', 'linux', 'qemu', 'wire', 'memory', 'transfer', 'storage'] },
   sharing: { from: ['base', 'linux', 'qemu', 'wire', 'memory', 'transfer', 'migration'] },
   storage: { from: ['base', 'linux', 'qemu', 'wire', 'transfer'] },
   fleet: { from: ['base', ...MODEL] },

@@ -14,11 +14,13 @@ import { RamLayout } from '../memory/layout.ts';
 import { inspectVm } from '../qemu/facts.ts';
 import { killQemu, startQemu } from '../qemu/process.ts';
 import { findGuestRam } from '../qemu/ram.ts';
+import type { OfferedDisk } from '../wire/disk-messages.ts';
 import type { OfferedVm } from '../wire/messages.ts';
 import { explainBlockers } from './blocked.ts';
 import type { DestinationFacts } from './destination-facts.ts';
 import { DestinationGuest } from './destination-guest.ts';
 import type { DestinationParts } from './destination-parts.ts';
+import { fitDisks } from './disk-fit.ts';
 import { newVmKey, parseKey } from './fingerprint-keys.ts';
 import {
   chooseBinary,
@@ -33,6 +35,7 @@ import { type VmRecord, vmPaths } from './vm-record.ts';
 
 export interface DestinationGuestOptions extends DestinationPlace {
   readonly vm: OfferedVm;
+  readonly disks?: readonly OfferedDisk[] | undefined;
   readonly uuid: string;
   readonly epoch: number;
   readonly hostName: string;
@@ -52,6 +55,7 @@ export function createOfferedGuest(
   const { offer, hostName, peer } = facts;
   return createDestinationGuest({
     vm: offer.vm,
+    disks: offer.disks,
     uuid: offer.vm.uuid ?? randomUUID(),
     epoch: offer.epoch,
     ...placeOf(offer, facts),
@@ -69,6 +73,8 @@ export async function createDestinationGuest(options: DestinationGuestOptions): 
   const paths = vmPaths(options.stateDirectory, vm.name, options.instance);
   const derived = deriveOffered(vm, options);
   if (derived.kind === 'blocked') throw refuse(explainBlockers(derived.blockers));
+  const { blockers, disks } = fitDisks(options.disks);
+  if (blockers.length > 0) throw refuse(explainBlockers(blockers));
   abandoned.throwIfAborted();
   const binary = chooseBinary(vm);
   mkdirSync(paths.directory, { recursive: true, mode: 0o700 });
@@ -127,6 +133,7 @@ export async function createDestinationGuest(options: DestinationGuestOptions): 
       qmp,
       memory,
       regions,
+      disks,
       notes: [...derived.notes, ...noteVersions(vm, found.qemuVersion)],
       borrowed: null,
       uffd: undefined,
