@@ -4,6 +4,7 @@
  * Owns: bringing together the VM's history and what earlier migrations showed of the way. Must hold: it is asked the
  * same way for a migration and for a mere check.
  */
+import { SYSTEM_CLOCK } from '../base/clock.ts';
 import { PACKING_STEPS } from '../base/packing-step.ts';
 import { initialThrottle } from './convergence.ts';
 import { PRIOR_COSTS, type RoundFacts } from './dirty-estimate.ts';
@@ -58,4 +59,19 @@ export function factsBefore(known: {
     begunMs: elapsedMs,
     curve: null,
   };
+}
+
+/** Predicts a migration of which no page was sent yet. */
+export function predictBefore(port: {
+  readonly history: HistoryFile;
+  readonly link: { has(feature: string): boolean };
+  readonly predictor: Predictor;
+  readonly startedMs: number;
+  options(): MigrationOptions;
+}): void {
+  const { history, link, predictor, startedMs } = port;
+  const { dataPages } = predictor;
+  const elapsedMs = SYSTEM_CLOCK.nowMs() - startedMs;
+  const canPostCopy = link.has('post-copy');
+  predictor.start(factsBefore({ options: port.options(), history, dataPages, canPostCopy, elapsedMs }));
 }

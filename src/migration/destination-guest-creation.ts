@@ -12,6 +12,8 @@ import type { ProcessIdentity } from '../linux/process.ts';
 import { RamFile } from '../linux/ram-file.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
 import { RamLayout } from '../memory/layout.ts';
+import { attach, readNics } from '../network/nic.ts';
+import { plugInTaps } from '../network/taps.ts';
 import { inspectVm } from '../qemu/facts.ts';
 import { killQemu, startQemu } from '../qemu/process.ts';
 import { findGuestRam } from '../qemu/ram.ts';
@@ -100,7 +102,8 @@ export async function createDestinationGuest(options: DestinationGuestOptions): 
     const { identity, qmp } = qemu;
     // Nobody waits for QEMU's answers any more.
     abandoned.addEventListener('abort', () => qmp.close(), { once: true, signal: over.signal });
-    const [found, regions] = await Promise.all([inspectVm(qmp), findGuestRam(qmp, identity.pid)]);
+    const nics = attach(readNics(vm.facts), options.instance);
+    const [found, regions] = await Promise.all([inspectVm(qmp), findGuestRam(qmp, identity.pid), plugInTaps(nics)]);
     const difference = explainDifferences(vm, found);
     if (difference !== undefined) throw refuse(difference);
     const layout = new RamLayout(regions);
@@ -129,6 +132,7 @@ export async function createDestinationGuest(options: DestinationGuestOptions): 
       consoleSocketPath: derived.hasConsole ? paths.consoleSocket : null,
       memoryBytes: layout.bytes,
       vcpus: found.vcpuTids.length,
+      nics,
       adopted: false,
       createdAt: typeof vm.facts['createdAt'] === 'number' ? vm.facts['createdAt'] : Date.now(),
       arrivedFrom: options.from,

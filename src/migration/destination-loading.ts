@@ -22,7 +22,7 @@ import { createOfferedGuest } from './destination-guest-creation.ts';
 import { connectAgain, discardLeftBehind, reopenDestinationGuest, unreachable } from './destination-guest-reopening.ts';
 import type { DestinationParts } from './destination-parts.ts';
 import type { LoadingMeasurements } from './destination-words.ts';
-import { answersOf } from './disk-fit.ts';
+import { answersOf, willCopy } from './disk-fit.ts';
 import type { DestinationRecovery } from './journal-facts.ts';
 import { writeDownRam } from './known-ram.ts';
 import { findStillMissing } from './missing-file.ts';
@@ -73,13 +73,13 @@ export class DestinationLoading {
   }
 
   async #prepare(): Promise<void> {
-    const { arrivals, disks, facts, journal, life, events, port } = this.#parts;
+    const { arrivals, disks, facts, journal, life, events, port, receiver } = this.#parts;
     arrivals.prepare(chooseChannels({ asked: 0, cpus: availableParallelism() }));
     try {
       const isGroupMember = facts.offer.vm.facts['sharedMemory'] !== undefined;
       if (isGroupMember) keepThreads('fault-worker', 1);
-      // Looked up while QEMU starts.
-      const contents = offerContents(this.#parts, this.#held);
+      // Looked up while QEMU starts. A VM of a group begins when it is called, one whose disks are copied after them.
+      const contents = offerContents(this.#parts, this.#held, !isGroupMember && !willCopy(facts));
       const guest = await createOfferedGuest(facts, port, (planned) => disks.create(planned), life.signal);
       if (this.#end.isFinished) {
         await guest.discard();
@@ -92,12 +92,13 @@ export class DestinationLoading {
       await guest.borrowSettings((settings) => journal.append({ side: 'facts', record, ram, settings }));
       await guest.openExports();
       await guest.prepareToLoad(life.signal);
-      // Before it hears that it may begin, the source knows what it need not send.
       await contents;
       // A VM of a group can be called at any moment, and is waited for then.
       if (!isGroupMember) this.#parts.patience.begin();
       this.#parts.arrivals.become(isGroupMember ? 'ordinary' : 'copying');
       events.post({ kind: 'prepared' });
+      // Behind that: what has come meanwhile finds its place from here on.
+      receiver.open(guest);
     } catch (error) {
       events.post({ kind: 'refused', error: asGodwitError(error).toBody() });
     }
@@ -114,6 +115,7 @@ export class DestinationLoading {
     try {
       const guest = await reopenDestinationGuest(recovery.vm, facts.stateDirectory, recovery, note);
       this.#use(guest);
+      receiver.open(guest);
       const missing = pagesMissing && phase !== 'done' ? findStillMissing(missingFilePath(facts), guest.memory) : [];
       const pager = guest.isWatching || missing.length > 0 ? this.openPager(missing) : undefined;
       await pager?.ready;
@@ -155,11 +157,6 @@ export class DestinationLoading {
       },
       missing,
     );
-  }
-
-  /** The source is about to stop the VM. */
-  beginSwitchover(): void {
-    this.#parts.hurry();
   }
 
   /** Loading reads guest memory, so it begins only when everything before `stateEnd` is in place. */
@@ -228,9 +225,8 @@ export class DestinationLoading {
   }
 
   #use(guest: DestinationGuest): void {
-    const { receiver, events, life, note } = this.#parts;
+    const { events, life, note } = this.#parts;
     this.#guest = guest;
-    receiver.open(guest);
     waitForExit(guest.identity, { signal: life.signal })
       .then((ended) => {
         if (!ended || this.#end.isFinished) return;

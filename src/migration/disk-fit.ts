@@ -13,6 +13,7 @@ import { NEW_IMAGE_FORMATS } from '../storage/new-image.ts';
 import { explainOtherImage } from '../storage/same-image.ts';
 import { readToken } from '../storage/sharing-token.ts';
 import type { OfferedDisk, OfferedImage, ReadyDisk } from '../wire/disk-messages.ts';
+import type { Message } from '../wire/messages.ts';
 
 /** A disk as it will be here. */
 export interface PlannedDisk extends ReadyDisk {
@@ -61,6 +62,17 @@ export function fitDisks(offered: readonly OfferedDisk[] = [], images: ImagesDir
 /** The images that a command line names, and where they are here. */
 export function movedImages(disks: readonly PlannedDisk[]): ReadonlyMap<string, string> {
   return new Map(disks.filter(({ source, path }) => path !== source).map(({ source, path }) => [source, path]));
+}
+
+/** Whether images are to be filled here before pages come. */
+export function willCopy({
+  offer,
+  images,
+}: {
+  readonly offer: Message<'offer'>;
+  readonly images: ImagesDirectory;
+}): boolean {
+  return fitDisks(offer.disks, images).disks.some(({ kind }) => kind === 'copied');
 }
 
 /** What is said of it to the source. */

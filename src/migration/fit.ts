@@ -2,11 +2,13 @@
  * Does an offered VM fit this host? Looked at before its QEMU is created, and when it waits (V2).
  *
  * Owns: choosing the QEMU binary and deriving the command line, and asking qemu/fit.ts about memory, files, machine type
- * and accelerator; and comparing what only a running QEMU knows (the CPU as the guest sees it) once it waits.
+ * and accelerator, and network/bridge-check.ts about bridges; and comparing what only a running QEMU knows (the CPU as the guest sees it) once it waits.
  * Must never: run a program because a peer names it; only what this host's administrator has put there as a QEMU.
  */
 import { realpathSync, type Stats, statSync } from 'node:fs';
 import { basename, dirname, isAbsolute } from 'node:path';
+import { findNetworkBlockers } from '../network/bridge-check.ts';
+import { attach, readNics, tapsOf } from '../network/nic.ts';
 import { probeQemuBinary } from '../qemu/binary.ts';
 import type { Blocker } from '../qemu/blocker.ts';
 import { parseCpuFeature } from '../qemu/cpu-features.ts';
@@ -121,6 +123,7 @@ export function deriveOffered(vm: OfferedVm, place: DestinationPlace, disks: rea
     consoleSocketPath: paths.consoleSocket,
     consoleLogPath: paths.consoleLog,
     sharedPaths: new Map(Object.entries(place.sharedPaths ?? {})),
+    taps: tapsOf(attach(readNics(vm.facts), place.instance)),
   };
   const { allowedNetworkScripts } = place;
   const { directory } = vm.facts;
@@ -158,8 +161,12 @@ export async function findFit(
   // That an image is missing is said of its disk.
   const told = new Set([...disks, ...fit.disks].map(({ path }) => path));
   const isTold = ({ id, what }: Blocker): boolean => id === 'missing-file' && told.has(what);
-  const others = unfit.filter((blocker) => !isTold(blocker));
-  const blockers = [...(derived.kind === 'derived' ? [] : derived.blockers), ...fit.blockers, ...others];
+  const blockers = [
+    ...(derived.kind === 'derived' ? [] : derived.blockers),
+    ...fit.blockers,
+    ...unfit.filter((blocker) => !isTold(blocker)),
+    ...(await findNetworkBlockers(readNics(vm.facts))),
+  ];
   const notes: string[] = [];
   const objection = findObjection(vm.binary);
   if (objection !== undefined) notes.push(`${objection}; using ${binary.path}`);

@@ -9,6 +9,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { existsSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { GodwitError } from '../base/errors.ts';
+import { readNics } from '../network/nic.ts';
 import type { Message } from '../wire/messages.ts';
 import { explainBlockers } from './blocked.ts';
 import { createDestinationGuest } from './destination-guest-creation.ts';
@@ -122,6 +123,7 @@ export class OfferScreening {
       epoch,
       ...(typeof createdAt === 'number' ? { createdAt } : {}),
       memoryBytes: memoryOf(vm),
+      macs: readNics(vm.facts).map(({ mac }) => mac),
       from: sourceHost || peer,
       checkOnly,
     });

@@ -56,6 +56,7 @@ export class SourceDisks {
   /** Those that are on their way, or were. */
   readonly copies: DiskCopies = new DiskCopies();
   #directory: string | undefined;
+  #isBegun = false;
 
   constructor(port: SourceDisksPort) {
     this.#port = port;
@@ -88,6 +89,10 @@ export class SourceDisks {
       })
       .map((plan, index) => ({ ...plan, index }));
     if (!this.isCopying) return undefined;
+    if (this.#isBegun) {
+      const reason = 'the other host wants a copy although it has let pages come already';
+      return new GodwitError('GW_DISK_COPY', { disk: this.#plans[0]!.offered.name, reason });
+    }
     if (options().finishByMs > 0) {
       const names = this.#plans.map((plan) => plan.offered.name).join(', ');
       const reason = `${names}: how long a disk takes to copy cannot be promised; leave out --finish-by`;
@@ -97,8 +102,13 @@ export class SourceDisks {
     return undefined;
   }
 
-  /** Resolves when all of them are copied once and kept up to date. @throws GW_DISK_COPY, the signal's reason */
+  /**
+   * Resolves when all of them are copied once and kept up to date. Where the destination has let pages come before it has
+   * answered it has promised that there are none.
+   * @throws GW_DISK_COPY, the signal's reason
+   */
   async copy(): Promise<void> {
+    this.#isBegun = true;
     if (!this.isCopying) return;
     const { signal, link, note } = this.#port;
     const { peer } = link.connection;
@@ -108,6 +118,7 @@ export class SourceDisks {
     using _watch = new CopyWatch({
       link,
       channels: this.copies,
+      isReady: () => true,
       onSuspect: (isSuspect) => isSuspect && note(`${peer} does not answer`),
     });
     await Promise.race([broken, this.#untilReady()]);

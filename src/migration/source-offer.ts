@@ -7,6 +7,7 @@
 import { randomBytes } from 'node:crypto';
 import { readCommandLine, readWorkingDirectory } from '../linux/process.ts';
 import type { DigestScheme } from '../memory/digest.ts';
+import { offerNics } from '../network/nic.ts';
 import { printCpuFeature } from '../qemu/cpu-features.ts';
 import { visibleMachine } from '../qemu/fit.ts';
 import type { OfferedDisk } from '../wire/disk-messages.ts';
@@ -66,6 +67,7 @@ export function makeOffer(facts: OfferFacts, guest: SourceGuest): Message<'offer
         vcpus: visible.vcpus,
         devices: visible.devices,
         createdAt: vm.createdAt,
+        ...offerNics(vm.nics ?? []),
         ...(facts.group ? { sharedMemory: offerSharing(vm.name, facts.group, guest.shared) } : {}),
         // A mere question needs no secret.
         ...(facts.checkOnly || vm.contentKey === undefined ? {} : { contentKey: vm.contentKey }),

@@ -9,7 +9,7 @@
 import { basename } from 'node:path';
 import { GodwitError } from '../base/errors.ts';
 import { escapeComma } from './option-string.ts';
-import type { Accelerator, DiskSpec, SharedMemorySpec, VmSpec } from './spec.ts';
+import type { Accelerator, DiskSpec, NicSpec, SharedMemorySpec, VmSpec } from './spec.ts';
 
 /** What QEMU creates on this host for one VM; see `vmPaths`. Other sockets and logs go beside the QMP socket. */
 export interface Endpoints {
@@ -20,6 +20,8 @@ export interface Endpoints {
   readonly consoleLogPath: string;
   /** Files of the regions that the VM shares with others, by the id of the memory backend; they are there before QEMU. */
   readonly sharedPaths?: ReadonlyMap<string, string>;
+  /** Names of the tap devices that QEMU makes for interfaces in bridges, by the id of the interface's backend. */
+  readonly taps?: ReadonlyMap<string, string>;
 }
 
 export const RAM_ID = 'ram0';
@@ -64,6 +66,7 @@ export function buildCommandLine(
   spec.disks.forEach((disk, index) => {
     args.push(...diskArguments(disk, index));
   });
+  for (const nic of spec.nics) args.push(...nicArguments(nic, endpoints));
   for (const region of spec.sharedMemory) args.push(...sharedArguments(region, endpoints));
   return [...args, ...spec.qemuArgs, ...qmpArguments(endpoints)];
 }
@@ -94,6 +97,20 @@ function sharedArguments({ name, sizeBytes }: SharedMemorySpec, { sharedPaths }:
   return [
     ...['-object', ramObject(id, String(sizeBytes), path)],
     ...['-device', `ivshmem-plain,id=ivshmem-${name},memdev=${id},master=on`],
+  ];
+}
+
+/** Without an option ROM, which is memory of the device and would move while the VM stands still: no boot over the network. */
+function nicArguments({ name, bridge, mac, model, mtu }: NicSpec, { taps }: Endpoints): string[] {
+  const tap = taps?.get(name);
+  if (bridge !== null && tap === undefined) {
+    throw new GodwitError('GW_INTERNAL', { reason: `the network interface ${name} has no tap` });
+  }
+  const backend = tap === undefined ? 'user' : `tap,ifname=${tap},script=no,downscript=no`;
+  const hostMtu = mtu !== null && model.startsWith('virtio') ? `,host_mtu=${mtu}` : '';
+  return [
+    ...['-netdev', `${backend},id=${name}`],
+    ...['-device', `${model},id=nic-${name},netdev=${name},mac=${mac},romfile=${hostMtu}`],
   ];
 }
 

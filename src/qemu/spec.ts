@@ -6,7 +6,7 @@ export type AcceleratorChoice = 'auto' | 'kvm' | 'tcg';
 export type Accelerator = 'kvm' | 'tcg';
 
 export interface DiskSpec {
-  /** Image file or block device; the same contents at the same path on both hosts. */
+  /** Image file or block device. */
   readonly path: string;
   readonly format: 'raw' | 'qcow2';
   readonly readonly?: boolean;
@@ -20,6 +20,19 @@ export interface SharedMemorySpec {
   readonly name: string;
   /** A power of two, since it becomes a BAR of a PCI device. */
   readonly sizeBytes: number;
+}
+
+/** A network interface. */
+export interface NicSpec {
+  /** QEMU's id of its backend. */
+  readonly name: string;
+  /** null: QEMU's own user-mode network. */
+  readonly bridge: string | null;
+  readonly mac: string;
+  /** QEMU's device. */
+  readonly model: string;
+  /** What a virtio guest is told, in bytes; null: nothing. */
+  readonly mtu: number | null;
 }
 
 export interface VmSpec {
@@ -36,6 +49,7 @@ export interface VmSpec {
   /** BIOS image. */
   readonly firmware?: string;
   readonly disks: readonly DiskSpec[];
+  readonly nics: readonly NicSpec[];
   readonly sharedMemory: readonly SharedMemorySpec[];
   /** Further QEMU arguments, as they are. */
   readonly qemuArgs: readonly string[];
