@@ -91,6 +91,7 @@ tokenFile: ${file('token', 'a-token-that-is-long-enough\n')}
       dscp: null,
       maxIncomingMigrations: 8,
       allowedNetworkScripts: [],
+      images: null,
       keepReports: 500,
       sampleEveryMs: 60_000,
       keepHistoryMs: 3_600_000,
