@@ -49,6 +49,8 @@ keepReports: 7
 sampleEvery: 30s
 keepHistory: 4h
 keepVisits: 2GiB
+hooks: {preMigrate: /etc/godwit/ask, postRelease: /etc/godwit/gone}
+hookTimeout: 2m
 fleetKeyFile: ${file('fleet', 'a-key-that-is-long-enough-for-a-fleet\n')}
 logLevel: debug
 logFormat: json
@@ -74,6 +76,8 @@ tokenFile: ${file('token', 'a-token-that-is-long-enough\n')}
       keepHistoryMs: 14_400_000,
       keepVisitsBytes: 2 * 2 ** 30,
       fleetKey: fleetKeyOf('a-key-that-is-long-enough-for-a-fleet'),
+      hooks: { preMigrate: '/etc/godwit/ask', postRelease: '/etc/godwit/gone' },
+      hookTimeoutMs: 120_000,
       logLevel: 'debug',
       logFormat: 'json',
     });
@@ -96,6 +100,8 @@ tokenFile: ${file('token', 'a-token-that-is-long-enough\n')}
       keepHistoryMs: 3_600_000,
       keepVisitsBytes: 0,
       fleetKey: null,
+      hooks: {},
+      hookTimeoutMs: 30_000,
       logLevel: 'info',
       logFormat: 'json',
     });
