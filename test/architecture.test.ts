@@ -36,7 +36,7 @@ const ARROWS: Readonly<Record<string, Arrows>> = {
   memory: { from: ['base', 'linux'] },
   network: { from: ['base', 'linux', 'qemu'] },
   transfer: { from: ['base', 'linux', 'wire', 'memory'] },
-  migration: { from: ['base', 'linux', 'qemu', 'wire', 'memory', 'network', 'transfer'] },
+  migration: { from: ['base', 'linux', 'qemu', 'wire', 'memory', 'network', 'storage', 'transfer'] },
   sharing: { from: ['base', 'linux', 'qemu', 'wire', 'memory', 'transfer', 'migration'] },
   storage: { from: ['base', 'linux', 'qemu', 'wire', 'transfer'] },
   fleet: { from: ['base', ...MODEL] },

@@ -16,11 +16,13 @@ import { plugInTaps } from '../network/taps.ts';
 import { inspectVm } from '../qemu/facts.ts';
 import { killQemu, startQemu } from '../qemu/process.ts';
 import { findGuestRam } from '../qemu/ram.ts';
+import type { OfferedDisk } from '../wire/disk-messages.ts';
 import type { OfferedVm } from '../wire/messages.ts';
 import { explainBlockers } from './blocked.ts';
 import type { DestinationFacts } from './destination-facts.ts';
 import { DestinationGuest } from './destination-guest.ts';
 import type { DestinationParts } from './destination-parts.ts';
+import { fitDisks } from './disk-fit.ts';
 import { newVmKey, parseKey } from './fingerprint-keys.ts';
 import {
   chooseBinary,
@@ -35,6 +37,7 @@ import { type VmRecord, vmPaths } from './vm-record.ts';
 
 export interface DestinationGuestOptions extends DestinationPlace {
   readonly vm: OfferedVm;
+  readonly disks?: readonly OfferedDisk[] | undefined;
   readonly uuid: string;
   readonly epoch: number;
   readonly hostName: string;
@@ -45,7 +48,6 @@ export interface DestinationGuestOptions extends DestinationPlace {
   readonly signal: AbortSignal;
 }
 
-/** Creates QEMU and checks that the VM fits. @throws GW_MIGRATION_REFUSED, GW_QEMU_START, GW_SYS_NO_ROOM … */
 /** The VM of an offer that was accepted. @param signal - aborted when it is not wanted any more */
 export function createOfferedGuest(
   facts: DestinationFacts,
@@ -55,6 +57,7 @@ export function createOfferedGuest(
   const { offer, hostName, peer } = facts;
   return createDestinationGuest({
     vm: offer.vm,
+    disks: offer.disks,
     uuid: offer.vm.uuid ?? randomUUID(),
     epoch: offer.epoch,
     ...placeOf(offer, facts),
@@ -65,12 +68,15 @@ export function createOfferedGuest(
   });
 }
 
+/** Creates QEMU and checks that the VM fits. @throws GW_MIGRATION_REFUSED, GW_QEMU_START, GW_SYS_NO_ROOM … */
 export async function createDestinationGuest(options: DestinationGuestOptions): Promise<DestinationGuest> {
   const { vm, hostName, signal: abandoned } = options;
   const refuse = (reason: string) => new GodwitError('GW_MIGRATION_REFUSED', { host: hostName, vm: vm.name, reason });
   const paths = vmPaths(options.stateDirectory, vm.name, options.instance);
   const derived = deriveOffered(vm, options);
   if (derived.kind === 'blocked') throw refuse(explainBlockers(derived.blockers));
+  const { blockers, disks } = fitDisks(options.disks);
+  if (blockers.length > 0) throw refuse(explainBlockers(blockers));
   abandoned.throwIfAborted();
   const binary = chooseBinary(vm);
   mkdirSync(paths.directory, { recursive: true, mode: 0o700 });
@@ -131,6 +137,7 @@ export async function createDestinationGuest(options: DestinationGuestOptions): 
       qmp,
       memory,
       regions,
+      disks,
       notes: [...derived.notes, ...noteVersions(vm, found.qemuVersion)],
       borrowed: null,
       uffd: undefined,

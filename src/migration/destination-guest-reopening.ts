@@ -64,7 +64,18 @@ async function reopen(record: VmRecord, stateDirectory: string, known: Known): P
   // Faults that the dead process had read are delivered again.
   for (const region of memory.layout.regions) uffd?.wake(regions[region.index]!.hostAddress, region.bytes);
   opened.move();
-  return new DestinationGuest({ record, paths, identity, qmp: null, memory, regions, notes: [], borrowed, uffd });
+  return new DestinationGuest({
+    record,
+    paths,
+    identity,
+    qmp: null,
+    memory,
+    regions,
+    notes: [],
+    disks: [],
+    borrowed,
+    uffd,
+  });
 }
 
 /**

@@ -22,6 +22,7 @@ import {
 import { killQemu } from '../qemu/process.ts';
 import { QmpClient } from '../qemu/qmp.ts';
 import { announce, contVm, queryRunState } from '../qemu/run-state.ts';
+import type { ReadyDisk } from '../wire/disk-messages.ts';
 import type { FoundRegion } from './known-ram.ts';
 import type { VmPaths, VmRecord } from './vm-record.ts';
 
@@ -37,6 +38,8 @@ export interface DestinationGuestParts {
   readonly memory: GuestMemory;
   readonly regions: readonly FoundRegion[];
   readonly notes: readonly string[];
+  /** As they were found before QEMU opened them; empty once pages have come. */
+  readonly disks: readonly ReadyDisk[];
   /** What the process before this one found of QEMU's settings and changed. */
   readonly borrowed: MigrationSettings | null;
   /** What was watched when the process before this one ended. */
@@ -52,6 +55,7 @@ export class DestinationGuest {
   /** Where each region begins in QEMU. */
   readonly starts: readonly bigint[];
   readonly notes: readonly string[];
+  readonly disks: readonly ReadyDisk[];
   #qmp: QmpClient | null;
   /** As they were found; null: they are not borrowed. */
   #settings: MigrationSettings | null;
@@ -67,6 +71,7 @@ export class DestinationGuest {
     this.regions = parts.regions;
     this.starts = parts.regions.map((region) => region.hostAddress);
     this.notes = parts.notes;
+    this.disks = parts.disks;
     this.#settings = parts.borrowed;
     this.#uffd = parts.uffd;
   }

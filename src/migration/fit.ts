@@ -16,8 +16,10 @@ import { type Derived, deriveDestination } from '../qemu/derive.ts';
 import type { VmFacts } from '../qemu/facts.ts';
 import { compareVms, findFitBlockers, type ToldMachine, visibleMachine } from '../qemu/fit.ts';
 import type { Accelerator } from '../qemu/spec.ts';
+import type { OfferedDisk } from '../wire/disk-messages.ts';
 import type { Message, OfferedVm } from '../wire/messages.ts';
 import { explainBlockers } from './blocked.ts';
+import { fitDisks } from './disk-fit.ts';
 import type { SharedPaths } from './shared-part.ts';
 import { vmPaths } from './vm-record.ts';
 
@@ -132,8 +134,15 @@ export function deriveOffered(vm: OfferedVm, place: DestinationPlace): Derived {
   });
 }
 
-/** @throws GW_QEMU_START when there is no usable QEMU */
-export async function findFit(vm: OfferedVm, place: DestinationPlace): Promise<Fit> {
+/**
+ * @param disks - as they were offered
+ * @throws GW_QEMU_START when there is no usable QEMU
+ */
+export async function findFit(
+  vm: OfferedVm,
+  place: DestinationPlace,
+  disks: readonly OfferedDisk[] = [],
+): Promise<Fit> {
   const name = chooseBinary(vm);
   const binary = await probeQemuBinary(name);
   const derived = deriveOffered(vm, place);
@@ -145,9 +154,12 @@ export async function findFit(vm: OfferedVm, place: DestinationPlace): Promise<F
     memoryBytes: memoryOf(vm),
     ramPath: vmPaths(place.stateDirectory, vm.name, place.instance).ram,
   });
+  // That an image is missing is said of its disk.
+  const isTold = ({ id, what }: Blocker): boolean => id === 'missing-file' && disks.some(({ path }) => path === what);
   const blockers = [
     ...(derived.kind === 'derived' ? [] : derived.blockers),
-    ...unfit,
+    ...fitDisks(disks).blockers,
+    ...unfit.filter((blocker) => !isTold(blocker)),
     ...(await findNetworkBlockers(readNics(vm.facts))),
   ];
   const notes: string[] = [];

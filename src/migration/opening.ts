@@ -15,6 +15,7 @@ import { frameName } from '../wire/frame-types.ts';
 import { type Agreement, hello, localPeer, stepDialer } from '../wire/handshake.ts';
 import { decodeControl, encodeControl, isControl } from '../wire/message-codec.ts';
 import type { ControlMessage } from '../wire/messages.ts';
+import { DISKS_FEATURE } from './disk-offer.ts';
 import { fleetFeature } from './fingerprint-keys.ts';
 import { DUPLICATES_ELSEWHERE_FEATURE, DUPLICATES_FEATURE, DUPLICATES_MISSING_FEATURE } from './held-contents.ts';
 
@@ -22,14 +23,18 @@ export const PACK_FEATURE = 'pack';
 export const LZ4_FEATURE = 'pack-lz4';
 /** Regions that VMs share; a host says it that has somebody to take them. */
 export const SHARED_MEMORY_FEATURE = 'shared-memory';
+/** Pages may come before QEMU is there (`begin`). */
+export const EARLY_PAGES_FEATURE = 'early-pages';
 /** Pongs say what has come, for who asks. */
 export const RECEIVED_FEATURE = 'received';
 /** What this build can do beyond version 1; both sides must say it. */
 export const FEATURES: readonly string[] = [
   'digest',
+  DISKS_FEATURE,
   DUPLICATES_FEATURE,
   DUPLICATES_ELSEWHERE_FEATURE,
   DUPLICATES_MISSING_FEATURE,
+  EARLY_PAGES_FEATURE,
   PACK_FEATURE,
   ...(availableCodecs().includes('lz4') ? [LZ4_FEATURE] : []),
   'post-copy',

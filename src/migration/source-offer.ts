@@ -10,6 +10,7 @@ import type { DigestScheme } from '../memory/digest.ts';
 import { offerNics } from '../network/nic.ts';
 import { printCpuFeature } from '../qemu/cpu-features.ts';
 import { visibleMachine } from '../qemu/fit.ts';
+import type { OfferedDisk } from '../wire/disk-messages.ts';
 import { encodeControl } from '../wire/message-codec.ts';
 import type { JoinPurpose, Message } from '../wire/messages.ts';
 import type { MigrationMode } from './request.ts';
@@ -29,6 +30,7 @@ export interface OfferFacts {
   readonly checkOnly: boolean;
   /** Absent: the VM moves alone. */
   readonly group?: GroupPart;
+  readonly disks?: readonly OfferedDisk[];
 }
 
 export function makeOffer(facts: OfferFacts, guest: SourceGuest): Message<'offer'> {
@@ -45,6 +47,7 @@ export function makeOffer(facts: OfferFacts, guest: SourceGuest): Message<'offer
     verify: facts.verify,
     checkOnly: facts.checkOnly,
     sourceHost: facts.hostName,
+    ...(facts.disks && facts.disks.length > 0 ? { disks: [...facts.disks] } : {}),
     vm: {
       name: vm.name,
       uuid: vm.uuid,

@@ -8,6 +8,7 @@
 import { asGodwitError, type GodwitError } from '../base/errors.ts';
 import { MAX_HISTORY_SAMPLES } from '../wire/limits.ts';
 import type { ControlMessage } from '../wire/messages.ts';
+import { withdrawTokens } from './disk-offer.ts';
 import type { SourceEffect, SourceMessage, SourceRecord } from './handover.ts';
 import { startSource, stepSource } from './handover-source.ts';
 import { recoverSource } from './handover-source-recovery.ts';
@@ -138,7 +139,11 @@ export class SourceMigration {
     }
     this.#state = step.state;
     if (step.state.phase !== before) this.#parts.progress.phaseChanged();
-    if (step.state.phase === 'copying' && before === 'preparing') this.#transfer.startCopying();
+    if (before === 'preparing' && step.state.phase !== before) withdrawTokens(this.#facts.disks);
+    if (step.state.phase === 'copying' && before === 'preparing') {
+      this.#transfer.startCopying();
+      this.#parts.copying.destinationIsReady();
+    }
     if (!(await this.#tryPerform(step.effects))) return;
     if (step.state.phase === 'committed' && before === 'stopping') this.#end.settleLeft(step.state.epoch);
     const resumed = event.kind === 'received' && event.message.kind === 'resumed';
@@ -219,6 +224,7 @@ export class SourceMigration {
   #receive(message: ControlMessage): void {
     const { events } = this.#parts;
     const heard = hearDestination(message);
+    if (message.kind === 'begin' && this.#state.phase === 'preparing') this.#transfer.startCopying();
     if (!heard) return;
     if (heard.kind === 'notReady') this.#parts.progress.waitFor(heard.reason);
     const failure = this.#transfer.measure(message);
