@@ -42,6 +42,8 @@ export function sampleReport(
     throttle: { mechanism: 'none', maxPercent: 0, activeMs: 0 },
     postCopy: null,
     verify: { scheme: 'xxh3-128', pages: 72_000, equal },
+    announcements: null,
+    hooks: [],
     owner: 'b',
     clockUncertaintyMs: 0.1,
     ...rest,

@@ -206,6 +206,8 @@ export const ReportSchema = z
       })
       .nullable(),
     verify: z.object({ scheme: z.string(), pages: z.number(), equal: z.boolean() }).nullable(),
+    announcements: z.number().nullable(),
+    hooks: z.array(z.object({ hook: z.string(), ms: z.number(), problem: z.string().nullable() })).readonly(),
     owner: z.string(),
     interrupted: z.boolean(),
     clockUncertaintyMs: z.number(),

@@ -80,6 +80,7 @@ export const ERRORS = {
   GW_MIGRATION_REFUSED: row(3, 409, 'Host {host} refused VM {vm}: {reason}'),
   GW_REGION_REFUSED: row(3, 409, 'Host {host} refused shared memory {region}: {reason}'),
   GW_MIGRATION_BLOCKED: row(3, 409, 'VM {vm} cannot be migrated: {reason}'),
+  GW_HOOK_REFUSED: row(3, 409, 'The hook preMigrate refused to let VM {vm} go: {reason}'),
   GW_HOST_STOPPING: row(3, 503, 'The daemon of host {host} is stopping and begins no migration'),
   GW_MIGRATION_BUSY: row(3, 409, 'VM {vm} is being migrated (migration {id})'),
   GW_WATCH_STOPPED: row(130, 409, 'Stopped watching; it goes on: godwit migration watch {id}'),

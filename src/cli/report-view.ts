@@ -122,6 +122,10 @@ export function renderReport(report: ReportView): string {
         `${pushedPages} pages pushed, ${reconnects} reconnects`,
     );
   }
+  if (report.announcements !== null) lines.push(`  announced   by ${report.announcements} frames of this host`);
+  for (const { hook, ms, problem } of report.hooks) {
+    lines.push(`  hook        ${hook}, ${formatDuration(ms)}${problem === null ? '' : `: FAILED: ${problem}`}`);
+  }
   if (report.verify) {
     const { equal, pages, scheme } = report.verify;
     lines.push(`  verify      ${equal ? 'equal' : 'DIFFERENT'}: ${pages} pages (${scheme})`);

@@ -45,10 +45,13 @@ bandwidth: 5Gbit/s
 dscp: cs1
 maxIncomingMigrations: 3
 allowedNetworkScripts: [/etc/up, /etc/down]
+images: /srv/images
 keepReports: 7
 sampleEvery: 30s
 keepHistory: 4h
 keepVisits: 2GiB
+hooks: {preMigrate: /etc/godwit/ask, postRelease: /etc/godwit/gone}
+hookTimeout: 2m
 fleetKeyFile: ${file('fleet', 'a-key-that-is-long-enough-for-a-fleet\n')}
 logLevel: debug
 logFormat: json
@@ -69,11 +72,14 @@ tokenFile: ${file('token', 'a-token-that-is-long-enough\n')}
       dscp: 8,
       maxIncomingMigrations: 3,
       allowedNetworkScripts: ['/etc/up', '/etc/down'],
+      images: '/srv/images',
       keepReports: 7,
       sampleEveryMs: 30_000,
       keepHistoryMs: 14_400_000,
       keepVisitsBytes: 2 * 2 ** 30,
       fleetKey: fleetKeyOf('a-key-that-is-long-enough-for-a-fleet'),
+      hooks: { preMigrate: '/etc/godwit/ask', postRelease: '/etc/godwit/gone' },
+      hookTimeoutMs: 120_000,
       logLevel: 'debug',
       logFormat: 'json',
     });
@@ -97,6 +103,8 @@ tokenFile: ${file('token', 'a-token-that-is-long-enough\n')}
       keepHistoryMs: 3_600_000,
       keepVisitsBytes: 0,
       fleetKey: null,
+      hooks: {},
+      hookTimeoutMs: 30_000,
       logLevel: 'info',
       logFormat: 'json',
     });

@@ -23,11 +23,16 @@ const ADDRESS_FIX = 'give HOST:PORT such as 127.0.0.1:7700, or unix:/path';
 const SCRIPT_FIX = 'give the absolute path of a program on this host';
 const BANDWIDTH_FIX = 'give a rate such as 5Gbit/s, 200MiB/s or unlimited';
 const SAMPLE_FIX = 'give a time from 1s to 1h such as 60s, or off';
+const HOOK_TIME_FIX = 'give a time from 1s to 10m such as 30s';
 const KEEP_FIX = 'give a time from 1m to 24h such as 60m';
 const PEERS_FIX = 'give names with HOST:PORT, such as {b: 10.0.0.2:7710}';
 
 // Each has threads and buffers of its own, and all share one link: beyond a few they only make each other later.
 const DEFAULT_MAX_INCOMING = 8;
+
+const HookPath = text(SCRIPT_FIX)
+  .regex(/^\/[^\0]*$/, { error: SCRIPT_FIX })
+  .optional();
 
 export const HostConfigSchema = strictObject({
   name: NameSchema.optional().describe(
@@ -93,6 +98,17 @@ export const HostConfigSchema = strictObject({
   keepHistory: meaning(text(KEEP_FIX), KEEP_FIX, (given) => between(given, 60_000, LONGEST_HISTORY_MS))
     .optional()
     .describe('For how long that is remembered, such as `4h`. Default: 60m.'),
+  hooks: strictObject({
+    preMigrate: HookPath.describe('Before a migration from here begins; where it fails the VM stays.'),
+    postResume: HookPath.describe('When a VM has come and runs here.'),
+    postRelease: HookPath.describe('When a VM has left and its QEMU here has ended.'),
+    postRollback: HookPath.describe('When a VM that was to leave has stayed.'),
+  })
+    .optional()
+    .describe('Programs that are run when a VM moves, each by its absolute path (docs/network.md). Default: none.'),
+  hookTimeout: meaning(text(HOOK_TIME_FIX), HOOK_TIME_FIX, (given) => between(given, 1000, 600_000))
+    .optional()
+    .describe('How long a hook may take before it is ended, such as `2m`. Default: 30s.'),
   fleetKeyFile: text('give the path of a file that holds a key')
     .optional()
     .describe(
@@ -127,6 +143,9 @@ export interface HostConfig {
   readonly keepHistoryMs: number;
   /** Hexadecimal. */
   readonly fleetKey: string | null;
+  /** Paths of programs. */
+  readonly hooks: NonNullable<HostSettings['hooks']>;
+  readonly hookTimeoutMs: number;
   readonly logLevel: string;
   readonly logFormat: 'pretty' | 'json';
 }
@@ -182,6 +201,8 @@ export function resolveConfig(settings: HostSettings, environment: { token?: str
     sampleEveryMs: settings.sampleEvery ?? 60_000,
     keepHistoryMs: settings.keepHistory ?? HISTORY_MS,
     fleetKey: settings.fleetKeyFile === undefined ? null : readFleetKey(settings.fleetKeyFile),
+    hooks: settings.hooks ?? {},
+    hookTimeoutMs: settings.hookTimeout ?? 30_000,
     logLevel: settings.logLevel ?? 'info',
     logFormat: settings.logFormat ?? (environment.terminal ? 'pretty' : 'json'),
   };

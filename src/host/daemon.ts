@@ -18,6 +18,7 @@ import { VisitStore } from '../migration/visit-store.ts';
 import { startRegionDestination, startRegionSource } from '../sharing/region-threads.ts';
 import { HostBudget } from '../transfer/host-budget.ts';
 import { SentContents } from '../transfer/sent-contents.ts';
+import { Aftermath } from './aftermath.ts';
 import type { ComingRegionView } from './coming-records.ts';
 import { Commonality } from './commonality.ts';
 import type { HostConfig } from './config.ts';
@@ -25,6 +26,7 @@ import { DirtySampling } from './dirty-sampling.ts';
 import type { Engine } from './engine-port.ts';
 import { GroupMigrations } from './group-migrations.ts';
 import { GroupReports } from './group-reports.ts';
+import { Hooks } from './hooks.ts';
 import { HostPressure } from './host-pressure.ts';
 import { DaemonService } from './host-service.ts';
 import { IdleMemory } from './idle-memory.ts';
@@ -104,6 +106,8 @@ export async function startDaemon(
   const sampling = new DirtySampling({ stateDirectory, everyMs, keepMs, log, vms: () => registry.living() });
   starting.use(sampling);
   const pressure = starting.use(new HostPressure(() => registry.living()));
+  const hooks = new Hooks(config, log);
+  const aftermath = starting.use(new Aftermath({ registry, store, hooks, log }));
   const migrations = new Migrations({
     hostName,
     stateDirectory,
@@ -118,6 +122,7 @@ export async function startDaemon(
     groups,
     store,
     events,
+    aftermath,
     metrics,
     log,
     release: (vm) => sampling.release(vm),

@@ -68,6 +68,15 @@ export class MigrationStore {
     this.#prune();
   }
 
+  /** What has become known of one that was reported. */
+  amend(id: string, change: (report: MigrationReport) => MigrationReport): void {
+    const report = this.#reports.get(id);
+    if (!report) return;
+    const amended = change(report);
+    this.#reports.set(id, amended);
+    if (SAFE_ID.test(id)) this.#write(amended);
+  }
+
   /** There is nothing to report that is not reported, or it never began. */
   forget(id: string): void {
     rmSync(this.#begunPath(id), { force: true });

@@ -4,7 +4,6 @@
  * Owns: the tie between a migration and its VM: who has the VM when, and when both are settled.
  * Must hold: a settlement is applied before the end of its migration is told; every migration ends in a stored report.
  */
-import { randomUUID } from 'node:crypto';
 import type { EventHub } from '../api/event-hub.ts';
 import type { MigrateBody, MigrationView, TuneBody } from '../api/migration-schema.ts';
 import { explain, GodwitError } from '../base/errors.ts';
@@ -12,6 +11,7 @@ import type { CheckResult, HostTraffic, IncomingPolicy, MigrationHandle } from '
 import type { MigrationCommand } from '../migration/progress.ts';
 import type { MigrationReport } from '../migration/report.ts';
 import type { GroupPart } from '../migration/shared-part.ts';
+import type { Aftermath, Departure } from './aftermath.ts';
 import type { Engine } from './engine-port.ts';
 import { refuseMember } from './groups.ts';
 import { createPolicy, type IncomingHost } from './incoming-policy.ts';
@@ -33,6 +33,7 @@ export interface MigrationsOptions extends IncomingHost {
   readonly traffic: HostTraffic;
   readonly store: MigrationStore;
   readonly events: EventHub;
+  readonly aftermath: Aftermath;
   readonly metrics: HostMetrics;
   readonly log: Logger;
   /** Somebody is about to take the VM: resolves when nobody else has its QEMU. */
@@ -75,16 +76,19 @@ export class Migrations {
   }
 
   /** @param group - the VM moves with those that it shares memory with */
-  async begin(name: string, body: MigrateBody, group?: GroupPart): Promise<MigrationHandle> {
-    const { engine, registry, peers, store, hostName, stateDirectory, contents, traffic } = this.#options;
+  async begin(vm: string, body: MigrateBody, group?: GroupPart): Promise<MigrationHandle> {
+    const to = this.#options.peers.resolve(body.to);
+    return await this.#options.aftermath.begin(vm, to, (departure) => this.#begin(departure, body, group));
+  }
+
+  async #begin({ id, vm: name, to, nics }: Departure, body: MigrateBody, group?: GroupPart): Promise<MigrationHandle> {
+    const { engine, registry, store, hostName, stateDirectory, contents, traffic } = this.#options;
     const vm = await this.#takeable(name);
     if (!group) refuseMember(registry.groups, vm, body.to);
-    const to = peers.resolve(body.to);
-    const id = randomUUID();
     vm.takeLease(id, 'outgoing');
     try {
       const options = mergeOptions(body);
-      const input = { id, vm: vm.record, to, options, hostName, stateDirectory, contents, traffic };
+      const input = { id, vm: { ...vm.record, nics }, to, options, hostName, stateDirectory, contents, traffic };
       store.begin(input);
       const handle = engine.startOutgoing(group ? { ...input, group } : input);
       this.track(handle);
@@ -116,7 +120,7 @@ export class Migrations {
   }
 
   track(handle: MigrationHandle): MigrationView {
-    const { events, metrics, log, registry } = this.#options;
+    const { aftermath, events, metrics, log, registry } = this.#options;
     const view = viewOfHandle(handle);
     const settled = whenSettled(registry, handle, log);
     const known = this.#running.get(handle.id);
@@ -128,6 +132,7 @@ export class Migrations {
     const running: RunningMigration = { handle, view, settled, finished };
     this.#running.set(handle.id, running);
     this.#open.add(handle, running.finished);
+    aftermath.follow(handle, running.finished);
     metrics.started(handle.id, handle.vm, handle.direction, view.startedAtMs);
     events.emit({ kind: 'migrationStarted', migration: view });
     const { id, vm, direction, peer } = handle;
@@ -226,24 +231,15 @@ export class Migrations {
     settled: Promise<() => Promise<void>>,
     self: () => RunningMigration,
   ): Promise<MigrationView> {
-    const { events, metrics, store, log } = this.#options;
-    const report = await handle.ended;
+    const { aftermath, events, metrics } = this.#options;
+    const measured = await handle.ended;
     const cleanUp = await settled;
     await cleanUp();
     const running = self();
+    const report = aftermath.store(measured);
     running.view = { ...running.view, state: report.outcome, report };
     metrics.ended(handle.direction, report);
-    try {
-      store.save(report);
-    } catch (error) {
-      log.error({ migration: handle.id, reason: explain(error) }, 'cannot store the report');
-    }
     this.#running.delete(handle.id);
-    const { outcome, totalMs, downtimeMs } = report;
-    log.info(
-      { migration: handle.id, vm: handle.vm, outcome, totalMs, downtimeMs },
-      report.error?.message ?? 'migration ended',
-    );
     events.emit({ kind: 'migrationEnded', migration: running.view });
     return running.view;
   }

@@ -20,6 +20,8 @@ const NOTHING_KNOWN: Partial<MigrationReport> = {
   prediction: null,
   postCopy: null,
   verify: null,
+  announcements: null,
+  hooks: [],
   interrupted: false,
   clockUncertaintyMs: 0,
 };

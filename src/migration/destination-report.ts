@@ -120,6 +120,8 @@ export class DestinationReport {
       throttle: { mechanism: 'none', maxPercent: 0, activeMs: 0 },
       postCopy: this.#port.pager()?.report() ?? null,
       verify: digest ? { scheme: digest.scheme, pages: digest.pages, equal: outcome === 'completed' } : null,
+      announcements: null,
+      hooks: [],
       owner: DESTINATION_PHASES[this.#port.phase()].owner === 'source' ? offer.sourceHost : hostName,
       clockUncertaintyMs: end?.clockUncertaintyMs ?? 0,
     };

@@ -53,6 +53,8 @@ export function emptyReport({
     throttle: { mechanism: 'none', maxPercent: 0, activeMs: 0 },
     postCopy: null,
     verify: null,
+    announcements: null,
+    hooks: [],
     owner: input.hostName,
     clockUncertaintyMs: 0,
   };

@@ -86,6 +86,14 @@ export interface VerifyReport {
   readonly equal: boolean;
 }
 
+/** A program of the administrator's that this host ran for the migration. */
+export interface HookReport {
+  readonly hook: string;
+  readonly ms: number;
+  /** null: it ended with status 0. */
+  readonly problem: string | null;
+}
+
 /** How the pages that the VM wrote were found. */
 export interface TrackerReport {
   /** `none`: nothing was tracked, in pure post-copy, or because it ended before. */
@@ -147,6 +155,13 @@ export interface MigrationReport {
   readonly postCopy: PostCopyReport | null;
   /** null without `--verify`. */
   readonly verify: VerifyReport | null;
+  /**
+   * Frames that this host has sent to tell the network that the VM is here; the last one second after it resumed. null: the
+   * VM did not come to run here.
+   */
+  readonly announcements: number | null;
+  /** Of this host. */
+  readonly hooks: readonly HookReport[];
   /** One of the two hosts of this VM that may run it now. */
   readonly owner: string;
   /** The downtime's uncertainty: half the round trip over which the two clocks were compared, milliseconds. */

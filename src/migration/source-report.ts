@@ -132,6 +132,8 @@ export class SourceReport {
       throttle: end.throttle,
       postCopy: this.postCopy,
       verify: this.verify,
+      announcements: null,
+      hooks: [],
       owner: end.owner,
       clockUncertaintyMs: this.clock.uncertaintyMs,
     };

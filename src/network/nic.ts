@@ -4,6 +4,7 @@
  * Owns: how interfaces are told in an offer. Must hold: what a peer tells is bounded and safe as a word of a command line
  * before it is used.
  */
+
 import { isIP } from 'node:net';
 import { GodwitError, type JsonValue } from '../base/errors.ts';
 import { BRIDGE_NAME, MAC_ADDRESS, MAX_NICS, MTU_RANGE, NIC_NAME } from '../base/network-words.ts';
@@ -27,7 +28,7 @@ export interface AttachedNic extends Nic {
   readonly tap: string | null;
 }
 
-const MAX_ADDRESSES = 16;
+export const MAX_ADDRESSES = 16;
 
 /** As the offer says it: nothing, where the VM has none. */
 export function offerNics(nics: readonly Nic[]): { readonly nics?: JsonValue } {
@@ -56,6 +57,11 @@ export function tapsOf(nics: readonly AttachedNic[]): ReadonlyMap<string, string
   return new Map(nics.flatMap(({ name, tap }) => (tap === null ? [] : [[name, tap] as const])));
 }
 
+/** Without a zone, and IPv6 without an IPv4 address in it: as the kernel writes those of neighbours. */
+export function isIpAddress(text: string): boolean {
+  return isIP(text) === 4 || (isIP(text) === 6 && /^[0-9a-f:]+$/.test(text));
+}
+
 function readNic(given: unknown): Nic | undefined {
   if (typeof given !== 'object' || given === null) return undefined;
   const { name, bridge, mac, mtu, addresses } = given as Readonly<Record<keyof Nic, unknown>>;
@@ -74,5 +80,5 @@ function isMtu(value: unknown): value is number {
 
 function isAddressList(value: unknown): value is string[] {
   if (!Array.isArray(value) || value.length > MAX_ADDRESSES) return false;
-  return value.every((address) => typeof address === 'string' && isIP(address) !== 0);
+  return value.every((address) => typeof address === 'string' && isIpAddress(address));
 }

@@ -207,6 +207,8 @@ export function sampleReport(changes: Partial<MigrationReport> = {}): MigrationR
     throttle: { mechanism: 'none', maxPercent: 0, activeMs: 0 },
     postCopy: null,
     verify: null,
+    announcements: null,
+    hooks: [],
     owner: 'b',
     clockUncertaintyMs: 0.1,
     ...changes,
