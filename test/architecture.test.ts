@@ -35,13 +35,15 @@ const ARROWS: Readonly<Record<string, Arrows>> = {
   qemu: { from: ['base', 'linux'] },
   memory: { from: ['base', 'linux'] },
   transfer: { from: ['base', 'linux', 'wire', 'memory'] },
-  migration: { from: ['base', 'linux', 'qemu', 'wire', 'memory', 'transfer'] },
+  migration: { from: ['base', 'linux', 'qemu', 'wire', 'memory', 'transfer', 'storage'] },
   sharing: { from: ['base', 'linux', 'qemu', 'wire', 'memory', 'transfer', 'migration'] },
   storage: { from: ['base', 'linux', 'qemu', 'wire', 'transfer'] },
   fleet: { from: ['base', ...MODEL] },
   api: { from: ['base', WORDS], types: ['migration'] },
   client: { from: ['base', 'api'], types: ['migration'] },
-  host: { from: ['base', 'linux', 'qemu', 'wire', 'memory', 'transfer', 'migration', 'sharing', 'fleet', 'api'] },
+  host: {
+    from: ['base', 'linux', 'qemu', 'wire', 'memory', 'transfer', 'storage', 'migration', 'sharing', 'fleet', 'api'],
+  },
   controller: {
     // What any daemon has: its log, its state directory to itself, ids by their beginning.
     from: [

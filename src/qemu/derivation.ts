@@ -5,7 +5,8 @@
  */
 import { dirname, join } from 'node:path';
 import type { Blocker } from './blocker.ts';
-import { type Endpoints, MAX_SOCKET_PATH_BYTES } from './command-line.ts';
+import type { Endpoints } from './command-line.ts';
+import { MAX_SOCKET_PATH_BYTES } from './socket-path.ts';
 import type { Accelerator } from './spec.ts';
 
 export interface DeriveOptions {
@@ -16,6 +17,8 @@ export interface DeriveOptions {
   readonly endpoints: Endpoints;
   /** The source QEMU's working directory (/proc/PID/cwd); needed when its command line has relative paths. */
   readonly sourceDirectory?: string;
+  /** NBD socket of the VM's block server at the source; QEMU gets `endpoints.nbdSocketPath` instead. */
+  readonly sourceNbdSocket?: string;
   /** Absolute paths of the programs that a network interface may have as its script here. */
   readonly allowedNetworkScripts?: readonly string[];
 }
