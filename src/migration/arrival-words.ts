@@ -36,8 +36,10 @@ export const ArrivalWords = {
   isSealed: 3,
   /** Pages that were named and whose contents are still to come by another VM. */
   awaitedPages: 4,
+  /** Bytes of frames that came before QEMU was there, and are kept until it is. */
+  heldBytes: 5,
 } as const;
-const ARRIVAL_WORDS_BYTES = 20;
+const ARRIVAL_WORDS_BYTES = 24;
 
 export function createArrivalWords(): Pick<ArrivalInput, 'words' | 'receivedBytes'> {
   return { words: new SharedArrayBuffer(ARRIVAL_WORDS_BYTES), receivedBytes: new SharedArrayBuffer(8) };

@@ -17,6 +17,7 @@ import { PageInstaller } from '../memory/page-installer.ts';
 import { closedBy } from '../transfer/connection.ts';
 import { ReceivingChannel } from '../transfer/page-channel.ts';
 import { type FrameHeader, frameName, invalidFrame } from '../wire/frame-types.ts';
+import { ArrivalProgress } from './arrival-progress.ts';
 import {
   type ArrivalInput,
   type ArrivalOrder,
@@ -29,10 +30,10 @@ import { ArrivingPages } from './arriving-pages.ts';
 import { Awaiting } from './awaiting.ts';
 import { ElsewherePages } from './elsewhere-pages.ts';
 import { FrameIntake } from './frame-intake.ts';
+import { HeldFrames } from './held-frames.ts';
 import { takeInput } from './thread-input.ts';
 import { ThreadDuty } from './thread-priority.ts';
 
-const PROGRESS_EVERY_MS = 100;
 /** A thread that is told to end from outside does so when it comes back from a call. */
 const LONGEST_WAIT_MS = 1000;
 
@@ -46,6 +47,7 @@ class ArrivalThread {
   readonly #control: EventFd;
   readonly #duty = new ThreadDuty();
   readonly #frames = new FrameIntake();
+  readonly #held: HeldFrames;
   #memory: GuestMemory | undefined;
   #pages: ArrivingPages | undefined;
   #contents: ContentTable | undefined;
@@ -57,15 +59,15 @@ class ArrivalThread {
   /** Of this connection. */
   #notHeldPages = 0;
   #channel: ReceivingChannel | undefined;
-  #hasBegun = false;
-  #toldAllPresent = false;
-  #toldAtMs = Number.NEGATIVE_INFINITY;
+  readonly #progress: ArrivalProgress;
 
   constructor(input: ArrivalInput) {
     this.#input = input;
     this.#words = new Int32Array(input.words);
     this.#receivedBytes = new BigInt64Array(input.receivedBytes);
     this.#control = EventFd.borrow(input.controlFd);
+    this.#held = new HeldFrames(this.#words);
+    this.#progress = new ArrivalProgress(this.#words, report);
     this.#awaiting = new Awaiting({
       words: this.#words,
       pages: () => this.#pages,
@@ -77,9 +79,13 @@ class ArrivalThread {
   run(): void {
     try {
       for (;;) {
-        const fds = this.#channel ? [this.#control.fd, this.#channel.fd] : [this.#control.fd];
-        const [isOrdered, hasCome] = pollReadable(fds, this.#awaiting.waitMs(LONGEST_WAIT_MS));
+        const placesHeld = this.#pages !== undefined && !this.#held.isEmpty;
+        const reads = !placesHeld && (this.#pages !== undefined || this.#held.hasRoom);
+        const fds = this.#channel && reads ? [this.#control.fd, this.#channel.fd] : [this.#control.fd];
+        const waitMs = placesHeld ? 0 : this.#awaiting.waitMs(LONGEST_WAIT_MS);
+        const [isOrdered, hasCome] = pollReadable(fds, waitMs);
         if (isOrdered) this.#obeyAll();
+        else if (placesHeld) this.#placeHeld();
         else if (hasCome && this.#channel) this.#takeFrame(this.#channel);
         this.#awaiting.goOn();
         this.#elsewhere?.forgetEnded();
@@ -89,6 +95,7 @@ class ArrivalThread {
       if (!(error instanceof Stopped)) throw error;
     } finally {
       this.#channel?.[Symbol.dispose]();
+      this.#held[Symbol.dispose]();
       this.#uffd?.[Symbol.dispose]();
       this.#memory?.[Symbol.dispose]();
       this.#elsewhere?.[Symbol.dispose]();
@@ -178,15 +185,36 @@ class ArrivalThread {
   }
 
   #takeFrame(channel: ReceivingChannel): void {
-    try {
+    this.#ofChannel(channel, () => {
       const header = channel.readHeader();
       if (!header) throw closedBy(this.#input.peer, 'the other host closed it');
-      this.#takePayload(channel, header);
+      if (!this.#pages || !this.#memory) {
+        this.#held.take(channel, header);
+        return;
+      }
+      this.#checkSeal(header);
+      this.#count(this.#frames.take(channel, header, this.#pages, this.#memory));
+    });
+  }
+
+  /** One that came before there was a place for it. */
+  #placeHeld(): void {
+    const { header, payload } = this.#held.next()!;
+    this.#ofChannel(this.#channel, () => {
+      this.#checkSeal(header);
+      this.#count(this.#frames.place(header, payload, this.#pages!, this.#memory!.layout.pageCount));
+    });
+  }
+
+  /** What goes wrong with a frame is its channel's end. */
+  #ofChannel(channel: ReceivingChannel | undefined, work: () => void): void {
+    try {
+      work();
     } catch (thrown) {
       if (thrown instanceof Stopped) throw thrown;
       const error = asGodwitError(thrown);
       // Another connection has taken its place meanwhile.
-      if (this.#channel === channel) this.#drop(channel);
+      if (channel && this.#channel === channel) this.#drop(channel);
       else if (error.code === 'GW_WIRE_CLOSED') return;
       report({ kind: error.code === 'GW_WIRE_CLOSED' ? 'linkLost' : 'failed', error: error.toBody() });
     }
@@ -197,31 +225,17 @@ class ArrivalThread {
     this.#channel = undefined;
   }
 
-  #takePayload(channel: ReceivingChannel, header: FrameHeader): void {
+  #checkSeal(header: FrameHeader): void {
     if (!this.#installer && Atomics.load(this.#words, ArrivalWords.isSealed) !== 0) {
       throw invalidFrame(frameName(header.type), 'it comes after all of the memory');
     }
-    if (!this.#pages || !this.#memory) throw invalidFrame(frameName(header.type), 'it comes before anybody was ready');
-    const count = this.#frames.take(channel, header, this.#pages, this.#memory);
-    Atomics.add(this.#words, ArrivalWords.pages, count);
-    if (this.#installer) this.#installedPages += count;
-    this.#awaiting.tell();
-    this.#countFrame();
   }
 
-  #countFrame(): void {
-    const frames = Atomics.add(this.#words, ArrivalWords.frames, 1) + 1;
-    if (!this.#hasBegun) report({ kind: 'begun' });
-    this.#hasBegun = true;
-    const awaited = Atomics.load(this.#words, ArrivalWords.awaitedFrames);
-    if (awaited > 0 && frames >= awaited) report({ kind: 'reached' });
-    const isAllPresent = this.#installer !== undefined && this.#installer.remaining <= 0;
-    if (isAllPresent && !this.#toldAllPresent) report({ kind: 'allPresent' });
-    this.#toldAllPresent = isAllPresent;
-    const nowMs = performance.now();
-    if (nowMs < this.#toldAtMs + PROGRESS_EVERY_MS) return;
-    this.#toldAtMs = nowMs;
-    report({ kind: 'progress' });
+  #count(pages: number): void {
+    Atomics.add(this.#words, ArrivalWords.pages, pages);
+    if (this.#installer) this.#installedPages += pages;
+    this.#awaiting.tell();
+    this.#progress.framePlaced(this.#installer);
   }
 }
 

@@ -17,9 +17,12 @@ function trial() {
     drop: ({ code }: GodwitError) => void drops.push(code),
   };
   const suspicions: boolean[] = [];
-  const watch = new CopyWatch({ channels, link, onSuspect: (isSuspect) => suspicions.push(isSuspect) }, clock);
+  const state = { isReady: true };
+  const isReady = () => state.isReady;
+  const watch = new CopyWatch({ channels, link, isReady, onSuspect: (isSuspect) => suspicions.push(isSuspect) }, clock);
   return {
     watch,
+    state,
     channels,
     drops,
     suspicions,
@@ -127,4 +130,17 @@ test('what was granted to a slow link ends with a confirmed round', async () => 
   await slow.watch.awaited(Promise.resolve());
   slow.pass(15, { answers: false });
   expect(slow.drops).toEqual(['GW_WIRE_TIMEOUT']);
+});
+
+test('one that is not ready yet owes nothing, however much it has been sent; from then on it does', () => {
+  using copy = trial();
+  copy.state.isReady = false;
+  copy.channels.unacknowledgedBytes = 30 * MIB;
+  copy.pass(600, { answers: false });
+  expect([copy.drops, copy.suspicions]).toEqual([[], []]);
+  copy.state.isReady = true;
+  copy.pass(29);
+  expect(copy.drops).toEqual([]);
+  copy.pass(1);
+  expect(copy.drops).toEqual(['GW_WIRE_STALLED']);
 });

@@ -21,6 +21,8 @@ export interface CopyWatchPort {
     readonly connection: { readonly peer: string };
   };
   readonly channels: { readonly bytesSent: number; readonly unacknowledgedBytes: number };
+  /** Before, the destination is busy with its QEMU, and owes nothing. */
+  isReady(): boolean;
   /** The destination has been silent for a while, or answers again. */
   onSuspect(isSuspect: boolean): void;
 }
@@ -34,6 +36,8 @@ export class CopyWatch implements Disposable {
   #isRoundAwaited = false;
   /** Looks at which nothing was owed. */
   #idleLooks = 0;
+  /** Unlike any number of bytes. */
+  #unreadyLooks = 0;
 
   constructor(port: CopyWatchPort, clock: Clock = SYSTEM_CLOCK) {
     this.#port = port;
@@ -47,7 +51,7 @@ export class CopyWatch implements Disposable {
           return goneMs(PEER_GONE_MS);
         },
         ask: () => link.ask(),
-        heardBytes: () => link.bytesReceived,
+        heardBytes: () => (port.isReady() ? link.bytesReceived : --this.#unreadyLooks),
         onSuspect: () => port.onSuspect(true),
         onWell: () => port.onSuspect(false),
         onGone: (timeoutMs) => link.drop(new GodwitError('GW_WIRE_TIMEOUT', { peer, timeoutMs })),
@@ -95,7 +99,7 @@ export class CopyWatch implements Disposable {
     const waitingBytes = channels.unacknowledgedBytes;
     const takenBytes = channels.bytesSent - waitingBytes;
     this.#queue.look({ nowMs: this.#clock.nowMs(), takenBytes, waitingBytes });
-    if (!this.#isRoundAwaited && waitingBytes === 0) this.#idleLooks++;
+    if (!this.#port.isReady() || (!this.#isRoundAwaited && waitingBytes === 0)) this.#idleLooks++;
     // What a tunnel or relay on the way has acknowledged is on a slow link for long after that.
     return link.arrivedBytes + takenBytes + this.#confirmedRounds + this.#idleLooks;
   }

@@ -13,6 +13,7 @@ import type { DestinationGuest } from './destination-guest.ts';
 import type { DestinationParts } from './destination-parts.ts';
 import { fleetFeature, parseKey } from './fingerprint-keys.ts';
 import { DUPLICATES_ELSEWHERE_FEATURE, openHeldContents } from './held-contents.ts';
+import { EARLY_PAGES_FEATURE } from './opening.ts';
 
 /** The source may name pages of other VMs that come here, where both hosts are of one fleet. */
 export function shareContents(
@@ -38,12 +39,20 @@ const PATIENCE_MS = 300;
 /**
  * Resolves when it is told, or when that takes long.
  * @param held - undefined: nothing is held
+ * @param mayBegin - with that the source may send pages: before, it would send what need not be sent
  */
-export async function offerContents(parts: DestinationParts, held: HeldInput | undefined): Promise<void> {
+export async function offerContents(
+  parts: DestinationParts,
+  held: HeldInput | undefined,
+  mayBegin: boolean,
+): Promise<void> {
   if (!held) return;
   const over = new AbortController();
   const late = delay(PATIENCE_MS, undefined, { signal: over.signal }).catch(() => undefined);
-  await Promise.race([tell(parts, held), late]);
+  const told = tell(parts, held).then(() => {
+    if (mayBegin && held.features.includes(EARLY_PAGES_FEATURE)) parts.link.send({ kind: 'begin' });
+  });
+  await Promise.race([told, late]);
   over.abort();
 }
 

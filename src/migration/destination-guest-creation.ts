@@ -43,7 +43,6 @@ export interface DestinationGuestOptions extends DestinationPlace {
   readonly signal: AbortSignal;
 }
 
-/** Creates QEMU and checks that the VM fits. @throws GW_MIGRATION_REFUSED, GW_QEMU_START, GW_SYS_NO_ROOM … */
 /** The VM of an offer that was accepted. @param signal - aborted when it is not wanted any more */
 export function createOfferedGuest(
   facts: DestinationFacts,
@@ -63,6 +62,7 @@ export function createOfferedGuest(
   });
 }
 
+/** Creates QEMU and checks that the VM fits. @throws GW_MIGRATION_REFUSED, GW_QEMU_START, GW_SYS_NO_ROOM … */
 export async function createDestinationGuest(options: DestinationGuestOptions): Promise<DestinationGuest> {
   const { vm, hostName, signal: abandoned } = options;
   const refuse = (reason: string) => new GodwitError('GW_MIGRATION_REFUSED', { host: hostName, vm: vm.name, reason });

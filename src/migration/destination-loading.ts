@@ -73,13 +73,13 @@ export class DestinationLoading {
   }
 
   async #prepare(): Promise<void> {
-    const { arrivals, facts, journal, life, events, port } = this.#parts;
+    const { arrivals, facts, journal, life, events, port, receiver } = this.#parts;
     arrivals.prepare(chooseChannels({ asked: 0, cpus: availableParallelism() }));
     try {
       const isGroupMember = facts.offer.vm.facts['sharedMemory'] !== undefined;
       if (isGroupMember) keepThreads('fault-worker', 1);
-      // Looked up while QEMU starts.
-      const contents = offerContents(this.#parts, this.#held);
+      // Looked up while QEMU starts. A VM of a group begins when it is called.
+      const contents = offerContents(this.#parts, this.#held, !isGroupMember);
       const guest = await createOfferedGuest(facts, port, life.signal);
       if (this.#end.isFinished) {
         await guest.discard();
@@ -91,12 +91,13 @@ export class DestinationLoading {
       const ram = writeDownRam(guest.regions);
       await guest.borrowSettings((settings) => journal.append({ side: 'facts', record, ram, settings }));
       await guest.prepareToLoad(life.signal);
-      // Before it hears that it may begin, the source knows what it need not send.
       await contents;
       // A VM of a group can be called at any moment, and is waited for then.
       if (!isGroupMember) this.#parts.patience.begin();
       this.#parts.arrivals.become(isGroupMember ? 'ordinary' : 'copying');
       events.post({ kind: 'prepared' });
+      // Behind that: what has come meanwhile finds its place from here on.
+      receiver.open(guest);
     } catch (error) {
       events.post({ kind: 'refused', error: asGodwitError(error).toBody() });
     }
@@ -112,6 +113,7 @@ export class DestinationLoading {
     try {
       const guest = await reopenDestinationGuest(recovery.vm, facts.stateDirectory, recovery, note);
       this.#use(guest);
+      receiver.open(guest);
       const missing = pagesMissing && phase !== 'done' ? findStillMissing(missingFilePath(facts), guest.memory) : [];
       const pager = guest.isWatching || missing.length > 0 ? this.openPager(missing) : undefined;
       await pager?.ready;
@@ -235,9 +237,8 @@ export class DestinationLoading {
   }
 
   #use(guest: DestinationGuest): void {
-    const { receiver, events, life, note } = this.#parts;
+    const { events, life, note } = this.#parts;
     this.#guest = guest;
-    receiver.open(guest);
     waitForExit(guest.identity, { signal: life.signal })
       .then((ended) => {
         if (!ended || this.#end.isFinished) return;

@@ -29,7 +29,11 @@ export class FrameIntake {
   take(channel: ReceivingChannel, header: FrameHeader, pages: ArrivingPages, memory: GuestMemory): number {
     const { pageCount } = memory.layout;
     if (header.type === FrameType.pages && !pages.isPaging) return this.#takeDirectly(channel, header, pages, memory);
-    const payload = this.#read(channel, header.payloadBytes);
+    return this.place(header, this.#read(channel, header.payloadBytes), pages, pageCount);
+  }
+
+  /** The same of a payload that has been read. */
+  place(header: FrameHeader, payload: Uint8Array, pages: ArrivingPages, pageCount: number): number {
     switch (header.type) {
       case FrameType.pages:
         return pages.takePages(decodePages(payload, pageCount));

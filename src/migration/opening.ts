@@ -22,6 +22,8 @@ export const PACK_FEATURE = 'pack';
 export const LZ4_FEATURE = 'pack-lz4';
 /** Regions that VMs share; a host says it that has somebody to take them. */
 export const SHARED_MEMORY_FEATURE = 'shared-memory';
+/** Pages may come before QEMU is there (`begin`). */
+export const EARLY_PAGES_FEATURE = 'early-pages';
 /** Pongs say what has come, for who asks. */
 export const RECEIVED_FEATURE = 'received';
 /** What this build can do beyond version 1; both sides must say it. */
@@ -30,6 +32,7 @@ export const FEATURES: readonly string[] = [
   DUPLICATES_FEATURE,
   DUPLICATES_ELSEWHERE_FEATURE,
   DUPLICATES_MISSING_FEATURE,
+  EARLY_PAGES_FEATURE,
   PACK_FEATURE,
   ...(availableCodecs().includes('lz4') ? [LZ4_FEATURE] : []),
   'post-copy',

@@ -11,6 +11,7 @@ test('copying that fails at its beginning ends after QEMU has lent its settings,
   const refusal = new Error('QEMU does not answer');
   const port = {
     options: () => DEFAULT_MIGRATION_OPTIONS,
+    signal: new AbortController().signal,
     history: { peakPagesPerSecond: () => 0 },
     packing: { channels: { count: 1, become: () => undefined } },
     link: { openPages: async () => undefined, compareClocks: async () => undefined },

@@ -13,6 +13,7 @@ import type { Pacer } from '../transfer/pacer.ts';
 import { factsBefore } from './before-migration.ts';
 import type { ConsoleCarrier } from './console-carrier.ts';
 import { initialThrottle } from './convergence.ts';
+import type { Copied } from './copied.ts';
 import { type CopyResult, copyRounds } from './copy-rounds.ts';
 import { CopyWatch } from './copy-watch.ts';
 import { PRIOR_COSTS } from './dirty-estimate.ts';
@@ -22,6 +23,7 @@ import type { HistoryFile } from './history-file.ts';
 import type { Interruption } from './interruption.ts';
 import { PageSender } from './page-sender.ts';
 import type { Predictor } from './predictor.ts';
+import { Readiness } from './readiness.ts';
 import type { MigrationOptions } from './request.ts';
 import type { SourceGuest } from './source-guest.ts';
 import type { SourceLink } from './source-link.ts';
@@ -58,17 +60,6 @@ export interface SourceCopyingPort {
   prepareServing(): Promise<void>;
 }
 
-/** What the switchover needs. */
-export interface Copied {
-  readonly sender: PageSender;
-  readonly result: CopyResult;
-  /** Pages that the destination was told it will miss; null when none will be missing. */
-  readonly announced: readonly PageRun[] | null;
-  /** The pages that there were when nothing was tracked (pure post-copy). */
-  readonly held: HeldPages | null;
-  readonly wasRunning: boolean;
-}
-
 /** Told apart from the rounds of pre-copy, which count from 1. */
 const ANNOUNCEMENT_ROUND = 0;
 
@@ -81,9 +72,15 @@ export class SourceCopying {
   /** As the rules want it. */
   #percent = 0;
   #isPeerSuspect = false;
+  readonly #readiness: Readiness;
 
   constructor(port: SourceCopyingPort) {
     this.#port = port;
+    this.#readiness = new Readiness(port.signal);
+  }
+  /** Its QEMU is there: what has been copied before waits for it no more. */
+  destinationIsReady(): void {
+    this.#readiness.ready();
   }
   /** @param isAwaited - VMs of the other host wait for memory that this one holds until it stands */
   interrupt(how: Interruption, isAwaited = false): void {
@@ -138,11 +135,17 @@ export class SourceCopying {
     await opening;
     report.clock = await clocks;
     const { peer } = link.connection;
-    using watch = new CopyWatch({ link, channels, onSuspect: (isSuspect) => this.#suspectPeer(peer, isSuspect) });
+    using watch = new CopyWatch({
+      link,
+      channels,
+      isReady: () => this.#readiness.isReady,
+      onSuspect: (isSuspect) => this.#suspectPeer(peer, isSuspect),
+    });
     const sender = new PageSender(packing.channels, pacer, packing.open('copy'));
-    await this.#port.console.sendRest(link.connection, pacer);
+    this.#readiness.onReady(() => this.#port.console.sendRest(link.connection, pacer));
     const held = mode === 'post-copy' ? await readHeldPages(guest.memory) : null;
     const result = held ? this.#everything(sender, held) : await this.#copyRounds(sender, dataRuns, isRunning, watch);
+    await this.#readiness.settled;
     this.#isPaused = result.isPaused;
     const announced = result.kind === 'postCopy' ? await watch.awaited(this.#announce(result.remaining)) : null;
     return { sender, result, announced, held, wasRunning: await guest.isRunning() };
@@ -167,7 +170,11 @@ export class SourceCopying {
         canPostCopy: link.has('post-copy'),
         startedMs: this.#port.startedMs,
         wasRunning: isRunning,
-        endRound: (round) => watch.awaited(link.endRound(round, channels.frames, signal)),
+        endRound: async (round) => {
+          const unreadyMs = await this.#readiness.wait(() => channels.unacknowledgedBytes === 0);
+          const end = await watch.awaited(link.endRound(round, channels.frames, signal));
+          return { ...end, waitedMs: end.waitedMs + unreadyMs };
+        },
         linkCounts: () => ({
           sentBytes: channels.bytesSent,
           acknowledgedBytes: channels.bytesSent - channels.unacknowledgedBytes,

@@ -137,6 +137,7 @@ export class SourcePacking implements Disposable {
     const codecs = availableCodecs().filter((codec) => codec !== 'lz4' || has(LZ4_FEATURE));
     return new Packing({
       conditions,
+      isPushed: use === 'push',
       codecs: this.#steps.has('compress') ? codecs : [],
       steps: this.#steps,
       sent: this.#sent,

@@ -11,9 +11,9 @@ import { asGodwitError, GodwitError } from '../base/errors.ts';
 import { countPages, type PageRun } from '../base/page.ts';
 import type { MemoryDigest } from '../memory/digest.ts';
 import type { ControlMessage } from '../wire/messages.ts';
+import type { Copied } from './copied.ts';
 import type { SourceEvent } from './handover-source-state.ts';
 import { isGivenAway } from './phases.ts';
-import type { Copied } from './source-copying.ts';
 import type { SourceParts } from './source-parts.ts';
 import { putBack } from './source-rollback.ts';
 import { SourceServing } from './source-serving.ts';
@@ -46,8 +46,9 @@ export class SourceTransfer {
     return link.bytes + packing.channels.bytesSent + (this.#serving?.urgentBytes ?? 0);
   }
 
+  /** Once, with the first word that allows it: the destination is ready, or keeps pages until it is. */
   startCopying(): void {
-    this.#copyEnded = this.#copy();
+    this.#copyEnded ??= this.#copy();
   }
 
   /** QEMU stops the VM when it has sent what can be sent before. */

@@ -27,6 +27,7 @@ export function hearDestination(message: ControlMessage): DestinationMessage | u
     case 'allPresent':
     case 'aborted':
       return message;
+    case 'begin':
     case 'released':
       return undefined;
     default:

@@ -138,7 +138,10 @@ export class SourceMigration {
     }
     this.#state = step.state;
     if (step.state.phase !== before) this.#parts.progress.phaseChanged();
-    if (step.state.phase === 'copying' && before === 'preparing') this.#transfer.startCopying();
+    if (step.state.phase === 'copying' && before === 'preparing') {
+      this.#transfer.startCopying();
+      this.#parts.copying.destinationIsReady();
+    }
     if (!(await this.#tryPerform(step.effects))) return;
     if (step.state.phase === 'committed' && before === 'stopping') this.#end.settleLeft(step.state.epoch);
     const resumed = event.kind === 'received' && event.message.kind === 'resumed';
@@ -219,6 +222,7 @@ export class SourceMigration {
   #receive(message: ControlMessage): void {
     const { events } = this.#parts;
     const heard = hearDestination(message);
+    if (message.kind === 'begin' && this.#state.phase === 'preparing') this.#transfer.startCopying();
     if (!heard) return;
     if (heard.kind === 'notReady') this.#parts.progress.waitFor(heard.reason);
     const failure = this.#transfer.measure(message);

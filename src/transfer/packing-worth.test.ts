@@ -4,13 +4,14 @@ import { PackingWorth } from './packing-worth.ts';
 const MB = 1e6;
 
 /** Sends batches of 1 MB, each as fast as its way is; how many of the last 200 were packed. */
-function simulate(link: number, packedMBps: number, rawMBps: number, batches = 2000) {
+function simulate(link: number | undefined, packedMBps: number, rawMBps: number, batches = 2000, isPushed = false) {
   const worth = new PackingWorth();
   const used: string[] = [];
   let nowMs = 0;
+  const linkBytesPerSecond = link === undefined ? undefined : link * MB;
   for (let i = 0; i < batches; i++) {
-    const way = worth.isAllowed(link * MB, nowMs) ? 'packed' : 'raw';
-    worth.note(way, MB, link * MB, nowMs);
+    const way = worth.isAllowed(linkBytesPerSecond, nowMs, isPushed) ? 'packed' : 'raw';
+    worth.note(way, MB, linkBytesPerSecond, nowMs);
     nowMs += 1000 / (way === 'packed' ? packedMBps : rawMBps);
     used.push(way);
   }
@@ -40,6 +41,14 @@ test('on a fast link raw sending comes first, and packing only where it beats th
   expect(simulate(700, 1200, 900).packed).toBe(200);
   // Busy CPUs make it look slower than it is.
   expect(simulate(300, 250, 500).packed).toBeLessThan(100);
+});
+
+test('where little may be on its way the link looks slow, and raw sending is to be beaten there too, unless it is slow', () => {
+  // 150 MB/s is what the window lets through: without a limit raw sending moves 500, packing 170.
+  expect(simulate(150, 170, 500, 200, true).packed).toBeLessThan(40);
+  expect(simulate(undefined, 170, 500, 200, true).packed).toBeLessThan(40);
+  expect(simulate(118, 220, 115, 2000, true).packed).toBeGreaterThan(180);
+  expect(simulate(24, 45, 24, 200, true).packed).toBe(200);
 });
 
 test('the time between two sendings is of neither', () => {

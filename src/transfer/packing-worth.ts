@@ -18,6 +18,11 @@ const BEST_MOMENTS = 0.8;
  * Where nothing limits the link, busy CPUs make it look like 300 to 400 MB/s.
  */
 export const FAST_BYTES_PER_SECOND = 200e6;
+/**
+ * A link over which little may be on its way at a time, because page faults are not to wait behind it, never shows what it
+ * could take: before anything is packed there raw sending shows it, on all but slow links.
+ */
+const FAST_PUSHED_BYTES_PER_SECOND = 60e6;
 const FIRST_REST_MS = 400;
 const LONGEST_REST_MS = 3200;
 
@@ -39,10 +44,13 @@ export class PackingWorth {
     this.#lastMs = undefined;
   }
 
-  /** @param linkBytesPerSecond - what the link takes in its best moments; undefined while that is not known */
-  isAllowed(linkBytesPerSecond: number | undefined, nowMs: number): boolean {
+  /**
+   * @param linkBytesPerSecond - what the link takes in its best moments; undefined while that is not known
+   * @param isPushed - little is on its way at a time (V6)
+   */
+  isAllowed(linkBytesPerSecond: number | undefined, nowMs: number, isPushed = false): boolean {
     if (nowMs < this.#restsUntilMs) return false;
-    return (linkBytesPerSecond ?? 0) < FAST_BYTES_PER_SECOND || this.#freshRaw(nowMs) !== undefined;
+    return !mayBeFast(linkBytesPerSecond, isPushed) || this.#freshRaw(nowMs) !== undefined;
   }
 
   /**
@@ -90,4 +98,9 @@ export class PackingWorth {
     this.#bytes = 0;
     this.#batches = 0;
   }
+}
+
+function mayBeFast(linkBytesPerSecond: number | undefined, isPushed: boolean): boolean {
+  if (isPushed) return (linkBytesPerSecond ?? Number.POSITIVE_INFINITY) >= FAST_PUSHED_BYTES_PER_SECOND;
+  return (linkBytesPerSecond ?? 0) >= FAST_BYTES_PER_SECOND;
 }

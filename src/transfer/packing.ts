@@ -68,6 +68,8 @@ export interface PackingChoice {
 
 export interface PackingPort {
   conditions(): Conditions;
+  /** Little may be on its way at a time. */
+  readonly isPushed?: boolean;
   /** Empty: nothing is compressed. */
   readonly codecs: readonly CodecName[];
   readonly steps: ReadonlySet<PackingStep>;
@@ -112,7 +114,9 @@ export class Packing {
   choose(pages: number, whole: boolean, mayName: Naming | null = null): PackingChoice | undefined {
     const conditions = this.#port.conditions();
     const { bytesPerSecond, nowMs } = conditions;
-    const choice = this.#worth.isAllowed(bytesPerSecond, nowMs)
+    // What the destination holds is named in no time, whatever the link could take.
+    const isPushed = this.#port.isPushed === true && !this.#port.knowsHeld();
+    const choice = this.#worth.isAllowed(bytesPerSecond, nowMs, isPushed)
       ? this.#chooseSteps(conditions, whole, mayName)
       : undefined;
     this.#worth.note(choice === undefined ? 'raw' : 'packed', pages * PAGE_SIZE, bytesPerSecond, nowMs);

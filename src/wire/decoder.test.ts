@@ -84,7 +84,7 @@ describe('header', () => {
     expect(decodeAll('destination', [frame])).toEqual([{ type: FrameType.ping, payload }]);
   });
 
-  test.each([0, 13, 63, 79, 255])('type %i is unknown', (type) => {
+  test.each([0, 14, 63, 79, 255])('type %i is unknown', (type) => {
     expect(judge(naiveFrame(type, new Uint8Array(100)))?.code).toBe('GW_WIRE_FRAME_UNKNOWN');
   });
 

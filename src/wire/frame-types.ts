@@ -53,6 +53,7 @@ export const FRAMES = {
   notReady: json(10, 'destination'),
   offerRegion: json(11, 'source'),
   regionReady: json(12, 'destination'),
+  begin: json(13, 'destination'),
   roundEnd: json(16, 'source'),
   roundAck: json(17, 'destination'),
   switchover: json(18, 'source'),

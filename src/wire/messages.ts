@@ -169,6 +169,8 @@ export const MESSAGES = {
     vms: z.array(vmName).min(1).max(MAX_SHARING_VMS),
   }),
   regionReady: z.strictObject({ host: word }),
+  /** With the feature `early-pages`: pages may come while QEMU is being created. */
+  begin: nothing,
   refused: z.strictObject({ error: errorBody }),
   join: z.strictObject({ sessionKey, purpose: z.enum(JOIN_PURPOSES) }),
   joined: z.strictObject({ phase: z.enum(JOINED_PHASES), epoch: count }),

@@ -36,6 +36,8 @@ export interface ChannelPairOptions {
   readonly sentContents?: SharedArrayBuffer;
   /** Every page goes as it is. */
   readonly isRaw?: boolean;
+  /** There is no place for pages before `arrivals.open`. */
+  readonly isEarly?: boolean;
   /** Without a limit by default. */
   readonly pacer?: Pacer;
 }
@@ -50,8 +52,7 @@ export class ChannelPair implements AsyncDisposable {
   readonly sender: PageSender;
   readonly counts = { ...NOTHING_PACKED };
   readonly pacer: Pacer;
-  /** What went wrong on either side. */
-  /** Of both ends. */
+  /** What went wrong at either end. */
   readonly failures: GodwitError[] = [];
   /** Of the sending one. */
   readonly losses: GodwitError[] = [];
@@ -111,7 +112,7 @@ export class ChannelPair implements AsyncDisposable {
   static async open(options: ChannelPairOptions): Promise<ChannelPair> {
     const sockets = await Promise.all(Array.from({ length: options.channels }, () => SocketPair.open()));
     const pair = new ChannelPair(options, sockets);
-    pair.arrivals.open(pair.destination.memory);
+    if (!options.isEarly) pair.arrivals.open(pair.destination.memory);
     pair.connect(sockets);
     return pair;
   }

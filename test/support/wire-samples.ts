@@ -62,6 +62,7 @@ export const MESSAGE_SAMPLES: { readonly [N in ControlName]: Message<N> } = {
   },
   ready: { kind: 'ready', host: 'b', digestSchemes: ['xxh3-128', 'sha256'], notes: ['no /dev/userfaultfd'] },
   notReady: { kind: 'notReady', reason: 'The VM is still leaving' },
+  begin: { kind: 'begin' },
   offerRegion: {
     kind: 'offerRegion',
     group: '01234567-89ab-cdef-0123-456789abcdef',
