@@ -36,6 +36,7 @@ export function sampleReport(
     pages: { total: 131_072, hole: 54_000, zero: 5000, sent: 72_000, resent: 100 },
     packing: null,
     tracker: { kind: 'kernel', reason: null, groups: null },
+    diskRequests: [],
     rounds: [],
     prediction: null,
     throttle: { mechanism: 'none', maxPercent: 0, activeMs: 0 },

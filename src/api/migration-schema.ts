@@ -201,6 +201,17 @@ export const ReportSchema = z
       })
       .nullable(),
     verify: z.object({ scheme: z.string(), pages: z.number(), equal: z.boolean() }).nullable(),
+    diskRequests: z
+      .array(
+        z.object({
+          disk: z.string(),
+          image: z.string(),
+          cancelled: z.number(),
+          drained: z.string().nullable().describe('Why requests were waited for; null: none had to be.'),
+        }),
+      )
+      .readonly()
+      .describe('What became of the requests that a disk had under way when the VM was stopped.'),
     owner: z.string(),
     interrupted: z.boolean(),
     clockUncertaintyMs: z.number(),

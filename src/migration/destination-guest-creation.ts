@@ -16,6 +16,7 @@ import { killQemu, startQemu } from '../qemu/process.ts';
 import { findGuestRam } from '../qemu/ram.ts';
 import type { OfferedVm } from '../wire/messages.ts';
 import { explainBlockers } from './blocked.ts';
+import { DestinationDisks } from './destination-disks.ts';
 import type { DestinationFacts } from './destination-facts.ts';
 import { DestinationGuest } from './destination-guest.ts';
 import type { DestinationParts } from './destination-parts.ts';
@@ -28,6 +29,7 @@ import {
   noteVersions,
   placeOf,
 } from './fit.ts';
+import { readOfferedDisks } from './served-disks.ts';
 import { entrustRegions, type WatchedRegion, watchRegions } from './shared-part.ts';
 import { type VmRecord, vmPaths } from './vm-record.ts';
 
@@ -74,7 +76,10 @@ export async function createDestinationGuest(options: DestinationGuestOptions): 
   mkdirSync(paths.directory, { recursive: true, mode: 0o700 });
   const over = new AbortController();
   let qemu: Awaited<ReturnType<typeof startQemu>> | undefined;
+  let disks: DestinationDisks | undefined;
   try {
+    const served = readOfferedDisks(vm);
+    disks = served && (await DestinationDisks.start(paths.directory, served));
     qemu = await startQemu({
       binary,
       args: derived.args,
@@ -84,6 +89,7 @@ export async function createDestinationGuest(options: DestinationGuestOptions): 
       signal: abandoned,
     });
     const { identity, qmp } = qemu;
+    await disks?.guard(identity);
     // Nobody waits for QEMU's answers any more.
     abandoned.addEventListener('abort', () => qmp.close(), { once: true, signal: over.signal });
     const [found, regions] = await Promise.all([inspectVm(qmp), findGuestRam(qmp, identity.pid)]);
@@ -130,10 +136,12 @@ export async function createDestinationGuest(options: DestinationGuestOptions): 
       notes: [...derived.notes, ...noteVersions(vm, found.qemuVersion)],
       borrowed: null,
       uffd: undefined,
+      disks: disks ?? null,
     });
   } catch (error) {
     qemu?.qmp.close();
     if (qemu) await killQemu(qemu.identity);
+    await disks?.end();
     rmSync(paths.directory, { recursive: true, force: true });
     throw abandoned.aborted ? abandoned.reason : error;
   } finally {

@@ -15,6 +15,7 @@ import { RamLayout } from '../memory/layout.ts';
 import { isEnding, killQemu } from '../qemu/process.ts';
 import { QmpClient } from '../qemu/qmp.ts';
 import { findGuestRam } from '../qemu/ram.ts';
+import { DestinationDisks } from './destination-disks.ts';
 import type { DestinationFacts } from './destination-facts.ts';
 import { DestinationGuest } from './destination-guest.ts';
 import { placeOf } from './fit.ts';
@@ -64,7 +65,19 @@ async function reopen(record: VmRecord, stateDirectory: string, known: Known): P
   // Faults that the dead process had read are delivered again.
   for (const region of memory.layout.regions) uffd?.wake(regions[region.index]!.hostAddress, region.bytes);
   opened.move();
-  return new DestinationGuest({ record, paths, identity, qmp: null, memory, regions, notes: [], borrowed, uffd });
+  const disks = DestinationDisks.reopen(paths.directory);
+  return new DestinationGuest({
+    record,
+    paths,
+    identity,
+    qmp: null,
+    memory,
+    regions,
+    notes: [],
+    borrowed,
+    uffd,
+    disks,
+  });
 }
 
 /**

@@ -22,6 +22,7 @@ import {
 import { killQemu } from '../qemu/process.ts';
 import { QmpClient } from '../qemu/qmp.ts';
 import { announce, contVm, queryRunState } from '../qemu/run-state.ts';
+import type { DestinationDisks } from './destination-disks.ts';
 import type { FoundRegion } from './known-ram.ts';
 import type { VmPaths, VmRecord } from './vm-record.ts';
 
@@ -41,6 +42,8 @@ export interface DestinationGuestParts {
   readonly borrowed: MigrationSettings | null;
   /** What was watched when the process before this one ended. */
   readonly uffd: Userfaultfd | undefined;
+  /** null: none goes through a block server. */
+  readonly disks: DestinationDisks | null;
 }
 
 export class DestinationGuest {
@@ -52,6 +55,7 @@ export class DestinationGuest {
   /** Where each region begins in QEMU. */
   readonly starts: readonly bigint[];
   readonly notes: readonly string[];
+  readonly #disks: DestinationDisks | null;
   #qmp: QmpClient | null;
   /** As they were found; null: they are not borrowed. */
   #settings: MigrationSettings | null;
@@ -69,6 +73,7 @@ export class DestinationGuest {
     this.notes = parts.notes;
     this.#settings = parts.borrowed;
     this.#uffd = parts.uffd;
+    this.#disks = parts.disks;
   }
 
   /** Somebody may wait for a page. */
@@ -140,8 +145,10 @@ export class DestinationGuest {
     await load.loaded;
   }
 
-  resume(): Promise<{ resumedAtMs: number }> {
-    return contVm(this.#monitor);
+  /** The VM is this host's, and runs. */
+  async resume(): Promise<{ resumedAtMs: number }> {
+    await this.#disks?.admit(this.identity);
+    return await contVm(this.#monitor);
   }
 
   /**
@@ -178,6 +185,7 @@ export class DestinationGuest {
   /** Lets go; QEMU runs on. */
   close(): void {
     this.closeQmp();
+    this.#disks?.[Symbol.dispose]();
     this.memory[Symbol.dispose]();
     this.#uffd?.[Symbol.dispose]();
   }
@@ -186,6 +194,7 @@ export class DestinationGuest {
   async discard(): Promise<void> {
     this.closeQmp();
     await killQemu(this.identity);
+    await this.#disks?.end();
     this.close();
     rmSync(this.paths.directory, { recursive: true, force: true });
   }

@@ -113,6 +113,7 @@ export class DestinationReport {
       pages: { total: this.#port.pageCount(), hole: 0, zero: 0, sent: this.#port.receivedPages(), resent: 0 },
       packing: null,
       tracker: NOTHING_TRACKED,
+      diskRequests: [],
       rounds: [],
       prediction: null,
       throttle: { mechanism: 'none', maxPercent: 0, activeMs: 0 },

@@ -52,6 +52,7 @@ export function emptyReport({
     throttle: { mechanism: 'none', maxPercent: 0, activeMs: 0 },
     postCopy: null,
     verify: null,
+    diskRequests: [],
     owner: input.hostName,
     clockUncertaintyMs: 0,
   };

@@ -9,7 +9,7 @@ import { dirname } from 'node:path';
 import { GodwitError } from '../base/errors.ts';
 import { countPages } from '../base/page.ts';
 import { openVcpuThrottle, type VcpuThrottle } from '../linux/cpu-bandwidth.ts';
-import { identifyProcess, ownerOf, type ProcessIdentity } from '../linux/process.ts';
+import { isAlive, ownerOf, type ProcessIdentity } from '../linux/process.ts';
 import { RamFile } from '../linux/ram-file.ts';
 import type { DirtyTracker } from '../memory/dirty-tracker.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
@@ -32,6 +32,7 @@ import { blockedBy } from './blocked.ts';
 import type { Entrust } from './group-tracker.ts';
 import { NOTHING_TRACKED, type TrackerReport } from './report.ts';
 import { makeSaveDirectory, stateSocketPath } from './save-directory.ts';
+import { SourceDisks } from './source-disks.ts';
 import { openTracker } from './tracker-opening.ts';
 import type { VmRecord } from './vm-record.ts';
 
@@ -47,6 +48,8 @@ export class SourceGuest {
   /** Memory that it shares with other VMs, which is not in `memory`. */
   readonly shared: readonly SharedRegion[];
   readonly memory: GuestMemory;
+  /** null: none goes through a block server. */
+  readonly disks: SourceDisks | null;
   /** Pages that held data when it was opened. */
   readonly dataPages: number;
   /** Paths of the RAM files, one a region. */
@@ -56,8 +59,7 @@ export class SourceGuest {
   #trackerReport = NOTHING_TRACKED;
   #throttle: VcpuThrottle | undefined;
   #throttleMechanism = 'none';
-  /** As they were found; null: they are not borrowed. */
-  #settings: MigrationSettings | null;
+  #settings: MigrationSettings | null; // as they were found; null: they are not borrowed
   #saveDirectory: string | undefined;
   #outlet: StateOutlet | undefined;
 
@@ -65,8 +67,7 @@ export class SourceGuest {
     vm: VmRecord,
     qmp: QmpClient,
     { facts, blockers, regions: shared }: Pick<VmSurvey, 'facts' | 'blockers' | 'regions'>,
-    memory: GuestMemory,
-    regions: readonly RamRegion[],
+    { memory, disks, regions }: Pick<SourceGuest, 'memory' | 'disks'> & { readonly regions: readonly RamRegion[] },
     borrowed: MigrationSettings | null,
   ) {
     this.vm = vm;
@@ -76,6 +77,7 @@ export class SourceGuest {
     this.blockers = blockers;
     this.shared = shared;
     this.memory = memory;
+    this.disks = disks;
     this.dataPages = countPages(memory.dataRuns());
     this.files = regions.map((region) => region.fdPath);
     this.#starts = regions.map((region) => region.hostAddress);
@@ -87,8 +89,7 @@ export class SourceGuest {
    * @throws GW_QEMU_GONE, GW_QMP_…, GW_MIGRATION_BLOCKED
    */
   static async open(vm: VmRecord, borrowed: MigrationSettings | null = null): Promise<SourceGuest> {
-    const found = identifyProcess(vm.pid);
-    if (found?.startTicks !== vm.startTicks) {
+    if (!isAlive(vm)) {
       throw new GodwitError('GW_QEMU_GONE', { vm: vm.name, reason: `process ${vm.pid} is not there any more` });
     }
     const qmp = await QmpClient.connect(vm.qmpPath, { timeoutMs: QMP_TIMEOUT_MS });
@@ -98,7 +99,8 @@ export class SourceGuest {
       if (survey.ram.some(({ place }) => place === null)) throw blockedBy(vm.name, survey.blockers);
       const regions = movableRam(survey.ram, vm.pid);
       const files = regions.map((region) => RamFile.open(region.fdPath, region.bytes));
-      return new SourceGuest(vm, qmp, survey, new GuestMemory(new RamLayout(regions), files), regions, borrowed);
+      const memory = new GuestMemory(new RamLayout(regions), files);
+      return new SourceGuest(vm, qmp, survey, { memory, regions, disks: await SourceDisks.open(vm) }, borrowed);
     } catch (error) {
       qmp.close();
       throw error;
@@ -149,6 +151,7 @@ export class SourceGuest {
   /** Prepares QEMU for giving its device state; outside the downtime. `keep` writes settings down before they change. */
   async prepareToSave(keep: (found: MigrationSettings) => void): Promise<void> {
     this.#saveDirectory ??= makeSaveDirectory();
+    void this.disks?.sync();
     this.#outlet ??= await StateOutlet.open(stateSocketPath(this.#saveDirectory), ownerOf(this.identity.pid));
     await borrowMigrationSettings(this.qmp, 'save', (found) => {
       keep(found);
@@ -159,14 +162,13 @@ export class SourceGuest {
   /** @param percent - how much of the vCPUs' time is taken away; 0 = none */
   slow(percent: number): void {
     if (percent === 0 && !this.#throttle) return;
-    const { identity, facts, vm } = this;
-    this.#throttle ??=
-      this.#tracker?.throttle ?? openVcpuThrottle({ pid: identity.pid, tids: facts.vcpuTids, name: vm.name });
+    const { pid, name } = this.vm;
+    this.#throttle ??= this.#tracker?.throttle ?? openVcpuThrottle({ pid, tids: this.facts.vcpuTids, name });
     this.#throttleMechanism = this.#throttle.mechanism;
     this.#throttle.set(percent);
   }
 
-  /** Full speed at once, ready to be slowed again. */
+  /** Ready to be slowed again. */
   unthrottle(): void {
     this.#throttle?.set(0);
   }
@@ -178,6 +180,7 @@ export class SourceGuest {
   /** Once, after `prepareToSave`: stops the VM and saves its devices. */
   saveState(signal: AbortSignal): DeviceStateSave {
     if (!this.#outlet) throw new GodwitError('GW_INTERNAL', { reason: 'nothing waits for the device state' });
+    this.disks?.cancelAtStop(this.qmp);
     return saveDeviceState(this.qmp, this.#outlet, { signal, sharedBackends: this.shared.map(({ id }) => id) });
   }
 
@@ -191,16 +194,17 @@ export class SourceGuest {
     this.#tracker = undefined;
   }
 
-  /** The VM as it was found. Every part is tried, whatever another part says. @param goOn - lets it run if it ran */
+  /** The VM as it was found. Every part is tried. @param goOn - lets it run if it ran */
   async restore(goOn: () => Promise<unknown>): Promise<void> {
     this.#releaseThrottle();
     this.stopTracking();
     this.#removeSaveDirectory();
     const problems: unknown[] = [];
-    // A save of an earlier process of this host may hold the VM.
-    await cancelMigration(this.qmp).catch((error: unknown) => problems.push(error));
-    await goOn().catch((error: unknown) => problems.push(error));
-    await this.restoreSettings().catch((error: unknown) => problems.push(error));
+    // First the disks: QEMU lets the VM run by itself when its save is broken off, which one of an earlier process may be.
+    const admit = async (): Promise<void> => this.disks?.admit();
+    for (const act of [admit, () => cancelMigration(this.qmp), goOn, () => this.restoreSettings()]) {
+      await act().catch((error: unknown) => problems.push(error));
+    }
     if (problems.length > 0) throw problems[0];
   }
 
@@ -227,6 +231,7 @@ export class SourceGuest {
     this.stopTracking();
     this.#removeSaveDirectory();
     this.qmp.close();
+    this.disks?.[Symbol.dispose]();
     this.memory[Symbol.dispose]();
   }
 

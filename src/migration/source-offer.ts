@@ -5,6 +5,7 @@
  * that it was once started from.
  */
 import { randomBytes } from 'node:crypto';
+import type { JsonValue } from '../base/errors.ts';
 import { readCommandLine, readWorkingDirectory } from '../linux/process.ts';
 import type { DigestScheme } from '../memory/digest.ts';
 import { printCpuFeature } from '../qemu/cpu-features.ts';
@@ -63,6 +64,7 @@ export function makeOffer(facts: OfferFacts, guest: SourceGuest): Message<'offer
         vcpus: visible.vcpus,
         devices: visible.devices,
         createdAt: vm.createdAt,
+        ...(guest.disks ? { servedDisks: guest.disks.offer as unknown as JsonValue } : {}),
         ...(facts.group ? { sharedMemory: offerSharing(vm.name, facts.group, guest.shared) } : {}),
         // A mere question needs no secret.
         ...(facts.checkOnly || vm.contentKey === undefined ? {} : { contentKey: vm.contentKey }),

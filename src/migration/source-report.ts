@@ -98,6 +98,7 @@ export class SourceReport {
     readonly throttle: MigrationReport['throttle'];
     readonly tracker: MigrationReport['tracker'];
     readonly predictions: readonly RecordedPrediction[];
+    readonly diskRequests: MigrationReport['diskRequests'];
   }): MigrationReport {
     const { id, vm, from, to, mode, startedAt, ramBytes, totalPages } = this.#facts;
     const downtimeMs = this.downtimeMs();
@@ -130,6 +131,7 @@ export class SourceReport {
       throttle: end.throttle,
       postCopy: this.postCopy,
       verify: this.verify,
+      diskRequests: end.diskRequests,
       owner: end.owner,
       clockUncertaintyMs: this.clock.uncertaintyMs,
     };

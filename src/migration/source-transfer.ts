@@ -78,6 +78,7 @@ export class SourceTransfer {
     const state = this.#saveState();
     await state.stopped();
     const sending = sendRest({
+      sealed: guest.disks?.seal(),
       guest,
       connection: link.connection,
       sender: copied.sender,

@@ -188,6 +188,7 @@ export function sampleReport(changes: Partial<MigrationReport> = {}): MigrationR
     pages: { total: 131_072, hole: 90_000, zero: 1072, sent: 41_000, resent: 1000 },
     packing: { ...NOTHING_PACKED },
     tracker: NOTHING_TRACKED,
+    diskRequests: [],
     rounds: [
       {
         number: 1,
