@@ -45,7 +45,7 @@ export function fleetGuests(count: number, images: number): FleetGuest[] {
 
 export async function createFleetVm(bench: Bench, host: GodwitHost, name: string, { workload }: FleetGuest) {
   const { memoryBytes, ...spec } = vmSpec(bench, name, workload);
-  const request = { ...spec, memory: memoryBytes, disks: [], sharedMemory: [], qemuArgs: [...spec.qemuArgs] };
+  const request = { ...spec, memory: memoryBytes, disks: [], nics: [], sharedMemory: [], qemuArgs: [...spec.qemuArgs] };
   const { pid } = await host.client.createVm(request);
   using guest = Guest.find(pid!)!;
   await guest.booted();

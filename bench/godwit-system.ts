@@ -56,6 +56,7 @@ export class GodwitSystem implements System {
       ...spec,
       memory: memoryBytes,
       disks: [],
+      nics: [],
       sharedMemory: [],
       qemuArgs: [...spec.qemuArgs],
     });

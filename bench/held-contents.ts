@@ -92,6 +92,7 @@ async function create(bench: Bench, host: GodwitHost, vm: string, workload: type
     ...spec,
     memory: memoryBytes,
     disks: [],
+    nics: [],
     sharedMemory: [],
     qemuArgs: [...spec.qemuArgs],
   });

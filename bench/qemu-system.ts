@@ -35,6 +35,7 @@ export function vmSpec(bench: Bench, name: string, workload: Workload): VmSpec {
     qemu: bench.qemu.wrapper,
     boot: { ...bench.images, cmdline: linuxGuestCommandLine(workload.options) },
     disks: [],
+    nics: [],
     sharedMemory: [],
     qemuArgs: [],
   };

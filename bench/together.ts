@@ -105,7 +105,7 @@ async function moveByGodwit(
 
 async function create(bench: Bench, host: GodwitHost, name: string): Promise<void> {
   const { memoryBytes, ...spec } = vmSpec(bench, name, IDLE);
-  const request = { ...spec, memory: memoryBytes, disks: [], sharedMemory: [], qemuArgs: [...spec.qemuArgs] };
+  const request = { ...spec, memory: memoryBytes, disks: [], nics: [], sharedMemory: [], qemuArgs: [...spec.qemuArgs] };
   const { pid } = await host.client.createVm(request);
   using guest = Guest.find(pid!)!;
   await guest.booted();

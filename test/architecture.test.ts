@@ -34,15 +34,19 @@ const ARROWS: Readonly<Record<string, Arrows>> = {
   linux: { from: ['base'] },
   qemu: { from: ['base', 'linux'] },
   memory: { from: ['base', 'linux'] },
+  network: { from: ['base', 'linux', 'qemu'] },
   transfer: { from: ['base', 'linux', 'wire', 'memory'] },
-  migration: { from: ['base', 'linux', 'qemu', 'wire', 'memory', 'transfer', 'storage'] },
+  migration: { from: ['base', 'linux', 'qemu', 'wire', 'memory', 'network', 'storage', 'transfer'] },
   sharing: { from: ['base', 'linux', 'qemu', 'wire', 'memory', 'transfer', 'migration'] },
   storage: { from: ['base', 'linux', 'qemu', 'wire', 'transfer'] },
   fleet: { from: ['base', ...MODEL] },
   api: { from: ['base', WORDS], types: ['migration'] },
   client: { from: ['base', 'api'], types: ['migration'] },
   host: {
-    from: ['base', 'linux', 'qemu', 'wire', 'memory', 'transfer', 'storage', 'migration', 'sharing', 'fleet', 'api'],
+    from: [
+      ...['base', 'linux', 'qemu', 'wire', 'memory', 'network', 'storage', 'transfer', 'migration', 'sharing', 'fleet'],
+      'api',
+    ],
   },
   controller: {
     // What any daemon has: its log, its state directory to itself, ids by their beginning.
@@ -88,7 +92,7 @@ const RESERVED: Readonly<Record<string, readonly string[]>> = {
   koffi: ['linux/raw.ts'],
   'node:child_process': ['linux', 'qemu'],
   'node:worker_threads': ['linux', 'transfer', 'migration', 'sharing', 'storage'],
-  'node:net': ['api', 'qemu', 'transfer', 'migration', 'storage'],
+  'node:net': ['api', 'network', 'qemu', 'transfer', 'migration', 'storage'],
   'node:tls': ['storage'],
   'node:http': ['api', 'client', 'host', 'controller'],
   'node:sqlite': ['controller'],

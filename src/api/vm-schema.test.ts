@@ -28,6 +28,7 @@ describe('VM spec', () => {
       accel: 'auto',
       qemu: 'qemu-system-x86_64',
       disks: [],
+      nics: [],
       sharedMemory: [],
       qemuArgs: [],
     });
@@ -92,7 +93,7 @@ describe('VM spec', () => {
       { ...minimal, memroy: 1 },
       'memroy',
       '1',
-      'remove it, or use one of name, memory, vcpus, machine, cpu, accel, qemu, boot, firmware, disks, sharedMemory, qemuArgs',
+      'remove it, or use one of name, memory, vcpus, machine, cpu, accel, qemu, boot, firmware, disks, nics, sharedMemory, qemuArgs',
     ],
     [
       { ...minimal, boot: { kernel: '/k', root: '/dev/vda' } },

@@ -6,6 +6,7 @@
 import { extname } from 'node:path';
 import { z } from 'zod';
 import { choice, flag, integer, list, size, strictObject, text } from './field.ts';
+import { NicsSchema } from './nic-schema.ts';
 
 const NAME_FIX = 'give 1 to 63 letters, digits, dots, dashes or underscores, the first a letter or digit';
 const SHARED_SIZE_FIX = 'give a power of two from 1MiB to 1TiB, such as 16MiB, or a number of bytes';
@@ -91,6 +92,7 @@ export const VmSpecSchema = strictObject({
   )
     .default([])
     .describe('Disks, each a path or an object.'),
+  nics: NicsSchema.default([]).describe('Network interfaces, each the name of a bridge, `user`, or an object.'),
   sharedMemory: list(SharedMemorySchema, 'give a list of objects with name and size')
     .check(({ value, issues }) => {
       for (const [index, { name }] of value.entries()) {
@@ -155,6 +157,15 @@ export const VmRegionSchema = z.object({
 });
 export type VmRegionView = z.output<typeof VmRegionSchema>;
 
+export const VmNicSchema = z.object({
+  name: z.string(),
+  bridge: z.string().nullable().describe("null: QEMU's own network."),
+  mac: z.string(),
+  mtu: z.number().describe('Largest packet in bytes that bridges must let through.'),
+  tap: z.string().nullable().describe('Its interface of this host; null without a bridge.'),
+  addresses: z.array(z.string()).readonly().describe('IP addresses that hosts had seen it use when the VM last moved.'),
+});
+
 export const VmSchema = z
   .object({
     name: z.string(),
@@ -165,6 +176,7 @@ export const VmSchema = z
     memoryBytes: z.number(),
     vcpus: z.number(),
     sharedMemory: z.array(VmRegionSchema).describe('Memory that it shares with other VMs; not part of memoryBytes.'),
+    nics: z.array(VmNicSchema).readonly().describe('Its network interfaces, as far as godwit made them.'),
     epoch: z.number().describe('Grows by one with every handover.'),
     adopted: z.boolean().describe('Started by somebody else.'),
     migration: z.string().nullable().describe('Id of the migration that has it now.'),

@@ -36,6 +36,7 @@ export function renderVm(vm: VmView): string {
     ['uuid', vm.uuid],
     ['memory', formatSize(vm.memoryBytes)],
     ...vm.sharedMemory.map((region): [string, string] => ['shared memory', renderRegion(region)]),
+    ...vm.nics.map((nic): [string, string] => ['network', renderNic(nic)]),
     ['vcpus', String(vm.vcpus)],
     ['pid', vm.pid === null ? null : `${vm.pid}${vm.adopted ? ' (adopted)' : ''}`],
     ['epoch', String(vm.epoch)],
@@ -54,4 +55,9 @@ export function renderVm(vm: VmView): string {
 function renderRegion({ name, sizeBytes, path, sharedWith }: VmView['sharedMemory'][number]): string {
   const company = sharedWith.length === 0 ? 'no other VM' : sharedWith.join(', ');
   return `${name}, ${formatSize(sizeBytes)}, with ${company}, in ${path}`;
+}
+
+function renderNic({ name, bridge, tap, mac, mtu, addresses }: VmView['nics'][number]): string {
+  const place = bridge === null ? "QEMU's own network" : `bridge ${bridge} (${tap})`;
+  return [`${name}, ${mac}`, place, `MTU ${mtu}`, ...addresses].join(', ');
 }

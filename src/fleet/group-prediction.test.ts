@@ -42,6 +42,18 @@ describe('a VM', () => {
     expect(none!.bytes.p50 / all!.bytes.p50).toBeLessThan(0.02);
   });
 
+  test('takes the time that naming takes for what is there, and no more than sending it would', () => {
+    const vm = vmOf('idle');
+    const [named, sent] = [1, 0].map((held) => predict(vm, { held }));
+    expect(named!.totalMs.p50).toBeGreaterThan(vm.dataPages * 0.02);
+    expect(named!.totalMs.p50).toBeLessThanOrEqual(sent!.totalMs.p50);
+    expect(named!.bytes.p50).toBeLessThan(vm.dataPages * 40);
+    // On a slow link the names themselves are what takes time.
+    const slow = predict(vm, { held: 1, bytesPerSecond: 5e5 });
+    expect(slow.totalMs.p50).toBeGreaterThan(vm.dataPages * 0.04);
+    expect(slow.bytes.p50 / named!.bytes.p50).toBeCloseTo(1, 1);
+  });
+
   test('that writes faster than it is sent, on half the bandwidth, costs more than twice the time', () => {
     const vm = vmOf('database');
     const [whole, half] = [1e8, 2e7].map((bytesPerSecond) => predict(vm, { bytesPerSecond }));

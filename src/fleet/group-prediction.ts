@@ -38,6 +38,8 @@ export interface VmPrediction extends Prediction {
 
 /** A fingerprint and its frame's share. */
 const NAME_BYTES = 20;
+/** What naming a page takes at both hosts together, on two CPUs that guests use as well (docs/performance.md): the link waits for that. */
+const NAME_MS = 0.02;
 /** How far the VM's writing may be from its history: see predictor.ts; a rhythm that is known leaves less open. */
 const WRITING_DOUBTS = { history: 0.5, period: 0.35 } as const;
 /** An interval leaves a twentieth out on each side, quantiles leave a tenth: of the normal distribution. */
@@ -56,8 +58,9 @@ export function predictVm(
   // What was measured on the way, or else what its ports have by their owner's word.
   const bytesPerSecond = isLinkKnown ? Math.min(link.bytesPerSecond, way.bytesPerSecond) : way.bytesPerSecond;
   const nameBytes = Math.min(NAME_BYTES, link.wholeBytes);
-  // Held pages count as the part of a page that their names are: what is modified later is held by nobody.
-  const firstPages = pages.newPages + (pages.heldPages * nameBytes) / link.wholeBytes;
+  // Held pages count as the part of a page that naming them takes: what is modified later is held by nobody.
+  const nameTakesBytes = Math.min(Math.max(nameBytes, (NAME_MS * bytesPerSecond) / 1000), link.wholeBytes);
+  const firstPages = pages.newPages + (pages.heldPages * nameTakesBytes) / link.wholeBytes;
   const { bytes, totalMs, downtimeMs, ending } = forecast({
     facts: {
       options: vm.options,
@@ -80,18 +83,19 @@ export function predictVm(
     doubts: { ...doubts, writing: WRITING_DOUBTS[vm.period ? 'period' : 'history'] },
     bytesSoFar: 0,
   });
+  const notSentBytes = pages.heldPages * (nameTakesBytes - nameBytes);
   const newPageBytes = link.wholeBytes - nameBytes;
   // Any page may have been modified by then, and so be held by nobody.
   const pushMs = ((vm.dataPages * link.wholeBytes * 1000) / bytesPerSecond) * pair.pushFactor;
   return {
-    bytes: quantilesOf(bytes),
+    bytes: shiftQuantiles(quantilesOf(bytes), -notSentBytes),
     totalMs: quantilesOf(totalMs),
     downtimeMs: quantilesOf(downtimeMs),
     ending,
     pages,
     boundMs: preparingMs + (pair.fixedDowntimeMs ?? 0) + pushMs + pair.endingMs,
     newPageBytes,
-    newPageMs: (newPageBytes * 1000) / bytesPerSecond,
+    newPageMs: ((link.wholeBytes - nameTakesBytes) * 1000) / bytesPerSecond,
   };
 }
 
@@ -99,16 +103,18 @@ export function predictVm(
 export function adaptPrediction(prediction: VmPrediction, pages: PagesToBring): VmPrediction {
   const more = pages.newPages - prediction.pages.newPages;
   if (more === 0) return prediction;
-  const shift = ({ p10, p50, p90 }: Quantiles, by: number): Quantiles => {
-    const factor = Math.max(0.01, (p50 + by) / Math.max(p50, Number.EPSILON));
-    return { p10: p10 * factor, p50: p50 * factor, p90: p90 * factor };
-  };
   return {
     ...prediction,
     pages,
-    bytes: shift(prediction.bytes, more * prediction.newPageBytes),
-    totalMs: shift(prediction.totalMs, more * prediction.newPageMs),
+    bytes: shiftQuantiles(prediction.bytes, more * prediction.newPageBytes),
+    totalMs: shiftQuantiles(prediction.totalMs, more * prediction.newPageMs),
   };
+}
+
+/** The middle is so much further on, and the others are as far from it as before, in parts of it. */
+function shiftQuantiles({ p10, p50, p90 }: Quantiles, by: number): Quantiles {
+  const factor = Math.max(0.01, (p50 + by) / Math.max(p50, Number.EPSILON));
+  return { p10: p10 * factor, p50: p50 * factor, p90: p90 * factor };
 }
 
 /** Of VMs that go one after the other; the downtime is that of the VM with the longest. */

@@ -13,6 +13,8 @@ export interface ArrivingVm {
   readonly memoryBytes: number;
   readonly from: string;
   readonly migration: string;
+  /** MAC addresses of its network interfaces. */
+  readonly macs: readonly string[];
   /** Its QEMU here, where an earlier daemon had started it. */
   readonly pid: number | null;
 }
@@ -27,6 +29,7 @@ export function arrivingView(vm: ArrivingVm): VmView {
     pid: vm.pid,
     memoryBytes: vm.memoryBytes,
     sharedMemory: [],
+    nics: [],
     vcpus: 0,
     epoch: vm.epoch,
     adopted: false,
@@ -54,6 +57,11 @@ export class ArrivingVms {
     return vm?.announced === true ? vm : undefined;
   }
 
+  /** The VM on its way here that has this MAC address. */
+  holderOf(mac: string): string | undefined {
+    return [...this.#vms.values()].find(({ macs }) => macs.includes(mac))?.name;
+  }
+
   /** Of those whose migration has begun. */
   names(): string[] {
     return [...this.#vms.values()].filter(({ announced }) => announced).map(({ name }) => name);
@@ -66,7 +74,8 @@ export class ArrivingVms {
   /** An earlier daemon had admitted it. */
   expectRecovered({ vm: name, uuid, epoch, ramBytes: memoryBytes, peer: from, id: migration, qemu }: ComingVm): void {
     const pid = qemu?.pid ?? null;
-    this.#vms.set(name, { name, uuid, epoch, memoryBytes, from, migration, pid, announced: true });
+    // Those of its addresses that another VM has were refused when it was admitted.
+    this.#vms.set(name, { name, uuid, epoch, memoryBytes, from, migration, macs: [], pid, announced: true });
   }
 
   /** The migration that was admitted has begun. */

@@ -12,9 +12,8 @@ import { type ApiListener, formatHostPort, isLoopback, openApiListener } from '.
 import { buildApiServer } from '../api/server.ts';
 import type { VmState } from '../api/vm-schema.ts';
 import { SYSTEM_CLOCK } from '../base/clock.ts';
-import { GodwitError } from '../base/errors.ts';
 import { ContentScanner, type ScannerOrder } from '../migration/content-scanner.ts';
-import type { HostTraffic, MigrationListener } from '../migration/handle.ts';
+import type { HostTraffic } from '../migration/handle.ts';
 import { VisitStore } from '../migration/visit-store.ts';
 import { startRegionDestination, startRegionSource } from '../sharing/region-threads.ts';
 import { HostBudget } from '../transfer/host-budget.ts';
@@ -33,6 +32,7 @@ import { IncomingGroups } from './incoming-groups.ts';
 import { IncomingPromises } from './incoming-promises.ts';
 import type { Logger } from './logger.ts';
 import { HostMetrics } from './metrics.ts';
+import { openMigrationPort } from './migration-port.ts';
 import { MigrationStore } from './migration-store.ts';
 import { Migrations } from './migrations.ts';
 import { Outlook } from './outlook.ts';
@@ -84,6 +84,7 @@ export async function startDaemon(
   const registry = new VmRegistry({
     hostName: config.name,
     stateDirectory: config.stateDirectory,
+    fleetKey,
     promises,
     log,
     changed: (vm) => events.emit({ kind: 'vmChanged', vm }),
@@ -218,23 +219,6 @@ export async function startDaemon(
         return left;
       })()),
   };
-}
-
-async function openMigrationPort(
-  engine: Engine,
-  config: HostConfig,
-  traffic: HostTraffic,
-  migrations: Migrations,
-): Promise<MigrationListener> {
-  try {
-    return await engine.listenForMigrations({ ...config.migration, traffic, policy: migrations.policy });
-  } catch (error) {
-    if (error instanceof GodwitError) throw error;
-    const code = (error as NodeJS.ErrnoException).code ?? String(error);
-    const why = code === 'EADDRINUSE' ? 'it is in use by another process' : code;
-    const where = formatHostPort(config.migration.host, config.migration.port);
-    throw new GodwitError('GW_HOST_START', { reason: `cannot listen on ${where}: ${why}` }, { cause: error });
-  }
 }
 
 function countStates(registry: VmRegistry): Partial<Record<VmState, number>> {

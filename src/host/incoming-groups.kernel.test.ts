@@ -46,6 +46,12 @@ function open(
   const log = openLogger({ level: 'silent', format: 'json', name: 'a' });
   const place = { hostName: 'a', stateDirectory, promises: new IncomingPromises(SYSTEM_CLOCK), log };
   const absenceOf = (name: string) => new GodwitError('GW_NOT_FOUND', { kind: 'VM', name });
-  const registry = new VmRegistry({ ...place, changed: () => undefined, removed: () => undefined, absenceOf });
+  const registry = new VmRegistry({
+    ...place,
+    fleetKey: null,
+    changed: () => undefined,
+    removed: () => undefined,
+    absenceOf,
+  });
   return new IncomingGroups({ ...place, registry, startRegion });
 }

@@ -1,7 +1,7 @@
 /**
  * What this host says when another one offers it a VM.
  *
- * Must hold: a VM is admitted only when its name is free and its memory fits beside that of the VMs on their way here. A
+ * Must hold: a VM is admitted only when its name and its MAC addresses are free and its memory fits beside that of the VMs on their way here. A
  * mere check takes the room as long as its QEMU runs, and never the name. What only another migration or a check stands in
  * the way of is not refused: the source asks again.
  */
@@ -62,9 +62,13 @@ export function createPolicy(host: IncomingHost, migrations: MigrationsHere): In
       if (!offer.checkOnly && registry.arriving.get(offer.vm)) {
         return { kind: 'notYet', reason: `an earlier migration of ${offer.vm} to here has not ended yet` };
       }
-      const reason = registry.refusalFor(offer.vm) ?? registry.epochs.refusalFor(offer) ?? findLack(host, offer, 0);
+      const reason =
+        registry.refusalFor(offer.vm) ??
+        registry.epochs.refusalFor(offer) ??
+        registry.macs.refusalFor(offer) ??
+        findLack(host, offer, 0);
       if (reason !== undefined) return { kind: 'refused', reason };
-      const { vm: name, uuid, epoch, memoryBytes, from, migrationId: migration } = offer;
+      const { vm: name, uuid, epoch, memoryBytes, macs, from, migrationId: migration } = offer;
       const isChecked = [...checks.values()].includes(name);
       const hindrance = isChecked ? `a check of ${name} is being made here` : findHindrance(host, offer);
       if (hindrance !== undefined) return { kind: 'notYet', reason: hindrance };
@@ -73,7 +77,7 @@ export function createPolicy(host: IncomingHost, migrations: MigrationsHere): In
         promises.makeForCheck(migration, memoryBytes);
         return { kind: 'admitted' };
       }
-      registry.arriving.expect({ name, uuid, epoch, memoryBytes, from, migration });
+      registry.arriving.expect({ name, uuid, epoch, memoryBytes, macs, from, migration });
       promises.make(migration, memoryBytes, () => registry.notArrived(name, migration));
       return { kind: 'admitted' };
     },

@@ -133,14 +133,30 @@ test('of a migration that was admitted and never began nothing is left: neither 
   const log = openLogger({ level: 'silent', format: 'json', name: 'a' });
   const place = { hostName: 'a', stateDirectory: directory.path, promises };
   const absenceOf = (name: string) => new GodwitError('GW_NOT_FOUND', { kind: 'VM', name });
-  const registry = new VmRegistry({ ...place, log, changed: () => undefined, removed: () => undefined, absenceOf });
+  const registry = new VmRegistry({
+    ...place,
+    fleetKey: null,
+    log,
+    changed: () => undefined,
+    removed: () => undefined,
+    absenceOf,
+  });
   const groups = new IncomingGroups({ ...place, registry, log, startRegion: () => expect.unreachable() });
   const policy = createPolicy(
     { ...place, registry, groups, maxIncomingMigrations: 8, allowedNetworkScripts: [], contents: NO_CONTENTS },
     { isRunning: () => false, track: () => undefined, isClosing: () => false },
   );
   const memoryBytes = largeBytes();
-  const offer = { vm: 'one', uuid: 'u', epoch: 2, memoryBytes, from: 'b', checkOnly: false, migrationId: 'in-1' };
+  const offer = {
+    vm: 'one',
+    uuid: 'u',
+    epoch: 2,
+    memoryBytes,
+    macs: [],
+    from: 'b',
+    checkOnly: false,
+    migrationId: 'in-1',
+  };
   const admit = (migrationId: string): ReturnType<IncomingPolicy['admit']>['kind'] =>
     policy.admit({ ...offer, migrationId }).kind;
   expect([admit('in-1'), admit('in-1'), admit('in-2')]).toEqual(['admitted', 'refused', 'notYet']);

@@ -21,6 +21,7 @@ function offer({ engine }: TrialDaemon, epoch: number, changes: { uuid?: string;
     epoch,
     createdAt: CREATED_AT,
     memoryBytes: 2 ** 20,
+    macs: [],
     from: 'b',
     checkOnly: true,
     ...changes,

@@ -15,6 +15,7 @@ export function viewOfVm({ record, ended, notes }: StoredVm, now: ShownNow): VmV
     pid: ended ? null : record.pid,
     memoryBytes: record.memoryBytes,
     sharedMemory: now.sharedMemory,
+    nics: record.nics ?? [],
     vcpus: record.vcpus,
     epoch: record.epoch,
     adopted: record.adopted,

@@ -19,17 +19,19 @@ import type { StoredVm } from './vm-store.ts';
 
 const CONNECT_TIMEOUT_MS = 3000;
 
-/** @throws GW_CONFLICT when the process is a VM of this host already */
-export function refuseKnown(request: AdoptBody, vms: Iterable<Pick<Vm, 'name' | 'record' | 'hasEnded'>>): void {
-  for (const vm of vms) {
-    if (vm.record.pid !== request.pid || vm.hasEnded) continue;
-    const reason = `process ${request.pid} is this VM already`;
-    throw new GodwitError('GW_CONFLICT', { kind: 'VM', name: vm.name, reason });
-  }
-}
+/** Those of this host. */
+type KnownVms = Iterable<Pick<Vm, 'name' | 'record' | 'hasEnded'>>;
 
-/** Its notes say what blocks a migration, also of its group, each with the fix, and what will be left of it. */
-export async function adoptVm(request: AdoptBody, regions: Pick<SharedRegions, 'adopt'>): Promise<StoredVm> {
+/**
+ * Its notes say what blocks a migration, also of its group, each with the fix, and what will be left of it.
+ * @throws GW_CONFLICT when the process is one of `vms` already
+ */
+export async function adoptVm(
+  request: AdoptBody,
+  regions: Pick<SharedRegions, 'adopt'>,
+  vms: KnownVms,
+): Promise<StoredVm> {
+  refuseKnown(request, vms);
   const identity = identifyProcess(request.pid);
   if (!identity) throw invalid('pid', String(request.pid), 'give the process id of a running QEMU');
   using qmp = await connect(request.qmp);
@@ -69,6 +71,14 @@ export async function adoptVm(request: AdoptBody, regions: Pick<SharedRegions, '
       ...ram.flatMap(({ place }) => (place ? lastingFile(place.fdPath) : [])).map(explainLasting),
     ],
   };
+}
+
+function refuseKnown(request: AdoptBody, vms: KnownVms): void {
+  for (const vm of vms) {
+    if (vm.record.pid !== request.pid || vm.hasEnded) continue;
+    const reason = `process ${request.pid} is this VM already`;
+    throw new GodwitError('GW_CONFLICT', { kind: 'VM', name: vm.name, reason });
+  }
 }
 
 /** The name of a file that does not go with QEMU. */

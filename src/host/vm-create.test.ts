@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { VmSpecSchema } from '../api/vm-schema.ts';
+import { MacClaims } from './mac-claims.ts';
 import { createVm } from './vm-create.ts';
 
 /** A VM of this name on a host whose sockets for a VM with a name of one letter have paths of this many bytes. */
@@ -8,7 +9,8 @@ function create(name: string, bytes: number): Promise<unknown> {
   const stateDirectory = `/${'d'.repeat(bytes - rest - 1)}`;
   // It ends at the kernel, which is not there; where nothing is wrong before, the refusal is about that.
   const spec = VmSpecSchema.parse({ name, memory: '64MiB', boot: { kernel: '/nonexistent/kernel' } });
-  return createVm(spec, { name: 'a', stateDirectory, promisedBytes: 0, regions: {} as never });
+  const macs = new MacClaims('a', () => undefined);
+  return createVm(spec, { name: 'a', stateDirectory, promisedBytes: 0, regions: {} as never, macs });
 }
 
 test('a name that makes a socket path too long is refused with the longest one that does not', async () => {

@@ -6,9 +6,14 @@
  */
 import { randomBytes, randomUUID } from 'node:crypto';
 import { accessSync, constants, mkdirSync, rmSync } from 'node:fs';
+import { completeNic } from '../api/nic-schema.ts';
 import { completeDisk, type VmSpecBody } from '../api/vm-schema.ts';
 import { GodwitError } from '../base/errors.ts';
+import { DEFAULT_MTU } from '../base/network-words.ts';
 import { type VmPaths, type VmRecord, vmPaths } from '../migration/vm-record.ts';
+import { findNetworkBlockers } from '../network/bridge-check.ts';
+import { type AttachedNic, attach, tapsOf } from '../network/nic.ts';
+import { plugInTaps } from '../network/taps.ts';
 import { resolveAccelerator } from '../qemu/accelerator.ts';
 import { parseArguments } from '../qemu/arguments.ts';
 import { buildCommandLine, ramBytesOf } from '../qemu/command-line.ts';
@@ -20,6 +25,7 @@ import { MAX_SOCKET_PATH_BYTES } from '../qemu/socket-path.ts';
 import type { VmSpec } from '../qemu/spec.ts';
 import { diskServerPaths, type ServedDiskFacts } from '../storage/vm-disks/disk-server-record.ts';
 import { VmDiskServer } from '../storage/vm-disks/vm-disk-server.ts';
+import type { MacClaims } from './mac-claims.ts';
 import { lackOfRoom } from './memory-room.ts';
 import type { RegionClaim } from './region-claim.ts';
 import type { SharedRegions } from './shared-regions.ts';
@@ -31,13 +37,22 @@ export interface CreatingHost {
   /** RAM of VMs on their way here. */
   readonly promisedBytes: number;
   readonly regions: Pick<SharedRegions, 'newBytesOf' | 'claim' | 'adopt'>;
+  readonly macs: Pick<MacClaims, 'claim'>;
 }
 
 export async function createVm(body: VmSpecBody, host: CreatingHost): Promise<StoredVm> {
-  const spec = toSpec(body);
-  const paths = vmPaths(host.stateDirectory, spec.name, randomBytes(4).toString('hex'));
+  const wanted = body.nics.map(completeNic);
+  using addresses = host.macs.claim(body.name, wanted);
+  const spec = toSpec(body, addresses.of(wanted));
+  const instance = randomBytes(4).toString('hex');
+  const paths = vmPaths(host.stateDirectory, spec.name, instance);
   checkName(spec.name, paths);
   checkFiles(spec);
+  const nics = attach(
+    spec.nics.map(({ name, bridge, mac, mtu }) => ({ name, bridge, mac, mtu: mtu ?? DEFAULT_MTU, addresses: [] })),
+    instance,
+  );
+  await checkNetwork(nics);
   const { promisedBytes, regions } = host;
   const sharedBytes = regions.newBytesOf(spec.sharedMemory);
   const lack = lackOfRoom({ ramBytes: ramBytesOf(spec), sharedBytes, ramPath: paths.ram, promisedBytes }, host.name);
@@ -54,6 +69,7 @@ export async function createVm(body: VmSpecBody, host: CreatingHost): Promise<St
       consoleLogPath: paths.consoleLog,
       sharedPaths: claim.paths,
       nbdSocketPath: diskServerPaths(paths.directory).nbdSocket,
+      taps: tapsOf(nics),
     },
     { uuid, accel },
   );
@@ -69,7 +85,7 @@ export async function createVm(body: VmSpecBody, host: CreatingHost): Promise<St
       qmpPath: paths.qmp,
       ramPaths: [paths.ram],
     });
-    const mapped = await checkSharing(started, args, claim);
+    const mapped = await settle(started, args, claim, nics);
     await diskServer?.guard(started.identity);
     await diskServer?.admit();
     diskServer?.[Symbol.dispose]();
@@ -86,6 +102,7 @@ export async function createVm(body: VmSpecBody, host: CreatingHost): Promise<St
       consoleSocketPath: paths.consoleSocket,
       memoryBytes: spec.memoryBytes,
       vcpus: spec.vcpus,
+      nics,
       adopted: false,
       createdAt: Date.now(),
       arrivedFrom: null,
@@ -108,13 +125,18 @@ async function serveDisks({ disks }: VmSpec, { directory }: VmPaths): Promise<Vm
   return served.length === 0 ? undefined : await VmDiskServer.start(directory, served, { isRaw: false });
 }
 
-/** What QEMU shares, the regions of its own arguments included. Throws, QEMU ended, when a region is not what it has. */
-async function checkSharing(
+/**
+ * Plugs QEMU into the network. Returns what it shares, the regions of its own arguments included. Throws, QEMU ended, when
+ * a region is not what it has, or a bridge has gone.
+ */
+async function settle(
   { identity, qmp }: StartedQemu,
   args: readonly string[],
   claim: RegionClaim,
+  nics: readonly AttachedNic[],
 ): Promise<SharedRegion[]> {
   try {
+    await plugInTaps(nics);
     claim.confirm(identity);
     if (findSharedIds(parseArguments(args)).size === 0) return [];
     return sharedRegions((await inspectRam(qmp, identity.pid)).shared);
@@ -126,11 +148,12 @@ async function checkSharing(
   }
 }
 
-function toSpec(body: VmSpecBody): VmSpec {
+function toSpec(body: VmSpecBody, nics: VmSpec['nics']): VmSpec {
   const { memory, boot, firmware, disks, sharedMemory, ...rest } = body;
   return {
     ...rest,
     memoryBytes: memory,
+    nics,
     disks: disks.map((disk) => dropUndefined(completeDisk(disk))),
     sharedMemory: sharedMemory.map(({ name, size }) => ({ name, sizeBytes: size })),
     ...(boot === undefined ? {} : { boot: dropUndefined(boot) }),
@@ -150,6 +173,12 @@ function checkName(name: string, paths: VmPaths): void {
   const shorter = longest > 0 ? `give at most ${longest} characters, or ` : '';
   const fix = `${shorter}start the host daemon with a shorter --state, which is part of the paths of the VM's sockets`;
   throw new GodwitError('GW_INPUT_INVALID', { field: 'name', value: name, fix });
+}
+
+async function checkNetwork(nics: readonly AttachedNic[]): Promise<void> {
+  const [first] = await findNetworkBlockers(nics);
+  if (!first) return;
+  throw new GodwitError('GW_INPUT_INVALID', { field: 'nics', value: first.what, fix: `${first.reason}; ${first.fix}` });
 }
 
 function checkFiles(spec: VmSpec): void {

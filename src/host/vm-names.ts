@@ -33,6 +33,17 @@ export class VmNames {
     return coming ? arrivingView(coming) : (this.here.get(name)?.view() ?? this.leaving.get(name));
   }
 
+  /** The migration that a VM which is not here is on its way by. */
+  migrationOf(name: string): string | undefined {
+    return this.comingAs(name)?.migration ?? this.leaving.get(name)?.migration ?? undefined;
+  }
+
+  /** The VM, here or on its way here, that has this MAC address. */
+  holderOf(mac: string): string | undefined {
+    const here = [...this.here.values()].find((vm) => !vm.hasEnded && vm.record.nics?.some((nic) => nic.mac === mac));
+    return here?.name ?? this.arriving.holderOf(mac);
+  }
+
   /** One that comes, whose begun migration takes the name from a VM that has ended. */
   comingAs(name: string): ArrivingVm | undefined {
     const coming = this.arriving.get(name);

@@ -14,10 +14,11 @@ import { Groups } from './groups.ts';
 import type { IncomingPromises } from './incoming-promises.ts';
 import { KnownEpochs } from './known-epochs.ts';
 import type { Logger } from './logger.ts';
+import { MacClaims } from './mac-claims.ts';
 import { SharedRegions } from './shared-regions.ts';
 import { viewOfRegions } from './shown-vm.ts';
 import { Vm, type VmContext } from './vm.ts';
-import { adoptVm, refuseKnown } from './vm-adopt.ts';
+import { adoptVm } from './vm-adopt.ts';
 import { createVm } from './vm-create.ts';
 import { VmNames } from './vm-names.ts';
 import { VmRecords } from './vm-records.ts';
@@ -26,6 +27,8 @@ import type { StoredVm } from './vm-store.ts';
 export interface RegistryOptions {
   readonly hostName: string;
   readonly stateDirectory: string;
+  /** The secret of the fleet, whose name space MAC addresses are drawn from; null: each host has its own. */
+  readonly fleetKey: string | null;
   readonly promises: IncomingPromises;
   readonly log: Logger;
   changed(vm: VmView): void;
@@ -37,6 +40,7 @@ export class VmRegistry {
   readonly epochs: KnownEpochs;
   readonly regions: SharedRegions;
   readonly groups: Groups;
+  readonly macs: MacClaims;
   readonly #options: RegistryOptions;
   readonly #records: VmRecords;
   readonly #names = new VmNames();
@@ -50,6 +54,7 @@ export class VmRegistry {
     this.#records = new VmRecords(options.stateDirectory, options.log);
     this.regions = new SharedRegions({ ...options, changed: (names) => this.#tellChanged(names) });
     this.groups = new Groups(this.regions);
+    this.macs = new MacClaims(options.fleetKey ?? `host ${options.hostName}`, (mac) => this.#names.holderOf(mac));
     this.#context = {
       hostName: options.hostName,
       log: options.log,
@@ -81,12 +86,10 @@ export class VmRegistry {
 
   /** Throws what `absenceOf` gives; GW_MIGRATION_BUSY for a VM that has not arrived yet. */
   get(name: string): Vm {
-    const coming = this.#names.comingAs(name);
-    if (coming) throw new GodwitError('GW_MIGRATION_BUSY', { vm: name, id: coming.migration });
-    const vm = this.#vms.get(name);
+    const vm = this.#names.comingAs(name) ? undefined : this.#vms.get(name);
     if (vm) return vm;
-    const leaving = this.#names.leaving.get(name)?.migration;
-    if (leaving) throw new GodwitError('GW_MIGRATION_BUSY', { vm: name, id: leaving });
+    const id = this.#names.migrationOf(name);
+    if (id) throw new GodwitError('GW_MIGRATION_BUSY', { vm: name, id });
     throw this.#options.absenceOf(name);
   }
 
@@ -111,13 +114,13 @@ export class VmRegistry {
 
   async create(spec: VmSpecBody): Promise<VmView> {
     const { hostName: name, stateDirectory, promises } = this.#options;
-    const host = { name, stateDirectory, promisedBytes: promises.ramBytes, regions: this.regions };
+    const { regions, macs } = this;
+    const host = { name, stateDirectory, promisedBytes: promises.ramBytes, regions, macs };
     return this.#start(spec.name, () => createVm(spec, host));
   }
 
   async adopt(request: AdoptBody): Promise<VmView> {
-    refuseKnown(request, this.#vms.values());
-    return this.#start(request.name, () => adoptVm(request, this.regions));
+    return this.#start(request.name, () => adoptVm(request, this.regions, this.#vms.values()));
   }
 
   /** Forgets a VM that has ended. Throws GW_CONFLICT while its QEMU lives, GW_MIGRATION_BUSY where another takes its name. */
@@ -228,10 +231,7 @@ export class VmRegistry {
 
   /** What they share is another. */
   #tellChanged(names: readonly string[]): void {
-    for (const name of names) {
-      const vm = this.#vms.get(name);
-      if (vm) this.#options.changed(vm.view());
-    }
+    for (const vm of names.flatMap((name) => this.#vms.get(name) ?? [])) this.#options.changed(vm.view());
   }
 
   /** There may be another one of the name. */

@@ -81,10 +81,10 @@ function parseStored(contents: string): StoredVm {
     typeof record.qmpPath === 'string' &&
     typeof record.epoch === 'number';
   if (!whole) throw new GodwitError('GW_INTERNAL', { reason: 'the record lacks a field' });
-  // Records of before regions say nothing of any.
+  // Records of before regions and network interfaces say nothing of any.
   return {
     record,
-    spec: spec ? { ...spec, sharedMemory: spec.sharedMemory ?? [] } : null,
+    spec: spec ? { ...spec, nics: spec.nics ?? [], sharedMemory: spec.sharedMemory ?? [] } : null,
     notes: notes ?? [],
     ended: ended ?? null,
   };

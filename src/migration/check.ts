@@ -6,9 +6,11 @@ import { randomUUID } from 'node:crypto';
 import { asGodwitError, ERRORS, fixOf, GodwitError, type JsonValue } from '../base/errors.ts';
 import type { Blocker } from '../qemu/blocker.ts';
 import { GROUP_MEMBER } from '../qemu/shared-memory.ts';
+import type { OfferedDisk } from '../wire/disk-messages.ts';
 import { encodeControl } from '../wire/message-codec.ts';
 import { factsBefore, openPredictor } from './before-migration.ts';
 import { applyDirectIo } from './direct-io.ts';
+import { findUnproved, offerDisks, requireDiskFeature, withdrawTokens } from './disk-offer.ts';
 import type { CheckResult, HostTraffic } from './handle.ts';
 import { HistoryFile } from './history-file.ts';
 import { linksPathIn } from './known-links-file.ts';
@@ -46,12 +48,14 @@ export async function checkMigration(options: {
     const found = Array.isArray(blockers) ? (blockers as unknown as Blocker[]) : [toBlocker('source', known)];
     return { ok: false, outcome: outcomeOf(known), blockers: found, notes: [], facts: {} };
   }
+  const offer = offerDisks(guest.facts.disks, guest.identity.pid);
   try {
-    const blockers = guest.blockers.filter(({ id }) => !(group && id === GROUP_MEMBER));
+    const own = [...guest.blockers, ...offer.blockers];
+    const blockers = own.filter(({ id }) => !(group && id === GROUP_MEMBER));
     const rule = applyDirectIo(vm.name, guest.facts.disks, { ...DEFAULT_MIGRATION_OPTIONS, mode: 'auto' });
     // Alone it is refused there for the same reason, whatever else there is to say.
     const isAlone = blockers.some(({ id }) => id === GROUP_MEMBER);
-    const there = isAlone ? UNASKED : await askDestination(guest, to, hostName, traffic, group);
+    const there = isAlone ? UNASKED : await askDestination(guest, to, hostName, traffic, group, offer.disks);
     const outcome = blockers.length > 0 ? 'refused' : there.outcome;
     return {
       ok: outcome === 'ok',
@@ -67,6 +71,7 @@ export async function checkMigration(options: {
       },
     };
   } finally {
+    withdrawTokens(offer.disks);
     guest.close();
   }
 }
@@ -102,10 +107,12 @@ async function askDestination(
   hostName: string,
   { dscp }: HostTraffic,
   group: GroupPart | undefined,
+  disks: readonly OfferedDisk[],
 ): Promise<Pick<CheckResult, 'outcome' | 'blockers' | 'notes'>> {
   try {
     const opened = await openConnection(to, hostName, dscp, new AbortController().signal);
     try {
+      requireDiskFeature(guest.vm.name, disks, opened.agreement);
       const offer = makeOffer(
         {
           id: randomUUID(),
@@ -116,13 +123,18 @@ async function askDestination(
           epoch: guest.vm.epoch + 1,
           verify: null,
           checkOnly: true,
+          disks,
           ...(group ? { group } : {}),
         },
         guest,
       );
       await opened.connection.send(encodeControl(offer));
       const answer = await takeAnswer(opened.inbox, to, ANSWER_TIMEOUT_MS);
-      if (answer.kind === 'ready') return { outcome: 'ok', blockers: [], notes: answer.notes };
+      if (answer.kind === 'ready') {
+        const unproved = findUnproved(guest.vm.name, answer.host, disks, answer.disks);
+        if (unproved) throw unproved;
+        return { outcome: 'ok', blockers: [], notes: answer.notes };
+      }
       if (answer.kind === 'refused') {
         const reason = GodwitError.fromBody(answer.error);
         return { outcome: 'refused', blockers: [toBlocker('destination', reason)], notes: [] };

@@ -11,15 +11,19 @@ import type { ProcessIdentity } from '../linux/process.ts';
 import { RamFile } from '../linux/ram-file.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
 import { RamLayout } from '../memory/layout.ts';
+import { attach, readNics } from '../network/nic.ts';
+import { plugInTaps } from '../network/taps.ts';
 import { inspectVm } from '../qemu/facts.ts';
 import { killQemu, startQemu } from '../qemu/process.ts';
 import { findGuestRam } from '../qemu/ram.ts';
+import type { OfferedDisk } from '../wire/disk-messages.ts';
 import type { OfferedVm } from '../wire/messages.ts';
 import { explainBlockers } from './blocked.ts';
 import { DestinationDisks } from './destination-disks.ts';
 import type { DestinationFacts } from './destination-facts.ts';
 import { DestinationGuest } from './destination-guest.ts';
 import type { DestinationParts } from './destination-parts.ts';
+import { fitDisks } from './disk-fit.ts';
 import { newVmKey, parseKey } from './fingerprint-keys.ts';
 import {
   chooseBinary,
@@ -35,6 +39,7 @@ import { type VmRecord, vmPaths } from './vm-record.ts';
 
 export interface DestinationGuestOptions extends DestinationPlace {
   readonly vm: OfferedVm;
+  readonly disks?: readonly OfferedDisk[] | undefined;
   readonly uuid: string;
   readonly epoch: number;
   readonly hostName: string;
@@ -54,6 +59,7 @@ export function createOfferedGuest(
   const { offer, hostName, peer } = facts;
   return createDestinationGuest({
     vm: offer.vm,
+    disks: offer.disks,
     uuid: offer.vm.uuid ?? randomUUID(),
     epoch: offer.epoch,
     ...placeOf(offer, facts),
@@ -71,15 +77,17 @@ export async function createDestinationGuest(options: DestinationGuestOptions): 
   const paths = vmPaths(options.stateDirectory, vm.name, options.instance);
   const derived = deriveOffered(vm, options);
   if (derived.kind === 'blocked') throw refuse(explainBlockers(derived.blockers));
+  const { blockers, disks } = fitDisks(options.disks);
+  if (blockers.length > 0) throw refuse(explainBlockers(blockers));
   abandoned.throwIfAborted();
   const binary = chooseBinary(vm);
   mkdirSync(paths.directory, { recursive: true, mode: 0o700 });
   const over = new AbortController();
   let qemu: Awaited<ReturnType<typeof startQemu>> | undefined;
-  let disks: DestinationDisks | undefined;
+  let servedDisks: DestinationDisks | undefined;
   try {
     const served = readOfferedDisks(vm);
-    disks = served && (await DestinationDisks.start(paths.directory, served));
+    servedDisks = served && (await DestinationDisks.start(paths.directory, served));
     qemu = await startQemu({
       binary,
       args: derived.args,
@@ -89,10 +97,11 @@ export async function createDestinationGuest(options: DestinationGuestOptions): 
       signal: abandoned,
     });
     const { identity, qmp } = qemu;
-    await disks?.guard(identity);
+    await servedDisks?.guard(identity);
     // Nobody waits for QEMU's answers any more.
     abandoned.addEventListener('abort', () => qmp.close(), { once: true, signal: over.signal });
-    const [found, regions] = await Promise.all([inspectVm(qmp), findGuestRam(qmp, identity.pid)]);
+    const nics = attach(readNics(vm.facts), options.instance);
+    const [found, regions] = await Promise.all([inspectVm(qmp), findGuestRam(qmp, identity.pid), plugInTaps(nics)]);
     const difference = explainDifferences(vm, found);
     if (difference !== undefined) throw refuse(difference);
     const layout = new RamLayout(regions);
@@ -121,6 +130,7 @@ export async function createDestinationGuest(options: DestinationGuestOptions): 
       consoleSocketPath: derived.hasConsole ? paths.consoleSocket : null,
       memoryBytes: layout.bytes,
       vcpus: found.vcpuTids.length,
+      nics,
       adopted: false,
       createdAt: typeof vm.facts['createdAt'] === 'number' ? vm.facts['createdAt'] : Date.now(),
       arrivedFrom: options.from,
@@ -133,15 +143,16 @@ export async function createDestinationGuest(options: DestinationGuestOptions): 
       qmp,
       memory,
       regions,
+      disks,
       notes: [...derived.notes, ...noteVersions(vm, found.qemuVersion)],
       borrowed: null,
       uffd: undefined,
-      disks: disks ?? null,
+      servedDisks: servedDisks ?? null,
     });
   } catch (error) {
     qemu?.qmp.close();
     if (qemu) await killQemu(qemu.identity);
-    await disks?.end();
+    await servedDisks?.end();
     rmSync(paths.directory, { recursive: true, force: true });
     throw abandoned.aborted ? abandoned.reason : error;
   } finally {

@@ -65,7 +65,6 @@ async function reopen(record: VmRecord, stateDirectory: string, known: Known): P
   // Faults that the dead process had read are delivered again.
   for (const region of memory.layout.regions) uffd?.wake(regions[region.index]!.hostAddress, region.bytes);
   opened.move();
-  const disks = DestinationDisks.reopen(paths.directory);
   return new DestinationGuest({
     record,
     paths,
@@ -74,9 +73,10 @@ async function reopen(record: VmRecord, stateDirectory: string, known: Known): P
     memory,
     regions,
     notes: [],
+    disks: [],
+    servedDisks: DestinationDisks.reopen(paths.directory),
     borrowed,
     uffd,
-    disks,
   });
 }
 

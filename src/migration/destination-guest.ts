@@ -22,6 +22,7 @@ import {
 import { killQemu } from '../qemu/process.ts';
 import { QmpClient } from '../qemu/qmp.ts';
 import { announce, contVm, queryRunState } from '../qemu/run-state.ts';
+import type { ReadyDisk } from '../wire/disk-messages.ts';
 import type { DestinationDisks } from './destination-disks.ts';
 import type { FoundRegion } from './known-ram.ts';
 import type { VmPaths, VmRecord } from './vm-record.ts';
@@ -38,12 +39,14 @@ export interface DestinationGuestParts {
   readonly memory: GuestMemory;
   readonly regions: readonly FoundRegion[];
   readonly notes: readonly string[];
+  /** As they were found before QEMU opened them; empty once pages have come. */
+  readonly disks: readonly ReadyDisk[];
   /** What the process before this one found of QEMU's settings and changed. */
   readonly borrowed: MigrationSettings | null;
   /** What was watched when the process before this one ended. */
   readonly uffd: Userfaultfd | undefined;
   /** null: none goes through a block server. */
-  readonly disks: DestinationDisks | null;
+  readonly servedDisks: DestinationDisks | null;
 }
 
 export class DestinationGuest {
@@ -55,7 +58,8 @@ export class DestinationGuest {
   /** Where each region begins in QEMU. */
   readonly starts: readonly bigint[];
   readonly notes: readonly string[];
-  readonly #disks: DestinationDisks | null;
+  readonly #servedDisks: DestinationDisks | null;
+  readonly disks: readonly ReadyDisk[];
   #qmp: QmpClient | null;
   /** As they were found; null: they are not borrowed. */
   #settings: MigrationSettings | null;
@@ -71,9 +75,10 @@ export class DestinationGuest {
     this.regions = parts.regions;
     this.starts = parts.regions.map((region) => region.hostAddress);
     this.notes = parts.notes;
+    this.disks = parts.disks;
     this.#settings = parts.borrowed;
     this.#uffd = parts.uffd;
-    this.#disks = parts.disks;
+    this.#servedDisks = parts.servedDisks;
   }
 
   /** Somebody may wait for a page. */
@@ -147,7 +152,7 @@ export class DestinationGuest {
 
   /** The VM is this host's, and runs. */
   async resume(): Promise<{ resumedAtMs: number }> {
-    await this.#disks?.admit(this.identity);
+    await this.#servedDisks?.admit(this.identity);
     return await contVm(this.#monitor);
   }
 
@@ -185,7 +190,7 @@ export class DestinationGuest {
   /** Lets go; QEMU runs on. */
   close(): void {
     this.closeQmp();
-    this.#disks?.[Symbol.dispose]();
+    this.#servedDisks?.[Symbol.dispose]();
     this.memory[Symbol.dispose]();
     this.#uffd?.[Symbol.dispose]();
   }
@@ -194,7 +199,7 @@ export class DestinationGuest {
   async discard(): Promise<void> {
     this.closeQmp();
     await killQemu(this.identity);
-    await this.#disks?.end();
+    await this.#servedDisks?.end();
     this.close();
     rmSync(this.paths.directory, { recursive: true, force: true });
   }

@@ -170,11 +170,6 @@ export class DestinationLoading {
     pager.useLink(fd);
   }
 
-  /** The source is about to stop the VM. */
-  beginSwitchover(): void {
-    this.#parts.hurry();
-  }
-
   /** Loading reads guest memory, so it begins only when everything before `stateEnd` is in place. */
   async load(pagesMissing: boolean): Promise<void> {
     const { facts, receiver, report, events } = this.#parts;
@@ -219,7 +214,8 @@ export class DestinationLoading {
   measure(): LoadingMeasurements {
     const { receiver, report } = this.#parts;
     const times = { digestMs: this.#digestMs, loadMs: this.#loadMs, resumeMs: this.#resumeMs };
-    return { notes: this.#guest?.notes ?? [], digest: report.digest, ...times, pager: receiver.pager };
+    const { notes = [], disks = [] } = this.#guest ?? {};
+    return { notes, disks, digest: report.digest, ...times, pager: receiver.pager };
   }
 
   /** Nothing of the VM stays here. */

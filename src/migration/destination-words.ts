@@ -6,14 +6,16 @@
  */
 import { GodwitError } from '../base/errors.ts';
 import { availableDigestSchemes, type MemoryDigest } from '../memory/digest.ts';
+import type { ReadyDisk } from '../wire/disk-messages.ts';
 import { toWireError } from '../wire/message-fields.ts';
-import type { ControlMessage } from '../wire/messages.ts';
+import type { ControlMessage, Message } from '../wire/messages.ts';
 import type { DestinationMessage, SourceMessage } from './handover.ts';
 import type { MissingPager } from './missing-pager.ts';
 
 /** What was measured while the VM was loaded and resumed. */
 export interface LoadingMeasurements {
   readonly notes: readonly string[];
+  readonly disks: readonly ReadyDisk[];
   readonly digest: MemoryDigest | null;
   readonly digestMs: number;
   readonly loadMs: number;
@@ -64,8 +66,8 @@ export function sayToSource(
   const { pager } = measured;
   switch (message.kind) {
     case 'ready': {
-      const { hostName, notes } = measured;
-      return { kind: 'ready', host: hostName, digestSchemes: availableDigestSchemes(), notes: [...notes] };
+      const { hostName, notes, disks } = measured;
+      return readyMessage(hostName, notes, disks);
     }
     case 'loaded': {
       const { digest, loadMs, digestMs } = measured;
@@ -89,4 +91,10 @@ export function sayToSource(
     default:
       return message;
   }
+}
+
+/** @param disks - empty where none were offered */
+export function readyMessage(host: string, notes: readonly string[], disks: readonly ReadyDisk[]): Message<'ready'> {
+  const told = disks.length > 0 ? { disks: [...disks] } : {};
+  return { kind: 'ready', host, digestSchemes: availableDigestSchemes(), notes: [...notes], ...told };
 }

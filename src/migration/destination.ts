@@ -227,7 +227,7 @@ export class DestinationMigration {
       report.stateEnd = message;
       receiver.takeStateEnd(message);
     } else if (message.kind === 'switchover') {
-      this.#loading.beginSwitchover();
+      this.#parts.hurry();
       this.#wasRunning = message.wasRunning;
       this.#end.takeHistory(message.history);
     }

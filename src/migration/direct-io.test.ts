@@ -1,16 +1,10 @@
 import { describe, expect, test } from 'vitest';
+import { PLAIN_DISK } from '../../test/support/plain-disk.ts';
 import type { DiskFacts } from '../qemu/disk-facts.ts';
 import { applyDirectIo } from './direct-io.ts';
 import { DEFAULT_MIGRATION_OPTIONS, type MigrationMode } from './request.ts';
 
-const disk = (direct: boolean): DiskFacts => ({
-  name: 'disk0',
-  file: '/images/a.raw',
-  format: 'raw',
-  readonly: false,
-  ignoresFlush: false,
-  direct,
-});
+const disk = (direct: boolean): DiskFacts => ({ ...PLAIN_DISK, id: 'disk0', direct });
 const options = (mode: MigrationMode) => ({ ...DEFAULT_MIGRATION_OPTIONS, mode });
 
 describe('direct I/O', () => {

@@ -21,7 +21,7 @@ const FIX = 'use --mode post-copy or auto, or start the VM with cache=writeback 
 
 /** @throws GW_MIGRATION_BLOCKED for a mode that cannot be right */
 export function applyDirectIo(vm: string, disks: readonly DiskFacts[], options: MigrationOptions): DirectIoRule {
-  const direct = disks.filter((disk) => disk.direct).map(({ name, file }) => `${name} (${file})`);
+  const direct = disks.filter((disk) => disk.direct).map(({ id, file }) => `${id} (${file})`);
   if (direct.length === 0 || options.mode === 'post-copy') return { options, note: null };
   const what = direct.join(', ');
   if (options.mode === 'auto') {

@@ -25,6 +25,7 @@ const ANSWERING_LIMIT_MS = 30_000;
 /** What was measured is in the report; here nobody measured anything. */
 const NOTHING_MEASURED: LoadingMeasurements = {
   notes: [],
+  disks: [],
   digest: null,
   digestMs: 0,
   loadMs: 0,

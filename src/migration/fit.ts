@@ -2,11 +2,13 @@
  * Does an offered VM fit this host? Looked at before its QEMU is created, and when it waits (V2).
  *
  * Owns: choosing the QEMU binary and deriving the command line, and asking qemu/fit.ts about memory, files, machine type
- * and accelerator; and comparing what only a running QEMU knows (the CPU as the guest sees it) once it waits.
+ * and accelerator, and network/bridge-check.ts about bridges; and comparing what only a running QEMU knows (the CPU as the guest sees it) once it waits.
  * Must never: run a program because a peer names it; only what this host's administrator has put there as a QEMU.
  */
 import { realpathSync, type Stats, statSync } from 'node:fs';
 import { basename, dirname, isAbsolute } from 'node:path';
+import { findNetworkBlockers } from '../network/bridge-check.ts';
+import { attach, readNics, tapsOf } from '../network/nic.ts';
 import { probeQemuBinary } from '../qemu/binary.ts';
 import type { Blocker } from '../qemu/blocker.ts';
 import { parseCpuFeature } from '../qemu/cpu-features.ts';
@@ -15,8 +17,10 @@ import type { VmFacts } from '../qemu/facts.ts';
 import { compareVms, findFitBlockers, type ToldMachine, visibleMachine } from '../qemu/fit.ts';
 import type { Accelerator } from '../qemu/spec.ts';
 import { diskServerPaths } from '../storage/vm-disks/disk-server-record.ts';
+import type { OfferedDisk } from '../wire/disk-messages.ts';
 import type { Message, OfferedVm } from '../wire/messages.ts';
 import { explainBlockers } from './blocked.ts';
+import { fitDisks } from './disk-fit.ts';
 import { readOfferedDisks } from './served-disks.ts';
 import type { SharedPaths } from './shared-part.ts';
 import { vmPaths } from './vm-record.ts';
@@ -120,6 +124,7 @@ export function deriveOffered(vm: OfferedVm, place: DestinationPlace): Derived {
     consoleLogPath: paths.consoleLog,
     sharedPaths: new Map(Object.entries(place.sharedPaths ?? {})),
     nbdSocketPath: diskServerPaths(paths.directory).nbdSocket,
+    taps: tapsOf(attach(readNics(vm.facts), place.instance)),
   };
   const { allowedNetworkScripts } = place;
   const { directory } = vm.facts;
@@ -134,8 +139,15 @@ export function deriveOffered(vm: OfferedVm, place: DestinationPlace): Derived {
   });
 }
 
-/** @throws GW_QEMU_START when there is no usable QEMU */
-export async function findFit(vm: OfferedVm, place: DestinationPlace): Promise<Fit> {
+/**
+ * @param disks - as they were offered
+ * @throws GW_QEMU_START when there is no usable QEMU
+ */
+export async function findFit(
+  vm: OfferedVm,
+  place: DestinationPlace,
+  disks: readonly OfferedDisk[] = [],
+): Promise<Fit> {
   const name = chooseBinary(vm);
   const binary = await probeQemuBinary(name);
   const derived = deriveOffered(vm, place);
@@ -147,7 +159,14 @@ export async function findFit(vm: OfferedVm, place: DestinationPlace): Promise<F
     memoryBytes: memoryOf(vm),
     ramPath: vmPaths(place.stateDirectory, vm.name, place.instance).ram,
   });
-  const blockers = derived.kind === 'derived' ? unfit : [...derived.blockers, ...unfit];
+  // That an image is missing is said of its disk.
+  const isTold = ({ id, what }: Blocker): boolean => id === 'missing-file' && disks.some(({ path }) => path === what);
+  const blockers = [
+    ...(derived.kind === 'derived' ? [] : derived.blockers),
+    ...fitDisks(disks).blockers,
+    ...unfit.filter((blocker) => !isTold(blocker)),
+    ...(await findNetworkBlockers(readNics(vm.facts))),
+  ];
   const notes: string[] = [];
   const objection = findObjection(vm.binary);
   if (objection !== undefined) notes.push(`${objection}; using ${binary.path}`);

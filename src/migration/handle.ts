@@ -127,6 +127,8 @@ export interface IncomingPolicy {
     /** Unix milliseconds; absent when the source does not tell. */
     readonly createdAt?: number;
     readonly memoryBytes: number;
+    /** MAC addresses of its network interfaces. */
+    readonly macs: readonly string[];
     readonly from: string;
     readonly checkOnly: boolean;
   }): Admission;

@@ -9,10 +9,12 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { existsSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { GodwitError } from '../base/errors.ts';
-import { availableDigestSchemes } from '../memory/digest.ts';
+import { readNics } from '../network/nic.ts';
 import type { Message } from '../wire/messages.ts';
 import { explainBlockers } from './blocked.ts';
 import { createDestinationGuest } from './destination-guest-creation.ts';
+import { readyMessage } from './destination-words.ts';
+import { fitDisks } from './disk-fit.ts';
 import { type DestinationPlace, findFit, memoryOf, placeOf } from './fit.ts';
 import type { Admission, IncomingPolicy } from './handle.ts';
 import { removeIfEmpty, removeLeftInstance } from './left-instance.ts';
@@ -69,13 +71,12 @@ export class OfferScreening {
         this.#policy.onChecked(offer.migrationId);
       }
     }
-    const digestSchemes = availableDigestSchemes();
-    return { kind: 'answer', message: { kind: 'ready', host: hostName, digestSchemes, notes: [...notes] } };
+    return { kind: 'answer', message: readyMessage(hostName, [...notes], fitDisks(offer.disks).disks) };
   }
 
   /** What is worth knowing of the VM's QEMU here, which has ended by then. */
   async #tryGuest(offer: Offer, peer: string, signal: AbortSignal): Promise<readonly string[]> {
-    const { vm, epoch } = offer;
+    const { vm, epoch, disks } = offer;
     // The id is the peer's choice, and a migration of the same VM may have one like it.
     const instance = `q${randomBytes(4).toString('hex').slice(1)}`;
     const place = { ...this.#placeOf(offer), instance };
@@ -84,7 +85,7 @@ export class OfferScreening {
     const from = offer.sourceHost || peer;
     try {
       const uuid = vm.uuid ?? randomUUID();
-      const guest = await createDestinationGuest({ vm, uuid, epoch, ...place, hostName, from, signal });
+      const guest = await createDestinationGuest({ vm, disks, uuid, epoch, ...place, hostName, from, signal });
       await guest.discard();
       return guest.notes;
     } finally {
@@ -100,8 +101,8 @@ export class OfferScreening {
   }
 
   /** What is worth knowing. @throws GW_MIGRATION_REFUSED */
-  async #fit({ vm, migrationId }: Offer): Promise<readonly string[]> {
-    const { blockers, notes } = await findFit(vm, this.#placeOf({ vm, migrationId }));
+  async #fit({ vm, migrationId, disks }: Offer): Promise<readonly string[]> {
+    const { blockers, notes } = await findFit(vm, this.#placeOf({ vm, migrationId }), disks);
     if (blockers.length > 0) throw this.#refusal(vm.name, explainBlockers(blockers));
     return notes;
   }
@@ -119,6 +120,7 @@ export class OfferScreening {
       epoch,
       ...(typeof createdAt === 'number' ? { createdAt } : {}),
       memoryBytes: memoryOf(vm),
+      macs: readNics(vm.facts).map(({ mac }) => mac),
       from: sourceHost || peer,
       checkOnly,
     });

@@ -15,6 +15,7 @@ import { frameName } from '../wire/frame-types.ts';
 import { type Agreement, hello, localPeer, stepDialer } from '../wire/handshake.ts';
 import { decodeControl, encodeControl, isControl } from '../wire/message-codec.ts';
 import type { ControlMessage } from '../wire/messages.ts';
+import { DISKS_FEATURE } from './disk-offer.ts';
 import { fleetFeature } from './fingerprint-keys.ts';
 import { DUPLICATES_ELSEWHERE_FEATURE, DUPLICATES_FEATURE, DUPLICATES_MISSING_FEATURE } from './held-contents.ts';
 
@@ -29,6 +30,7 @@ export const RECEIVED_FEATURE = 'received';
 /** What this build can do beyond version 1; both sides must say it. */
 export const FEATURES: readonly string[] = [
   'digest',
+  DISKS_FEATURE,
   DUPLICATES_FEATURE,
   DUPLICATES_ELSEWHERE_FEATURE,
   DUPLICATES_MISSING_FEATURE,

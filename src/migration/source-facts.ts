@@ -4,6 +4,7 @@
  * Owns: the facts that the journal keeps beside the handover's records. Must hold: with both, a process that was
  * restarted can go on; nothing in here changes during the migration.
  */
+import type { OfferedDisk } from '../wire/disk-messages.ts';
 import type { Entrust } from './group-tracker.ts';
 import type { HostTraffic, VmSettlement } from './handle.ts';
 import type { MigrationEvent } from './progress.ts';
@@ -39,6 +40,8 @@ export interface SourceFacts {
   readonly group?: GroupPart;
   /** As they were asked for; some can be tuned meanwhile. */
   readonly options: MigrationOptions;
+  /** Absent: it has none that are files or devices of a host, or the journal is older. */
+  readonly disks?: readonly OfferedDisk[];
   readonly hostName: string;
   readonly sessionKey: string;
   readonly startedAt: number;

@@ -8,8 +8,10 @@ import { randomBytes } from 'node:crypto';
 import type { JsonValue } from '../base/errors.ts';
 import { readCommandLine, readWorkingDirectory } from '../linux/process.ts';
 import type { DigestScheme } from '../memory/digest.ts';
+import { offerNics } from '../network/nic.ts';
 import { printCpuFeature } from '../qemu/cpu-features.ts';
 import { visibleMachine } from '../qemu/fit.ts';
+import type { OfferedDisk } from '../wire/disk-messages.ts';
 import { encodeControl } from '../wire/message-codec.ts';
 import type { JoinPurpose, Message } from '../wire/messages.ts';
 import type { MigrationMode } from './request.ts';
@@ -29,6 +31,7 @@ export interface OfferFacts {
   readonly checkOnly: boolean;
   /** Absent: the VM moves alone. */
   readonly group?: GroupPart;
+  readonly disks?: readonly OfferedDisk[];
 }
 
 export function makeOffer(facts: OfferFacts, guest: SourceGuest): Message<'offer'> {
@@ -45,6 +48,7 @@ export function makeOffer(facts: OfferFacts, guest: SourceGuest): Message<'offer
     verify: facts.verify,
     checkOnly: facts.checkOnly,
     sourceHost: facts.hostName,
+    ...(facts.disks && facts.disks.length > 0 ? { disks: [...facts.disks] } : {}),
     vm: {
       name: vm.name,
       uuid: vm.uuid,
@@ -65,6 +69,7 @@ export function makeOffer(facts: OfferFacts, guest: SourceGuest): Message<'offer
         devices: visible.devices,
         createdAt: vm.createdAt,
         ...(guest.disks ? { servedDisks: guest.disks.offer as unknown as JsonValue } : {}),
+        ...offerNics(vm.nics ?? []),
         ...(facts.group ? { sharedMemory: offerSharing(vm.name, facts.group, guest.shared) } : {}),
         // A mere question needs no secret.
         ...(facts.checkOnly || vm.contentKey === undefined ? {} : { contentKey: vm.contentKey }),

@@ -5,27 +5,25 @@
  * Owns: what was copied and announced so far, and the life of the page server. Must hold: whatever comes of an activity
  * is an event, never a decision about the VM.
  */
-import { setTimeout as delay } from 'node:timers/promises';
 import { SYSTEM_CLOCK } from '../base/clock.ts';
 import { asGodwitError, GodwitError } from '../base/errors.ts';
 import { countPages, type PageRun } from '../base/page.ts';
 import type { MemoryDigest } from '../memory/digest.ts';
 import type { ControlMessage } from '../wire/messages.ts';
 import type { Copied } from './copied.ts';
+import { findUnproved } from './disk-offer.ts';
 import type { SourceEvent } from './handover-source-state.ts';
 import { isGivenAway } from './phases.ts';
 import type { SourceParts } from './source-parts.ts';
 import { putBack } from './source-rollback.ts';
 import { SourceServing } from './source-serving.ts';
 import { sendRest } from './source-switchover.ts';
-import { sourceFailure, watchLoading } from './source-watch.ts';
+import { lastWords, sourceFailure, watchLoading } from './source-watch.ts';
 import { StateSender } from './state-sender.ts';
 import { becomeOrdinary, becomeUrgent } from './thread-priority.ts';
 
 /** What is being sent when it is to end is given up after so long: no less than asking the tracker and QEMU takes. */
 const SENDING_ENDS_MS = 1000;
-/** As long as a busy host takes to end its QEMU and to write that down. */
-const LAST_WORDS_MS = 3000;
 
 export class SourceTransfer {
   readonly #parts: SourceParts;
@@ -106,7 +104,8 @@ export class SourceTransfer {
 
   /** Takes the measurements of a message. Returns why the migration has failed, if the memory differs. */
   measure(message: ControlMessage): GodwitError | undefined {
-    const { report, verify } = this.#parts;
+    const { facts, report, verify } = this.#parts;
+    if (message.kind === 'ready') return findUnproved(facts.vm.name, message.host, facts.disks, message.disks);
     if (message.kind === 'resumed') report.takeResumed(message);
     if (message.kind === 'allPresent') {
       report.takePostCopy(message, countPages(this.#announced), { scheme: verify, digest: this.#missingDigest });
@@ -176,17 +175,10 @@ export class SourceTransfer {
       const { wasRunning, announced } = copied;
       this.#post({ kind: 'switchoverDecided', wasRunning, pagesMissing: announced !== null });
     } catch (error) {
-      await this.#lastWords(error);
+      await lastWords(this.#parts, error);
       if (beforeCommit.signal.aborted) return;
       this.#post(await sourceFailure(this.#parts, error));
     }
-  }
-
-  /** A destination that gives up lets no further connection in; why, the main one says. Resolves then, or when it says nothing. */
-  async #lastWords(error: unknown): Promise<void> {
-    const { beforeCommit, link } = this.#parts;
-    if (asGodwitError(error).code !== 'GW_WIRE_CLOSED' || !link.isConnected) return;
-    await delay(LAST_WORDS_MS, undefined, { signal: beforeCommit.signal }).catch(() => undefined);
   }
 
   /**

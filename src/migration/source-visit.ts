@@ -53,7 +53,8 @@ export class SourceVisit {
       bytesPerSecond: (first.sentBytes * 1000) / sendingMs,
       wholeBytes: first.sentBytes / lookedPages,
       resentBytes: resent ? resent.sentBytes / resent.sentPages : 0,
-      preparingMs: begun.elapsedMs,
+      // What of the destination's preparing the first pass could not be sent in, too.
+      preparingMs: begun.elapsedMs + (first.waitedMs ?? 0),
       fixedDowntimeMs: Math.max(0, downtimeMs - downtimeParts.lastRound),
       endingMs: Math.max(0, totalMs - latest.elapsedMs - downtimeMs - (postCopy?.residentMs ?? 0)),
       pushFactor:

@@ -4,6 +4,7 @@
  * Owns: the time limits, the watch on QEMU's end, and what an error is to the handover. Must hold: after the commit
  * nothing here speaks up, because the VM is the destination's and the open RAM file still has every page.
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import { SYSTEM_CLOCK } from '../base/clock.ts';
 import { asGodwitError, type ErrorCode, GodwitError } from '../base/errors.ts';
 import { isEnding } from '../qemu/process.ts';
@@ -25,6 +26,15 @@ export async function sourceFailure({ beforeCommit, guest }: SourceParts, thrown
   if (error.code === 'GW_MIGRATION_CANCELLED') return { kind: 'cancelled' };
   if (QEMU_ENDS.includes(error.code) && (await isEnding(guest.identity))) return qemuGone(guest);
   return { kind: 'failed', error: error.toBody() };
+}
+
+/** As long as a busy host takes to end its QEMU and to write that down. */
+const LAST_WORDS_MS = 3000;
+
+/** A destination that gives up lets no further connection in; why, the main one says. Resolves then, or when it says nothing. */
+export async function lastWords({ beforeCommit, link }: SourceParts, error: unknown): Promise<void> {
+  if (asGodwitError(error).code !== 'GW_WIRE_CLOSED' || !link.isConnected) return;
+  await delay(LAST_WORDS_MS, undefined, { signal: beforeCommit.signal }).catch(() => undefined);
 }
 
 /** A connection that is closed while QEMU lives is no end of the VM. */

@@ -11,10 +11,12 @@ import { isAlive } from '../linux/process.ts';
 import { PageFingerprint } from '../memory/page-fingerprint.ts';
 import type { MigrationSettings } from '../qemu/migration-settings.ts';
 import { GROUP_MEMBER } from '../qemu/shared-memory.ts';
+import type { OfferedDisk } from '../wire/disk-messages.ts';
 import { blockedBy } from './blocked.ts';
 import { chooseChannels } from './channel-choice.ts';
 import { endThreads, keepThreads } from './child-threads.ts';
 import { applyDirectIo } from './direct-io.ts';
+import { offerDisks, requireDiskFeature, withdrawTokens } from './disk-offer.ts';
 import { emptyReport } from './empty-report.ts';
 import { newVmKey, parseKey } from './fingerprint-keys.ts';
 import type { OutgoingInput } from './handle.ts';
@@ -25,6 +27,7 @@ import { featuresOf, type OpenedConnection, openConnection } from './opening.ts'
 import { OrphanedSource } from './orphaned-source.ts';
 import { rehearse } from './rehearsal.ts';
 import type { MigrationOutcome } from './report.ts';
+import type { MigrationOptions } from './request.ts';
 import { SourceMigration } from './source.ts';
 import type { SourceFacts } from './source-facts.ts';
 import { SourceGuest } from './source-guest.ts';
@@ -89,6 +92,7 @@ try {
 /** What the journal says must happen, happens: there is no giving up because QEMU does not answer at once. */
 async function recover(recovery: SourceRecovery): Promise<void> {
   const journal = Journal.reopen(journalPath(input.stateDirectory, input.id, 'outgoing'));
+  withdrawTokens(recovery.facts.disks);
   const found = recovery.hasVm ? await openWhileAlive(input.vm, recovery.settings) : undefined;
   if (!found) {
     await new OrphanedSource(recovery, journal, WORKER_PORT, input.traffic).run();
@@ -140,13 +144,30 @@ async function start(opened: SourceGuest, dialling: Promise<OpenedConnection>): 
   const connection = await dialling.then((dialled) => (dialled.connection.isClosed ? dial() : dialled));
   // The cancel may have come when the dialling was over.
   cancelled.signal.throwIfAborted();
+  const { disks, blockers: unoffered } = offerDisks(opened.facts.disks, opened.identity.pid);
+  try {
+    if (unoffered.length > 0) throw blockedBy(input.vm.name, unoffered);
+    requireDiskFeature(input.vm.name, disks, connection.agreement);
+    await run(opened, connection, rule.options, disks);
+  } finally {
+    withdrawTokens(disks);
+  }
+}
+
+async function run(
+  opened: SourceGuest,
+  connection: OpenedConnection,
+  options: MigrationOptions,
+  disks: readonly OfferedDisk[],
+): Promise<void> {
   const facts: SourceFacts = {
     id: input.id,
     vm: opened.vm,
     to: input.to,
     ...(input.group ? { group: input.group } : {}),
     destinationName: connection.agreement.host,
-    options: rule.options,
+    options,
+    disks,
     hostName: input.hostName,
     sessionKey: newSessionKey(),
     startedAt,

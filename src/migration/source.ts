@@ -8,6 +8,7 @@
 import { asGodwitError, type GodwitError } from '../base/errors.ts';
 import { MAX_HISTORY_SAMPLES } from '../wire/limits.ts';
 import type { ControlMessage } from '../wire/messages.ts';
+import { withdrawTokens } from './disk-offer.ts';
 import type { SourceEffect, SourceMessage, SourceRecord } from './handover.ts';
 import { startSource, stepSource } from './handover-source.ts';
 import { recoverSource } from './handover-source-recovery.ts';
@@ -139,6 +140,7 @@ export class SourceMigration {
     }
     this.#state = step.state;
     if (step.state.phase !== before) this.#parts.progress.phaseChanged();
+    if (before === 'preparing' && step.state.phase !== before) withdrawTokens(this.#facts.disks);
     if (step.state.phase === 'copying' && before === 'preparing') {
       this.#transfer.startCopying();
       this.#parts.copying.destinationIsReady();

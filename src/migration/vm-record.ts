@@ -6,6 +6,7 @@
  * is right (G3).
  */
 import { join } from 'node:path';
+import type { AttachedNic } from '../network/nic.ts';
 
 export interface VmRecord {
   readonly name: string;
@@ -24,6 +25,8 @@ export interface VmRecord {
   readonly consoleSocketPath: string | null;
   readonly memoryBytes: number;
   readonly vcpus: number;
+  /** Network interfaces; absent in one that was adopted or is older than they are. */
+  readonly nics?: readonly AttachedNic[];
   /** Started by somebody else and adopted: godwit never deletes files that it did not make. */
   readonly adopted: boolean;
   /** Unix milliseconds. */

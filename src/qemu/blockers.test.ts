@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { PLAIN_DISK } from '../../test/support/plain-disk.ts';
 import { mergeBlockers } from './blocker.ts';
 import { findBlockers } from './blockers.ts';
 import type { VmFacts } from './facts.ts';
@@ -34,7 +35,7 @@ const PLACE = {
 const RAM: RamBackend = { id: 'ram0', bytes: 2 ** 30, type: 'memory-backend-file', shared: true, place: PLACE };
 const DEVICE = { what: 'iv0', backend: 'shm0', isMaster: true };
 const SHARED: SharedBackend = { ...RAM, id: 'shm0', device: DEVICE };
-const DISK = { name: 'd0', file: '/shared/a.img', format: 'raw', readonly: false, ignoresFlush: false, direct: false };
+const DISK = PLAIN_DISK;
 
 interface Case {
   facts?: Partial<VmFacts>;

@@ -18,6 +18,7 @@ const SPEC: VmSpec = {
   accel: 'auto',
   qemu: 'qemu-system-x86_64',
   disks: [],
+  nics: [],
   sharedMemory: [],
   qemuArgs: [],
 };
@@ -37,6 +38,22 @@ test('RAM is a shared named file', () => {
 test('nothing exists that was not asked for', () => {
   expect(build({})).toEqual(expect.arrayContaining(['-nodefaults', '-no-user-config', '-display', '-vga']));
   expect(valuesOf(build({}), '-device')).toEqual([]);
+});
+
+test('a network interface is a tap with the address that it was given, and without an option ROM', () => {
+  const nic = { name: 'lan', bridge: 'br0', mac: '52:54:00:00:00:01', model: 'virtio-net-pci', mtu: 9000 } as const;
+  const endpoints = { ...ENDPOINTS, taps: new Map([['lan', 'gw01234567n0']]) };
+  const args = buildCommandLine({ ...SPEC, nics: [nic] }, endpoints, IDENTITY);
+  expect(valuesOf(args, '-netdev')).toEqual(['tap,ifname=gw01234567n0,script=no,downscript=no,id=lan']);
+  expect(valuesOf(args, '-device')).toEqual([
+    'virtio-net-pci,id=nic-lan,netdev=lan,mac=52:54:00:00:00:01,romfile=,host_mtu=9000',
+  ]);
+});
+
+test('an interface without a bridge is QEMU-internal, and only a virtio guest is told an MTU', () => {
+  const args = build({ nics: [{ name: 'nic0', bridge: null, mac: '52:54:00:00:00:01', model: 'e1000', mtu: 1400 }] });
+  expect(valuesOf(args, '-netdev')).toEqual(['user,id=nic0']);
+  expect(valuesOf(args, '-device')).toEqual(['e1000,id=nic-nic0,netdev=nic0,mac=52:54:00:00:00:01,romfile=']);
 });
 
 test('a reboot of the guest stays possible', () => {

@@ -10,7 +10,7 @@ import { GodwitError } from '../base/errors.ts';
 import { diskArguments } from './disk-arguments.ts';
 import { escapeComma } from './option-string.ts';
 import { checkSocketPath } from './socket-path.ts';
-import type { Accelerator, SharedMemorySpec, VmSpec } from './spec.ts';
+import type { Accelerator, NicSpec, SharedMemorySpec, VmSpec } from './spec.ts';
 
 /** What QEMU creates on this host for one VM; see `vmPaths`. Other sockets and logs go beside the QMP socket. */
 export interface Endpoints {
@@ -23,6 +23,8 @@ export interface Endpoints {
   readonly sharedPaths?: ReadonlyMap<string, string>;
   /** Of the VM's block server, which is there before QEMU; for a VM with disks that go through it. */
   readonly nbdSocketPath?: string;
+  /** Names of the tap devices that QEMU makes for interfaces in bridges, by the id of the interface's backend. */
+  readonly taps?: ReadonlyMap<string, string>;
 }
 
 export const RAM_ID = 'ram0';
@@ -63,6 +65,7 @@ export function buildCommandLine(
   }
   args.push('-chardev', consoleChardev(endpoints), '-serial', `chardev:${CONSOLE_CHARDEV_ID}`);
   args.push(...diskArguments(spec.disks, endpoints.nbdSocketPath));
+  for (const nic of spec.nics) args.push(...nicArguments(nic, endpoints));
   for (const region of spec.sharedMemory) args.push(...sharedArguments(region, endpoints));
   return [...args, ...spec.qemuArgs, ...qmpArguments(endpoints)];
 }
@@ -93,6 +96,20 @@ function sharedArguments({ name, sizeBytes }: SharedMemorySpec, { sharedPaths }:
   return [
     ...['-object', ramObject(id, String(sizeBytes), path)],
     ...['-device', `ivshmem-plain,id=ivshmem-${name},memdev=${id},master=on`],
+  ];
+}
+
+/** Without an option ROM, which is memory of the device and would move while the VM stands still: no boot over the network. */
+function nicArguments({ name, bridge, mac, model, mtu }: NicSpec, { taps }: Endpoints): string[] {
+  const tap = taps?.get(name);
+  if (bridge !== null && tap === undefined) {
+    throw new GodwitError('GW_INTERNAL', { reason: `the network interface ${name} has no tap` });
+  }
+  const backend = tap === undefined ? 'user' : `tap,ifname=${tap},script=no,downscript=no`;
+  const hostMtu = mtu !== null && model.startsWith('virtio') ? `,host_mtu=${mtu}` : '';
+  return [
+    ...['-netdev', `${backend},id=${name}`],
+    ...['-device', `${model},id=nic-${name},netdev=${name},mac=${mac},romfile=${hostMtu}`],
   ];
 }
 

@@ -6,13 +6,20 @@ import { deriveNetwork, deriveSet } from './derive-network.ts';
 
 const ENDPOINTS = { ramPath: '/r', qmpPath: '/s/qmp.sock', consoleSocketPath: '/s/c.sock', consoleLogPath: '/s/c.log' };
 
+const TAPS = new Map([['lan', 'gw89abcdefn0']]);
+
 function derive(
   option: string,
   value: string,
   allowed?: readonly string[],
 ): { readonly args: readonly Argument[]; readonly blockers: readonly Blocker[] } {
   const scripts = allowed === undefined ? {} : { allowedNetworkScripts: allowed };
-  const options = { machineType: 'pc-q35-7.2', accel: 'tcg', endpoints: ENDPOINTS, ...scripts } as const;
+  const options = {
+    machineType: 'pc-q35-7.2',
+    accel: 'tcg',
+    endpoints: { ...ENDPOINTS, taps: TAPS },
+    ...scripts,
+  } as const;
   const derivation = new Derivation(options, undefined, new Set(), new Set());
   const rule = option === 'set' ? deriveSet : deriveNetwork;
   return { args: rule({ option, value }, derivation), blockers: derivation.blockers };
@@ -59,5 +66,18 @@ describe('scripts that the destination allows', () => {
     ['one that is set afterwards', 'set', 'netdev.n0.script=/etc/up'],
   ])('do not let in %s', (_, option, value) => {
     expect(derive(option, value, ALLOWED).blockers).toMatchObject([{ id: 'network-program' }]);
+  });
+});
+
+describe('the name of a tap', () => {
+  test("is this host's own where godwit looks after it", () => {
+    const { args, blockers } = derive('netdev', 'tap,ifname=gw01234567n0,script=no,downscript=no,id=lan');
+    expect(args).toEqual([{ option: 'netdev', value: 'tap,ifname=gw89abcdefn0,script=no,downscript=no,id=lan' }]);
+    expect(blockers).toEqual([]);
+  });
+
+  test('stays where somebody else does', () => {
+    const value = 'tap,ifname=tap7,script=no,downscript=no,id=other';
+    expect(derive('netdev', value).args).toEqual([{ option: 'netdev', value }]);
   });
 });

@@ -4,6 +4,7 @@
  * Must never: let a command line of another host choose a program that runs here as root. The tap scripts that QEMU runs
  * when none is named (/etc/qemu-ifup, qemu-bridge-helper) are this host's own; others run only if this host's
  * configuration names them. A helper never does: QEMU gives one with a space in its path to a shell (net/tap.c).
+ * A tap that godwit looks after gets the name of this host's own; any other keeps the one that the command line gives it.
  */
 import { type Argument, readOptions } from './arguments.ts';
 import type { Derivation } from './derivation.ts';
@@ -40,7 +41,10 @@ export function deriveNetwork(argument: Argument, derivation: Derivation): Argum
         'script=no,downscript=no and set the interface up outside QEMU',
     );
   }
-  return [argument];
+  const tap = derivation.options.endpoints.taps?.get(options.get('id') ?? '');
+  if (argument.option !== 'netdev' || tap === undefined) return [argument];
+  options.set('ifname', tap);
+  return [{ option: argument.option, value: options.toString() }];
 }
 
 /** `-set netdev.ID.script=…` says the same in other words. */

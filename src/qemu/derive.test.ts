@@ -61,6 +61,7 @@ describe('the command line of a VM of our own', () => {
     accel: 'auto',
     qemu: 'qemu-system-x86_64',
     disks: [{ path: '/shared/web.qcow2', format: 'qcow2' }],
+    nics: [],
     sharedMemory: [{ name: 'bus', sizeBytes: 2 ** 20 }],
     qemuArgs: ['-device', 'virtio-rng-pci,id=rng0'],
   } as const;

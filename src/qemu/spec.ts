@@ -26,6 +26,19 @@ export interface SharedMemorySpec {
   readonly sizeBytes: number;
 }
 
+/** A network interface. */
+export interface NicSpec {
+  /** QEMU's id of its backend. */
+  readonly name: string;
+  /** null: QEMU's own user-mode network. */
+  readonly bridge: string | null;
+  readonly mac: string;
+  /** QEMU's device. */
+  readonly model: string;
+  /** What a virtio guest is told, in bytes; null: nothing. */
+  readonly mtu: number | null;
+}
+
 export interface VmSpec {
   readonly name: string;
   readonly memoryBytes: number;
@@ -40,6 +53,7 @@ export interface VmSpec {
   /** BIOS image. */
   readonly firmware?: string;
   readonly disks: readonly DiskSpec[];
+  readonly nics: readonly NicSpec[];
   readonly sharedMemory: readonly SharedMemorySpec[];
   /** Further QEMU arguments, as they are. */
   readonly qemuArgs: readonly string[];

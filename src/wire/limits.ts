@@ -65,6 +65,8 @@ export const MAX_TEXT_LENGTH = 8192;
 export const MAX_ARGUMENT_LENGTH = 32 * 1024;
 export const MAX_ARGUMENTS = 4096;
 export const MAX_DISKS = 256;
+/** Images below one disk's: QEMU itself opens no deeper chain in reasonable time. */
+export const MAX_BACKING_IMAGES = 64;
 export const MAX_CPU_FEATURES = 1024;
 export const MAX_FEATURES = 64;
 export const MAX_NOTES = 64;

@@ -75,6 +75,13 @@ export const errorBody: z.ZodType<WireError> = z.strictObject({
 
 export const digestScheme: z.ZodEnum<{ 'xxh3-128': 'xxh3-128'; sha256: 'sha256' }> = z.enum(['xxh3-128', 'sha256']);
 
+/** Of what a schema makes. */
+export type Immutable<T> = T extends readonly (infer E)[]
+  ? readonly Immutable<E>[]
+  : T extends object
+    ? { readonly [K in keyof T]: Immutable<T[K]> }
+    : T;
+
 const digestText = z.string().regex(/^([0-9a-f]{32}|[0-9a-f]{64})$/, 'is not a digest in hexadecimal');
 
 /** A digest of all guest memory; `chunks` (one for every 64 MiB) tell where two digests differ, and may be left out. */

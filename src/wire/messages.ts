@@ -7,6 +7,7 @@
  */
 import { z } from 'zod';
 import { PAGE_SIZE } from '../base/page.ts';
+import { offeredDisk, readyDisk } from './disk-messages.ts';
 import type { ControlName } from './frame-types.ts';
 import {
   MAX_ARGUMENT_LENGTH,
@@ -29,6 +30,7 @@ import {
   digestScheme,
   durationMs,
   errorBody,
+  type Immutable,
   jsonRecord,
   memoryDigest,
   sessionKey,
@@ -152,11 +154,15 @@ export const MESSAGES = {
     checkOnly: z.boolean(),
     sourceHost: word,
     vm: offeredVm,
+    /** With the feature `disks`: those whose images are files or devices of a host. */
+    disks: z.array(offeredDisk).max(MAX_DISKS).optional(),
   }),
   ready: z.strictObject({
     host: word,
     digestSchemes: z.array(digestScheme).max(2),
     notes: z.array(text(MAX_TEXT_LENGTH)).max(MAX_NOTES),
+    /** As many as were offered, in their order. */
+    disks: z.array(readyDisk).max(MAX_DISKS).optional(),
   }),
   notReady: z.strictObject({ reason: text(MAX_TEXT_LENGTH) }),
   /** A region that VMs share: it moves over this connection and no other. */
@@ -225,12 +231,6 @@ export const MESSAGES = {
   regionCompleted: nothing,
   regionCancel: nothing,
 } as const satisfies Record<ControlName, z.ZodType>;
-
-type Immutable<T> = T extends readonly (infer E)[]
-  ? readonly Immutable<E>[]
-  : T extends object
-    ? { readonly [K in keyof T]: Immutable<T[K]> }
-    : T;
 
 /** The fields of one message. */
 export type MessageBody<N extends ControlName> = Immutable<z.infer<(typeof MESSAGES)[N]>>;

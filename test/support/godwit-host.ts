@@ -31,6 +31,8 @@ export interface HostOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Default 127.0.0.1; for a daemon in a network namespace the address that others reach it at. */
   readonly address?: string;
+  /** The API is at a unix socket in its directory, which is reached from every network namespace. */
+  readonly apiSocket?: boolean;
   /** Words in front of bin/godwit, such as `ip netns exec NAME`; commands to this host get them as well. */
   readonly launcher?: readonly string[];
   /** Another bin/godwit than this checkout's; commands to this host are run by it, too. */
@@ -125,8 +127,9 @@ export class TestHost implements AsyncDisposable {
     if (this.isRunning) throw new Error(`The daemon of ${this.name} runs already`);
     // It may have ended by itself, which is told in the end.
     await this.#end('SIGKILL');
-    const address = this.#options.address ?? '127.0.0.1';
-    const listen = this.#facts === undefined ? `${address}:0` : this.#facts.api.replace(/^https?:\/\//, '');
+    const { address = '127.0.0.1', apiSocket = false } = this.#options;
+    const first = apiSocket ? `unix:${this.directory.join('api.sock')}` : `${address}:0`;
+    const listen = this.#facts === undefined ? first : this.#facts.api.replace(/^https?:\/\//, '');
     const child = spawnGodwit(
       [
         'host',

@@ -121,6 +121,7 @@ export async function startLinuxVm(options: LinuxVmOptions = {}): Promise<LinuxV
       qemu: TEST_QEMU,
       boot: { ...linuxGuestImages(), cmdline: linuxGuestCommandLine(options.workload, options.kernelWords) },
       disks: [],
+      nics: [],
       sharedMemory: [],
       qemuArgs: options.qemuArgs ?? [],
     };

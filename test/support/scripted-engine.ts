@@ -151,6 +151,7 @@ export class ScriptedEngine {
       uuid: randomUUID(),
       epoch: 2,
       memoryBytes: 2 ** 20,
+      macs: [],
       from: 'b',
       checkOnly: false,
       ...changes,

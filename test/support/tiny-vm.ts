@@ -35,6 +35,8 @@ export interface TinyVmOptions {
   readonly guest?: Partial<TinyGuestOptions>;
   readonly disks?: VmSpec['disks'];
   readonly sharedMemory?: VmSpec['sharedMemory'];
+  /** Of a VM that a daemon creates: it looks after them. */
+  readonly nics?: VmSpecInput['nics'];
   readonly qemuArgs?: readonly string[];
   /** A second QMP socket, `adoptQmpPath`, for somebody who adopts the VM. */
   readonly adoptable?: boolean;
@@ -172,6 +174,7 @@ export function tinyVmSpec(directory: TempDirectory, options: TinyVmOptions = {}
     qemu: options.qemu ?? TEST_QEMU,
     firmware,
     disks: options.disks ?? [],
+    nics: [],
     sharedMemory: options.sharedMemory ?? [],
     qemuArgs: options.qemuArgs ?? [],
   };
@@ -184,6 +187,7 @@ export function tinyVmBody(directory: TempDirectory, options: TinyVmOptions = {}
     ...spec,
     memory: memoryBytes,
     disks: [...disks],
+    nics: options.nics ?? [],
     sharedMemory: sharedMemory.map(({ name, sizeBytes }) => ({ name, size: sizeBytes })),
     qemuArgs: [...qemuArgs],
   };

@@ -42,6 +42,7 @@ const PREAMBLE = `
 #include <malloc.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
+#include <linux/if_packet.h>
 #include <linux/sockios.h>
 #include <linux/userfaultfd.h>
 #ifndef PAGEMAP_SCAN
@@ -81,6 +82,7 @@ const OWN_NAMES: Record<string, string> = {
   USER_REGS_WORDS: 'sizeof(struct user_regs_struct) / 8',
   POLLFD_WORDS: 'sizeof(struct pollfd) / 4',
   SCHED_PARAM_WORDS: 'sizeof(struct sched_param) / 4',
+  SOCKADDR_LL_BYTES: 'sizeof(struct sockaddr_ll)',
   UNIX_PATH_MAX: 'sizeof(((struct sockaddr_un *)0)->sun_path)',
   USER_CS: '({ unsigned long cs; asm("mov %%cs, %0" : "=r"(cs)); cs; })',
 };
@@ -129,6 +131,7 @@ const ROWS: [expression: string, ours: bigint][] = [
   ['WORD(struct uffdio_zeropage, zeropage)', 3n],
   ['WORD(struct uffdio_register, mode)', 2n],
   ['WORD(struct uffdio_writeprotect, mode)', 2n],
+  ['offsetof(struct sockaddr_ll, sll_ifindex)', 4n],
   ['offsetof(struct pollfd, events)', 4n],
   ['offsetof(struct pollfd, revents)', 6n],
   ...Object.entries(Errno).map(([name, value]): [string, bigint] => [name, BigInt(value)]),

@@ -1,13 +1,15 @@
 /**
- * Numbers of socket(2), send(2), ip(7), ipv6(7), tcp(7) and unix(7) (asm-generic/socket.h, linux/in.h, linux/in6.h and
- * linux/tcp.h, x86-64 and arm64).
+ * Numbers of socket(2), send(2), ip(7), ipv6(7), tcp(7), unix(7) and packet(7) (asm-generic/socket.h, linux/in.h,
+ * linux/in6.h, linux/tcp.h and linux/if_packet.h, x86-64 and arm64).
  *
  * Owns: data only.
  */
 
 export const AF_UNIX = 1;
 export const AF_INET6 = 10;
+export const AF_PACKET = 17;
 export const SOCK_DGRAM = 2;
+export const SOCK_RAW = 3;
 export const SOCK_CLOEXEC = 0o2000000;
 
 export const SOL_SOCKET = 1;
@@ -33,6 +35,9 @@ export const F_DUPFD_CLOEXEC = 1030;
 
 /** sizeof(sun_path) in struct sockaddr_un, the zero byte at its end included. */
 export const UNIX_PATH_MAX = 108;
+
+/** sizeof(struct sockaddr_ll). */
+export const SOCKADDR_LL_BYTES = 20;
 
 /** linux/sockios.h: SIOCOUTQ = TIOCOUTQ. */
 export const SIOCOUTQ = 0x5411;
