@@ -5,7 +5,8 @@
  * destination may hear that it can take the VM; whatever goes wrong before, `admit` lets the VM's requests go on here.
  */
 import { dirname } from 'node:path';
-import { asGodwitError, GodwitError } from '../base/errors.ts';
+import { setTimeout as delay } from 'node:timers/promises';
+import { asGodwitError, GodwitError, hasCode } from '../base/errors.ts';
 import type { DiskFacts } from '../qemu/disk-facts.ts';
 import type { QmpClient } from '../qemu/qmp.ts';
 import type { CancelledDisk } from '../storage/vm-disks/control-words.ts';
@@ -18,6 +19,10 @@ import type { VmRecord } from './vm-record.ts';
 const NOT_SERVED =
   'QEMU itself has the image, and waits for its requests (through: block-server in the VM spec avoids it)';
 const COMPLETED = 'TRIM and WRITE_ZEROES are completed: QEMU cannot send them again';
+
+/** A QEMU that does not wait for its disks answers within a millisecond; one that is only late loses little by being stopped by an error. */
+const SILENCE_MS = 5;
+const PROBE_MS = 1;
 
 export class SourceDisks implements Disposable {
   readonly #server: VmDiskServer | undefined;
@@ -51,15 +56,39 @@ export class SourceDisks implements Disposable {
     return this.#server?.closed ?? Promise.resolve(gone());
   }
 
-  /** When QEMU stops the VM, no vCPU asks for more, and QEMU waits for what was asked for until here. */
-  cancelAtStop(qmp: Pick<QmpClient, 'onEvent'>): void {
+  /**
+   * Cancels when QEMU has stopped the vCPUs and waits for what they have asked for. With virtio-blk it says STOP before it
+   * waits, with virtio-scsi after (vm_state_notify): while it waits it answers nothing.
+   * @param stopping - it is about to stop the VM
+   */
+  cancelAtStop(qmp: Pick<QmpClient, 'onEvent' | 'execute'>, stopping: Promise<void>): void {
     const server = this.#server;
+    if (!server) return;
+    let isOver = false;
+    const cancel = (): void => {
+      if (isOver) return;
+      isOver = true;
+      this.#cancelling = server.cancel();
+      // Told by `seal`; until then QEMU waits, as it does without a block server.
+      this.#cancelling.catch(() => undefined);
+    };
     const unlisten = qmp.onEvent(({ event }) => {
       if (event !== 'STOP') return;
       unlisten();
-      this.#cancelling = server?.cancel();
-      // Told by `seal`; until then QEMU waits, as it does without a block server.
-      this.#cancelling?.catch(() => undefined);
+      cancel();
+    });
+    const probe = async (): Promise<void> => {
+      while (!isOver) {
+        const wait = { timeoutMs: SILENCE_MS };
+        const { running } = await qmp.execute<{ running: boolean }>('query-status', undefined, wait);
+        // Also of a VM that was paused: nothing of it is under way.
+        if (!running) return;
+        await delay(PROBE_MS);
+      }
+    };
+    // Whatever ends the probing but silence ends the migration as well, which says so.
+    stopping.then(probe).catch((error: unknown) => {
+      if (hasCode(error, 'GW_QMP_TIMEOUT')) cancel();
     });
   }
 

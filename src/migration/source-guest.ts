@@ -14,7 +14,6 @@ import { RamFile } from '../linux/ram-file.ts';
 import type { DirtyTracker } from '../memory/dirty-tracker.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
 import { RamLayout } from '../memory/layout.ts';
-import type { Blocker } from '../qemu/blocker.ts';
 import { cancelMigration, type DeviceStateSave, saveDeviceState } from '../qemu/device-state-save.ts';
 import { canReturnMemory, type VmFacts } from '../qemu/facts.ts';
 import {
@@ -44,7 +43,7 @@ export class SourceGuest {
   readonly qmp: QmpClient;
   readonly facts: VmFacts;
   /** What stands in the way, as far as this host can see. */
-  readonly blockers: readonly Blocker[];
+  readonly blockers: VmSurvey['blockers'];
   /** Memory that it shares with other VMs, which is not in `memory`. */
   readonly shared: readonly SharedRegion[];
   readonly memory: GuestMemory;
@@ -168,7 +167,7 @@ export class SourceGuest {
     this.#throttle.set(percent);
   }
 
-  /** Ready to be slowed again. */
+  /** Full speed at once, ready to be slowed again. */
   unthrottle(): void {
     this.#throttle?.set(0);
   }
@@ -180,8 +179,10 @@ export class SourceGuest {
   /** Once, after `prepareToSave`: stops the VM and saves its devices. */
   saveState(signal: AbortSignal): DeviceStateSave {
     if (!this.#outlet) throw new GodwitError('GW_INTERNAL', { reason: 'nothing waits for the device state' });
-    this.disks?.cancelAtStop(this.qmp);
-    return saveDeviceState(this.qmp, this.#outlet, { signal, sharedBackends: this.shared.map(({ id }) => id) });
+    const sharedBackends = this.shared.map(({ id }) => id);
+    const save = saveDeviceState(this.qmp, this.#outlet, { signal, sharedBackends });
+    this.disks?.cancelAtStop(this.qmp, save.stopping);
+    return save;
   }
 
   resume(): Promise<unknown> {
@@ -200,9 +201,8 @@ export class SourceGuest {
     this.stopTracking();
     this.#removeSaveDirectory();
     const problems: unknown[] = [];
-    // First the disks: QEMU lets the VM run by itself when its save is broken off, which one of an earlier process may be.
-    const admit = async (): Promise<void> => this.disks?.admit();
-    for (const act of [admit, () => cancelMigration(this.qmp), goOn, () => this.restoreSettings()]) {
+    // A save of an earlier process of this host may hold the VM.
+    for (const act of [() => cancelMigration(this.qmp), goOn, () => this.restoreSettings()]) {
       await act().catch((error: unknown) => problems.push(error));
     }
     if (problems.length > 0) throw problems[0];

@@ -58,7 +58,9 @@ requireCapability('vm')('requests under way', () => {
       expect(cancelled.downtimeParts!.stop).toBeLessThanOrEqual(MAX_STOP_MS);
       expect(cancelled.downtimeMs).toBeLessThan(SLOW_MS / 4);
       expect(drained.diskRequests).toMatchObject([{ cancelled: 0 }]);
-      expect(drained.downtimeParts!.stop).toBeGreaterThanOrEqual(SLOW_MS - MAX_STOP_MS);
+      // With virtio-scsi QEMU waits before it says STOP, from which the downtime is counted.
+      expect(drained.totalMs).toBeGreaterThanOrEqual(SLOW_MS);
+      if (bus === 'virtio-blk') expect(drained.downtimeMs).toBeGreaterThanOrEqual(SLOW_MS - MAX_STOP_MS);
       await pair.a.client.actOnVm(vm, 'kill');
     });
   });
