@@ -43,7 +43,10 @@ const ARROWS: Readonly<Record<string, Arrows>> = {
   api: { from: ['base', WORDS], types: ['migration'] },
   client: { from: ['base', 'api'], types: ['migration'] },
   host: {
-    from: ['base', 'linux', 'qemu', 'wire', 'memory', 'network', 'transfer', 'migration', 'sharing', 'fleet', 'api'],
+    from: [
+      ...['base', 'linux', 'qemu', 'wire', 'memory', 'network', 'storage', 'transfer', 'migration', 'sharing', 'fleet'],
+      'api',
+    ],
   },
   controller: {
     // What any daemon has: its log, its state directory to itself, ids by their beginning.

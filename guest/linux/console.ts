@@ -50,11 +50,35 @@ export function lastSharingProgress(text: string): SharingProgress | undefined {
   return { increments, produced, consumed, ownWrites, errors };
 }
 
-/** What the guest has said of damage: lines with `memory CORRUPT` or `INCOHERENT`, kernel panics, errors of the workload. */
+/** Of a guest that keeps a ledger on its disk. */
+export interface LedgerProgress {
+  readonly writes: number;
+  readonly reads: number;
+  readonly flushes: number;
+  readonly trims: number;
+  /** What was not as it must be, and errors of the device. */
+  readonly errors: number;
+}
+
+const LEDGER = /^ledger writes=(\d+) reads=(\d+) flushes=(\d+) trims=(\d+) errors=(\d+)(?=\r?\n)/gm;
+
+/** The last that it has said of it; undefined when it has said nothing. */
+export function lastLedgerProgress(text: string): LedgerProgress | undefined {
+  const match = [...text.slice(-TAIL_LENGTH).matchAll(LEDGER)].at(-1);
+  if (match === undefined) return undefined;
+  const [writes, reads, flushes, trims, errors] = match.slice(1).map(Number) as FiveNumbers;
+  return { writes, reads, flushes, trims, errors };
+}
+
+/** What the guest has said of damage: lines with `memory CORRUPT`, `disk CORRUPT` or `INCOHERENT`, kernel panics, errors of the workload. */
 export function readComplaints(text: string): string[] {
   return text
     .split(/\r?\n/)
-    .filter((line) => /memory CORRUPT|shared memory INCOHERENT|Kernel panic|BUG:|Oops|soft lockup|^error: /.test(line));
+    .filter((line) =>
+      /(memory|disk) CORRUPT|I\/O error|shared memory INCOHERENT|Kernel panic|BUG:|Oops|soft lockup|^error: /.test(
+        line,
+      ),
+    );
 }
 
 type Numbers = [number, number, number, number, number, number];

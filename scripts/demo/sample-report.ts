@@ -37,6 +37,7 @@ export function sampleReport(
     disks: [],
     packing: null,
     tracker: { kind: 'kernel', reason: null, groups: null },
+    diskRequests: [],
     rounds: [],
     prediction: null,
     throttle: { mechanism: 'none', maxPercent: 0, activeMs: 0 },

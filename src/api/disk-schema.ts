@@ -58,3 +58,15 @@ export const DiskReportSchema = z
       .describe('Of the downtime, for its last blocks; at the same time as the last pages.'),
   })
   .meta({ id: 'DiskReport' });
+
+export const DiskRequestsSchema = z
+  .array(
+    z.object({
+      disk: z.string(),
+      image: z.string(),
+      cancelled: z.number(),
+      drained: z.string().nullable().describe('Why requests were waited for; null: none had to be.'),
+    }),
+  )
+  .readonly()
+  .describe('What became of the requests that a disk had under way when the VM was stopped.');

@@ -11,7 +11,7 @@ import { parseTracker, TRACKER_FORMS } from '../base/tracker-choice.ts';
 import type { MigrationProgress } from '../migration/progress.ts';
 import type { MigrationReport } from '../migration/report.ts';
 import { MIGRATION_MODES, type MigrationOptions, TIMEOUT_ACTIONS } from '../migration/request.ts';
-import { DISK_FIELDS, DISK_OPTIONS, DiskProgressSchema, DiskReportSchema } from './disk-schema.ts';
+import { DISK_FIELDS, DISK_OPTIONS, DiskProgressSchema, DiskReportSchema, DiskRequestsSchema } from './disk-schema.ts';
 import { ErrorSchema } from './error-schema.ts';
 import { choice, flag, integer, list, number, strictObject, text } from './field.ts';
 import { PackingSchema } from './packing-schema.ts';
@@ -208,6 +208,7 @@ export const ReportSchema = z
     verify: z.object({ scheme: z.string(), pages: z.number(), equal: z.boolean() }).nullable(),
     announcements: z.number().nullable(),
     hooks: z.array(z.object({ hook: z.string(), ms: z.number(), problem: z.string().nullable() })).readonly(),
+    diskRequests: DiskRequestsSchema,
     owner: z.string(),
     interrupted: z.boolean(),
     clockUncertaintyMs: z.number(),

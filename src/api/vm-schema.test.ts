@@ -82,7 +82,12 @@ describe('VM spec', () => {
     ],
     [{ ...minimal, firmware: 3 }, 'firmware', '3', 'give the absolute path of a file on the host'],
     [{ ...minimal, disks: '/a' }, 'disks', '"/a"', 'give a list of disks'],
-    [{ ...minimal, disks: [7] }, 'disks[0]', '7', 'give a path, or an object with path, format, readonly, cache'],
+    [
+      { ...minimal, disks: [7] },
+      'disks[0]',
+      '7',
+      'give a path, or an object with path, format, readonly, cache, bus, through',
+    ],
     [{ ...minimal, qemuArgs: [1] }, 'qemuArgs[0]', '1', 'give a text'],
     [
       { ...minimal, memroy: 1 },

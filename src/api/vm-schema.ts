@@ -30,6 +30,20 @@ const DiskSchema = strictObject({
   cache: choice(['none', 'writeback', 'writethrough', 'directsync', 'unsafe'])
     .optional()
     .describe('QEMU cache mode of the disk. With `none` and `directsync` (direct I/O) the VM moves by post-copy only.'),
+  bus: choice(['virtio-blk', 'virtio-scsi']).optional().describe('What the guest sees. Default: `virtio-blk`.'),
+  through: choice(['qemu', 'block-server'])
+    .optional()
+    .describe(
+      'Who reads and writes the image. With `block-server` (raw images only) requests under way when the VM moves are cancelled and sent again, not waited for (docs/disks.md). Default: `qemu`.',
+    ),
+}).check(({ value, issues }) => {
+  if (value.through !== 'block-server') return;
+  const refuse = (field: 'format' | 'cache', fix: string): void => {
+    issues.push({ code: 'custom', input: value[field], path: [field], message: fix });
+  };
+  if (completeDisk(value).format !== 'raw') refuse('format', 'give raw: the block server serves raw images only');
+  if (value.cache === undefined || value.cache === 'writeback' || value.cache === 'writethrough') return;
+  refuse('cache', 'give writeback or writethrough: the block server uses the page cache of its host');
 });
 
 const SharedMemorySchema = strictObject({
@@ -73,7 +87,9 @@ export const VmSpecSchema = strictObject({
     .describe('Boots a kernel directly. Without it the VM boots from its disks.'),
   firmware: AbsolutePath.optional().describe('BIOS image (`-bios`).'),
   disks: list(
-    z.union([DiskSchema, AbsolutePath], { error: 'give a path, or an object with path, format, readonly, cache' }),
+    z.union([DiskSchema, AbsolutePath], {
+      error: 'give a path, or an object with path, format, readonly, cache, bus, through',
+    }),
     'give a list of disks',
   )
     .default([])

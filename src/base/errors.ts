@@ -74,6 +74,7 @@ export const ERRORS = {
   GW_PEER_SESSION_OVER: row(3, 410, 'Shared memory with this session key is all at the peer, and was released there'),
   // Disks
   GW_DISK_UNUSABLE: row(2, 400, 'Cannot serve disk image {path}: {reason}'),
+  GW_DISK_SERVER: row(1, 500, 'The block server of the VM failed: {reason}'),
   GW_NBD_LISTEN: row(1, 500, 'Cannot serve disks at {address}: {reason}'),
   GW_NBD_PROTOCOL: row(1, 502, 'The NBD client was cut off: {reason}'),
   // Migration

@@ -1,18 +1,23 @@
 /**
- * The QMP connection to a VM of this host, kept for as long as no migration has the VM.
+ * The QMP connection to a VM of this host, kept for as long as no migration has the VM; with it goes the care for the VM's
+ * block server.
  *
  * Owns: connecting, and connecting again after a while when QEMU does not answer; ending QEMU, over it if it can be asked. Must hold: while the engine has QEMU,
  * and after the VM has ended, no connection is opened or kept.
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import { explain, hasCode } from '../base/errors.ts';
 import { isAlive, signalProcess, waitForExit } from '../linux/process.ts';
 import type { VmRecord } from '../migration/vm-record.ts';
 import { QmpClient } from '../qemu/qmp.ts';
 import type { Logger } from './logger.ts';
+import { VmDiskCare } from './vm-disk-care.ts';
 import type { Shutdown } from './vm-state.ts';
 
 const ATTACH_TIMEOUT_MS = 5000;
 const AGAIN_AFTER_MS = 5000; // another program may hold the only QMP connection for a while
+/** Longer than QEMU takes to connect to its block server. */
+const SUBMIT_AGAIN_MS = 20;
 
 export interface VmConnectionPort {
   readonly record: VmRecord;
@@ -41,8 +46,12 @@ export class VmConnection {
   #qmp: QmpClient | undefined;
   #again: NodeJS.Timeout | undefined;
 
+  #submitting: Promise<boolean> | undefined;
+  readonly #disks: VmDiskCare;
+
   constructor(port: VmConnectionPort) {
     this.#port = port;
+    this.#disks = new VmDiskCare({ ...port, onRevived: () => void this.refresh() });
   }
 
   /** The one that is open. */
@@ -58,6 +67,7 @@ export class VmConnection {
 
   /** Never throws: a failure is told, and tried again. */
   async open(): Promise<void> {
+    this.#disks.attend();
     if (this.#qmp) return;
     this.#opening ??= this.#begin();
     await this.#opening.done;
@@ -80,12 +90,32 @@ export class VmConnection {
     if (!qmp || hasEnded()) return;
     try {
       const { status } = await qmp.execute<{ status: string }>('query-status', {}, { timeoutMs: ATTACH_TIMEOUT_MS });
-      if (this.#qmp === qmp && !hasEnded()) onStatus(status);
+      if (this.#qmp !== qmp || hasEnded()) return;
+      if (status !== 'io-error' || !(await this.#submitAgain(qmp))) onStatus(status);
     } catch (error) {
       log.debug({ vm: record.name, reason: explain(error) }, 'query-status failed');
       // A connection that closed meanwhile is handled where it closes; QEMU's end where it ends.
       if (this.#qmp === qmp && !hasEnded()) this.#later(() => this.refresh());
     }
+  }
+
+  /**
+   * QEMU has kept the requests that failed; those that its block server did not answer are sent again when that is there.
+   * False when they failed for another reason. QEMU tells of each request: only the first one counts.
+   */
+  #submitAgain(qmp: QmpClient): Promise<boolean> {
+    this.#submitting ??= this.#submit(qmp).finally(() => {
+      this.#submitting = undefined;
+    });
+    return this.#submitting;
+  }
+
+  async #submit(qmp: QmpClient): Promise<boolean> {
+    if (!(await this.#disks.explainsError())) return false;
+    if (!this.#disks.isThere) return true;
+    await delay(SUBMIT_AGAIN_MS);
+    if (this.#qmp === qmp) await qmp.execute('cont');
+    return true;
   }
 
   /** Asks the guest. QEMU that does not answer in time may have heard, and does it later. */

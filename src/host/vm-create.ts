@@ -16,11 +16,15 @@ import { type AttachedNic, attach, tapsOf } from '../network/nic.ts';
 import { plugInTaps } from '../network/taps.ts';
 import { resolveAccelerator } from '../qemu/accelerator.ts';
 import { parseArguments } from '../qemu/arguments.ts';
-import { buildCommandLine, MAX_SOCKET_PATH_BYTES, ramBytesOf } from '../qemu/command-line.ts';
+import { buildCommandLine, ramBytesOf } from '../qemu/command-line.ts';
+import { diskName } from '../qemu/disk-arguments.ts';
 import { findBinary, killQemu, type StartedQemu, startQemu } from '../qemu/process.ts';
 import { inspectRam } from '../qemu/ram.ts';
 import { findSharedIds, type SharedRegion, sharedRegions } from '../qemu/shared-memory.ts';
+import { MAX_SOCKET_PATH_BYTES } from '../qemu/socket-path.ts';
 import type { VmSpec } from '../qemu/spec.ts';
+import { diskServerPaths, type ServedDiskFacts } from '../storage/vm-disks/disk-server-record.ts';
+import { VmDiskServer } from '../storage/vm-disks/vm-disk-server.ts';
 import type { MacClaims } from './mac-claims.ts';
 import { lackOfRoom } from './memory-room.ts';
 import type { RegionClaim } from './region-claim.ts';
@@ -64,13 +68,16 @@ export async function createVm(body: VmSpecBody, host: CreatingHost): Promise<St
       consoleSocketPath: paths.consoleSocket,
       consoleLogPath: paths.consoleLog,
       sharedPaths: claim.paths,
+      nbdSocketPath: diskServerPaths(paths.directory).nbdSocket,
       taps: tapsOf(nics),
     },
     { uuid, accel },
   );
   const binary = findBinary(spec.qemu);
   mkdirSync(paths.directory, { recursive: true, mode: 0o700 });
+  let diskServer: VmDiskServer | undefined;
   try {
+    diskServer = await serveDisks(spec, paths);
     const started = await startQemu({
       binary,
       args,
@@ -79,6 +86,9 @@ export async function createVm(body: VmSpecBody, host: CreatingHost): Promise<St
       ramPaths: [paths.ram],
     });
     const mapped = await settle(started, args, claim, nics);
+    await diskServer?.guard(started.identity);
+    await diskServer?.admit();
+    diskServer?.[Symbol.dispose]();
     const record: VmRecord = {
       name: spec.name,
       uuid,
@@ -100,9 +110,19 @@ export async function createVm(body: VmSpecBody, host: CreatingHost): Promise<St
     regions.adopt(record, mapped);
     return { record, spec, notes: [], ended: null };
   } catch (error) {
+    await diskServer?.end();
     rmSync(paths.directory, { recursive: true, force: true });
     throw error;
   }
+}
+
+/** The block server, for a VM that has disks which go through it. @throws GW_DISK_UNUSABLE, GW_DISK_SERVER */
+async function serveDisks({ disks }: VmSpec, { directory }: VmPaths): Promise<VmDiskServer | undefined> {
+  const served = disks.flatMap(({ path, through, readonly = false }, index): ServedDiskFacts[] =>
+    through === 'block-server' ? [{ name: diskName(index), path, isReadOnly: readonly }] : [],
+  );
+  // One that looks like qcow2 is a mistake here; later it is what the guest has written.
+  return served.length === 0 ? undefined : await VmDiskServer.start(directory, served, { isRaw: false });
 }
 
 /**

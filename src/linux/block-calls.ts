@@ -22,7 +22,15 @@ const preadv2 = libc.func(
 /** https://man7.org/linux/man-pages/man2/fallocate.2.html */
 const fallocate = libc.func('int fallocate64(int fd, int mode, int64_t offset, int64_t len)') as LaterCall;
 
-export const raw = { preadv2 } as const;
+/** https://man7.org/linux/man-pages/man2/posix_fadvise.2.html; returns errno itself. */
+const posix_fadvise = libc.func('int posix_fadvise64(int fd, int64_t offset, int64_t len, int advice)') as (
+  fd: number,
+  offset: number,
+  bytes: number,
+  advice: number,
+) => number;
+
+export const raw = { preadv2, posix_fadvise } as const;
 
 /** fallocate(2) in a thread of libuv's pool: making holes can take as long as the storage does. */
 export function fallocateLater(

@@ -14,6 +14,7 @@ import {
   O_CLOEXEC,
   O_RDONLY,
   O_RDWR,
+  POSIX_FADV_DONTNEED,
   RWF_NOWAIT,
   SEEK_DATA,
   SEEK_END,
@@ -85,6 +86,12 @@ export class BlockFile implements Disposable {
 
   sync(done: Done): void {
     fdatasync(this.#descriptor.fd, (error) => done(error ? failure(error) : 0));
+  }
+
+  /** The host's page cache lets go of what it holds of the file; what was not written back yet stays. Best effort. */
+  forgetCached(): void {
+    // SAFETY: no memory.
+    rawBlocks.posix_fadvise(this.#descriptor.fd, 0, 0, POSIX_FADV_DONTNEED);
   }
 
   /** Reads as zero afterwards, and takes no room. */

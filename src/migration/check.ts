@@ -19,6 +19,7 @@ import { CHECK_LIMIT_MS } from './offer-screening.ts';
 import { openConnection, takeAnswer } from './opening.ts';
 import { DEFAULT_MIGRATION_OPTIONS, type MigrationOptions } from './request.ts';
 import type { GroupPart } from './shared-part.ts';
+import { reportDiskRequests } from './source-disk-server.ts';
 import { SourceGuest } from './source-guest.ts';
 import { makeOffer, newSessionKey } from './source-offer.ts';
 import { type VmRecord, vmPaths } from './vm-record.ts';
@@ -65,7 +66,7 @@ export async function checkMigration(options: {
       ok: outcome === 'ok',
       outcome,
       blockers: [...blockers, ...there.blockers],
-      notes: rule.note === null ? there.notes : [rule.note, ...there.notes],
+      notes: [...(rule.note === null ? [] : [rule.note]), ...drainNotes(guest), ...there.notes],
       facts: {
         qemuVersion: guest.facts.qemuVersion,
         machineType: guest.facts.machineType,
@@ -78,6 +79,13 @@ export async function checkMigration(options: {
     withdrawTokens(offer.disks);
     guest.close();
   }
+}
+
+/** Which disks keep the VM waiting, however quick the rest is. */
+function drainNotes(guest: SourceGuest): string[] {
+  return reportDiskRequests(guest).flatMap(({ disk, drained }) =>
+    drained === null ? [] : [`${disk}: requests under way are waited for while the VM stands still: ${drained}`],
+  );
 }
 
 /** What a migration would take, begun now with these options. */

@@ -21,6 +21,7 @@ import { createImage } from '../storage/new-image.ts';
 import type { OfferedDisk } from '../wire/disk-messages.ts';
 import type { OfferedVm } from '../wire/messages.ts';
 import { explainBlockers } from './blocked.ts';
+import { DestinationDiskServer } from './destination-disk-server.ts';
 import type { DestinationFacts } from './destination-facts.ts';
 import { DestinationGuest } from './destination-guest.ts';
 import type { DestinationParts } from './destination-parts.ts';
@@ -34,6 +35,7 @@ import {
   noteVersions,
   placeOf,
 } from './fit.ts';
+import { readOfferedDisks } from './served-disks.ts';
 import { entrustRegions, type WatchedRegion, watchRegions } from './shared-part.ts';
 import { type VmRecord, vmPaths } from './vm-record.ts';
 
@@ -89,8 +91,11 @@ export async function createDestinationGuest(options: DestinationGuestOptions): 
   mkdirSync(paths.directory, { recursive: true, mode: 0o700 });
   const over = new AbortController();
   let qemu: Awaited<ReturnType<typeof startQemu>> | undefined;
+  let diskServer: DestinationDiskServer | undefined;
   try {
     (options.createImages ?? createTried)(disks);
+    const served = readOfferedDisks(vm);
+    diskServer = served && (await DestinationDiskServer.start(paths.directory, served));
     qemu = await startQemu({
       binary,
       args: derived.args,
@@ -100,6 +105,7 @@ export async function createDestinationGuest(options: DestinationGuestOptions): 
       signal: abandoned,
     });
     const { identity, qmp } = qemu;
+    await diskServer?.guard(identity);
     // Nobody waits for QEMU's answers any more.
     abandoned.addEventListener('abort', () => qmp.close(), { once: true, signal: over.signal });
     const nics = attach(readNics(vm.facts), options.instance);
@@ -149,10 +155,12 @@ export async function createDestinationGuest(options: DestinationGuestOptions): 
       notes: [...derived.notes, ...noteVersions(vm, found.qemuVersion)],
       borrowed: null,
       uffd: undefined,
+      diskServer: diskServer ?? null,
     });
   } catch (error) {
     qemu?.qmp.close();
     if (qemu) await killQemu(qemu.identity);
+    await diskServer?.end();
     rmSync(paths.directory, { recursive: true, force: true });
     throw abandoned.aborted ? abandoned.reason : error;
   } finally {

@@ -15,6 +15,7 @@ import { RamLayout } from '../memory/layout.ts';
 import { isEnding, killQemu } from '../qemu/process.ts';
 import { QmpClient } from '../qemu/qmp.ts';
 import { findGuestRam } from '../qemu/ram.ts';
+import { DestinationDiskServer } from './destination-disk-server.ts';
 import type { DestinationFacts } from './destination-facts.ts';
 import { DestinationGuest } from './destination-guest.ts';
 import { placeOf } from './fit.ts';
@@ -73,6 +74,7 @@ async function reopen(record: VmRecord, stateDirectory: string, known: Known): P
     regions,
     notes: [],
     disks: [],
+    diskServer: DestinationDiskServer.reopen(paths.directory),
     borrowed,
     uffd,
   });

@@ -23,6 +23,7 @@ import {
 import { killQemu } from '../qemu/process.ts';
 import { QmpClient } from '../qemu/qmp.ts';
 import { announce, contVm, queryRunState } from '../qemu/run-state.ts';
+import type { DestinationDiskServer } from './destination-disk-server.ts';
 import type { PlannedDisk } from './disk-fit.ts';
 import type { FoundRegion } from './known-ram.ts';
 import type { VmPaths, VmRecord } from './vm-record.ts';
@@ -45,6 +46,8 @@ export interface DestinationGuestParts {
   readonly borrowed: MigrationSettings | null;
   /** What was watched when the process before this one ended. */
   readonly uffd: Userfaultfd | undefined;
+  /** null: none goes through a block server. */
+  readonly diskServer: DestinationDiskServer | null;
 }
 
 export class DestinationGuest {
@@ -57,6 +60,7 @@ export class DestinationGuest {
   readonly starts: readonly bigint[];
   readonly notes: readonly string[];
   readonly disks: readonly PlannedDisk[];
+  readonly #diskServer: DestinationDiskServer | null;
   #qmp: QmpClient | null;
   /** As they were found; null: they are not borrowed. */
   #settings: MigrationSettings | null;
@@ -76,6 +80,7 @@ export class DestinationGuest {
     this.disks = parts.disks;
     this.#settings = parts.borrowed;
     this.#uffd = parts.uffd;
+    this.#diskServer = parts.diskServer;
   }
 
   /** Somebody may wait for a page. */
@@ -160,8 +165,10 @@ export class DestinationGuest {
     await load.loaded;
   }
 
-  resume(): Promise<{ resumedAtMs: number }> {
-    return contVm(this.#monitor);
+  /** The VM is this host's, and runs. */
+  async resume(): Promise<{ resumedAtMs: number }> {
+    await this.#diskServer?.admit(this.identity);
+    return await contVm(this.#monitor);
   }
 
   /**
@@ -198,6 +205,7 @@ export class DestinationGuest {
   /** Lets go; QEMU runs on. */
   close(): void {
     this.closeQmp();
+    this.#diskServer?.[Symbol.dispose]();
     this.memory[Symbol.dispose]();
     this.#uffd?.[Symbol.dispose]();
   }
@@ -206,6 +214,7 @@ export class DestinationGuest {
   async discard(): Promise<void> {
     this.closeQmp();
     await killQemu(this.identity);
+    await this.#diskServer?.end();
     this.close();
     rmSync(this.paths.directory, { recursive: true, force: true });
   }

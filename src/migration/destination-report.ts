@@ -115,6 +115,7 @@ export class DestinationReport {
       disks: [],
       packing: null,
       tracker: NOTHING_TRACKED,
+      diskRequests: [],
       rounds: [],
       prediction: null,
       throttle: { mechanism: 'none', maxPercent: 0, activeMs: 0 },

@@ -55,6 +55,7 @@ export function emptyReport({
     verify: null,
     announcements: null,
     hooks: [],
+    diskRequests: [],
     owner: input.hostName,
     clockUncertaintyMs: 0,
   };

@@ -16,10 +16,12 @@ import { type Derived, deriveDestination } from '../qemu/derive.ts';
 import type { VmFacts } from '../qemu/facts.ts';
 import { compareVms, findFitBlockers, type ToldMachine, visibleMachine } from '../qemu/fit.ts';
 import type { Accelerator } from '../qemu/spec.ts';
+import { diskServerPaths } from '../storage/vm-disks/disk-server-record.ts';
 import type { OfferedDisk } from '../wire/disk-messages.ts';
 import type { Message, OfferedVm } from '../wire/messages.ts';
 import { explainBlockers } from './blocked.ts';
 import { fitDisks, type ImagesDirectory, movedImages, type PlannedDisk } from './disk-fit.ts';
+import { readOfferedDisks } from './served-disks.ts';
 import type { SharedPaths } from './shared-part.ts';
 import { vmPaths } from './vm-record.ts';
 
@@ -123,16 +125,19 @@ export function deriveOffered(vm: OfferedVm, place: DestinationPlace, disks: rea
     consoleSocketPath: paths.consoleSocket,
     consoleLogPath: paths.consoleLog,
     sharedPaths: new Map(Object.entries(place.sharedPaths ?? {})),
+    nbdSocketPath: diskServerPaths(paths.directory).nbdSocket,
     taps: tapsOf(attach(readNics(vm.facts), place.instance)),
   };
   const { allowedNetworkScripts } = place;
   const { directory } = vm.facts;
+  const served = readOfferedDisks(vm);
   return deriveDestination(vm.args, {
     machineType: vm.machineType,
     accel: acceleratorOf(vm),
     endpoints,
     allowedNetworkScripts,
     movedImages: movedImages(disks),
+    ...(served ? { sourceNbdSocket: served.socket } : {}),
     ...(typeof directory === 'string' && isAbsolute(directory) ? { sourceDirectory: directory } : {}),
   });
 }

@@ -141,6 +141,7 @@ async function performSwitchover({ stage, signal, qmp, memory, opened, destinati
     remaining: ALL,
     announced: null,
     held: null,
+    sealed: undefined,
   });
   const { state: devices } = await receiver.takeWholeState(false);
   await load.write(devices);

@@ -103,6 +103,17 @@ export interface TrackerReport {
   readonly groups: TrackerFacts['groups'];
 }
 
+/** What became of the requests that a disk had under way when the VM was stopped (M3). */
+export interface DiskRequestReport {
+  /** QEMU's name of the device. */
+  readonly disk: string;
+  readonly image: string;
+  /** Reads, writes and flushes that were cancelled here and sent again there. */
+  readonly cancelled: number;
+  /** Why others were waited for, if there were any; null: none had to be. */
+  readonly drained: string | null;
+}
+
 export const NOTHING_TRACKED: TrackerReport = { kind: 'none', reason: null, groups: null };
 
 export interface MigrationReport {
@@ -162,6 +173,8 @@ export interface MigrationReport {
   readonly announcements: number | null;
   /** Of this host. */
   readonly hooks: readonly HookReport[];
+  /** Of each disk that the VM may change; empty at the destination, which does not know. */
+  readonly diskRequests: readonly DiskRequestReport[];
   /** One of the two hosts of this VM that may run it now. */
   readonly owner: string;
   /** The downtime's uncertainty: half the round trip over which the two clocks were compared, milliseconds. */

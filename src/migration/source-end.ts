@@ -13,6 +13,7 @@ import { type HandoverOutcome, reportedOutcome } from './handover.ts';
 import { rememberVisit } from './known-links-file.ts';
 import { isGivenAway } from './phases.ts';
 import type { MigrationReport } from './report.ts';
+import { reportDiskRequests } from './source-disk-server.ts';
 import type { SourcePort } from './source-facts.ts';
 import type { SourceParts } from './source-parts.ts';
 
@@ -70,6 +71,7 @@ export class SourceEnd {
       throttle: { mechanism: guest.throttleMechanism, ...throttleClock.read() },
       tracker: guest.trackerReport,
       predictions: predictor.made,
+      diskRequests: reportDiskRequests(guest),
     });
     try {
       history.save();

@@ -9,12 +9,11 @@ import { dirname } from 'node:path';
 import { GodwitError } from '../base/errors.ts';
 import { countPages } from '../base/page.ts';
 import { openVcpuThrottle, type VcpuThrottle } from '../linux/cpu-bandwidth.ts';
-import { identifyProcess, ownerOf, type ProcessIdentity } from '../linux/process.ts';
+import { isAlive, ownerOf, type ProcessIdentity } from '../linux/process.ts';
 import { RamFile } from '../linux/ram-file.ts';
 import type { DirtyTracker } from '../memory/dirty-tracker.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
 import { RamLayout } from '../memory/layout.ts';
-import type { Blocker } from '../qemu/blocker.ts';
 import { cancelMigration, type DeviceStateSave, saveDeviceState } from '../qemu/device-state-save.ts';
 import { abandonMirrors } from '../qemu/disk-mirror.ts';
 import { canReturnMemory, type VmFacts } from '../qemu/facts.ts';
@@ -33,10 +32,13 @@ import { blockedBy } from './blocked.ts';
 import type { Entrust } from './group-tracker.ts';
 import { NOTHING_TRACKED, type TrackerReport } from './report.ts';
 import { makeSaveDirectory, stateSocketPath } from './save-directory.ts';
+import { SourceDiskServer } from './source-disk-server.ts';
 import { openTracker } from './tracker-opening.ts';
 import type { VmRecord } from './vm-record.ts';
 
 const QMP_TIMEOUT_MS = 5000;
+
+type Opened = Pick<SourceGuest, 'memory' | 'diskServer'> & { readonly regions: readonly RamRegion[] };
 
 export class SourceGuest {
   readonly vm: VmRecord;
@@ -44,10 +46,12 @@ export class SourceGuest {
   readonly qmp: QmpClient;
   readonly facts: VmFacts;
   /** What stands in the way, as far as this host can see. */
-  readonly blockers: readonly Blocker[];
+  readonly blockers: VmSurvey['blockers'];
   /** Memory that it shares with other VMs, which is not in `memory`. */
   readonly shared: readonly SharedRegion[];
   readonly memory: GuestMemory;
+  /** null: none goes through a block server. */
+  readonly diskServer: SourceDiskServer | null;
   /** Pages that held data when it was opened. */
   readonly dataPages: number;
   /** Paths of the RAM files, one a region. */
@@ -57,8 +61,7 @@ export class SourceGuest {
   #trackerReport = NOTHING_TRACKED;
   #throttle: VcpuThrottle | undefined;
   #throttleMechanism = 'none';
-  /** As they were found; null: they are not borrowed. */
-  #settings: MigrationSettings | null;
+  #settings: MigrationSettings | null; // as they were found; null: they are not borrowed
   #saveDirectory: string | undefined;
   #outlet: StateOutlet | undefined;
 
@@ -66,8 +69,7 @@ export class SourceGuest {
     vm: VmRecord,
     qmp: QmpClient,
     { facts, blockers, regions: shared }: Pick<VmSurvey, 'facts' | 'blockers' | 'regions'>,
-    memory: GuestMemory,
-    regions: readonly RamRegion[],
+    { memory, diskServer, regions }: Opened,
     borrowed: MigrationSettings | null,
   ) {
     this.vm = vm;
@@ -77,6 +79,7 @@ export class SourceGuest {
     this.blockers = blockers;
     this.shared = shared;
     this.memory = memory;
+    this.diskServer = diskServer;
     this.dataPages = countPages(memory.dataRuns());
     this.files = regions.map((region) => region.fdPath);
     this.#starts = regions.map((region) => region.hostAddress);
@@ -88,8 +91,7 @@ export class SourceGuest {
    * @throws GW_QEMU_GONE, GW_QMP_…, GW_MIGRATION_BLOCKED
    */
   static async open(vm: VmRecord, borrowed: MigrationSettings | null = null): Promise<SourceGuest> {
-    const found = identifyProcess(vm.pid);
-    if (found?.startTicks !== vm.startTicks) {
+    if (!isAlive(vm)) {
       throw new GodwitError('GW_QEMU_GONE', { vm: vm.name, reason: `process ${vm.pid} is not there any more` });
     }
     const qmp = await QmpClient.connect(vm.qmpPath, { timeoutMs: QMP_TIMEOUT_MS });
@@ -99,7 +101,9 @@ export class SourceGuest {
       if (survey.ram.some(({ place }) => place === null)) throw blockedBy(vm.name, survey.blockers);
       const regions = movableRam(survey.ram, vm.pid);
       const files = regions.map((region) => RamFile.open(region.fdPath, region.bytes));
-      return new SourceGuest(vm, qmp, survey, new GuestMemory(new RamLayout(regions), files), regions, borrowed);
+      const memory = new GuestMemory(new RamLayout(regions), files);
+      const opened = { memory, regions, diskServer: await SourceDiskServer.open(vm) };
+      return new SourceGuest(vm, qmp, survey, opened, borrowed);
     } catch (error) {
       qmp.close();
       throw error;
@@ -150,6 +154,7 @@ export class SourceGuest {
   /** Prepares QEMU for giving its device state; outside the downtime. `keep` writes settings down before they change. */
   async prepareToSave(keep: (found: MigrationSettings) => void): Promise<void> {
     this.#saveDirectory ??= makeSaveDirectory();
+    void this.diskServer?.sync();
     this.#outlet ??= await StateOutlet.open(stateSocketPath(this.#saveDirectory), ownerOf(this.identity.pid));
     await borrowMigrationSettings(this.qmp, 'save', (found) => {
       keep(found);
@@ -160,9 +165,8 @@ export class SourceGuest {
   /** @param percent - how much of the vCPUs' time is taken away; 0 = none */
   slow(percent: number): void {
     if (percent === 0 && !this.#throttle) return;
-    const { identity, facts, vm } = this;
-    this.#throttle ??=
-      this.#tracker?.throttle ?? openVcpuThrottle({ pid: identity.pid, tids: facts.vcpuTids, name: vm.name });
+    const { pid, name } = this.vm;
+    this.#throttle ??= this.#tracker?.throttle ?? openVcpuThrottle({ pid, tids: this.facts.vcpuTids, name });
     this.#throttleMechanism = this.#throttle.mechanism;
     this.#throttle.set(percent);
   }
@@ -179,7 +183,10 @@ export class SourceGuest {
   /** Once, after `prepareToSave`: stops the VM and saves its devices. */
   saveState(signal: AbortSignal): DeviceStateSave {
     if (!this.#outlet) throw new GodwitError('GW_INTERNAL', { reason: 'nothing waits for the device state' });
-    return saveDeviceState(this.qmp, this.#outlet, { signal, sharedBackends: this.shared.map(({ id }) => id) });
+    const sharedBackends = this.shared.map(({ id }) => id);
+    const save = saveDeviceState(this.qmp, this.#outlet, { signal, sharedBackends });
+    this.diskServer?.cancelAtStop(this.qmp, save.stopping);
+    return save;
   }
 
   resume(): Promise<unknown> {
@@ -192,17 +199,13 @@ export class SourceGuest {
     this.#tracker = undefined;
   }
 
-  /** The VM as it was found. Every part is tried, whatever another part says. @param goOn - lets it run if it ran */
+  /** The VM as it was found. Every part is tried. @param goOn - lets it run if it ran */
   async restore(goOn: () => Promise<unknown>): Promise<void> {
-    this.#releaseThrottle();
-    this.stopTracking();
-    this.#removeSaveDirectory();
+    this.#letGo();
     const problems: unknown[] = [];
     // A save of an earlier process of this host may hold the VM.
-    await cancelMigration(this.qmp).catch((error: unknown) => problems.push(error));
-    await goOn().catch((error: unknown) => problems.push(error));
-    await abandonMirrors(this.qmp).catch((error: unknown) => problems.push(error));
-    await this.restoreSettings().catch((error: unknown) => problems.push(error));
+    const acts = [() => cancelMigration(this.qmp), goOn, () => abandonMirrors(this.qmp), () => this.restoreSettings()];
+    for (const act of acts) await act().catch((error: unknown) => problems.push(error));
     if (problems.length > 0) throw problems[0];
   }
 
@@ -215,9 +218,7 @@ export class SourceGuest {
 
   /** Ends QEMU and removes its directory: the VM is another host's. */
   async discard(): Promise<void> {
-    this.#releaseThrottle();
-    this.stopTracking();
-    this.#removeSaveDirectory();
+    this.#letGo();
     await quitQemu(this.qmp, this.identity);
     // The daemon that knew the VM may be gone. What godwit did not make it does not delete.
     if (!this.vm.adopted) rmSync(dirname(this.vm.qmpPath), { recursive: true, force: true });
@@ -225,14 +226,15 @@ export class SourceGuest {
 
   /** Lets go of everything; QEMU runs on. */
   close(): void {
-    this.#releaseThrottle();
-    this.stopTracking();
-    this.#removeSaveDirectory();
+    this.#letGo();
     this.qmp.close();
+    this.diskServer?.[Symbol.dispose]();
     this.memory[Symbol.dispose]();
   }
 
-  #removeSaveDirectory(): void {
+  #letGo(): void {
+    this.#releaseThrottle();
+    this.stopTracking();
     this.#outlet?.[Symbol.dispose]();
     this.#outlet = undefined;
     if (this.#saveDirectory !== undefined) rmSync(this.#saveDirectory, { recursive: true, force: true });

@@ -5,6 +5,7 @@
  * that it was once started from.
  */
 import { randomBytes } from 'node:crypto';
+import type { JsonValue } from '../base/errors.ts';
 import { readCommandLine, readWorkingDirectory } from '../linux/process.ts';
 import type { DigestScheme } from '../memory/digest.ts';
 import { offerNics } from '../network/nic.ts';
@@ -67,6 +68,7 @@ export function makeOffer(facts: OfferFacts, guest: SourceGuest): Message<'offer
         vcpus: visible.vcpus,
         devices: visible.devices,
         createdAt: vm.createdAt,
+        ...(guest.diskServer ? { servedDisks: guest.diskServer.offer as unknown as JsonValue } : {}),
         ...offerNics(vm.nics ?? []),
         ...(facts.group ? { sharedMemory: offerSharing(vm.name, facts.group, guest.shared) } : {}),
         // A mere question needs no secret.

@@ -99,6 +99,7 @@ export class SourceReport {
     readonly throttle: MigrationReport['throttle'];
     readonly tracker: MigrationReport['tracker'];
     readonly predictions: readonly RecordedPrediction[];
+    readonly diskRequests: MigrationReport['diskRequests'];
   }): MigrationReport {
     const { id, vm, from, to, mode, startedAt, ramBytes, totalPages } = this.#facts;
     const downtimeMs = this.downtimeMs();
@@ -134,6 +135,7 @@ export class SourceReport {
       verify: this.verify,
       announcements: null,
       hooks: [],
+      diskRequests: end.diskRequests,
       owner: end.owner,
       clockUncertaintyMs: this.clock.uncertaintyMs,
     };

@@ -19,6 +19,8 @@ export async function putBack({ guest, note }: Pick<SourceParts, 'guest' | 'note
   const isHopeless = ({ code }: GodwitError): boolean => code === 'GW_QEMU_STATE' || qmp.isClosed || !isAlive(identity);
   const options = { what: `Continuing VM ${vm.name}`, note, isHopeless };
   try {
+    // First: QEMU lets the VM run by itself when its save is broken off.
+    await guest.diskServer?.admit().catch((error: unknown) => note(asGodwitError(error).message));
     await guest.restore(async () => (resume ? await insist(() => guest.resume(), options) : undefined));
   } catch (error) {
     note(`Not everything could be put back: ${asGodwitError(error).message}`);

@@ -39,6 +39,7 @@ async function switchOver(
     remaining: [],
     announced: null,
     held: null,
+    sealed: undefined,
     ...more,
   });
 }

@@ -4,7 +4,7 @@
  * Owns: the order. Last pages and the device state go at the same time; what the device emulation wrote while it saved
  * is collected once more and sent behind; `stateEnd` comes last, and only then does the destination load.
  * Must hold: every page that the destination could have an outdated copy of is either sent here or on the list of
- * missing pages that is complete before `stateEnd`.
+ * missing pages that is complete before `stateEnd`; so is the seal of its disks.
  */
 import { type Clock, SYSTEM_CLOCK } from '../base/clock.ts';
 import { countPages, type PageRun, subtractRuns } from '../base/page.ts';
@@ -52,6 +52,8 @@ export interface SwitchoverPort {
   readonly remaining: readonly PageRun[];
   /** Pages that the destination was told before the stop that it will miss; null when none will be missing. */
   readonly announced: readonly PageRun[] | null;
+  /** Resolves when the VM's requests change nothing on its disks any more. */
+  readonly sealed: Promise<void> | undefined;
   /** Nothing tracks writes, because every page with content is missing (pure post-copy): these. */
   readonly held: HeldPages | null;
 }
@@ -94,6 +96,8 @@ export async function sendRest(port: SwitchoverPort, clock: Clock = SYSTEM_CLOCK
     const missingDigest = port.verify && missing.length > 0 ? digestOf(port, missing) : null;
     marks.digestMs = digest ? clock.nowMs() - digestFromMs : 0;
     await port.console.sendRest(port.connection, port.pacer);
+    // The fence: what follows lets the destination load, and the commit lets it write.
+    await port.sealed;
     await port.connection.send(
       encodeControl({
         kind: 'stateEnd',

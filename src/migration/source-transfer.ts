@@ -75,6 +75,7 @@ export class SourceTransfer {
     const state = this.#saveState();
     await state.stopped();
     const sending = sendRest({
+      sealed: guest.diskServer?.seal(),
       guest,
       connection: link.connection,
       sender: copied.sender,

@@ -52,6 +52,15 @@ export function watchQemu({ guest, beforeCommit, events, phase, note }: SourcePa
     .catch((error: unknown) => note(asGodwitError(error).message));
 }
 
+/** Without it the VM's requests could neither be cancelled nor sealed: it stays, and the daemon starts another one. */
+export function watchDisks({ guest, beforeCommit, events, life, phase }: SourceParts): void {
+  void guest.diskServer?.lost.then((error) => {
+    if (life.signal.aborted || isGivenAway(phase())) return;
+    events.post({ kind: 'failed', error: error.toBody() });
+    beforeCommit.abort(error);
+  });
+}
+
 /** 24 days; Node takes a longer time for a millisecond. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 /** A destination that fits creates its QEMU in seconds; one that says nothing for so long never will. */

@@ -25,7 +25,7 @@ import type { SourceGuest } from './source-guest.ts';
 import { makeOffer } from './source-offer.ts';
 import { assembleSource, type SourceParts } from './source-parts.ts';
 import { SourceTransfer } from './source-transfer.ts';
-import { sourceFailure, TimeLimit, watchPreparing, watchQemu, watchStandstill } from './source-watch.ts';
+import { sourceFailure, TimeLimit, watchDisks, watchPreparing, watchQemu, watchStandstill } from './source-watch.ts';
 import { hearDestination, sayToDestination } from './source-words.ts';
 
 const NOT_READY_PAUSE_MS = 1000;
@@ -110,6 +110,7 @@ export class SourceMigration {
     this.#state = state;
     progress.phaseChanged();
     watchQemu(this.#parts, this.#end);
+    watchDisks(this.#parts);
     watchPreparing(this.#parts);
     this.#timeLimit.set(this.#options);
     try {

@@ -81,6 +81,25 @@ test('a kernel is booted directly', () => {
   expect(valuesOf(args, '-append')).toEqual(['console=ttyS0,115200 quiet']);
 });
 
+test('a disk of the block server is an NBD node whose failed requests are kept, on the controller that was asked for', () => {
+  const through = 'block-server' as const;
+  const disks: VmSpec['disks'] = [
+    { path: '/d/a.img', format: 'raw', through },
+    { path: '/d/b.img', format: 'raw', through, bus: 'virtio-scsi', readonly: true },
+  ];
+  const args = buildCommandLine({ ...SPEC, disks }, { ...ENDPOINTS, nbdSocketPath: '/s/nbd.sock' }, IDENTITY);
+  const [first, second] = valuesOf(args, '-blockdev').map((value) => JSON.parse(value));
+  const server = { type: 'unix', path: '/s/nbd.sock' };
+  expect(first).toMatchObject({ driver: 'nbd', 'node-name': 'disk0', export: 'disk0', 'reconnect-delay': 0, server });
+  expect(second).toMatchObject({ driver: 'nbd', 'node-name': 'disk1', export: 'disk1', 'read-only': true });
+  expect(valuesOf(args, '-device')).toEqual([
+    'virtio-scsi-pci,id=scsi0',
+    'virtio-blk-pci,id=virtio-disk0,drive=disk0,write-cache=on,rerror=stop,werror=stop',
+    'scsi-hd,id=scsi-disk1,bus=scsi0.0,drive=disk1,write-cache=on,rerror=stop,werror=stop',
+  ]);
+  expect(() => build({ disks })).toThrow(/no block server/);
+});
+
 test('firmware replaces the BIOS', () => {
   expect(valuesOf(build({ firmware: '/fw/tiny.bin' }), '-bios')).toEqual(['/fw/tiny.bin']);
 });

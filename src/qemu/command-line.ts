@@ -6,10 +6,11 @@
  * (-nodefaults); everything that names a path of this host comes from `endpoints`, so that a destination can have its
  * own (see derive.ts). Must never: use -no-reboot or -no-shutdown; a guest may reboot at any time.
  */
-import { basename } from 'node:path';
 import { GodwitError } from '../base/errors.ts';
+import { diskArguments } from './disk-arguments.ts';
 import { escapeComma } from './option-string.ts';
-import type { Accelerator, DiskSpec, NicSpec, SharedMemorySpec, VmSpec } from './spec.ts';
+import { checkSocketPath } from './socket-path.ts';
+import type { Accelerator, NicSpec, SharedMemorySpec, VmSpec } from './spec.ts';
 
 /** What QEMU creates on this host for one VM; see `vmPaths`. Other sockets and logs go beside the QMP socket. */
 export interface Endpoints {
@@ -20,6 +21,8 @@ export interface Endpoints {
   readonly consoleLogPath: string;
   /** Files of the regions that the VM shares with others, by the id of the memory backend; they are there before QEMU. */
   readonly sharedPaths?: ReadonlyMap<string, string>;
+  /** Of the VM's block server, which is there before QEMU; for a VM with disks that go through it. */
+  readonly nbdSocketPath?: string;
   /** Names of the tap devices that QEMU makes for interfaces in bridges, by the id of the interface's backend. */
   readonly taps?: ReadonlyMap<string, string>;
 }
@@ -30,8 +33,6 @@ export const CONSOLE_CHARDEV_ID = 'godwit-console';
 
 /** QEMU wants its RAM in whole pages of every size it may map; 1 MiB is the unit of -m as people write it. */
 const MEMORY_UNIT_BYTES = 2 ** 20;
-/** sun_path of sockaddr_un without its closing zero byte (unix(7)). */
-export const MAX_SOCKET_PATH_BYTES = 107;
 
 /** `memoryBytes`, rounded up to what QEMU takes. */
 export function ramBytesOf(spec: VmSpec): number {
@@ -63,9 +64,7 @@ export function buildCommandLine(
     if (spec.boot.cmdline !== undefined) args.push('-append', spec.boot.cmdline);
   }
   args.push('-chardev', consoleChardev(endpoints), '-serial', `chardev:${CONSOLE_CHARDEV_ID}`);
-  spec.disks.forEach((disk, index) => {
-    args.push(...diskArguments(disk, index));
-  });
+  args.push(...diskArguments(spec.disks, endpoints.nbdSocketPath));
   for (const nic of spec.nics) args.push(...nicArguments(nic, endpoints));
   for (const region of spec.sharedMemory) args.push(...sharedArguments(region, endpoints));
   return [...args, ...spec.qemuArgs, ...qmpArguments(endpoints)];
@@ -127,28 +126,4 @@ export function qmpArguments(endpoints: Endpoints): string[] {
 
 export function qmpChardev(qmpPath: string): string {
   return `socket,id=${QMP_CHARDEV_ID},path=${escapeComma(checkSocketPath(qmpPath))},server=on,wait=off`;
-}
-
-/** Throws GW_INPUT_INVALID when the kernel would refuse it as the address of a unix socket. */
-function checkSocketPath(path: string): string {
-  if (Buffer.byteLength(path) <= MAX_SOCKET_PATH_BYTES) return path;
-  const fix = `${basename(path)} must be reachable by at most ${MAX_SOCKET_PATH_BYTES} bytes: use a shorter state directory`;
-  throw new GodwitError('GW_INPUT_INVALID', { field: 'socket path', value: path, fix });
-}
-
-function diskArguments(disk: DiskSpec, index: number): string[] {
-  const cache = disk.cache ?? 'writeback';
-  const readonly = disk.readonly ?? false;
-  const blockdev = {
-    driver: disk.format,
-    'node-name': `disk${index}`,
-    'read-only': readonly,
-    cache: { direct: cache === 'none' || cache === 'directsync', 'no-flush': cache === 'unsafe' },
-    file: { driver: disk.path.startsWith('/dev/') ? 'host_device' : 'file', filename: disk.path },
-  };
-  const writeCache = cache === 'writethrough' || cache === 'directsync' ? 'off' : 'on';
-  return [
-    ...['-blockdev', JSON.stringify(blockdev)],
-    ...['-device', `virtio-blk-pci,id=virtio-disk${index},drive=disk${index},write-cache=${writeCache}`],
-  ];
 }

@@ -5,7 +5,8 @@
  */
 import { dirname, join } from 'node:path';
 import type { Blocker } from './blocker.ts';
-import { type Endpoints, MAX_SOCKET_PATH_BYTES } from './command-line.ts';
+import type { Endpoints } from './command-line.ts';
+import { MAX_SOCKET_PATH_BYTES } from './socket-path.ts';
 import type { Accelerator } from './spec.ts';
 
 export interface DeriveOptions {
@@ -18,6 +19,8 @@ export interface DeriveOptions {
   readonly sourceDirectory?: string;
   /** Images that are elsewhere at the destination, by their absolute paths at the source. */
   readonly movedImages?: ReadonlyMap<string, string>;
+  /** NBD socket of the VM's block server at the source; QEMU gets `endpoints.nbdSocketPath` instead. */
+  readonly sourceNbdSocket?: string;
   /** Absolute paths of the programs that a network interface may have as its script here. */
   readonly allowedNetworkScripts?: readonly string[];
 }

@@ -40,6 +40,17 @@ function blockerIds(line: string): string[] {
   return derived.kind === 'blocked' ? derived.blockers.map((blocker) => blocker.id) : [];
 }
 
+test('a disk of the block server goes through that of the destination; other NBD disks stay', () => {
+  const node = (path: string) =>
+    `-blockdev {"driver":"nbd","node-name":"disk0","server":{"type":"unix","path":"${path}"}}`;
+  const endpoints = { ...OPTIONS.endpoints, nbdSocketPath: '/s/2/nbd.sock' };
+  const line = derivedLine(`${BASE} ${node('/s/1/nbd.sock')} ${node('/theirs')}`, {
+    endpoints,
+    sourceNbdSocket: '/s/1/nbd.sock',
+  });
+  expect(line).toContain(`${node('/s/2/nbd.sock')} ${node('/theirs')}`);
+});
+
 describe('the command line of a VM of our own', () => {
   const spec = {
     name: 'web',

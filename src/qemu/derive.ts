@@ -11,6 +11,7 @@ import { type Argument, parseArguments, printArguments, readOptions } from './ar
 import type { Blocker } from './blocker.ts';
 import { CONSOLE_CHARDEV_ID, QMP_CHARDEV_ID, qmpArguments } from './command-line.ts';
 import { Derivation, type DeriveOptions, type RamFile } from './derivation.ts';
+import { deriveBlockdev } from './derive-blockdev.ts';
 import { consoleArguments, deriveCharacterSpec, deriveChardev } from './derive-chardev.ts';
 import { deriveAudio, deriveDisplay, deriveSpice, deriveVnc } from './derive-display.ts';
 import { deriveObject, deriveOvercommit, SHARED_RAM_FIX } from './derive-memory.ts';
@@ -72,6 +73,7 @@ const RULES: Readonly<Record<string, Rule>> = {
   'mem-prealloc': DROP,
   object: (argument, derivation) => [deriveObject(argument, derivation)],
   overcommit: (argument, derivation) => optional(deriveOvercommit(argument, derivation)),
+  blockdev: (argument, derivation) => [deriveBlockdev(argument, derivation)],
   chardev: (argument, derivation) => optional(deriveChardev(argument, derivation)),
   serial: (argument, derivation, index) => deriveCharacterSpec(argument, index, derivation),
   parallel: (argument, derivation, index) => deriveCharacterSpec(argument, index, derivation),

@@ -2,15 +2,15 @@
  * QEMU processes: started so that they outlive this one.
  *
  * Must hold: QEMU is in a session of its own and no child of ours (libuv reaps the ptrace stops of its children, which
- * hangs the tracer; and a child would get our terminal's signals); a failed start leaves no process and no RAM file;
+ * hangs the tracer); a failed start leaves no process and no RAM file;
  * RAM files lose their name as soon as QEMU has them open, so that memory never outlives the VM.
  */
-import { spawn } from 'node:child_process';
 import { accessSync, constants, rmSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { GodwitError, hasCode } from '../base/errors.ts';
+import { launchDetached } from '../linux/detached-process.ts';
 import type { ProcessIdentity } from '../linux/process.ts';
-import { identifyProcess, signalProcess, waitForExit } from '../linux/process.ts';
+import { signalProcess, waitForExit } from '../linux/process.ts';
 import { logSize, readLogTail } from './log-tail.ts';
 import { QmpClient } from './qmp.ts';
 
@@ -44,9 +44,6 @@ const EXIT_GRACE_MS = 5_000;
 /** From the end of its connections to its own, where nobody has asked it to flush its disks. */
 const ENDING_MS = 1_000;
 
-/** `$1` is the log. In a non-interactive shell setsid need not fork, so `$!` is QEMU itself. */
-const LAUNCH_SCRIPT = 'log=$1; shift; setsid "$@" </dev/null >>"$log" 2>&1 & echo $!';
-
 /**
  * Starts QEMU and returns at once. Throws GW_QEMU_START when the binary cannot be run; that QEMU refuses its arguments
  * shows later (see `startQemu`).
@@ -54,8 +51,8 @@ const LAUNCH_SCRIPT = 'log=$1; shift; setsid "$@" </dev/null >>"$log" 2>&1 & ech
 export async function launchQemu(options: LaunchOptions): Promise<ProcessIdentity> {
   const binary = findBinary(options.binary);
   const from = logSize(options.logPath);
-  const pid = await runLauncher(['-c', LAUNCH_SCRIPT, 'sh', options.logPath, binary, ...options.args], options.cwd);
-  const identity = identifyProcess(pid);
+  const { args, logPath, cwd } = options;
+  const identity = await launchDetached([binary, ...args], { logPath, ...(cwd === undefined ? {} : { cwd }) });
   if (identity === undefined) throw startError(options.logPath, from, 'it ended at once');
   return identity;
 }
@@ -127,26 +124,6 @@ function isExecutable(path: string): boolean {
   } catch {
     return false;
   }
-}
-
-function runLauncher(args: string[], cwd: string | undefined): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const shell = spawn('/bin/sh', args, { cwd: cwd ?? '/', stdio: ['ignore', 'pipe', 'pipe'] });
-    let output = '';
-    let problem = '';
-    shell.stdout.on('data', (chunk: Buffer) => {
-      output += chunk.toString();
-    });
-    shell.stderr.on('data', (chunk: Buffer) => {
-      problem += chunk.toString();
-    });
-    shell.once('error', (cause) => reject(new GodwitError('GW_QEMU_START', { reason: 'no shell' }, { cause })));
-    shell.once('close', () => {
-      const pid = Number.parseInt(output, 10);
-      if (Number.isSafeInteger(pid)) resolve(pid);
-      else reject(new GodwitError('GW_QEMU_START', { reason: problem.trim() || 'the launcher gave no process id' }));
-    });
-  });
 }
 
 function startError(logPath: string, fromByte: number, otherwise: string, cause?: unknown): GodwitError {

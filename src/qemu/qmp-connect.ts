@@ -8,16 +8,18 @@ import type { Socket } from 'node:net';
 import { connect } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { GodwitError } from '../base/errors.ts';
-import { QmpLines } from './qmp-lines.ts';
+import { Lines } from '../base/lines.ts';
 
 export interface QmpGreeting {
   /** Paused: the reader takes over and resumes it. */
   readonly socket: Socket;
-  readonly lines: QmpLines;
+  readonly lines: Lines;
   /** Such as `7.2.22`. */
   readonly qemuVersion: string;
 }
 
+/** QEMU's longest answers (query-qmp-schema, qom-list-properties) are below 1 MiB; a stream without line ends is no QMP. */
+const MAX_QMP_LINE_BYTES: number = 16 * 1024 * 1024;
 /** QEMU creates its sockets within about 30 ms of its start. */
 const RETRY_MS = 10;
 /** Not there yet, nobody accepts yet, or the listen queue is full. */
@@ -65,7 +67,7 @@ function greet(
   deadlineMs: number,
   options: { readonly timeoutMs: number; readonly signal?: AbortSignal },
 ): Promise<QmpGreeting> {
-  const lines = new QmpLines(path);
+  const lines = new Lines(MAX_QMP_LINE_BYTES, (reason) => protocolError(path, reason));
   return new Promise((resolve, reject) => {
     const stop = (): void => {
       clearTimeout(timer);

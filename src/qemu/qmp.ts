@@ -10,9 +10,9 @@
 import type { Socket } from 'node:net';
 import type { JsonValue } from '../base/errors.ts';
 import { GodwitError } from '../base/errors.ts';
+import type { Lines } from '../base/lines.ts';
 import type { QmpGreeting } from './qmp-connect.ts';
 import { connectQmp } from './qmp-connect.ts';
-import type { QmpLines } from './qmp-lines.ts';
 
 export interface QmpEvent {
   readonly event: string;
@@ -42,7 +42,7 @@ export class QmpClient implements Disposable {
   /** Resolves with the reason when the connection has ended, whoever ended it. Never rejects. */
   readonly closed: Promise<GodwitError>;
   readonly #socket: Socket;
-  readonly #lines: QmpLines;
+  readonly #lines: Lines;
   readonly #pending = new Map<number, Pending>();
   readonly #listeners = new Set<(event: QmpEvent) => void>();
   #nextId = 1;

@@ -12,6 +12,10 @@ export interface DiskSpec {
   readonly readonly?: boolean;
   /** Default `writeback`: QEMU flushes at the source and drops its cache at the destination, so it is safe to move. */
   readonly cache?: 'none' | 'writeback' | 'writethrough' | 'directsync' | 'unsafe';
+  /** What the guest sees; default `virtio-blk`. */
+  readonly bus?: 'virtio-blk' | 'virtio-scsi';
+  /** Who reads and writes the image; default `qemu`. The block server can cancel requests when the VM moves (M3). */
+  readonly through?: 'qemu' | 'block-server';
 }
 
 /** Memory that this VM shares with other VMs of its host: a region. */

@@ -104,7 +104,7 @@ export class DiskTrial {
         this.table.hold(undefined);
         return;
       case 'collect':
-        for (const { offset, bytes } of this.#dirty.collect(this.table.runningChanges())) {
+        for (const { offset, bytes } of this.#dirty.collect(this.table.runningChanges()).ranges) {
           for (let at = offset; at < offset + bytes; at += BLOCK_BYTES) this.#toCopy.add(at / BLOCK_BYTES);
         }
         return;

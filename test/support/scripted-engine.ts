@@ -190,6 +190,7 @@ export function sampleReport(changes: Partial<MigrationReport> = {}): MigrationR
     disks: [],
     packing: { ...NOTHING_PACKED },
     tracker: NOTHING_TRACKED,
+    diskRequests: [],
     rounds: [
       {
         number: 1,

@@ -11,6 +11,7 @@
 #include <termios.h>
 #include <time.h>
 #include <unistd.h>
+#include "ledger.h"
 #include "memory.h"
 #include "sharing.h"
 
@@ -158,6 +159,10 @@ int main(void) {
     printf("error: godwit.sharing: %s\n", error);
     return 2;
   }
+  if (!ledger_start(command_line, error, sizeof error)) {
+    printf("error: godwit.disk: %s\n", error);
+    return 2;
+  }
   memory_start();
   double next = seconds(CLOCK_MONOTONIC);
   for (unsigned long long beat = 1;; ) {
@@ -169,6 +174,7 @@ int main(void) {
       print_state(word);
       printf("\n");
       if (sharing_on()) sharing_print();
+      if (ledger_on()) ledger_print();
       funlockfile(stdout);
       next = next + 1 > now ? next + 1 : now + 1;
       continue;

@@ -1,5 +1,5 @@
 /**
- * Numbers of open(2), lseek(2), fallocate(2), mmap(2), splice(2), fcntl(2), poll(2), eventfd(2) and clock_gettime(2) (asm-generic, x86-64 and arm64).
+ * Numbers of open(2), lseek(2), fallocate(2), posix_fadvise(2), mmap(2), splice(2), fcntl(2), poll(2), eventfd(2) and clock_gettime(2) (asm-generic, x86-64 and arm64).
  *
  * Owns: data only.
  */
@@ -16,6 +16,7 @@ export const SEEK_HOLE = 4;
 export const FALLOC_FL_KEEP_SIZE = 1;
 export const FALLOC_FL_PUNCH_HOLE = 2;
 export const FALLOC_FL_ZERO_RANGE = 16;
+export const POSIX_FADV_DONTNEED = 4;
 
 /** preadv2(2) and pwritev2(2): fail with EAGAIN instead of waiting for the storage. */
 export const RWF_NOWAIT = 8;

@@ -42,14 +42,20 @@ export class DirtyBlocks {
    * What was written since the last call, in whole blocks as far as the image has them, and forgets it.
    *
    * @param changing - what is being written at this moment: it is returned, and will be again
+   * @param maxRanges - more than so many are left for the next call
    */
-  collect(changing: Iterable<ByteRange>): ByteRange[] {
-    const runs = this.#bits.runs().map(({ first, count }) => {
+  collect(
+    changing: Iterable<ByteRange>,
+    maxRanges: number = Number.POSITIVE_INFINITY,
+  ): { readonly ranges: ByteRange[]; readonly isAll: boolean } {
+    const all = this.#bits.runs();
+    const ranges = all.slice(0, maxRanges).map(({ first, count }) => {
       const offset = first * this.blockBytes;
       return { offset, bytes: Math.min(count * this.blockBytes, this.#imageBytes - offset) };
     });
     this.#bits.clear();
+    for (const { first, count } of all.slice(maxRanges)) this.#bits.addRun(first, count);
     for (const { offset, bytes } of changing) this.mark(offset, bytes);
-    return runs;
+    return { ranges, isAll: all.length <= maxRanges };
   }
 }

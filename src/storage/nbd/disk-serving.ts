@@ -9,6 +9,8 @@ import { GodwitError } from '../../base/errors.ts';
 import { type CommandName, commandName } from './client-counters.ts';
 import { openDiskFile } from './disk-file.ts';
 import { type ClientView, type ListenAddress, NbdServer, type RequestView, type ServerEvent } from './nbd-server.ts';
+import { NbdError } from './numbers.ts';
+import type { Cancelled } from './request-table.ts';
 import { type CollectedBlocks, ServedDisk } from './served-disk.ts';
 
 export interface DiskOptions {
@@ -18,30 +20,8 @@ export interface DiskOptions {
   readonly isRaw: boolean;
   /** Of the clients that may change it at first. */
   readonly generation: number;
-}
-
-/** The same in this thread and from another one. Names of disks are the caller's. */
-export interface DiskServing {
-  listen(address: ListenAddress): Promise<ListenAddress>;
-  /** Returns the image's size. @throws GW_DISK_UNUSABLE */
-  openDisk(disk: string, options: DiskOptions): Promise<number>;
-  /** Its exports go first; resolves when nothing of it is with the storage. */
-  closeDisk(disk: string): Promise<void>;
-  addExport(name: string, disk: string, generation: number): Promise<void>;
-  removeExport(name: string): Promise<void>;
-  /** See RequestTable; resolves, with the number of answers, when TRIM and WRITE_ZEROES are complete, too. */
-  cancel(disk: string, generation: number): Promise<number>;
-  reopen(disk: string, generation: number): Promise<void>;
-  fence(disk: string, generation: number): Promise<void>;
-  /** Requests of these kinds wait until the next call; of none: nothing is held. */
-  hold(disk: string, commands: readonly CommandName[]): Promise<void>;
-  trackWrites(disk: string, blockBytes?: number): Promise<void>;
-  stopTracking(disk: string): Promise<void>;
-  collectDirty(disk: string): Promise<CollectedBlocks | undefined>;
-  requests(disk: string): Promise<RequestView[]>;
-  clients(): Promise<ClientView[]>;
-  /** Every client gets the answers that are due. */
-  close(): Promise<void>;
+  /** See RequestTable; false in tests only. */
+  readonly isFenced?: boolean;
 }
 
 interface OpenDisk {
@@ -49,7 +29,7 @@ interface OpenDisk {
   readonly exports: Set<string>;
 }
 
-export class LocalDiskServing implements DiskServing {
+export class DiskServing implements AsyncDisposable {
   readonly #server: NbdServer;
   readonly #disks = new Map<string, OpenDisk>();
 
@@ -61,14 +41,16 @@ export class LocalDiskServing implements DiskServing {
     return this.#server.listen(address);
   }
 
-  async openDisk(disk: string, { path, isReadOnly, isRaw, generation }: DiskOptions): Promise<number> {
+  /** Returns the image's size. @throws GW_DISK_UNUSABLE */
+  async openDisk(disk: string, { path, isReadOnly, isRaw, generation, isFenced = true }: DiskOptions): Promise<number> {
     if (this.#disks.has(disk)) throw conflict(disk, 'it is open already');
     const image = openDiskFile(path, { isReadOnly, isRaw });
-    const served = new ServedDisk({ image, isReadOnly, generation, pool: this.#server.pool });
+    const served = new ServedDisk({ image, isReadOnly, generation, isFenced, pool: this.#server.pool });
     this.#disks.set(disk, { served, exports: new Set() });
     return image.bytes;
   }
 
+  /** Its exports go first; resolves when nothing of it is with the storage. */
   async closeDisk(disk: string): Promise<void> {
     const { served, exports } = this.#find(disk);
     for (const name of exports) this.#server.removeExport(name);
@@ -90,23 +72,53 @@ export class LocalDiskServing implements DiskServing {
     this.#server.removeExport(name);
   }
 
-  async cancel(disk: string, generation: number): Promise<number> {
-    const { answered, settled } = this.#find(disk).served.table.cancel(generation);
-    await settled;
-    return answered;
+  /** See RequestTable. Resolves at once: `seal` waits for what is completed instead. */
+  async cancel(disk: string, generation: number): Promise<Pick<Cancelled, 'answered' | 'kept'>> {
+    const { answered, kept } = this.#find(disk).served.table.cancel(generation);
+    return { answered, kept };
+  }
+
+  /** See RequestTable; then all that was written is on the storage, where another host reads it. @throws GW_DISK_UNUSABLE */
+  async seal(disk: string, generation: number): Promise<void> {
+    const { served } = this.#find(disk);
+    await served.table.seal(generation);
+    await this.sync(disk);
   }
 
   async reopen(disk: string, generation: number): Promise<void> {
     this.#find(disk).served.table.reopen(generation);
   }
 
+  /** What another host has changed is read from the storage; resolves when only clients of this generation change it. */
   async fence(disk: string, generation: number): Promise<void> {
-    await this.#find(disk).served.table.fence(generation);
+    const { served } = this.#find(disk);
+    if (served.table.generation < generation) served.image.forgetCached();
+    await served.table.fence(generation);
   }
 
+  /** All that was written is on the storage. @throws GW_DISK_UNUSABLE */
+  sync(disk: string): Promise<void> {
+    const { image, isReadOnly } = this.#find(disk).served;
+    if (isReadOnly) return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      image.flush((error) => {
+        const reason = `what was written cannot be brought to its storage (NBD error ${error})`;
+        if (error === NbdError.none) resolve();
+        else reject(new GodwitError('GW_DISK_UNUSABLE', { path: disk, reason }));
+      });
+    });
+  }
+
+  /** Requests of these kinds wait until the next call, as if the storage were busy; of none: nothing is held. */
   async hold(disk: string, commands: readonly CommandName[]): Promise<void> {
     const held = new Set(commands);
     this.#find(disk).served.table.hold(held.size === 0 ? undefined : ({ command }) => held.has(commandName(command)));
+  }
+
+  /** The same, but they are with the storage already: as if it hung. */
+  async stall(disk: string, commands: readonly CommandName[]): Promise<void> {
+    const stalled = new Set(commands);
+    this.#find(disk).served.stall(({ command }) => stalled.has(commandName(command)));
   }
 
   async trackWrites(disk: string, blockBytes?: number): Promise<void> {
@@ -117,8 +129,8 @@ export class LocalDiskServing implements DiskServing {
     this.#find(disk).served.stopTracking();
   }
 
-  async collectDirty(disk: string): Promise<CollectedBlocks | undefined> {
-    return this.#find(disk).served.collectDirty();
+  async collectDirty(disk: string, maxRanges?: number): Promise<CollectedBlocks | undefined> {
+    return this.#find(disk).served.collectDirty(maxRanges);
   }
 
   async requests(disk: string): Promise<RequestView[]> {
@@ -129,9 +141,14 @@ export class LocalDiskServing implements DiskServing {
     return this.#server.clients();
   }
 
+  /** Every client gets the answers that are due. */
   async close(): Promise<void> {
     await this.#server.close();
     await Promise.all([...this.#disks.keys()].map((disk) => this.closeDisk(disk)));
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
   }
 
   #find(disk: string): OpenDisk {

@@ -180,6 +180,7 @@ requireCapability('kernel', 'nbdClients')('the block server', () => {
     bench.disk.trackWrites();
     await bench.io('write 100k 4k', 'write -z 1M 64k', 'read 3M 64k');
     expect(bench.disk.collectDirty()).toEqual({
+      isAll: true,
       ranges: [
         { offset: 64 * 1024, bytes: 64 * 1024 },
         { offset: MIB, bytes: 64 * 1024 },

@@ -12,6 +12,7 @@ import type { ByteChannel } from './byte-channel.ts';
 import { ClientCounters, type Counted, commandName } from './client-counters.ts';
 import type { Agreement, ExportFacts } from './export.ts';
 import { MAX_CLIENTS } from './limits.ts';
+import { listenAt } from './listening.ts';
 import { Newcomer } from './newcomer.ts';
 import type { ServedDisk } from './served-disk.ts';
 import { StreamChannel } from './stream-channel.ts';
@@ -51,6 +52,8 @@ export interface ClientView {
   readonly exportName: string;
   readonly generation: number;
   readonly openRequests: number;
+  /** Since it has used the export. */
+  readonly ageMs: number;
   readonly counted: Counted;
 }
 
@@ -68,7 +71,8 @@ export interface RequestView {
 }
 
 interface PresentClient {
-  readonly view: Omit<ClientView, 'openRequests' | 'counted'>;
+  readonly view: Omit<ClientView, 'openRequests' | 'ageMs' | 'counted'>;
+  readonly cameAtMs: number;
   readonly counters: ClientCounters;
   readonly transmission: Transmission;
 }
@@ -89,20 +93,23 @@ export class NbdServer implements AsyncDisposable {
     this.pool = options.pool ?? new BufferPool();
   }
 
-  /** Where clients can come from now on; with port 0 the system chooses. @throws GW_NBD_LISTEN */
-  listen(address: ListenAddress): Promise<ListenAddress> {
+  /**
+   * Where clients can come from now on; with port 0 the system chooses. A unix socket that a dead server has left is
+   * taken over.
+   * @throws GW_NBD_LISTEN
+   */
+  async listen(address: ListenAddress): Promise<ListenAddress> {
     const server = createServer({ noDelay: true }, (socket) => this.#welcome(socket));
     this.#servers.push(server);
     const name = 'path' in address ? address.path : `${address.host}:${address.port}`;
-    return new Promise((resolve, reject) => {
-      server.once('error', (error: NodeJS.ErrnoException) => {
-        reject(new GodwitError('GW_NBD_LISTEN', { address: name, reason: explainListen(error) }, { cause: error }));
-      });
-      server.listen(address, () => {
-        const bound = server.address();
-        resolve(typeof bound === 'object' && bound ? { host: bound.address, port: bound.port } : address);
-      });
-    });
+    try {
+      await listenAt(server, address);
+    } catch (cause) {
+      const reason = explainListen(cause as NodeJS.ErrnoException);
+      throw new GodwitError('GW_NBD_LISTEN', { address: name, reason }, { cause });
+    }
+    const bound = server.address();
+    return typeof bound === 'object' && bound ? { host: bound.address, port: bound.port } : address;
   }
 
   addExport(name: string, served: ServedExport): void {
@@ -119,8 +126,9 @@ export class NbdServer implements AsyncDisposable {
   }
 
   clients(): ClientView[] {
-    return [...this.#clients.values()].map(({ view, counters }) => ({
+    return [...this.#clients.values()].map(({ view, counters, cameAtMs }) => ({
       ...view,
+      ageMs: performance.now() - cameAtMs,
       openRequests: counters.open,
       counted: counters.counted,
     }));
@@ -195,7 +203,8 @@ export class NbdServer implements AsyncDisposable {
         if (this.#clients.size === 0) this.#nobodyLeft?.();
       },
     });
-    this.#clients.set(client, { view: { client, peer: channel.peer, exportName, generation }, counters, transmission });
+    const view = { client, peer: channel.peer, exportName, generation };
+    this.#clients.set(client, { view, counters, transmission, cameAtMs: performance.now() });
     this.#options.onEvent?.({ kind: 'clientCame', client, peer: channel.peer, exportName });
     channel.begin(transmission);
     channel.send([answer]);

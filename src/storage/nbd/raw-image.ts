@@ -92,6 +92,11 @@ export class RawImage implements Disposable {
     this.#settle(true, done);
   }
 
+  /** What other hosts may have changed meanwhile is read from the storage again. */
+  forgetCached(): void {
+    this.#file.forgetCached();
+  }
+
   /** What lies in a range, in order and without gaps: `limit` parts at most, which then end before the range does. */
   extents(offset: number, bytes: number, limit: number): Extent[] {
     const end = offset + bytes;

@@ -77,3 +77,14 @@ export function changesImage(command: number): boolean {
 function problem(error: NbdError, text: string): RequestProblem {
   return { error, text };
 }
+
+/** QEMU keeps such a request when it fails, and submits it again where the VM runs on. */
+export function isCancellable(command: number): boolean {
+  return command === NBD_CMD_READ || command === NBD_CMD_WRITE || command === NBD_CMD_FLUSH;
+}
+
+/** @param after - that would begin while `before` still runs */
+export function overlaps(before: NbdRequest, after: NbdRequest): boolean {
+  if (after.command === NBD_CMD_BLOCK_STATUS) return false;
+  return before.offset < after.offset + after.bytes && after.offset < before.offset + before.bytes;
+}

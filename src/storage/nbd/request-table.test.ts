@@ -184,3 +184,29 @@ test('what is held goes on when the policy lets it', () => {
   table.hold(policy);
   expect(begun).toEqual([write, read]);
 });
+
+test('a sealed generation changes nothing any more, and what ran has ended when that is told', async () => {
+  const { table, ask, begun } = openDesk();
+  const write = ask('write', NBD_CMD_WRITE);
+  const trim = ask('trim', NBD_CMD_TRIM, { offset: 16384 });
+  ask('read', NBD_CMD_READ, { offset: 32768 });
+  table.cancel(1);
+  const sealed = table.seal(1);
+  table.finish(trim, NbdError.none);
+  expect(await isResolved(sealed)).toBe(false);
+  ask('zeroes', NBD_CMD_WRITE_ZEROES);
+  table.finish(write, NbdError.none);
+  await sealed;
+  expect(begun).toHaveLength(3);
+  table.reopen(1);
+  expect(begun).toHaveLength(4);
+});
+
+test('who waits for the seal is let go when the generation is opened again', async () => {
+  const { table, ask } = openDesk();
+  ask('trim', NBD_CMD_TRIM);
+  table.cancel(1);
+  const sealed = table.seal(1);
+  table.reopen(1);
+  await sealed;
+});

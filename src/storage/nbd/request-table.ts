@@ -4,15 +4,17 @@
  * Owns: the requests, from their arrival until the storage is done with them; the generations of clients; which of both
  * may go on. Pure: the storage and the clients are told what to do, and tell what they have done.
  * Must hold: after `fence(g)` no request of a generation before g begins, and none of g or later begins before those
- * that were running have ended; a write that nobody waits for any more (its client has gone, or was told that it
- * failed) ends before anything begins that overlaps it, or it could overwrite what is newer.
+ * that were running have ended; once a generation is sealed it changes nothing; a write that nobody waits for any more
+ * (its client has gone, or was told that it failed) ends before anything begins that overlaps it, or it could overwrite
+ * what is newer.
  *
  *   waiting ──▶ running ──▶ (gone)          a request is answered once; a cancelled one is answered while it still runs
  *      └─ discarded, cancelled ──▶ (gone)
  */
 
-import { NBD_CMD_BLOCK_STATUS, NBD_CMD_FLUSH, NBD_CMD_READ, NBD_CMD_WRITE, NbdError } from './numbers.ts';
-import { changesImage } from './request-check.ts';
+import { NBD_CMD_FLUSH, NbdError } from './numbers.ts';
+import { OutstandingWaits } from './outstanding-waits.ts';
+import { changesImage, isCancellable, overlaps } from './request-check.ts';
 import type { NbdRequest } from './request-decoder.ts';
 import type { TrackedRequest } from './tracked-request.ts';
 
@@ -30,6 +32,8 @@ export interface TableOptions {
 export interface Cancelled {
   /** Requests that were answered with an error. */
   readonly answered: number;
+  /** TRIM and WRITE_ZEROES that are completed instead. */
+  readonly kept: number;
   /** Resolves when nothing of the generation is left that its client has no answer to (TRIM and WRITE_ZEROES). */
   readonly settled: Promise<void>;
 }
@@ -46,12 +50,13 @@ export class RequestTable {
   /** Running changes of which no client expects anything. */
   readonly #orphans = new Set<TrackedRequest>();
   readonly #cancelled = new Set<number>();
+  readonly #sealed = new Set<number>();
   #generation: number;
   #hold: HoldPolicy | undefined;
   /** Of generations before the current one. */
   #oldRunning = 0;
   #isPumping = false;
-  readonly #watches = new Set<{ readonly isOver: () => boolean; readonly resolve: () => void }>();
+  readonly #waits = new OutstandingWaits();
 
   /** @param generation - of the clients that may change the image at first */
   constructor(options: TableOptions, generation = 1) {
@@ -119,20 +124,37 @@ export class RequestTable {
   cancel(generation: number): Cancelled {
     this.#cancelled.add(generation);
     let answered = 0;
+    let kept = 0;
     for (const tracked of [...this.requests()]) {
-      if (tracked.generation !== generation || tracked.isAnswered || !isCancellable(tracked.request.command)) continue;
-      if (!this.#waiting.delete(tracked)) this.#disown(tracked);
-      tracked.answer(NbdError.EIO);
-      answered++;
+      if (tracked.generation !== generation || tracked.isAnswered) continue;
+      if (isCancellable(tracked.request.command)) {
+        if (!this.#waiting.delete(tracked)) this.#disown(tracked);
+        tracked.answer(NbdError.EIO);
+        answered++;
+      } else if (changesImage(tracked.request.command)) kept++;
     }
     this.#goOn();
-    const isOver = (): boolean => !some(this.requests(), (each) => each.generation === generation && !each.isAnswered);
-    return { answered, settled: this.#when(isOver) };
+    return { answered, kept, settled: this.#settled(generation) };
   }
 
-  /** The clients of a generation that was cancelled go on: the VM stays where it is. */
+  /**
+   * After `cancel`, before another server may let clients change the image: resolves when nothing of the generation
+   * changes it any more. What would (none should come) waits until `reopen`, which also ends the waiting here.
+   */
+  async seal(generation: number): Promise<void> {
+    await this.#settled(generation);
+    if (!this.#cancelled.has(generation)) return;
+    this.#sealed.add(generation);
+    if (!this.#isFenced) return;
+    const isOurs = ({ generation: of, request }: TrackedRequest) => of === generation && changesImage(request.command);
+    await this.#waits.until(() => !this.#sealed.has(generation) || !this.#running.values().some(isOurs));
+  }
+
+  /** The clients of a generation that was cancelled, or sealed, go on: the VM stays where it is. */
   reopen(generation: number): void {
     this.#cancelled.delete(generation);
+    this.#sealed.delete(generation);
+    this.#goOn();
   }
 
   /**
@@ -152,7 +174,7 @@ export class RequestTable {
       for (const tracked of this.#running) if (tracked.generation < generation) this.#oldRunning++;
       this.#goOn();
     }
-    return this.#when(() => this.#oldRunning === 0);
+    return this.#waits.until(() => this.#oldRunning === 0);
   }
 
   /** Nobody is there any more to be answered. */
@@ -167,12 +189,18 @@ export class RequestTable {
       this.#disown(tracked);
       tracked.discard();
     }
-    this.#settle();
+    this.#waits.look();
   }
 
   /** Resolves when nothing is waiting or running. */
   idle(): Promise<void> {
-    return this.#when(() => this.#running.size === 0 && this.#waiting.size === 0);
+    return this.#waits.until(() => this.#running.size === 0 && this.#waiting.size === 0);
+  }
+
+  /** Every request of the generation that there is has its answer, or the generation was opened again. */
+  #settled(generation: number): Promise<void> {
+    const isOpen = (each: TrackedRequest): boolean => each.generation === generation && !each.isAnswered;
+    return this.#waits.until(() => !this.#cancelled.has(generation) || !this.requests().some(isOpen));
   }
 
   #isClosed({ generation }: TrackedRequest): boolean {
@@ -194,8 +222,10 @@ export class RequestTable {
     if (this.#isFenced) {
       // Whoever is about to get the image may look at it before: QEMU reads a disk's beginning when it opens it.
       if (generation > this.#generation && changesImage(request.command)) return false;
+      if (this.#sealed.has(generation) && changesImage(request.command)) return false;
       if (this.#oldRunning > 0 && generation >= this.#generation) return false;
-      if (this.#orphans.size > 0 && some(this.#orphans, (orphan) => overlaps(orphan.request, request))) return false;
+      if (this.#orphans.size > 0 && this.#orphans.values().some((orphan) => overlaps(orphan.request, request)))
+        return false;
     }
     return this.#hold === undefined || this.#cancelled.has(generation) || !this.#hold(request);
   }
@@ -215,34 +245,6 @@ export class RequestTable {
       this.#begin(tracked);
     }
     this.#isPumping = false;
-    this.#settle();
+    this.#waits.look();
   }
-
-  #when(isOver: () => boolean): Promise<void> {
-    if (isOver()) return Promise.resolve();
-    return new Promise((resolve) => this.#watches.add({ isOver, resolve }));
-  }
-
-  #settle(): void {
-    for (const watch of this.#watches) {
-      if (!watch.isOver()) continue;
-      this.#watches.delete(watch);
-      watch.resolve();
-    }
-  }
-}
-
-/** QEMU keeps such a request when it fails, and submits it again where the VM runs on. */
-function isCancellable(command: number): boolean {
-  return command === NBD_CMD_READ || command === NBD_CMD_WRITE || command === NBD_CMD_FLUSH;
-}
-
-function overlaps(a: NbdRequest, b: NbdRequest): boolean {
-  if (b.command === NBD_CMD_BLOCK_STATUS) return false;
-  return a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes;
-}
-
-function some<T>(all: Iterable<T>, is: (each: T) => boolean): boolean {
-  for (const each of all) if (is(each)) return true;
-  return false;
 }

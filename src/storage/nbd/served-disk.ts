@@ -22,7 +22,7 @@ import {
 } from './numbers.ts';
 import type { RawImage } from './raw-image.ts';
 import type { Extent } from './replies.ts';
-import { RequestTable } from './request-table.ts';
+import { type HoldPolicy, RequestTable } from './request-table.ts';
 import type { TrackedRequest } from './tracked-request.ts';
 
 export interface ServedDiskOptions {
@@ -38,6 +38,8 @@ export interface ServedDiskOptions {
 /** What was collected of the dirty blocks. */
 export interface CollectedBlocks {
   readonly ranges: readonly ByteRange[];
+  /** False: there were more than so many ranges, and the others are still to be collected. */
+  readonly isAll: boolean;
   /** Writes under way: their blocks are in `ranges`, and will be again. */
   readonly changing: number;
 }
@@ -56,6 +58,8 @@ export class ServedDisk {
   readonly table: RequestTable;
   readonly #pool: BufferPool;
   #dirty: DirtyBlocks | undefined;
+  #stalls: HoldPolicy = () => false;
+  readonly #stalled: TrackedRequest[] = [];
 
   constructor({ image, isReadOnly, pool, generation, isFenced }: ServedDiskOptions) {
     this.image = image;
@@ -83,13 +87,23 @@ export class ServedDisk {
   }
 
   /** Undefined when nobody is tracking. */
-  collectDirty(): CollectedBlocks | undefined {
+  collectDirty(maxRanges?: number): CollectedBlocks | undefined {
     if (!this.#dirty) return undefined;
     const changes = [...this.table.runningChanges()];
-    return { ranges: this.#dirty.collect(changes), changing: changes.length };
+    return { ...this.#dirty.collect(changes, maxRanges), changing: changes.length };
+  }
+
+  /** What has begun and is of such a kind stays with the storage until the next call, as if that hung. */
+  stall(policy: HoldPolicy): void {
+    this.#stalls = policy;
+    for (const tracked of this.#stalled.splice(0)) this.#begin(tracked);
   }
 
   #begin(tracked: TrackedRequest): void {
+    if (this.#stalls(tracked.request)) {
+      this.#stalled.push(tracked);
+      return;
+    }
     const { command, flags, offset, bytes, data } = tracked.request;
     const isDurable = (flags & NBD_CMD_FLAG_FUA) !== 0;
     const done = (error: NbdError): void => this.table.finish(tracked, error);

@@ -1,0 +1,67 @@
+/** Requests that slow storage holds are cancelled at the source and sent again at the destination, instead of waited for (M3). */
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { ReportView } from '../../src/api/migration-schema.ts';
+import { requireCapability } from '../support/capability.ts';
+import { withFurther } from '../support/further-cases.ts';
+import { beginMigration, completedReport, HostPair, type ReachedHost } from '../support/host-pair.ts';
+import { checkLeaks } from '../support/leak-check.ts';
+import { createLedgerVm, findDiskServer, ledgerGrows, openDiskControl } from '../support/ledger-vm.ts';
+import { waitUntil } from '../support/wait-until.ts';
+
+checkLeaks();
+
+const THREADS = 8;
+/** The guest makes one request of neighbours'. */
+const FEWEST_HELD = THREADS / 2;
+/** What the storage holds requests for. */
+const SLOW_MS = 3000;
+const MAX_STOP_MS = 60;
+
+let pair: HostPair;
+
+beforeAll(async () => {
+  // The way back is as it is everywhere else.
+  pair = await HostPair.open({}, { env: { GODWIT_FAULT: 'noDiskCancel' } });
+});
+
+afterAll(() => pair[Symbol.asyncDispose]());
+
+/** Moves the VM while its storage holds everything for so long after the VM was stopped; for ever when it is not said. */
+async function moveWhileHeld(from: ReachedHost, to: ReachedHost, vm: string, slowMs?: number): Promise<ReportView> {
+  using control = await openDiskControl(from, vm);
+  using server = await findDiskServer(from, vm);
+  // A flush is one at a time for all writers of a guest: it would keep them from asking for more.
+  await control.call('hold', { commands: ['read', 'write'] });
+  await waitUntil('writers wait', async () => (await server.status()).disks[0]!.waiting >= FEWEST_HELD);
+  const migration = await beginMigration(from, vm, { to: to.host.migration });
+  if (slowMs !== undefined) {
+    await migration.reaches('stopping');
+    await delay(slowMs);
+    await control.call('hold', { commands: [] });
+  }
+  return completedReport(await migration.ended);
+}
+
+requireCapability('vm')('requests under way', () => {
+  describe.each(withFurther(['virtio-blk'] as const, ['virtio-scsi'] as const))('on %s', (bus) => {
+    test('are cancelled and sent again; waiting for them takes as long as the storage does', async () => {
+      const vm = `held-${bus}`;
+      await createLedgerVm(pair.a, { name: vm, image: pair.a.host.directory.join(`${vm}.img`), bus, threads: THREADS });
+      const cancelled = await moveWhileHeld(pair.a, pair.b, vm);
+      await ledgerGrows(pair.b, vm);
+      const drained = await moveWhileHeld(pair.b, pair.a, vm, SLOW_MS);
+      await ledgerGrows(pair.a, vm);
+      expect(cancelled.diskRequests).toMatchObject([{ drained: null }]);
+      expect(cancelled.diskRequests[0]!.cancelled).toBeGreaterThanOrEqual(FEWEST_HELD);
+      // What the machine is busy with otherwise adds to the rest of the downtime, not to the waiting for requests.
+      expect(cancelled.downtimeParts!.stop).toBeLessThanOrEqual(MAX_STOP_MS);
+      expect(cancelled.downtimeMs).toBeLessThan(SLOW_MS / 4);
+      expect(drained.diskRequests).toMatchObject([{ cancelled: 0 }]);
+      // With virtio-scsi QEMU waits before it says STOP, from which the downtime is counted.
+      expect(drained.totalMs).toBeGreaterThanOrEqual(SLOW_MS);
+      if (bus === 'virtio-blk') expect(drained.downtimeMs).toBeGreaterThanOrEqual(SLOW_MS - MAX_STOP_MS);
+      await pair.a.client.actOnVm(vm, 'kill');
+    });
+  });
+});
