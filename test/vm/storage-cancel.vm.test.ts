@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { ReportView } from '../../src/api/migration-schema.ts';
 import { requireCapability } from '../support/capability.ts';
 import { withFurther } from '../support/further-cases.ts';
-import { beginMigration, completedReport, HostPair, type ReachedHost } from '../support/host-pair.ts';
+import { beginMigration, completedReport, HostPair, isFree, type ReachedHost } from '../support/host-pair.ts';
 import { checkLeaks } from '../support/leak-check.ts';
 import { createLedgerVm, findDiskServer, ledgerGrows, openDiskControl } from '../support/ledger-vm.ts';
 import { waitUntil } from '../support/wait-until.ts';
@@ -19,6 +19,8 @@ const SLOW_MS = 3000;
 const MAX_STOP_MS = 60;
 
 let pair: HostPair;
+/** A test that is tried again has another one. */
+let vms = 0;
 
 beforeAll(async () => {
   // The way back is as it is everywhere else.
@@ -40,13 +42,15 @@ async function moveWhileHeld(from: ReachedHost, to: ReachedHost, vm: string, slo
     await delay(slowMs);
     await control.call('hold', { commands: [] });
   }
-  return completedReport(await migration.ended);
+  const report = completedReport(await migration.ended);
+  await isFree(to, vm);
+  return report;
 }
 
 requireCapability('vm')('requests under way', () => {
   describe.each(withFurther(['virtio-blk'] as const, ['virtio-scsi'] as const))('on %s', (bus) => {
     test('are cancelled and sent again; waiting for them takes as long as the storage does', async () => {
-      const vm = `held-${bus}`;
+      const vm = `held-${++vms}`;
       await createLedgerVm(pair.a, { name: vm, image: pair.a.host.directory.join(`${vm}.img`), bus, threads: THREADS });
       const cancelled = await moveWhileHeld(pair.a, pair.b, vm);
       await ledgerGrows(pair.b, vm);
