@@ -10,7 +10,7 @@ checkLeaks();
 
 const MIGRATIONS = 20;
 const GIGABIT = 1e9;
-/** What the network may add to the downtime: issue, part 5. */
+/** What the network may add to the downtime (V8). */
 const SLACK_MS = 60;
 /** Stops the guest after one pass, with more to send than can go before somebody cancels. */
 const LONG_STOP = { mode: 'pre-copy', maxDowntimeMs: 60_000, bandwidthBytesPerSecond: 8 * 2 ** 20 } as const;
