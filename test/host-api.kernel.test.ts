@@ -288,6 +288,8 @@ describe('OpenAPI', () => {
       'CheckRequest',
       'CheckResult',
       'Commonality',
+      'DiskProgress',
+      'DiskReport',
       'Error',
       'Group',
       'GroupDetail',
