@@ -12,6 +12,7 @@ test('copying that fails at its beginning ends after QEMU has lent its settings,
   const port = {
     options: () => DEFAULT_MIGRATION_OPTIONS,
     signal: new AbortController().signal,
+    disks: { copy: async () => undefined, mayCopy: false },
     history: { peakPagesPerSecond: () => 0 },
     packing: { channels: { count: 1, become: () => undefined } },
     link: { openPages: async () => undefined, compareClocks: async () => undefined },
