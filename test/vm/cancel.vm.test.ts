@@ -215,7 +215,8 @@ requireCapability('vm')('cancel', () => {
 
   test('after the commit it is too late, and the migration completes', async () => {
     await change(CALM);
-    link.shape(SLOW_LINK);
+    // Three commands have their turn before the last page is there.
+    link.shape({ bytesPerSecond: 3 * MIB });
     try {
       const migration = await beginMigration(pair.a, VM, { to: link.address, mode: 'post-copy', verify: true });
       await migration.reaches('serving');
