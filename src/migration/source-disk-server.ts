@@ -147,12 +147,12 @@ export function reportDiskRequests({
   const { offered, cancelled = [] } = diskServer ?? {};
   return facts.disks
     .filter(({ readonly }) => !readonly)
-    .map(({ name, file }) => {
+    .map(({ id, file }) => {
       const known = offered?.disks.find((disk) => isServedAs(file, disk.name));
-      if (!known) return { disk: name, image: file, cancelled: 0, drained: NOT_SERVED };
+      if (!known) return { disk: id, image: file, cancelled: 0, drained: NOT_SERVED };
       const counts = cancelled.find(({ disk }) => disk === known.name);
       const drained = counts && counts.completed > 0 ? COMPLETED : null;
-      return { disk: name, image: known.path, cancelled: counts?.cancelled ?? 0, drained };
+      return { disk: id, image: known.path, cancelled: counts?.cancelled ?? 0, drained };
     });
 }
 
