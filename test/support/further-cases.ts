@@ -1,8 +1,17 @@
-/** Tables of cases that are too many for `npm test`: it runs those that show most, and `npm run test:soak` all of them. */
+/**
+ * Tables of cases that are too many for `npm test`, or for `npm run check`, which is run before each commit: it runs those
+ * that show most, and `npm run test:soak`, or `npm test`, all of them.
+ */
 
 const IS_SOAK = process.env['GODWIT_SOAK'] === '1';
+const IS_CHECK = process.env['GODWIT_CHECK'] === '1';
 
 /** @param further - each takes seconds, and fails only where one of the usual ones does, as far as anybody knows */
 export function withFurther<T>(usual: readonly T[], further: readonly T[]): readonly T[] {
   return IS_SOAK ? [...usual, ...further] : usual;
+}
+
+/** @param larger - explorations that take a second or more each, which `npm run check` leaves to `npm test` */
+export function withLarger<T>(usual: readonly T[], larger: readonly T[]): readonly T[] {
+  return IS_CHECK ? usual : [...usual, ...larger];
 }
