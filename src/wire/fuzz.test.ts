@@ -1,6 +1,7 @@
 /** Garbage, and valid streams with bytes changed: whatever comes in, only GW_WIRE_* comes out, and within bounds. */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { triedFor } from '../../test/support/further-cases.ts';
 import { FRAME_NAMES, FRAME_SAMPLES, SAMPLE_PAGES, senderOf, thrownBy } from '../../test/support/wire-samples.ts';
 import { FrameDecoder } from './decoder.ts';
 import { FRAMES, type FrameName, FrameType, frameName, type PeerRole } from './frame-types.ts';
@@ -17,7 +18,7 @@ import {
 import { RunListCollector, type RunListFrame } from './run-list-collector.ts';
 import { decodeSharedPage, readSharedPairs } from './shared-pages.ts';
 
-const FUZZ_MS = 1000;
+const FUZZ_MS = triedFor(1000);
 
 /** Decodes a payload completely; returns the pages that it names. */
 function consume(type: FrameType, payload: Uint8Array): readonly { first: number; count: number }[] {

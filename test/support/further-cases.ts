@@ -15,3 +15,8 @@ export function withFurther<T>(usual: readonly T[], further: readonly T[]): read
 export function withLarger<T>(usual: readonly T[], larger: readonly T[]): readonly T[] {
   return IS_CHECK ? usual : [...usual, ...larger];
 }
+
+/** For how long a test tries whatever comes: its part of what it is given in `npm test`. */
+export function triedFor(ms: number): number {
+  return IS_CHECK ? ms / 4 : ms;
+}

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { triedFor } from '../../../test/support/further-cases.ts';
 import { MAX_OPTION_BYTES } from './limits.ts';
 import { Negotiation, type NegotiationStep } from './negotiation.ts';
 import {
@@ -23,7 +24,7 @@ import {
 } from './numbers.ts';
 import { encodeGreeting } from './option-replies.ts';
 
-const FUZZ_MS = 1000;
+const FUZZ_MS = triedFor(1000);
 const EXPORTS = new Map([['disk', { name: 'disk', bytes: 2 ** 33 + 512, isReadOnly: false, minBlockBytes: 1 }]]);
 const FLAGS = hex('00000003');
 

@@ -1,10 +1,11 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { triedFor } from '../../../test/support/further-cases.ts';
 import { asGodwitError } from '../../base/errors.ts';
 import { MAX_REQUEST_BYTES } from './limits.ts';
 import { type NbdRequest, RequestDecoder } from './request-decoder.ts';
 
-const FUZZ_MS = 1000;
+const FUZZ_MS = triedFor(1000);
 
 interface Wanted {
   readonly command: number;

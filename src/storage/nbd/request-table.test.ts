@@ -1,12 +1,13 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { DiskTrial, requestOf, TRIAL_BLOCKS, type TrialStep } from '../../../test/support/disk-trial.ts';
+import { triedFor } from '../../../test/support/further-cases.ts';
 import { NBD_CMD_FLUSH, NBD_CMD_READ, NBD_CMD_TRIM, NBD_CMD_WRITE, NBD_CMD_WRITE_ZEROES, NbdError } from './numbers.ts';
 import type { NbdRequest } from './request-decoder.ts';
 import { RequestTable } from './request-table.ts';
 import { TrackedRequest } from './tracked-request.ts';
 
-const SCHEDULES_MS = 2000;
+const SCHEDULES_MS = triedFor(2000);
 
 const range = { first: fc.nat(TRIAL_BLOCKS - 1), count: fc.integer({ min: 1, max: 3 }) };
 const step: fc.Arbitrary<TrialStep> = fc.oneof(
