@@ -49,7 +49,7 @@ export async function checkMigration(options: {
     const found = Array.isArray(blockers) ? (blockers as unknown as Blocker[]) : [toBlocker('source', known)];
     return { ok: false, outcome: outcomeOf(known), blockers: found, notes: [], facts: {} };
   }
-  const offer = offerDisks(guest.facts.disks, guest.identity.pid, {
+  const offer = offerDisks(guest, {
     ...DEFAULT_MIGRATION_OPTIONS,
     args: readCommandLine(vm.pid),
     isOfGroup: group !== undefined,

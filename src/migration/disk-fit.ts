@@ -12,7 +12,7 @@ import { readImageFacts } from '../storage/image-facts.ts';
 import { NEW_IMAGE_FORMATS } from '../storage/new-image.ts';
 import { explainOtherImage } from '../storage/same-image.ts';
 import { readToken } from '../storage/sharing-token.ts';
-import type { OfferedDisk, OfferedImage, ReadyDisk } from '../wire/disk-messages.ts';
+import { mayBeCopied, type OfferedDisk, type OfferedImage, type ReadyDisk } from '../wire/disk-messages.ts';
 import type { Message } from '../wire/messages.ts';
 
 /** A disk as it will be here. */
@@ -44,11 +44,15 @@ export function fitDisks(offered: readonly OfferedDisk[] = [], images: ImagesDir
     const token = (disk.token && there && readToken(source, disk.token.name)) || null;
     const difference = explainOtherImage(disk, { image: there, token: token ?? undefined }) ?? explainBacking(disk);
     const isShared = difference === undefined && disk.copy !== 'always' && (disk.to === null || disk.to === source);
-    const path = isShared || disk.copy === 'never' ? source : placeOf(disk, images);
+    const path = isShared || !mayBeCopied(disk) ? source : placeOf(disk, images);
     const block = (id: string, reason: string, fix: string): number =>
       blockers.push({ id, what: `disk ${name} (${path})`, reason, fix });
-    if (!isShared && disk.copy === 'never') {
-      block('disk-not-shared', difference ?? 'it is to be at another path', disk.readonly ? SHARE_FIX : COPY_FIX);
+    if (!isShared && !mayBeCopied(disk)) {
+      block(
+        'disk-not-shared',
+        difference ?? 'it is to be at another path',
+        disk.copy === 'impossible' ? SHARE_FIX : COPY_FIX,
+      );
     } else if (!isShared) {
       const obstacle = findObstacle(disk, path, images);
       if (obstacle) block(obstacle.id, obstacle.reason, obstacle.fix);

@@ -11,8 +11,9 @@ import type { Blocker } from '../qemu/blocker.ts';
 import type { DiskFacts } from '../qemu/disk-facts.ts';
 import { hasOpen, readImageFacts } from '../storage/image-facts.ts';
 import { hashOfToken, removeToken, type TokenMark, writeToken } from '../storage/sharing-token.ts';
-import type { OfferedDisk, OfferedImage, ReadyDisk } from '../wire/disk-messages.ts';
+import { mayBeCopied, type OfferedDisk, type OfferedImage, type ReadyDisk } from '../wire/disk-messages.ts';
 import type { MigrationOptions } from './request.ts';
+import type { SourceDiskServer } from './source-disk-server.ts';
 
 /** An image below is named on the command line, which a copy that stands alone would get, too. */
 const NAMES_BACKING = /\bbacking\b/;
@@ -27,6 +28,21 @@ export type DiskWish = Pick<MigrationOptions, 'disks' | 'diskPaths'> & {
   readonly isOfGroup: boolean;
 };
 
+export interface VmOfDisks {
+  readonly facts: { readonly disks: readonly DiskFacts[] };
+  /** Of its QEMU. */
+  readonly identity: { readonly pid: number };
+  readonly diskServer: Pick<SourceDiskServer, 'findImage'> | null;
+}
+
+interface ImageInUse {
+  readonly disk: DiskFacts;
+  readonly path: string;
+  /** The process that has it open. */
+  readonly holder: number;
+  readonly isServed: boolean;
+}
+
 export interface DiskOffer {
   readonly disks: readonly OfferedDisk[];
   /** Disks that cannot be offered. */
@@ -36,27 +52,25 @@ export interface DiskOffer {
 /**
  * Those that are files or devices of this host; what QEMU reaches over a network by itself is the same from everywhere.
  * Writes tokens: `withdrawTokens` removes them.
- * @param pid - of the VM's QEMU
  */
-export function offerDisks(disks: readonly DiskFacts[], pid: number, wish: DiskWish): DiskOffer {
+export function offerDisks(vm: VmOfDisks, wish: DiskWish): DiskOffer {
   const offered: OfferedDisk[] = [];
   const blockers: Blocker[] = [];
-  const directory = readWorkingDirectory(pid);
-  for (const disk of disks.filter(({ image }) => image !== null)) {
+  const images = findImages(vm);
+  for (const { disk, path, holder, isServed } of images) {
     const name = disk.id;
-    const path = resolve(directory, disk.image!);
     try {
-      if (hasOpen(pid, path)) {
+      if (hasOpen(holder, path)) {
         const { format, readonly, virtualBytes } = disk;
         const image = readImageFacts(path);
         const token = readonly || image.kind === 'device' ? null : tryWriteToken(path);
         const to = wish.diskPaths[name] ?? null;
-        const copy = copyOf(disk, image, wish);
+        const copy = isServed ? 'impossible' : copyOf(disk, image, wish);
         offered.push({ name, path, format, readonly, virtualBytes, copy, to, image, token, backing: backingOf(disk) });
         continue;
       }
       const fix = 'put the image that the VM uses back to its path, or restart the VM';
-      blockers.push({ id: 'replaced-image', what: `${name} (${path})`, reason: 'QEMU uses another file', fix });
+      blockers.push({ id: 'replaced-image', what: `${name} (${path})`, reason: 'the VM uses another file', fix });
     } catch (error) {
       const reason = asGodwitError(error).message;
       const fix = 'give the image a path that this daemon can see as QEMU does';
@@ -64,7 +78,7 @@ export function offerDisks(disks: readonly DiskFacts[], pid: number, wish: DiskW
     }
   }
   for (const name of Object.keys(wish.diskPaths)) {
-    if (disks.some(({ id, image }) => id === name && image !== null)) continue;
+    if (images.some(({ disk }) => disk.id === name)) continue;
     const known = offered.map((disk) => disk.name).join(', ') || 'none';
     const fix = `name one of its disks: ${known}`;
     blockers.push({ id: 'unknown-disk', what: `disk ${name}`, reason: 'the VM has no disk of this name', fix });
@@ -98,7 +112,7 @@ export function findUnproved(
   const unproved = offered.find(({ name, token, copy }, index) => {
     const answer = answered[index];
     if (answer?.name !== name) return true;
-    if (answer.kind === 'copied') return copy === 'never';
+    if (answer.kind === 'copied') return !mayBeCopied({ copy });
     return token !== null && (answer.token === null || hashOfToken(answer.token) !== token.hash);
   });
   if (!unproved) return undefined;
@@ -106,12 +120,23 @@ export function findUnproved(
   return new GodwitError('GW_MIGRATION_REFUSED', { host, vm, reason });
 }
 
+function findImages({ facts, identity, diskServer }: VmOfDisks): ImageInUse[] {
+  const directory = readWorkingDirectory(identity.pid);
+  return facts.disks.flatMap((disk): ImageInUse[] => {
+    const served = diskServer?.findImage(disk);
+    if (served) return [{ disk, path: served.path, holder: served.pid, isServed: true }];
+    if (disk.image === null) return [];
+    return [{ disk, path: resolve(directory, disk.image), holder: identity.pid, isServed: false }];
+  });
+}
+
 function copyOf(disk: DiskFacts, image: OfferedImage, wish: DiskWish): OfferedDisk['copy'] {
   const { args, disks, isOfGroup } = wish;
-  if (disk.readonly || disk.encrypted || isOfGroup || disks === 'shared') return 'never';
-  if (disk.backing.length > 0 && args.some((word) => NAMES_BACKING.test(word))) return 'never';
+  if (disk.readonly || disk.encrypted || isOfGroup) return 'impossible';
+  if (disk.backing.length > 0 && args.some((word) => NAMES_BACKING.test(word))) return 'impossible';
   // Of a raw image that is a part of its file only the part would be copied.
-  if (disk.format === 'raw' && image.bytes !== disk.virtualBytes) return 'never';
+  if (disk.format === 'raw' && image.bytes !== disk.virtualBytes) return 'impossible';
+  if (disks === 'shared') return 'never';
   return disks === 'pre-copy' ? 'always' : 'ifNeeded';
 }
 

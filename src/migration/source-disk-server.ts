@@ -51,6 +51,12 @@ export class SourceDiskServer implements Disposable {
     return this.#offered;
   }
 
+  /** The image of a disk that goes through it, and the process that has it open. */
+  findImage({ file }: Pick<DiskFacts, 'file'>): { readonly path: string; readonly pid: number } | undefined {
+    const disk = this.#offered?.disks.find(({ name }) => isServedAs(file, name));
+    return disk && this.#server && { path: disk.path, pid: this.#server.process.pid };
+  }
+
   /** Resolves with the reason when the server has ended, or is not there. */
   get lost(): Promise<GodwitError> {
     return this.#server?.closed ?? Promise.resolve(gone());

@@ -11,7 +11,7 @@ import { SYSTEM_CLOCK } from '../base/clock.ts';
 import { asGodwitError, GodwitError } from '../base/errors.ts';
 import { canChangeMirrors, measureWrites } from '../qemu/disk-writes.ts';
 import type { Pacer } from '../transfer/pacer.ts';
-import type { ReadyDisk } from '../wire/disk-messages.ts';
+import { mayBeCopied, type ReadyDisk } from '../wire/disk-messages.ts';
 import type { Message } from '../wire/messages.ts';
 import { CopiedDisk, type CopiedDiskPlan } from './copied-disk.ts';
 import { CopyWatch } from './copy-watch.ts';
@@ -66,7 +66,7 @@ export class SourceDisks {
 
   /** Until the destination has answered. */
   get mayCopy(): boolean {
-    return this.#port.facts.disks?.some(({ copy }) => copy !== 'never') ?? false;
+    return this.#port.facts.disks?.some(mayBeCopied) ?? false;
   }
 
   /** Some have to be copied. */

@@ -144,7 +144,7 @@ async function start(opened: SourceGuest, dialling: Promise<OpenedConnection>): 
   const connection = await dialling.then((dialled) => (dialled.connection.isClosed ? dial() : dialled));
   // The cancel may have come when the dialling was over.
   cancelled.signal.throwIfAborted();
-  const { disks, blockers: unoffered } = offerDisks(opened.facts.disks, opened.identity.pid, {
+  const { disks, blockers: unoffered } = offerDisks(opened, {
     ...input.options,
     args: readCommandLine(opened.identity.pid),
     isOfGroup: input.group !== undefined,

@@ -2,7 +2,8 @@
  * Threads that are loaded before they are needed.
  *
  * Owns: one waiting thread a module. Starting a thread, loading the engine and rehearsing a switchover takes longer than
- * a whole small migration's downtime and counts in every total time, so the daemon keeps the next one ready.
+ * a whole small migration's downtime and counts in every total time, so the daemon keeps the next one ready. It takes a second
+ * or more of CPU time as well, which a daemon that has just started, or has just moved a VM, has better use for: it waits.
  * Must hold: a spare keeps no process alive; one that dies is only a slower start; a thread that is needed ends its
  * rehearsal with the turn that it is in, and one that was not there in time rehearses nothing.
  */
@@ -20,7 +21,13 @@ interface Spare {
   readonly needed: Int32Array<SharedArrayBuffer>;
 }
 
+/** VMs and migrations that were there before are seen to first. */
+export const AFTER_START_MS = 10_000;
+/** The next of several VMs follows. */
+export const AFTER_MIGRATION_MS = 5000;
+
 const SPARES = new Map<string, Spare>();
+const COMING = new Map<string, NodeJS.Timeout>();
 let rehearsals: string | null = null;
 /** The process ends: a thread that loads then takes it down with it (child-threads.ts). */
 let isEnding = false;
@@ -44,9 +51,15 @@ export function takeThread(module: string): Worker {
   return thread;
 }
 
-/** Makes sure that the next `takeThread` is quick; nothing to do once the daemon ends. */
-export function keepSpareThread(module: string): void {
+/** Makes sure that a `takeThread` after so long is quick; nothing to do once the daemon ends. Who comes earlier waits a little. */
+export function keepSpareThread(module: string, afterMs: number): void {
   if (isEnding || SPARES.has(module)) return;
+  clearTimeout(COMING.get(module));
+  COMING.set(module, setTimeout(makeSpare, afterMs, module).unref());
+}
+
+function makeSpare(module: string): void {
+  COMING.delete(module);
   const needed = new Int32Array(new SharedArrayBuffer(4));
   const thread = startSpare(module, { rehearsal: rehearsals === null ? null : { directory: rehearsals, needed } });
   thread.unref();
@@ -62,6 +75,8 @@ export function keepSpareThread(module: string): void {
 export async function endSpareThreads(): Promise<void> {
   rehearsals = null;
   isEnding = true;
+  for (const timer of COMING.values()) clearTimeout(timer);
+  COMING.clear();
   const spares = [...SPARES.values()];
   SPARES.clear();
   await Promise.all(

@@ -29,8 +29,8 @@ export const offeredDisk = z.strictObject({
   format: word,
   readonly: z.boolean(),
   virtualBytes: count,
-  /** Whether the destination may make an image of its own, which is filled by this migration. */
-  copy: z.enum(['never', 'ifNeeded', 'always']),
+  /** Whether the destination may make an image of its own, which is filled by this migration; `impossible`: whoever asks for it. */
+  copy: z.enum(['impossible', 'never', 'ifNeeded', 'always']),
   /** Where it is to be there; null: at the same path, or where that host makes images. */
   to: argument(MAX_PATH_LENGTH).nullable(),
   image,
@@ -50,6 +50,11 @@ export const readyDisk = z.strictObject({
   /** What the token beside the image holds; null where none was offered. */
   token: hex32.nullable(),
 });
+
+/** The destination may make an image of its own. */
+export function mayBeCopied({ copy }: Pick<OfferedDisk, 'copy'>): boolean {
+  return copy === 'ifNeeded' || copy === 'always';
+}
 
 export type OfferedDisk = Immutable<z.infer<typeof offeredDisk>>;
 export type OfferedImage = OfferedDisk['image'];

@@ -120,15 +120,28 @@ requireCapability('vm')('disks', () => {
     using here = new TempDirectory();
     using there = new TempDirectory();
     const path = here.join('disk');
-    makeImage(path, 'raw');
-    makeImage(there.join('disk'), 'raw');
+    const served = here.join('served');
+    for (const name of ['disk', 'served']) {
+      makeImage(here.join(name), 'raw');
+      makeImage(there.join(name), 'raw');
+    }
     await using pair = await HostPair.open({}, seeing(here.path, there.path));
-    await createTinyVm(pair.a, { name: VM, disks: [{ path, format: 'raw' }] });
+    await createTinyVm(pair.a, {
+      name: VM,
+      disks: [
+        { path, format: 'raw' },
+        { path: served, format: 'raw', through: 'block-server' },
+      ],
+    });
     const to = pair.b.host.migration;
     const migration = await pair.a.host.cli(['migrate', VM, '--to', to, '--disks', 'shared', '--json']);
     expect(migration).toMatchObject({ status: 3, json: { outcome: 'refused', owner: 'a' } });
     expect(migration.json.error.message).toMatch(
       /disk virtio-disk0 \(.*\/disk\): .*it is another directory \(put the image on storage .*--disks pre-copy/,
+    );
+    // A copy of this one is not to be had.
+    expect(migration.json.error.message).toMatch(
+      /disk \S+ \(.*\/served\): .*it is another directory \(put the image on storage that both hosts share, at the same path\)/,
     );
     // By itself it would be copied, but not over what is there.
     const check = await pair.a.host.cli(['check', VM, '--to', to, '--json']);
@@ -136,7 +149,7 @@ requireCapability('vm')('disks', () => {
     expect(check.json.blockers[0].reason).toMatch(/disk virtio-disk0 .*there is a file already/);
     await runsIntact(pair, VM, pair.a);
     expect(isLocked(path, 'raw')).toBe(true);
-    expect([...readdirSync(here.path), ...readdirSync(there.path)]).toEqual(['disk', 'disk']);
+    expect([...readdirSync(here.path), ...readdirSync(there.path)]).toEqual(['disk', 'served', 'disk', 'served']);
   });
 
   type Copied = readonly [Format, MigrateBody['mode']];
