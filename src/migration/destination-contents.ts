@@ -33,8 +33,11 @@ export function shareContents(
   }
 }
 
-/** Gigabytes take seconds to be listed; nobody waits for that: what is told later is made use of later. */
-const PATIENCE_MS = 300;
+/**
+ * Gigabytes take seconds to be listed; nobody waits for that: what is told later is made use of later. On a busy host small
+ * contents take half a second, in which a fast link would have carried all of them.
+ */
+const PATIENCE_MS = 1500;
 
 /**
  * Resolves when it is told, or when that takes long.
