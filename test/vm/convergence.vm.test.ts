@@ -1,6 +1,6 @@
 /** A VM that changes memory faster than it can be sent: throttling, giving up, deadlines, limits that change. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest';
 import { FIRST_USABLE_PAGE } from '../../guest/tiny/layout.ts';
 import type { MigrateBody, ReportView } from '../../src/api/migration-schema.ts';
 import { hasCode } from '../../src/base/errors.ts';
@@ -81,7 +81,8 @@ async function moveWriter(): Promise<{ migration: WatchedMigration; report: Repo
 
 requireCapability('vm')('convergence', () => {
   beforeAll(async () => {
-    pair = await HostPair.open();
+    // What its daemon sees between migrations is history as well.
+    pair = await HostPair.open({ args: ['--sample-every', 'off'] });
     await createTinyVm(pair.a, {
       name: VM,
       guest: { firstPage: FIRST_USABLE_PAGE, pageCount: WORKING_PAGES, fill: FILL },
@@ -128,6 +129,11 @@ requireCapability('vm')('convergence', () => {
   test('S5: the history of a VM slows it before the first page of its next migration, and goes with it', async () => {
     const vm = 'remembered';
     await createTinyVm(pair.a, { name: vm, guest: { pageCount: WORKING_PAGES, fill: FILL } });
+    onTestFinished(async () => {
+      const { at } = await pair.locate(vm);
+      await at.client.actOnVm(vm, 'kill');
+      await at.client.removeVm(vm);
+    });
     await writeAbout(LIMIT_PAGES_PER_SECOND / 2, vm);
     const historyPagesPerSecond = LIMIT_PAGES_PER_SECOND / 32;
     // A round that is over in no time, because next to nothing is sent of a page, tells the history nothing.
@@ -151,8 +157,6 @@ requireCapability('vm')('convergence', () => {
     const { pid } = await isFree(pair.a, vm);
     await noMarks(pid!);
     await worksIntact(pair.a, vm);
-    await pair.a.client.actOnVm(vm, 'kill');
-    await pair.a.client.removeVm(vm);
   });
 
   test('auto goes to post-copy where pre-copy would not converge', async () => {
