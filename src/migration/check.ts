@@ -134,7 +134,7 @@ async function askDestination(
         guest,
       );
       await opened.connection.send(encodeControl(offer));
-      const answer = await takeAnswer(opened.inbox, to, ANSWER_TIMEOUT_MS);
+      const answer = await takeAnswer(opened, to, ANSWER_TIMEOUT_MS);
       if (answer.kind === 'ready') {
         const unproved = findUnproved(guest.vm.name, answer.host, disks, answer.disks);
         if (unproved) throw unproved;

@@ -2,10 +2,12 @@
  * Images that are made on this host for a VM that comes with its disks.
  *
  * Owns: the images until the VM is this host's, and the streams that fill them. Must hold: an image is written down before
- * it is made; what comes to nothing is removed, but never once this host may have run the VM: then it is the only copy.
+ * it is made; what comes to nothing is removed, but never once this host may have run the VM: then it is the only copy. An
+ * image that the VM left here before is there again unless the VM has come.
  */
-import { rmSync } from 'node:fs';
-import { asGodwitError } from '../base/errors.ts';
+import { existsSync, renameSync, rmSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { asGodwitError, GodwitError } from '../base/errors.ts';
 import { closeFd } from '../linux/socket.ts';
 import { DiskRelay } from '../storage/disk-relay.ts';
 import { createImage } from '../storage/new-image.ts';
@@ -38,6 +40,8 @@ export class DestinationDisks {
   create(planned: readonly PlannedDisk[]): void {
     const files = planned.filter(({ kind, image }) => kind === 'copied' && image === 'file');
     if (files.length === 0) return;
+    // First: what is written down is removed when nothing comes of it.
+    putAside(files.filter(({ replaces }) => replaces));
     this.#images = files.map(({ path }) => path);
     this.#port.keepImages(this.#images);
     for (const { name, path, format, virtualBytes } of files) createImage(name, path, format, virtualBytes);
@@ -64,6 +68,13 @@ export class DestinationDisks {
   /** Nothing comes any more. */
   stop(): void {
     for (const relay of this.#relays) relay.stop();
+    if (!this.#isOurs) return;
+    for (const path of this.#images) {
+      // A large file takes its time to be gone.
+      rm(asideOf(path), { force: true }).catch((error: unknown) =>
+        this.#port.note(`${asideOf(path)} stays: ${asGodwitError(error).message}`),
+      );
+    }
   }
 
   /** Nothing of the VM stays here; its QEMU has ended. */
@@ -73,10 +84,31 @@ export class DestinationDisks {
     for (const path of this.#images) {
       try {
         rmSync(path, { force: true });
+        if (existsSync(asideOf(path))) renameSync(asideOf(path), path);
       } catch (error) {
         this.#port.note(`${path} stays: ${asGodwitError(error).message}`);
       }
     }
     this.#images = [];
   }
+}
+
+/** All of them or none. @throws GW_DISK_COPY */
+function putAside(disks: readonly PlannedDisk[]): void {
+  const done: string[] = [];
+  for (const { name, path } of disks) {
+    try {
+      renameSync(path, asideOf(path));
+      done.push(path);
+    } catch (cause) {
+      for (const moved of done) renameSync(asideOf(moved), moved);
+      const reason = `${path}, which the VM left here, cannot be renamed (${(cause as NodeJS.ErrnoException).code})`;
+      throw new GodwitError('GW_DISK_COPY', { disk: name, reason }, { cause });
+    }
+  }
+}
+
+/** Where the image that the VM left is until the VM has come. */
+function asideOf(path: string): string {
+  return `${path}.godwit-left`;
 }

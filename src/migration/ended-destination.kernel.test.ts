@@ -59,8 +59,8 @@ async function join(key: string, purpose: 'urgent' | 'resume' = 'resume'): Promi
   return opened;
 }
 
-async function hear({ inbox }: OpenedConnection): Promise<ControlMessage> {
-  return await takeAnswer(inbox, 'b', 5000);
+async function hear(opened: OpenedConnection): Promise<ControlMessage> {
+  return await takeAnswer(opened, 'b', 5000);
 }
 
 function damageSecondLine(path: string): void {

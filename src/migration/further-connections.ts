@@ -6,7 +6,7 @@
  */
 import { GodwitError } from '../base/errors.ts';
 import type { ControlMessage, JoinPurpose } from '../wire/messages.ts';
-import { type OpenedConnection, openConnection, takeAnswer, whileWanted } from './opening.ts';
+import { FEATURES, type OpenedConnection, openConnection, takeAnswer, whileWanted } from './opening.ts';
 import { encodeJoin } from './source-offer.ts';
 
 export interface OtherHost {
@@ -24,7 +24,7 @@ export async function openFurther(
   purpose: Exclude<JoinPurpose, 'resume'>,
   signal: AbortSignal,
 ): Promise<number> {
-  const opened = await openConnection(host.to, host.hostName, host.dscp, signal);
+  const opened = await openConnection(host.to, host.hostName, host.dscp, signal, FEATURES, 'framewise');
   try {
     const answer = await whileWanted(opened.connection, signal, () => join(opened, host, purpose));
     if (answer.kind === 'joined') return opened.connection.detach();
@@ -39,10 +39,10 @@ export async function openFurther(
 
 /** Says what the connection is for. Returns the destination's answer. */
 export async function join(
-  { connection, inbox }: OpenedConnection,
+  opened: OpenedConnection,
   { sessionKey, to }: OtherHost,
   purpose: JoinPurpose,
 ): Promise<ControlMessage> {
-  await connection.send(encodeJoin(sessionKey, purpose));
-  return await takeAnswer(inbox, to);
+  await opened.connection.send(encodeJoin(sessionKey, purpose));
+  return await takeAnswer(opened, to);
 }

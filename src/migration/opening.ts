@@ -9,7 +9,7 @@ import { asGodwitError, GodwitError } from '../base/errors.ts';
 import type { PackingStep } from '../base/packing-step.ts';
 import { availableCodecs } from '../linux/compression.ts';
 import { Mailbox } from '../transfer/mailbox.ts';
-import { StreamConnection } from '../transfer/stream-connection.ts';
+import { type Reading, StreamConnection } from '../transfer/stream-connection.ts';
 import { PREFACE } from '../wire/encoder.ts';
 import { frameName } from '../wire/frame-types.ts';
 import { type Agreement, hello, localPeer, stepDialer } from '../wire/handshake.ts';
@@ -78,6 +78,7 @@ export function parseAddress(text: string, field: string): { host: string; port:
 /**
  * Dials and agrees on version and features.
  * @param dscp - mark of our packets
+ * @param reading - `framewise`: it is to be detached, and the other host may speak before that
  * @throws GW_PEER_UNREACHABLE, GW_WIRE_…
  */
 export async function openConnection(
@@ -86,9 +87,10 @@ export async function openConnection(
   dscp: number | null,
   signal: AbortSignal,
   features: readonly string[] = FEATURES,
+  reading: Reading = 'ahead',
 ): Promise<OpenedConnection> {
   const to = { ...parseAddress(address, 'to'), dscp };
-  const connection = await StreamConnection.dial(to, DIAL_TIMEOUT_MS, signal);
+  const connection = await StreamConnection.dial(to, DIAL_TIMEOUT_MS, signal, reading);
   try {
     const inbox = new Mailbox<ControlMessage>();
     connection.closed.then((reason) => inbox.close(reason)).catch(() => undefined);
@@ -101,7 +103,7 @@ export async function openConnection(
     const local = localPeer(hostName, SOFTWARE, features);
     const answer = await whileWanted(connection, signal, async () => {
       await connection.send(PREFACE, encodeControl(hello(local)));
-      return await takeAnswer(inbox, address);
+      return await takeAnswer({ connection, inbox }, address);
     });
     const step = stepDialer(local, answer);
     if (step.kind === 'failed') throw step.error;
@@ -130,10 +132,11 @@ export async function whileWanted<T>(
 
 /** The next control message, or GW_WIRE_TIMEOUT. */
 export async function takeAnswer(
-  inbox: Mailbox<ControlMessage>,
+  { connection, inbox }: Pick<OpenedConnection, 'connection' | 'inbox'>,
   peer: string,
   timeoutMs: number = ANSWER_TIMEOUT_MS,
 ): Promise<ControlMessage> {
+  if (inbox.isEmpty) connection.readNext();
   const { promise, reject } = Promise.withResolvers<never>();
   const timer = setTimeout(() => reject(new GodwitError('GW_WIRE_TIMEOUT', { peer, timeoutMs })), timeoutMs);
   try {
@@ -158,7 +161,7 @@ export async function compareClocks(opened: OpenedConnection, peer: string): Pro
   for (let token = 0; token < CLOCK_PROBES; token++) {
     const sentMs = SYSTEM_CLOCK.wallMs();
     await opened.connection.send(encodeControl({ kind: 'ping', token, wallMs: sentMs }));
-    const answer = await takeAnswer(opened.inbox, peer);
+    const answer = await takeAnswer(opened, peer);
     const backMs = SYSTEM_CLOCK.wallMs();
     if (answer.kind !== 'pong' || answer.token !== token) {
       throw new GodwitError('GW_WIRE_FRAME_INVALID', { frame: answer.kind, reason: 'it comes where pong must come' });

@@ -223,6 +223,6 @@ async function openPair(signal: AbortSignal): Promise<{ opened: OpenedConnection
   await opened.connection.send(encodeJoin(newSessionKey(), 'resume'));
   const destination = await come.promise;
   sendControl(destination, { kind: 'joined', phase: 'receiving', epoch: 1 });
-  await takeAnswer(opened.inbox, HOST);
+  await takeAnswer(opened, HOST);
   return { opened, destination };
 }

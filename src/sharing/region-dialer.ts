@@ -47,13 +47,14 @@ export interface RedialPort {
 
 /** The connection's descriptor, the caller's. @throws GW_PEER_UNREACHABLE, GW_WIRE_…, what the destination refuses with */
 export async function offerRegion(route: RegionRoute, offer: MessageBody<'offerRegion'>): Promise<number> {
-  return await open(route, 'regionReady', async ({ connection, inbox, agreement }) => {
+  return await open(route, 'regionReady', async (opened) => {
+    const { agreement, connection } = opened;
     if (!agreement.features.includes(SHARED_MEMORY_FEATURE)) {
       const reason = 'it takes no memory that VMs share';
       throw new GodwitError('GW_REGION_REFUSED', { host: agreement.host, region: offer.region.name, reason });
     }
     await connection.send(encodeControl({ kind: 'offerRegion', ...offer }));
-    return await takeAnswer(inbox, route.to, ANSWER_MS);
+    return await takeAnswer(opened, route.to, ANSWER_MS);
   });
 }
 
@@ -83,7 +84,7 @@ async function open(
   wanted: ControlMessage['kind'],
   ask: (opened: OpenedConnection) => Promise<ControlMessage>,
 ): Promise<number> {
-  const opened = await openConnection(to, hostName, dscp, life, [SHARED_MEMORY_FEATURE]);
+  const opened = await openConnection(to, hostName, dscp, life, [SHARED_MEMORY_FEATURE], 'framewise');
   try {
     const answer = await whileWanted(opened.connection, life, () => ask(opened));
     if (answer.kind === wanted) return opened.connection.detach();

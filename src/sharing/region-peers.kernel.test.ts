@@ -55,7 +55,7 @@ requireCapability('kernel', 'cc')('a region whose source', () => {
   }
 
   function hear(): Promise<ControlMessage> {
-    return takeAnswer(opened.inbox, 'the region');
+    return takeAnswer(opened, 'the region');
   }
 
   async function lossOf(): Promise<string> {
@@ -123,7 +123,7 @@ test('a host that takes no shared memory says so', async () => {
   const group = '01234567-89ab-cdef-0123-456789abcdef';
   const offer = { group, sessionKey: newSessionKey(), sourceHost: 'a', region, vms: ['a', 'c'] };
   await opened.connection.send(encodeControl({ kind: 'offerRegion', ...offer }));
-  const answer = await takeAnswer(opened.inbox, 'b');
+  const answer = await takeAnswer(opened, 'b');
   expect(answer).toMatchObject({
     kind: 'refused',
     error: { code: 'GW_REGION_REFUSED', details: { region: offer.region.name } },

@@ -17,6 +17,10 @@ export class Mailbox<T> {
     this.#end.promise.catch(() => undefined);
   }
 
+  get isEmpty(): boolean {
+    return this.#queue.length === 0;
+  }
+
   /** Rejects with the reason when it is closed, whatever is in it still. */
   get closed(): Promise<never> {
     return this.#end.promise;

@@ -28,6 +28,12 @@ export interface StreamConnectionOptions {
   readonly preface: 'expected' | 'seen';
 }
 
+/**
+ * `framewise`: one frame at a time, the first of them at once, the others by `readNext`. Nothing that comes after it is read, so that a
+ * descriptor that is detached then still has all of it.
+ */
+export type Reading = 'ahead' | 'framewise';
+
 export class StreamConnection implements Connection {
   readonly peer: string;
   readonly closed: Promise<GodwitError>;
@@ -36,11 +42,13 @@ export class StreamConnection implements Connection {
   #bytesReceived = 0;
   readonly #decoder: FrameDecoder;
   #handler: FrameHandler | undefined;
+  readonly #isFramewise: boolean;
   #reason: GodwitError | undefined;
   #resolveClosed!: (reason: GodwitError) => void;
 
-  private constructor(options: StreamConnectionOptions) {
+  private constructor(options: StreamConnectionOptions, reading: Reading = 'ahead') {
     this.peer = options.peer;
+    this.#isFramewise = reading === 'framewise';
     this.#decoder = new FrameDecoder(options.peerRole, options.preface);
     this.closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
@@ -48,9 +56,14 @@ export class StreamConnection implements Connection {
   }
 
   /** Dials a host. @throws GW_PEER_UNREACHABLE */
-  static async dial(to: DialTarget, timeoutMs: number, signal: AbortSignal): Promise<StreamConnection> {
+  static async dial(
+    to: DialTarget,
+    timeoutMs: number,
+    signal: AbortSignal,
+    reading: Reading = 'ahead',
+  ): Promise<StreamConnection> {
     const peer = `${to.host}:${to.port}`;
-    const connection = new StreamConnection({ peer, peerRole: 'destination', preface: 'expected' });
+    const connection = new StreamConnection({ peer, peerRole: 'destination', preface: 'expected' }, reading);
     connection.#attach(await dial(to, timeoutMs, signal, connection.#onread()));
     return connection;
   }
@@ -115,6 +128,11 @@ export class StreamConnection implements Connection {
     if (!this.#reason) this.#socket.resume();
   }
 
+  /** Of one that is read frame by frame: the frame after those that were handled. */
+  readNext(): void {
+    if (!this.#reason) this.#socket.resume();
+  }
+
   /** Stops reading and gives the descriptor away as a copy; this object is closed afterwards and the link stays up. */
   detach(): number {
     if (this.#reason) throw this.#reason;
@@ -141,13 +159,16 @@ export class StreamConnection implements Connection {
 
   #onread(): { buffer: () => Uint8Array; callback: (bytes: number) => boolean } {
     return {
-      buffer: () => (this.#reason ? DISCARDED : this.#decoder.writable()),
+      buffer: () => {
+        if (this.#reason) return DISCARDED;
+        return this.#isFramewise ? this.#decoder.writableForNext() : this.#decoder.writable();
+      },
       callback: (bytes) => {
         this.#bytesReceived += bytes;
         if (this.#reason) return true;
         this.#decoder.commit(bytes);
-        this.#drain();
-        return this.#handler !== undefined;
+        const isFrame = this.#drain();
+        return this.#handler !== undefined && !(isFrame && this.#isFramewise);
       },
     };
   }
@@ -164,16 +185,20 @@ export class StreamConnection implements Connection {
     if (!this.#handler) socket.pause();
   }
 
-  #drain(): void {
+  /** Whether there was a frame. */
+  #drain(): boolean {
+    let isFrame = false;
     while (this.#handler && !this.#reason) {
       try {
         const step = this.#decoder.next();
-        if (step.kind === 'needMore') return;
+        if (step.kind === 'needMore') return isFrame;
+        isFrame = true;
         this.#handler(step);
       } catch (error) {
         this.#fail(asGodwitError(error));
       }
     }
+    return isFrame;
   }
 
   #fail(reason: GodwitError): void {

@@ -62,6 +62,11 @@ export class FrameDecoder {
     return this.#buffer.subarray(this.#end);
   }
 
+  /** The same, with no room for more than what the opening, the next header or the next frame lacks. */
+  writableForNext(): Uint8Array {
+    return this.writable().subarray(0, this.#lackingBytes());
+  }
+
   /** Tells that `bytes` bytes were written to the beginning of the last `writable`. */
   commit(bytes: number): void {
     if (!(bytes >= 0 && bytes <= this.#buffer.length - this.#end)) {
@@ -91,6 +96,13 @@ export class FrameDecoder {
       this.#failure = error;
       throw error;
     }
+  }
+
+  #lackingBytes(): number {
+    if (!this.#prefaceSeen) return PREFACE.length - this.bufferedBytes;
+    if (this.bufferedBytes < FRAME_HEADER_BYTES) return FRAME_HEADER_BYTES - this.bufferedBytes;
+    const { payloadBytes } = readFrameHeader(this.#buffer, this.#start, this.#peer);
+    return FRAME_HEADER_BYTES + payloadBytes - this.bufferedBytes;
   }
 
   /** Refuses at the first byte that differs, so that a stranger is told apart without waiting for eight bytes. */
