@@ -52,11 +52,6 @@ export function isMapped(file: FileIdentity): boolean {
   return listPids().some((pid) => mapsFile(pid, file));
 }
 
-/** Whether any process has it open. */
-export function isHeldOpen(file: FileIdentity): boolean {
-  return listPids().some((pid) => holdsOpen(pid, file));
-}
-
 /** All that map the file or hold it open, but for `except`. Lets the event loop go on after every process. */
 export async function findFileUsers(file: FileIdentity, except: ReadonlySet<number>): Promise<FileUser[]> {
   const users: FileUser[] = [];

@@ -51,7 +51,8 @@ export async function offerContents(
 ): Promise<void> {
   if (!held) return;
   const over = new AbortController();
-  const late = delay(PATIENCE_MS, undefined, { signal: over.signal }).catch(() => undefined);
+  const wanted = AbortSignal.any([over.signal, parts.life.signal]);
+  const late = delay(PATIENCE_MS, undefined, { signal: wanted }).catch(() => undefined);
   const told = tell(parts, held).then(() => {
     if (mayBegin && held.features.includes(EARLY_PAGES_FEATURE)) parts.link.send({ kind: 'begin' });
   });

@@ -1,13 +1,12 @@
 /**
  * Images that are made on this host for a VM that comes with its disks.
  *
- * Owns: the images until the VM is this host's, and the streams that fill them. Must hold: an image is written down before
- * it is made; what comes to nothing is removed, but never once this host may have run the VM: then it is the only copy. An
- * image that the VM left here before is there again unless the VM has come.
+ * Owns: the images until the VM is this host's, and the streams that fill them. Must hold: what comes to nothing is removed,
+ * but only the very files that were made here (of one that was not written down yet when the daemon was killed an empty file
+ * stays), and never once this host may have run the VM: then it is the only copy.
  */
-import { existsSync, renameSync, rmSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
-import { asGodwitError, GodwitError } from '../base/errors.ts';
+import { rmSync, statSync } from 'node:fs';
+import { asGodwitError } from '../base/errors.ts';
 import { closeFd } from '../linux/socket.ts';
 import { DiskRelay } from '../storage/disk-relay.ts';
 import { createImage } from '../storage/new-image.ts';
@@ -15,16 +14,23 @@ import type { DestinationGuest } from './destination-guest.ts';
 import type { PlannedDisk } from './disk-fit.ts';
 import type { DestinationRecovery } from './journal-facts.ts';
 
+/** A file that was made for the VM, and no other one that may be at its path later. */
+export interface MadeImage {
+  readonly path: string;
+  /** The number of the file and when it was made: a number is given again. */
+  readonly identity: string;
+}
+
 export interface DestinationDisksPort {
   /** Written down: these are ours to remove. */
-  keepImages(paths: readonly string[]): void;
+  keepImages(images: readonly MadeImage[]): void;
   note(text: string): void;
 }
 
 export class DestinationDisks {
   readonly #port: DestinationDisksPort;
   readonly #relays: DiskRelay[] = [];
-  #images: readonly string[] = [];
+  #images: readonly MadeImage[] = [];
   #isOurs = false;
 
   constructor(port: DestinationDisksPort) {
@@ -40,11 +46,11 @@ export class DestinationDisks {
   create(planned: readonly PlannedDisk[]): void {
     const files = planned.filter(({ kind, image }) => kind === 'copied' && image === 'file');
     if (files.length === 0) return;
-    // First: what is written down is removed when nothing comes of it.
-    putAside(files.filter(({ replaces }) => replaces));
-    this.#images = files.map(({ path }) => path);
+    for (const { name, path, format, virtualBytes } of files) {
+      createImage(name, path, format, virtualBytes);
+      this.#images = [...this.#images, { path, identity: identityOf(path)! }];
+    }
     this.#port.keepImages(this.#images);
-    for (const { name, path, format, virtualBytes } of files) createImage(name, path, format, virtualBytes);
   }
 
   /** After a restart. */
@@ -68,23 +74,15 @@ export class DestinationDisks {
   /** Nothing comes any more. */
   stop(): void {
     for (const relay of this.#relays) relay.stop();
-    if (!this.#isOurs) return;
-    for (const path of this.#images) {
-      // A large file takes its time to be gone.
-      rm(asideOf(path), { force: true }).catch((error: unknown) =>
-        this.#port.note(`${asideOf(path)} stays: ${asGodwitError(error).message}`),
-      );
-    }
   }
 
   /** Nothing of the VM stays here; its QEMU has ended. */
   discard(): void {
     this.stop();
     if (this.#isOurs) return;
-    for (const path of this.#images) {
+    for (const { path, identity } of this.#images) {
       try {
-        rmSync(path, { force: true });
-        if (existsSync(asideOf(path))) renameSync(asideOf(path), path);
+        if (identityOf(path) === identity) rmSync(path);
       } catch (error) {
         this.#port.note(`${path} stays: ${asGodwitError(error).message}`);
       }
@@ -93,22 +91,7 @@ export class DestinationDisks {
   }
 }
 
-/** All of them or none. @throws GW_DISK_COPY */
-function putAside(disks: readonly PlannedDisk[]): void {
-  const done: string[] = [];
-  for (const { name, path } of disks) {
-    try {
-      renameSync(path, asideOf(path));
-      done.push(path);
-    } catch (cause) {
-      for (const moved of done) renameSync(asideOf(moved), moved);
-      const reason = `${path}, which the VM left here, cannot be renamed (${(cause as NodeJS.ErrnoException).code})`;
-      throw new GodwitError('GW_DISK_COPY', { disk: name, reason }, { cause });
-    }
-  }
-}
-
-/** Where the image that the VM left is until the VM has come. */
-function asideOf(path: string): string {
-  return `${path}.godwit-left`;
+function identityOf(path: string): string | undefined {
+  const found = statSync(path, { bigint: true, throwIfNoEntry: false });
+  return found && `${found.ino} ${found.birthtimeNs}`;
 }

@@ -25,7 +25,7 @@ import { DestinationDiskServer } from './destination-disk-server.ts';
 import type { DestinationFacts } from './destination-facts.ts';
 import { DestinationGuest } from './destination-guest.ts';
 import type { DestinationParts } from './destination-parts.ts';
-import { fitDisks, imagesPlaceOf, type PlannedDisk } from './disk-fit.ts';
+import { fitDisks, type PlannedDisk } from './disk-fit.ts';
 import { newVmKey, parseKey } from './fingerprint-keys.ts';
 import {
   chooseBinary,
@@ -81,7 +81,7 @@ export async function createDestinationGuest(options: DestinationGuestOptions): 
   const { vm, hostName, signal: abandoned } = options;
   const refuse = (reason: string) => new GodwitError('GW_MIGRATION_REFUSED', { host: hostName, vm: vm.name, reason });
   const paths = vmPaths(options.stateDirectory, vm.name, options.instance);
-  const fit = fitDisks(options.disks, imagesPlaceOf(options, options.uuid));
+  const fit = fitDisks(options.disks, options.images);
   if (fit.blockers.length > 0) throw refuse(explainBlockers(fit.blockers));
   const disks = options.createImages ? fit.disks : tried(fit.disks, paths.directory);
   const derived = deriveOffered(vm, options, disks);

@@ -133,7 +133,7 @@ export class DestinationGuest {
   async openExports(): Promise<void> {
     const copied = this.disks.filter(({ kind }) => kind === 'copied').map((disk) => ({ ...disk, kind: disk.image }));
     if (copied.length === 0) return;
-    this.#exports = await DiskExports.open(this.#monitor, join(this.paths.directory, 'disks.sock'), copied);
+    this.#exports = await DiskExports.open(this.#monitor, join(this.paths.directory, 'exports.sock'), copied);
   }
 
   /** Where QEMU takes what fills its images; undefined: there are none. */

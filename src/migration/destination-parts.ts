@@ -7,7 +7,7 @@
 import type { GodwitError } from '../base/errors.ts';
 import { Mailbox } from '../transfer/mailbox.ts';
 import { Arrivals } from './arrivals.ts';
-import { DestinationDisks } from './destination-disks.ts';
+import { DestinationDisks, type MadeImage } from './destination-disks.ts';
 import { type DestinationFacts, type DestinationPort, missingFilePath } from './destination-facts.ts';
 import { DestinationLink } from './destination-link.ts';
 import { DestinationReceiver } from './destination-receiver.ts';
@@ -75,7 +75,8 @@ export function assembleDestination(
     onLost: (reason) => link.drop(reason),
     onFailed: hooks.onFailed,
   });
-  const keepImages = (images: readonly string[]): void => journal.append({ side: 'facts', images });
+  const keepImages = (images: readonly MadeImage[]): void =>
+    journal.append({ side: 'facts', images: images.map((image) => ({ ...image })) });
   const disks = new DestinationDisks({ keepImages, note });
   const life = new AbortController();
   life.signal.addEventListener('abort', () => disks.stop());

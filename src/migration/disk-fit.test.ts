@@ -34,7 +34,7 @@ beforeEach(() => {
 });
 
 const blockersOf = (disk: OfferedDisk, images: string | null = null): string[] =>
-  fitDisks([disk], { images, isLeft: () => false }).blockers.map(({ id }) => id);
+  fitDisks([disk], images).blockers.map(({ id }) => id);
 
 describe('a disk that both hosts have', () => {
   test('is shared, and proved by what is in the token', () => {
@@ -53,8 +53,6 @@ describe('a disk that both hosts have', () => {
 
   test('is not copied onto itself', () => {
     expect(blockersOf({ ...shared, copy: 'always' })).toEqual(['image-exists']);
-    const place = { images: null, isLeft: () => true };
-    expect(fitDisks([{ ...shared, copy: 'always' }], place).blockers).toMatchObject([{ id: 'image-exists' }]);
   });
 });
 
@@ -71,17 +69,7 @@ describe('a disk that only the source has', () => {
     });
     const images = directory.join('images');
     mkdirSync(images);
-    const place = { images, isLeft: () => false };
-    expect(fitDisks([absent], place)).toMatchObject({ blockers: [], disks: [{ path: `${images}/absent` }] });
-  });
-
-  test('is made in place of what the VM left, and of nothing else', () => {
-    const path = directory.join('left');
-    writeFileSync(path, 'as it was');
-    const disk = { ...absent, path };
-    expect(blockersOf(disk)).toEqual(['image-exists']);
-    const fit = fitDisks([disk], { images: null, isLeft: (asked) => asked === path });
-    expect(fit).toMatchObject({ blockers: [], disks: [{ kind: 'copied', path, replaces: true }] });
+    expect(fitDisks([absent], images)).toMatchObject({ blockers: [], disks: [{ path: `${images}/absent` }] });
   });
 
   test.each<[string, (disk: OfferedDisk) => Partial<OfferedDisk>, string]>([

@@ -9,7 +9,6 @@ import { basename, dirname, isAbsolute, join, normalize } from 'node:path';
 import { formatSize } from '../base/units.ts';
 import type { Blocker } from '../qemu/blocker.ts';
 import { readImageFacts } from '../storage/image-facts.ts';
-import { isLeftImage } from '../storage/left-images.ts';
 import { NEW_IMAGE_FORMATS } from '../storage/new-image.ts';
 import { explainOtherImage } from '../storage/same-image.ts';
 import { readToken } from '../storage/sharing-token.ts';
@@ -23,8 +22,6 @@ export interface PlannedDisk extends ReadyDisk {
   readonly image: OfferedImage['kind'];
   readonly format: string;
   readonly virtualBytes: number;
-  /** The image that the VM left at this path takes another name, and goes when the VM has come. */
-  readonly replaces: boolean;
 }
 
 export interface DiskFit {
@@ -36,26 +33,10 @@ export interface DiskFit {
 /** Where this host makes images; null: at the path that they have at the source. */
 export type ImagesDirectory = string | null;
 
-/** What this host does with images of one VM. */
-export interface ImagesPlace {
-  readonly images: ImagesDirectory;
-  /** Whether the image at this path is what the VM left when it went, so that it may be replaced. */
-  isLeft(path: string): boolean;
-}
-
-const USUAL_PLACE: ImagesPlace = { images: null, isLeft: () => false };
-
-export function imagesPlaceOf(
-  { images, stateDirectory }: { readonly images: ImagesDirectory; readonly stateDirectory: string },
-  uuid: string | null | undefined,
-): ImagesPlace {
-  return { images, isLeft: (path) => isLeftImage(stateDirectory, uuid ?? '', path) };
-}
-
 const SHARE_FIX = 'put the image on storage that both hosts share, at the same path';
 const COPY_FIX = `${SHARE_FIX}, or have it copied with --disks pre-copy`;
 
-export function fitDisks(offered: readonly OfferedDisk[] = [], place: ImagesPlace = USUAL_PLACE): DiskFit {
+export function fitDisks(offered: readonly OfferedDisk[] = [], images: ImagesDirectory = null): DiskFit {
   const blockers: Blocker[] = [];
   const disks = offered.map((disk): PlannedDisk => {
     const { name, path: source, format, virtualBytes } = disk;
@@ -63,8 +44,7 @@ export function fitDisks(offered: readonly OfferedDisk[] = [], place: ImagesPlac
     const token = (disk.token && there && readToken(source, disk.token.name)) || null;
     const difference = explainOtherImage(disk, { image: there, token: token ?? undefined }) ?? explainBacking(disk);
     const isShared = difference === undefined && disk.copy !== 'always' && (disk.to === null || disk.to === source);
-    const path = isShared || !mayBeCopied(disk) ? source : placeOf(disk, place.images);
-    let replaces = false;
+    const path = isShared || !mayBeCopied(disk) ? source : placeOf(disk, images);
     const block = (id: string, reason: string, fix: string): number =>
       blockers.push({ id, what: `disk ${name} (${path})`, reason, fix });
     if (!isShared && !mayBeCopied(disk)) {
@@ -74,14 +54,11 @@ export function fitDisks(offered: readonly OfferedDisk[] = [], place: ImagesPlac
         disk.copy === 'impossible' ? SHARE_FIX : COPY_FIX,
       );
     } else if (!isShared) {
-      // Never the image that the VM runs on.
-      const isAnother = difference !== undefined || path !== source;
-      replaces = isAnother && disk.image.kind === 'file' && place.isLeft(path);
-      const obstacle = findObstacle(disk, path, place.images, replaces);
+      const obstacle = findObstacle(disk, path, images);
       if (obstacle) block(obstacle.id, obstacle.reason, obstacle.fix);
     }
     const kind = isShared ? 'shared' : 'copied';
-    return { name, kind, path, token, source, image: disk.image.kind, format, virtualBytes, replaces };
+    return { name, kind, path, token, source, image: disk.image.kind, format, virtualBytes };
   });
   return { blockers, disks };
 }
@@ -94,13 +71,12 @@ export function movedImages(disks: readonly PlannedDisk[]): ReadonlyMap<string, 
 /** Whether images are to be filled here before pages come. */
 export function willCopy({
   offer,
-  ...place
+  images,
 }: {
   readonly offer: Message<'offer'>;
   readonly images: ImagesDirectory;
-  readonly stateDirectory: string;
 }): boolean {
-  return fitDisks(offer.disks, imagesPlaceOf(place, offer.vm.uuid)).disks.some(({ kind }) => kind === 'copied');
+  return fitDisks(offer.disks, images).disks.some(({ kind }) => kind === 'copied');
 }
 
 /** What is said of it to the source. */
@@ -112,12 +88,7 @@ function placeOf({ path, to }: OfferedDisk, images: ImagesDirectory): string {
   return to ?? (images === null ? path : join(images, basename(path)));
 }
 
-function findObstacle(
-  disk: OfferedDisk,
-  path: string,
-  images: ImagesDirectory,
-  replaces: boolean,
-): Omit<Blocker, 'what'> | undefined {
+function findObstacle(disk: OfferedDisk, path: string, images: ImagesDirectory): Omit<Blocker, 'what'> | undefined {
   const { image, format, virtualBytes, to } = disk;
   const elsewhere = 'name another place with --disk NAME=PATH';
   if (!NEW_IMAGE_FORMATS.includes(format)) {
@@ -137,7 +108,7 @@ function findObstacle(
   if (images !== null && !path.startsWith(join(images, '/'))) {
     return { id: 'disk-place', reason: `images are made in ${images} on this host`, fix: elsewhere };
   }
-  if ((there !== null || existsSync(path)) && !replaces) {
+  if (there !== null || existsSync(path)) {
     const fix = `remove it if nobody needs it, or ${elsewhere}`;
     return { id: 'image-exists', reason: 'there is a file already, which is not written over', fix };
   }

@@ -20,7 +20,7 @@ import { diskServerPaths } from '../storage/vm-disks/disk-server-record.ts';
 import type { OfferedDisk } from '../wire/disk-messages.ts';
 import type { Message, OfferedVm } from '../wire/messages.ts';
 import { explainBlockers } from './blocked.ts';
-import { fitDisks, type ImagesDirectory, imagesPlaceOf, movedImages, type PlannedDisk } from './disk-fit.ts';
+import { fitDisks, type ImagesDirectory, movedImages, type PlannedDisk } from './disk-fit.ts';
 import { readOfferedDisks } from './served-disks.ts';
 import type { SharedPaths } from './shared-part.ts';
 import { vmPaths } from './vm-record.ts';
@@ -153,7 +153,7 @@ export async function findFit(
 ): Promise<Fit> {
   const name = chooseBinary(vm);
   const binary = await probeQemuBinary(name);
-  const fit = fitDisks(disks, imagesPlaceOf(place, vm.uuid));
+  const fit = fitDisks(disks, place.images);
   const derived = deriveOffered(vm, place, fit.disks);
   const unfit = findFitBlockers({
     binary,
@@ -172,9 +172,7 @@ export async function findFit(
     ...unfit.filter((blocker) => !isTold(blocker)),
     ...(await findNetworkBlockers(readNics(vm.facts))),
   ];
-  const notes = fit.disks.flatMap(({ name, path, replaces }) =>
-    replaces ? [`${path}, which the VM left here, is replaced by what disk ${name} has become`] : [],
-  );
+  const notes: string[] = [];
   const objection = findObjection(vm.binary);
   if (objection !== undefined) notes.push(`${objection}; using ${binary.path}`);
   return { blockers, notes: [...notes, ...noteVersions(vm, binary.version)] };

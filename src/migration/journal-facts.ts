@@ -5,6 +5,7 @@
  * another migration's, whose QEMU it must not touch.
  */
 import type { MigrationSettings } from '../qemu/migration-settings.ts';
+import type { MadeImage } from './destination-disks.ts';
 import type { DestinationFacts } from './destination-facts.ts';
 import type { DestinationRecord, SourceRecord } from './handover.ts';
 import { recoverDestination } from './handover-destination-recovery.ts';
@@ -38,7 +39,7 @@ export interface DestinationRecovery {
   /** Where the VM's RAM is. */
   readonly ram: readonly KnownRegion[];
   /** Made for the VM, to be filled. */
-  readonly images: readonly string[];
+  readonly images: readonly MadeImage[];
   /** The daemon knows where the VM is, and talks to its QEMU if it is here. */
   readonly isSettled: boolean;
 }
@@ -92,7 +93,7 @@ export function destinationRecovery(
     insideFd: (known['insideFd'] as number | undefined) ?? null,
     settings: knownSettings(lines),
     ram: (known['ram'] as KnownRegion[] | undefined) ?? [],
-    images: (known['images'] as string[] | undefined) ?? [],
+    images: (known['images'] as MadeImage[] | undefined) ?? [],
     isSettled: false,
   };
 }

@@ -14,7 +14,7 @@ import type { Message } from '../wire/messages.ts';
 import { explainBlockers } from './blocked.ts';
 import { createDestinationGuest } from './destination-guest-creation.ts';
 import { readyMessage } from './destination-words.ts';
-import { answersOf, fitDisks, imagesPlaceOf } from './disk-fit.ts';
+import { answersOf, fitDisks } from './disk-fit.ts';
 import { type DestinationPlace, findFit, memoryOf, placeOf } from './fit.ts';
 import type { Admission, IncomingPolicy } from './handle.ts';
 import { removeIfEmpty, removeLeftInstance } from './left-instance.ts';
@@ -73,11 +73,7 @@ export class OfferScreening {
     }
     return {
       kind: 'answer',
-      message: readyMessage(
-        hostName,
-        [...notes],
-        answersOf(fitDisks(offer.disks, imagesPlaceOf(this.#policy, offer.vm.uuid)).disks),
-      ),
+      message: readyMessage(hostName, [...notes], answersOf(fitDisks(offer.disks, this.#policy.images).disks)),
     };
   }
 

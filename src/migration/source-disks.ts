@@ -6,12 +6,10 @@
  * waits for a silent host no longer than a bound; nothing is deleted before the destination needs nothing any more.
  */
 import { rmSync } from 'node:fs';
-import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { SYSTEM_CLOCK } from '../base/clock.ts';
 import { asGodwitError, GodwitError } from '../base/errors.ts';
 import { canChangeMirrors, measureWrites } from '../qemu/disk-writes.ts';
-import { noteLeftImages } from '../storage/left-images.ts';
 import type { Pacer } from '../transfer/pacer.ts';
 import { mayBeCopied, type ReadyDisk } from '../wire/disk-messages.ts';
 import type { Message } from '../wire/messages.ts';
@@ -146,19 +144,11 @@ export class SourceDisks {
     this.#directory = undefined;
   }
 
-  /** The VM has left and needs nothing of this host any more: its images are deleted, or written down for when it comes back. */
-  leaveSources(): void {
+  /** The VM has left and needs nothing of this host any more. */
+  deleteSources(): void {
     const { facts, note, options } = this.#port;
-    const paths = facts.copiedImages ?? this.#copied();
-    if (options().sourceDisks !== 'delete') {
-      try {
-        noteLeftImages(dirname(facts.linksPath), facts.vm.uuid, paths);
-      } catch (error) {
-        note(`The VM will not be able to replace its images here: ${asGodwitError(error).message}`);
-      }
-      return;
-    }
-    for (const path of paths) {
+    if (options().sourceDisks !== 'delete') return;
+    for (const path of facts.copiedImages ?? this.#copied()) {
       try {
         rmSync(path, { force: true });
       } catch (error) {

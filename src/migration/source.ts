@@ -196,7 +196,7 @@ export class SourceMigration {
       case 'discardGuest':
         this.#transfer.stopServing();
         await this.#guest.discard();
-        if (this.#state.phase === 'released') this.#parts.disks.leaveSources();
+        if (this.#state.phase === 'released') this.#parts.disks.deleteSources();
         if (this.#state.phase === 'lost') this.#parts.note(`What was left here of VM ${this.#facts.vm.name} is freed`);
         return;
       case 'keepGuest':

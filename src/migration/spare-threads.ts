@@ -23,8 +23,8 @@ interface Spare {
 
 /** VMs and migrations that were there before are seen to first. */
 export const AFTER_START_MS = 10_000;
-/** The next of several VMs follows. */
-export const AFTER_MIGRATION_MS = 5000;
+/** Of several VMs that leave one after the other all but the first two find a thread. */
+export const AFTER_MIGRATION_MS = 2000;
 
 const SPARES = new Map<string, Spare>();
 const COMING = new Map<string, NodeJS.Timeout>();
@@ -44,6 +44,7 @@ export function rehearseIn(stateDirectory: string): void {
 export function takeThread(module: string): Worker {
   const spare = SPARES.get(module);
   SPARES.delete(module);
+  cancelComing(module);
   if (spare) Atomics.store(spare.needed, 0, 1);
   setMoving(true);
   const thread = spare?.thread ?? startSpare(module, { rehearsal: null });
@@ -54,8 +55,13 @@ export function takeThread(module: string): Worker {
 /** Makes sure that a `takeThread` after so long is quick; nothing to do once the daemon ends. Who comes earlier waits a little. */
 export function keepSpareThread(module: string, afterMs: number): void {
   if (isEnding || SPARES.has(module)) return;
-  clearTimeout(COMING.get(module));
+  cancelComing(module);
   COMING.set(module, setTimeout(makeSpare, afterMs, module).unref());
+}
+
+function cancelComing(module: string): void {
+  clearTimeout(COMING.get(module));
+  COMING.delete(module);
 }
 
 function makeSpare(module: string): void {
@@ -75,8 +81,7 @@ function makeSpare(module: string): void {
 export async function endSpareThreads(): Promise<void> {
   rehearsals = null;
   isEnding = true;
-  for (const timer of COMING.values()) clearTimeout(timer);
-  COMING.clear();
+  for (const module of COMING.keys()) cancelComing(module);
   const spares = [...SPARES.values()];
   SPARES.clear();
   await Promise.all(
