@@ -19,6 +19,7 @@ import type { Journal } from './journal.ts';
 import { isTakenBack, type SourceRecovery } from './journal-facts.ts';
 import { isGivenAway } from './phases.ts';
 import type { SourcePort } from './source-facts.ts';
+import { deleteCopied } from './source-disks.ts';
 import { SourceLink } from './source-link.ts';
 import { hearDestination, sayToDestination } from './source-words.ts';
 
@@ -91,8 +92,16 @@ export class OrphanedSource {
       if (effect.kind === 'writeJournal') this.#journal.append(effect.record);
       else if (effect.kind === 'send') this.#say(effect.message);
       else if (effect.kind === 'redial') this.#redial();
+      else if (effect.kind === 'discardGuest') this.#deleteSources();
       else if (effect.kind === 'finish') this.#finish(effect.outcome, effect.error);
     }
+  }
+
+  /** What QEMU had is gone with it; its images are not. */
+  #deleteSources(): void {
+    const { copiedImages = [], options } = this.#recovery.facts;
+    if (this.#state.phase !== 'released' || options.sourceDisks !== 'delete') return;
+    deleteCopied(copiedImages, (text) => this.#port.emit({ kind: 'noted', level: 'warn', text }));
   }
 
   #say(message: SourceMessage): void {

@@ -147,14 +147,7 @@ export class SourceDisks {
   /** The VM has left and needs nothing of this host any more. */
   deleteSources(): void {
     const { facts, note, options } = this.#port;
-    if (options().sourceDisks !== 'delete') return;
-    for (const path of facts.copiedImages ?? this.#copied()) {
-      try {
-        rmSync(path, { force: true });
-      } catch (error) {
-        note(`${path} was not deleted: ${asGodwitError(error).message}`);
-      }
-    }
+    if (options().sourceDisks === 'delete') deleteCopied(facts.copiedImages ?? this.#copied(), note);
   }
 
   report(): DiskReport[] {
@@ -229,4 +222,15 @@ function aborted(signal: AbortSignal): Promise<never> {
     if (signal.aborted) reject(signal.reason);
     signal.addEventListener('abort', () => reject(signal.reason), { once: true });
   });
+}
+
+/** Images of a VM that has left for good. */
+export function deleteCopied(paths: readonly string[], note: (text: string) => void): void {
+  for (const path of paths) {
+    try {
+      rmSync(path, { force: true });
+    } catch (error) {
+      note(`${path} was not deleted: ${asGodwitError(error).message}`);
+    }
+  }
 }
