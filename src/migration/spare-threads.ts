@@ -10,7 +10,7 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import { MOVING, setMoving } from './moving.ts';
+import { isMoving, MOVING, setMoving } from './moving.ts';
 import { NOTHING_TO_DO } from './thread-input.ts';
 import { workerModule } from './worker-module.ts';
 import type { ThreadData } from './worker-port.ts';
@@ -21,10 +21,18 @@ interface Spare {
   readonly needed: Int32Array<SharedArrayBuffer>;
 }
 
+/** When a spare is made. */
+export interface SpareTime {
+  readonly afterMs: number;
+  /** Also while something moves, whose CPU time it takes. */
+  readonly isUrgent: boolean;
+}
+
 /** VMs and migrations that were there before are seen to first. */
-export const AFTER_START_MS = 10_000;
+export const AFTER_START: SpareTime = { afterMs: 10_000, isUrgent: false };
 /** Of several VMs that leave one after the other all but the first two find a thread. */
-export const AFTER_MIGRATION_MS = 2000;
+export const AFTER_MIGRATION: SpareTime = { afterMs: 2000, isUrgent: true };
+const LOOK_AGAIN_MS = 2000;
 
 const SPARES = new Map<string, Spare>();
 const COMING = new Map<string, NodeJS.Timeout>();
@@ -52,11 +60,19 @@ export function takeThread(module: string): Worker {
   return thread;
 }
 
-/** Makes sure that a `takeThread` after so long is quick; nothing to do once the daemon ends. Who comes earlier waits a little. */
-export function keepSpareThread(module: string, afterMs: number): void {
+/** Makes sure that a `takeThread` after that time is quick; nothing to do once the daemon ends. Who comes earlier waits a little. */
+export function keepSpareThread(module: string, when: SpareTime): void {
   if (isEnding || SPARES.has(module)) return;
+  comeLater(module, when.afterMs, when.isUrgent);
+}
+
+function comeLater(module: string, afterMs: number, isUrgent: boolean): void {
   cancelComing(module);
-  COMING.set(module, setTimeout(makeSpare, afterMs, module).unref());
+  const come = (): void => {
+    if (isUrgent || !isMoving()) makeSpare(module);
+    else comeLater(module, LOOK_AGAIN_MS, isUrgent);
+  };
+  COMING.set(module, setTimeout(come, afterMs).unref());
 }
 
 function cancelComing(module: string): void {
