@@ -11,7 +11,7 @@ import { listen } from './listener.ts';
 import { OfferScreening, removeLeftChecks } from './offer-screening.ts';
 import { findJournalOf, findThread } from './sessions.ts';
 import { readSharing } from './shared-part.ts';
-import { AFTER_START, endSpareThreads, keepSpareThread, rehearseIn } from './spare-threads.ts';
+import { AFTER_START_MS, endSpareThreads, keepSpareThread, rehearseIn } from './spare-threads.ts';
 import { startDestinationThread, startSourceThread } from './threads.ts';
 
 const MIGRATION_THREADS: readonly string[] = ['source-worker', 'destination-worker'];
@@ -64,7 +64,7 @@ export async function listenForMigrations(options: {
       return journal === undefined ? 'unknown' : ended.join(journal, purpose, takeFd, peer);
     },
   });
-  for (const module of MIGRATION_THREADS) keepSpareThread(module, AFTER_START);
+  for (const module of MIGRATION_THREADS) keepSpareThread(module, AFTER_START_MS);
   return {
     ...listener,
     close: async () => {

@@ -18,8 +18,8 @@ import type { SourceEvent, SourceState } from './handover-source-state.ts';
 import type { Journal } from './journal.ts';
 import { isTakenBack, type SourceRecovery } from './journal-facts.ts';
 import { isGivenAway } from './phases.ts';
-import type { SourcePort } from './source-facts.ts';
 import { deleteCopied } from './source-disks.ts';
+import type { SourcePort } from './source-facts.ts';
 import { SourceLink } from './source-link.ts';
 import { hearDestination, sayToDestination } from './source-words.ts';
 

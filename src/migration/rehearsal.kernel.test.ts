@@ -36,7 +36,7 @@ requireCapability('kernel')('a rehearsal', () => {
   test('is what a spare thread does; what an earlier daemon left is gone', async () => {
     using directory = new TempDirectory();
     rehearseIn(directory.path);
-    keepSpareThread('source-worker', { afterMs: 0, isUrgent: true });
+    keepSpareThread('source-worker', 0);
     await waitUntil('it rehearses', () => readdirSync(directory.join('rehearsals')).length > 0);
     await endSpareThreads();
     rehearseIn(directory.path);

@@ -8,6 +8,7 @@
  * rehearsal with the turn that it is in, and one that was not there in time rehearses nothing.
  */
 import { mkdirSync, rmSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { isMoving, MOVING, setMoving } from './moving.ts';
@@ -21,17 +22,11 @@ interface Spare {
   readonly needed: Int32Array<SharedArrayBuffer>;
 }
 
-/** When a spare is made. */
-export interface SpareTime {
-  readonly afterMs: number;
-  /** Also while something moves, whose CPU time it takes. */
-  readonly isUrgent: boolean;
-}
-
 /** VMs and migrations that were there before are seen to first. */
-export const AFTER_START: SpareTime = { afterMs: 10_000, isUrgent: false };
-/** Of several VMs that leave one after the other all but the first two find a thread. */
-export const AFTER_MIGRATION: SpareTime = { afterMs: 2000, isUrgent: true };
+export const AFTER_START_MS = 3000;
+export const AFTER_MIGRATION_MS = 2000;
+/** On a small host nothing is loaded while something moves: it would take a CPU from it. */
+const MAY_LOAD_WHILE_MOVING = availableParallelism() > 2;
 const LOOK_AGAIN_MS = 2000;
 
 const SPARES = new Map<string, Spare>();
@@ -61,16 +56,12 @@ export function takeThread(module: string): Worker {
 }
 
 /** Makes sure that a `takeThread` after that time is quick; nothing to do once the daemon ends. Who comes earlier waits a little. */
-export function keepSpareThread(module: string, when: SpareTime): void {
+export function keepSpareThread(module: string, afterMs: number): void {
   if (isEnding || SPARES.has(module)) return;
-  comeLater(module, when.afterMs, when.isUrgent);
-}
-
-function comeLater(module: string, afterMs: number, isUrgent: boolean): void {
   cancelComing(module);
   const come = (): void => {
-    if (isUrgent || !isMoving()) makeSpare(module);
-    else comeLater(module, LOOK_AGAIN_MS, isUrgent);
+    if (MAY_LOAD_WHILE_MOVING || !isMoving()) makeSpare(module);
+    else keepSpareThread(module, LOOK_AGAIN_MS);
   };
   COMING.set(module, setTimeout(come, afterMs).unref());
 }

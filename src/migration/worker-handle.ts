@@ -14,7 +14,7 @@ import type { MigrationHandle, VmSettlement } from './handle.ts';
 import type { MigrationCommand, MigrationEvent } from './progress.ts';
 import type { MigrationReport } from './report.ts';
 import type { MigrationOptions } from './request.ts';
-import { AFTER_MIGRATION, keepSpareThread, takeThread } from './spare-threads.ts';
+import { AFTER_MIGRATION_MS, keepSpareThread, takeThread } from './spare-threads.ts';
 
 /** From the worker to the main thread. */
 export type WorkerReport =
@@ -120,7 +120,7 @@ export class WorkerHandle implements MigrationHandle {
       for (const waiting of this.#answers.values()) waiting.reject(this.#threadDied());
       this.#answers.clear();
       for (const fd of this.#entrusted) new FileDescriptor(fd)[Symbol.dispose]();
-      keepSpareThread(options.module, AFTER_MIGRATION);
+      keepSpareThread(options.module, AFTER_MIGRATION_MS);
       void this.#finish(thrown, options).finally(exited.resolve);
     });
   }
