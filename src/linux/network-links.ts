@@ -16,6 +16,8 @@ export interface NetworkLink {
   readonly flags: readonly string[];
   /** Largest packet, in bytes. */
   readonly mtu: number;
+  /** Its MAC address, in small letters. */
+  readonly address?: string;
 }
 
 /** An address in the neighbour table (ip-neighbour(8)). */

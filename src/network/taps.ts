@@ -17,11 +17,16 @@ export async function plugInTaps(nics: readonly AttachedNic[]): Promise<void> {
     const found = bridges.find(({ ifname }) => ifname === bridge);
     if (!found) throw new GodwitError('GW_INTERNAL', { reason: `the bridge ${bridge} has gone` });
     // A bridge that was not told its MTU takes the smallest of its ports, and its address is their lowest: it must keep both.
-    await plugIn(tap, { bridge, mtu: found.mtu, mac: tapAddress(mac) });
+    await plugIn(tap, { bridge, mtu: found.mtu, mac: tapAddress(mac, found.address) });
   }
 }
 
-/** High among addresses, and never the guest's own, which the bridge would take for one of its host's. */
-function tapAddress(guest: string): string {
-  return `${guest.startsWith('fe') ? 'fa' : 'fe'}${guest.slice(2)}`;
+/**
+ * High among addresses, higher than the bridge's where there are such, and never the guest's own, which the bridge would take for
+ * one of its host's.
+ */
+export function tapAddress(guest: string, bridge = ''): string {
+  const usual = `${guest.startsWith('fe') ? 'fa' : 'fe'}${guest.slice(2)}`;
+  const highest = `fe:ff:ff${guest.slice(8)}`;
+  return usual > bridge || highest === guest ? usual : highest;
 }

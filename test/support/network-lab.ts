@@ -36,7 +36,9 @@ export class NetworkLab implements AsyncDisposable {
       for (const side of SIDES) {
         await lab.#addBridge(side, BRIDGE);
         const peer = ['peer', 'name', `to-${side}`, 'netns', namespaceOf('client')];
-        await lab.ip(side, 'link', 'add', UPLINK, 'type', 'veth', ...peer);
+        // As high as few are, since a random one now and then is: the bridge has it, and must keep it.
+        const address = ['address', `fe:fe:00:00:00:0${side}`];
+        await lab.ip(side, 'link', 'add', UPLINK, ...address, 'type', 'veth', ...peer);
         await lab.ip(side, 'link', 'set', UPLINK, 'master', BRIDGE, 'up');
         await lab.ip('client', 'link', 'set', `to-${side}`, 'master', SWITCH, 'up');
         if (bitsPerSecond === undefined) continue;
