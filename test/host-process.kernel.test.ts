@@ -1,10 +1,12 @@
 /** `godwit host` as whoever runs it sees it: what it writes where. */
 import { once } from 'node:events';
+import { existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { MigrationStore } from '../src/host/migration-store.ts';
 import { Journal, journalPath } from '../src/migration/journal.ts';
 import { DEFAULT_MIGRATION_OPTIONS } from '../src/migration/request.ts';
+import { knowImages } from '../src/storage/known-image.ts';
 import { requireCapability } from './support/capability.ts';
 import { collectOutput, runCli, spawnGodwit } from './support/godwit-cli.ts';
 import { checkLeaks } from './support/leak-check.ts';
@@ -29,13 +31,18 @@ interface Ended {
   readonly log: string;
 }
 
-/** A daemon that has become ready and was ended by the signal. */
-async function runHost(args: readonly string[] = [], end: NodeJS.Signals = 'SIGTERM'): Promise<Ended> {
+/** A daemon that has become ready, has done something, and was ended by the signal. */
+async function runHost(
+  args: readonly string[] = [],
+  end: NodeJS.Signals = 'SIGTERM',
+  until: () => boolean = () => true,
+): Promise<Ended> {
   const ports = ['--listen', ANY, '--migration-listen', ANY];
   const child = spawnGodwit(['host', '--name', 'a', '--state', state.join('state'), ...ports, ...args]);
   const output = collectOutput(child);
   try {
     await waitUntil('it is ready', () => output().stderr.includes('ready'));
+    await waitUntil('it has done what it is to do', until);
   } finally {
     child.kill(end);
     await once(child, 'close');
@@ -55,6 +62,20 @@ function leaveOwing(): void {
   journal.append({ side: 'source', kind: 'offered', migration: id, vm, epoch: 2, peer: NOBODY });
   journal.append({ side: 'source', kind: 'rolledBack', cancelled: true, error });
   new MigrationStore(stateDirectory, 1).save(sampleReport({ outcome: 'cancelled', error, owner: from }));
+}
+
+/** Leaves the journal of a migration that was over but for the last record, of a VM whose disk went with it. */
+function leaveReleased(image: string): void {
+  const { id, vm, to, from, startedAt } = sampleReport();
+  const options = { ...DEFAULT_MIGRATION_OPTIONS, sourceDisks: 'delete' } as const;
+  const facts = { id, vm: sampleRecord(), to: NOBODY, destinationName: to, options, hostName: from, startedAt };
+  using journal = Journal.create(journalPath(state.join('state'), id, 'outgoing'));
+  journal.append({ side: 'facts', ...facts, sessionKey: '0'.repeat(64), historyPath: '', linksPath: '' });
+  journal.append({ side: 'facts', copiedImages: knowImages([image]) });
+  journal.append({ side: 'source', kind: 'offered', migration: id, vm, epoch: 2, peer: NOBODY });
+  journal.append({ side: 'source', kind: 'stopping', wasRunning: true, pagesMissing: false });
+  journal.append({ side: 'source', kind: 'committed', epoch: 2 });
+  journal.append({ side: 'source', kind: 'released' });
 }
 
 requireCapability('kernel')('godwit host', () => {
@@ -105,4 +126,26 @@ requireCapability('kernel')('godwit host', () => {
     },
     2 * STOPPING_MS,
   );
+
+  test.each([
+    true,
+    false,
+  ])('deletes the disk of a VM that left before it was killed, if it is that one (%s)', async (isThat) => {
+    const image = state.join('disk');
+    writeFileSync(image, 'as it left');
+    leaveReleased(image);
+    if (!isThat) {
+      writeFileSync(`${image}.new`, 'of a VM that came');
+      renameSync(`${image}.new`, image);
+    }
+    const id = sampleReport().id;
+    const isOver = () => readFileSync(journalPath(state.join('state'), id, 'outgoing'), 'utf8').includes('"completed"');
+    await runHost([], 'SIGTERM', isOver);
+    expect(existsSync(image)).toBe(!isThat);
+  });
+
+  test('prepares threads for migrations when it has been there for a while', async () => {
+    const rehearsals = state.join('state', 'rehearsals');
+    await runHost([], 'SIGTERM', () => readdirSync(rehearsals).length > 0);
+  });
 });

@@ -2,11 +2,12 @@
 import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { TempDirectory } from '../../test/support/temp-directory.ts';
-import { DestinationDisks, type MadeImage } from './destination-disks.ts';
+import type { KnownImage } from '../storage/known-image.ts';
+import { DestinationDisks } from './destination-disks.ts';
 import type { PlannedDisk } from './disk-fit.ts';
 
 let directory: TempDirectory;
-let kept: readonly MadeImage[];
+let kept: readonly KnownImage[];
 
 beforeEach(() => {
   directory = new TempDirectory();

@@ -5,32 +5,24 @@
  * but only the very files that were made here (of one that was not written down yet when the daemon was killed an empty file
  * stays), and never once this host may have run the VM: then it is the only copy.
  */
-import { rmSync, statSync } from 'node:fs';
-import { asGodwitError } from '../base/errors.ts';
 import { closeFd } from '../linux/socket.ts';
 import { DiskRelay } from '../storage/disk-relay.ts';
+import { type KnownImage, knowImages, removeImages } from '../storage/known-image.ts';
 import { createImage } from '../storage/new-image.ts';
 import type { DestinationGuest } from './destination-guest.ts';
 import type { PlannedDisk } from './disk-fit.ts';
 import type { DestinationRecovery } from './journal-facts.ts';
 
-/** A file that was made for the VM, and no other one that may be at its path later. */
-export interface MadeImage {
-  readonly path: string;
-  /** The number of the file and when it was made: a number is given again. */
-  readonly identity: string;
-}
-
 export interface DestinationDisksPort {
   /** Written down: these are ours to remove. */
-  keepImages(images: readonly MadeImage[]): void;
+  keepImages(images: readonly KnownImage[]): void;
   note(text: string): void;
 }
 
 export class DestinationDisks {
   readonly #port: DestinationDisksPort;
   readonly #relays: DiskRelay[] = [];
-  #images: readonly MadeImage[] = [];
+  #images: readonly KnownImage[] = [];
   #isOurs = false;
 
   constructor(port: DestinationDisksPort) {
@@ -48,7 +40,7 @@ export class DestinationDisks {
     if (files.length === 0) return;
     for (const { name, path, format, virtualBytes } of files) {
       createImage(name, path, format, virtualBytes);
-      this.#images = [...this.#images, { path, identity: identityOf(path)! }];
+      this.#images = [...this.#images, ...knowImages([path])];
     }
     this.#port.keepImages(this.#images);
   }
@@ -80,18 +72,7 @@ export class DestinationDisks {
   discard(): void {
     this.stop();
     if (this.#isOurs) return;
-    for (const { path, identity } of this.#images) {
-      try {
-        if (identityOf(path) === identity) rmSync(path);
-      } catch (error) {
-        this.#port.note(`${path} stays: ${asGodwitError(error).message}`);
-      }
-    }
+    removeImages(this.#images, this.#port.note);
     this.#images = [];
   }
-}
-
-function identityOf(path: string): string | undefined {
-  const found = statSync(path, { bigint: true, throwIfNoEntry: false });
-  return found && `${found.ino} ${found.birthtimeNs}`;
 }

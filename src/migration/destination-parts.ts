@@ -5,9 +5,10 @@
  * what a part has to tell comes back through the hooks.
  */
 import type { GodwitError } from '../base/errors.ts';
+import type { KnownImage } from '../storage/known-image.ts';
 import { Mailbox } from '../transfer/mailbox.ts';
 import { Arrivals } from './arrivals.ts';
-import { DestinationDisks, type MadeImage } from './destination-disks.ts';
+import { DestinationDisks } from './destination-disks.ts';
 import { type DestinationFacts, type DestinationPort, missingFilePath } from './destination-facts.ts';
 import { DestinationLink } from './destination-link.ts';
 import { DestinationReceiver } from './destination-receiver.ts';
@@ -75,8 +76,7 @@ export function assembleDestination(
     onLost: (reason) => link.drop(reason),
     onFailed: hooks.onFailed,
   });
-  const keepImages = (images: readonly MadeImage[]): void =>
-    journal.append({ side: 'facts', images: images.map((image) => ({ ...image })) });
+  const keepImages = (images: readonly KnownImage[]): void => journal.append({ side: 'facts', images });
   const disks = new DestinationDisks({ keepImages, note });
   const life = new AbortController();
   life.signal.addEventListener('abort', () => disks.stop());

@@ -5,7 +5,7 @@
  * another migration's, whose QEMU it must not touch.
  */
 import type { MigrationSettings } from '../qemu/migration-settings.ts';
-import type { MadeImage } from './destination-disks.ts';
+import type { KnownImage } from '../storage/known-image.ts';
 import type { DestinationFacts } from './destination-facts.ts';
 import type { DestinationRecord, SourceRecord } from './handover.ts';
 import { recoverDestination } from './handover-destination-recovery.ts';
@@ -39,7 +39,7 @@ export interface DestinationRecovery {
   /** Where the VM's RAM is. */
   readonly ram: readonly KnownRegion[];
   /** Made for the VM, to be filled. */
-  readonly images: readonly MadeImage[];
+  readonly images: readonly KnownImage[];
   /** The daemon knows where the VM is, and talks to its QEMU if it is here. */
   readonly isSettled: boolean;
 }
@@ -60,7 +60,7 @@ export function sourceRecovery(
     stay.epoch > epoch || (stay.epoch === epoch && stay.movesOn && stay.startedAt > facts.startedAt);
   // It has come back since, or its user has moved it again: it was his by then.
   const wentOn = others.some((stay) => stay.uuid === uuid && isLater(stay));
-  const copiedImages = knownFacts(lines)['copiedImages'] as string[] | undefined;
+  const copiedImages = knownFacts(lines)['copiedImages'] as KnownImage[] | undefined;
   const all = copiedImages ? { ...facts, copiedImages } : facts;
   return { facts: all, records, hasVm: !wentOn && !isTakenBack({ records }), settings: knownSettings(lines) };
 }
@@ -93,7 +93,7 @@ export function destinationRecovery(
     insideFd: (known['insideFd'] as number | undefined) ?? null,
     settings: knownSettings(lines),
     ram: (known['ram'] as KnownRegion[] | undefined) ?? [],
-    images: (known['images'] as MadeImage[] | undefined) ?? [],
+    images: (known['images'] as KnownImage[] | undefined) ?? [],
     isSettled: false,
   };
 }

@@ -7,6 +7,7 @@
  */
 import { asGodwitError, type ErrorBody, GodwitError } from '../base/errors.ts';
 import { pagesFor } from '../base/page.ts';
+import { removeImages } from '../storage/known-image.ts';
 import { Mailbox } from '../transfer/mailbox.ts';
 import type { ControlMessage } from '../wire/messages.ts';
 import { emptyReport } from './empty-report.ts';
@@ -18,7 +19,6 @@ import type { SourceEvent, SourceState } from './handover-source-state.ts';
 import type { Journal } from './journal.ts';
 import { isTakenBack, type SourceRecovery } from './journal-facts.ts';
 import { isGivenAway } from './phases.ts';
-import { deleteCopied } from './source-disks.ts';
 import type { SourcePort } from './source-facts.ts';
 import { SourceLink } from './source-link.ts';
 import { hearDestination, sayToDestination } from './source-words.ts';
@@ -101,7 +101,7 @@ export class OrphanedSource {
   #deleteSources(): void {
     const { copiedImages = [], options } = this.#recovery.facts;
     if (this.#state.phase !== 'released' || options.sourceDisks !== 'delete') return;
-    deleteCopied(copiedImages, (text) => this.#port.emit({ kind: 'noted', level: 'warn', text }));
+    removeImages(copiedImages, (text) => this.#port.emit({ kind: 'noted', level: 'warn', text }));
   }
 
   #say(message: SourceMessage): void {

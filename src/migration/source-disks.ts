@@ -10,6 +10,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { SYSTEM_CLOCK } from '../base/clock.ts';
 import { asGodwitError, GodwitError } from '../base/errors.ts';
 import { canChangeMirrors, measureWrites } from '../qemu/disk-writes.ts';
+import { type KnownImage, knowImages, removeImages } from '../storage/known-image.ts';
 import type { Pacer } from '../transfer/pacer.ts';
 import { mayBeCopied, type ReadyDisk } from '../wire/disk-messages.ts';
 import type { Message } from '../wire/messages.ts';
@@ -35,7 +36,7 @@ export interface SourceDisksPort {
   readonly linkBytesPerSecond: number | null;
   options(): MigrationOptions;
   /** Written down: these images are not needed here once the VM has left. */
-  keepCopied(paths: readonly string[]): void;
+  keepCopied(images: readonly KnownImage[]): void;
   onProgress(): void;
   /** A copy has broken. */
   onFailed(error: GodwitError): void;
@@ -55,6 +56,8 @@ export class SourceDisks {
   #plans: readonly CopiedDiskPlan[] = [];
   /** Those that are on their way, or were. */
   readonly copies: DiskCopies = new DiskCopies();
+  /** Their images, as they were then. */
+  #copied: readonly KnownImage[] = [];
   #directory: string | undefined;
   #isBegun = false;
 
@@ -98,7 +101,9 @@ export class SourceDisks {
       const reason = `${names}: how long a disk takes to copy cannot be promised; leave out --finish-by`;
       return new GodwitError('GW_MIGRATION_REFUSED', { host, vm: vm.name, reason });
     }
-    keepCopied(this.#plans.filter(({ offered }) => offered.image.kind === 'file').map(({ offered }) => offered.path));
+    const files = this.#plans.filter(({ offered }) => offered.image.kind === 'file');
+    this.#copied = knowImages(files.map(({ offered }) => offered.path));
+    keepCopied(this.#copied);
     return undefined;
   }
 
@@ -147,7 +152,7 @@ export class SourceDisks {
   /** The VM has left and needs nothing of this host any more. */
   deleteSources(): void {
     const { facts, note, options } = this.#port;
-    if (options().sourceDisks === 'delete') deleteCopied(facts.copiedImages ?? this.#copied(), note);
+    if (options().sourceDisks === 'delete') removeImages(facts.copiedImages ?? this.#copied, note);
   }
 
   report(): DiskReport[] {
@@ -211,10 +216,6 @@ export class SourceDisks {
     await this.copies.look();
     this.#port.onProgress();
   }
-
-  #copied(): string[] {
-    return this.#plans.filter(({ offered }) => offered.image.kind === 'file').map(({ offered }) => offered.path);
-  }
 }
 
 function aborted(signal: AbortSignal): Promise<never> {
@@ -222,15 +223,4 @@ function aborted(signal: AbortSignal): Promise<never> {
     if (signal.aborted) reject(signal.reason);
     signal.addEventListener('abort', () => reject(signal.reason), { once: true });
   });
-}
-
-/** Images of a VM that has left for good. */
-export function deleteCopied(paths: readonly string[], note: (text: string) => void): void {
-  for (const path of paths) {
-    try {
-      rmSync(path, { force: true });
-    } catch (error) {
-      note(`${path} was not deleted: ${asGodwitError(error).message}`);
-    }
-  }
 }

@@ -4,6 +4,7 @@
  * Owns: the facts that the journal keeps beside the handover's records. Must hold: with both, a process that was
  * restarted can go on; nothing in here changes during the migration.
  */
+import type { KnownImage } from '../storage/known-image.ts';
 import type { OfferedDisk } from '../wire/disk-messages.ts';
 import type { Entrust } from './group-tracker.ts';
 import type { HostTraffic, VmSettlement } from './handle.ts';
@@ -43,7 +44,7 @@ export interface SourceFacts {
   /** Absent: it has none that are files or devices of a host, or the journal is older. */
   readonly disks?: readonly OfferedDisk[];
   /** After a restart: of disks that the destination has copies of. */
-  readonly copiedImages?: readonly string[];
+  readonly copiedImages?: readonly KnownImage[];
   readonly hostName: string;
   readonly sessionKey: string;
   readonly startedAt: number;

@@ -9,6 +9,7 @@ import type { GodwitError } from '../base/errors.ts';
 import type { PageRun } from '../base/page.ts';
 import { availableDigestSchemes, type DigestScheme } from '../memory/digest.ts';
 import type { MigrationSettings } from '../qemu/migration-settings.ts';
+import type { KnownImage } from '../storage/known-image.ts';
 import { HostBudget } from '../transfer/host-budget.ts';
 import { Mailbox } from '../transfer/mailbox.ts';
 import { Pacer } from '../transfer/pacer.ts';
@@ -41,7 +42,7 @@ export interface SourceHooks {
   /** Writes down which settings of QEMU were found, before they are changed. */
   keepSettings(found: MigrationSettings): void;
   /** Writes down the images of disks that are copied. */
-  keepCopied(images: readonly string[]): void;
+  keepCopied(images: readonly KnownImage[]): void;
   phase(): SourcePhase;
   /** In hexadecimal; not among the facts, which are written down. */
   readonly fleetKey: string | null;

@@ -128,9 +128,9 @@ export class StreamConnection implements Connection {
     if (!this.#reason) this.#socket.resume();
   }
 
-  /** Of one that is read frame by frame: the frame after those that were handled. */
+  /** The frame after those that were handled; one that reads ahead does so anyway. */
   readNext(): void {
-    if (!this.#reason) this.#socket.resume();
+    if (this.#isFramewise && !this.#reason) this.#socket.resume();
   }
 
   /** Stops reading and gives the descriptor away as a copy; this object is closed afterwards and the link stays up. */
