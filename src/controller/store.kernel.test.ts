@@ -1,19 +1,17 @@
 /** What every store must do, on the real ones; NATS is also restarted meanwhile. */
-import { writeFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { requireCapability } from '../../test/support/capability.ts';
 import { checkLeaks } from '../../test/support/leak-check.ts';
 import { NatsServer } from '../../test/support/nats-server.ts';
+import { openStore, unlessSilent } from '../../test/support/nats-store.ts';
 import { TempDirectory } from '../../test/support/temp-directory.ts';
 import { waitUntil } from '../../test/support/wait-until.ts';
 import { FakeClock } from '../base/clock.ts';
-import { GodwitError, hasCode } from '../base/errors.ts';
+import { GodwitError } from '../base/errors.ts';
 import { EvacuationClaims } from './evacuation-claims.ts';
 import type { EvacuationHosts } from './evacuation-port.ts';
 import { Evacuations } from './evacuations.ts';
-import { Leadership } from './leadership.ts';
-import { NatsStore } from './nats-store.ts';
 import { OwnedRecord, recordedValue } from './owned-record.ts';
 import { SqliteStore } from './sqlite-store.ts';
 import type { FleetStore } from './store.ts';
@@ -40,17 +38,13 @@ async function sqlitePlace(): Promise<Place> {
 async function natsPlace(): Promise<Place> {
   const server = await NatsServer.open();
   return {
-    open: () => openNats(server),
+    open: () => openStore(server),
     restart: async () => {
       await server.kill();
       await server.start();
     },
     [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
   };
-}
-
-function openNats({ url }: NatsServer, token: string | null = null): Promise<NatsStore> {
-  return NatsStore.open({ servers: [url], credentials: null, token, replicas: 1, prefix: 'godwit' });
 }
 
 const suites = { sqlite: [requireCapability(), sqlitePlace], nats: [requireCapability('nats'), natsPlace] } as const;
@@ -233,126 +227,6 @@ for (const [kind, [describe, openPlace]] of Object.entries(suites)) {
   });
 }
 
-describe('the store sqlite alone', () => {
-  test('is refused with the reason and what to do where the file is none of it', async () => {
-    using directory = new TempDirectory();
-    writeFileSync(directory.join('fleet.sqlite'), 'something else '.repeat(100));
-    expect(() => new SqliteStore(directory.join('fleet.sqlite'))).toThrow(
-      /fleet\.sqlite \(.*not a database.*move the file away/,
-    );
-    expect(() => new SqliteStore(directory.join('none/fleet.sqlite'))).toThrow(/unable to open.*--state/);
-  });
-
-  test('is refused while somebody else has it', async () => {
-    using directory = new TempDirectory();
-    await using _first = new SqliteStore(directory.join('fleet.sqlite'));
-    expect(() => new SqliteStore(directory.join('fleet.sqlite'))).toThrow('another controller has');
-  });
-});
-
-requireCapability('nats')('the store nats alone', () => {
-  test('forgets what was removed, and nothing else', async () => {
-    await using server = await NatsServer.open();
-    await using store = await openNats(server);
-    expect(await store.forgetRemoved(0)).toBe(0);
-    for (const key of ['x.a', 'x.b', 'x.c']) {
-      await store.write(key, key, null);
-      await store.remove(key);
-    }
-    const again = await store.write('x.c', 'again', null);
-    await store.write('x.d', 'kept', null);
-    expect(await store.forgetRemoved(60_000)).toBe(0);
-    expect(await store.forgetRemoved(0)).toBe(2);
-    expect(await store.forgetRemoved(0)).toBe(0);
-    expect((await store.list('x')).map(({ key, value, revision }) => [key, value, revision === again])).toEqual([
-      ['x.c', 'again', true],
-      ['x.d', 'kept', false],
-    ]);
-    expect(await store.write('x.a', 'new', null)).not.toBeNull();
-  });
-
-  test('is refused with a wrong token, and goes on when a server that refused its token takes it again', async () => {
-    await using server = await NatsServer.open('right');
-    await expect(openNats(server, 'wrong')).rejects.toMatchObject({ code: 'GW_STORE_UNAVAILABLE' });
-    await using store = await openNats(server, 'right');
-    const revision = await store.write('x.y', 1, null);
-    await server.kill();
-    server.token = 'other';
-    await server.start();
-    // Longer than several tries to connect.
-    await delay(2_000);
-    await server.kill();
-    server.token = 'right';
-    await server.start();
-    const found = await waitUntil('it answers', () => store.read('x.y').catch(unlessSilent), { intervalMs: 100 });
-    expect(found).toMatchObject({ value: 1, revision });
-  });
-});
-
-/** Of which the first leads. */
-async function twoControllers(store: FleetStore) {
-  const clock = new FakeClock(1000);
-  const open = (id: string) => new Leadership({ store, id, name: id, clock, changed: () => undefined });
-  const [a, b] = [open('a'), open('b')];
-  await a.look();
-  await b.look();
-  return { clock, open, a, b };
-}
-
-requireCapability('nats')('several controllers', () => {
-  test('one leads; another leads when it has been silent for a lease, or has said that it ends', async () => {
-    await using server = await NatsServer.open();
-    await using store = await openNats(server);
-    const { clock, open, a, b } = await twoControllers(store);
-    expect([a.leads, b.leads, b.leader]).toEqual([true, false, 'a']);
-    clock.advance(14_000);
-    await a.look();
-    await b.look();
-    clock.advance(9_000);
-    expect(a.leads).toBe(true);
-    clock.advance(5_000);
-    await b.look();
-    // It was held up, and has not even looked: it leads no more all the same, and nobody else does yet.
-    expect([a.leads, b.leads]).toEqual([false, false]);
-    // It says nothing for a lease.
-    clock.advance(1_000);
-    await b.look();
-    expect([b.leads, b.leader]).toEqual([true, 'b']);
-    await a.look();
-    expect([a.leads, a.leader]).toEqual([false, 'b']);
-    // Another life of the same one does not wait, nor does any when it has said that it ends.
-    const again = open('b');
-    await again.look();
-    expect(again.leads).toBe(true);
-    await again[Symbol.asyncDispose]();
-    await a.look();
-    expect([a.leads, a.leader]).toEqual([true, 'a']);
-  });
-
-  test('one that cannot say that it leads leads no more, and who cannot hear it does not take over', async () => {
-    await using server = await NatsServer.open();
-    await using store = await openNats(server);
-    const { clock, a, b } = await twoControllers(store);
-    await server.kill();
-    clock.advance(5_000);
-    await a.look();
-    expect([a.leads, a.failure]).toEqual([true, expect.stringContaining('NATS')]);
-    clock.advance(10_000);
-    await Promise.all([a.look(), b.look()]);
-    expect([a.leads, b.leads]).toEqual([false, false]);
-    await server.start();
-    await waitUntil('it answers', () => store.read('x.y').then(() => true, unlessSilent), { intervalMs: 50 });
-    await b.look();
-    expect(b.leads).toBe(false);
-    await a.look();
-    expect([a.leads, a.failure]).toEqual([true, null]);
-  });
-});
-
 function raise(_what: string, reason: string): never {
   throw new Error(reason);
-}
-
-function unlessSilent(error: unknown): undefined {
-  if (!hasCode(error, 'GW_STORE_UNAVAILABLE')) throw error;
 }
