@@ -6,6 +6,7 @@
  * little that was written instead of what the source holds.
  */
 import { CONTROL, CONTROL_ADDRESS, CONTROL_BYTES, CONTROL_MAGIC, WriteMode } from './layout.ts';
+import { TIMER_COUNTS_PER_MICROSECOND } from './rest.ts';
 
 /** Offsets are guest-physical addresses; `RamFile` is one. */
 export interface ByteMemory {
@@ -18,6 +19,8 @@ export interface TinyGuestParameters {
   readonly pageCount: number;
   /** Turns of an empty loop after each page. */
   readonly delay: number;
+  /** How long it halts after every so many pages; only of a guest that can rest. */
+  readonly restMicroseconds: number;
   readonly writeMode: WriteMode;
   /** One '.' on the serial line every so many passes; 0: none. */
   readonly heartbeatPasses: number;
@@ -62,6 +65,7 @@ export function readTinyParameters(memory: ByteMemory): TinyGuestParameters {
     firstPage: get('firstPage'),
     pageCount: get('pageCount'),
     delay: get('delay'),
+    restMicroseconds: get('restCounts') / TIMER_COUNTS_PER_MICROSECOND,
     writeMode,
     heartbeatPasses: get('heartbeatPasses'),
     fillFirstPage: get('fillFirstPage'),
@@ -71,12 +75,13 @@ export function readTinyParameters(memory: ByteMemory): TinyGuestParameters {
 }
 
 /**
- * Changes parameters. Delay, write mode and heartbeat count from the next page on; ranges are taken over by
+ * Changes parameters. Delay, rest, write mode and heartbeat count from the next page on; ranges are taken over by
  * `restartTinyGuest` only.
  */
 export function writeTinyParameters(memory: ByteMemory, changes: Partial<TinyGuestParameters>): void {
-  const { writeMode, ...numbers } = changes;
+  const { writeMode, restMicroseconds, ...numbers } = changes;
   for (const [field, value] of Object.entries(numbers)) writeField(memory, field as keyof typeof numbers, value);
+  if (restMicroseconds !== undefined) writeField(memory, 'restCounts', restMicroseconds * TIMER_COUNTS_PER_MICROSECOND);
   if (writeMode !== undefined) writeField(memory, 'writeMode', WriteMode[writeMode]);
 }
 

@@ -20,6 +20,7 @@ import {
   STACK_TOP_ADDRESS,
   WriteMode,
 } from './layout.ts';
+import { TIMER_COUNTS_PER_MICROSECOND } from './rest.ts';
 import { initialSharing, SHARING_ADDRESS, SHARING_BYTES, type TinySharing } from './sharing-layout.ts';
 import { emitWorkload, type TinyWorkload } from './workload.ts';
 
@@ -31,6 +32,10 @@ export interface TinyGuestOptions {
   readonly pageCount: number;
   /** Turns of an empty loop after each page; default 0. */
   readonly delay?: number;
+  /** It can halt after its pages, at first for so long; `prot32` under QEMU's own APIC only. Default: it cannot. */
+  readonly restMicroseconds?: number;
+  /** After every so many pages, a power of two; default 1. */
+  readonly restPages?: number;
   readonly writeMode?: WriteMode;
   /** One '.' on the serial line every so many passes; default 0: none. */
   readonly heartbeatPasses?: number;
@@ -68,10 +73,12 @@ const IOPL_3 = 0x3002;
 export function buildTinyGuest(options: TinyGuestOptions): Uint8Array {
   checkRange('range', options.firstPage, options.pageCount);
   if (options.fill !== undefined) checkRange('fill', options.fill.firstPage, options.fill.pageCount);
-  const { mode, sharing, diskSectors = 0 } = options;
+  const { mode, sharing, diskSectors = 0, restMicroseconds } = options;
+  if (restMicroseconds !== undefined && mode !== 'prot32') throw new RangeError('Only a guest in mode prot32 can rest');
   const payloadEnd = sharing === undefined ? CONTROL_ADDRESS + CONTROL_BYTES : SHARING_ADDRESS + SHARING_BYTES;
   const payload = new Uint8Array(payloadEnd - CODE_ADDRESS);
-  const code = assembleProtectedMode(mode, { sharing: sharing !== undefined, disk: diskSectors > 0 });
+  const restIn = restMicroseconds === undefined ? null : KERNEL_CODE_32;
+  const code = assembleProtectedMode(mode, { sharing: sharing !== undefined, disk: diskSectors > 0, restIn });
   if (CODE_ADDRESS + code.length > CONTROL_ADDRESS) throw new Error('The code of the tiny guest has outgrown its page');
   payload.set(code, 0);
   payload.set(initialControl(options), CONTROL_ADDRESS - CODE_ADDRESS);
@@ -196,6 +203,8 @@ function initialControl(options: TinyGuestOptions): Uint8Array {
   set('fillRandomWords', options.fill?.randomWords ?? PAGE_BYTES / 8);
   set('seed', DEFAULT_SEED);
   set('diskMask', Math.max(0, (options.diskSectors ?? 0) - 1));
+  set('restMask', (options.restPages ?? 1) - 1);
+  set('restCounts', (options.restMicroseconds ?? 0) * TIMER_COUNTS_PER_MICROSECOND);
   set('magic', CONTROL_MAGIC);
   return control;
 }

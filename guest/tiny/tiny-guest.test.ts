@@ -76,6 +76,11 @@ test.each([
   expect(() => buildTinyGuest({ mode: 'prot32', ...range })).toThrow(RangeError);
 });
 
+test('the image refuses to rest where the guest may not halt', () => {
+  const build = () => buildTinyGuest({ mode: 'long3', firstPage: 256, pageCount: 16, restMicroseconds: 0 });
+  expect(build).toThrow(RangeError);
+});
+
 test.each<[string, number[]]>([
   ['all equal', [7, 7, 7, 7]],
   ['one step down', [7, 7, 6, 6]],
@@ -109,9 +114,10 @@ test('parameters are written where they are read, and a restart is asked for las
       bytes.set(from, offset);
     },
   };
-  writeTinyParameters(memory, { delay: 5, writeMode: 'random' });
+  writeTinyParameters(memory, { delay: 5, restMicroseconds: 300, writeMode: 'random' });
   restartTinyGuest(memory, { firstPage: 512, pageCount: 8 });
-  expect(readTinyParameters(memory)).toMatchObject({ delay: 5, writeMode: 'random', firstPage: 512, pageCount: 8 });
+  const changed = { delay: 5, restMicroseconds: 300, writeMode: 'random', firstPage: 512, pageCount: 8 };
+  expect(readTinyParameters(memory)).toMatchObject(changed);
   expect(written.at(-1)).toBe(CONTROL.restart);
   expect(pageReader(memory)(8)).toBe(1);
 });

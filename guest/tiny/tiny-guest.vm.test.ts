@@ -3,7 +3,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { type Capability, requireCapability } from '../../test/support/capability.ts';
 import { checkLeaks } from '../../test/support/leak-check.ts';
-import { startTinyVm, type TinyVmOptions } from '../../test/support/tiny-vm.ts';
+import { readThreadTime } from '../../test/support/thread-time.ts';
+import { BUSY, CALM, startTinyVm, type TinyVmOptions } from '../../test/support/tiny-vm.ts';
 import { waitUntil } from '../../test/support/wait-until.ts';
 import { PAGE_BYTES } from './layout.ts';
 
@@ -30,6 +31,27 @@ const RANDOM_STOPS = 20;
 
 describeTinyGuest('the tiny guest under TCG', ['vm'], TCG);
 describeTinyGuest('the tiny guest under KVM', ['vm', 'kvm'], KVM);
+
+requireCapability('vm')('a tiny guest that rests', () => {
+  test.each(['q35', 'pc'])('on %s needs little of a CPU, and its invariant holds at any stop', async (machine) => {
+    await using vm = await startTinyVm({ machine, vcpus: 2, guest: { ...CALM, restPages: 4, pageCount: 64 } });
+    const [vcpu] = await vm.qmp.execute<{ 'thread-id': number }[]>('query-cpus-fast');
+    const ranMs = () => readThreadTime(vm.pid, vcpu!['thread-id']).ranMs;
+    const [fromMs, from] = [performance.now(), { ranMs: ranMs(), pages: vm.guest.counters.pagesWritten }];
+    for (let stop = 0; stop < RANDOM_STOPS; stop++) {
+      await vm.guest.pagesWritten(1 + randomInt(40));
+      await vm.stop();
+      expect(vm.guest.checkInvariant()).toEqual({ ok: true });
+      await vm.resume();
+    }
+    const tookMs = performance.now() - fromMs;
+    // Rests are never shorter than asked for, of the clock that stands while the VM does.
+    expect(vm.guest.counters.pagesWritten - from.pages).toBeLessThan((tookMs / CALM.restMicroseconds) * 1000 * 4 + 4);
+    expect(ranMs() - from.ranMs).toBeLessThan(tookMs / 2);
+    vm.guest.change(BUSY);
+    await vm.guest.pagesWritten(50_000);
+  });
+});
 
 function describeTinyGuest(name: string, needed: Capability[], variants: Variant[]): void {
   requireCapability(...needed)(name, () => {

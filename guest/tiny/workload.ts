@@ -3,13 +3,14 @@
  *
  * Must hold: byte 0 of the pages of the range changes in page order and by one at a time, so that whenever the guest
  * stops they are all equal, except that those visited in this pass are one ahead of the rest (`checkInvariant`).
- * Must never: take an interrupt (there is no handler), or wait for a device but the disk that it was told to write.
+ * Must never: take an interrupt but the timer's while it rests, or wait for a device but the disk that it was told to write.
  * Registers: ebx control page, esi first address of the range, ebp its end, edi current page, the rest scratch.
  */
 import { type Assembler, Condition, type MemoryOperand, Register } from './assembler.ts';
 import { emitDiskStep } from './disk-workload.ts';
 import { emitIvshmemSetup } from './ivshmem-setup.ts';
 import { CONTROL, CONTROL_ADDRESS, PAGE_BYTES, WriteMode } from './layout.ts';
+import { emitRest, emitRestSetup } from './rest.ts';
 import { emitSharingStep } from './sharing-workload.ts';
 
 const { eax, ecx, edx, ebx, ebp, esi, edi } = Register;
@@ -25,11 +26,14 @@ export const HEARTBEAT_CHARACTER = '.';
 export interface TinyWorkload {
   readonly sharing: boolean;
   readonly disk: boolean;
+  /** The selector of its code, if it is to rest. */
+  readonly restIn: number | null;
 }
 
 export function emitWorkload(code: Assembler, steps: TinyWorkload): void {
-  const { sharing, disk } = steps;
+  const { sharing, disk, restIn } = steps;
   if (sharing) emitIvshmemSetup(code);
+  if (restIn !== null) emitRestSetup(code, restIn);
   code.set(ebx, CONTROL_ADDRESS);
   emitCharacter(code, START_CHARACTER);
   emitRestart(code);
@@ -39,6 +43,7 @@ export function emitWorkload(code: Assembler, steps: TinyWorkload): void {
   emitRandomStore(code);
   if (sharing) emitSharingStep(code);
   if (disk) emitDiskStep(code);
+  if (restIn !== null) emitRest(code);
 }
 
 /** Fills the data range, clears byte 0 of the working range, takes over the working range. */
@@ -87,7 +92,7 @@ function emitRestart(code: Assembler): void {
 }
 
 /** The endless loop over the working range. */
-function emitPasses(code: Assembler, { sharing, disk }: TinyWorkload): void {
+function emitPasses(code: Assembler, { sharing, disk, restIn }: TinyWorkload): void {
   code.label('pass');
   code.move(edi, esi);
   code.label('page');
@@ -103,6 +108,7 @@ function emitPasses(code: Assembler, { sharing, disk }: TinyWorkload): void {
   code.incrementCounter(control('pagesWritten'));
   if (sharing) code.call('share');
   if (disk) code.call('writeSector');
+  if (restIn !== null) code.call('rest');
   code.load(ecx, control('delay'));
   code.test(ecx);
   code.jumpIf(Condition.zero, 'nextPage');

@@ -18,6 +18,7 @@ import { runsIntact } from '../support/intact-vm.ts';
 import { checkLeaks } from '../support/leak-check.ts';
 import { type Lie, LyingLink } from '../support/lying-link.ts';
 import { type QemuSettings, readSettings } from '../support/qemu-settings.ts';
+import { BUSY, CALM } from '../support/tiny-vm.ts';
 import { listMarks, measureWork, nothingRemains } from '../support/traces.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
@@ -30,8 +31,6 @@ const FILL = { firstPage: FIRST_USABLE_PAGE, pageCount: 4096 };
 const FULL_LINK = { bytesPerSecond: undefined, delayMs: 0 };
 /** Long enough to do something while a message is on its way. */
 const LATE_LINK = { delayMs: 400 };
-/** Some thousand pages a second: rounds have something to send that was not written again already. */
-const CALM_DELAY = 200_000;
 const WORK_SAMPLE_MS = 400;
 /** Five seconds, and what it takes to see it and to go back. */
 const STANDSTILL_MS = 12_000;
@@ -44,9 +43,9 @@ async function begin(request: Partial<MigrateBody>): Promise<WatchedMigration> {
   return await beginMigration(pair.a, VM, { to: pair.link.address, ...request });
 }
 
-async function change(at: ReachedHost, delay: number): Promise<void> {
+async function change(at: ReachedHost, pace: typeof CALM | typeof BUSY): Promise<void> {
   using guest = await openTinyGuest(at, VM);
-  guest.change({ delay });
+  guest.change(pace);
 }
 
 async function isIntactAt(at: ReachedHost): Promise<void> {
@@ -57,7 +56,7 @@ async function isIntactAt(at: ReachedHost): Promise<void> {
 requireCapability('vm')('recovery', () => {
   beforeAll(async () => {
     pair = await HostPair.open();
-    await createTinyVm(pair.a, { name: VM, guest: { fill: FILL } });
+    await createTinyVm(pair.a, { name: VM, guest: { ...BUSY, fill: FILL } });
     settings = await readSettings(pair.a, VM);
   });
   beforeEach(async () => {
@@ -65,14 +64,14 @@ requireCapability('vm')('recovery', () => {
     // What a failed test has left.
     for (const { host } of [pair.a, pair.b]) if (!host.isRunning) await host.start();
     await pair.bring(VM, pair.a);
-    await change(pair.a, CALM_DELAY);
+    await change(pair.a, CALM);
   });
   afterAll(async () => {
     await pair?.[Symbol.asyncDispose]();
   });
 
   test('destination daemon that hangs in copying: the VM is not slowed for it, and stays', async () => {
-    await change(pair.a, 0);
+    await change(pair.a, BUSY);
     using guest = await openTinyGuest(pair.a, VM);
     const { pid } = await pair.a.client.showVm(VM);
     // However slowly this machine runs the guest: one that is not slowed further does not converge.

@@ -31,6 +31,8 @@ export const GROUP = 'bus';
 const MOVE_TIMEOUT_MS = 300_000;
 /** Of their own: passes over few are short. */
 const PRIVATE_PAGES = 1024;
+/** Of each VM: enough that they are always about to meet, and CPU left for what moves them. */
+const PACE = { restMicroseconds: 500, restPages: 32 };
 
 export class SharingGroup implements AsyncDisposable {
   readonly pair: HostPair;
@@ -57,7 +59,11 @@ export class SharingGroup implements AsyncDisposable {
       const firstAdopted = options.count - (options.adopted ?? 0);
       for (const [member, name] of vms.entries()) {
         const { guest, ...rest } = options.vm ?? {};
-        const own = { ...rest, name, guest: { pageCount: PRIVATE_PAGES, ...guest, sharing: { layout, member } } };
+        const own = {
+          ...rest,
+          name,
+          guest: { pageCount: PRIVATE_PAGES, ...PACE, ...guest, sharing: { layout, member } },
+        };
         if (member < firstAdopted) await group.#create(own);
         else await group.#adopt(own);
         using view = await group.open(pair.a, name);

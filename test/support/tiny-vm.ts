@@ -31,7 +31,7 @@ export interface TinyVmOptions {
   readonly machine?: string;
   readonly cpu?: string;
   readonly vcpus?: number;
-  /** Default: 64-bit ring 3 (it runs natively under KVM too), 16 MiB from the first usable page. */
+  /** Default: 64-bit ring 3 (it runs natively under KVM too), or 32-bit ring 0 where it is to rest; 16 MiB from the first usable page. */
   readonly guest?: Partial<TinyGuestOptions>;
   readonly disks?: VmSpec['disks'];
   readonly sharedMemory?: VmSpec['sharedMemory'];
@@ -41,6 +41,11 @@ export interface TinyVmOptions {
   /** A second QMP socket, `adoptQmpPath`, for somebody who adopts the VM. */
   readonly adoptable?: boolean;
 }
+
+/** Some 1500 pages a second, which are next to no work for the CPU: of a guest that is not what a test is about. */
+export const CALM = { restMicroseconds: 500 } as const;
+/** As fast as it can, of a guest that can rest. */
+export const BUSY = { restMicroseconds: 0 } as const;
 
 /** 16 MiB */
 const DEFAULT_PAGE_COUNT = 4096;
@@ -158,7 +163,7 @@ export async function startTinyVm(options: TinyVmOptions = {}): Promise<TinyVm> 
 export function tinyVmSpec(directory: TempDirectory, options: TinyVmOptions = {}): VmSpec {
   const firmware = directory.join('tiny.bin');
   const guest = {
-    mode: 'long3',
+    mode: options.guest?.restMicroseconds === undefined ? 'long3' : 'prot32',
     firstPage: FIRST_USABLE_PAGE,
     pageCount: DEFAULT_PAGE_COUNT,
     ...options.guest,

@@ -36,8 +36,8 @@ class HandStartedQemu implements AsyncDisposable {
     markChildren();
     const directory = new TempDirectory();
     const firmware = directory.join('tiny.bin');
-    const range = { firstPage: FIRST_USABLE_PAGE, pageCount: 2048, delay: 20_000 };
-    writeFileSync(firmware, buildTinyGuest({ mode: 'long3', ...range, heartbeatPasses: 10 }));
+    const range = { firstPage: FIRST_USABLE_PAGE, pageCount: 2048, restMicroseconds: 500, restPages: 16 };
+    writeFileSync(firmware, buildTinyGuest({ mode: 'prot32', ...range, heartbeatPasses: 10 }));
     const qmpPath = directory.join('qmp.sock');
     const args = [
       ...[

@@ -52,7 +52,7 @@ requireCapability('vm')('two VMs that leave a host at once', () => {
     pair = await HostPair.open({ args });
     links = [await LinkProxy.open(pair.b.host.migration), await LinkProxy.open(pair.b.host.migration)];
     for (const name of VMS) {
-      const guest = { firstPage: FIRST_USABLE_PAGE, pageCount: 256, delay: 1_000_000, fill: FILL };
+      const guest = { firstPage: FIRST_USABLE_PAGE, pageCount: 256, restMicroseconds: 1000, fill: FILL };
       await createTinyVm(pair.a, { name, guest });
     }
   });

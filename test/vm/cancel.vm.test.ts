@@ -19,6 +19,7 @@ import { checkLeaks } from '../support/leak-check.ts';
 import { LinkProxy } from '../support/link-proxy.ts';
 import { type QemuSettings, readSettings } from '../support/qemu-settings.ts';
 import type { TinyGuestView } from '../support/tiny-guest-view.ts';
+import { BUSY, CALM } from '../support/tiny-vm.ts';
 import { measureWork, noMarks, nothingRemains } from '../support/traces.ts';
 
 checkLeaks();
@@ -31,8 +32,6 @@ const FILL = { firstPage: FIRST_USABLE_PAGE, pageCount: 4096 };
 const SLOW_BYTES_PER_SECOND = 8 * MIB;
 /** The link itself, not a limit: the last pages are sent as fast as it goes. */
 const SLOW_LINK = { bytesPerSecond: 8 * MIB };
-/** Some thousand pages a second: rounds have something to send that was not written again already. */
-const CALM = { delay: 200_000 };
 const WORK_SAMPLE_MS = 400;
 /** Sends are given up a second after a cancel; others use this machine too. */
 const SILENCE_COSTS_MS = 5000;
@@ -67,13 +66,13 @@ requireCapability('vm')('cancel', () => {
   beforeAll(async () => {
     pair = await HostPair.open();
     link = await LinkProxy.open(pair.b.host.migration);
-    await createTinyVm(pair.a, { name: VM, guest: { fill: FILL } });
+    await createTinyVm(pair.a, { name: VM, guest: { ...BUSY, fill: FILL } });
     settings = await readSettings(pair.a, VM);
   });
   beforeEach(async () => {
     await pair.bring(VM, pair.a);
     epoch = (await pair.a.client.showVm(VM)).epoch;
-    await change({ delay: 0 });
+    await change(BUSY);
   });
   afterAll(async () => {
     await link?.[Symbol.asyncDispose]();

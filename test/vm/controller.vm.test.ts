@@ -14,6 +14,7 @@ import { checkLeaks } from '../support/leak-check.ts';
 import { NatsServer } from '../support/nats-server.ts';
 import { openTellingClient } from '../support/telling-client.ts';
 import { TempDirectory } from '../support/temp-directory.ts';
+import { CALM } from '../support/tiny-vm.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
 checkLeaks();
@@ -86,7 +87,7 @@ requireCapability('vm', 'nats')('a fleet under a controller', () => {
     const policies = { slow: { vms: { slow: 'yes' }, mode: 'post-copy', bandwidth: '4MiB/s' } };
     writeFileSync(fleet, JSON.stringify({ hosts: known, vms: { '*': { labels: { slow: 'yes' } } }, policies }));
     for (const name of VMS) {
-      await createTinyVm(hosts[0]!, { name, guest: { pageCount: 64, delay: 200_000, fill: FILL } });
+      await createTinyVm(hosts[0]!, { name, guest: { pageCount: 64, ...CALM, fill: FILL } });
     }
   });
   afterAll(async () => {

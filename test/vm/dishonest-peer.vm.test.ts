@@ -12,6 +12,7 @@ import { beginMigration, completedReport, createTinyVm, HostPair } from '../supp
 import { runsIntact } from '../support/intact-vm.ts';
 import { checkLeaks } from '../support/leak-check.ts';
 import { type Lie, LyingLink } from '../support/lying-link.ts';
+import { CALM } from '../support/tiny-vm.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
 checkLeaks();
@@ -62,7 +63,7 @@ async function visit(): Promise<void> {
 requireCapability('vm')('a dishonest peer', () => {
   beforeAll(async () => {
     pair = await HostPair.open({ args: ['--keep-visits', '200MiB'] });
-    const guest = { firstPage: FIRST_USABLE_PAGE, pageCount: WORKING_PAGES, delay: 200_000, fill: FILL };
+    const guest = { firstPage: FIRST_USABLE_PAGE, pageCount: WORKING_PAGES, ...CALM, fill: FILL };
     await createTinyVm(pair.a, { name: VM, guest });
   });
   beforeEach(() => pair.bring(VM, pair.a));

@@ -23,14 +23,13 @@ import { runsIntact } from '../support/intact-vm.ts';
 import { checkLeaks } from '../support/leak-check.ts';
 import { TempDirectory } from '../support/temp-directory.ts';
 import type { TinyVmOptions } from '../support/tiny-vm.ts';
+import { CALM } from '../support/tiny-vm.ts';
 
 checkLeaks();
 
 const VM = 'disky';
 const MIB = 2 ** 20;
 const SECTORS = 256;
-/** Between two sectors QEMU has time for other things. */
-const DELAY = 500_000;
 
 type Format = 'raw' | 'qcow2';
 
@@ -52,7 +51,7 @@ function withLedger(path: string, format: Format): TinyVmOptions & { readonly na
   const device = ['-device', 'isa-ide,id=legacy', '-device', 'ide-hd,id=ledger,drive=ledger,bus=legacy.0'];
   return {
     name: VM,
-    guest: { diskSectors: SECTORS, delay: DELAY, pageCount: 256 },
+    guest: { diskSectors: SECTORS, ...CALM, pageCount: 256 },
     qemuArgs: ['-blockdev', JSON.stringify(disk), ...device],
   };
 }

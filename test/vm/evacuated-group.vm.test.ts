@@ -9,6 +9,7 @@ import { worksIntact } from '../support/intact-vm.ts';
 import { checkLeaks } from '../support/leak-check.ts';
 import { SharingGroup } from '../support/sharing-group.ts';
 import { TempDirectory } from '../support/temp-directory.ts';
+import { CALM } from '../support/tiny-vm.ts';
 
 checkLeaks();
 
@@ -16,14 +17,14 @@ const ALONE = 'alone';
 /** On a busy machine. */
 const TIMEOUT_MS = 200_000;
 /** A few hundred pages a second. */
-const CALM = { pageCount: 64, delay: 200_000 };
+const SMALL = { pageCount: 64, ...CALM };
 
 requireCapability('vm')('an evacuation', () => {
   test('moves VMs that share memory as their group, and the others by themselves', async () => {
     using directory = new TempDirectory();
     await using group = await SharingGroup.start({ count: 2 });
     const { a, b } = group.pair;
-    await createTinyVm(a, { name: ALONE, guest: CALM });
+    await createTinyVm(a, { name: ALONE, guest: SMALL });
     const fleet = directory.join('fleet.yaml');
     writeFileSync(fleet, JSON.stringify({ hosts: { a: { api: a.host.api }, b: { api: b.host.api } } }));
     const outcome: EvacuationOutcome = await runCliJson(['fleet', 'evacuate', 'a', '--fleet', fleet], {
@@ -43,7 +44,7 @@ requireCapability('vm')('an evacuation', () => {
     using directory = new TempDirectory();
     await using group = await SharingGroup.start({ count: 1 });
     const { a, b } = group.pair;
-    for (const name of ['db', 'web', 'other']) await createTinyVm(a, { name, guest: CALM });
+    for (const name of ['db', 'web', 'other']) await createTinyVm(a, { name, guest: SMALL });
     const fleet = directory.join('fleet.yaml');
     writeFileSync(fleet, JSON.stringify({ hosts: { a: { api: a.host.api }, b: { api: b.host.api } } }));
     const args = ['--fleet', fleet, '--together', 'db,web', '--skip', group.vms[0]!, '--skip', 'other'];

@@ -26,6 +26,7 @@ import {
 import { runsIntact, worksIntact } from '../support/intact-vm.ts';
 import { checkLeaks } from '../support/leak-check.ts';
 import type { TinyGuestView } from '../support/tiny-guest-view.ts';
+import { BUSY, CALM } from '../support/tiny-vm.ts';
 import { listQemus, noMarks, nothingRemains } from '../support/traces.ts';
 
 checkLeaks();
@@ -36,8 +37,6 @@ const MIB = 2 ** 20;
 const FILL = { firstPage: FIRST_USABLE_PAGE, pageCount: 4096 };
 /** 18 MiB of data take over two seconds. */
 const SLOW: Partial<MigrateBody> = { bandwidthBytesPerSecond: 8 * MIB };
-/** Some thousand pages a second: rounds have something to send that was not written again already. */
-const CALM_DELAY = 200_000;
 const CUT_MS = 3000;
 
 let pair: HostPair;
@@ -55,7 +54,7 @@ async function beginLongStop(vm: string, guest: TinyGuestView): Promise<WatchedM
   pair.link.shape({ bytesPerSecond: 8 * MIB });
   const request = { mode: 'pre-copy', maxDowntimeMs: 60_000, to: pair.link.address } as const;
   const migration = await beginMigration(pair.a, vm, request);
-  guest.change({ delay: 0 });
+  guest.change(BUSY);
   await migration.reaches('stopping');
   return migration;
 }
@@ -75,7 +74,7 @@ function killQemus(pids: readonly number[]): void {
 requireCapability('vm')('failures', () => {
   beforeAll(async () => {
     pair = await HostPair.open();
-    await createTinyVm(pair.a, { name: VM, guest: { delay: CALM_DELAY, fill: FILL } });
+    await createTinyVm(pair.a, { name: VM, guest: { ...CALM, fill: FILL } });
   });
   beforeEach(() => pair.bring(VM, pair.a));
   afterAll(() => pair?.[Symbol.asyncDispose]());
@@ -115,7 +114,7 @@ requireCapability('vm')('failures', () => {
       pair.link.shape({ bytesPerSecond: undefined });
       pair.link.restore();
     }
-    guest.change({ delay: CALM_DELAY });
+    guest.change(CALM);
     await atSourceAsBefore();
   });
 
@@ -177,7 +176,7 @@ requireCapability('vm')('failures', () => {
       pair.link.shape({ bytesPerSecond: undefined });
       if (which === 'daemon') await pair.b.host.start();
     }
-    guest.change({ delay: CALM_DELAY });
+    guest.change(CALM);
     await atSourceAsBefore();
   });
 
@@ -185,7 +184,7 @@ requireCapability('vm')('failures', () => {
     'copying',
     'stopping',
   ])('the source QEMU dies in %s: the VM is lost by itself, not by the migration, and nothing is left', async (phase) => {
-    await createTinyVm(pair.a, { name: 'mortal', guest: { delay: CALM_DELAY, fill: FILL } });
+    await createTinyVm(pair.a, { name: 'mortal', guest: { ...CALM, fill: FILL } });
     using guest = await openTinyGuest(pair.a, 'mortal');
     const migration =
       phase === 'stopping'
@@ -273,7 +272,7 @@ requireCapability('vm')('failures', () => {
   });
 
   test('two VMs move at once, in opposite directions', async () => {
-    await createTinyVm(pair.b, { name: 'other', guest: { delay: CALM_DELAY } });
+    await createTinyVm(pair.b, { name: 'other', guest: { ...CALM } });
     const there = await begin({ mode: 'auto', verify: true }, pair.b.host.migration);
     const back = await beginMigration(pair.b, 'other', { to: pair.a.host.migration, mode: 'hybrid', verify: true });
     for (const view of await Promise.all([there.ended, back.ended])) completedReport(view);

@@ -14,6 +14,7 @@ import {
 } from '../support/host-pair.ts';
 import { runsIntact } from '../support/intact-vm.ts';
 import { checkLeaks } from '../support/leak-check.ts';
+import { BUSY, CALM } from '../support/tiny-vm.ts';
 import { nothingRemains } from '../support/traces.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
@@ -22,7 +23,6 @@ checkLeaks();
 const VM = 'unrecorded';
 const MIB = 2 ** 20;
 const FILL = { firstPage: FIRST_USABLE_PAGE, pageCount: 4096 };
-const CALM_DELAY = 200_000;
 
 let pair: HostPair;
 let faulty: ReachedHost | undefined;
@@ -49,12 +49,12 @@ async function movesAfterwards(): Promise<void> {
 requireCapability('vm')('a journal that cannot be written', () => {
   beforeAll(async () => {
     pair = await HostPair.open();
-    await createTinyVm(pair.a, { name: VM, guest: { fill: FILL } });
+    await createTinyVm(pair.a, { name: VM, guest: { ...BUSY, fill: FILL } });
   });
   beforeEach(async () => {
     await pair.bring(VM, pair.a);
     using guest = await openTinyGuest(pair.a, VM);
-    guest.change({ delay: CALM_DELAY });
+    guest.change(CALM);
   });
   afterEach(repair);
   afterAll(async () => {

@@ -12,6 +12,7 @@ import { worksIntact } from '../support/intact-vm.ts';
 import { checkLeaks } from '../support/leak-check.ts';
 import { openTellingClient } from '../support/telling-client.ts';
 import { TempDirectory } from '../support/temp-directory.ts';
+import { CALM } from '../support/tiny-vm.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
 checkLeaks();
@@ -41,7 +42,7 @@ requireCapability('vm')('a fleet', () => {
     );
     writeFileSync(fleet, JSON.stringify({ hosts: known }));
     for (const name of VMS) {
-      await createTinyVm(hosts[0]!, { name, guest: { pageCount: 64, delay: 200_000, fill: IMAGE } });
+      await createTinyVm(hosts[0]!, { name, guest: { pageCount: 64, ...CALM, fill: IMAGE } });
     }
   });
   afterAll(async () => {
@@ -102,7 +103,7 @@ requireCapability('vm')('a fleet', () => {
 
   test('a VM that cannot go is left with the reason, and holds up no other', async () => {
     const [, b, c] = hosts;
-    await createTinyVm(c!, { name: 'db1', guest: { pageCount: 64, delay: 200_000, fill: IMAGE } });
+    await createTinyVm(c!, { name: 'db1', guest: { pageCount: 64, ...CALM, fill: IMAGE } });
     const outcome = await runCli(['fleet', 'evacuate', 'b', '--to', 'c', '--fleet', fleet, '--json']);
     expect(outcome.status).toBe(1);
     expect(outcome.json).toMatchObject({ state: 'incomplete', stayed: [{ vm: 'db1' }] });

@@ -9,6 +9,7 @@ import { runsIntact } from '../support/intact-vm.ts';
 import { checkLeaks } from '../support/leak-check.ts';
 import { readSettings } from '../support/qemu-settings.ts';
 import type { TinyGuestView } from '../support/tiny-guest-view.ts';
+import { CALM } from '../support/tiny-vm.ts';
 import { listQemus, nothingRemains } from '../support/traces.ts';
 import { within } from '../support/wait-until.ts';
 
@@ -17,7 +18,7 @@ checkLeaks();
 const VM = 'mortal';
 const MIB = 2 ** 20;
 /** Some thousand pages a second; 16 MiB have contents. */
-const GUEST = { delay: 200_000, fill: { firstPage: FIRST_USABLE_PAGE, pageCount: 4096 } };
+const GUEST = { ...CALM, fill: { firstPage: FIRST_USABLE_PAGE, pageCount: 4096 } };
 /** 16 MiB take two seconds. */
 const SLOW_BYTES_PER_SECOND = 8 * MIB;
 /** Long enough to do something while a message is on its way. */

@@ -16,6 +16,7 @@ import { runsIntact } from '../support/intact-vm.ts';
 import { checkLeaks } from '../support/leak-check.ts';
 import { readSettings } from '../support/qemu-settings.ts';
 import { QmpProxy } from '../support/qmp-proxy.ts';
+import { BUSY, CALM } from '../support/tiny-vm.ts';
 import { nothingRemains } from '../support/traces.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
@@ -24,7 +25,6 @@ checkLeaks();
 const VM = 'unheard';
 const MIB = 2 ** 20;
 const FILL = { firstPage: FIRST_USABLE_PAGE, pageCount: 4096 };
-const CALM_DELAY = 200_000;
 const REFUSED_TIMES = 2;
 const SOME_PAGES = 100;
 
@@ -44,16 +44,16 @@ async function beginLongStop(): Promise<WatchedMigration> {
   using guest = await openTinyGuest(pair.a, VM);
   const request = { mode: 'pre-copy', maxDowntimeMs: 60_000, to: pair.link.address } as const;
   const migration = await beginMigration(pair.a, VM, request);
-  guest.change({ delay: 0 });
+  guest.change(BUSY);
   await migration.reaches('stopping');
-  guest.change({ delay: CALM_DELAY });
+  guest.change(CALM);
   return migration;
 }
 
 requireCapability('vm')('QMP that does not answer', () => {
   beforeAll(async () => {
     pair = await HostPair.open();
-    await createTinyVm(pair.a, { name: VM, guest: { delay: CALM_DELAY, fill: FILL } });
+    await createTinyVm(pair.a, { name: VM, guest: { ...CALM, fill: FILL } });
   });
   beforeEach(async () => {
     pair.link.shape({ bytesPerSecond: undefined });

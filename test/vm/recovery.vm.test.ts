@@ -22,6 +22,7 @@ import {
 import { runsIntact } from '../support/intact-vm.ts';
 import { checkLeaks } from '../support/leak-check.ts';
 import { type QemuSettings, readSettings } from '../support/qemu-settings.ts';
+import { BUSY, CALM } from '../support/tiny-vm.ts';
 import { listMarks, listQemus, measureWork, nothingRemains } from '../support/traces.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
@@ -35,8 +36,6 @@ const SLOW_LINK = { bytesPerSecond: 8 * MIB };
 const FULL_LINK = { bytesPerSecond: undefined, delayMs: 0 };
 /** Long enough to do something while a message is on its way. */
 const LATE_LINK = { delayMs: 400 };
-/** Some thousand pages a second: rounds have something to send that was not written again already. */
-const CALM_DELAY = 200_000;
 const WORK_SAMPLE_MS = 400;
 /** Slowed it does a tenth or less; others use this machine too. */
 const WORK_PART = 0.2;
@@ -49,9 +48,9 @@ async function begin(request: Partial<MigrateBody>): Promise<WatchedMigration> {
   return await beginMigration(pair.a, VM, { to: pair.link.address, ...request });
 }
 
-async function change(at: ReachedHost, delay: number): Promise<void> {
+async function change(at: ReachedHost, pace: typeof CALM | typeof BUSY): Promise<void> {
   using guest = await openTinyGuest(at, VM);
-  guest.change({ delay });
+  guest.change(pace);
 }
 
 async function isIntactAt(at: ReachedHost): Promise<void> {
@@ -68,7 +67,7 @@ async function isOnlyQemu(at: ReachedHost): Promise<void> {
 requireCapability('vm')('recovery', () => {
   beforeAll(async () => {
     pair = await HostPair.open();
-    await createTinyVm(pair.a, { name: VM, guest: { fill: FILL } });
+    await createTinyVm(pair.a, { name: VM, guest: { ...BUSY, fill: FILL } });
     settings = await readSettings(pair.a, VM);
   });
   beforeEach(async () => {
@@ -76,14 +75,14 @@ requireCapability('vm')('recovery', () => {
     // What a failed test has left.
     for (const { host } of [pair.a, pair.b]) if (!host.isRunning) await host.start();
     await pair.bring(VM, pair.a);
-    await change(pair.a, CALM_DELAY);
+    await change(pair.a, CALM);
   });
   afterAll(async () => {
     await pair?.[Symbol.asyncDispose]();
   });
 
   test('source daemon killed in copying: the VM is at full speed before there is a new one, and stays', async () => {
-    await change(pair.a, 0);
+    await change(pair.a, BUSY);
     using guest = await openTinyGuest(pair.a, VM);
     const { pid } = await pair.a.client.showVm(VM);
     const speed = await measureWork(guest, WORK_SAMPLE_MS);
@@ -119,7 +118,7 @@ requireCapability('vm')('recovery', () => {
 
   test('source daemon killed in stopping: the VM is resumed by the next one', async () => {
     pair.link.shape(SLOW_LINK);
-    await change(pair.a, 0);
+    await change(pair.a, BUSY);
     const migration = await begin({ mode: 'pre-copy', maxDowntimeMs: 60_000 });
     await migration.reaches('stopping');
     await restart(pair.a);
@@ -142,13 +141,13 @@ requireCapability('vm')('recovery', () => {
 
   test('a migration that owes an abort leaves the VM to the next one, also after a restart', async () => {
     pair.link.shape(SLOW_LINK);
-    await change(pair.a, 0);
+    await change(pair.a, BUSY);
     const first = await begin({ mode: 'pre-copy', maxDowntimeMs: 60_000 });
     await first.reaches('stopping');
     pair.link.cut();
     expect((await first.ended).report).toMatchObject({ outcome: 'failed', owner: 'a' });
     const firstReport = (await pair.a.client.showMigration(first.id)).report;
-    await change(pair.a, CALM_DELAY);
+    await change(pair.a, CALM);
     const request = { mode: 'post-copy', bandwidthBytesPerSecond: 8 * MIB } as const;
     const second = await beginMigration(pair.a, VM, { to: pair.b.host.migration, ...request });
     await second.reaches('serving');
@@ -233,7 +232,7 @@ requireCapability('vm')('recovery', () => {
 
   test('the destination QEMU dies while the source daemon is down: the next one hears that the VM is lost', async () => {
     const vm = 'doomed';
-    await createTinyVm(pair.a, { name: vm, guest: { fill: FILL } });
+    await createTinyVm(pair.a, { name: vm, guest: { ...BUSY, fill: FILL } });
     pair.link.shape(SLOW_LINK);
     const migration = await beginMigration(pair.a, vm, { mode: 'post-copy', to: pair.link.address });
     await migration.reaches('serving');
@@ -256,7 +255,7 @@ requireCapability('vm')('recovery', () => {
 
   test('the destination QEMU dies in pagingIn: what is left at the source is freed, and a note says so', async () => {
     const vm = 'doomed';
-    await createTinyVm(pair.a, { name: vm, guest: { fill: FILL } });
+    await createTinyVm(pair.a, { name: vm, guest: { ...BUSY, fill: FILL } });
     pair.link.shape(SLOW_LINK);
     const migration = await beginMigration(pair.a, vm, { mode: 'hybrid', to: pair.link.address });
     await migration.reaches('serving');
@@ -269,7 +268,7 @@ requireCapability('vm')('recovery', () => {
 
   test('the destination QEMU ends after the last page while its daemon is down: that is its user’s loss, and the source ends', async () => {
     const vm = 'doomed';
-    await createTinyVm(pair.a, { name: vm, guest: { fill: FILL } });
+    await createTinyVm(pair.a, { name: vm, guest: { ...BUSY, fill: FILL } });
     const migration = await beginMigration(pair.a, vm, { mode: 'post-copy', to: pair.link.address });
     await migration.reaches('serving');
     const there = new WatchedMigration(pair.b, migration.id);

@@ -9,6 +9,7 @@ import { beginMigration, createTinyVm, HostPair } from '../support/host-pair.ts'
 import { runsIntact } from '../support/intact-vm.ts';
 import { checkLeaks } from '../support/leak-check.ts';
 import { TempDirectory } from '../support/temp-directory.ts';
+import { CALM } from '../support/tiny-vm.ts';
 
 checkLeaks();
 
@@ -42,7 +43,7 @@ requireCapability('vm')('refusals', () => {
 
   test('room that somebody else takes while the pages arrive', async () => {
     await using pair = await HostPair.open({}, withSharedMemory(80));
-    await createTinyVm(pair.a, { name: VM, guest: { delay: 200_000, fill: FILL } });
+    await createTinyVm(pair.a, { name: VM, guest: { ...CALM, fill: FILL } });
     const request = { to: pair.b.host.migration, mode: 'pre-copy', bandwidthBytesPerSecond: 8 * MIB } as const;
     const migration = await beginMigration(pair.a, VM, request);
     await migration.reaches('copying');

@@ -18,6 +18,7 @@ import {
 import { runsIntact, worksIntact } from '../support/intact-vm.ts';
 import { checkLeaks } from '../support/leak-check.ts';
 import { TempDirectory } from '../support/temp-directory.ts';
+import { BUSY, CALM } from '../support/tiny-vm.ts';
 
 checkLeaks();
 
@@ -34,7 +35,7 @@ const directory = new TempDirectory();
 /** @param randomWords - makes another image of it */
 async function create(names: readonly string[], randomWords: number): Promise<void> {
   const fill = { firstPage: FILL_FIRST, pageCount: FILL_PAGES, randomWords };
-  const guest = { firstPage: FIRST_USABLE_PAGE, pageCount: WORKING_PAGES, delay: 100_000, fill };
+  const guest = { firstPage: FIRST_USABLE_PAGE, pageCount: WORKING_PAGES, ...CALM, fill };
   for (const name of names) await createTinyVm(pair.a, { name, guest });
 }
 
@@ -118,7 +119,7 @@ requireCapability('vm')('VMs of one image', () => {
     await isFree(pair.b, 'changing');
     {
       using guest = await openTinyGuest(pair.b, 'changing');
-      await guest.restart({ firstPage: FILL_FIRST, pageCount: FILL_PAGES, writeMode: 'random', delay: 0 });
+      await guest.restart({ firstPage: FILL_FIRST, pageCount: FILL_PAGES, writeMode: 'random', ...BUSY });
       await guest.pagesWritten(2 * FILL_PAGES);
     }
     const second = await move(['late']);

@@ -6,6 +6,7 @@ import { RamFile } from '../../src/linux/ram-file.ts';
 import { requireCapability } from '../support/capability.ts';
 import { beginMigration, createTinyVm, HostPair, isFree } from '../support/host-pair.ts';
 import { checkLeaks } from '../support/leak-check.ts';
+import { CALM } from '../support/tiny-vm.ts';
 
 checkLeaks();
 
@@ -20,7 +21,7 @@ const LAST_PAGE = FILL.firstPage + FILL.pageCount - 1;
 requireCapability('vm')('verification', () => {
   test('a page that changed at the source after the stop is found when the last page is there', async () => {
     await using pair = await HostPair.open();
-    await createTinyVm(pair.a, { name: VM, guest: { delay: 200_000, fill: FILL } });
+    await createTinyVm(pair.a, { name: VM, guest: { ...CALM, fill: FILL } });
     const { pid, memoryBytes } = await pair.a.client.showVm(VM);
     const ram = listOpenFiles(pid!).find(({ path }) => path.startsWith('/dev/shm/'))!;
     using file = RamFile.open(`/proc/${pid}/fd/${ram.fd}`, memoryBytes);
