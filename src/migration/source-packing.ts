@@ -130,6 +130,7 @@ export class SourcePacking implements Disposable {
         bytesPerSecond: limit > 0 ? Math.min(limit, measured ?? limit) : measured,
         isIdle: waitingBytes === 0 && limit === 0,
         isPilingUp: waitingBytes >= PILED_BYTES,
+        isLimited: limit > 0,
         cpus: this.#spare.measure(),
         nowMs: SYSTEM_CLOCK.nowMs(),
       };

@@ -31,6 +31,8 @@ export interface Conditions {
   readonly isIdle: boolean;
   /** More waits for it than a fast one ever leaves waiting. */
   readonly isPilingUp: boolean;
+  /** It was given a limit, which is what it waits for. */
+  readonly isLimited: boolean;
   /** CPUs that packing can have without taking them from anybody. */
   readonly cpus: number;
   readonly nowMs: number;
@@ -108,7 +110,7 @@ export class PackLadder {
     );
   }
 
-  choose({ bytesPerSecond, isIdle, isPilingUp, cpus, nowMs }: Conditions): Choice {
+  choose({ bytesPerSecond, isIdle, isPilingUp, cpus, nowMs }: Omit<Conditions, 'isLimited'>): Choice {
     const hasTime = bytesPerSecond === undefined ? isPilingUp : bytesPerSecond < COMPARING_BYTES_PER_SECOND;
     if (isIdle && this.#probeBatches === 0 && nowMs >= this.#probedAtMs + PROBE_EVERY_MS) {
       this.#probeBatches = PROBE_BATCHES;

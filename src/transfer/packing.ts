@@ -116,10 +116,9 @@ export class Packing {
     const { bytesPerSecond, nowMs } = conditions;
     // What the destination holds is named in no time, whatever the link could take.
     const isPushed = this.#port.isPushed === true && !this.#port.knowsHeld();
-    const choice = this.#worth.isAllowed(bytesPerSecond, nowMs, isPushed)
-      ? this.#chooseSteps(conditions, whole, mayName)
-      : undefined;
-    this.#worth.note(choice === undefined ? 'raw' : 'packed', pages * PAGE_SIZE, bytesPerSecond, nowMs);
+    const link = { bytesPerSecond, isBusy: conditions.isPilingUp || conditions.isLimited || isPushed, isPushed };
+    const choice = this.#worth.isAllowed(link, nowMs) ? this.#chooseSteps(conditions, whole, mayName) : undefined;
+    this.#worth.note(choice === undefined ? 'raw' : 'packed', pages * PAGE_SIZE, link, nowMs);
     return choice ?? this.#chooseSharing(conditions, whole, mayName);
   }
 

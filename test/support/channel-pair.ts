@@ -23,8 +23,22 @@ import { ScratchMemory } from './scratch-memory.ts';
 import { SocketPair } from './socket-pair.ts';
 
 /** So slow that packing pays on the busiest machine. */
-export const SLOW: Conditions = { bytesPerSecond: 1e6, isIdle: false, isPilingUp: false, cpus: 2, nowMs: 0 };
-export const FAST: Conditions = { bytesPerSecond: 5e9, isIdle: false, isPilingUp: false, cpus: 2, nowMs: 0 };
+export const SLOW: Conditions = {
+  bytesPerSecond: 1e6,
+  isIdle: false,
+  isPilingUp: false,
+  isLimited: false,
+  cpus: 2,
+  nowMs: 0,
+};
+export const FAST: Conditions = {
+  bytesPerSecond: 5e9,
+  isIdle: false,
+  isPilingUp: false,
+  isLimited: false,
+  cpus: 2,
+  nowMs: 0,
+};
 
 export interface ChannelPairOptions {
   readonly channels: number;
