@@ -1,5 +1,6 @@
 /** The pages of one host: of a lone one, or of one of a fleet, whose API the controller passes on. */
 import { useEffect, useState } from 'react';
+import { MigrateGroupPage } from './pages/migrate-group-page.tsx';
 import { MigratePage } from './pages/migrate-page.tsx';
 import { MigrationPage } from './pages/migration-page.tsx';
 import { MigrationsPage } from './pages/migrations-page.tsx';
@@ -34,7 +35,7 @@ function LoneHost({ signOut }: { signOut: () => void }): React.JSX.Element {
   const route = useRoute();
   const place = route[0] ?? '';
   const pages = [
-    { href: linkTo(), text: 'Overview', isHere: place === '' || place === 'vms' },
+    { href: linkTo(), text: 'Overview', isHere: ['', 'vms', 'groups'].includes(place) },
     { href: linkTo('migrations'), text: 'Migrations', isHere: place === 'migrations' },
   ];
   return (
@@ -64,6 +65,7 @@ function HostPage({ route: [place, name, action] }: { route: readonly string[] }
   if (place === 'migrations' && name === undefined) return <MigrationsPage />;
   if (place === 'migrations' && name !== undefined) return <MigrationPage id={name} />;
   if (place === 'vms' && name !== undefined && action === 'migrate') return <MigratePage name={name} />;
+  if (place === 'groups' && name !== undefined && action === 'migrate') return <MigrateGroupPage name={name} />;
   if (place === 'vms' && name !== undefined) return <VmPage name={name} />;
   return (
     <>

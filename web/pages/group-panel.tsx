@@ -1,12 +1,15 @@
 /** VMs that share memory, and their way to another host together. */
+import { useState } from 'react';
 import type { GroupMigrationView } from '../../src/api/group-migration-schema.ts';
 import type { GroupView } from '../../src/api/group-schema.ts';
 import { PAGE_SIZE } from '../../src/base/page.ts';
 import { formatDuration, formatSize } from '../../src/base/units.ts';
+import { ActionButton } from '../parts/action-button.tsx';
 import { ErrorNotice, ended } from '../parts/notice.tsx';
 import { Panel } from '../parts/panel.tsx';
 import { LookChip } from '../parts/state-chip.tsx';
 import { count } from '../parts/words.ts';
+import { useCalls } from '../session/host-context.ts';
 import { usePeerName } from '../session/known-hosts.ts';
 import { linkTo } from '../session/route.ts';
 
@@ -22,17 +25,20 @@ const LOOKS = {
 
 export function GroupPanel({ groups }: { groups: readonly GroupView[] }): React.JSX.Element {
   return (
-    <Panel title="Shared memory" aside="VMs that share memory move together: godwit group migrate" flush>
+    <Panel title="Shared memory" aside="VMs that share memory move together" flush>
       <table className="rows">
         <thead>
           <tr>
             <th>Group</th>
             <th>VMs</th>
             <th>Memory that they share</th>
+            <th>
+              <span className="unseen">What to do</span>
+            </th>
           </tr>
         </thead>
         <tbody>
-          {groups.map(({ name, vms, regions }) => (
+          {groups.map(({ name, vms, regions, migration }) => (
             <tr key={name}>
               <th scope="row">{name}</th>
               <td data-label="VMs" className="wide">
@@ -45,6 +51,15 @@ export function GroupPanel({ groups }: { groups: readonly GroupView[] }): React.
                     {region.problem === null ? null : <div className="soft">{ended(region.problem)}</div>}
                   </div>
                 ))}
+              </td>
+              <td className="number wide">
+                {migration === null ? (
+                  <a className="button small" href={linkTo('groups', name, 'migrate')}>
+                    Migrate…<span className="unseen"> group {name}</span>
+                  </a>
+                ) : (
+                  <span className="soft">{migration.direction === 'outgoing' ? 'is moving' : 'is arriving'}</span>
+                )}
               </td>
             </tr>
           ))}
@@ -78,7 +93,9 @@ export function GroupMigrationPanel(props: { migrations: readonly GroupMigration
 }
 
 function GroupMigrationRow({ migration }: { migration: GroupMigrationView }): React.JSX.Element {
-  const { group, to, state, members, regions, totalMs, error, notes } = migration;
+  const calls = useCalls();
+  const [refusal, setRefusal] = useState<unknown>(undefined);
+  const { id, group, to, state, members, regions, totalMs, error, notes, waitsFor } = migration;
   const left = regions.reduce((sum, { pagesLeft }) => sum + pagesLeft, 0) * PAGE_SIZE;
   const nameOf = usePeerName();
   return (
@@ -100,6 +117,22 @@ function GroupMigrationRow({ migration }: { migration: GroupMigrationView }): Re
           </div>
         ))}
         {error === null ? null : <ErrorNotice error={error} />}
+        {refusal === undefined ? null : <ErrorNotice error={refusal} />}
+        {waitsFor === null ? null : <div className="soft small">It waits for {ended(waitsFor)}</div>}
+        {totalMs !== null ? null : (
+          <div className="actions">
+            {['preparing', 'moving'].includes(state) ? (
+              <ActionButton small act={() => calls.cancelGroupMigration(id)} onError={setRefusal}>
+                Cancel<span className="unseen"> the migration of group {group}</span>
+              </ActionButton>
+            ) : null}
+            {state === 'split' && members.some((member) => member.state === 'waiting') ? (
+              <ActionButton small act={() => calls.followGroup(id)} onError={setRefusal}>
+                Call the others<span className="unseen"> of group {group}</span>
+              </ActionButton>
+            ) : null}
+          </div>
+        )}
         {notes.slice(-1).map((note) => (
           <div key={note} className="soft small">
             {ended(note)}

@@ -4,7 +4,7 @@
  * Pure. Must hold: an empty field is the host's own default, and is left out of the request.
  */
 import type { MigrateBody } from '../../src/api/migration-schema.ts';
-import { asGodwitError } from '../../src/base/errors.ts';
+import { asGodwitError, hasCode } from '../../src/base/errors.ts';
 import { parseDurationMs, parseRate } from '../../src/base/units.ts';
 
 export interface MigrateForm {
@@ -85,4 +85,18 @@ export function readLimits(form: LimitFields): { limits: Limits; wrong: WrongFie
   read('bandwidth', 'bandwidthBytesPerSecond', (text) => parseRate(text, 'bandwidth'));
   read('maxDowntime', 'maxDowntimeMs', (text) => parseDurationMs(text, 'downtime'));
   return { limits, wrong };
+}
+
+const FIELD_OF: Readonly<Record<string, keyof WrongFields>> = {
+  finishByMs: 'finishBy',
+  bandwidthBytesPerSecond: 'bandwidth',
+  maxDowntimeMs: 'maxDowntime',
+} satisfies Partial<Record<keyof MigrateBody, keyof WrongFields>>;
+
+/** What the host has refused, if it is one of these fields. */
+export function wrongFieldOf(thrown: unknown): WrongFields | undefined {
+  if (!hasCode(thrown, 'GW_INPUT_INVALID')) return undefined;
+  const { details, message } = asGodwitError(thrown);
+  const field = FIELD_OF[String(details['field'])];
+  return field === undefined ? undefined : { [field]: String(details['fix'] ?? message) };
 }

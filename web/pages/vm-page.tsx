@@ -55,7 +55,7 @@ export function VmPage({ name }: { name: string }): React.JSX.Element {
                 `${formatSize(region.sizeBytes)}, with ${region.sharedWith.join(', ') || 'nobody yet'}`,
               ])}
             />
-            <p className="soft">VMs that share memory move together: godwit group migrate.</p>
+            <p className="soft">VMs that share memory move together, as a group.</p>
           </Panel>
         )}
       </div>
@@ -112,7 +112,14 @@ function Actions({ vm, onError }: { vm: VmView; onError: (error: unknown) => voi
       <ActionButton act={() => calls.actOnVm(vm.name, isPaused ? 'resume' : 'pause')} onError={onError}>
         {isPaused ? 'Resume' : 'Pause'}
       </ActionButton>
-      <a className="button primary" href={linkTo('vms', vm.name, 'migrate')}>
+      <a
+        className="button primary"
+        href={
+          vm.sharedMemory[0] === undefined
+            ? linkTo('vms', vm.name, 'migrate')
+            : linkTo('groups', vm.sharedMemory[0].name, 'migrate')
+        }
+      >
         Migrate…
       </a>
     </>

@@ -94,6 +94,14 @@ function VmAction({ vm }: { vm: VmView }): React.JSX.Element | null {
     );
   }
   if (vm.state !== 'running' && vm.state !== 'paused') return null;
+  const shared = vm.sharedMemory[0];
+  if (shared !== undefined) {
+    return (
+      <a className="button small" href={linkTo('groups', shared.name, 'migrate')}>
+        Migrate its group…<span className="unseen"> {vm.name}</span>
+      </a>
+    );
+  }
   return (
     <a className="button small" href={linkTo('vms', vm.name, 'migrate')}>
       Migrate…<span className="unseen"> {vm.name}</span>
