@@ -46,6 +46,7 @@ export class EvacuationRunner {
   readonly #owned: OwnedRecord;
   readonly #evacuation: Evacuation;
   readonly #cancel = new AbortController();
+  readonly #cancelled = Promise.withResolvers<void>();
   readonly #leave = new AbortController();
   #view: EvacuationView;
   #plan: BundledPlan | null = null;
@@ -59,6 +60,7 @@ export class EvacuationRunner {
   constructor(port: RunnerPort, { view, memory }: EvacuationRecord, revision: number) {
     this.#port = port;
     this.#view = view;
+    this.#cancel.signal.addEventListener('abort', () => this.#cancelled.resolve(), { once: true });
     this.#owned = new OwnedRecord(port.store, keyOf(view.id), revision);
     const { from, to, deadlineAtMs, onlyVms: vms } = view;
     const skip = new Map(view.skip.map((vm) => [vm, 'it is to stay: --skip']));
@@ -115,7 +117,10 @@ export class EvacuationRunner {
     const { hosts } = this.#port;
     const record = async (): Promise<void> => {
       this.#refresh();
-      if (!(await this.#save())) throw lost(this.#view.id);
+      const saved = await Promise.race([this.#save(), this.#cancelled.promise]);
+      if (saved === false) throw refused(this.#view.id, 'another controller has taken it over');
+      // A silent store holds up the beginning, and by the time that it answers nobody wants it any more.
+      if (this.#cancel.signal.aborted) throw refused(this.#view.id, 'it was cancelled before the store had it');
     };
     return {
       begin: async (host, vm, request) => {
@@ -198,8 +203,8 @@ export class EvacuationRunner {
   }
 }
 
-function lost(name: string): GodwitError {
-  return new GodwitError('GW_CONFLICT', { kind: 'evacuation', name, reason: 'another controller has taken it over' });
+function refused(name: string, reason: string): GodwitError {
+  return new GodwitError('GW_CONFLICT', { kind: 'evacuation', name, reason });
 }
 
 export function keyOf(id: string): string {

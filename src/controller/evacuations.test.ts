@@ -30,23 +30,29 @@ beforeEach(() => {
 });
 afterEach(() => open.disposeAsync());
 
-/** One migration of a group, g1, that ends when the test says so. @param vms - of host a */
-function begin(vms: readonly OutlookVm[]) {
+/** One migration of a group, g1, that ends when the test says so. @param vms - of host a @param looked - at each look at the hosts */
+function begin(vms: readonly OutlookVm[], looked: () => void = () => undefined) {
   const { promise: groupEnd, resolve: endGroup } = Promise.withResolvers<GroupEnd>();
+  const begun: string[] = [];
+  const cancelled: string[] = [];
   const outlooks = ['a', 'b'].map((host) => ({
     ...{ host, migration: `${host}:7710`, memoryBytes: 64 * GIB, bandwidthBytesPerSecond: 0, ways: {}, outgoing: [] },
     vms: host === 'a' ? vms : [],
   }));
   const answers = outlooks.map((outlook) => ({ name: outlook.host, outlook: { ...outlook, vms: [...outlook.vms] } }));
   const hosts = {
-    beginGroup: async () => ({ id: 'g1' }) as GroupMigrationView,
+    beginGroup: async (_host: string, region: string) => {
+      begun.push(region);
+      return { id: 'g1' } as GroupMigrationView;
+    },
     endOfGroup: () => groupEnd,
-    cancelGroup: async () => undefined,
+    cancelGroup: async (_host: string, id: string) => void cancelled.push(id),
   } as unknown as EvacuationHosts;
   const told: EvacuationView[] = [];
   let looks = 0;
   const look = async () => {
     looks++;
+    looked();
     return picture(FILE, answers, Date.now());
   };
   const evacuations = open.use(
@@ -55,7 +61,22 @@ function begin(vms: readonly OutlookVm[]) {
       ...{ picture: look, changed: (view) => void told.push(view) },
     }),
   );
-  return { evacuations, told, endGroup, looks: () => looks };
+  return { evacuations, told, begun, cancelled, endGroup, looks: () => looks };
+}
+
+/** Until the test ends it. */
+function silence(): Disposable {
+  const silent = async () => {
+    throw new GodwitError('GW_STORE_UNAVAILABLE', { store: 'x', reason: 'y' });
+  };
+  const calls = (['read', 'list', 'write', 'remove', 'append', 'newest'] as const).map((call) =>
+    vi.spyOn(store, call as 'list').mockImplementation(silent),
+  );
+  return {
+    [Symbol.dispose]: () => {
+      for (const call of calls) call.mockRestore();
+    },
+  };
 }
 
 const endedAt = (id: string, startedAt: number): MigrationView =>
@@ -133,4 +154,37 @@ test('of two that are asked for one host in the same moment the second is refuse
   expect(begun).toHaveLength(1);
   const reasons = asked.flatMap((each) => (each.status === 'rejected' ? [String(each.reason)] : []));
   expect(reasons).toEqual([expect.stringContaining(`already (${begun[0]})`)]);
+});
+
+test('what runs here is shown, and cancelled at once, while the store is silent, which hears of it when it answers', async () => {
+  const { evacuations, cancelled } = begin(SHARING);
+  const { id } = await evacuations.request({ from: 'a' }, 'person');
+  await waitUntil('it is begun', async () =>
+    (await evacuations.show(id)).vms.some(({ groupMigration }) => groupMigration),
+  );
+  const outage = silence();
+  expect(await evacuations.list(10)).toMatchObject([{ id, state: 'running' }]);
+  await expect(evacuations.cancel('e-of-another')).rejects.toThrow('store');
+  expect(await evacuations.cancel(id.slice(0, 8))).toMatchObject({ id, isCancelling: true });
+  await waitUntil('the host is told to cancel', () => cancelled.includes('g1'));
+  outage[Symbol.dispose]();
+  await evacuations.take();
+  expect((await store.list('cancel')).map(({ key }) => key)).toEqual([`cancel.${id}`]);
+});
+
+test('what was to begin when the store fell silent does not begin any more once it is cancelled', async () => {
+  let outage: Disposable | undefined;
+  const { evacuations, begun } = begin(SHARING, () => {
+    outage ??= silence();
+  });
+  const { id } = await evacuations.request({ from: 'a' }, 'person');
+  await waitUntil('it is to begin', async () => (await evacuations.list(1)).some(({ predictedMs }) => predictedMs));
+  await evacuations.cancel(id);
+  outage?.[Symbol.dispose]();
+  await waitUntil('it is over', async () => (await evacuations.list(1))[0]?.endedAtMs);
+  expect(await evacuations.show(id)).toMatchObject({
+    state: 'cancelled',
+    vms: [{ state: 'stayed' }, { state: 'stayed' }],
+  });
+  expect(begun).toEqual([]);
 });

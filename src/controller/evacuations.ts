@@ -2,10 +2,10 @@
  * All evacuations: those that are asked for, those that this controller carries out, those that are over.
  *
  * Owns: which of them run here. Must hold: any controller takes them and shows them, the one that leads carries them out;
- * of two that are asked for one host in the same moment, at whichever controllers, the second is refused.
+ * of two that are asked for one host in the same moment, at whichever controllers, the second is refused; what runs here is shown,
+ * and cancelled at once, also while the store is silent.
  */
-import type { EvacuateBody, EvacuatedVmView, EvacuationView } from '../api/evacuation-schema.ts';
-import type { ReportView } from '../api/migration-schema.ts';
+import type { EvacuateBody, EvacuationView } from '../api/evacuation-schema.ts';
 import { SYSTEM_CLOCK } from '../base/clock.ts';
 import { explain, GodwitError, hasCode } from '../base/errors.ts';
 import { completeId } from '../host/migration-id.ts';
@@ -13,8 +13,8 @@ import { EvacuationClaims } from './evacuation-claims.ts';
 import { EvacuationNews } from './evacuation-news.ts';
 import { EvacuationRecords, type ReadRecord } from './evacuation-records.ts';
 import { EvacuationRunner, type RunnerPort } from './evacuation-runner.ts';
-import { CLOCKS_APART_MS } from './fleet-hosts.ts';
 import { type Initiator, requestedEvacuation } from './requested-evacuation.ts';
+import { unlessSilent } from './store.ts';
 
 export interface EvacuationsPort extends RunnerPort {
   leads(): boolean;
@@ -31,6 +31,8 @@ export class Evacuations implements AsyncDisposable {
   readonly #claims: EvacuationClaims;
   readonly #news: EvacuationNews;
   readonly #running = new Map<string, { readonly runner: EvacuationRunner; readonly ended: Promise<void> }>();
+  /** Ids of those that are cancelled here, which the store is yet to hear. */
+  readonly #unwrittenWishes = new Set<string>();
   readonly #watches: Disposable[];
   #taking: Promise<void> = Promise.resolve();
   /** The one that has not begun. */
@@ -67,10 +69,9 @@ export class Evacuations implements AsyncDisposable {
     return view;
   }
 
-  /** Those that go on and the last that have ended, newest first. */
+  /** Those that go on and the last that have ended, newest first; where the store is silent those that run here. */
   async list(limit: number): Promise<EvacuationView[]> {
-    const open = await this.#views();
-    const ended = await this.#records.ended(limit);
+    const [open, ended] = await Promise.all([this.open(), unlessSilent(this.#records.ended(limit), () => [])]);
     const known = new Set(ended.map(({ id }) => id));
     return [...open.filter(({ id }) => !known.has(id)), ...ended]
       .sort((a, b) => b.requestedAtMs - a.requestedAtMs)
@@ -79,10 +80,16 @@ export class Evacuations implements AsyncDisposable {
 
   /** @param given - its first characters do @throws GW_FLEET_UNKNOWN */
   async show(given: string): Promise<EvacuationView> {
-    const open = await this.#views();
+    const here = this.#running.get(given);
+    if (here) return here.runner.view;
+    const open = await this.open();
     const whole = open.find(({ id }) => id === given);
     if (whole) return whole;
-    const all = [...open, ...(await this.#records.ended(LOOKED_THROUGH))];
+    const ended = await unlessSilent(this.#records.ended(LOOKED_THROUGH), (silence) => {
+      if (!open.some(({ id }) => id.startsWith(given))) throw silence;
+      return [];
+    });
+    const all = [...open, ...ended];
     const ids = all.map(({ id }) => id);
     const found = all[ids.indexOf(completeId(given, ids))];
     if (found) return found;
@@ -96,19 +103,26 @@ export class Evacuations implements AsyncDisposable {
       const reason = `it has ended (${view.state})`;
       throw new GodwitError('GW_CONFLICT', { kind: 'evacuation', name: view.id, reason });
     }
-    await this.#records.cancel(view.id);
+    const here = this.#running.get(view.id);
+    here?.runner.cancel();
+    const written = this.#records.cancel(view.id);
+    // Another controller may have taken it over meanwhile: it is to hear of the wish as soon as the store answers.
+    await unlessSilent(written, (silence) => {
+      if (!here) throw silence;
+      this.#unwrittenWishes.add(view.id);
+    });
     void this.take();
     return { ...view, isCancelling: true };
   }
 
   /** Those that go on; where the store is silent those that run here. */
-  async open(): Promise<readonly EvacuationView[]> {
-    try {
-      return await this.#views();
-    } catch (error) {
-      if (!hasCode(error, 'GW_STORE_UNAVAILABLE')) throw error;
-      return [...this.#running.values()].map(({ runner }) => runner.view);
-    }
+  open(): Promise<readonly EvacuationView[]> {
+    return unlessSilent<readonly EvacuationView[]>(this.#views(), () => this.carriedOut());
+  }
+
+  /** Those that this controller carries out. */
+  carriedOut(): EvacuationView[] {
+    return [...this.#running.values()].map(({ runner }) => runner.view);
   }
 
   /** By VM that is yet to arrive, the id of the evacuation that it is part of. */
@@ -118,17 +132,6 @@ export class Evacuations implements AsyncDisposable {
         vms.filter(({ state }) => state !== 'arrived').map(({ vm }): [string, string] => [vm, id]),
       ),
     );
-  }
-
-  /** What was predicted for a migration of one that is carried out here. */
-  partOf(
-    migration: Pick<ReportView, 'id' | 'vm' | 'startedAt'>,
-  ): { readonly evacuation: string; readonly vm: EvacuatedVmView } | null {
-    for (const { runner } of this.#running.values()) {
-      const vm = runner.view.vms.find((each) => each.migration === migration.id || isMemberOf(each, migration));
-      if (vm) return { evacuation: runner.view.id, vm };
-    }
-    return null;
   }
 
   /** Whether one for this reason goes on. */
@@ -163,7 +166,12 @@ export class Evacuations implements AsyncDisposable {
   }
 
   async #take(): Promise<void> {
-    if (this.#isOver || !this.#port.leads()) return;
+    if (this.#isOver) return;
+    for (const id of this.#unwrittenWishes) {
+      if ((await this.#records.find(id))?.endedAtMs === null) await this.#records.cancel(id);
+      this.#unwrittenWishes.delete(id);
+    }
+    if (!this.#port.leads()) return;
     const cancelled = await this.#records.cancelled();
     const all = await this.#records.all();
     for (const record of all) {
@@ -236,13 +244,4 @@ export class Evacuations implements AsyncDisposable {
 function hasHost(name: string, first: string): GodwitError {
   const reason = `it is being evacuated already (${first}): cancel that first, or wait for its end`;
   return new GodwitError('GW_CONFLICT', { kind: 'host', name, reason });
-}
-
-/** Of a group on its way only the group's id is known, but no VM has two migrations at a time. */
-function isMemberOf(
-  { vm, state, groupMigration, startedAtMs }: EvacuatedVmView,
-  migration: Pick<ReportView, 'vm' | 'startedAt'>,
-): boolean {
-  if (state !== 'running' || groupMigration === null || vm !== migration.vm) return false;
-  return startedAtMs !== null && migration.startedAt >= startedAtMs - CLOCKS_APART_MS;
 }

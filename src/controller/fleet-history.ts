@@ -3,10 +3,11 @@
  *
  * Owns: the log `migrations`. Must hold: each is there once, with what was predicted if it was part of an evacuation.
  */
-import type { FinishedMigrationView } from '../api/evacuation-schema.ts';
-import type { MigrationView } from '../api/migration-schema.ts';
+import type { EvacuatedVmView, EvacuationView, FinishedMigrationView } from '../api/evacuation-schema.ts';
+import type { MigrationView, ReportView } from '../api/migration-schema.ts';
 import type { JsonValue } from '../base/errors.ts';
 import type { Evacuations } from './evacuations.ts';
+import { CLOCKS_APART_MS } from './fleet-hosts.ts';
 import type { FleetStore } from './store.ts';
 
 export class FleetHistory {
@@ -22,7 +23,7 @@ export class FleetHistory {
   async add({ direction, report }: MigrationView): Promise<void> {
     if (direction !== 'outgoing' || report === null) return;
     const { id, vm, from, to, startedAt, outcome, error, mode, wireBytes: bytes, totalMs, downtimeMs } = report;
-    const part = this.#evacuations.partOf(report);
+    const part = partOf(this.#evacuations.carriedOut(), report);
     const finished: FinishedMigrationView = {
       ...{ id, vm, from, to, outcome, mode },
       evacuation: part?.evacuation ?? null,
@@ -38,4 +39,25 @@ export class FleetHistory {
   async newest(limit: number): Promise<FinishedMigrationView[]> {
     return (await this.#store.newest('migrations', limit)) as unknown as FinishedMigrationView[];
   }
+}
+
+/** What was predicted for a migration of one of them. */
+function partOf(
+  evacuations: readonly EvacuationView[],
+  migration: Pick<ReportView, 'id' | 'vm' | 'startedAt'>,
+): { readonly evacuation: string; readonly vm: EvacuatedVmView } | null {
+  for (const { id, vms } of evacuations) {
+    const vm = vms.find((each) => each.migration === migration.id || isMemberOf(each, migration));
+    if (vm) return { evacuation: id, vm };
+  }
+  return null;
+}
+
+/** Of a group on its way only the group's id is known, but no VM has two migrations at a time. */
+function isMemberOf(
+  { vm, state, groupMigration, startedAtMs }: EvacuatedVmView,
+  migration: Pick<ReportView, 'vm' | 'startedAt'>,
+): boolean {
+  if (state !== 'running' || groupMigration === null || vm !== migration.vm) return false;
+  return startedAtMs !== null && migration.startedAt >= startedAtMs - CLOCKS_APART_MS;
 }

@@ -5,7 +5,7 @@
  * learns that it was not first; what was written is there after any end of controller and store; a store that does not
  * answer is GW_STORE_UNAVAILABLE, and whether the last write was made is then not known (see owned-record.ts).
  */
-import type { JsonValue } from '../base/errors.ts';
+import { GodwitError, type JsonValue } from '../base/errors.ts';
 
 export interface StoredRecord {
   readonly key: string;
@@ -39,4 +39,14 @@ export interface FleetStore extends AsyncDisposable {
   append(log: LogName, id: string, item: JsonValue): Promise<void>;
   /** Newest first. */
   newest(log: LogName, limit: number): Promise<JsonValue[]>;
+}
+
+/** What it says; where it does not answer, what there is instead. */
+export async function unlessSilent<T>(asked: Promise<T>, instead: (silence: GodwitError) => T): Promise<T> {
+  try {
+    return await asked;
+  } catch (error) {
+    if (!(error instanceof GodwitError) || error.code !== 'GW_STORE_UNAVAILABLE') throw error;
+    return instead(error);
+  }
 }

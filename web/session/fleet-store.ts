@@ -1,5 +1,6 @@
 /** The page's connection to a controller. */
 import type { FleetEvent } from '../../src/api/fleet-event-schema.ts';
+import { hasCode } from '../../src/base/errors.ts';
 import { FleetCalls } from '../../src/client/fleet-calls.ts';
 import { accessToken } from './access-token.ts';
 import { FetchCarrier } from './fetch-carrier.ts';
@@ -23,8 +24,12 @@ export class FleetStore extends LiveStore<FleetState, FleetEvent> {
   }
 }
 
-async function loadFleet(calls: FleetCalls): Promise<Partial<FleetState>> {
-  const [fleet, evacuations] = await Promise.all([calls.fleet(), calls.listEvacuations(SHOWN_EVACUATIONS)]);
-  const { controller, hosts, vms, migrations } = fleet;
-  return { controller, hosts, vms, migrations, evacuations, isKnown: true };
+/** What the store has is left as it was while that is silent: the rest tells that it is. */
+export async function loadFleet(calls: Pick<FleetCalls, 'fleet' | 'listEvacuations'>): Promise<Partial<FleetState>> {
+  const asked = calls.listEvacuations(SHOWN_EVACUATIONS).catch((error: unknown) => {
+    if (!hasCode(error, 'GW_STORE_UNAVAILABLE')) throw error;
+    return null;
+  });
+  const [{ controller, hosts, vms, migrations }, evacuations] = await Promise.all([calls.fleet(), asked]);
+  return { controller, hosts, vms, migrations, ...(evacuations && { evacuations }), isKnown: true };
 }
