@@ -94,7 +94,8 @@ async function isKnown(at: GodwitHost, vm: string, tell: (line: string) => void)
   const deadlineMs = performance.now() + KNOWN_TIMEOUT_MS;
   for (;;) {
     const { samples } = await at.client.vmHistory(vm);
-    const period = findPeriod({ samples: samples.map(({ atMs, pagesPerSecond }) => ({ atMs, pagesPerSecond })) });
+    const rates = samples.map(({ atMs, pagesPerSecond }) => ({ atMs, pagesPerSecond }));
+    const period = findPeriod({ samples: rates }, Date.now());
     if (period && Math.abs(period.periodMs / 1000 / PERIOD_S - 1) < 0.1) {
       const from = (((period.anchorMs + period.quietFromMs) / 1000) % PERIOD_S).toFixed(1);
       tell(`${vm}: ${samples.length} samples, ${(period.periodMs / 1000).toFixed(1)} s, quiet from ${from} s`);

@@ -4,7 +4,9 @@ import { z } from 'zod';
 export const HistorySchema = z
   .object({
     vm: z.string(),
-    everyMs: z.number().describe('Between two looks at the VM; 0: none are taken, and only its migrations tell.'),
+    everyMs: z
+      .number()
+      .describe('Between two looks at the VM, on average; 0: none are taken, and only its migrations tell.'),
     keepMs: z.number().describe('What is older is forgotten.'),
     memoryBytes: z.number(),
     peakPagesPerSecond: z

@@ -92,7 +92,7 @@ export function picture(file: FleetFile, answers: readonly Answer[], nowMs: numb
   const vms = heard.flatMap(({ name, outlook }) =>
     outlook.vms
       .toSorted((a, b) => (a.name < b.name ? -1 : 1))
-      .map((vm) => pictureVm(vm, outlook, { name, named, file })),
+      .map((vm) => pictureVm(vm, outlook, { name, named, file, nowMs })),
   );
   const bundles = bundlesOf(vms, file);
   const addresses = new Map(heard.map(({ name, outlook }) => [name, addressOf(file, name, outlook)]));
@@ -180,9 +180,9 @@ function bundlesOf(vms: readonly PicturedVm[], { together }: FleetFile): Bundle[
 function pictureVm(
   vm: OutlookVm,
   outlook: OutlookView,
-  known: { readonly name: string; readonly named: readonly string[]; readonly file: FleetFile },
+  known: { readonly name: string; readonly named: readonly string[]; readonly file: FleetFile; readonly nowMs: number },
 ): PicturedVm {
-  const { name: host, named, file } = known;
+  const { name: host, named, file, nowMs } = known;
   const labels = labelsOf(vm.name, file.vms);
   const policy = policyOf(file.policies, labels, file.hosts.find(({ name }) => name === host)?.labels ?? {});
   const options = optionsOf(policy);
@@ -195,7 +195,7 @@ function pictureVm(
     ramBytes: vm.ramBytes + sharedBytes,
     dataPages,
     curve: fitDirtyCurve(samplesOf(vm, ownPages), dataPages),
-    period: findPeriod({ samples: vm.samples.map(({ atMs, pagesPerSecond }) => ({ atMs, pagesPerSecond })) }),
+    period: findPeriod({ samples: vm.samples.map(({ atMs, pagesPerSecond }) => ({ atMs, pagesPerSecond })) }, nowMs),
     options,
     canThrottle: options.throttle.enabled,
     canPostCopy: options.mode !== 'pre-copy',

@@ -1,24 +1,29 @@
 import { describe, expect, test } from 'vitest';
 import { type Random, randomFrom } from '../../test/support/synthetic-fleet.ts';
 import type { DirtyHistory } from '../migration/history.ts';
-import { findPeriod } from './period.ts';
+import { findPeriod, type Period } from './period.ts';
 import { dirtyFactor, isQuiet, quietOpensMs, quietWaitMs } from './quiet-phase.ts';
 
 const MINUTE = 60_000;
 const START = 1e12;
 
-/** Of an hour. */
+/** Of an hour. Samples come as a host takes them, at 0.5 to 1.5 of the gap; `isEven`: as near the gap as a clock is. */
 function historyOf(
   gapMs: number,
   rate: (ms: number) => number,
-  { random = randomFrom(1), noise = 0, missing = 0, outliers = 0 } = {},
+  { random = randomFrom(1), noise = 0, missing = 0, outliers = 0, isEven = false } = {},
 ): DirtyHistory {
-  const samples = Array.from({ length: Math.floor((60 * MINUTE) / gapMs) }, (_, i) => ({
-    atMs: START + i * gapMs + (random() - 0.5) * gapMs * 0.2,
-    pagesPerSecond: rate(i * gapMs) * Math.exp(noise * normal(random)) * (random() < outliers ? 20 : 1),
-  }));
+  let ms = 0;
+  const samples = Array.from({ length: Math.floor((60 * MINUTE) / gapMs) }, () => {
+    ms += gapMs * (isEven ? 1 + (random() - 0.5) * 0.02 : 0.5 + random());
+    const pagesPerSecond = rate(ms) * Math.exp(noise * normal(random)) * (random() < outliers ? 20 : 1);
+    return { atMs: START + ms, pagesPerSecond };
+  });
   return { samples: samples.filter(() => random() >= missing) };
 }
+
+const findPeriodOf = (history: DirtyHistory): Period | null =>
+  findPeriod(history, history.samples.at(-1)?.atMs ?? START);
 
 function normal(random: Random): number {
   return Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
@@ -39,15 +44,22 @@ describe('a history in a rhythm', () => {
   ])('%s: its period is found, with noise, gaps and outliers', (_, gapMs, periodMs, shape) => {
     const random = randomFrom(periodMs + gapMs);
     const history = historyOf(gapMs, shape(periodMs), { random, noise: 0.2, missing: 0.15, outliers: 0.02 });
-    const period = findPeriod(history);
+    const period = findPeriodOf(history);
     expect(period?.periodMs).toBeGreaterThan(periodMs * 0.96);
     expect(period?.periodMs).toBeLessThan(periodMs * 1.04);
     expect(period?.confidence).toBeGreaterThan(0.35);
   });
 
+  test('of half a minute is found in ten minutes of looks that come as often as can be', () => {
+    const { samples } = historyOf(6_000, pulse(28_000), { noise: 0.1 });
+    const period = findPeriodOf({ samples: samples.slice(0, 100) });
+    expect(period?.periodMs).toBeGreaterThan(27_000);
+    expect(period?.periodMs).toBeLessThan(29_000);
+  });
+
   test('has its quiet quarter where the rate is lowest, also far in the future', () => {
     const periodMs = 9 * MINUTE;
-    const period = findPeriod(historyOf(10_000, wave(periodMs), { noise: 0.1 }))!;
+    const period = findPeriodOf(historyOf(10_000, wave(periodMs), { noise: 0.1 }))!;
     // The wave's minimum is at its phase 0.
     const minimum = START + 8 * periodMs;
     expect(isQuiet(period, minimum)).toBe(true);
@@ -61,7 +73,7 @@ describe('a history in a rhythm', () => {
     const started = Array.from({ length: 60 }, (_, seed) => {
       const random = randomFrom(seed);
       const periodMs = (5 + random() * 10) * MINUTE;
-      const period = findPeriod(historyOf(MINUTE, wave(periodMs), { random, noise: 0.2, missing: 0.1 }));
+      const period = findPeriodOf(historyOf(MINUTE, wave(periodMs), { random, noise: 0.2, missing: 0.1 }));
       if (!period) return null;
       const askedMs = START + (60 + 20 * random()) * MINUTE;
       const phase = (askedMs + quietWaitMs(period, askedMs, 1000) - START) / periodMs;
@@ -82,9 +94,33 @@ describe('no period', () => {
     ['one that writes more and more', historyOf(MINUTE, (ms) => 100 + ms / 1000)],
     ['one that changed once', historyOf(MINUTE, (ms) => (ms < 30 * MINUTE ? 100 : 5000))],
     ['two cycles only', historyOf(MINUTE, wave(30 * MINUTE))],
+    ['a rhythm of seconds, looked at evenly', historyOf(61_000, pulse(28_000), { isEven: true })],
+    [
+      'one of minutes, looked at so evenly that it may as well be one of seconds',
+      historyOf(MINUTE, wave(12 * MINUTE), { isEven: true }),
+    ],
     ['a rhythm that hardly shows', historyOf(MINUTE, (ms) => 1000 + wave(10 * MINUTE)(ms) / 10)],
   ])('is found for %s', (_, history) => {
-    expect(findPeriod(history)).toBeNull();
+    expect(findPeriodOf(history)).toBeNull();
+  });
+
+  test.each([
+    [61_000, 28_000],
+    [60_000, 70_000],
+    [60_000, 45_000],
+  ])('is found in looks every %s ms at a rhythm of %s ms, but for 2 of 100', (gapMs, periodMs) => {
+    const found = Array.from({ length: 200 }, (_, seed) =>
+      findPeriodOf(historyOf(gapMs, pulse(periodMs), { random: randomFrom(seed), noise: 0.1 })),
+    );
+    expect(found.filter((each) => each !== null).length).toBeLessThanOrEqual(4);
+  });
+
+  test('is told any more when three cycles have passed since the last look', () => {
+    const history = historyOf(MINUTE, wave(9 * MINUTE), { noise: 0.1 });
+    const lastMs = history.samples.at(-1)!.atMs;
+    const { periodMs } = findPeriod(history, lastMs)!;
+    expect(findPeriod(history, lastMs + 2.9 * periodMs)).toEqual(findPeriod(history, lastMs));
+    expect(findPeriod(history, lastMs + 3.1 * periodMs)).toBeNull();
   });
 
   test.each([
@@ -97,7 +133,7 @@ describe('no period', () => {
         level = memory * level + Math.sqrt(1 - memory ** 2) * normal(random);
         return 1000 * Math.exp(0.7 * level);
       };
-      return findPeriod(historyOf(MINUTE, rate, { random, missing: 0.1 })) !== null;
+      return findPeriodOf(historyOf(MINUTE, rate, { random, missing: 0.1 })) !== null;
     });
     expect(found.filter(Boolean).length).toBeLessThanOrEqual(4);
   });

@@ -3,7 +3,8 @@
  *
  * Owns: the search for a period in a dirty-rate history, and the profile of one cycle. Pure. Must hold: a period was seen
  * in at least `MIN_CYCLES` cycles, and each cycle is foretold by the others (leave one out), so that neither noise nor a
- * slow drift passes for one; samples may be missing, doubled or far off.
+ * slow drift passes for one; nor does a rhythm that is too short to be seen, which evenly spaced samples show as a longer one
+ * (aliasing); samples may be missing, doubled or far off.
  *
  * Candidates come from the autocorrelation of the samples that there are; each is refined and scored by folding. All of it
  * is done on logarithms: rates differ by powers of ten, and one burst must not outweigh an hour.
@@ -36,12 +37,22 @@ const MAX_FOLD_PARTS = 16;
 const MAX_CANDIDATES = 8;
 const MIN_CORRELATION = 0.15;
 const REFINING_STEPS = 16;
+/** A peak may be one of several cycles: where these are a few slots long their own is low, since samples come at uneven intervals. */
+const DIVISORS = [1, 2, 3];
 /** Less of the variance foretold is no rhythm: of 4500 histories of noise, drifting noise included, one reached it. */
 const MIN_CONFIDENCE = 0.35;
 /** A multiple of a period scores about as high as the period itself: the shortest of those that come so close is it. */
 const AS_GOOD = 0.85;
 /** A quiet quarter that is busier than this, relative to the mean, is not worth waiting for. */
 const MAX_QUIET_RATE = 0.8;
+/**
+ * Half of the gaps between samples lie within less than this part of their median on both sides: too evenly spaced. Of samples that lie up to a
+ * part `a` of the gap off an even grid, sin(2πa) ÷ 2πa of an amplitude comes through as an alias; here a = 0.27, and a third of the variance:
+ * less than MIN_CONFIDENCE. Samples that come at 0.5 to 1.5 of a mean gap, as a host takes them, are at 0.25.
+ */
+const MIN_GAP_SPREAD = 0.16;
+/** So many cycles after the last sample nothing is foretold any more: the error of the period adds up. */
+const MAX_CYCLES_AHEAD = 3;
 /** Rates below this part of the mean are alike. */
 const FLOOR_PART = 0.05;
 
@@ -50,13 +61,16 @@ interface Point {
   readonly value: number;
 }
 
-/** null: no period that can be relied on. */
-export function findPeriod({ samples }: DirtyHistory): Period | null {
+/** null: no period that can be relied on. @param nowMs - Unix milliseconds at which it is asked for */
+export function findPeriod({ samples }: DirtyHistory, nowMs: number): Period | null {
   const rates = samples.map(({ pagesPerSecond }) => pagesPerSecond);
   const mean = rates.reduce((sum, rate) => sum + rate, 0) / Math.max(1, rates.length);
   const spanMs = samples.length > 0 ? samples.at(-1)!.atMs - samples[0]!.atMs : 0;
   if (samples.length < MIN_SAMPLES || mean <= 0 || spanMs <= 0) return null;
-  const slotMs = Math.max(medianGap(samples), spanMs / MAX_SLOTS);
+  const gaps = samples.slice(1).map(({ atMs }, i) => atMs - samples[i]!.atMs);
+  const gapMs = quantile(gaps, 0.5);
+  if (quantile(gaps, 0.75) - quantile(gaps, 0.25) < 2 * MIN_GAP_SPREAD * gapMs) return null;
+  const slotMs = Math.max(gapMs, spanMs / MAX_SLOTS);
   const points = samples.map(({ atMs, pagesPerSecond }) => ({
     atMs,
     value: Math.log(pagesPerSecond + mean * FLOOR_PART),
@@ -67,12 +81,12 @@ export function findPeriod({ samples }: DirtyHistory): Period | null {
   const chosen = refined
     .filter(({ confidence }) => confidence >= best * AS_GOOD)
     .reduce((a, b) => (a.periodMs <= b.periodMs ? a : b));
+  if (nowMs - samples.at(-1)!.atMs > chosen.periodMs * MAX_CYCLES_AHEAD) return null;
   return describe(samples, chosen.periodMs, chosen.confidence, slotMs);
 }
 
-function medianGap(samples: readonly HistorySample[]): number {
-  const gaps = samples.slice(1).map(({ atMs }, i) => atMs - samples[i]!.atMs);
-  return gaps.sort((a, b) => a - b)[Math.floor(gaps.length / 2)]!;
+function quantile(values: readonly number[], part: number): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length * part)]!;
 }
 
 /** Periods at peaks of the autocorrelation, highest first. */
@@ -98,7 +112,8 @@ function findCandidates(points: readonly Point[], slotMs: number, spanMs: number
   return peaks
     .sort((a, b) => b.height - a.height)
     .slice(0, MAX_CANDIDATES)
-    .map(({ lag }) => lag * slotMs);
+    .flatMap(({ lag }) => DIVISORS.map((divisor) => (lag / divisor) * slotMs))
+    .filter((periodMs) => periodMs >= MIN_SLOTS_A_CYCLE * slotMs);
 }
 
 /** Over the slots that are filled at both ends of the lag. */

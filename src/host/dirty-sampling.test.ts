@@ -27,8 +27,8 @@ interface Window {
   settle(outcome: WindowOutcome): void;
 }
 
-/** VMs that are looked at when the test says so. */
-function trial(names: readonly string[]) {
+/** VMs that are looked at when the test says so. @param random - by default looks are as far apart as on average */
+function trial(names: readonly string[], random: () => number = () => 0.5, everyMs = EVERY_MS) {
   const windows: Window[] = [];
   const ends: string[] = [];
   let hangs = false;
@@ -49,13 +49,14 @@ function trial(names: readonly string[]) {
   };
   const sampling = new DirtySampling(
     {
-      ...{ stateDirectory: state, everyMs: EVERY_MS, keepMs: 3_600_000 },
+      ...{ stateDirectory: state, everyMs, keepMs: 3_600_000 },
       log: openLogger({ level: 'silent', format: 'json', name: 'a' }),
       vms: () => vms as unknown as Vm[],
     },
     {
       openSampler: () => sampler,
       locate: async ({ name }) => ({ qemu: { pid: names.indexOf(name), startTicks: 0 }, regions: [] }),
+      random,
     },
   );
   const pass = async (ms: number): Promise<void> => {
@@ -65,10 +66,11 @@ function trial(names: readonly string[]) {
     for (let turn = 0; turn < 5; turn++) await nextTurn();
   };
   const samplesOf = (name: string) => sampling.historyOf(vms.find((vm) => vm.name === name) as unknown as Vm).samples;
+  const everyMsOf = (name: string) => sampling.historyOf(vms.find((vm) => vm.name === name) as unknown as Vm).everyMs;
   const hang = (): void => {
     hangs = true;
   };
-  return { sampling, windows, ends, vms, pass, samplesOf, hang };
+  return { sampling, windows, ends, vms, pass, samplesOf, everyMsOf, hang };
 }
 
 test('each VM is looked at once in the time, and what is found is in its history', async () => {
@@ -82,6 +84,33 @@ test('each VM is looked at once in the time, and what is found is in its history
   // The other one's window is still open: only the first is due again.
   await pass(EVERY_MS + 1000);
   expect(windows.slice(2).map(({ vm }) => vm)).toEqual([windows[0]!.vm]);
+  sampling[Symbol.dispose]();
+});
+
+test('looks at a VM come at intervals between half and one and a half of what was asked for, as chance has it', async () => {
+  const drawn = [0, 0.1, 0.9, 0.4];
+  const { windows, pass, sampling } = trial(['x'], () => drawn.shift() ?? 0);
+  const begunAtS: number[] = [];
+  for (let second = 1; begunAtS.length < 4; second++) {
+    await pass(1000);
+    for (const window of windows.slice(begunAtS.length)) {
+      begunAtS.push(second);
+      window.settle({ points: POINTS });
+    }
+  }
+  expect(begunAtS.map((at, index) => at - (begunAtS[index - 1] ?? 0))).toEqual([31, 36, 84, 54]);
+  sampling[Symbol.dispose]();
+});
+
+test('looks that would come one after the other, and so evenly, are further apart than was asked for, which is told', async () => {
+  const { windows, pass, everyMsOf, sampling } = trial(['x'], () => 1, 1000);
+  expect(everyMsOf('x')).toBe(6000);
+  await pass(2000);
+  windows[0]!.settle({ points: POINTS });
+  await pass(8000);
+  expect(windows).toHaveLength(1);
+  await pass(1000);
+  expect(windows).toHaveLength(2);
   sampling[Symbol.dispose]();
 });
 

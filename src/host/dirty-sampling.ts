@@ -2,8 +2,8 @@
  * Every VM's history of how it writes, kept while no migration has it (B1).
  *
  * Owns: when a VM is looked at, and what is written into its history file. Must hold: a VM that somebody else wants
- * (a migration, a check) is not tracked by the time that he has it; what goes wrong here is logged once and harms
- * nothing else.
+ * (a migration, a check) is not tracked by the time that he has it; looks at a VM come at uneven intervals, or a rhythm of seconds
+ * would look like one of minutes (fleet/period.ts); what goes wrong here is logged once and harms nothing else.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { HistoryView } from '../api/history-schema.ts';
@@ -19,7 +19,7 @@ import type { Vm } from './vm.ts';
 
 export interface DirtySamplingPort {
   readonly stateDirectory: string;
-  /** Between two looks at a VM; 0: none are taken. */
+  /** As it was asked for between two looks at a VM, on average; 0: none are taken. */
   readonly everyMs: number;
   readonly keepMs: number;
   readonly log: Logger;
@@ -32,9 +32,13 @@ type Sampler = Pick<DirtySampler, 'begin' | typeof Symbol.dispose>;
 interface SamplingParts {
   openSampler(): Sampler;
   locate(vm: Vm): Promise<SampledVm>;
+  /** From 0 to 1. */
+  random(): number;
 }
 
 const LOOK_EVERY_MS = 1000;
+/** On average: a look takes three seconds, and looks that come one after the other come evenly. */
+const LEAST_EVERY_MS = 6000;
 /** VMs that are watched at the same time; the others wait for their turn. */
 const MAX_OPEN = 4;
 /** Ending a window takes milliseconds; whoever wants the VM waits no longer. */
@@ -53,8 +57,8 @@ export class DirtySampling implements Disposable {
   #isHopeless = false;
   #isOver = false;
 
-  /** @param parts - what reaches VMs; else the real ones */
-  constructor(port: DirtySamplingPort, parts: SamplingParts = { openSampler: () => new DirtySampler(), locate }) {
+  /** @param parts - what reaches VMs, and chance; else the real ones */
+  constructor(port: DirtySamplingPort, parts: SamplingParts = REAL_PARTS) {
     this.#port = port;
     this.#parts = parts;
     if (port.everyMs > 0) this.#timer = setInterval(() => this.#look(), LOOK_EVERY_MS).unref();
@@ -72,11 +76,11 @@ export class DirtySampling implements Disposable {
 
   /** What is known of the VM, oldest first. */
   historyOf(vm: Vm): HistoryView {
-    const { everyMs, keepMs } = this.#port;
+    const { keepMs } = this.#port;
     const file = this.#fileOf(vm);
     return {
       vm: vm.name,
-      everyMs,
+      everyMs: this.#everyMs(),
       keepMs,
       memoryBytes: vm.record.memoryBytes,
       peakPagesPerSecond: file.peakPagesPerSecond(Date.now()),
@@ -95,6 +99,12 @@ export class DirtySampling implements Disposable {
     this.#sampler?.[Symbol.dispose]();
   }
 
+  /** Between two looks at a VM, on average. */
+  #everyMs(): number {
+    const { everyMs } = this.#port;
+    return everyMs === 0 ? 0 : Math.max(everyMs, LEAST_EVERY_MS);
+  }
+
   #look(): void {
     const nowMs = performance.now();
     const waiting = this.#port.vms().filter((vm) => vm.isAtWork && !this.#open.has(vm.name));
@@ -110,13 +120,13 @@ export class DirtySampling implements Disposable {
 
   #dueOf(vm: Vm, nowMs: number): number {
     // One that has just come is busy settling; and those that are there when a daemon starts have their turns apart.
-    const due = this.#due.get(vm) ?? nowMs + this.#port.everyMs * (0.5 + Math.random() / 2);
+    const due = this.#due.get(vm) ?? nowMs + this.#port.everyMs * (0.5 + this.#parts.random() / 2);
     this.#due.set(vm, due);
     return due;
   }
 
   #sample(vm: Vm): void {
-    this.#due.set(vm, performance.now() + this.#port.everyMs);
+    this.#due.set(vm, performance.now() + this.#everyMs() * (0.5 + this.#parts.random()));
     let window: OpenWindow | undefined;
     let isReleased = false;
     const done = (async () => {
@@ -178,3 +188,5 @@ async function locate(vm: Vm): Promise<SampledVm> {
   if (!other) return { qemu: { pid, startTicks }, regions: writeDownRam(movableRam(ram, pid)) };
   throw new GodwitError('GW_CONFLICT', { kind: 'RAM', name: other.id, reason: 'it is no shared file on tmpfs' });
 }
+
+const REAL_PARTS: SamplingParts = { openSampler: () => new DirtySampler(), locate, random: Math.random };

@@ -101,8 +101,9 @@ export function syntheticVms(spec: FleetSpec): SyntheticVm[] {
     const factor = 0.7 + 0.6 * random();
     const curve = curveOf(dataPages * working, dataPages * writes * factor, dataPages);
     const sampleMs = spec.sampleMs ?? 60_000;
+    const chance = randomFrom(spec.seed + i);
     const history = Array.from({ length: 60 }, (_unused, sample) => {
-      const atMs = NOW_MS - (60 - sample) * sampleMs;
+      const atMs = NOW_MS - (60 - sample + (chance() - 0.5) * 0.8) * sampleMs;
       const noise = Math.exp(0.25 * (random() + random() + random() - 1.5));
       return { atMs, pagesPerSecond: dataPages * writes * factor * rhythmAt(rhythm, atMs) * noise };
     });
@@ -112,7 +113,7 @@ export function syntheticVms(spec: FleetSpec): SyntheticVm[] {
       ramBytes: spec.ramBytes,
       dataPages,
       curve,
-      period: findPeriod({ samples: history }),
+      period: findPeriod({ samples: history }, NOW_MS),
       options: DEFAULT_MIGRATION_OPTIONS,
       canThrottle: true,
       canPostCopy: true,

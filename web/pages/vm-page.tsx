@@ -156,7 +156,7 @@ function History({ history, nowMs }: { history: HistoryView | undefined; nowMs: 
   }
   const rates = samples.map(({ pagesPerSecond }) => pagesPerSecond * PAGE_SIZE);
   const most = Math.max(...rates);
-  const period = findPeriod({ samples: samples as Parameters<typeof findPeriod>[0]['samples'] });
+  const period = findPeriod({ samples: samples as Parameters<typeof findPeriod>[0]['samples'] }, nowMs);
   const from = samples[0]!.atMs;
   const quiet = period === null ? [] : quietPhases(period, from, nowMs);
   const set = last.points.at(-1);
@@ -182,7 +182,7 @@ function History({ history, nowMs }: { history: HistoryView | undefined; nowMs: 
             ? {
                 name: 'Rhythm',
                 value: 'none',
-                detail: samples.length < 18 ? 'too few looks to tell' : 'nothing repeats',
+                detail: samples.length < 18 ? 'too few looks to tell' : 'none that the looks show',
               }
             : {
                 name: 'Rhythm',
