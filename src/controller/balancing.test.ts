@@ -1,10 +1,12 @@
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { waitUntil } from '../../test/support/wait-until.ts';
+import type { BalanceView } from '../api/balance-schema.ts';
 import type { EvacuationView } from '../api/evacuation-schema.ts';
 import type { OutlookView } from '../api/outlook-schema.ts';
+import { GodwitError } from '../base/errors.ts';
 import { Balancing } from './balancing.ts';
 import { Evacuations } from './evacuations.ts';
-import { parseFleet } from './fleet-file.ts';
+import { type FleetFile, parseFleet } from './fleet-file.ts';
 import { FleetHosts } from './fleet-hosts.ts';
 import type { Seen } from './fleet-look.ts';
 import { type Answer, picture } from './fleet-picture.ts';
@@ -44,10 +46,19 @@ const outlook = (host: string, cpuPart: number, vms: readonly string[] = []): Ou
   })),
 });
 
+interface SeenOptions {
+  readonly atMs?: number;
+  readonly marked?: readonly string[];
+  readonly file?: FleetFile;
+}
+
 /** Hosts that answer so. */
-function seen(outlooks: readonly OutlookView[], atMs = 1e12, marked: readonly string[] = []): Seen {
+function seen(
+  outlooks: readonly OutlookView[],
+  { atMs = 1e12, marked = [], file: given = FILE }: SeenOptions = {},
+): Seen {
   const marks = new Map(marked.map((name): [string, Mark] => [name, { sinceMs: 0, reason: null }]));
-  const file = withMarks(FILE, marks);
+  const file = withMarks(given, marks);
   const answers = outlooks.map((each): Answer => ({ name: each.host, outlook: each }));
   return { atMs, file, marks, answers, heardAtMs: new Map(), picture: picture(file, answers, atMs) };
 }
@@ -82,7 +93,7 @@ test('a VM of a busy host is moved, and its hosts rest then, whoever looks next'
   const [view] = await evacuations.list(10);
   expect(view).toMatchObject({ id: begun[0], from: 'a', to: 'b', onlyVms: ['x'], initiator: 'balancer' });
   const verdicts = async (atMs: number) =>
-    (await new Balancing(store, evacuations).balance(seen(BUSY, atMs), { ...ORDER, isDry: true })).hosts.map(
+    (await new Balancing(store, evacuations).balance(seen(BUSY, { atMs }), { ...ORDER, isDry: true })).hosts.map(
       ({ verdict }) => verdict,
     );
   expect(await verdicts(1e12 + 60_000)).toEqual(['resting', 'resting', 'calm']);
@@ -93,7 +104,7 @@ test('nothing is begun while what was begun before goes on, nor when it is only 
   await balancing.balance(seen(BUSY), { ...ORDER, isDry: true });
   expect(await evacuations.list(10)).toEqual([]);
   await balancing.balance(seen(BUSY), ORDER);
-  const later = await balancing.balance(seen(BUSY, 1e12 + 700_000), ORDER);
+  const later = await balancing.balance(seen(BUSY, { atMs: 1e12 + 700_000 }), ORDER);
   expect([later.evacuations, later.words]).toEqual([
     [],
     [expect.any(String), expect.stringContaining('still goes on')],
@@ -101,8 +112,8 @@ test('nothing is begun while what was begun before goes on, nor when it is only 
 });
 
 test('a host that is marked for maintenance neither gives nor gets, and a VM stays whose policy says so', async () => {
-  expect((await balancing.balance(seen(BUSY, 1e12, ['a']), ORDER)).moves).toEqual([]);
-  const toC = await balancing.balance(seen(BUSY, 1e12, ['b']), { ...ORDER, isDry: true });
+  expect((await balancing.balance(seen(BUSY, { marked: ['a'] }), ORDER)).moves).toEqual([]);
+  const toC = await balancing.balance(seen(BUSY, { marked: ['b'] }), { ...ORDER, isDry: true });
   expect(toC.moves.map(({ to }) => to)).not.toContain('b');
   const pinned = [outlook('a', 0.95, ['fixed1']), outlook('b', 0.1)];
   expect((await balancing.balance(seen(pinned), ORDER)).moves).toEqual([]);
@@ -150,17 +161,66 @@ test('a controller that does not carry it out tells its end all the same', async
   await waitUntil('the follower tells its end', () => told.some((view) => view.id === id && view.endedAtMs !== null));
 });
 
-test('a host is new once, for one of the controllers, and none is at the first look', async () => {
-  const [a, b, c] = BUSY as [OutlookView, OutlookView, OutlookView];
-  const other = new Balancing(store, evacuations);
-  expect(await balancing.findNewHosts(seen([a, b]))).toEqual([]);
-  expect(await other.findNewHosts(seen([a, b]))).toEqual([]);
-  const list = vi.spyOn(store, 'list');
-  expect(await balancing.findNewHosts(seen([a, b, c]))).toEqual(['c']);
-  expect(await balancing.findNewHosts(seen([a, b, c]))).toEqual([]);
-  expect(await other.findNewHosts(seen([a, b, c]))).toEqual([]);
-  // What is known is not looked for in each round.
-  expect(list).not.toHaveBeenCalled();
+describe('a host that is new', () => {
+  const [a, b, c] = [outlook('a', 0.6, ['x', 'y']), outlook('b', 0.1), outlook('c', 0.1)] as const;
+  const without = (...names: string[]) => {
+    return { ...FILE, hosts: FILE.hosts.filter(({ name }) => !names.includes(name)) };
+  };
+  const filled = (views: readonly BalanceView[]) => views.flatMap(({ moves }) => moves.map(({ to }) => to));
+
+  test('is filled once, by one of the controllers, and none of the fleet file is at the first look', async () => {
+    const other = new Balancing(store, evacuations);
+    expect(await balancing.fillNewHosts(seen([a], { file: without('c') }), true)).toEqual([]);
+    // It was silent, but known.
+    expect(await balancing.fillNewHosts(seen([a, b], { file: without('c') }), true)).toEqual([]);
+    expect(await other.fillNewHosts(seen([a, b], { file: without('c') }), true)).toEqual([]);
+    const list = vi.spyOn(store, 'list');
+    await balancing.fillNewHosts(seen([a, b], { file: without('c') }), true);
+    // What is known is not looked for in each round.
+    expect(list).not.toHaveBeenCalled();
+    const begun = await balancing.fillNewHosts(seen([a, b, c]), true);
+    expect(filled(begun)).toContain('c');
+    expect(await evacuations.list(10)).toMatchObject([{ from: 'a', to: 'c', initiator: 'newHost' }]);
+    expect(await balancing.fillNewHosts(seen([a, b, c]), true)).toEqual([]);
+    expect(await other.fillNewHosts(seen([a, b, c]), true)).toEqual([]);
+  });
+
+  test('and comes with another one has its turn when that is filled and the hosts have rested', async () => {
+    await balancing.fillNewHosts(seen([a], { file: without('b', 'c') }), true);
+    expect(filled(await balancing.fillNewHosts(seen([a, b, c]), true))).toEqual(['b']);
+    const [{ id }] = (await evacuations.list(1)) as [EvacuationView];
+    // That goes on.
+    expect(await balancing.fillNewHosts(seen([a, b, c], { atMs: 1e12 + 700_000 }), true)).toEqual([]);
+    await store.remove(`evacuation.${id}`);
+    await store.remove('claim.a');
+    expect(filled(await balancing.fillNewHosts(seen([a, b, c], { atMs: 1e12 + 300_000 }), true))).toEqual([]);
+    expect(
+      filled(await new Balancing(store, evacuations).fillNewHosts(seen([a, b, c], { atMs: 1e12 + 700_000 }), true)),
+    ).toEqual(['c']);
+  });
+
+  test.each([
+    ['how busy it is is not known yet', { ...c, pressure: undefined }, []],
+    ['it is marked for maintenance', c, ['c']],
+  ])('and cannot be filled is tried again: %s', async (_why, first, marked) => {
+    await balancing.fillNewHosts(seen([a, b], { file: without('c') }), true);
+    expect(filled(await balancing.fillNewHosts(seen([a, b, first as OutlookView], { marked }), true))).toEqual([]);
+    expect(filled(await balancing.fillNewHosts(seen([a, b, c]), true))).toContain('c');
+  });
+
+  test('is filled also where the store fell silent just when it had come', async () => {
+    await balancing.fillNewHosts(seen([a, b], { file: without('c') }), true);
+    const silent = new GodwitError('GW_STORE_UNAVAILABLE', { store: 'x', reason: 'y' });
+    vi.spyOn(evacuations, 'request').mockRejectedValueOnce(silent);
+    await expect(balancing.fillNewHosts(seen([a, b, c]), true)).rejects.toThrow(silent);
+    expect(filled(await new Balancing(store, evacuations).fillNewHosts(seen([a, b, c]), true))).toContain('c');
+  });
+
+  test('is known from then on where new hosts are not to be filled, as one is of which an earlier version has told', async () => {
+    await store.write('known.b', { sinceMs: 1 }, null);
+    expect(await balancing.fillNewHosts(seen([a, b, c]), false)).toEqual([]);
+    expect(await new Balancing(store, evacuations).fillNewHosts(seen([a, b, c]), true)).toEqual([]);
+  });
 });
 
 test('one host is evacuated once at a time, and an evacuation is found by its first characters', async () => {

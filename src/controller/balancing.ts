@@ -1,13 +1,14 @@
 /**
  * The load balancer: looks at how busy hosts are, and has VMs moved (V1).
  *
- * Owns: which hosts were busy, which were balanced when, which are known. Must hold: it moves nothing to or from a host that is marked
+ * Owns: which hosts were busy, which were balanced when. Must hold: it moves nothing to or from a host that is marked
  * for maintenance, nothing that another evacuation moves, and nothing while what it began before still goes on.
  */
 import type { BalanceView } from '../api/balance-schema.ts';
 import { type BalancedHost, type BalancedVm, type BalanceMove, balance } from '../fleet/balance.ts';
 import type { Evacuations } from './evacuations.ts';
 import { outlookOf, type Seen } from './fleet-look.ts';
+import { KnownHosts } from './known-hosts.ts';
 import { hostsLeft } from './maintenance.ts';
 import type { Initiator } from './requested-evacuation.ts';
 import type { FleetStore } from './store.ts';
@@ -24,12 +25,12 @@ export class Balancing {
   readonly #store: FleetStore;
   readonly #evacuations: Evacuations;
   #busy: ReadonlySet<string> = new Set();
-  /** Names of hosts, as far as they were seen in the store; null: nobody has looked there yet. */
-  #known: Set<string> | null = null;
+  readonly #known: KnownHosts;
 
   constructor(store: FleetStore, evacuations: Evacuations) {
     this.#store = store;
     this.#evacuations = evacuations;
+    this.#known = new KnownHosts(store);
   }
 
   async balance(seen: Seen, { isDry, newHost, initiator }: BalanceOrder): Promise<BalanceView> {
@@ -65,21 +66,22 @@ export class Balancing {
     };
   }
 
-  /** Hosts that answer and never did before; at the very first look none are new. */
-  async findNewHosts({ answers, atMs }: Seen): Promise<string[]> {
-    const known =
-      this.#known ?? new Set((await this.#store.list('known')).map(({ key }) => key.slice('known.'.length)));
-    const isFirst = known.size === 0;
-    const fresh: string[] = [];
-    for (const answer of answers) {
-      if (!('outlook' in answer) || known.has(answer.name)) continue;
-      // One that another controller has met meanwhile is there already.
-      const revision = await this.#store.write(`known.${answer.name}`, { sinceMs: atMs }, null);
-      known.add(answer.name);
-      if (revision !== null && !isFirst) fresh.push(answer.name);
+  /**
+   * Moves VMs to hosts that are new, one after the other, each once: one for which nothing could be decided yet (what was begun before
+   * goes on, hosts rest from it, how busy it is is not known) is tried again at the next look. Returns what was decided.
+   *
+   * @param isWanted - else they are only known from then on
+   */
+  async fillNewHosts(seen: Seen, isWanted: boolean): Promise<BalanceView[]> {
+    const views: BalanceView[] = [];
+    for (const host of await this.#known.newHosts(seen)) {
+      const isBusy = isWanted && (await this.#evacuations.isBusyWith(BUSY_WITH));
+      if (isBusy) continue;
+      const view = isWanted ? await this.balance(seen, { isDry: false, newHost: host, initiator: 'newHost' }) : null;
+      if (view) views.push(view);
+      if (!view || isDecided(view, host, seen)) await this.#known.filled(host);
     }
-    this.#known = known;
-    return fresh;
+    return views;
   }
 
   async #hosts({ answers, file, marks, picture, atMs }: Seen): Promise<BalancedHost[]> {
@@ -126,6 +128,14 @@ function vmsOf({ picture }: Seen, moving: ReadonlyMap<string, string>, left: Rea
       isMovable: isFree && obstacle === null && policy?.stays !== true && outlook.migration === null,
     };
   });
+}
+
+/** Whether that nothing moves to the new host is for good, if nothing does. */
+function isDecided({ moves, hosts }: BalanceView, newHost: string, { marks }: Seen): boolean {
+  if (moves.length > 0) return true;
+  const isUnknown = hosts.some(({ host, verdict }) => host === newHost && verdict === 'unknown');
+  const rests = hosts.some(({ host, verdict }) => verdict === 'resting' && !marks.has(host));
+  return !isUnknown && !rests && !marks.has(newHost);
 }
 
 /** Why nothing is moved. */

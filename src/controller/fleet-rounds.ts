@@ -4,6 +4,7 @@
  *
  * Must hold: a round that fails is told once, and the next one is made all the same.
  */
+import type { BalanceView } from '../api/balance-schema.ts';
 import type { HostEvent } from '../api/event-schema.ts';
 import { explain, hasCode } from '../base/errors.ts';
 import type { Fleet } from './fleet.ts';
@@ -110,18 +111,14 @@ export class FleetRounds implements AsyncDisposable {
         this.#caughtUp.add(answer.name);
       }
     }
-    const fresh = await fleet.balancing.findNewHosts(seen);
-    if (file.balance.fillsNewHosts) for (const host of fresh) await this.#balance(seen, host);
+    for (const filled of await fleet.balancing.fillNewHosts(seen, file.balance.fillsNewHosts)) this.#tellMoves(filled);
     if (!file.balance.isAutomatic || seen.atMs - this.#balancedAtMs < BALANCE_EVERY_MS) return;
     this.#balancedAtMs = seen.atMs;
-    await this.#balance(seen, null);
+    this.#tellMoves(await fleet.balancing.balance(seen, { isDry: false, newHost: null, initiator: 'balancer' }));
   }
 
-  async #balance(seen: Seen, newHost: string | null): Promise<void> {
-    const { fleet } = this.#options;
-    const initiator = newHost === null ? 'balancer' : 'newHost';
-    const balance = await fleet.balancing.balance(seen, { isDry: false, newHost, initiator });
-    if (balance.moves.length > 0) fleet.events.emit({ kind: 'balanced', balance });
+  #tellMoves(balance: BalanceView): void {
+    if (balance.moves.length > 0) this.#options.fleet.events.emit({ kind: 'balanced', balance });
   }
 
   async #guard(action: () => Promise<void>): Promise<void> {
