@@ -18,6 +18,8 @@ const JUST_ENDED = 20;
 
 export class EvacuationRecords {
   readonly #store: FleetStore;
+  /** Ids of those that are to be cancelled, which a silent store is yet to hear. */
+  readonly #unwritten = new Set<string>();
 
   constructor(store: FleetStore) {
     this.#store = store;
@@ -61,6 +63,18 @@ export class EvacuationRecords {
   /** One that is to be cancelled already is. */
   async cancel(id: string): Promise<void> {
     await this.#store.write(`cancel.${id}`, { atMs: Date.now() }, null);
+  }
+
+  /** As `cancel`, when the store answers again: see `writeWishes`. */
+  cancelLater(id: string): void {
+    this.#unwritten.add(id);
+  }
+
+  async writeWishes(): Promise<void> {
+    for (const id of this.#unwritten) {
+      if ((await this.find(id))?.endedAtMs === null) await this.cancel(id);
+      this.#unwritten.delete(id);
+    }
   }
 
   /** Ids of those that are to be cancelled. */

@@ -31,8 +31,6 @@ export class Evacuations implements AsyncDisposable {
   readonly #claims: EvacuationClaims;
   readonly #news: EvacuationNews;
   readonly #running = new Map<string, { readonly runner: EvacuationRunner; readonly ended: Promise<void> }>();
-  /** Ids of those that are cancelled here, which the store is yet to hear. */
-  readonly #unwrittenWishes = new Set<string>();
   readonly #watches: Disposable[];
   #taking: Promise<void> = Promise.resolve();
   /** The one that has not begun. */
@@ -70,8 +68,13 @@ export class Evacuations implements AsyncDisposable {
   }
 
   /** Those that go on and the last that have ended, newest first; where the store is silent those that run here. */
-  async list(limit: number): Promise<EvacuationView[]> {
-    const [open, ended] = await Promise.all([this.open(), unlessSilent(this.#records.ended(limit), () => [])]);
+  list(limit: number): Promise<EvacuationView[]> {
+    return unlessSilent(this.listStored(limit), () => this.carriedOut().toReversed().slice(0, limit));
+  }
+
+  /** As `list`. @throws GW_STORE_UNAVAILABLE */
+  async listStored(limit: number): Promise<EvacuationView[]> {
+    const [open, ended] = await Promise.all([this.#views(), this.#records.ended(limit)]);
     const known = new Set(ended.map(({ id }) => id));
     return [...open.filter(({ id }) => !known.has(id)), ...ended]
       .sort((a, b) => b.requestedAtMs - a.requestedAtMs)
@@ -109,7 +112,7 @@ export class Evacuations implements AsyncDisposable {
     // Another controller may have taken it over meanwhile: it is to hear of the wish as soon as the store answers.
     await unlessSilent(written, (silence) => {
       if (!here) throw silence;
-      this.#unwrittenWishes.add(view.id);
+      this.#records.cancelLater(view.id);
     });
     void this.take();
     return { ...view, isCancelling: true };
@@ -167,10 +170,7 @@ export class Evacuations implements AsyncDisposable {
 
   async #take(): Promise<void> {
     if (this.#isOver) return;
-    for (const id of this.#unwrittenWishes) {
-      if ((await this.#records.find(id))?.endedAtMs === null) await this.#records.cancel(id);
-      this.#unwrittenWishes.delete(id);
-    }
+    await this.#records.writeWishes();
     if (!this.#port.leads()) return;
     const cancelled = await this.#records.cancelled();
     const all = await this.#records.all();

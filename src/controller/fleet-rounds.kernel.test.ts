@@ -150,6 +150,15 @@ test('a host that was never heard before gets VMs, if it is to', async () => {
   expect((await store.list('known')).map(({ key }) => key)).toEqual(['known.a', 'known.b']);
 });
 
+test('a host whose mark outlived the controller that was to evacuate it is evacuated', async () => {
+  const { fleet, a, store } = await begin({});
+  await store.write('maintenance.a', { sinceMs: 1, reason: null, leftSinceMs: Date.now() - 60_000 }, null);
+  await waitUntil('both are moved', () => a.asked.length === 2);
+  expect((await fleet.listEvacuations(10)).map(({ from, initiator }) => [from, initiator])).toEqual([
+    ['a', 'maintenance'],
+  ]);
+});
+
 test('of the hosts that are there at the very first look none counts as new', async () => {
   const { a, store } = await begin({ balance: { newHosts: true, cpu: 1 } });
   await waitUntil('both are known', async () => (await store.list('known')).length === 2);

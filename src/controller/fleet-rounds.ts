@@ -1,6 +1,6 @@
 /**
  * What a controller does by itself, again and again: it looks at the hosts, tells what has changed, and, if it leads, carries out what is
- * to be done, keeps the history whole and balances.
+ * to be done, keeps the history whole, has marked hosts evacuated and balances.
  *
  * Must hold: a round that fails is told once, and the next one is made all the same.
  */
@@ -12,6 +12,7 @@ import type { FleetFile } from './fleet-file.ts';
 import type { Seen } from './fleet-look.ts';
 import { showHosts, showVms } from './fleet-view.ts';
 import { HostWatch } from './host-watch.ts';
+import { MarkedHosts } from './marked-hosts.ts';
 
 export interface FleetRoundsOptions {
   readonly fleet: Fleet;
@@ -38,6 +39,7 @@ const TELLING: ReadonlySet<HostEvent['kind']> = new Set([
 export class FleetRounds implements AsyncDisposable {
   readonly #options: FleetRoundsOptions;
   readonly #watch: HostWatch;
+  readonly #marked: MarkedHosts;
   /** By host, as it was told last. */
   readonly #told = new Map<string, string>();
   /** Hosts whose migrations that ended while nobody listened are in the history. */
@@ -53,6 +55,7 @@ export class FleetRounds implements AsyncDisposable {
     this.#options = options;
     const names = options.file.hosts.map(({ name }) => name);
     this.#watch = new HostWatch(options.fleet.hosts, names, (host, event) => this.#hear(host, event));
+    this.#marked = new MarkedHosts(options.fleet.evacuations);
     this.#lookIn(0);
   }
 
@@ -111,6 +114,7 @@ export class FleetRounds implements AsyncDisposable {
         this.#caughtUp.add(answer.name);
       }
     }
+    await this.#marked.evacuate(seen);
     for (const filled of await fleet.balancing.fillNewHosts(seen, file.balance.fillsNewHosts)) this.#tellMoves(filled);
     if (!file.balance.isAutomatic || seen.atMs - this.#balancedAtMs < BALANCE_EVERY_MS) return;
     this.#balancedAtMs = seen.atMs;

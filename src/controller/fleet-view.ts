@@ -14,10 +14,12 @@ import { type BundledPlan, explainBundle, explainBundledMove } from './bundled-p
 import { sayThatSilent } from './evacuation-waits.ts';
 import { outlookOf, type Seen } from './fleet-look.ts';
 import type { FleetPicture, PicturedVm, Silence } from './fleet-picture.ts';
+import { showMark } from './maintenance.ts';
 
 export function showHosts({ file, marks, answers, heardAtMs, picture }: Seen): FleetHostView[] {
   return file.hosts.map((known): FleetHostView => {
     const { name } = known;
+    const mark = marks.get(name);
     const answer = answers.find((each) => each.name === name);
     const outlook = outlookOf(answer);
     const here = picture.vms.filter(({ fleetVm }) => fleetVm.host === name);
@@ -31,7 +33,7 @@ export function showHosts({ file, marks, answers, heardAtMs, picture }: Seen): F
       failure,
       heardAtMs: heardAtMs.get(name) ?? null,
       takesVms: known.takesVms,
-      maintenance: marks.get(name) ?? null,
+      maintenance: mark ? showMark(mark) : null,
       labels: { ...known.labels },
       memoryBytes: outlook?.memoryBytes ?? 0,
       takenBytes: here.reduce((sum, { outlook: vm }) => sum + vm.dataPages * PAGE_SIZE, 0),

@@ -28,7 +28,7 @@ import { FleetHosts } from './fleet-hosts.ts';
 import { FleetLook, type Seen } from './fleet-look.ts';
 import { type FleetPicture, refuseOwnAddresses } from './fleet-picture.ts';
 import { showCommonality, showHosts, showPlan, showVms } from './fleet-view.ts';
-import { hostsLeft, Maintenance } from './maintenance.ts';
+import { hostsLeft, Maintenance, markOf, showMark } from './maintenance.ts';
 import type { FleetStore } from './store.ts';
 import { withUnderway } from './underway.ts';
 
@@ -170,11 +170,12 @@ export class Fleet implements FleetService, AsyncDisposable {
       throw new GodwitError('GW_CONFLICT', { kind: 'host', name: host, reason });
     }
     const before = (await this.#maintenance.marks()).get(host);
-    const mark = on ? { sinceMs: before?.sinceMs ?? Date.now(), reason: reason ?? null } : null;
+    const mark = on ? markOf(reason, evacuate, before) : null;
     await this.#maintenance.set(host, mark);
-    if (!on || !evacuate) return { host, maintenance: mark, evacuation: null };
+    const maintenance = mark && showMark(mark);
+    if (!on || !evacuate) return { host, maintenance, evacuation: null };
     const evacuation = whole ?? (await this.evacuations.request({ from: host }, 'maintenance'));
-    return { host, maintenance: mark, evacuation: evacuation.id };
+    return { host, maintenance, evacuation: evacuation.id };
   }
 
   async balance({ dryRun = false, to }: BalanceBody): Promise<BalanceView> {

@@ -9,7 +9,12 @@ import { hasCode, type JsonValue } from '../base/errors.ts';
 import type { FleetFile } from './fleet-file.ts';
 import type { FleetStore } from './store.ts';
 
-export type Mark = NonNullable<FleetHostView['maintenance']>;
+export type MarkView = NonNullable<FleetHostView['maintenance']>;
+
+export interface Mark extends MarkView {
+  /** Since when its VMs are to leave it; null, or nothing in marks of earlier versions: nobody has said so. */
+  readonly leftSinceMs?: number | null;
+}
 
 export class Maintenance {
   readonly #store: FleetStore;
@@ -40,6 +45,16 @@ export class Maintenance {
       written = await this.#store.write(key, mark as unknown as JsonValue, known?.revision ?? null);
     }
   }
+}
+
+/** @param before - the mark that it has */
+export function markOf(reason: string | undefined, isLeft: boolean, before: Mark | undefined): Mark {
+  const atMs = Date.now();
+  return { sinceMs: before?.sinceMs ?? atMs, reason: reason ?? null, leftSinceMs: isLeft ? atMs : null };
+}
+
+export function showMark({ sinceMs, reason }: Mark): MarkView {
+  return { sinceMs, reason };
 }
 
 /** Hosts that all of their VMs are to leave. @param open - evacuations that go on */
