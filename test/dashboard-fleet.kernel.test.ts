@@ -59,6 +59,14 @@ requireCapability('browser')('the dashboard of a fleet', () => {
     const page = await browser.page(fleet.url);
     await page.goto(`${fleet.url}/#/alike`);
     await page.getByTitle('web1 and web2: 86 %').first().waitFor();
+    await page.getByTitle('web1 and web2: 86 %').first().focus();
+    await page.getByText('web1 and web2: 86 %', { exact: true }).waitFor();
+    await page.keyboard.press('ArrowLeft');
+    await page.getByRole('paragraph').getByText('web1 itself').waitFor();
+    // One cell is in the order of Tab, and it is the one that was chosen last.
+    expect(await page.locator('.matrix td[tabindex="0"]').getAttribute('title')).toBe('web1 itself');
+    await page.getByTitle('web2 and web1: 86 %').click();
+    await page.getByText('web2 and web1: 86 %', { exact: true }).waitFor();
     expect(await page.getByLabel('Compared in').count()).toBe(0);
     await page.getByLabel('VMs of').selectOption('a');
     await page.getByLabel('Compared in').selectOption('64');

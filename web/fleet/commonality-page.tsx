@@ -7,14 +7,11 @@ import { useLoaded } from '../parts/loaded.ts';
 import { ErrorNotice } from '../parts/notice.tsx';
 import { PageHead, Panel } from '../parts/panel.tsx';
 import { useFleetCalls, useFleetState } from '../session/fleet-context.ts';
+import { CommonMatrix } from './common-matrix.tsx';
 import { grainPairs } from './grain-pairs.ts';
 
 const ALL = '';
-/** A larger matrix can't be read; the list has the pairs that matter. */
-const MOST_VMS = 40;
 const MOST_PAIRS = 20;
-/** Numbers in the cells fit up to here. */
-const MOST_NUMBERED = 16;
 
 /** `fleet`: whole pages, by what the controller has of all hosts; else blocks of so many bytes, looked through by the host itself. */
 const GRAINS = [
@@ -72,79 +69,11 @@ export function CommonalityPage(): React.JSX.Element {
         </Panel>
       ) : (
         <>
-          <Matrix pairs={value} />
+          <CommonMatrix pairs={value} />
           <Pairs pairs={value.slice(0, MOST_PAIRS)} />
         </>
       )}
     </>
-  );
-}
-
-function Matrix({ pairs }: { pairs: readonly CommonPairView[] }): React.JSX.Element {
-  const names: string[] = [];
-  // The most alike come first, so that those that are alike stand together.
-  for (const { a, b } of pairs) {
-    for (const name of [a, b]) if (!names.includes(name)) names.push(name);
-  }
-  const shown = names.slice(0, MOST_VMS);
-  const parts = new Map(
-    pairs.flatMap(({ a, b, part }) => [[`${a} ${b}`, part] as const, [`${b} ${a}`, part] as const]),
-  );
-  const isNumbered = shown.length <= MOST_NUMBERED;
-  return (
-    <Panel
-      title="Matrix"
-      aside={
-        shown.length < names.length
-          ? `the ${shown.length} most alike of ${names.length} VMs`
-          : 'part of the smaller one’s contents'
-      }
-      flush
-    >
-      <table className={isNumbered ? 'matrix' : 'matrix fine'}>
-        <thead>
-          <tr>
-            <td />
-            {shown.map((name) => (
-              <th key={name} scope="col">
-                <span>{name}</span>
-              </th>
-            ))}
-          </tr>
-        </thead>
-        <tbody>
-          {shown.map((row) => (
-            <tr key={row}>
-              <th scope="row">{row}</th>
-              {shown.map((column) => {
-                const part = row === column ? undefined : (parts.get(`${row} ${column}`) ?? 0);
-                return <Cell key={column} row={row} column={column} part={part} isNumbered={isNumbered} />;
-              })}
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </Panel>
-  );
-}
-
-function Cell(props: {
-  row: string;
-  column: string;
-  part: number | undefined;
-  isNumbered: boolean;
-}): React.JSX.Element {
-  const { row, column, part, isNumbered } = props;
-  if (part === undefined) return <td className="self" />;
-  const percent = Math.round(100 * part);
-  return (
-    <td
-      className={percent > 55 ? 'high' : undefined}
-      title={`${row} and ${column}: ${percent} %`}
-      style={{ background: `color-mix(in oklab, var(--series-sent) ${percent}%, var(--surface))` }}
-    >
-      {isNumbered ? percent : <span className="unseen">{percent} %</span>}
-    </td>
   );
 }
 
