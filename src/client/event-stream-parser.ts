@@ -1,7 +1,8 @@
 /**
  * Decodes a text/event-stream (https://html.spec.whatwg.org/multipage/server-sent-events.html) piece by piece.
  *
- * Must hold: the same events come out however the text is cut; an event larger than the limit is an error, not memory.
+ * Must hold: the same events come out however the text is cut; an event larger than the limit is an error, not memory;
+ * one that is none is an error of whoever sent it.
  */
 import { GodwitError } from '../base/errors.ts';
 
@@ -58,6 +59,18 @@ export async function* parseEvents<Event>(chunks: AsyncIterable<Uint8Array>): As
   const parser = new EventStreamParser();
   const decoder = new TextDecoder();
   for await (const chunk of chunks) {
-    for (const { data } of parser.push(decoder.decode(chunk, { stream: true }))) yield JSON.parse(data) as Event;
+    for (const { data } of parser.push(decoder.decode(chunk, { stream: true }))) yield parseEvent(data) as Event;
   }
+}
+
+function parseEvent(data: string): object {
+  const details = { reason: 'the host sent an event that cannot be read' };
+  let event: unknown;
+  try {
+    event = JSON.parse(data);
+  } catch (cause) {
+    throw new GodwitError('GW_INTERNAL', details, { cause });
+  }
+  if (typeof event !== 'object' || event === null) throw new GodwitError('GW_INTERNAL', details);
+  return event;
 }

@@ -54,7 +54,12 @@ export class FleetRounds implements AsyncDisposable {
   constructor(options: FleetRoundsOptions) {
     this.#options = options;
     const names = options.file.hosts.map(({ name }) => name);
-    this.#watch = new HostWatch(options.fleet.hosts, names, (host, event) => this.#hear(host, event));
+    const watched = {
+      hosts: options.fleet.hosts,
+      heard: (host: string, event: HostEvent) => this.#hear(host, event),
+      failed: (host: string, reason: string) => options.told(`the events of host ${host}: ${reason}`),
+    };
+    this.#watch = new HostWatch(watched, names);
     this.#marked = new MarkedHosts(options.fleet.evacuations);
     this.#lookIn(0);
   }

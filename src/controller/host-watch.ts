@@ -1,22 +1,35 @@
 /**
  * The event streams of all hosts of a fleet.
  *
- * Owns: one stream a host. Must hold: a host that is away is listened to again, from where it was left.
+ * Owns: one stream a host. Must hold: a host that is away is listened to again, from where it was left; so is one that tells what
+ * cannot be read, or taken, which is told once and harms no other.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { HostEvent } from '../api/event-schema.ts';
-import { GodwitError } from '../base/errors.ts';
+import { explain, hasCode } from '../base/errors.ts';
 import type { FleetHosts } from './fleet-hosts.ts';
+
+export interface HostWatchPort {
+  readonly hosts: Pick<FleetHosts, 'eventsOf'>;
+  heard(host: string, event: HostEvent): void;
+  /** @param reason - what is wrong with what it tells */
+  failed(host: string, reason: string): void;
+}
 
 /** As soon as a host that was started again should be seen. */
 const AGAIN_AFTER_MS = 1000;
 
 export class HostWatch implements AsyncDisposable {
+  readonly #port: HostWatchPort;
+  readonly #againMs: number;
   readonly #over = new AbortController();
   readonly #streams: Promise<void>[];
 
-  constructor(hosts: FleetHosts, names: readonly string[], heard: (host: string, event: HostEvent) => void) {
-    this.#streams = names.map((name) => this.#follow(hosts, name, heard));
+  /** @param againMs - tests have no time */
+  constructor(port: HostWatchPort, names: readonly string[], againMs: number = AGAIN_AFTER_MS) {
+    this.#port = port;
+    this.#againMs = againMs;
+    this.#streams = names.map((name) => this.#follow(name));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -24,20 +37,26 @@ export class HostWatch implements AsyncDisposable {
     await Promise.all(this.#streams);
   }
 
-  async #follow(hosts: FleetHosts, name: string, heard: (host: string, event: HostEvent) => void): Promise<void> {
+  async #follow(name: string): Promise<void> {
+    const { hosts, heard, failed } = this.#port;
     const { signal } = this.#over;
     let lastId: string | undefined;
+    let told: string | null = null;
     while (!signal.aborted) {
       try {
         for await (const event of hosts.eventsOf(name, lastId, signal)) {
-          lastId = event.id;
           heard(name, event);
+          lastId = event.id;
+          told = null;
         }
       } catch (error) {
-        // Why it does not answer is told by the looks at it.
-        if (!(error instanceof GodwitError)) throw error;
+        const reason = explain(error);
+        // Why it does not answer, or refuses, is told by the looks at it.
+        const isSeen = hasCode(error, 'GW_API_UNREACHABLE') || hasCode(error, 'GW_API_UNAUTHORIZED');
+        if (!isSeen && reason !== told) failed(name, reason);
+        told = isSeen ? null : reason;
       }
-      await delay(AGAIN_AFTER_MS, undefined, { signal }).catch(() => undefined);
+      await delay(this.#againMs, undefined, { signal }).catch(() => undefined);
     }
   }
 }

@@ -14,7 +14,7 @@ checkLeaks();
 /** Of which the first leads. */
 async function twoControllers(store: FleetStore) {
   const clock = new FakeClock(1000);
-  const open = (id: string) => new Leadership({ store, id, name: id, clock, changed: () => undefined });
+  const open = (name: string) => new Leadership({ store, name, clock, changed: () => undefined });
   const [a, b] = [open('a'), open('b')];
   await a.look();
   await b.look();
@@ -42,13 +42,30 @@ requireCapability('nats')('several controllers', () => {
     expect([b.leads, b.leader]).toEqual([true, 'b']);
     await a.look();
     expect([a.leads, a.leader]).toEqual([false, 'b']);
-    // Another life of the same one does not wait, nor does any when it has said that it ends.
-    const again = open('b');
-    await again.look();
-    expect(again.leads).toBe(true);
-    await again[Symbol.asyncDispose]();
+    // When it has said that it ends nobody waits.
+    await b[Symbol.asyncDispose]();
     await a.look();
     expect([a.leads, a.leader]).toEqual([true, 'a']);
+    // Another life of the same one waits as any other does.
+    const again = open('a');
+    await again.look();
+    expect(again.leads).toBe(false);
+    clock.advance(15_000);
+    await again.look();
+    expect(again.leads).toBe(true);
+  });
+
+  test('of two with copies of one state directory one leads, and goes on leading', async () => {
+    await using server = await NatsServer.open();
+    await using store = await openStore(server);
+    const { clock, a, open } = await twoControllers(store);
+    const copy = open('a');
+    for (let look = 0; look < 10; look++) {
+      clock.advance(3_000);
+      await a.look();
+      await copy.look();
+      expect([a.leads, copy.leads]).toEqual([true, false]);
+    }
   });
 
   test('one that cannot say that it leads leads no more, and who cannot hear it does not take over', async () => {

@@ -3,9 +3,11 @@
  *
  * Owns: the record `lead.leader`. Must hold: there is at most one that believes it, but for a moment that the compare-and-set of
  * each evacuation's record covers; no clock of another machine is relied on: a leader is given up when its record has not
- * changed for a lease's length of the watcher's own time, in which the store answered. A controller that is started again takes
- * up at once what it had, and so does one whose store nobody else can have.
+ * changed for a lease's length of the watcher's own time, in which the store answered. What is known of one that is started again is
+ * only that it is another process: the directory that both had may be a copy, and the first one alive. One whose store nobody else can
+ * have takes up at once what it had.
  */
+import { randomUUID } from 'node:crypto';
 import type { Clock } from '../base/clock.ts';
 import { explain, hasCode, type JsonValue } from '../base/errors.ts';
 import type { FleetStore, StoredRecord } from './store.ts';
@@ -18,6 +20,7 @@ const RENEW_MS = 3_000;
 const KEY = 'lead.leader';
 
 interface Lead {
+  /** Of the process. */
   readonly id: string;
   readonly name: string;
   /** Grows, so that each renewal is a write. */
@@ -27,8 +30,6 @@ interface Lead {
 
 export interface LeadershipOptions {
   readonly store: FleetStore;
-  /** Of this controller, also after it was started again. */
-  readonly id: string;
   readonly name: string;
   readonly clock: Clock;
   readonly changed: () => void;
@@ -36,6 +37,7 @@ export interface LeadershipOptions {
 
 export class Leadership implements AsyncDisposable {
   readonly #options: LeadershipOptions;
+  readonly #id: string = randomUUID();
   #timer: NodeJS.Timeout | undefined;
   #turn: Promise<void> = Promise.resolve();
   #isLooking = false;
@@ -118,7 +120,7 @@ export class Leadership implements AsyncDisposable {
     if (this.#leads && (await this.#write(atMs))) return;
     const found = await store.read(KEY);
     // A write that was made although its answer was lost is one of ours.
-    this.#leads = this.#leads && found !== null && leadOf(found).id === this.#options.id;
+    this.#leads = this.#leads && found !== null && leadOf(found).id === this.#id;
     this.#leader = found === null || leadOf(found).isOver ? null : leadOf(found).name;
     if (!this.#mayTake(found, atMs)) return;
     this.#revision = found?.revision ?? null;
@@ -128,7 +130,7 @@ export class Leadership implements AsyncDisposable {
   #mayTake(found: StoredRecord | null, atMs: number): boolean {
     if (found === null || !this.#options.store.isShared) return true;
     const { id, isOver } = leadOf(found);
-    if (isOver || id === this.#options.id) return true;
+    if (isOver || id === this.#id) return true;
     if (this.#seen?.revision !== found.revision) this.#seen = { revision: found.revision, sinceMs: atMs };
     return atMs - this.#seen.sinceMs >= LEASE_MS;
   }
@@ -147,8 +149,7 @@ export class Leadership implements AsyncDisposable {
   }
 
   #lead(isOver: boolean): JsonValue {
-    const { id, name } = this.#options;
-    return { id, name, beats: this.#beats, isOver } satisfies Lead;
+    return { id: this.#id, name: this.#options.name, beats: this.#beats, isOver } satisfies Lead;
   }
 
   #state(): string {

@@ -4,8 +4,7 @@
  * Owns: the order of starting (lock, store, leadership, API) and of stopping. Must hold: one that cannot start leaves nothing open and
  * says why; one that stops leaves what it carried out to the next, at once.
  */
-import { randomUUID } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import type { ControllerView } from '../api/fleet-schema.ts';
@@ -13,7 +12,6 @@ import { type ApiListener, isLoopback, openApiListener } from '../api/listen.ts'
 import { buildFleetApiServer } from '../api/server.ts';
 import { SYSTEM_CLOCK } from '../base/clock.ts';
 import { GodwitError } from '../base/errors.ts';
-import { writeFileAtomically } from '../host/atomic-file.ts';
 import { type Logger, openLogger } from '../host/logger.ts';
 import { lockStateDirectory } from '../host/state-lock.ts';
 import type { ControllerConfig } from './controller-config.ts';
@@ -67,7 +65,6 @@ export async function runController(options: RunControllerOptions): Promise<void
   const leadership = running.use(
     new Leadership({
       store,
-      id: identityIn(config.stateDirectory),
       name,
       clock: SYSTEM_CLOCK,
       changed: () => {
@@ -134,13 +131,6 @@ function prepareState(directory: string): void {
     const reason = `cannot use the state directory ${directory}: give another one by --state`;
     throw new GodwitError('GW_HOST_START', { reason }, { cause });
   }
-}
-
-/** The same after it was started again: what it led it goes on with at once. */
-function identityIn(directory: string): string {
-  const path = join(directory, 'controller-id');
-  if (!existsSync(path)) writeFileAtomically(path, randomUUID());
-  return readFileSync(path, 'utf8').trim();
 }
 
 function tell(log: Logger, reason: string | null): void {
