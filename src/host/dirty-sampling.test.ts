@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { randomFrom } from '../../test/support/synthetic-fleet.ts';
 import type { SampledVm, WindowOutcome } from '../migration/dirty-sampler.ts';
 import { DirtySampling } from './dirty-sampling.ts';
 import { openLogger } from './logger.ts';
@@ -111,6 +112,40 @@ test('looks that would come one after the other, and so evenly, are further apar
   expect(windows).toHaveLength(1);
   await pass(1000);
   expect(windows).toHaveLength(2);
+  sampling[Symbol.dispose]();
+});
+
+test.each([
+  [60, 4, 60_000],
+  [61, 5, 60_000],
+  [240, 16, 60_000],
+  [480, 16, 120_000],
+])('of %i VMs %i are watched at a time, each every %i ms, which is told', async (count, open, everyMs) => {
+  const names = Array.from({ length: count }, (_, index) => `vm${index}`);
+  const { windows, pass, everyMsOf, sampling } = trial(names);
+  await pass(EVERY_MS);
+  expect(windows).toHaveLength(open);
+  expect(everyMsOf('vm0')).toBe(everyMs);
+  sampling[Symbol.dispose]();
+});
+
+test.each([120, 300])('%i VMs are all looked at as often as is told', async (count) => {
+  const names = Array.from({ length: count }, (_, index) => `vm${index}`);
+  const random = randomFrom(1);
+  const { windows, pass, everyMsOf, sampling } = trial(names, random);
+  const everyMs = everyMsOf('vm0');
+  const endsAtS = new Map<number, readonly { settle(outcome: WindowOutcome): void }[]>();
+  let begun = 0;
+  for (let second = 0; second < (5 * everyMs) / 1000; second++) {
+    for (const window of endsAtS.get(second) ?? []) window.settle({ points: [] });
+    await pass(1000);
+    endsAtS.set(second + 3, windows.slice(begun));
+    begun = windows.length;
+  }
+  // The first comes after three quarters of the time, on average; four follow.
+  expect(windows.length / count).toBeGreaterThan(4);
+  const turns = names.map((name) => windows.filter(({ vm }) => vm === name).length);
+  expect(Math.min(...turns)).toBeGreaterThanOrEqual(3);
   sampling[Symbol.dispose]();
 });
 

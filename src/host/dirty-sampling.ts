@@ -39,8 +39,14 @@ interface SamplingParts {
 const LOOK_EVERY_MS = 1000;
 /** On average: a look takes three seconds, and looks that come one after the other come evenly. */
 const LEAST_EVERY_MS = 6000;
-/** VMs that are watched at the same time; the others wait for their turn. */
-const MAX_OPEN = 4;
+/**
+ * VMs that are watched at the same time; the others wait for their turn. More than four only where these would not get through all VMs
+ * in time (60 of them in a minute), and no more than sixteen: each costs the host what it costs its VM.
+ */
+const FEWEST_OPEN = 4;
+const MOST_OPEN = 16;
+/** What a look takes up of one of these turns: three seconds, and what it waits for the next one to be begun. */
+const TURN_MS = 4000;
 /** Ending a window takes milliseconds; whoever wants the VM waits no longer. */
 const RELEASE_MS = 2000;
 
@@ -99,21 +105,32 @@ export class DirtySampling implements Disposable {
     this.#sampler?.[Symbol.dispose]();
   }
 
-  /** Between two looks at a VM, on average. */
+  /** Between two looks at a VM, on average: longer than was asked for where there is no time for all. */
   #everyMs(): number {
     const { everyMs } = this.#port;
-    return everyMs === 0 ? 0 : Math.max(everyMs, LEAST_EVERY_MS);
+    if (everyMs === 0) return 0;
+    return Math.max(everyMs, LEAST_EVERY_MS, Math.ceil((this.#atWork().length * TURN_MS) / MOST_OPEN));
+  }
+
+  #mostOpen(): number {
+    const needed = Math.ceil((this.#atWork().length * TURN_MS) / Math.max(this.#port.everyMs, LEAST_EVERY_MS));
+    return Math.min(MOST_OPEN, Math.max(FEWEST_OPEN, needed));
+  }
+
+  #atWork(): readonly Vm[] {
+    return this.#port.vms().filter((vm) => vm.isAtWork);
   }
 
   #look(): void {
     const nowMs = performance.now();
-    const waiting = this.#port.vms().filter((vm) => vm.isAtWork && !this.#open.has(vm.name));
+    const waiting = this.#atWork().filter((vm) => !this.#open.has(vm.name));
     // Where there are more VMs than can be looked at in time, each has its turn: none is always the last.
     const due = waiting
       .filter((vm) => nowMs >= this.#dueOf(vm, nowMs))
       .toSorted((a, b) => this.#due.get(a)! - this.#due.get(b)!);
+    const mostOpen = this.#mostOpen();
     for (const vm of due) {
-      if (this.#isHopeless || this.#open.size >= MAX_OPEN) return;
+      if (this.#isHopeless || this.#open.size >= mostOpen) return;
       this.#sample(vm);
     }
   }
