@@ -82,6 +82,13 @@ test('a link that packing does not keep busy is as fast as it is while it has so
   expect(worth.isAllowed(hidden, 0)).toBe(false);
 });
 
+test('where little may be on its way nothing is packed for a link that is fast while it has something to do', () => {
+  const worth = new PackingWorth();
+  const slow = { bytesPerSecond: 30 * MB, busyBytesPerSecond: 35 * MB, isPushed: true };
+  expect(worth.isAllowed(slow, 0)).toBe(true);
+  expect(worth.isAllowed({ ...slow, busyBytesPerSecond: 500 * MB }, 0)).toBe(false);
+});
+
 test('the time between two sendings is of neither', () => {
   const worth = new PackingWorth();
   let nowMs = 0;

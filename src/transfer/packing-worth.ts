@@ -61,6 +61,8 @@ export class PackingWorth {
 
   isAllowed(link: SendingLink, nowMs: number): boolean {
     if (nowMs < this.#restsUntilMs) return false;
+    // What it carries then is limited by how little may be on its way, raw or packed.
+    if (link.isPushed && (link.busyBytesPerSecond ?? 0) >= FAST_BYTES_PER_SECOND) return false;
     return !mayBeFast(link) || this.#freshRaw(nowMs) !== undefined;
   }
 
