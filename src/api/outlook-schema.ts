@@ -45,6 +45,11 @@ const OutgoingSchema = z.object({
   bytesPerSecond: z.number().describe('On the wire now; 0: nothing is known yet.'),
   etaMs: z.number().nullable().describe('Until it is over; null: not known yet.'),
   ramBytes: z.number().describe("Of the VM's memory; 0: not known yet."),
+  waitingFor: z
+    .string()
+    .nullable()
+    .optional()
+    .describe('What it waits for while it sends nothing: `connection`; null: nothing. Older hosts do not tell.'),
 });
 
 export const OutlookSchema = z

@@ -99,6 +99,29 @@ test.each([
   expect(outcome.arrived.map(({ vm }) => vm)).toEqual([first, second]);
 });
 
+test('a migration whose connection is lost holds up no other, and is told of as a wait', async () => {
+  let stalled = '';
+  let isForeignGone = false;
+  const known = { to: 'b:7710', bytesPerSecond: 0, etaMs: null, ramBytes: 2 ** 30, waitingFor: 'connection' };
+  const { evacuation, log, end, seen, waits } = evacuationTrial([vmOf('x'), vmOf('y'), FOREIGN], {
+    hold: true,
+    outgoing: (host) => (host === 'a' && stalled !== '' ? [{ ...known, id: `m-${stalled}`, vm: stalled }] : []),
+    listed: (vm, at) => ((vm === stalled && at === 'a') || (vm === FOREIGN.name && isForeignGone) ? [] : [at]),
+  });
+  const running = evacuation.run(NEVER, NEVER);
+  await seen(({ kind }) => kind === 'started');
+  stalled = log[0]!.slice(0, 1);
+  const other = stalled === 'x' ? 'y' : 'x';
+  await seen((event) => event.kind === 'started' && event.move.vm === other);
+  expect(waits()).toEqual([
+    `${stalled} waits for its connection on its way from a to b: others may use the way meanwhile`,
+  ]);
+  isForeignGone = true;
+  end(other, 'completed');
+  end(stalled, 'completed');
+  expect(await running).toMatchObject({ state: 'completed', stayed: [] });
+});
+
 test('what fails is tried again, and left with its reason after the third time', async () => {
   const { evacuation, log, events } = evacuationTrial([vmOf('x'), vmOf('y')], {
     fails: (vm, attempt) => (vm === 'y' || attempt === 1 ? 'the disk is slow' : null),

@@ -101,12 +101,15 @@ export class EvacuationMoves {
     return [...stand, ...moving];
   }
 
-  /** @param obstacle - null: nothing speaks against moving it */
-  stateOf(vm: string, obstacle: string | null): MoveState {
+  /**
+   * @param obstacle - null: nothing speaks against moving it
+   * @param isStalled - by what its source tells of its migration
+   */
+  stateOf(vm: string, obstacle: string | null, isStalled: boolean): MoveState {
     const running = this.#running.get(vm);
     if (running) {
-      const { move, endsAtMs } = running;
-      return { kind: 'running', to: move.to, bytesPerSecond: move.bytesPerSecond, endsAtMs };
+      const { to, bytesPerSecond } = running.move;
+      return { kind: 'running', to, bytesPerSecond, endsAtMs: isStalled ? null : running.endsAtMs };
     }
     if (obstacle !== null) return { kind: 'parked', reason: obstacle };
     return this.#failures.get(vm) ?? { kind: 'waiting' };

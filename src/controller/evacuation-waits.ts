@@ -1,11 +1,12 @@
 /**
- * What an evacuation waits for that is no migration of its own: silent hosts, quiet phases, second attempts.
+ * What an evacuation waits for beside the ends of migrations: silent hosts, quiet phases, second attempts, connections that are lost.
  *
  * Must hold: each wait is told once, not at every look; no host is waited for without end but the one that is evacuated.
  */
 import { explainMove } from '../fleet/explain.ts';
 import type { FleetPlan } from '../fleet/plan.ts';
 import type { Silence } from './fleet-picture.ts';
+import type { UnderwayMove } from './underway.ts';
 
 /** A destination that is silent for longer is not waited for. */
 const LONGEST_SILENCE_MS = 300_000;
@@ -15,6 +16,8 @@ export class EvacuationWaits {
   readonly #silentSince = new Map<string, number>();
   /** By VM: the kind of wait that was told. */
   readonly #told = new Map<string, string>();
+  /** Ids of migrations of which it was told that they send nothing. */
+  #stalledTold: ReadonlySet<string> = new Set();
   #hostsTold = '';
 
   constructor(tell: (reason: string) => void) {
@@ -60,6 +63,17 @@ export class EvacuationWaits {
       if (this.#told.get(vm) !== wait.kind) this.#tell(explainMove(move, madeAtMs));
       this.#told.set(vm, wait.kind);
     }
+  }
+
+  /** Migrations that send nothing; of one that goes on it is news when it stops again. */
+  tellOfStalled(stalled: readonly UnderwayMove[]): void {
+    for (const { id, vm, from, to, waitingFor } of stalled) {
+      if (this.#stalledTold.has(id)) continue;
+      this.#tell(
+        `${vm} waits for its ${waitingFor} on its way from ${from} to ${to}: others may use the way meanwhile`,
+      );
+    }
+    this.#stalledTold = new Set(stalled.map(({ id }) => id));
   }
 }
 

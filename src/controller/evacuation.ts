@@ -17,7 +17,7 @@ import type { EvacuationMemory, EvacuationOutcome, EvacuationPort, EvacuationReq
 import { EvacuationWaits, sayThatSilent } from './evacuation-waits.ts';
 import type { FleetPicture, PicturedVm } from './fleet-picture.ts';
 import { groupRequestFor, requestFor } from './move-request.ts';
-import { withUnderway } from './underway.ts';
+import { type UnderwayMove, withUnderway } from './underway.ts';
 
 interface Step {
   readonly isOver: boolean;
@@ -137,7 +137,9 @@ export class Evacuation {
     const leaving = new Set(vms.flatMap((vm) => (isMeant(vm) ? [vm.name] : [])));
     for (const vm of foreign) leaving.delete(vm);
     const bundles = picture.bundles.filter(({ host }) => host === from);
-    const wanted = [...leaving].map((vm) => this.#moveOf(vm));
+    const stalled = picture.underway.filter((each) => each.from === from && each.waitingFor !== null);
+    this.#waits.tellOfStalled(stalled);
+    const wanted = [...leaving].map((vm) => this.#moveOf(vm, stalled));
     const moves = keepWhole(wanted, bundles, isAsked);
     const state = { ...picture.base, vms, moves };
     const plan = planBundled(state, bundles, (each) => nextPlan(withUnderway(each, underway), picture.contents));
@@ -173,11 +175,12 @@ export class Evacuation {
     this.#listed = new Set(picture.vms.map(({ fleetVm }) => fleetVm.name));
   }
 
-  #moveOf(vm: string): Move {
+  #moveOf(vm: string, stalled: readonly UnderwayMove[]): Move {
     const { to, deadlineAtMs } = this.#request;
     const skipped = this.#request.skip?.get(vm);
     const obstacle = skipped ?? this.#here.find(({ fleetVm }) => fleetVm.name === vm)?.obstacle ?? null;
-    return { vm, to, deadlineAtMs, state: this.#moves.stateOf(vm, obstacle) };
+    const isStalled = stalled.some((each) => each.vm === vm);
+    return { vm, to, deadlineAtMs, state: this.#moves.stateOf(vm, obstacle, isStalled) };
   }
 
   #stayed(): EvacuationOutcome['stayed'] {

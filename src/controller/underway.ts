@@ -20,6 +20,8 @@ export interface UnderwayMove {
   readonly bytesPerSecond: number;
   readonly endsAtMs: number;
   readonly ramBytes: number;
+  /** null: nothing. Else it sends nothing, and `endsAtMs` says nothing. */
+  readonly waitingFor: string | null;
 }
 
 /** Of one that has not said yet how long it will take: it is asked again before. */
@@ -32,9 +34,9 @@ export function underwayOf(
 ): UnderwayMove[] {
   const names = new Map([...addresses].map(([name, address]) => [address, name]));
   return [...outlooks].flatMap(({ host, outgoing }) =>
-    outgoing.map(({ id, vm, to, bytesPerSecond, etaMs, ramBytes }) => {
+    outgoing.map(({ id, vm, to, bytesPerSecond, etaMs, ramBytes, waitingFor = null }) => {
       const endsAtMs = nowMs + (etaMs ?? UNKNOWN_REST_MS);
-      return { id, vm, from: host, to: names.get(to) ?? to, bytesPerSecond, endsAtMs, ramBytes };
+      return { id, vm, from: host, to: names.get(to) ?? to, bytesPerSecond, endsAtMs, ramBytes, waitingFor };
     }),
   );
 }
@@ -63,7 +65,8 @@ export function withUnderway(state: FleetState, underway: readonly UnderwayMove[
     }
     const most = Math.min(from.sendBytesPerSecond, to.receiveBytesPerSecond);
     const bytesPerSecond = each.bytesPerSecond > 0 ? Math.min(each.bytesPerSecond, most) : most;
-    const running: Move['state'] = { kind: 'running', to: to.name, bytesPerSecond, endsAtMs: each.endsAtMs };
+    const endsAtMs = each.waitingFor === null ? each.endsAtMs : null;
+    const running: Move['state'] = { kind: 'running', to: to.name, bytesPerSecond, endsAtMs };
     moves.set(name, { vm: name, to: to.name, deadlineAtMs: null, state: running });
   }
   return { ...state, hosts: [...hosts.values()], vms, moves: [...moves.values()] };

@@ -51,7 +51,13 @@ export interface FleetVm {
 
 export type MoveState =
   | { readonly kind: 'waiting' }
-  | { readonly kind: 'running'; readonly to: string; readonly bytesPerSecond: number; readonly endsAtMs: number }
+  | {
+      readonly kind: 'running';
+      readonly to: string;
+      readonly bytesPerSecond: number;
+      /** null: nobody knows; it waits for its connection, and sends nothing. */
+      readonly endsAtMs: number | null;
+    }
   /** It may be tried again, elsewhere than at `to` if another host has room. */
   | {
       readonly kind: 'failed';

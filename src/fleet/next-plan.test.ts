@@ -86,6 +86,29 @@ describe('step by step', () => {
     expect(plan.refused).toMatchObject([{ why: { kind: 'noRoom' } }]);
   });
 
+  test('what sends nothing until nobody knows when keeps its memory, and nobody waits for its port', () => {
+    const fleet = fleetOf({ vmCount: 3, hosts: [host('a', 20, false), host('b', 2)] }, { maxQuietWaitMs: 0 });
+    const [first, ...others] = fleet.state.moves;
+    const stalled: Move = { ...first!, state: { kind: 'running', to: 'b', bytesPerSecond: 1e8, endsAtMs: null } };
+    const plan = planOf(fleet, { moves: [stalled, ...others] });
+    expect(plan.moves).toMatchObject([{ wait: null, bytesPerSecond: 1e8 }]);
+    expect(plan.refused).toMatchObject([{ why: { kind: 'noRoom' } }]);
+    expect(plan.makespanMs).toBe(plan.moves[0]!.endsAtMs - NOW_MS);
+  });
+
+  test('what is overdue is not over in a moment, however often it is asked for', () => {
+    const fleet = fleetOf({ vmCount: 2, hosts: [host('a', 20, false), host('b', 4)] }, { maxQuietWaitMs: 0 });
+    const [first, other] = fleet.state.moves;
+    const startsAt = (nowMs: number): number => {
+      const state = { kind: 'running', to: 'b', bytesPerSecond: 1e8, endsAtMs: NOW_MS } as const;
+      return planOf(fleet, { nowMs, moves: [{ ...first!, state }, other!] }).moves[0]!.startsAtMs;
+    };
+    const hour = 3_600_000;
+    expect(startsAt(NOW_MS + hour)).toBeGreaterThan(NOW_MS + hour + 60_000);
+    expect(startsAt(NOW_MS + hour)).toBe(startsAt(NOW_MS + hour + 1000));
+    expect(startsAt(NOW_MS + 1)).toBe(NOW_MS + 1024);
+  });
+
   test('a follower waits for who brings what both have, also where there is bandwidth for both', () => {
     const wide = [host('a', 20, false), host('b', 20)].map((each) => ({
       ...each,

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { roomOf, takenBytes } from './outlook.ts';
+import type { MigrationView } from '../api/migration-schema.ts';
+import { outgoingOf, roomOf, takenBytes } from './outlook.ts';
 import type { Vm } from './vm.ts';
 
 const MIB = 2 ** 20;
@@ -22,4 +23,17 @@ test('a VM that cannot be read takes nothing, and spoils no view of the others',
     throw new Error('EACCES');
   };
   expect(takenBytes(vm, denied)).toBe(0);
+});
+
+test.each([
+  ['serving', 'connection', 'connection'],
+  ['copying', null, null],
+  // It has none yet.
+  ['preparing', 'connection', null],
+])('of a migration that is %s and waits for %s it is told that it waits for %s', (phase, waits, told) => {
+  const progress = { phase, waitingFor: waits, bytesPerSecond: 5, ramBytes: 7, etaMs: null };
+  const view = { id: 'm', vm: 'x', direction: 'outgoing', peer: 'b:7710', progress } as unknown as MigrationView;
+  expect(outgoingOf([view])).toEqual([
+    { id: 'm', vm: 'x', to: 'b:7710', etaMs: null, bytesPerSecond: 5, ramBytes: 7, waitingFor: told },
+  ]);
 });

@@ -107,6 +107,8 @@ export function outgoingOf(migrations: readonly MigrationView[]): OutlookView['o
       : {
           ...{ id, vm, to: peer, etaMs: progress?.etaMs ?? null },
           ...{ bytesPerSecond: progress?.bytesPerSecond ?? 0, ramBytes: progress?.ramBytes ?? 0 },
+          // Before its first connection it waits for none that is lost.
+          waitingFor: progress && progress.phase !== 'preparing' ? progress.waitingFor : null,
         },
   );
 }

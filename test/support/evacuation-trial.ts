@@ -37,6 +37,8 @@ interface TrialOptions {
   readonly refuses?: (host: string, look: number) => boolean;
   /** Which hosts list a VM, where that is not where it is. */
   readonly listed?: (vm: string, at: string) => readonly string[];
+  /** Migrations that a host tells of. */
+  readonly outgoing?: (host: string) => OutlookView['outgoing'];
   readonly to?: string;
   /** The clock jumps so far at each look. */
   readonly lookMs?: number;
@@ -78,7 +80,7 @@ export function evacuationTrial(vms: readonly OutlookVm[], options: TrialOptions
     memoryBytes: options.memoryBytes ?? 64 * GIB,
     bandwidthBytesPerSecond: 0,
     ways: {},
-    outgoing: [],
+    outgoing: options.outgoing?.(host) ?? [],
     vms: vms.filter(({ name }) => {
       const where = at.get(name)!;
       return (options.listed?.(name, where) ?? [where]).includes(host);
