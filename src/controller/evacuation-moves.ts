@@ -10,7 +10,7 @@ import type { MigrateBody, MigrationView } from '../api/migration-schema.ts';
 import { explain, hasCode } from '../base/errors.ts';
 import type { FleetVm, MoveState } from '../fleet/fleet-state.ts';
 import type { PlannedMove } from '../fleet/plan.ts';
-import { arrivalOf, failureOfGroup } from './evacuation-ends.ts';
+import { arrivalOf, completeFailure, failedAgain, failureOfGroup } from './evacuation-ends.ts';
 import type {
   Arrival,
   BegunMove,
@@ -128,7 +128,7 @@ export class EvacuationMoves {
   /** Goes on with what another one has done so far. */
   adopt({ running, arrived, failures }: EvacuationMemory, watching: AbortSignal): void {
     this.#arrived.push(...arrived);
-    for (const { vm, failure } of failures) this.#failures.set(vm, failure);
+    for (const { vm, failure } of failures) this.#failures.set(vm, completeFailure(failure));
     const all = running.map((begun): Running => {
       const endsAtMs = begun.startedAtMs + begun.move.prediction.totalMs.p50;
       return { ...begun, fleetVm: null, endsAtMs, isOver: false };
@@ -242,9 +242,8 @@ export class EvacuationMoves {
     const { vm, to } = running.move;
     running.isOver = true;
     const known = this.#failures.get(vm);
-    const attempts = (known?.kind === 'failed' ? known.attempts : 0) + 1;
-    const failed: Failure = { kind: 'failed', to, atMs: this.#port.nowMs(), attempts, reason };
+    const failed = failedAgain(known, to, this.#port.nowMs(), reason);
     this.#failures.set(vm, isFinal ? { kind: 'parked', reason } : failed);
-    this.#port.onEvent({ kind: 'failed', vm, reason, attempts });
+    this.#port.onEvent({ kind: 'failed', vm, reason, attempts: failed.attempts });
   }
 }
