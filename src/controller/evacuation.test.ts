@@ -98,3 +98,27 @@ test.each([
   expect(outcome.stayed).toEqual([{ vm: 's', reason: expect.stringContaining(reason) }]);
   expect(log).toEqual(['x a b:7710']);
 });
+
+test('a destination that its own VMs are to leave gets no more of them, and that is said; what is on its way arrives', async () => {
+  let isMarked = false;
+  const { evacuation, log, end, seen } = evacuationTrial([vmOf('x'), vmOf('y'), vmOf('z')], {
+    ...{ to: 'b', hold: true, closed: () => new Map(isMarked ? [['b', 'it is marked for maintenance']] : []) },
+  });
+  const running = evacuation.run(NEVER, NEVER);
+  await seen(({ kind }) => kind === 'started');
+  isMarked = true;
+  end('x', 'completed');
+  const outcome = await running;
+  expect(outcome).toMatchObject({ state: 'incomplete', arrived: [{ vm: 'x' }] });
+  expect(outcome.stayed).toEqual(
+    ['y', 'z'].map((vm) => ({ vm, reason: `${vm} is parked (b gets no VMs: it is marked for maintenance)` })),
+  );
+  expect(log).toEqual(['x a b:7710']);
+});
+
+test('a host that takes no VMs by the fleet file takes those that are sent there by name', async () => {
+  const { evacuation } = evacuationTrial([vmOf('x')], {
+    ...{ to: 'b', settings: { hosts: { a: { api: 'unix:/a' }, b: { api: 'unix:/b', takesVms: false } } } },
+  });
+  expect(await evacuation.run(NEVER, NEVER)).toMatchObject({ state: 'completed', arrived: [{ vm: 'x', to: 'b' }] });
+});

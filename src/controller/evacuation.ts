@@ -3,7 +3,7 @@
  *
  * Owns: looking, planning and beginning, until it is over. Must hold: after everything that happens the fleet is looked at anew and
  * the rest planned anew (B6), so that whoever does this again after a crash goes on where the hosts are; a VM that fails is tried
- * again, then parked with its reason, and holds up no other; who cancels has every migration cancelled that still can be, and
+ * again, then parked with its reason, and holds up no other; nothing is begun to a host that its own VMs are to leave; who cancels has every migration cancelled that still can be, and
  * nothing begun after it; however it ends, each VM is accounted for: arrived, stayed, or left on its way.
  */
 import { setTimeout as delay } from 'node:timers/promises';
@@ -139,7 +139,7 @@ export class Evacuation {
     const bundles = picture.bundles.filter(({ host }) => host === from);
     const stalled = picture.underway.filter((each) => each.from === from && each.waitingFor !== null);
     this.#waits.tellOfStalled(stalled);
-    const wanted = [...leaving].map((vm) => this.#moveOf(vm, stalled));
+    const wanted = [...leaving].map((vm) => this.#moveOf(vm, stalled, picture.closed));
     const moves = keepWhole(wanted, bundles, isAsked);
     const state = { ...picture.base, vms, moves };
     const plan = planBundled(state, bundles, (each) => nextPlan(withUnderway(each, underway), picture.contents));
@@ -175,10 +175,12 @@ export class Evacuation {
     this.#listed = new Set(picture.vms.map(({ fleetVm }) => fleetVm.name));
   }
 
-  #moveOf(vm: string, stalled: readonly UnderwayMove[]): Move {
+  #moveOf(vm: string, stalled: readonly UnderwayMove[], closed: FleetPicture['closed']): Move {
     const { to, deadlineAtMs } = this.#request;
-    const skipped = this.#request.skip?.get(vm);
-    const obstacle = skipped ?? this.#here.find(({ fleetVm }) => fleetVm.name === vm)?.obstacle ?? null;
+    const own = this.#request.skip?.get(vm) ?? this.#here.find(({ fleetVm }) => fleetVm.name === vm)?.obstacle ?? null;
+    // What is on its way there already goes on.
+    const why = to === null ? undefined : closed.get(to);
+    const obstacle = own ?? (why === undefined ? null : `${to} gets no VMs: ${why}`);
     const isStalled = stalled.some((each) => each.vm === vm);
     return { vm, to, deadlineAtMs, state: this.#moves.stateOf(vm, obstacle, isStalled) };
   }

@@ -61,6 +61,8 @@ export interface FleetPicture {
   readonly addresses: ReadonlyMap<string, string>;
   readonly vms: readonly PicturedVm[];
   readonly failures: readonly Silence[];
+  /** Hosts that get no VMs now, whoever sends them, with the reason. */
+  readonly closed: ReadonlyMap<string, string>;
   /** Migrations that run, whoever has begun them. */
   readonly underway: readonly UnderwayMove[];
   /** VMs that are begun at one moment. */
@@ -77,7 +79,13 @@ const CURVE_SAMPLES = 60;
 /** Addresses that lead each host to itself. */
 const OWN_ADDRESS = /^(localhost|127\.[\d.]+|0\.0\.0\.0|\[::1?\]|\[::ffff:127\.[\d.]+\]):\d+$/;
 
-export function picture(file: FleetFile, answers: readonly Answer[], nowMs: number): FleetPicture {
+/** @param closed - hosts that get no VMs now, whoever sends them, with the reason */
+export function picture(
+  file: FleetFile,
+  answers: readonly Answer[],
+  nowMs: number,
+  closed: ReadonlyMap<string, string> = new Map(),
+): FleetPicture {
   const heard = answers.flatMap((answer) => {
     const outlook = 'outlook' in answer ? answer.outlook : answer.last;
     return outlook ? [{ name: answer.name, outlook }] : [];
@@ -131,6 +139,7 @@ export function picture(file: FleetFile, answers: readonly Answer[], nowMs: numb
     addresses,
     vms,
     failures,
+    closed,
     bundles,
     underway: underwayOf(outlooks.values(), addresses, nowMs),
     ratedHosts: new Set(

@@ -80,3 +80,15 @@ test('a plan says which VMs go as one, and of those that share memory when only 
   expect(texts.get('alone')).not.toContain('together');
   expect(words).toEqual(expect.arrayContaining([...texts.values(), ...bundles.map(({ text }) => text)]));
 });
+
+test('every look tells which hosts get no VMs, and why', async () => {
+  vi.spyOn(fleet.hosts, 'ask').mockResolvedValue([answerOf('a', []), answerOf('b', [])]);
+  await fleet.setMaintenance('b', { on: true, evacuate: false });
+  await fleet.evacuate({ from: 'a' });
+  const { picture } = await fleet.look(true);
+  expect([...picture.closed]).toEqual([
+    ['a', 'it is being evacuated itself'],
+    ['b', 'it is marked for maintenance'],
+  ]);
+  expect(picture.base.hosts.map(({ takesVms }) => takesVms)).toEqual([false, false]);
+});

@@ -39,6 +39,8 @@ interface TrialOptions {
   readonly listed?: (vm: string, at: string) => readonly string[];
   /** Migrations that a host tells of. */
   readonly outgoing?: (host: string) => OutlookView['outgoing'];
+  /** Hosts that get no VMs at a look, with the reason. */
+  readonly closed?: (look: number) => ReadonlyMap<string, string>;
   readonly to?: string;
   /** The clock jumps so far at each look. */
   readonly lookMs?: number;
@@ -119,7 +121,7 @@ export function evacuationTrial(vms: readonly OutlookVm[], options: TrialOptions
           if (options.refuses?.(name, look)) return { name, failure: 'a wrong token', isRefusal: true };
           return failure === null ? { name, outlook: outlookOf(name) } : { name, failure, isRefusal: false };
         });
-        return picture(file, last.complete(answers), Date.now() + aheadMs);
+        return picture(file, last.complete(answers), Date.now() + aheadMs, options.closed?.(look));
       },
       hosts: {
         begin: async (host, vm, request: MigrateBody) => {
