@@ -10,12 +10,15 @@ import type { UnderwayMove } from './underway.ts';
 
 /** A destination that is silent for longer is not waited for. */
 const LONGEST_SILENCE_MS = 300_000;
+/** A host that answers with an error for longer is not waited for. */
+const LONGEST_ERROR_MS = 120_000;
 
 export class EvacuationWaits {
   readonly #tell: (reason: string) => void;
   readonly #silentSince = new Map<string, number>();
   /** By VM: the kind of wait that was told. */
   readonly #told = new Map<string, string>();
+  readonly #closedTold = new Map<string, string>();
   /** Ids of migrations of which it was told that they send nothing. */
   #stalledTold: ReadonlySet<string> = new Set();
   #hostsTold = '';
@@ -25,19 +28,20 @@ export class EvacuationWaits {
   }
 
   look(silences: readonly Silence[], nowMs: number): void {
-    for (const name of this.#silentSince.keys()) {
-      if (!silences.some((silence) => silence.name === name)) this.#silentSince.delete(name);
-    }
-    for (const { name } of silences) {
-      if (!this.#silentSince.has(name)) this.#silentSince.set(name, nowMs);
-    }
+    const now = new Set(silences.map(keyOf));
+    for (const key of this.#silentSince.keys()) if (!now.has(key)) this.#silentSince.delete(key);
+    for (const key of now) if (!this.#silentSince.has(key)) this.#silentSince.set(key, nowMs);
+  }
+
+  /** Whether it may still become better by itself. */
+  mayPass(silence: Silence, nowMs: number): boolean {
+    const longestMs = silence.isRefusal ? LONGEST_ERROR_MS : LONGEST_SILENCE_MS;
+    return !silence.isFinal && nowMs - this.#silentSince.get(keyOf(silence))! < longestMs;
   }
 
   /** Whether one of these is still worth waiting for; that it is waited for, or not any longer, is told. */
   isWorthWaiting(silences: readonly Silence[], nowMs: number): boolean {
-    const worth = silences.filter(
-      ({ name, isRefusal }) => !isRefusal && nowMs - this.#silentSince.get(name)! < LONGEST_SILENCE_MS,
-    );
+    const worth = silences.filter((silence) => this.mayPass(silence, nowMs));
     const overdue = `has not answered for ${LONGEST_SILENCE_MS / 60_000} min and is not waited for any longer`;
     if (worth.length > 0) this.tellOf(worth.map(sayThatSilent));
     else
@@ -65,6 +69,14 @@ export class EvacuationWaits {
     }
   }
 
+  /** Hosts that get no VMs, with the reason. */
+  tellOfClosed(closed: ReadonlyMap<string, string>): void {
+    for (const [name, why] of closed) {
+      if (this.#closedTold.get(name) !== why) this.#tell(`${name} gets no VMs: ${why}`);
+      this.#closedTold.set(name, why);
+    }
+  }
+
   /** Migrations that send nothing; of one that goes on it is news when it stops again. */
   tellOfStalled(stalled: readonly UnderwayMove[]): void {
     for (const { id, vm, from, to, waitingFor } of stalled) {
@@ -75,6 +87,11 @@ export class EvacuationWaits {
     }
     this.#stalledTold = new Set(stalled.map(({ id }) => id));
   }
+}
+
+/** One that was silent and answers with an error then is given time for that. */
+function keyOf({ name, isRefusal }: Silence): string {
+  return `${name} ${isRefusal}`;
 }
 
 export function sayThatSilent({ name, failure, isRefusal }: Silence): string {

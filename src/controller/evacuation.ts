@@ -116,7 +116,9 @@ export class Evacuation {
     this.#see(picture);
     this.#waits.look(picture.failures, nowMs);
     const silent = (name: string | null) => picture.failures.filter((silence) => silence.name === name);
-    const refusal = [...silent(from), ...silent(to)].find(({ isRefusal }) => isRefusal);
+    const refusal = [...silent(from), ...silent(to)].find(
+      (each) => each.isRefusal && !this.#waits.mayPass(each, nowMs),
+    );
     if (refusal) throw new GodwitError('GW_FLEET_HOST', { host: refusal.name, reason: refusal.failure });
     if (silent(from).length > 0) {
       this.#waits.tellOf(silent(from).map(sayThatSilent));
@@ -139,6 +141,8 @@ export class Evacuation {
     const bundles = picture.bundles.filter(({ host }) => host === from);
     const stalled = picture.underway.filter((each) => each.from === from && each.waitingFor !== null);
     this.#waits.tellOfStalled(stalled);
+    const others = [...picture.closed].filter(([name]) => name !== from && (to === null || name === to));
+    this.#waits.tellOfClosed(new Map(others));
     const wanted = [...leaving].map((vm) => this.#moveOf(vm, stalled, picture.closed));
     const moves = keepWhole(wanted, bundles, isAsked);
     const state = { ...picture.base, vms, moves };

@@ -33,8 +33,8 @@ interface TrialOptions {
   readonly fails?: (vm: string, attempt: number) => string | null;
   /** Why a host does not answer at the nth look; null: it answers. */
   readonly silent?: (host: string, look: number) => string | null;
-  /** The host answers with an error instead. */
-  readonly refuses?: (host: string, look: number) => boolean;
+  /** The host answers with an error instead; null: it does not. */
+  readonly refuses?: (host: string, look: number) => 'for good' | 'for now' | null;
   /** Which hosts list a VM, where that is not where it is. */
   readonly listed?: (vm: string, at: string) => readonly string[];
   /** Migrations that a host tells of. */
@@ -118,8 +118,11 @@ export function evacuationTrial(vms: readonly OutlookVm[], options: TrialOptions
         options.beforePicture?.(look);
         const answers = ['a', 'b'].map((name) => {
           const failure = options.silent?.(name, look) ?? null;
-          if (options.refuses?.(name, look)) return { name, failure: 'a wrong token', isRefusal: true };
-          return failure === null ? { name, outlook: outlookOf(name) } : { name, failure, isRefusal: false };
+          const refusal = options.refuses?.(name, look) ?? null;
+          if (refusal === 'for good') return { name, failure: 'a wrong token', isRefusal: true, isFinal: true };
+          if (refusal !== null) return { name, failure: 'HTTP status 502', isRefusal: true, isFinal: false };
+          if (failure !== null) return { name, failure, isRefusal: false, isFinal: false };
+          return { name, outlook: outlookOf(name) };
         });
         return picture(file, last.complete(answers), Date.now() + aheadMs, options.closed?.(look));
       },
