@@ -59,7 +59,7 @@ export function renderEvacuation(view: EvacuationView): string {
     ...view.vms.flatMap((each) => {
       const { vm, state, reason, to } = each;
       if (state === 'stayed') return [reason ?? `${vm} has stayed`];
-      return state === 'left' ? [`${vm} is still on its way to ${to} (${watchOf(each)})`] : [];
+      return state === 'left' ? [reason ?? `${vm} is still on its way to ${to} (${watchOf(each)})`] : [];
     }),
   ].join('\n');
 }

@@ -115,7 +115,7 @@ export class EvacuationMoves {
     return this.#failures.get(vm) ?? { kind: 'waiting' };
   }
 
-  memory(): Omit<EvacuationMemory, 'predictedMs'> {
+  memory(): Omit<EvacuationMemory, 'predictedMs' | 'foreign'> {
     return {
       running: [...this.#running.values()].flatMap(({ move, startedAtMs, id, isOfGroup, isOver }) =>
         isOver ? [] : [{ move, startedAtMs, id, isOfGroup }],

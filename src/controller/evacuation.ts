@@ -16,6 +16,7 @@ import { EvacuationMoves } from './evacuation-moves.ts';
 import type { EvacuationMemory, EvacuationOutcome, EvacuationPort, EvacuationRequest } from './evacuation-port.ts';
 import { EvacuationWaits, sayThatSilent } from './evacuation-waits.ts';
 import type { FleetPicture, PicturedVm } from './fleet-picture.ts';
+import { ForeignMoves } from './foreign-moves.ts';
 import { groupRequestFor, requestFor } from './move-request.ts';
 import { type UnderwayMove, withUnderway } from './underway.ts';
 
@@ -36,6 +37,7 @@ export class Evacuation {
   readonly #begun: EvacuationMemory | null;
   readonly #moves: EvacuationMoves;
   readonly #waits: EvacuationWaits;
+  readonly #foreign: ForeignMoves;
   /** Sentences about VMs that the last plan does not move. */
   #refusals = new Map<string, string>();
   /** At `from`, when it was looked at last. */
@@ -53,11 +55,12 @@ export class Evacuation {
     this.#begun = begun;
     this.#predictedMs = begun?.predictedMs ?? null;
     this.#moves = new EvacuationMoves(port, () => this.#happened.resolve());
+    this.#foreign = new ForeignMoves((reason) => port.onEvent({ kind: 'foreign', reason }), begun?.foreign);
     this.#waits = new EvacuationWaits((reason) => port.onEvent({ kind: 'waits', reason }));
   }
 
   memory(): EvacuationMemory {
-    return { ...this.#moves.memory(), predictedMs: this.#predictedMs };
+    return { ...this.#moves.memory(), foreign: this.#foreign.all, predictedMs: this.#predictedMs };
   }
 
   /**
@@ -136,6 +139,7 @@ export class Evacuation {
       ...this.#here.flatMap(({ outlook }) => (outlook.migration === null ? [] : [outlook.name])),
       ...underway.flatMap((each) => (each.from === from ? [each.vm] : [])),
     ].filter((vm) => !this.#moves.isRunning(vm) && !this.#moves.hasArrived(vm));
+    this.#foreign.look(foreign.filter(isAsked), from, picture);
     const leaving = new Set(vms.flatMap((vm) => (isMeant(vm) ? [vm.name] : [])));
     for (const vm of foreign) leaving.delete(vm);
     const bundles = picture.bundles.filter(({ host }) => host === from);
@@ -193,7 +197,7 @@ export class Evacuation {
     // What has failed and is nowhere must not be taken for gone.
     const lost = this.#moves.failed().filter((vm) => !this.#listed.has(vm));
     return [...this.#here.map(({ outlook }) => outlook.name), ...lost].flatMap((vm) => {
-      if (this.#moves.isRunning(vm) || this.#moves.hasArrived(vm)) return [];
+      if (this.#moves.isRunning(vm) || this.#moves.hasArrived(vm) || this.#foreign.has(vm)) return [];
       const failure = this.#moves.reasonOf(vm);
       const since = failure === null ? `${vm} was not begun` : `${vm} failed (${failure})`;
       return [{ vm, reason: this.#refusals.get(vm) ?? since }];

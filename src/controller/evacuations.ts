@@ -125,7 +125,7 @@ export class Evacuations implements AsyncDisposable {
     migration: Pick<ReportView, 'id' | 'vm' | 'startedAt'>,
   ): { readonly evacuation: string; readonly vm: EvacuatedVmView } | null {
     for (const { runner } of this.#running.values()) {
-      const vm = runner.view.vms.find((each) => each.migration === migration.id || isMemberOf(each, migration));
+      const vm = runner.view.vms.find((each) => isOf(each, migration));
       if (vm) return { evacuation: runner.view.id, vm };
     }
     return null;
@@ -239,10 +239,10 @@ function hasHost(name: string, first: string): GodwitError {
 }
 
 /** Of a group on its way only the group's id is known, but no VM has two migrations at a time. */
-function isMemberOf(
-  { vm, state, groupMigration, startedAtMs }: EvacuatedVmView,
-  migration: Pick<ReportView, 'vm' | 'startedAt'>,
-): boolean {
-  if (state !== 'running' || groupMigration === null || vm !== migration.vm) return false;
-  return startedAtMs !== null && migration.startedAt >= startedAtMs - CLOCKS_APART_MS;
+function isOf(each: EvacuatedVmView, { id, vm, startedAt }: Pick<ReportView, 'id' | 'vm' | 'startedAt'>): boolean {
+  // Somebody else has begun it: nothing was predicted.
+  if (each.startedAtMs === null) return false;
+  if (each.migration === id) return true;
+  const isWithGroup = each.state === 'running' && each.groupMigration !== null && each.vm === vm;
+  return isWithGroup && startedAt >= each.startedAtMs - CLOCKS_APART_MS;
 }
