@@ -56,7 +56,9 @@ export const OutlookSchema = z
   .object({
     host: z.string(),
     migration: z.string().describe('HOST:PORT of the migration port.'),
-    memoryBytes: z.number().describe('For VMs, with what those that are here take.'),
+    memoryBytes: z
+      .number()
+      .describe('For VMs, with what those that are here, and those on their way to here, have taken.'),
     pressure: PressureSchema.optional(),
     bandwidthBytesPerSecond: z.number().describe('Of all migrations from here together; 0 is unlimited.'),
     ways: z.record(z.string(), z.array(VisitSchema)).describe('By the address that was migrated to; the latest last.'),
