@@ -11,6 +11,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { linuxGuestImages } from '../guest/linux/images.ts';
 import { explain } from '../src/base/errors.ts';
 import { FLEET_NAMES, measureAllFleets, renderFleets } from './fleets.ts';
+import { FLOOR_CASES, measureFloors, renderFloors } from './floor.ts';
 import { GodwitHosts } from './godwit-hosts.ts';
 import { GODWIT_METHODS, GodwitSystem } from './godwit-system.ts';
 import { GROUP_CASES, measureGroups } from './group.ts';
@@ -69,6 +70,7 @@ async function main(args: readonly string[]): Promise<number> {
     if (load > BUSY_LOAD) print(`This machine is busy (load ${load.toFixed(1)}): what follows is no measurement.`);
     await runScenarios(bench, options, results);
     for (const { name } of SCENARIOS) printScenario(name, results);
+    for (const line of renderFloors(results)) print(line);
     for (const line of [...renderHeld(results), ...renderTogether(results), ...renderFleets(results)]) print(line);
     printStandingGuest(results);
     print(renderTrackers(results));
@@ -84,7 +86,7 @@ async function main(args: readonly string[]): Promise<number> {
 function wantedNames(options: BenchOptions): string[] {
   return [
     ...SCENARIOS.flatMap((scenario) => systemsOf(scenario, options).map((name) => `${scenario.name}/${name}`)),
-    ...[...HELD_CASES, ...TOGETHER_CASES, ...TRACKING_CASES, ...TRACKER_CASES, ...GROUP_CASES]
+    ...[...HELD_CASES, ...TOGETHER_CASES, ...TRACKING_CASES, ...TRACKER_CASES, ...GROUP_CASES, ...FLOOR_CASES]
       .map(({ name }) => name)
       .filter((name) => isWanted(name, options)),
     ...THROTTLE_PERCENTS.map((percent) => `throttle/${percent}`).filter((name) => isWanted(name, options)),
@@ -151,6 +153,9 @@ async function runScenarios(bench: Bench, options: BenchOptions, results: Result
     if (stop.aborted) return;
     await measureStandingGuest(bench, options, results, `gwb${process.pid}-s${round + 1}`);
   }
+  // Once: it is the same each time.
+  const floors = FLOOR_CASES.filter(({ name }) => isWanted(name, options));
+  await measureFloors(bench, floors, results, progress, stop);
   // Others take their ports.
   await endHosts();
   const tell = options.verbose ? print : progress;

@@ -48,6 +48,11 @@ export const QEMU_METHODS: readonly QemuMethod[] = [
     'multifd-compression': 'zstd',
     'multifd-zstd-level': 1,
   }),
+  method('multifd-zstd-6', 'two connections, zstd level 6: denser, for a slow link', ['multifd'], {
+    ...CHANNELS,
+    'multifd-compression': 'zstd',
+    'multifd-zstd-level': 6,
+  }),
   method('xbzrle', 'changes of pages only, cache 128 MiB', ['xbzrle'], { 'xbzrle-cache-size': XBZRLE_CACHE_BYTES }),
   method('auto-converge', 'slows the vCPUs: 20 % first, then 10 % more each time', ['auto-converge']),
   method('post-copy', 'after one pass of pre-copy, with preemption for faults', ['postcopy-ram', 'postcopy-preempt']),

@@ -92,6 +92,10 @@ class QemuSession implements Session {
     await this.#start('source', []);
   }
 
+  async pauseSource(): Promise<void> {
+    await this.#qmp('source').execute('stop');
+  }
+
   async prepare(): Promise<Guest> {
     const begunMs = wallMs();
     await this.#start('destination', ['-incoming', 'defer']);

@@ -23,7 +23,16 @@ const UNSHAPED = 'data@unshaped';
 const NON_CONVERGING = 'non-converging@1gbit';
 const GROUP = 'group@1gbit';
 /** What QEMU's own migration is measured with. */
-const MODES = ['pre-copy', 'pre-copy-50ms', 'multifd', 'multifd-zstd', 'xbzrle', 'auto-converge', 'post-copy'];
+const MODES = [
+  'pre-copy',
+  'pre-copy-50ms',
+  'multifd',
+  'multifd-zstd',
+  'multifd-zstd-6',
+  'xbzrle',
+  'auto-converge',
+  'post-copy',
+];
 /** For a daemon with the threads of a migration: 256 MiB and 1 % of the VM's memory. */
 const DAEMON_MEGABYTES = ((256 + 0.01 * GUEST_MEMORY_MEBIBYTES) * 2 ** 20) / 1e6;
 /** godwit's default `--max-downtime`. */

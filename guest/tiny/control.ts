@@ -5,7 +5,7 @@
  * Must never: write while pages of the guest are still missing (post-copy): the control page would be filled with the
  * little that was written instead of what the source holds.
  */
-import { CONTROL, CONTROL_ADDRESS, CONTROL_BYTES, CONTROL_MAGIC, WriteMode } from './layout.ts';
+import { CONTROL, CONTROL_ADDRESS, CONTROL_BYTES, CONTROL_MAGIC, NEVER_RESTS, WriteMode } from './layout.ts';
 import { TIMER_COUNTS_PER_MICROSECOND } from './rest.ts';
 
 /** Offsets are guest-physical addresses; `RamFile` is one. */
@@ -65,7 +65,7 @@ export function readTinyParameters(memory: ByteMemory): TinyGuestParameters {
     firstPage: get('firstPage'),
     pageCount: get('pageCount'),
     delay: get('delay'),
-    restMicroseconds: get('restCounts') / TIMER_COUNTS_PER_MICROSECOND,
+    restMicroseconds: get('restCounts') === NEVER_RESTS ? 0 : get('restCounts') / TIMER_COUNTS_PER_MICROSECOND,
     writeMode,
     heartbeatPasses: get('heartbeatPasses'),
     fillFirstPage: get('fillFirstPage'),
@@ -81,7 +81,7 @@ export function readTinyParameters(memory: ByteMemory): TinyGuestParameters {
 export function writeTinyParameters(memory: ByteMemory, changes: Partial<TinyGuestParameters>): void {
   const { writeMode, restMicroseconds, ...numbers } = changes;
   for (const [field, value] of Object.entries(numbers)) writeField(memory, field as keyof typeof numbers, value);
-  if (restMicroseconds !== undefined) writeField(memory, 'restCounts', restMicroseconds * TIMER_COUNTS_PER_MICROSECOND);
+  if (restMicroseconds !== undefined) writeRest(memory, restMicroseconds);
   if (writeMode !== undefined) writeField(memory, 'writeMode', WriteMode[writeMode]);
 }
 
@@ -89,6 +89,12 @@ export function writeTinyParameters(memory: ByteMemory, changes: Partial<TinyGue
 export function restartTinyGuest(memory: ByteMemory, changes: Partial<TinyGuestParameters> = {}): void {
   writeTinyParameters(memory, changes);
   writeField(memory, 'restart', 1);
+}
+
+function writeRest(memory: ByteMemory, microseconds: number): void {
+  const canRest = readControl(memory).getUint32(CONTROL.restCounts, true) !== NEVER_RESTS;
+  if (!canRest) throw new Error('This tiny guest cannot rest: build it with `restMicroseconds`');
+  writeField(memory, 'restCounts', microseconds * TIMER_COUNTS_PER_MICROSECOND);
 }
 
 function readControl(memory: ByteMemory): DataView {

@@ -15,12 +15,13 @@ import {
   CONTROL_MAGIC,
   FIRST_USABLE_PAGE,
   MAPPED_BYTES,
+  NEVER_RESTS,
   PAGE_BYTES,
   PAGE_TABLES_ADDRESS,
   STACK_TOP_ADDRESS,
   WriteMode,
 } from './layout.ts';
-import { TIMER_COUNTS_PER_MICROSECOND } from './rest.ts';
+import { MAX_REST_MICROSECONDS, TIMER_COUNTS_PER_MICROSECOND } from './rest.ts';
 import { initialSharing, SHARING_ADDRESS, SHARING_BYTES, type TinySharing } from './sharing-layout.ts';
 import { emitWorkload, type TinyWorkload } from './workload.ts';
 
@@ -74,6 +75,7 @@ export function buildTinyGuest(options: TinyGuestOptions): Uint8Array {
   checkRange('range', options.firstPage, options.pageCount);
   if (options.fill !== undefined) checkRange('fill', options.fill.firstPage, options.fill.pageCount);
   const { mode, sharing, diskSectors = 0, restMicroseconds } = options;
+  checkRest(options);
   if (restMicroseconds !== undefined && mode !== 'prot32') throw new RangeError('Only a guest in mode prot32 can rest');
   const payloadEnd = sharing === undefined ? CONTROL_ADDRESS + CONTROL_BYTES : SHARING_ADDRESS + SHARING_BYTES;
   const payload = new Uint8Array(payloadEnd - CODE_ADDRESS);
@@ -204,9 +206,19 @@ function initialControl(options: TinyGuestOptions): Uint8Array {
   set('seed', DEFAULT_SEED);
   set('diskMask', Math.max(0, (options.diskSectors ?? 0) - 1));
   set('restMask', (options.restPages ?? 1) - 1);
-  set('restCounts', (options.restMicroseconds ?? 0) * TIMER_COUNTS_PER_MICROSECOND);
+  const { restMicroseconds } = options;
+  set('restCounts', restMicroseconds === undefined ? NEVER_RESTS : restMicroseconds * TIMER_COUNTS_PER_MICROSECOND);
   set('magic', CONTROL_MAGIC);
   return control;
+}
+
+function checkRest({ restPages = 1, restMicroseconds = 0 }: TinyGuestOptions): void {
+  const isPower = Number.isSafeInteger(restPages) && restPages > 0 && (restPages & (restPages - 1)) === 0;
+  if (!isPower) throw new RangeError(`The tiny guest rests after a power of two of pages, not after ${restPages}`);
+  if (restMicroseconds >= 0 && restMicroseconds <= MAX_REST_MICROSECONDS) return;
+  throw new RangeError(
+    `The tiny guest rests for at most ${MAX_REST_MICROSECONDS} microseconds, not for ${restMicroseconds}`,
+  );
 }
 
 function checkRange(name: string, firstPage: number, pageCount: number): void {

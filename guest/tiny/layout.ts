@@ -46,12 +46,13 @@ export const CONTROL = {
   diskWrites: 0x44,
   /** It rests after every so many pages, a power of two, less one; see rest.ts. */
   restMask: 0x48,
-  /** How long, in counts of the timer; 0: not at all. */
+  /** How long, in counts of the timer; 0: not at all, all ones: it never can. */
   restCounts: 0x4c,
   /** Last, so that when it is there the rest is as well. */
   magic: 0x50,
 } as const;
 export const CONTROL_BYTES = 0x54;
+export const NEVER_RESTS = 0xffffffff;
 export const CONTROL_MAGIC = 0x54445747; // "GWDT"
 
 /** What the guest does to a page at each visit. */

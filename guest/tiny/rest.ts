@@ -26,6 +26,8 @@ const MASKED = 0x10000;
 const DIVIDE_BY_ONE = 0xb;
 /** How often the timer counts, of QEMU's emulated APIC. */
 export const TIMER_COUNTS_PER_MICROSECOND = 1000;
+/** The timer counts down from 32 bits. */
+export const MAX_REST_MICROSECONDS = 4_000_000;
 
 /** The first vector that an APIC may use; those before it have empty gates. */
 const TIMER_VECTOR = 16;

@@ -76,6 +76,11 @@ test.each([
   expect(() => buildTinyGuest({ mode: 'prot32', ...range })).toThrow(RangeError);
 });
 
+test.each([{ restPages: 3 }, { restPages: 0 }, { restMicroseconds: 5e6 }])('the image refuses the rest %o', (rest) => {
+  const range = { firstPage: 256, pageCount: 16 };
+  expect(() => buildTinyGuest({ mode: 'prot32', ...range, restMicroseconds: 500, ...rest })).toThrow(RangeError);
+});
+
 test('the image refuses to rest where the guest may not halt', () => {
   const build = () => buildTinyGuest({ mode: 'long3', firstPage: 256, pageCount: 16, restMicroseconds: 0 });
   expect(build).toThrow(RangeError);

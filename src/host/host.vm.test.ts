@@ -7,7 +7,7 @@ import { runCli } from '../../test/support/godwit-cli.ts';
 import { startHost, type TestHost } from '../../test/support/godwit-host.ts';
 import { checkLeaks } from '../../test/support/leak-check.ts';
 import { leaveThrottled } from '../../test/support/left-throttle.ts';
-import { startTinyVm } from '../../test/support/tiny-vm.ts';
+import { CALM, startTinyVm } from '../../test/support/tiny-vm.ts';
 import { listMarks } from '../../test/support/traces.ts';
 import type { VmSpecInput, VmView } from '../api/vm-schema.ts';
 import { hasCode } from '../base/errors.ts';
@@ -138,7 +138,7 @@ requireCapability('vm')('host daemon with real QEMU', () => {
   });
 
   test('adopts a QEMU that somebody else started and leaves it when it goes', async () => {
-    await using vm = await startTinyVm({ adoptable: true });
+    await using vm = await startTinyVm({ adoptable: true, guest: CALM });
     await using host = await startWithClient();
     const adopted = await host.client.adoptVm({ name: 'mine', pid: vm.identity.pid, qmp: vm.adoptQmpPath });
     expect(adopted).toMatchObject({

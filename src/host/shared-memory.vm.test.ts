@@ -5,7 +5,7 @@ import { expect, test } from 'vitest';
 import { requireCapability } from '../../test/support/capability.ts';
 import { startHost, type TestHost } from '../../test/support/godwit-host.ts';
 import { checkLeaks } from '../../test/support/leak-check.ts';
-import { startTinyVm, type TinyVm, tinyVmBody } from '../../test/support/tiny-vm.ts';
+import { CALM, startTinyVm, type TinyVm, tinyVmBody } from '../../test/support/tiny-vm.ts';
 import { waitUntil } from '../../test/support/wait-until.ts';
 import type { VmSpecInput, VmView } from '../api/vm-schema.ts';
 import { hasCode } from '../base/errors.ts';
@@ -34,7 +34,11 @@ class SharingHost implements AsyncDisposable {
   }
 
   create(name: string, sharedMemory: VmSpecInput['sharedMemory'], changes: Partial<VmSpecInput> = {}): Promise<VmView> {
-    return this.client.createVm({ ...tinyVmBody(this.host.directory, { name }), sharedMemory, ...changes });
+    return this.client.createVm({
+      ...tinyVmBody(this.host.directory, { name, guest: CALM }),
+      sharedMemory,
+      ...changes,
+    });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -46,7 +50,7 @@ class SharingHost implements AsyncDisposable {
 /** A VM that shares a file of its maker's, under names of his own, until it is disposed of. */
 async function startForeign(path: string, device: string): Promise<TinyVm> {
   const object = `memory-backend-file,id=theirs,size=1M,mem-path=${path},share=on`;
-  return startTinyVm({ adoptable: true, qemuArgs: ['-object', object, '-device', device] });
+  return startTinyVm({ adoptable: true, guest: CALM, qemuArgs: ['-object', object, '-device', device] });
 }
 
 function foreignPath(): Disposable & { readonly path: string } {

@@ -45,6 +45,7 @@ export const Errno = {
   ENOSPC: 28,
   EPIPE: 32,
   ENOSYS: 38,
+  ENODATA: 61,
   EOPNOTSUPP: 95,
   ENETDOWN: 100,
   ENETUNREACH: 101,

@@ -150,13 +150,14 @@ export function waitForData(fd: number, options: WaitOptions): WaitOutcome {
 /**
  * Gives the kernel bytes of a file to send, by reference where it can: they are what they are when they leave.
  * Takes as many as fit now, never waiting: their number, 0 when there is no room.
- * @throws GW_SYS_CALL
+ * @throws GW_SYS_CALL, also where the file has been cut before them
  */
 export function sendFromFile(fd: number, file: number, offset: number, bytes: number): number {
   // SAFETY: reads the offset and writes it back, alive for the call; a non-blocking socket, so it does not wait for room.
   const sent = retryInterrupted(() => raw.sendfile(fd, file, BigInt64Array.of(BigInt(offset)), bytes));
-  if (sent >= 0) return sent;
-  const errno = lastErrno();
+  if (sent > 0) return sent;
+  // Nothing although there was room: the end of the file.
+  const errno = sent === 0 ? Errno.ENODATA : lastErrno();
   if (errno === Errno.EAGAIN) return 0;
   throw systemCallError('sendfile', errno);
 }

@@ -5,7 +5,7 @@ import { checkLeaks } from '../../test/support/leak-check.ts';
 import { OtherQemu } from '../../test/support/other-qemu.ts';
 import { sampleRecord } from '../../test/support/scripted-engine.ts';
 import { TempDirectory } from '../../test/support/temp-directory.ts';
-import { startTinyVm } from '../../test/support/tiny-vm.ts';
+import { CALM, startTinyVm } from '../../test/support/tiny-vm.ts';
 import { waitForExit } from '../linux/process.ts';
 import { qmpChardev } from '../qemu/command-line.ts';
 import { startQemu } from '../qemu/process.ts';
@@ -70,7 +70,7 @@ async function offerOf(vm: Awaited<ReturnType<typeof startTinyVm>>): Promise<Mes
 
 requireCapability('vm')('checks of a VM', () => {
   test('come one after the other, and each is over before the next is let in', async () => {
-    await using vm = await startTinyVm({ adoptable: true });
+    await using vm = await startTinyVm({ adoptable: true, guest: CALM });
     const offer = await offerOf(vm);
     const screening = openScreening();
     const second = { ...offer, migrationId: ID.replace('01', '02') };
@@ -80,7 +80,7 @@ requireCapability('vm')('checks of a VM', () => {
   });
 
   test('start no QEMU that has no place or room, and say that it is not known what it would be', async () => {
-    await using vm = await startTinyVm({ adoptable: true });
+    await using vm = await startTinyVm({ adoptable: true, guest: CALM });
     admission = { kind: 'notYet', reason: 'no place' };
     const answer = await openScreening().screen(await offerOf(vm), 'peer', NEVER);
     const notes = [
@@ -92,7 +92,7 @@ requireCapability('vm')('checks of a VM', () => {
   });
 
   test('that are not wanted any more end at once, also those that wait for others', async () => {
-    await using vm = await startTinyVm({ adoptable: true });
+    await using vm = await startTinyVm({ adoptable: true, guest: CALM });
     const offer = await offerOf(vm);
     const screening = openScreening();
     const first = screening.screen(offer, 'peer', NEVER);
@@ -107,7 +107,7 @@ requireCapability('vm')('checks of a VM', () => {
 
   test('end when they take too long: those that wait, too', async () => {
     using other = new OtherQemu({ arriving: 'kill -STOP $$' });
-    await using vm = await startTinyVm({ adoptable: true });
+    await using vm = await startTinyVm({ adoptable: true, guest: CALM });
     const offer = await offerOf(vm);
     const hanging = { ...offer, vm: { ...offer.vm, binary: other.path } };
     const screening = openScreening(1500);
@@ -121,7 +121,7 @@ requireCapability('vm')('checks of a VM', () => {
   });
 
   test('do not touch an instance of the VM that has the id of the offer', async () => {
-    await using vm = await startTinyVm({ adoptable: true });
+    await using vm = await startTinyVm({ adoptable: true, guest: CALM });
     const arriving = vmPaths(directory.path, vm.name, ID.slice(0, 8));
     mkdirSync(arriving.directory, { recursive: true });
     await openScreening().screen(await offerOf(vm), 'peer', NEVER);

@@ -9,6 +9,7 @@ import { GodwitError } from '../base/errors.ts';
 import { FileDescriptor } from '../linux/file-descriptor.ts';
 import { EventFd } from '../linux/poll.ts';
 import { closeFd, duplicateFd, shutdownSocket, unacknowledgedBytes } from '../linux/socket.ts';
+import { readTcpBusy, type TcpBusy } from '../linux/tcp-info.ts';
 import { closedBy } from '../transfer/connection.ts';
 import { startThread } from './child-threads.ts';
 import {
@@ -116,6 +117,11 @@ export class ChannelThread implements PageChannel {
 
   get unacknowledgedBytes(): number {
     return this.#descriptor ? unacknowledgedBytes(this.#descriptor.fd) : 0;
+  }
+
+  /** undefined without a connection, or where the kernel does not count it. */
+  get busy(): TcpBusy | undefined {
+    return this.#descriptor && readTcpBusy(this.#descriptor.fd);
   }
 
   order(order: SendOrder): void {

@@ -11,6 +11,7 @@ import { countPages, PAGE_SIZE, type PageRun } from '../base/page.ts';
 import { PageBitmap } from '../base/page-bitmap.ts';
 import { EventFd } from '../linux/poll.ts';
 import { RamFile } from '../linux/ram-file.ts';
+import { shutdownSocket } from '../linux/socket.ts';
 import { createPageDigest, type DigestScheme, type PageDigest } from '../memory/digest.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
 import { RamLayout } from '../memory/layout.ts';
@@ -90,6 +91,7 @@ class PageChannelThread {
         try {
           report({ kind: 'sent', id: order.id, result: this.#send(order.id, order.job) });
         } catch (error) {
+          this.#abandon();
           report({ kind: 'failed', id: order.id, error: asGodwitError(error).toBody() });
         }
         this.#duty.reconsider();
@@ -108,6 +110,14 @@ class PageChannelThread {
     };
     this.#channel = new SendingChannel(fd, options, (bytes) => Atomics.add(this.#sentBytes, 0, BigInt(bytes)));
     report({ kind: 'linked' });
+  }
+
+  /** Part of a frame may have gone: the next one's bytes would be taken for the rest of it. */
+  #abandon(): void {
+    if (!this.#channel) return;
+    shutdownSocket(this.#channel.fd);
+    this.#channel[Symbol.dispose]();
+    this.#channel = undefined;
   }
 
   #giveUp(): never {

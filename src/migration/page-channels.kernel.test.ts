@@ -1,9 +1,10 @@
 // Page channels with their threads at both ends: pages that go as they are, connections that break, threads that die.
-import { readlinkSync } from 'node:fs';
+import { readlinkSync, truncateSync } from 'node:fs';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { ChannelPair } from '../../test/support/channel-pair.ts';
 import { SocketPair } from '../../test/support/socket-pair.ts';
+import { waitUntil } from '../../test/support/wait-until.ts';
 import { hasCode } from '../base/errors.ts';
 import { PAGE_SIZE, type PageRun } from '../base/page.ts';
 import { createMissingPages } from '../memory/page-installer.ts';
@@ -44,6 +45,19 @@ test.each([1, 2, 4])('everything arrives over %i channels, and each takes its pa
   expect([pair.channels.bytesSent, pair.arrivals.bytes]).toEqual([bytes, bytes]);
   expect(pair.arrivals.receivedPages).toBe(PAGES);
   expect(pair.channels.unacknowledgedBytes).toBe(0);
+});
+
+test('a frame that fails in its middle is the last of its connection: nothing else gets into its pages', async () => {
+  await using pair = await ChannelPair.open({ ...RAW, regions: [256, 512], channels: 1 });
+  fill(pair, pair.all[0]!, 1);
+  // The thread has the file open.
+  await pair.send([{ first: 256, count: 1 }]);
+  truncateSync(pair.source.memory.ownPaths()[0]!, 255 * PAGE_SIZE);
+  await expect(pair.send()).rejects.toThrow();
+  await waitUntil('the destination has heard of it', () => pair.failures.length > 1);
+  const last = new Uint8Array(PAGE_SIZE);
+  pair.destination.memory.readPages({ first: 255, count: 1 }, last);
+  expect(last.every((byte) => byte === 0)).toBe(true);
 });
 
 test('zero pages are not sent where they come in crowds, and told where there was something', async () => {

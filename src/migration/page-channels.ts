@@ -7,6 +7,7 @@
 import type { GodwitError } from '../base/errors.ts';
 import type { PageIndex } from '../base/page.ts';
 import { closeFd } from '../linux/socket.ts';
+import type { TcpBusy } from '../linux/tcp-info.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import { closedBy } from '../transfer/connection.ts';
 import type { HeldContents, SentElsewhere } from '../transfer/page-packer.ts';
@@ -94,6 +95,11 @@ export class PageChannels implements PageCarrier, Disposable {
 
   get unacknowledgedBytes(): number {
     return this.#open.reduce((sum, thread) => sum + thread.unacknowledgedBytes, 0);
+  }
+
+  /** Of each connection of now. */
+  get busy(): TcpBusy[] {
+    return this.#open.flatMap(({ busy }) => busy ?? []);
   }
 
   /** From now on pages go over these connections, as many as there are; the descriptors are the channels'. */

@@ -91,7 +91,7 @@ export class PagePusher {
   /** The destination does not hold these pages, which were only named. `push` goes on with them, if it has ended. */
   missed(runs: readonly PageRun[]): void {
     this.#unheld.addRuns(runs);
-    this.#owed.addRuns(runs);
+    for (const { first, count } of runs) this.#owed.claimRun(first, count); // the page server clears bits meanwhile
     this.#sender?.miss(runs);
   }
 

@@ -88,6 +88,15 @@ describe('a round that is watched', () => {
     expect(bytes).toBe(pages * 1_000 + QUEUED_BYTES);
   });
 
+  test('leaves what was looked at and has not gone yet', () => {
+    const { watch, clock } = watchOf({ modifiedPerSecond: 0, sentPerSecond: 30_000 });
+    watch.begin(2, PAGES, 0);
+    clock.advance(1_000);
+    // Half of what was taken up waits in the threads of the channels.
+    watch.advance(60_000, 0);
+    expect(watch.residue(1_000).pages).toBe(PAGES - 30_000);
+  });
+
   test('takes pages that nobody has seen for incompressible, until it has seen others', () => {
     const { watch, go } = watchOf({ modifiedPerSecond: 0, sentPerSecond: 30_000 });
     watch.begin(1, PAGES, 0);

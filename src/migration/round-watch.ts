@@ -158,12 +158,12 @@ export class RoundWatch {
   residue(resentBytes: number): Residue {
     const seenPages = this.#pages - this.#aheadPages;
     const modifiedPages = this.#modifiedPages(this.#clock.nowMs(), FRESH_MS);
-    const pages = this.#aheadPages + modifiedPages;
+    const { sentBytes, sentPages, aheadPages } = this.underway;
+    const pages = aheadPages + modifiedPages;
     const link = this.#port.link();
     const queuedBytes = Math.max(0, link.sentBytes - link.acknowledgedBytes);
     if (!this.#isFirst) return { pages, bytes: queuedBytes + pages * resentBytes };
     const raw = PAGE_SIZE + FRAME_OVERHEAD_BYTES;
-    const { sentBytes, sentPages } = this.underway;
     const shown = Math.min(raw, (sentBytes / Math.max(1, sentPages)) * UNSEEN_TIMES);
     const pageBytes = seenPages < this.#pages * KNOWN_PART ? raw : shown;
     return { pages, bytes: queuedBytes + pages * pageBytes };

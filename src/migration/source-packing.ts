@@ -11,6 +11,7 @@ import { PACKING_STEPS, type PackingStep } from '../base/packing-step.ts';
 import { availableCodecs } from '../linux/compression.ts';
 import { readIdleMs } from '../linux/idle-time.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
+import { BusyRate } from '../transfer/busy-rate.ts';
 import { LinkRate } from '../transfer/link-rate.ts';
 import type { Pacer } from '../transfer/pacer.ts';
 import { NOTHING_PACKED, Packing, type PackingCounts } from '../transfer/packing.ts';
@@ -122,6 +123,7 @@ export class SourcePacking implements Disposable {
     if (this.#steps.size === 0 || !has(PACK_FEATURE)) return undefined;
     if (use === 'copy') this.#shareContents();
     const rate = new LinkRate(channels);
+    const busyRate = new BusyRate(channels);
     const conditions = () => {
       const limit = pacer.bytesPerSecond;
       const measured = rate.measure();
@@ -130,7 +132,7 @@ export class SourcePacking implements Disposable {
         bytesPerSecond: limit > 0 ? Math.min(limit, measured ?? limit) : measured,
         isIdle: waitingBytes === 0 && limit === 0,
         isPilingUp: waitingBytes >= PILED_BYTES,
-        isLimited: limit > 0,
+        busyBytesPerSecond: limit > 0 ? undefined : busyRate.measure(),
         cpus: this.#spare.measure(),
         nowMs: SYSTEM_CLOCK.nowMs(),
       };

@@ -31,8 +31,8 @@ export interface Conditions {
   readonly isIdle: boolean;
   /** More waits for it than a fast one ever leaves waiting. */
   readonly isPilingUp: boolean;
-  /** It was given a limit, which is what it waits for. */
-  readonly isLimited: boolean;
+  /** Bytes a second that it took while it had something to do (busy-rate.ts); undefined while that is not known. */
+  readonly busyBytesPerSecond: number | undefined;
   /** CPUs that packing can have without taking them from anybody. */
   readonly cpus: number;
   readonly nowMs: number;
@@ -110,7 +110,7 @@ export class PackLadder {
     );
   }
 
-  choose({ bytesPerSecond, isIdle, isPilingUp, cpus, nowMs }: Omit<Conditions, 'isLimited'>): Choice {
+  choose({ bytesPerSecond, isIdle, isPilingUp, cpus, nowMs }: Omit<Conditions, 'busyBytesPerSecond'>): Choice {
     const hasTime = bytesPerSecond === undefined ? isPilingUp : bytesPerSecond < COMPARING_BYTES_PER_SECOND;
     if (isIdle && this.#probeBatches === 0 && nowMs >= this.#probedAtMs + PROBE_EVERY_MS) {
       this.#probeBatches = PROBE_BATCHES;

@@ -24,30 +24,20 @@ export const FAST_BYTES_PER_SECOND = 200e6;
  */
 const FAST_PUSHED_BYTES_PER_SECOND = 60e6;
 /**
- * On a slower one a moment in which packing moved less is as often one in which other programs had the CPU: it rests when so
- * many in a row were such, or when one moved less than this part.
+ * On a slower one a moment in which packing moved less is as often one in which other programs had the CPU: it rests when such
+ * moments in a row have fallen short by this part of a moment together.
  */
-const PATIENCE = 3;
-const HOPELESS = 0.4;
+const PATIENCE = 0.5;
 const FIRST_REST_MS = 400;
 const LONGEST_REST_MS = 3200;
-/**
- * Packing that does not keep the link busy hides what the link could take. Then raw sending is tried, until it is known
- * what it moves or that the link is what limits it; and again after this time, the later, the more often it was for nothing.
- */
-const FIRST_TRIAL_AFTER_MS = 400;
-const LAST_TRIAL_AFTER_MS = 6400;
-/** So long the link has to be busy for what it takes to be seen (link-rate.ts). */
-const SEEN_AFTER_MS = 40;
-
 type Way = 'packed' | 'raw';
 
 /** The link that pages are about to be sent over. */
 export interface SendingLink {
   /** What it takes in its best moments; undefined while that is not known. */
   readonly bytesPerSecond: number | undefined;
-  /** More waits for it than a fast one ever leaves waiting, or a limit is what it waits for. */
-  readonly isBusy: boolean;
+  /** What it took while it had something to do: more, where packing does not keep it busy. */
+  readonly busyBytesPerSecond: number | undefined;
   /** Little may be on its way at a time (V6). */
   readonly isPushed: boolean;
 }
@@ -59,17 +49,10 @@ export class PackingWorth {
   #ms = 0;
   #bytes = 0;
   #batches = 0;
-  #wasBusy = false;
   #raw: { readonly bytesPerSecond: number; readonly atMs: number } | undefined;
   #restsUntilMs = Number.NEGATIVE_INFINITY;
   #restMs = FIRST_REST_MS;
-  #slowMoments = 0;
-  /** What packing has moved since raw sending was tried last. */
-  readonly #packed = { bytes: 0, ms: 0 };
-  #isTrial = false;
-  #trialSinceMs = 0;
-  #nextTrialMs = Number.NEGATIVE_INFINITY;
-  #trialAfterMs = FIRST_TRIAL_AFTER_MS;
+  #shortfall = 0;
 
   /** Pages are about to be sent; the time before was not spent on any. */
   begin(): void {
@@ -78,9 +61,9 @@ export class PackingWorth {
 
   isAllowed(link: SendingLink, nowMs: number): boolean {
     if (nowMs < this.#restsUntilMs) return false;
-    if (mayBeFast(link) && this.#freshRaw(nowMs) === undefined) return false;
-    if (this.#isTrial && link.isBusy && nowMs >= this.#trialSinceMs + SEEN_AFTER_MS) this.#endTrial(nowMs);
-    return !this.#isTrial;
+    // What it carries then is limited by how little may be on its way, raw or packed.
+    if (link.isPushed && (link.busyBytesPerSecond ?? 0) >= FAST_BYTES_PER_SECOND) return false;
+    return !mayBeFast(link) || this.#freshRaw(nowMs) !== undefined;
   }
 
   /**
@@ -97,58 +80,28 @@ export class PackingWorth {
       this.#batches++;
       if (this.#ms >= WINDOW_MS && this.#batches >= WINDOW_BATCHES) this.#judge(link, nowMs);
     }
-    this.#wasBusy ||= link.isBusy;
     this.#lastMs = nowMs;
     this.#lastBytes = bytes;
   }
 
   #judge(link: SendingLink, nowMs: number): void {
-    const [bytes, ms, wasBusy] = [this.#bytes, this.#ms, this.#wasBusy];
+    const bytesPerSecond = (this.#bytes * 1000) / this.#ms;
     this.#restart();
-    if (this.#way === 'raw') this.#judgeRaw((bytes * 1000) / ms, nowMs);
-    else this.#judgePacked(bytes, ms, wasBusy, link, nowMs);
-  }
-
-  #judgeRaw(bytesPerSecond: number, nowMs: number): void {
-    this.#raw = { bytesPerSecond, atMs: nowMs };
-    if (!this.#isTrial) return;
-    const packed = (this.#packed.bytes * 1000) / this.#packed.ms;
-    this.#endTrial(nowMs);
-    if (bytesPerSecond > packed) this.#rest(nowMs);
-  }
-
-  #judgePacked(bytes: number, ms: number, wasBusy: boolean, link: SendingLink, nowMs: number): void {
-    this.#packed.bytes += bytes;
-    this.#packed.ms += ms;
-    const bytesPerSecond = (bytes * 1000) / ms;
+    if (this.#way === 'raw') {
+      this.#raw = { bytesPerSecond, atMs: nowMs };
+      return;
+    }
     const asRaw = this.#freshRaw(nowMs) ?? (link.bytesPerSecond ?? 0) * BEST_MOMENTS;
     if (bytesPerSecond >= asRaw) {
       this.#restMs = FIRST_REST_MS;
-      this.#slowMoments = 0;
-    } else {
-      const isClear = mayBeFast({ ...link, isPushed: false }) || bytesPerSecond < asRaw * HOPELESS;
-      if (isClear || ++this.#slowMoments >= PATIENCE) {
-        this.#rest(nowMs);
-        return;
-      }
+      this.#shortfall = 0;
+      return;
     }
-    if (wasBusy || nowMs < this.#nextTrialMs) return;
-    this.#isTrial = true;
-    this.#trialSinceMs = nowMs;
-  }
-
-  #rest(nowMs: number): void {
-    this.#slowMoments = 0;
+    this.#shortfall += 1 - bytesPerSecond / asRaw;
+    if (!mayBeFast({ ...link, isPushed: false }) && this.#shortfall < PATIENCE) return;
+    this.#shortfall = 0;
     this.#restsUntilMs = nowMs + this.#restMs;
     this.#restMs = Math.min(LONGEST_REST_MS, this.#restMs * 2);
-  }
-
-  #endTrial(nowMs: number): void {
-    this.#isTrial = false;
-    this.#nextTrialMs = nowMs + this.#trialAfterMs;
-    this.#trialAfterMs = Math.min(LAST_TRIAL_AFTER_MS, this.#trialAfterMs * 2);
-    this.#packed.bytes = 0;
-    this.#packed.ms = 0;
   }
 
   /** What raw sending moved lately. */
@@ -160,11 +113,10 @@ export class PackingWorth {
     this.#ms = 0;
     this.#bytes = 0;
     this.#batches = 0;
-    this.#wasBusy = false;
   }
 }
 
-function mayBeFast({ bytesPerSecond, isPushed }: SendingLink): boolean {
+function mayBeFast({ bytesPerSecond, busyBytesPerSecond, isPushed }: SendingLink): boolean {
   if (isPushed) return (bytesPerSecond ?? Number.POSITIVE_INFINITY) >= FAST_PUSHED_BYTES_PER_SECOND;
-  return (bytesPerSecond ?? 0) >= FAST_BYTES_PER_SECOND;
+  return Math.max(bytesPerSecond ?? 0, busyBytesPerSecond ?? 0) >= FAST_BYTES_PER_SECOND;
 }

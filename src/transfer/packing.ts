@@ -113,10 +113,10 @@ export class Packing {
    */
   choose(pages: number, whole: boolean, mayName: Naming | null = null): PackingChoice | undefined {
     const conditions = this.#port.conditions();
-    const { bytesPerSecond, nowMs } = conditions;
+    const { bytesPerSecond, busyBytesPerSecond, nowMs } = conditions;
     // What the destination holds is named in no time, whatever the link could take.
     const isPushed = this.#port.isPushed === true && !this.#port.knowsHeld();
-    const link = { bytesPerSecond, isBusy: conditions.isPilingUp || conditions.isLimited || isPushed, isPushed };
+    const link = { bytesPerSecond, busyBytesPerSecond, isPushed };
     const choice = this.#worth.isAllowed(link, nowMs) ? this.#chooseSteps(conditions, whole, mayName) : undefined;
     this.#worth.note(choice === undefined ? 'raw' : 'packed', pages * PAGE_SIZE, link, nowMs);
     return choice ?? this.#chooseSharing(conditions, whole, mayName);

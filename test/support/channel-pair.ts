@@ -27,7 +27,7 @@ export const SLOW: Conditions = {
   bytesPerSecond: 1e6,
   isIdle: false,
   isPilingUp: false,
-  isLimited: false,
+  busyBytesPerSecond: undefined,
   cpus: 2,
   nowMs: 0,
 };
@@ -35,7 +35,7 @@ export const FAST: Conditions = {
   bytesPerSecond: 5e9,
   isIdle: false,
   isPilingUp: false,
-  isLimited: false,
+  busyBytesPerSecond: undefined,
   cpus: 2,
   nowMs: 0,
 };

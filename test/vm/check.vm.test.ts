@@ -7,6 +7,7 @@ import { completedReport, createTinyVm, HostPair, type ReachedHost } from '../su
 import { runsIntact } from '../support/intact-vm.ts';
 import { checkLeaks } from '../support/leak-check.ts';
 import { OtherQemu } from '../support/other-qemu.ts';
+import { CALM } from '../support/tiny-vm.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
 checkLeaks();
@@ -31,7 +32,7 @@ function commandLine(pid: string): string {
 requireCapability('vm')('a check', () => {
   test('of a VM that fits starts its QEMU there and leaves nothing of it, and the VM moves', async () => {
     await using pair = await HostPair.open();
-    await createTinyVm(pair.a, { name: VM });
+    await createTinyVm(pair.a, { name: VM, guest: CALM });
     const to = pair.b.host.migration;
     const check = await pair.a.host.cli(['check', VM, '--to', to, '--json']);
     expect(check).toMatchObject({ status: 0, json: { ok: true, outcome: 'ok', blockers: [], notes: [] } });
@@ -55,7 +56,7 @@ requireCapability('vm')('a check', () => {
   )('says what a migration is refused for: %s', async (_, args, told) => {
     using other = new OtherQemu({ args });
     await using pair = await HostPair.open({}, other.host);
-    await createTinyVm(pair.a, { name: VM, qemu: other.qemu });
+    await createTinyVm(pair.a, { name: VM, guest: CALM, qemu: other.qemu });
     const to = pair.b.host.migration;
     const check = await pair.a.host.cli(['check', VM, '--to', to, '--json']);
     expect(vmsOf(pair.b)).toEqual([]);
@@ -72,7 +73,7 @@ requireCapability('vm')('a check', () => {
   test.each(['source', 'destination'] as const)('that the daemon of the %s breaks off leaves nothing', async (side) => {
     using other = new OtherQemu({ arriving: 'kill -STOP $$' });
     await using pair = await HostPair.open({}, other.host);
-    await createTinyVm(pair.a, { name: VM, qemu: other.qemu });
+    await createTinyVm(pair.a, { name: VM, guest: CALM, qemu: other.qemu });
     const check = pair.a.host.cli(['check', VM, '--to', pair.b.host.migration, '--json']);
     await waitUntil('its QEMU has been started', () => vmsOf(pair.b).length === 2);
     await (side === 'source' ? pair.a.host.kill() : pair.b.host.stop());

@@ -5,6 +5,7 @@ import { requireCapability } from '../support/capability.ts';
 import { beginMigration, completedReport, createTinyVm, HostPair, isFree } from '../support/host-pair.ts';
 import { checkLeaks } from '../support/leak-check.ts';
 import { TempDirectory } from '../support/temp-directory.ts';
+import { CALM } from '../support/tiny-vm.ts';
 
 checkLeaks();
 
@@ -16,7 +17,7 @@ requireCapability('vm')('direct I/O', () => {
     const path = images.join('disk.raw');
     writeFileSync(path, new Uint8Array(2 ** 20));
     await using pair = await HostPair.open();
-    await createTinyVm(pair.a, { name: VM, disks: [{ path, format: 'raw', cache: 'none' }] });
+    await createTinyVm(pair.a, { name: VM, guest: CALM, disks: [{ path, format: 'raw', cache: 'none' }] });
     const to = pair.b.host.migration;
     for (const mode of ['pre-copy', 'hybrid']) {
       const refused = await pair.a.host.cli(['migrate', VM, '--to', to, '--mode', mode, '--json']);

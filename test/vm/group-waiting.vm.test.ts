@@ -7,7 +7,7 @@ import { withFurther } from '../support/further-cases.ts';
 import { createTinyVm, HostPair, isFree, type ReachedHost } from '../support/host-pair.ts';
 import { checkLeaks } from '../support/leak-check.ts';
 import { endOfGroup, GROUP } from '../support/sharing-group.ts';
-import { tinyVmBody } from '../support/tiny-vm.ts';
+import { CALM, tinyVmBody } from '../support/tiny-vm.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
 checkLeaks();
@@ -22,7 +22,7 @@ async function openQuietGroup(atA: readonly string[] = []): Promise<HostPair> {
   const pair = opened.use(await HostPair.open({ args: atA }, {}));
   for (const name of VMS) {
     const sharedMemory = [{ name: GROUP, sizeBytes: 2 ** 22 }];
-    await createTinyVm(pair.a, { name, guest: { pageCount: 256 }, sharedMemory });
+    await createTinyVm(pair.a, { name, guest: { pageCount: 256, ...CALM }, sharedMemory });
   }
   opened.move();
   return pair;

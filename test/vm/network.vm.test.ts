@@ -8,6 +8,7 @@ import { checkLeaks } from '../support/leak-check.ts';
 import type { Side } from '../support/network-lab.ts';
 import { NetworkTrial, TALKER } from '../support/network-trial.ts';
 import { TempDirectory } from '../support/temp-directory.ts';
+import { CALM } from '../support/tiny-vm.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
 checkLeaks();
@@ -58,7 +59,7 @@ requireCapability('vm')('a VM in a bridge', () => {
     trial = await NetworkTrial.open(['--config', directory.join('host.yaml')]);
     await trial.lab.ip('a', 'link', 'add', 'br1', 'type', 'bridge');
     await trial.lab.ip('a', 'link', 'set', 'br1', 'up');
-    await createTinyVm(trial.pair.a, { name: 'tiny', nics: ['br1'] });
+    await createTinyVm(trial.pair.a, { name: 'tiny', guest: CALM, nics: ['br1'] });
     await trial.createTalker(trial.pair.a);
   });
   afterAll(async () => {

@@ -4,7 +4,7 @@
  * Must hold: what the host refuses is shown here, before anything has moved; a value that it would refuse is named at its field.
  */
 import { useState } from 'react';
-import { DEFAULT_ORDER, type GroupOrder } from '../../src/api/group-migration-schema.ts';
+import type { GroupOrder } from '../../src/api/group-migration-schema.ts';
 import type { GroupView } from '../../src/api/group-schema.ts';
 import { SelectField } from '../parts/field.tsx';
 import { ErrorNotice, ended, Notice } from '../parts/notice.tsx';
@@ -15,6 +15,7 @@ import { useDestination } from './destination-fields.tsx';
 import { HowFields } from './how-fields.tsx';
 import { EMPTY_FORM, type MigrateForm, readForm, type WrongFields, wrongFieldOf } from './migrate-form.ts';
 
+/** The host's own default first. */
 const ORDERS: readonly { readonly value: GroupOrder; readonly text: string; readonly hint: string }[] = [
   {
     value: 'one-by-one',
@@ -49,7 +50,7 @@ export function MigrateGroupPage({ name }: { name: string }): React.JSX.Element 
 function GroupForm({ group }: { group: GroupView }): React.JSX.Element {
   const calls = useCalls();
   const { to, fields } = useDestination();
-  const [order, setOrder] = useState<GroupOrder>(DEFAULT_ORDER);
+  const [order, setOrder] = useState<GroupOrder>(ORDERS[0]!.value);
   const [first, setFirst] = useState(BY_NAME);
   const [form, setForm] = useState<MigrateForm>(EMPTY_FORM);
   const [wrong, setWrong] = useState<WrongFields>({});

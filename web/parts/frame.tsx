@@ -12,7 +12,11 @@ import { THEMES, type Theme, useTheme } from '../session/theme.ts';
 import { ErrorNotice, Notice } from './notice.tsx';
 import { Chip } from './state-chip.tsx';
 
-const THEME_NAMES: Readonly<Record<Theme, string>> = { system: 'Theme: as the system', light: 'Theme: light', dark: 'Theme: dark' };
+const THEME_NAMES: Readonly<Record<Theme, string>> = {
+  system: 'Theme: as the system',
+  light: 'Theme: light',
+  dark: 'Theme: dark',
+};
 
 export interface PageLink {
   readonly href: string;

@@ -22,6 +22,9 @@ export const IPPROTO_IPV6 = 41;
 export const IPV6_TCLASS = 67;
 export const IPPROTO_TCP = 6;
 export const TCP_NODELAY = 1;
+export const TCP_INFO = 11;
+/** In struct tcp_info, 64-bit numbers each. */
+export const TCP_INFO_OFFSETS = { bytesAcked: 120, busyTime: 168 } as const;
 export const TCP_USER_TIMEOUT = 18;
 
 export const MSG_DONTWAIT = 0x40;
