@@ -53,7 +53,10 @@ export const EvacuatedVmSchema = z.object({
   startedAtMs: z.number().nullable(),
   endedAtMs: z.number().nullable(),
   attempts: z.number().describe('That have failed.'),
-  reason: z.string().nullable().describe('Why it waits, was skipped or has stayed, in words.'),
+  reason: z
+    .string()
+    .nullable()
+    .describe('Why it waits, was skipped or has stayed, or that somebody else moves it, in words.'),
   predicted: PredictedSchema.nullable().describe('When it began; before, by the last plan.'),
   actual: z
     .object({ bytes: z.number(), totalMs: z.number(), downtimeMs: z.number().nullable() })

@@ -45,13 +45,20 @@ const OutgoingSchema = z.object({
   bytesPerSecond: z.number().describe('On the wire now; 0: nothing is known yet.'),
   etaMs: z.number().nullable().describe('Until it is over; null: not known yet.'),
   ramBytes: z.number().describe("Of the VM's memory; 0: not known yet."),
+  waitingFor: z
+    .string()
+    .nullable()
+    .optional()
+    .describe('What it waits for while it sends nothing: `connection`; null: nothing. Older hosts do not tell.'),
 });
 
 export const OutlookSchema = z
   .object({
     host: z.string(),
     migration: z.string().describe('HOST:PORT of the migration port.'),
-    memoryBytes: z.number().describe('For VMs, with what those that are here take.'),
+    memoryBytes: z
+      .number()
+      .describe('For VMs, with what those that are here, and those on their way to here, have taken.'),
     pressure: PressureSchema.optional(),
     bandwidthBytesPerSecond: z.number().describe('Of all migrations from here together; 0 is unlimited.'),
     ways: z.record(z.string(), z.array(VisitSchema)).describe('By the address that was migrated to; the latest last.'),

@@ -21,7 +21,13 @@ export function outcomeOf(view: EvacuationView): object {
       downtimeMs: actual?.downtimeMs ?? null,
     })),
     stayed: of('stayed').map(({ vm, reason }) => ({ vm, reason })),
-    running: of('left').map(({ vm, to, migration, groupMigration }) => ({ vm, to, id: migration, groupMigration })),
+    // What has not ended is left to itself by who does not wait for it.
+    running: [...of('running'), ...of('left')].map(({ vm, to, migration, groupMigration }) => ({
+      vm,
+      to,
+      id: migration,
+      groupMigration,
+    })),
     error: view.error?.message ?? null,
     totalMs: tookMs(view),
     predictedMs: view.predictedMs,
@@ -57,11 +63,17 @@ export function renderEvacuation(view: EvacuationView): string {
     `${view.state}: ${arrived.length} ${arrived.length === 1 ? 'VM' : 'VMs'} moved in ${formatDuration(tookMs(view))}${foretold}, ${formatSize(bytes)}`,
     ...(view.error === null ? [] : [`It could not go on: ${view.error.message}`]),
     ...view.vms.flatMap((each) => {
-      const { vm, state, reason, to } = each;
+      const { vm, state, reason } = each;
       if (state === 'stayed') return [reason ?? `${vm} has stayed`];
-      return state === 'left' ? [`${vm} is still on its way to ${to} (${watchOf(each)})`] : [];
+      return state === 'left' ? [renderOnWay(each)] : [];
     }),
   ].join('\n');
+}
+
+/** Of one that has not ended: what goes on by itself. */
+export function renderLeft({ vms }: EvacuationView): string {
+  const left = vms.filter(({ state }) => state === 'running').map(renderOnWay);
+  return left.length > 0 ? left.join('\n') : 'Nothing is on its way.';
 }
 
 export function renderEvacuations(all: readonly EvacuationView[]): string {
@@ -90,6 +102,10 @@ export function renderEvacuations(all: readonly EvacuationView[]): string {
       view.predictedMs === null ? '-' : formatDuration(view.predictedMs),
     ]),
   );
+}
+
+function renderOnWay(each: EvacuatedVm): string {
+  return each.reason ?? `${each.vm} is still on its way to ${each.to} (${watchOf(each)})`;
 }
 
 function watchOf({ migration, groupMigration }: EvacuatedVm): string {

@@ -1,7 +1,7 @@
 /**
  * `godwit fleet evacuate`, and what is done with evacuations that go on.
  *
- * Must hold: Ctrl-C cancels what runs and begins nothing more, and pressed again leaves at once; a controller goes on with what is
+ * Must hold: Ctrl-C cancels what runs and begins nothing more, and pressed again names what runs and leaves at once; a controller goes on with what is
  * left, and without one whoever evacuates again goes on where the hosts are.
  */
 import { type Command, Option } from 'commander';
@@ -10,7 +10,7 @@ import { GodwitError } from '../base/errors.ts';
 import { parseDurationMs } from '../base/units.ts';
 import { collectFlag } from './collect-flag.ts';
 import type { CommandContext, ExitStatus } from './command-context.ts';
-import { outcomeOf, renderEvacuation, renderEvacuations } from './evacuation-view.ts';
+import { outcomeOf, renderEvacuation, renderEvacuations, renderLeft } from './evacuation-view.ts';
 import { type FleetAccess, type FleetFlags, fleetOptions, withController, withFleet } from './fleet-access.ts';
 import { printResult } from './io.ts';
 
@@ -114,6 +114,7 @@ async function follow(
   try {
     const view = await watchToEnd(context, access, id, leave.signal);
     if (view.endedAtMs === null) {
+      if (how.cancels) printResult(context.output(command), outcomeOf(view), () => renderLeft(view));
       context.exitStatus = 130;
       return;
     }

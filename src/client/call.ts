@@ -56,6 +56,9 @@ export function errorOfAnswer(status: number, text: string): GodwitError {
   } catch (error) {
     if (!(error instanceof SyntaxError)) return asGodwitError(error);
   }
+  if (status === 401 || status === 403) {
+    return new GodwitError('GW_API_UNAUTHORIZED', { fix: `what answers there refuses with HTTP status ${status}` });
+  }
   return new GodwitError('GW_INTERNAL', { reason: `the host answered with HTTP status ${status}` });
 }
 

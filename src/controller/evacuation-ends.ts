@@ -1,7 +1,8 @@
 /** How migrations of an evacuation have ended, as it is accounted for. Pure. */
 import type { GroupMigrationView } from '../api/group-migration-schema.ts';
 import type { ReportView } from '../api/migration-schema.ts';
-import type { Arrival, BegunMove } from './evacuation-port.ts';
+import type { Failed } from '../fleet/retries.ts';
+import type { Arrival, BegunMove, Failure } from './evacuation-port.ts';
 
 /** @param sharedBytes - that it sent of memory that it shares */
 export function arrivalOf(
@@ -17,6 +18,20 @@ export function arrivalOf(
     predictedBytes: prediction.bytes.p50,
     bytes: wireBytes + sharedBytes,
   };
+}
+
+/** @param known - what became of it before */
+export function failedAgain(known: Failure | undefined, to: string, atMs: number, reason: string): Failed {
+  const before = known?.kind === 'failed' ? known : null;
+  const failedAt = [...(before?.failedAt ?? []).filter((host) => host !== to), to];
+  return { kind: 'failed', to, failedAt, atMs, attempts: (before?.attempts ?? 0) + 1, reason };
+}
+
+/** An older controller wrote down only where it failed last. */
+export function completeFailure(failure: Failure): Failure {
+  if (failure.kind !== 'failed') return failure;
+  const { failedAt = [failure.to] }: Partial<Failed> = failure;
+  return { ...failure, failedAt };
 }
 
 /** Why, and whether it is not tried again. @param isOurs - the evacuation is being cancelled */

@@ -99,6 +99,29 @@ test.each([
   expect(outcome.arrived.map(({ vm }) => vm)).toEqual([first, second]);
 });
 
+test('a migration whose connection is lost holds up no other, and is told of as a wait', async () => {
+  let stalled = '';
+  let isForeignGone = false;
+  const known = { to: 'b:7710', bytesPerSecond: 0, etaMs: null, ramBytes: 2 ** 30, waitingFor: 'connection' };
+  const { evacuation, log, end, seen, waits } = evacuationTrial([vmOf('x'), vmOf('y'), FOREIGN], {
+    hold: true,
+    outgoing: (host) => (host === 'a' && stalled !== '' ? [{ ...known, id: `m-${stalled}`, vm: stalled }] : []),
+    listed: (vm, at) => ((vm === stalled && at === 'a') || (vm === FOREIGN.name && isForeignGone) ? [] : [at]),
+  });
+  const running = evacuation.run(NEVER, NEVER);
+  await seen(({ kind }) => kind === 'started');
+  stalled = log[0]!.slice(0, 1);
+  const other = stalled === 'x' ? 'y' : 'x';
+  await seen((event) => event.kind === 'started' && event.move.vm === other);
+  expect(waits()).toEqual([
+    `${stalled} waits for its connection on its way from a to b: others may use the way meanwhile`,
+  ]);
+  isForeignGone = true;
+  end(other, 'completed');
+  end(stalled, 'completed');
+  expect(await running).toMatchObject({ state: 'completed', stayed: [] });
+});
+
 test('what fails is tried again, and left with its reason after the third time', async () => {
   const { evacuation, log, events } = evacuationTrial([vmOf('x'), vmOf('y')], {
     fails: (vm, attempt) => (vm === 'y' || attempt === 1 ? 'the disk is slow' : null),
@@ -143,19 +166,50 @@ test('what cannot be gone on from ends it, with what runs named; before anything
 
 test('a host that answers with an error ends it by name where it is needed; another one only gets no VMs', async () => {
   const error = 'Host a answers with an error: a wrong token';
-  const source = evacuationTrial([vmOf('x')], { refuses: (host) => host === 'a' });
+  const source = evacuationTrial([vmOf('x')], { refuses: (host) => (host === 'a' ? 'for good' : null) });
   await expect(source.evacuation.run(NEVER, NEVER)).rejects.toThrow(error);
   const later = evacuationTrial([vmOf('x'), FOREIGN], {
     hold: true,
-    refuses: (host, look) => host === 'a' && look > 0,
+    refuses: (host, look) => (host === 'a' && look > 0 ? 'for good' : null),
   });
   expect(await later.evacuation.run(NEVER, NEVER)).toMatchObject({
     state: 'failed',
     error: { code: 'GW_FLEET_HOST', message: error },
     running: [{ vm: 'x' }],
   });
-  const other = evacuationTrial([vmOf('x')], { refuses: (host) => host === 'b' });
+  const other = evacuationTrial([vmOf('x')], { refuses: (host) => (host === 'b' ? 'for good' : null) });
   const outcome = await other.evacuation.run(NEVER, NEVER);
   expect(outcome.stayed).toEqual([{ vm: 'x', reason: expect.stringContaining('no host has room') }]);
   expect(other.waits()).toEqual(['b answers with an error: a wrong token']);
+});
+
+test.each([
+  { host: 'a', request: {} },
+  { host: 'b', request: { to: 'b' } },
+])('an error of $host that passes ends nothing, and one that does not does so after two minutes', async ({
+  host,
+  request,
+}) => {
+  const passing = evacuationTrial([vmOf('x')], {
+    ...request,
+    refuses: (name, look) => (name === host && look < 3 ? 'for now' : null),
+  });
+  expect(await passing.evacuation.run(NEVER, NEVER)).toMatchObject({ state: 'completed', arrived: [{ vm: 'x' }] });
+  expect(passing.waits()).toEqual([`${host} answers with an error: HTTP status 502`]);
+  const lasting = evacuationTrial([vmOf('x')], {
+    ...{ ...request, lookMs: 50_000 },
+    refuses: (name) => (name === host ? 'for now' : null),
+  });
+  await expect(lasting.evacuation.run(NEVER, NEVER)).rejects.toThrow(
+    `Host ${host} answers with an error: HTTP status 502`,
+  );
+  expect(lasting.looks()).toBe(4);
+});
+
+test('a host that turns up with an address that leads each to itself gets no VMs, and that is said', async () => {
+  const hosts = { a: { api: 'http://10.0.0.1:7700' }, b: { api: 'http://10.0.0.2:7700', migration: '127.0.0.1:7710' } };
+  const { evacuation, waits, log } = evacuationTrial([vmOf('x')], { settings: { hosts } });
+  expect(await evacuation.run(NEVER, NEVER)).toMatchObject({ state: 'incomplete', error: null, stayed: [{ vm: 'x' }] });
+  expect(waits()).toEqual([expect.stringMatching(/^b gets no VMs: it tells 127.0.0.1:7710: .* give `migration: /)]);
+  expect(log).toEqual([]);
 });

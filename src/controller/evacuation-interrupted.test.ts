@@ -67,6 +67,26 @@ test('at no moment is a VM remembered as on its way and as arrived', async () =>
   ]);
 });
 
+test('who goes on while the destination has never answered it follows what another has begun to its end', async () => {
+  const vms = [vmOf('x'), vmOf('y')];
+  const first = evacuationTrial(vms, { hold: true });
+  void first.evacuation.run(NEVER, NEVER);
+  await first.seen(({ kind }) => kind === 'started');
+  const { evacuation, end, seen, log } = evacuationTrial(vms, {
+    begun: first.evacuation.memory(),
+    silent: (host) => (host === 'b' ? 'no answer' : null),
+    lookMs: 200_000,
+  });
+  const outcome = evacuation.run(NEVER, NEVER);
+  await seen(({ kind }) => kind === 'planned');
+  end('x', 'completed');
+  expect(await outcome).toMatchObject({
+    ...{ state: 'incomplete', error: null, arrived: [{ vm: 'x' }] },
+    stayed: [{ vm: 'y', reason: expect.stringContaining('no host has room') }],
+  });
+  expect(log).toEqual([]);
+});
+
 test('a migration that was meant and never begun is begun by whoever goes on', async () => {
   const first = evacuationTrial([vmOf('x')], { hold: true });
   void first.evacuation.run(NEVER, NEVER);

@@ -10,7 +10,7 @@ import type { MigrateBody, MigrationView } from '../api/migration-schema.ts';
 import { explain, hasCode } from '../base/errors.ts';
 import type { FleetVm, MoveState } from '../fleet/fleet-state.ts';
 import type { PlannedMove } from '../fleet/plan.ts';
-import { arrivalOf, failureOfGroup } from './evacuation-ends.ts';
+import { arrivalOf, completeFailure, failedAgain, failureOfGroup } from './evacuation-ends.ts';
 import type {
   Arrival,
   BegunMove,
@@ -101,18 +101,21 @@ export class EvacuationMoves {
     return [...stand, ...moving];
   }
 
-  /** @param obstacle - null: nothing speaks against moving it */
-  stateOf(vm: string, obstacle: string | null): MoveState {
+  /**
+   * @param obstacle - null: nothing speaks against moving it
+   * @param isStalled - by what its source tells of its migration
+   */
+  stateOf(vm: string, obstacle: string | null, isStalled: boolean): MoveState {
     const running = this.#running.get(vm);
     if (running) {
-      const { move, endsAtMs } = running;
-      return { kind: 'running', to: move.to, bytesPerSecond: move.bytesPerSecond, endsAtMs };
+      const { to, bytesPerSecond } = running.move;
+      return { kind: 'running', to, bytesPerSecond, endsAtMs: isStalled ? null : running.endsAtMs };
     }
     if (obstacle !== null) return { kind: 'parked', reason: obstacle };
     return this.#failures.get(vm) ?? { kind: 'waiting' };
   }
 
-  memory(): Omit<EvacuationMemory, 'predictedMs'> {
+  memory(): Omit<EvacuationMemory, 'predictedMs' | 'foreign'> {
     return {
       running: [...this.#running.values()].flatMap(({ move, startedAtMs, id, isOfGroup, isOver }) =>
         isOver ? [] : [{ move, startedAtMs, id, isOfGroup }],
@@ -125,7 +128,7 @@ export class EvacuationMoves {
   /** Goes on with what another one has done so far. */
   adopt({ running, arrived, failures }: EvacuationMemory, watching: AbortSignal): void {
     this.#arrived.push(...arrived);
-    for (const { vm, failure } of failures) this.#failures.set(vm, failure);
+    for (const { vm, failure } of failures) this.#failures.set(vm, completeFailure(failure));
     const all = running.map((begun): Running => {
       const endsAtMs = begun.startedAtMs + begun.move.prediction.totalMs.p50;
       return { ...begun, fleetVm: null, endsAtMs, isOver: false };
@@ -239,9 +242,8 @@ export class EvacuationMoves {
     const { vm, to } = running.move;
     running.isOver = true;
     const known = this.#failures.get(vm);
-    const attempts = (known?.kind === 'failed' ? known.attempts : 0) + 1;
-    const failed: Failure = { kind: 'failed', to, atMs: this.#port.nowMs(), attempts, reason };
+    const failed = failedAgain(known, to, this.#port.nowMs(), reason);
     this.#failures.set(vm, isFinal ? { kind: 'parked', reason } : failed);
-    this.#port.onEvent({ kind: 'failed', vm, reason, attempts });
+    this.#port.onEvent({ kind: 'failed', vm, reason, attempts: failed.attempts });
   }
 }

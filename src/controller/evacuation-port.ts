@@ -7,6 +7,7 @@ import type { Prediction } from '../fleet/group-prediction.ts';
 import type { PlannedMove } from '../fleet/plan.ts';
 import type { BundledPlan } from './bundled-plan.ts';
 import type { FleetPicture } from './fleet-picture.ts';
+import type { ForeignMove } from './foreign-moves.ts';
 
 export interface EvacuationRequest {
   /** The host that all leave. */
@@ -42,6 +43,8 @@ export interface EvacuationMemory {
   readonly running: readonly BegunMove[];
   readonly arrived: readonly Arrival[];
   readonly failures: readonly { readonly vm: string; readonly failure: Failure }[];
+  /** Those that somebody else moves; undefined: an older controller wrote it. */
+  readonly foreign?: readonly ForeignMove[];
   /** By the first plan; null: there was none. */
   readonly predictedMs: number | null;
 }
@@ -75,6 +78,8 @@ export interface EvacuationPort {
 export type EvacuationEvent =
   | { readonly kind: 'planned'; readonly plan: BundledPlan }
   | { readonly kind: 'waits'; readonly reason: string }
+  /** Of a VM that somebody else moves. */
+  | { readonly kind: 'foreign'; readonly reason: string }
   | { readonly kind: 'started'; readonly move: PlannedMove; readonly id: string }
   | { readonly kind: 'ended'; readonly move: PlannedMove; readonly view: MigrationView }
   | { readonly kind: 'failed'; readonly vm: string; readonly reason: string; readonly attempts: number };

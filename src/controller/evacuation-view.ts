@@ -9,6 +9,7 @@ import { explainMove, explainRefusal } from '../fleet/explain.ts';
 import type { Prediction } from '../fleet/group-prediction.ts';
 import { type BundledPlan, explainBundledMove } from './bundled-plan.ts';
 import type { Arrival, EvacuationEvent, EvacuationMemory, EvacuationOutcome } from './evacuation-port.ts';
+import { sayForeign } from './foreign-moves.ts';
 
 const NOTHING: Omit<EvacuatedVmView, 'vm' | 'state'> = {
   to: null,
@@ -49,6 +50,11 @@ export function showVms(
   const add = (vm: EvacuatedVmView): void => {
     if (!shown.has(vm.vm)) shown.set(vm.vm, vm);
   };
+  for (const foreign of memory.foreign ?? []) {
+    const { vm, id, to, at } = foreign;
+    const state = at !== null ? 'arrived' : outcome !== null ? 'left' : 'running';
+    add({ ...NOTHING, vm, state, to: at ?? to, migration: id, reason: sayForeign(foreign) });
+  }
   for (const { vm, reason } of outcome?.stayed ?? []) add({ ...NOTHING, vm, state: 'stayed', reason });
   for (const move of plan?.moves ?? []) {
     const reason = explainBundledMove(move, plan!);
@@ -72,6 +78,7 @@ export function noteOf(event: EvacuationEvent): string | null {
     case 'planned':
       return null;
     case 'waits':
+    case 'foreign':
       return event.reason;
     case 'started':
       return explainMove(event.move, event.move.startsAtMs);

@@ -1,6 +1,8 @@
 /** Who goes, where to, with whom. */
 import { expect, test } from 'vitest';
-import { evacuationTrial, NEVER, vmOf } from '../../test/support/evacuation-trial.ts';
+import { evacuationTrial, FOREIGN, NEVER, vmOf } from '../../test/support/evacuation-trial.ts';
+import type { EvacuationOutcome } from './evacuation-port.ts';
+import { showVms } from './evacuation-view.ts';
 
 test('all go to where there is room, and there is an account of each', async () => {
   const { evacuation, log } = evacuationTrial([vmOf('x'), vmOf('y')]);
@@ -97,4 +99,75 @@ test.each([
   const outcome = await evacuation.run(NEVER, NEVER);
   expect(outcome.stayed).toEqual([{ vm: 's', reason: expect.stringContaining(reason) }]);
   expect(log).toEqual(['x a b:7710']);
+});
+
+test('a destination that its own VMs are to leave gets no more of them, and that is said; what is on its way arrives', async () => {
+  let isMarked = false;
+  const { evacuation, log, end, seen } = evacuationTrial([vmOf('x'), vmOf('y'), vmOf('z')], {
+    ...{ to: 'b', hold: true, closed: () => new Map(isMarked ? [['b', 'it is marked for maintenance']] : []) },
+  });
+  const running = evacuation.run(NEVER, NEVER);
+  await seen(({ kind }) => kind === 'started');
+  isMarked = true;
+  end('x', 'completed');
+  const outcome = await running;
+  expect(outcome).toMatchObject({ state: 'incomplete', arrived: [{ vm: 'x' }] });
+  expect(outcome.stayed).toEqual(
+    ['y', 'z'].map((vm) => ({ vm, reason: `${vm} is parked (b gets no VMs: it is marked for maintenance)` })),
+  );
+  expect(log).toEqual(['x a b:7710']);
+});
+
+test('a host that takes no VMs by the fleet file takes those that are sent there by name', async () => {
+  const { evacuation } = evacuationTrial([vmOf('x')], {
+    ...{ to: 'b', settings: { hosts: { a: { api: 'unix:/a' }, b: { api: 'unix:/b', takesVms: false } } } },
+  });
+  expect(await evacuation.run(NEVER, NEVER)).toMatchObject({ state: 'completed', arrived: [{ vm: 'x', to: 'b' }] });
+});
+
+test('a VM that somebody else moves is accounted for, by the id of that migration', async () => {
+  let where: readonly string[] = ['a'];
+  const underway = { id: 'm-other', vm: 'foreign', to: 'b:7710', bytesPerSecond: 1, etaMs: 9, ramBytes: 1 };
+  const { evacuation, seen, events } = evacuationTrial([vmOf('x'), FOREIGN], {
+    listed: (vm, at) => (vm === FOREIGN.name ? where : [at]),
+    outgoing: (host) => (host === 'a' && !where.includes('b') ? [underway] : []),
+  });
+  const running = evacuation.run(NEVER, NEVER);
+  const row = (outcome: EvacuationOutcome | null = null) =>
+    showVms(evacuation.memory(), null, outcome).filter(({ vm }) => vm === FOREIGN.name);
+  await seen(({ kind }) => kind === 'planned');
+  const known = { migration: 'm-other', to: 'b', startedAtMs: null };
+  expect(row()).toMatchObject([
+    { ...known, state: 'running', reason: 'foreign is moved by somebody else (migration m-other)' },
+  ]);
+  // In post-copy no host lists it.
+  where = [];
+  await seen((event) => event.kind === 'ended');
+  where = ['b'];
+  const outcome = await running;
+  expect(outcome).toMatchObject({ state: 'completed', stayed: [] });
+  const reason = 'foreign was moved to b by somebody else (migration m-other)';
+  expect(row(outcome)).toMatchObject([{ ...known, state: 'arrived', reason }]);
+  expect(events.flatMap((event) => (event.kind === 'foreign' ? [event.reason] : []))).toHaveLength(2);
+});
+
+test('one that somebody else moved and that has stayed goes as the others', async () => {
+  const foreign = vmOf('foreign', { migration: 'm-other' });
+  const { evacuation, seen } = evacuationTrial([vmOf('x'), foreign]);
+  const running = evacuation.run(NEVER, NEVER);
+  await seen(({ kind }) => kind === 'foreign');
+  foreign.migration = null;
+  expect((await running).arrived.map(({ vm }) => vm).sort()).toEqual(['foreign', 'x']);
+  expect(evacuation.memory().foreign).toEqual([]);
+});
+
+test('one that somebody else still moves when it is cancelled has not stayed, but is left on its way', async () => {
+  const { evacuation, seen } = evacuationTrial([FOREIGN]);
+  const stop = new AbortController();
+  const running = evacuation.run(stop.signal, NEVER);
+  await seen(({ kind }) => kind === 'foreign');
+  stop.abort();
+  const outcome = await running;
+  expect(outcome).toMatchObject({ state: 'cancelled', stayed: [] });
+  expect(showVms(evacuation.memory(), null, outcome)).toMatchObject([{ vm: 'foreign', state: 'left' }]);
 });

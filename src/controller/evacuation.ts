@@ -3,7 +3,7 @@
  *
  * Owns: looking, planning and beginning, until it is over. Must hold: after everything that happens the fleet is looked at anew and
  * the rest planned anew (B6), so that whoever does this again after a crash goes on where the hosts are; a VM that fails is tried
- * again, then parked with its reason, and holds up no other; who cancels has every migration cancelled that still can be, and
+ * again, then parked with its reason, and holds up no other; nothing is begun to a host that its own VMs are to leave; who cancels has every migration cancelled that still can be, and
  * nothing begun after it; however it ends, each VM is accounted for: arrived, stayed, or left on its way.
  */
 import { setTimeout as delay } from 'node:timers/promises';
@@ -16,8 +16,9 @@ import { EvacuationMoves } from './evacuation-moves.ts';
 import type { EvacuationMemory, EvacuationOutcome, EvacuationPort, EvacuationRequest } from './evacuation-port.ts';
 import { EvacuationWaits, sayThatSilent } from './evacuation-waits.ts';
 import type { FleetPicture, PicturedVm } from './fleet-picture.ts';
+import { ForeignMoves } from './foreign-moves.ts';
 import { groupRequestFor, requestFor } from './move-request.ts';
-import { withUnderway } from './underway.ts';
+import { type UnderwayMove, withUnderway } from './underway.ts';
 
 interface Step {
   readonly isOver: boolean;
@@ -36,6 +37,7 @@ export class Evacuation {
   readonly #begun: EvacuationMemory | null;
   readonly #moves: EvacuationMoves;
   readonly #waits: EvacuationWaits;
+  readonly #foreign: ForeignMoves;
   /** Sentences about VMs that the last plan does not move. */
   #refusals = new Map<string, string>();
   /** At `from`, when it was looked at last. */
@@ -53,11 +55,12 @@ export class Evacuation {
     this.#begun = begun;
     this.#predictedMs = begun?.predictedMs ?? null;
     this.#moves = new EvacuationMoves(port, () => this.#happened.resolve());
+    this.#foreign = new ForeignMoves((reason) => port.onEvent({ kind: 'foreign', reason }), begun?.foreign);
     this.#waits = new EvacuationWaits((reason) => port.onEvent({ kind: 'waits', reason }));
   }
 
   memory(): EvacuationMemory {
-    return { ...this.#moves.memory(), predictedMs: this.#predictedMs };
+    return { ...this.#moves.memory(), foreign: this.#foreign.all, predictedMs: this.#predictedMs };
   }
 
   /**
@@ -116,7 +119,9 @@ export class Evacuation {
     this.#see(picture);
     this.#waits.look(picture.failures, nowMs);
     const silent = (name: string | null) => picture.failures.filter((silence) => silence.name === name);
-    const refusal = [...silent(from), ...silent(to)].find(({ isRefusal }) => isRefusal);
+    const refusal = [...silent(from), ...silent(to)].find(
+      (each) => each.isRefusal && !this.#waits.mayPass(each, nowMs),
+    );
     if (refusal) throw new GodwitError('GW_FLEET_HOST', { host: refusal.name, reason: refusal.failure });
     if (silent(from).length > 0) {
       this.#waits.tellOf(silent(from).map(sayThatSilent));
@@ -134,10 +139,15 @@ export class Evacuation {
       ...this.#here.flatMap(({ outlook }) => (outlook.migration === null ? [] : [outlook.name])),
       ...underway.flatMap((each) => (each.from === from ? [each.vm] : [])),
     ].filter((vm) => !this.#moves.isRunning(vm) && !this.#moves.hasArrived(vm));
+    this.#foreign.look(foreign.filter(isAsked), from, picture);
     const leaving = new Set(vms.flatMap((vm) => (isMeant(vm) ? [vm.name] : [])));
     for (const vm of foreign) leaving.delete(vm);
     const bundles = picture.bundles.filter(({ host }) => host === from);
-    const wanted = [...leaving].map((vm) => this.#moveOf(vm));
+    const stalled = picture.underway.filter((each) => each.from === from && each.waitingFor !== null);
+    this.#waits.tellOfStalled(stalled);
+    const others = [...picture.closed].filter(([name]) => name !== from && (to === null || name === to));
+    this.#waits.tellOfClosed(new Map(others));
+    const wanted = [...leaving].map((vm) => this.#moveOf(vm, stalled, picture.closed));
     const moves = keepWhole(wanted, bundles, isAsked);
     const state = { ...picture.base, vms, moves };
     const plan = planBundled(state, bundles, (each) => nextPlan(withUnderway(each, underway), picture.contents));
@@ -173,18 +183,21 @@ export class Evacuation {
     this.#listed = new Set(picture.vms.map(({ fleetVm }) => fleetVm.name));
   }
 
-  #moveOf(vm: string): Move {
+  #moveOf(vm: string, stalled: readonly UnderwayMove[], closed: FleetPicture['closed']): Move {
     const { to, deadlineAtMs } = this.#request;
-    const skipped = this.#request.skip?.get(vm);
-    const obstacle = skipped ?? this.#here.find(({ fleetVm }) => fleetVm.name === vm)?.obstacle ?? null;
-    return { vm, to, deadlineAtMs, state: this.#moves.stateOf(vm, obstacle) };
+    const own = this.#request.skip?.get(vm) ?? this.#here.find(({ fleetVm }) => fleetVm.name === vm)?.obstacle ?? null;
+    // What is on its way there already goes on.
+    const why = to === null ? undefined : closed.get(to);
+    const obstacle = own ?? (why === undefined ? null : `${to} gets no VMs: ${why}`);
+    const isStalled = stalled.some((each) => each.vm === vm);
+    return { vm, to, deadlineAtMs, state: this.#moves.stateOf(vm, obstacle, isStalled) };
   }
 
   #stayed(): EvacuationOutcome['stayed'] {
     // What has failed and is nowhere must not be taken for gone.
     const lost = this.#moves.failed().filter((vm) => !this.#listed.has(vm));
     return [...this.#here.map(({ outlook }) => outlook.name), ...lost].flatMap((vm) => {
-      if (this.#moves.isRunning(vm) || this.#moves.hasArrived(vm)) return [];
+      if (this.#moves.isRunning(vm) || this.#moves.hasArrived(vm) || this.#foreign.has(vm)) return [];
       const failure = this.#moves.reasonOf(vm);
       const since = failure === null ? `${vm} was not begun` : `${vm} failed (${failure})`;
       return [{ vm, reason: this.#refusals.get(vm) ?? since }];

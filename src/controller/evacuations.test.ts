@@ -79,23 +79,26 @@ function silence(): Disposable {
   };
 }
 
-const endedAt = (id: string, startedAt: number): MigrationView =>
+const endedAt = (id: string, startedAt: number, vm = 's'): MigrationView =>
   ({
     direction: 'outgoing',
-    report: { id, vm: 's', from: 'a', to: 'b', startedAt, outcome: 'completed', error: null, mode: 'auto' },
+    report: { id, vm, from: 'a', to: 'b', startedAt, outcome: 'completed', error: null, mode: 'auto' },
   }) as unknown as MigrationView;
 
 test('a VM that has moved with its group is in the history with what was predicted, while the group still moves', async () => {
-  const { evacuations } = begin(SHARING);
+  const { evacuations } = begin([...SHARING, vmOf('foreign', { migration: 'm-other' })]);
   const { id } = await evacuations.request({ from: 'a' }, 'person');
   await waitUntil('it is begun', async () =>
     (await evacuations.show(id)).vms.some(({ groupMigration }) => groupMigration),
   );
   const history = new FleetHistory(store, evacuations);
   await history.add(endedAt('m-before', Date.now() - 60_000));
+  await history.add(endedAt('m-other', Date.now(), 'foreign'));
   await history.add(endedAt('m-s', Date.now()));
-  expect(await history.newest(2)).toMatchObject([
+  expect((await evacuations.show(id)).vms.map(({ vm }) => vm).sort()).toEqual(['foreign', 's', 't']);
+  expect(await history.newest(3)).toMatchObject([
     { id: 'm-s', evacuation: id, predicted: { bytes: expect.any(Object) } },
+    { id: 'm-other', evacuation: null, predicted: null },
     { id: 'm-before', evacuation: null, predicted: null },
   ]);
 });

@@ -47,17 +47,17 @@ function partOf(
   migration: Pick<ReportView, 'id' | 'vm' | 'startedAt'>,
 ): { readonly evacuation: string; readonly vm: EvacuatedVmView } | null {
   for (const { id, vms } of evacuations) {
-    const vm = vms.find((each) => each.migration === migration.id || isMemberOf(each, migration));
+    const vm = vms.find((each) => isOf(each, migration));
     if (vm) return { evacuation: id, vm };
   }
   return null;
 }
 
 /** Of a group on its way only the group's id is known, but no VM has two migrations at a time. */
-function isMemberOf(
-  { vm, state, groupMigration, startedAtMs }: EvacuatedVmView,
-  migration: Pick<ReportView, 'vm' | 'startedAt'>,
-): boolean {
-  if (state !== 'running' || groupMigration === null || vm !== migration.vm) return false;
-  return startedAtMs !== null && migration.startedAt >= startedAtMs - CLOCKS_APART_MS;
+function isOf(each: EvacuatedVmView, { id, vm, startedAt }: Pick<ReportView, 'id' | 'vm' | 'startedAt'>): boolean {
+  // Somebody else has begun it: nothing was predicted.
+  if (each.startedAtMs === null) return false;
+  if (each.migration === id) return true;
+  const isWithGroup = each.state === 'running' && each.groupMigration !== null && each.vm === vm;
+  return isWithGroup && startedAt >= each.startedAtMs - CLOCKS_APART_MS;
 }

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { createServer, type RequestListener, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { expect, test } from 'vitest';
 import { waitUntil } from '../../test/support/wait-until.ts';
@@ -41,6 +41,7 @@ const tells =
   (host: string): RequestListener =>
   (_, response) =>
     json(response, 200, { host });
+const badGateway: RequestListener = (_, response) => void response.writeHead(502).end('<h1>Bad gateway</h1>');
 const unauthorized: RequestListener = (_, response) =>
   json(response, 401, { code: 'GW_API_UNAUTHORIZED', message: 'needs a token', details: { fix: 'give one' } });
 
@@ -50,13 +51,15 @@ test('hosts that fail are told of by name with what to do, and the others are he
     b: unauthorized,
     c: tells('somebody'),
     d: (request) => request.socket.destroy(),
+    e: badGateway,
+    f: (_, response) => void response.writeHead(403).end('<h1>Forbidden</h1>'),
   };
   await using trial = await trialOf(apis, PATIENTLY_MS);
   const answers = await trial.hosts.ask();
-  expect(answers.filter((answer) => 'failure' in answer && answer.isRefusal).map(({ name }) => name)).toEqual([
-    'b',
-    'c',
-  ]);
+  const failed = answers.flatMap((answer) => ('failure' in answer ? [answer] : []));
+  expect(failed.filter(({ isRefusal }) => isRefusal).map(({ name }) => name)).toEqual(['b', 'c', 'e', 'f']);
+  // Waiting helps none of these.
+  expect(failed.filter(({ isFinal }) => isFinal).map(({ name }) => name)).toEqual(['b', 'c', 'f']);
   expect(answers).toMatchObject([
     { name: 'a', outlook: { host: 'a' } },
     {
@@ -70,6 +73,8 @@ test('hosts that fail are told of by name with what to do, and the others are he
       failure: expect.stringMatching(/hosts\.c\.api.*host somebody answers there/),
     },
     { name: 'd', failure: expect.stringContaining('No godwit host answers') },
+    { name: 'e', failure: expect.stringContaining('HTTP status 502') },
+    { name: 'f', failure: expect.stringContaining('token of f') },
   ]);
 });
 
@@ -85,6 +90,25 @@ test('a migration is followed to its end over a cut, whatever daemon tells it th
   });
   expect(await trial.hosts.endOf('a', 'm1', NEVER)).toMatchObject({ id: 'm1', state: 'completed' });
   expect(asked).toBe(2);
+});
+
+test('an error that says nothing of a migration is not taken for its end', async () => {
+  const ended = { kind: 'migrationEnded', migration: { id: 'm1', state: 'completed' } };
+  const begun = [{ id: 'm1', vm: 'x', direction: 'outgoing', startedAtMs: 9 }];
+  let asked = 0;
+  await using trial = await trialOf({
+    a: (request, response) => {
+      const turn = asked++ % 3;
+      if (turn === 0) badGateway(request, response);
+      else if (turn === 1) unauthorized(request, response);
+      else if (request.url === '/v1/migrations') json(response, 200, begun);
+      else if (request.url?.startsWith('/v1/group')) json(response, 200, { id: 'g1', totalMs: 5, members: [] });
+      else response.end(`event: migrationEnded\ndata: ${JSON.stringify(ended)}\n\n`);
+    },
+  });
+  expect(await trial.hosts.endOf('a', 'm1', NEVER)).toMatchObject({ id: 'm1' });
+  expect(await trial.hosts.endOfGroup('a', 'g1', NEVER)).toMatchObject({ group: { id: 'g1' } });
+  expect(await trial.hosts.find('a', 'x', 9, NEVER)).toMatchObject({ id: 'm1' });
 });
 
 test('what a host refuses is thrown at once, and whoever watches no more is let go', async () => {
@@ -134,18 +158,21 @@ test('a host that is silent holds up the first look only, and is heard as soon a
   await waitUntil('it is heard', async () => 'outlook' in (await trial.hosts.ask())[1]!);
 });
 
-test('a migration that was begun although the answer was lost is found, and one that was not is told of', async () => {
+test.each([
+  ['lost', ({ socket }: IncomingMessage) => void socket.destroy(), 'GW_API_UNREACHABLE'],
+  ['an error of a proxy', badGateway, 'GW_INTERNAL'],
+])('a migration that was begun although the answer was %s is found, and one that was not is told of', async (_what, answer, code) => {
   let begun: string[] = [];
   const known = () => begun.map((vm) => ({ id: `m-${vm}`, vm, direction: 'outgoing', startedAtMs: Date.now() }));
   await using trial = await trialOf({
     a: (request, response) => {
       if (request.method === 'GET') return json(response, 200, known());
       if (request.url === '/v1/vms/x/actions/migrate') begun = ['x'];
-      request.socket.destroy();
+      answer(request, response as Parameters<RequestListener>[1]);
     },
   });
   expect(await trial.hosts.begin('a', 'x', { to: 'b:1' })).toMatchObject({ id: 'm-x' });
-  await expect(trial.hosts.begin('a', 'y', { to: 'b:1' })).rejects.toMatchObject({ code: 'GW_API_UNREACHABLE' });
+  await expect(trial.hosts.begin('a', 'y', { to: 'b:1' })).rejects.toMatchObject({ code });
 });
 
 test('so is the migration of a group, by its memory; an older one is not taken for it', async () => {

@@ -2,7 +2,8 @@
  * The hosts of a fleet, asked and told over their APIs.
  *
  * Owns: one client a host. Must hold: a host that does not answer holds up no other and is told of with the reason; one that
- * answers and refuses (a wrong token) is told apart from a silent one, since waiting does not help; a migration that was begun is followed to its end, whichever daemon of its source host tells it.
+ * answers and refuses (a wrong token) is told apart from a silent one, since waiting does not help; a migration that was begun is
+ * followed to its end, whichever daemon of its source host tells it, and an error that says nothing of it is not its end.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { CommonalityView } from '../api/commonality-schema.ts';
@@ -10,14 +11,14 @@ import type { HostEvent } from '../api/event-schema.ts';
 import type { HostCall, HostReply } from '../api/fleet-service.ts';
 import type { GroupMigrateBody, GroupMigrationView } from '../api/group-migration-schema.ts';
 import type { MigrateBody, MigrationView } from '../api/migration-schema.ts';
-import { GodwitError, hasCode } from '../base/errors.ts';
+import { GodwitError } from '../base/errors.ts';
 import { GodwitClient } from '../client/godwit-client.ts';
 import type { EvacuationHosts, GroupEnd } from './evacuation-port.ts';
 import type { FleetFile } from './fleet-file.ts';
 import type { Answer } from './fleet-picture.ts';
 import { answerOf } from './host-answer.ts';
+import { AGAIN_AFTER_MS, isAbort, isSilence, patiently, saysNothing, whileSilent, within } from './host-patience.ts';
 
-const AGAIN_AFTER_MS = 500;
 /** A host that has lost its power never answers: what it was told to do is then looked for, and told again. */
 const ORDER_MS = 60_000;
 /** What was begun without an answer. */
@@ -59,14 +60,13 @@ export class FleetHosts implements EvacuationHosts, AsyncDisposable {
   async begin(host: string, vm: string, request: MigrateBody): Promise<MigrationView> {
     return await this.#orSought(
       () => this.#client(host).migrate(vm, request, { longestSilenceMs: ORDER_MS }),
-      (sinceMs, signal) => this.find(host, vm, sinceMs, signal),
+      (sinceMs) => this.#find(host, vm, sinceMs),
     );
   }
 
   /** The newest of it that was begun about then or since; null: none was. While its host does not answer, it is waited for. */
   async find(host: string, vm: string, sinceMs: number, signal: AbortSignal): Promise<MigrationView | null> {
-    const all = await this.#patiently(signal, () => this.#client(host).listMigrations(this.#answer));
-    return newestSince(all, sinceMs, (each) => each.vm === vm && each.direction === 'outgoing');
+    return await patiently(signal, () => this.#find(host, vm, sinceMs));
   }
 
   /** Those that the host knows, newest first. */
@@ -86,11 +86,11 @@ export class FleetHosts implements EvacuationHosts, AsyncDisposable {
     return await this.#client(host).cancelMigration(id, { longestSilenceMs: ORDER_MS });
   }
 
-  /** How it ended. While its source host does not answer, it is waited for. */
+  /** How it ended. While its source host does not answer, or with an error that says nothing of it, it is waited for. */
   async endOf(host: string, id: string, signal: AbortSignal): Promise<MigrationView> {
     const client = this.#client(host);
     for (;;) {
-      const view = await this.#patiently(signal, () => endOf(client, id, signal));
+      const view = await patiently(signal, () => endOf(client, id, signal));
       if (view) return view;
     }
   }
@@ -99,13 +99,14 @@ export class FleetHosts implements EvacuationHosts, AsyncDisposable {
     const isIt = ({ regions }: GroupMigrationView): boolean => regions.some((region) => region.name === name);
     return await this.#orSought(
       () => this.#client(host).migrateGroup(name, request, { longestSilenceMs: ORDER_MS }),
-      (sinceMs, signal) => this.#findGroup(host, isIt, sinceMs, signal),
+      (sinceMs) => this.#findGroup(host, isIt, sinceMs),
     );
   }
 
   /** As `find`, of the group that has this VM. */
   findGroup(host: string, vm: string, sinceMs: number, signal: AbortSignal): Promise<GroupMigrationView | null> {
-    return this.#findGroup(host, ({ members }) => members.some((each) => each.vm === vm), sinceMs, signal);
+    const isIt = ({ members }: GroupMigrationView): boolean => members.some((each) => each.vm === vm);
+    return patiently(signal, () => this.#findGroup(host, isIt, sinceMs));
   }
 
   async cancelGroup(host: string, id: string): Promise<GroupMigrationView> {
@@ -116,15 +117,13 @@ export class FleetHosts implements EvacuationHosts, AsyncDisposable {
   async endOfGroup(host: string, id: string, signal: AbortSignal): Promise<GroupEnd> {
     const client = this.#client(host);
     for (;;) {
-      try {
+      const end = await patiently(signal, async () => {
         const group = await client.showGroupMigration(id, this.#answer);
-        if (group.totalMs !== null) {
-          const ids = group.members.flatMap(({ migration }) => migration ?? []);
-          return { group, migrations: await Promise.all(ids.map((each) => client.showMigration(each, this.#answer))) };
-        }
-      } catch (error) {
-        if (signal.aborted || !hasCode(error, 'GW_API_UNREACHABLE')) throw error;
-      }
+        if (group.totalMs === null) return null;
+        const ids = group.members.flatMap(({ migration }) => migration ?? []);
+        return { group, migrations: await Promise.all(ids.map((each) => client.showMigration(each, this.#answer))) };
+      });
+      if (end) return end;
       await delay(AGAIN_AFTER_MS, undefined, { signal });
     }
   }
@@ -133,48 +132,35 @@ export class FleetHosts implements EvacuationHosts, AsyncDisposable {
     await Promise.all([...this.#clients.values()].map((client) => client.close()));
   }
 
+  async #find(host: string, vm: string, sinceMs: number): Promise<MigrationView | null> {
+    const all = await this.#client(host).listMigrations(this.#answer);
+    return newestSince(all, sinceMs, (each) => each.vm === vm && each.direction === 'outgoing');
+  }
+
   async #findGroup(
     host: string,
     isIt: (view: GroupMigrationView) => boolean,
     sinceMs: number,
-    signal: AbortSignal,
   ): Promise<GroupMigrationView | null> {
     const { longestSilenceMs: withinMs } = this.#answer;
     const client = this.#client(host);
-    const all = await this.#patiently(signal, () => within(withinMs, client.url, client.listGroupMigrations()));
-    return newestSince(all, sinceMs, isIt);
+    return newestSince(await within(withinMs, client.url, client.listGroupMigrations()), sinceMs, isIt);
   }
 
   /** The order may have come there although its answer was lost: then it is this one, and no stranger's. */
-  async #orSought<T>(
-    order: () => Promise<T>,
-    seek: (sinceMs: number, signal: AbortSignal) => Promise<T | null>,
-  ): Promise<T> {
+  async #orSought<T>(order: () => Promise<T>, seek: (sinceMs: number) => Promise<T | null>): Promise<T> {
     const sinceMs = Date.now();
     try {
       return await order();
     } catch (error) {
-      if (!hasCode(error, 'GW_API_UNREACHABLE')) throw error;
-      const signal = AbortSignal.timeout(SOUGHT_MS);
-      const begun = await seek(sinceMs, signal).catch((failure: unknown) => {
+      if (!saysNothing(error)) throw error;
+      const begun = await whileSilent(AbortSignal.timeout(SOUGHT_MS), () => seek(sinceMs)).catch((failure: unknown) => {
         // One that answers with an error has more to tell than that it was silent.
-        if (hasCode(failure, 'GW_API_UNREACHABLE') || isAbort(failure)) return null;
+        if (isSilence(failure) || isAbort(failure)) return null;
         throw failure;
       });
       if (begun === null) throw error;
       return begun;
-    }
-  }
-
-  /** Again and again, while the host does not answer. */
-  async #patiently<T>(signal: AbortSignal, ask: () => Promise<T>): Promise<T> {
-    for (;;) {
-      try {
-        return await ask();
-      } catch (error) {
-        if (signal.aborted || !hasCode(error, 'GW_API_UNREACHABLE')) throw error;
-      }
-      await delay(AGAIN_AFTER_MS, undefined, { signal });
     }
   }
 
@@ -212,23 +198,6 @@ function newestSince<T extends { readonly startedAtMs: number }>(
   isIt: (each: T) => boolean,
 ): T | null {
   return all.find((each) => isIt(each) && each.startedAtMs >= sinceMs - CLOCKS_APART_MS) ?? null;
-}
-
-function isAbort(error: unknown): boolean {
-  return error instanceof Error && error.name === 'AbortError';
-}
-
-/** @throws GW_API_UNREACHABLE */
-async function within<T>(ms: number, url: string, answer: Promise<T>): Promise<T> {
-  const over = new AbortController();
-  const silence = delay(ms, undefined, { signal: over.signal, ref: false }).then((): never => {
-    throw new GodwitError('GW_API_UNREACHABLE', { url, reason: `it has not answered within ${ms / 1000} s` });
-  });
-  try {
-    return await Promise.race([answer, silence]);
-  } finally {
-    over.abort();
-  }
 }
 
 /** undefined: its host fell silent. */

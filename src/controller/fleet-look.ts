@@ -9,7 +9,7 @@ import type { FleetFile } from './fleet-file.ts';
 import type { FleetHosts } from './fleet-hosts.ts';
 import { type Answer, type FleetPicture, picture } from './fleet-picture.ts';
 import { LastOutlooks } from './last-outlooks.ts';
-import { type Maintenance, type Mark, withMarks } from './maintenance.ts';
+import { closedHosts, type Maintenance, type Mark, withMarks } from './maintenance.ts';
 
 export interface Seen {
   readonly atMs: number;
@@ -51,8 +51,9 @@ export class FleetLook {
     for (const { name, ...answer } of asked) if ('outlook' in answer) this.#heardAtMs.set(name, atMs);
     const answers = this.#last.complete(asked);
     const marked = withMarks({ ...file, together: [...file.together, ...together] }, marks, left);
+    const closed = closedHosts(marks, left);
     const heardAtMs = new Map(this.#heardAtMs);
-    return { atMs, file: marked, marks, answers, heardAtMs, picture: picture(marked, answers, atMs) };
+    return { atMs, file: marked, marks, answers, heardAtMs, picture: picture(marked, answers, atMs, closed) };
   }
 }
 

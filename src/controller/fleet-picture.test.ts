@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest';
 import type { OutlookView } from '../api/outlook-schema.ts';
 import { parseFleet } from './fleet-file.ts';
-import { picture, refuseOwnAddresses } from './fleet-picture.ts';
+import { picture } from './fleet-picture.ts';
+import { refuseOwnAddresses } from './own-addresses.ts';
 
 const outlook = (host: string, migration: string): OutlookView => ({
   host,
@@ -41,8 +42,8 @@ test('a silent host keeps what it told last, but takes no VMs', () => {
     file,
     [
       { name: 'a', outlook: outlook('a', 'a:1') },
-      { name: 'b', failure: 'no answer', isRefusal: false, last: outlook('b', 'b:1') },
-      { name: 'c', failure: 'no answer', isRefusal: false },
+      { name: 'b', failure: 'no answer', isRefusal: false, isFinal: false, last: outlook('b', 'b:1') },
+      { name: 'c', failure: 'no answer', isRefusal: false, isFinal: false },
     ],
     0,
   );
@@ -51,7 +52,7 @@ test('a silent host keeps what it told last, but takes no VMs', () => {
     ['b', false],
   ]);
   expect(seen.failures).toEqual([
-    { name: 'b', failure: 'no answer', isRefusal: false, takesVms: true },
-    { name: 'c', failure: 'no answer', isRefusal: false, takesVms: true },
+    { name: 'b', failure: 'no answer', isRefusal: false, isFinal: false, takesVms: true },
+    { name: 'c', failure: 'no answer', isRefusal: false, isFinal: false, takesVms: true },
   ]);
 });

@@ -5,7 +5,6 @@
  * counts, since VMs may be on their way there; a VM that something speaks against is told of with the reason, and not left out.
  */
 import type { OutlookView, OutlookVm } from '../api/outlook-schema.ts';
-import { GodwitError } from '../base/errors.ts';
 import { PAGE_SIZE } from '../base/page.ts';
 import { createPageSample } from '../base/page-sample.ts';
 import { decodePageSample } from '../base/page-sample-code.ts';
@@ -18,6 +17,7 @@ import { expectOf } from '../migration/known-links.ts';
 import { type Bundle, findBundles } from './bundles.ts';
 import type { FleetFile } from './fleet-file.ts';
 import { type Labels, labelsOf, type MigrationPolicy, optionsOf, policyOf } from './fleet-labels.ts';
+import { wordsOfOwn } from './own-addresses.ts';
 import { portRates } from './port-rates.ts';
 import { type UnderwayMove, underwayOf } from './underway.ts';
 
@@ -30,8 +30,10 @@ export type Answer =
       /** Why there is no outlook, and what to do about it. */
       readonly failure: string;
       readonly last?: OutlookView;
-      /** It answers, with that: waiting does not help. */
+      /** It answers, with that. */
       readonly isRefusal: boolean;
+      /** Waiting does not help. */
+      readonly isFinal: boolean;
     };
 
 /** A host that does not tell. */
@@ -39,6 +41,7 @@ export interface Silence {
   readonly name: string;
   readonly failure: string;
   readonly isRefusal: boolean;
+  readonly isFinal: boolean;
   readonly takesVms: boolean;
 }
 
@@ -61,6 +64,8 @@ export interface FleetPicture {
   readonly addresses: ReadonlyMap<string, string>;
   readonly vms: readonly PicturedVm[];
   readonly failures: readonly Silence[];
+  /** Hosts that get no VMs now, whoever sends them, with the reason. */
+  readonly closed: ReadonlyMap<string, string>;
   /** Migrations that run, whoever has begun them. */
   readonly underway: readonly UnderwayMove[];
   /** VMs that are begun at one moment. */
@@ -74,18 +79,22 @@ const USUAL_WORKING_PART = 0.05;
 /** The newest looks at a VM say how it writes: an hour. */
 const CURVE_SAMPLES = 60;
 
-/** Addresses that lead each host to itself. */
-const OWN_ADDRESS = /^(localhost|127\.[\d.]+|0\.0\.0\.0|\[::1?\]|\[::ffff:127\.[\d.]+\]):\d+$/;
-
-export function picture(file: FleetFile, answers: readonly Answer[], nowMs: number): FleetPicture {
+/** @param barred - hosts that are to get no VMs, whoever sends them, with the reason */
+export function picture(
+  file: FleetFile,
+  answers: readonly Answer[],
+  nowMs: number,
+  barred: ReadonlyMap<string, string> = new Map(),
+): FleetPicture {
   const heard = answers.flatMap((answer) => {
     const outlook = 'outlook' in answer ? answer.outlook : answer.last;
     return outlook ? [{ name: answer.name, outlook }] : [];
   });
   const failures = answers.flatMap((answer): Silence[] => {
     if ('outlook' in answer) return [];
-    const { name, failure, isRefusal } = answer;
-    return [{ name, failure, isRefusal, takesVms: file.hosts.some((host) => host.name === name && host.takesVms) }];
+    const { name, failure, isRefusal, isFinal } = answer;
+    const takesVms = file.hosts.some((host) => host.name === name && host.takesVms);
+    return [{ name, failure, isRefusal, isFinal, takesVms }];
   });
   const silent = new Set(failures.map(({ name }) => name));
   const named = heard.flatMap(({ outlook }) => outlook.vms.map((vm) => vm.name));
@@ -97,6 +106,7 @@ export function picture(file: FleetFile, answers: readonly Answer[], nowMs: numb
   const bundles = bundlesOf(vms, file);
   const addresses = new Map(heard.map(({ name, outlook }) => [name, addressOf(file, name, outlook)]));
   const outlooks = new Map(heard.map(({ name, outlook }) => [name, outlook]));
+  const closed = new Map([...wordsOfOwn(file, addresses), ...barred]);
   const uuids = new Map(vms.map(({ fleetVm, outlook }) => [fleetVm.name, outlook.uuid]));
   return {
     base: {
@@ -113,7 +123,7 @@ export function picture(file: FleetFile, answers: readonly Answer[], nowMs: numb
             memoryBytes: outlook.memoryBytes,
             sendBytesPerSecond: limit > 0 ? Math.min(limit, sending) : sending,
             receiveBytesPerSecond: receiving,
-            takesVms: takesVms && !silent.has(name),
+            takesVms: takesVms && !silent.has(name) && !closed.has(name),
           },
         ];
       }),
@@ -131,6 +141,7 @@ export function picture(file: FleetFile, answers: readonly Answer[], nowMs: numb
     addresses,
     vms,
     failures,
+    closed,
     bundles,
     underway: underwayOf(outlooks.values(), addresses, nowMs),
     ratedHosts: new Set(
@@ -144,30 +155,6 @@ export function picture(file: FleetFile, answers: readonly Answer[], nowMs: numb
 
 function addressOf({ hosts }: FleetFile, name: string, outlook: OutlookView): string {
   return hosts.find((host) => host.name === name)?.migration ?? outlook.migration;
-}
-
-/**
- * What VMs may be sent to must be reached by others at the address that it tells.
- *
- * @param to - null: to any that takes VMs
- * @throws GW_INPUT_INVALID
- */
-export function refuseOwnAddresses(
-  { hosts }: FleetFile,
-  { addresses }: FleetPicture,
-  from: string,
-  to: string | null,
-): void {
-  // Daemons of one machine, as in a trial, reach each other so.
-  const machines = new Set(hosts.map(({ api }) => (api.startsWith('unix:') ? 'localhost' : new URL(api).hostname)));
-  if (machines.size < 2) return;
-  for (const { name, takesVms } of hosts) {
-    const value = addresses.get(name);
-    const isDestination = to === null ? takesVms && name !== from : name === to;
-    if (value === undefined || !isDestination || !OWN_ADDRESS.test(value)) continue;
-    const fix = `other hosts do not reach ${name} there: give \`migration: HOST:PORT\` with an address of its own`;
-    throw new GodwitError('GW_INPUT_INVALID', { field: `hosts.${name}.migration`, value, fix });
-  }
 }
 
 function bundlesOf(vms: readonly PicturedVm[], { together }: FleetFile): Bundle[] {

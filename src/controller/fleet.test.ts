@@ -80,3 +80,26 @@ test('a plan says which VMs go as one, and of those that share memory when only 
   expect(texts.get('alone')).not.toContain('together');
   expect(words).toEqual(expect.arrayContaining([...texts.values(), ...bundles.map(({ text }) => text)]));
 });
+
+test('every look tells which hosts get no VMs, and why', async () => {
+  vi.spyOn(fleet.hosts, 'ask').mockResolvedValue([answerOf('a', []), answerOf('b', [])]);
+  await fleet.setMaintenance('b', { on: true, evacuate: false });
+  await fleet.evacuate({ from: 'a' });
+  const { picture } = await fleet.look(true);
+  expect([...picture.closed]).toEqual([
+    ['a', 'it is being evacuated itself'],
+    ['b', 'it is marked for maintenance'],
+  ]);
+  expect(picture.base.hosts.map(({ takesVms }) => takesVms)).toEqual([false, false]);
+});
+
+test('who asks for an evacuation to a host that nobody reaches at its address is told at once', async () => {
+  const hosts = { a: { api: 'http://10.0.0.1:7700' }, b: { api: 'http://10.0.0.2:7700', migration: '127.0.0.1:7710' } };
+  await using far = new Fleet({
+    ...{ file: parseFleet({ hosts }, '/'), store: open.use(new SqliteStore(':memory:')), name: 'test' },
+    ...{ controller: () => null, leads: () => false, failed: () => undefined },
+  });
+  vi.spyOn(far.hosts, 'ask').mockResolvedValue([answerOf('a', []), answerOf('b', [])]);
+  await expect(far.evacuate({ from: 'a' })).rejects.toThrow(/hosts\.b\.migration/);
+  expect(await far.evacuate({ from: 'b' })).toMatchObject({ state: 'waiting' });
+});

@@ -26,9 +26,10 @@ import type { FleetFile } from './fleet-file.ts';
 import { FleetHistory } from './fleet-history.ts';
 import { FleetHosts } from './fleet-hosts.ts';
 import { FleetLook, type Seen } from './fleet-look.ts';
-import { type FleetPicture, refuseOwnAddresses } from './fleet-picture.ts';
+import type { FleetPicture } from './fleet-picture.ts';
 import { showCommonality, showHosts, showPlan, showVms } from './fleet-view.ts';
 import { hostsLeft, Maintenance, markOf, showMark } from './maintenance.ts';
+import { refuseOwnAddresses } from './own-addresses.ts';
 import type { FleetStore } from './store.ts';
 import { withUnderway } from './underway.ts';
 
@@ -141,10 +142,12 @@ export class Fleet implements FleetService, AsyncDisposable {
   }
 
   async evacuate(request: EvacuateBody): Promise<EvacuationView> {
-    const { from, to, vms, skip, together } = request;
+    const { from, to } = request;
     this.#refuseUnknown('from', from, to ?? null);
     if (to !== undefined) await this.#refuseLeft(to);
-    if (vms ?? skip ?? together) refuseAbsent(await this.look(true), from, request);
+    const look = await this.look(true);
+    refuseAbsent(look, from, request);
+    refuseOwnAddresses(look.file, look.picture, from, to ?? null);
     return await this.evacuations.request(request, 'person');
   }
 
@@ -217,10 +220,8 @@ export class Fleet implements FleetService, AsyncDisposable {
     await this.hosts[Symbol.asyncDispose]();
   }
 
-  async #pictureFor({ from, to, onlyVms, together }: EvacuationView): Promise<FleetPicture> {
-    const { file, picture } = await this.#look.look(false, together);
-    refuseOwnAddresses(file, picture, from, to);
-    return withStaying(picture, onlyVms);
+  async #pictureFor({ onlyVms, together }: EvacuationView): Promise<FleetPicture> {
+    return withStaying((await this.#look.look(false, together)).picture, onlyVms);
   }
 
   /** No VMs are to come to a host that they are to leave. @throws GW_CONFLICT */

@@ -1,9 +1,9 @@
 /**
  * What one host answers when it is asked how it is.
  *
- * Must hold: a host that is silent, one that refuses, and one that is not the host that was meant are told apart, each with what to do.
+ * Must hold: a host that is silent, one that refuses, and one that is not the host that was meant are told apart, each with what to do
+ * and whether waiting may help.
  */
-import type { OutlookView } from '../api/outlook-schema.ts';
 import { explain, GodwitError, hasCode } from '../base/errors.ts';
 import type { GodwitClient } from '../client/godwit-client.ts';
 import type { Answer } from './fleet-picture.ts';
@@ -16,11 +16,14 @@ export async function answerOf(
 ): Promise<Answer> {
   const signal = AbortSignal.timeout(withinMs);
   try {
-    return refuseOther({ name, outlook: await client.outlook({ isBrief, signal }) }, client.url);
+    const outlook = await client.outlook({ isBrief, signal });
+    return outlook.host === name ? { name, outlook } : refuseOther(name, outlook.host, client.url);
   } catch (error) {
-    if (signal.aborted) return { name, failure: `it has not answered within ${withinMs / 1000} s`, isRefusal: false };
-    if (hasCode(error, 'GW_API_UNREACHABLE')) return { name, failure: explain(error), isRefusal: false };
-    return { name, failure: withFix(name, error), isRefusal: true };
+    const silent = { name, isRefusal: false, isFinal: false };
+    if (signal.aborted) return { ...silent, failure: `it has not answered within ${withinMs / 1000} s` };
+    if (hasCode(error, 'GW_API_UNREACHABLE')) return { ...silent, failure: explain(error) };
+    // A proxy's 502 passes.
+    return { name, failure: withFix(name, error), isRefusal: true, isFinal: hasCode(error, 'GW_API_UNAUTHORIZED') };
   }
 }
 
@@ -30,9 +33,8 @@ function withFix(host: string, error: unknown): string {
 }
 
 /** What is at the address of one host must not be taken for another: VMs would be sought and sent where they are not. */
-function refuseOther(answer: Extract<Answer, { readonly outlook: OutlookView }>, url: string): Answer {
-  if (answer.outlook.host === answer.name) return answer;
-  const field = `hosts.${answer.name}.api`;
-  const fix = `host ${answer.outlook.host} answers there: give its name, or the address of ${answer.name}`;
-  throw new GodwitError('GW_INPUT_INVALID', { field, value: url, fix });
+function refuseOther(name: string, other: string, value: string): Answer {
+  const fix = `host ${other} answers there: give its name, or the address of ${name}`;
+  const error = new GodwitError('GW_INPUT_INVALID', { field: `hosts.${name}.api`, value, fix });
+  return { name, failure: explain(error), isRefusal: true, isFinal: true };
 }

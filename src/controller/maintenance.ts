@@ -62,12 +62,20 @@ export function hostsLeft(open: readonly EvacuationView[]): ReadonlySet<string> 
   return new Set(open.flatMap(({ from, onlyVms }) => (onlyVms === null ? [from] : [])));
 }
 
+/** Hosts that get no VMs now, not even those that were to go there by name, with the reason. */
+export function closedHosts(marks: ReadonlyMap<string, Mark>, left: ReadonlySet<string>): ReadonlyMap<string, string> {
+  return new Map([
+    ...[...left].map((name) => [name, 'it is being evacuated itself'] as const),
+    ...[...marks.keys()].map((name) => [name, 'it is marked for maintenance'] as const),
+  ]);
+}
+
 /** The fleet with hosts that are marked, or left, as ones that take no VMs. */
 export function withMarks(
   file: FleetFile,
   marks: ReadonlyMap<string, Mark>,
   left: ReadonlySet<string> = new Set(),
 ): FleetFile {
-  const takes = (name: string): boolean => !marks.has(name) && !left.has(name);
-  return { ...file, hosts: file.hosts.map((host) => ({ ...host, takesVms: host.takesVms && takes(host.name) })) };
+  const closed = closedHosts(marks, left);
+  return { ...file, hosts: file.hosts.map((host) => ({ ...host, takesVms: host.takesVms && !closed.has(host.name) })) };
 }

@@ -15,7 +15,7 @@ test.each<[string, boolean, FleetPlan | null, FleetPlan]>([
   ['the first', true, null, planOf({})],
   ['the same, counted from another moment', false, planOf({}), planOf({ madeAtMs: 5000, makespanMs: 4000 })],
   ['a prediction that has moved a little', false, planOf({}), moved({ endsAtMs: 9900 })],
-  ['what is late', false, planOf({ moves: [], makespanMs: 1 }), planOf({ moves: [], madeAtMs: 5000, makespanMs: 1 })],
+  ['what is late', false, planOf({ moves: [] }), planOf({ moves: [], madeAtMs: 5000, makespanMs: 16_000 })],
   ['a later end', true, planOf({}), planOf({ makespanMs: 10_100 })],
   ['a later start', true, planOf({}), moved({ startsAtMs: 2100 })],
   ['a later end of one', true, planOf({}), moved({ endsAtMs: 10_100 })],

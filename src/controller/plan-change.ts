@@ -27,9 +27,9 @@ function wordsOf({ moves, refused }: FleetPlan): string {
   ]);
 }
 
-/** What is late is over now by each plan. */
+/** Of what is late the end moves on with each plan: that is news only to those that wait for it. */
 function isOtherEnd(before: FleetPlan, now: FleetPlan): boolean {
-  if (Math.max(before.makespanMs, now.makespanMs) <= SAME_MS) return false;
+  if (now.moves.length === 0) return false;
   return !isAbout(before.madeAtMs + before.makespanMs, now.madeAtMs + now.makespanMs);
 }
 

@@ -66,6 +66,9 @@ test('a migration that somebody else has begun fills the port that it goes throu
     startsAtMs: 20_000,
     wait: { kind: 'bandwidth', behind: ['z on its way'] },
   });
+  // Its connection is lost: it sends nothing, whatever it may have had.
+  const stalled = outlook('c', { outgoing: [outgoing({ bytesPerSecond: RATE, waitingFor: 'connection' })] });
+  expect(planOf({ outlooks: [...busy.slice(0, 2), stalled] }).moves[0]).toMatchObject({ wait: null });
   // What it does not use is free.
   const slow = outlook('c', { outgoing: [outgoing({ bytesPerSecond: 1e6 })] });
   expect(planOf({ outlooks: [...busy.slice(0, 2), slow] }).moves[0]).toMatchObject({ wait: null });

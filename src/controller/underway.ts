@@ -3,7 +3,7 @@
  *
  * Owns: what their sources tell of them, and their place in what the planner is told. Pure. Must hold: each counts once, also
  * that of a VM that no host lists (post-copy), that the destination lists already, or that goes to a host that is not of the
- * fleet.
+ * fleet, or has not been heard yet; a plan can be made whatever runs.
  */
 import type { OutlookView } from '../api/outlook-schema.ts';
 import type { FleetState, FleetVm, Move } from '../fleet/fleet-state.ts';
@@ -20,6 +20,8 @@ export interface UnderwayMove {
   readonly bytesPerSecond: number;
   readonly endsAtMs: number;
   readonly ramBytes: number;
+  /** null: nothing. Else it sends nothing, and `endsAtMs` says nothing. */
+  readonly waitingFor: string | null;
 }
 
 /** Of one that has not said yet how long it will take: it is asked again before. */
@@ -32,25 +34,31 @@ export function underwayOf(
 ): UnderwayMove[] {
   const names = new Map([...addresses].map(([name, address]) => [address, name]));
   return [...outlooks].flatMap(({ host, outgoing }) =>
-    outgoing.map(({ id, vm, to, bytesPerSecond, etaMs, ramBytes }) => {
+    outgoing.map(({ id, vm, to, bytesPerSecond, etaMs, ramBytes, waitingFor = null }) => {
       const endsAtMs = nowMs + (etaMs ?? UNKNOWN_REST_MS);
-      return { id, vm, from: host, to: names.get(to) ?? to, bytesPerSecond, endsAtMs, ramBytes };
+      return { id, vm, from: host, to: names.get(to) ?? to, bytesPerSecond, endsAtMs, ramBytes, waitingFor };
     }),
   );
 }
 
-/** The same state with these migrations in it. A VM that is on its way is not moved by anybody else. */
+/** Of a host of which nothing is known: nothing is sent there, and it is no bottleneck. */
+const STRANGER = { memoryBytes: 0, sendBytesPerSecond: 0, receiveBytesPerSecond: Infinity, takesVms: false };
+
+/**
+ * The same state with these migrations in it, and with the hosts that any goes to. A VM that is on its way is not moved by
+ * anybody else.
+ */
 export function withUnderway(state: FleetState, underway: readonly UnderwayMove[]): FleetState {
-  if (underway.length === 0) return state;
   const hosts = new Map(state.hosts.map((host) => [host.name, host]));
+  for (const { state: move } of state.moves) {
+    if (move.kind === 'running' && !hosts.has(move.to)) hosts.set(move.to, { name: move.to, ...STRANGER });
+  }
   const vms = [...state.vms];
   const moves = new Map(state.moves.map((move) => [move.vm, move]));
   for (const each of underway) {
     const from = hosts.get(each.from);
     if (!from) continue;
-    // Of a stranger nothing is known, and nothing is sent there: it is no bottleneck.
-    const stranger = { memoryBytes: 0, sendBytesPerSecond: 0, receiveBytesPerSecond: Infinity, takesVms: false };
-    const to = hosts.get(each.to) ?? { name: each.to, ...stranger };
+    const to = hosts.get(each.to) ?? { name: each.to, ...STRANGER };
     hosts.set(to.name, to);
     let name = each.vm;
     if (!vms.some((vm) => vm.name === name && vm.host === each.from)) {
@@ -63,7 +71,8 @@ export function withUnderway(state: FleetState, underway: readonly UnderwayMove[
     }
     const most = Math.min(from.sendBytesPerSecond, to.receiveBytesPerSecond);
     const bytesPerSecond = each.bytesPerSecond > 0 ? Math.min(each.bytesPerSecond, most) : most;
-    const running: Move['state'] = { kind: 'running', to: to.name, bytesPerSecond, endsAtMs: each.endsAtMs };
+    const endsAtMs = each.waitingFor === null ? each.endsAtMs : null;
+    const running: Move['state'] = { kind: 'running', to: to.name, bytesPerSecond, endsAtMs };
     moves.set(name, { vm: name, to: to.name, deadlineAtMs: null, state: running });
   }
   return { ...state, hosts: [...hosts.values()], vms, moves: [...moves.values()] };

@@ -51,11 +51,20 @@ export interface FleetVm {
 
 export type MoveState =
   | { readonly kind: 'waiting' }
-  | { readonly kind: 'running'; readonly to: string; readonly bytesPerSecond: number; readonly endsAtMs: number }
-  /** It may be tried again, elsewhere than at `to` if another host has room. */
+  | {
+      readonly kind: 'running';
+      readonly to: string;
+      readonly bytesPerSecond: number;
+      /** null: nobody knows; it waits for its connection, and sends nothing. */
+      readonly endsAtMs: number | null;
+    }
+  /** It may be tried again, elsewhere than at `failedAt` if another host has room. */
   | {
       readonly kind: 'failed';
+      /** Where it failed last. */
       readonly to: string;
+      /** All hosts that it failed to get to. */
+      readonly failedAt: readonly string[];
       readonly atMs: number;
       readonly attempts: number;
       readonly reason: string;

@@ -14,6 +14,7 @@ import type { Job } from './job.ts';
 import type { Refusal } from './plan.ts';
 import type { ProjectedFleet } from './projected-fleet.ts';
 import { dirtyFactor, quietWaitMs } from './quiet-phase.ts';
+import { notBeforeMs } from './retries.ts';
 
 export interface MadeJobs {
   readonly jobs: readonly Job[];
@@ -31,8 +32,6 @@ interface Member {
   readonly minds: boolean;
 }
 
-/** After the first failure; doubled by each further one. */
-const RETRY_MS = 30_000;
 /** A quiet phase that saves less than this part of bytes or downtime is not waited for. */
 const WORTHWHILE_SAVING = 0.03;
 
@@ -87,7 +86,7 @@ export function makeJobs(
         usableBytesPerSecond: Math.min(isLinkKnown ? link.bytesPerSecond : Infinity, limit > 0 ? limit : Infinity),
         detourTo: null,
         minds,
-        notBeforeMs: failed ? failed.atMs + RETRY_MS * 2 ** (failed.attempts - 1) : state.nowMs,
+        notBeforeMs: failed ? notBeforeMs(failed) : state.nowMs,
         failure: failed?.reason ?? '',
         deadlineAtMs: deadlineOf(vm),
       };

@@ -86,6 +86,29 @@ describe('step by step', () => {
     expect(plan.refused).toMatchObject([{ why: { kind: 'noRoom' } }]);
   });
 
+  test('what sends nothing until nobody knows when keeps its memory, and nobody waits for its port', () => {
+    const fleet = fleetOf({ vmCount: 3, hosts: [host('a', 20, false), host('b', 2)] }, { maxQuietWaitMs: 0 });
+    const [first, ...others] = fleet.state.moves;
+    const stalled: Move = { ...first!, state: { kind: 'running', to: 'b', bytesPerSecond: 1e8, endsAtMs: null } };
+    const plan = planOf(fleet, { moves: [stalled, ...others] });
+    expect(plan.moves).toMatchObject([{ wait: null, bytesPerSecond: 1e8 }]);
+    expect(plan.refused).toMatchObject([{ why: { kind: 'noRoom' } }]);
+    expect(plan.makespanMs).toBe(plan.moves[0]!.endsAtMs - NOW_MS);
+  });
+
+  test('what is overdue is not over in a moment, however often it is asked for', () => {
+    const fleet = fleetOf({ vmCount: 2, hosts: [host('a', 20, false), host('b', 4)] }, { maxQuietWaitMs: 0 });
+    const [first, other] = fleet.state.moves;
+    const startsAt = (nowMs: number): number => {
+      const state = { kind: 'running', to: 'b', bytesPerSecond: 1e8, endsAtMs: NOW_MS } as const;
+      return planOf(fleet, { nowMs, moves: [{ ...first!, state }, other!] }).moves[0]!.startsAtMs;
+    };
+    const hour = 3_600_000;
+    expect(startsAt(NOW_MS + hour)).toBeGreaterThan(NOW_MS + hour + 60_000);
+    expect(startsAt(NOW_MS + hour)).toBe(startsAt(NOW_MS + hour + 1000));
+    expect(startsAt(NOW_MS + 1)).toBe(NOW_MS + 1024);
+  });
+
   test('a follower waits for who brings what both have, also where there is bandwidth for both', () => {
     const wide = [host('a', 20, false), host('b', 20)].map((each) => ({
       ...each,
@@ -104,7 +127,8 @@ describe('step by step', () => {
     const fleet = fleetOf({ vmCount: 3 }, { maxQuietWaitMs: 0 });
     const failed = (attempts: number): Move['state'] => ({
       kind: 'failed',
-      to: 'b',
+      to: 'c',
+      failedAt: ['b', 'c'],
       atMs: NOW_MS,
       attempts,
       reason: 'link cut',
@@ -121,7 +145,7 @@ describe('step by step', () => {
     const failedAt = (to: string): Move[] =>
       fleet.state.moves.map((move) => ({
         ...move,
-        state: { kind: 'failed', to, atMs: NOW_MS, attempts: 1, reason: 'link cut' },
+        state: { kind: 'failed', to, failedAt: [to], atMs: NOW_MS, attempts: 1, reason: 'link cut' },
       }));
     const goTo = (moves: Move[], hosts = fleet.state.hosts): string[] =>
       [...new Set(planOf(fleet, { moves, hosts }).moves.map(({ to }) => to))].sort();
@@ -133,6 +157,45 @@ describe('step by step', () => {
         fleet.state.hosts.filter(({ name }) => name !== 'c'),
       ),
     ).toEqual(['b']);
+  });
+
+  describe('a VM that failed often', () => {
+    const often = (to: string | null, failedAt: string[]): Partial<Move> => ({
+      to,
+      state: { kind: 'failed', to: failedAt.at(-1)!, failedAt, atMs: NOW_MS, attempts: 5, reason: 'link cut' },
+    });
+    const plan = (change: Partial<Move>, room = 20) => {
+      const hosts = [host('a', 20, false), host('b', 20), host('c', 20), host('d', room)];
+      const fleet = fleetOf({ vmCount: 1, hosts }, { maxQuietWaitMs: 0 });
+      return planOf(fleet, { moves: [{ ...fleet.state.moves[0]!, ...change }] });
+    };
+    const failed = { refused: [{ why: { kind: 'failed', attempts: 5 } }], moves: [] };
+
+    test('goes where it was not tried yet, soon, and is then left alone', () => {
+      expect(plan(often(null, ['b', 'c']))).toMatchObject({
+        moves: [{ to: 'd', startsAtMs: NOW_MS + 120_000 }],
+        refused: [],
+      });
+      expect(plan(often(null, ['b', 'c', 'd']))).toMatchObject(failed);
+    });
+
+    test('is left alone where those that were not tried have no room, or it has a destination of its own', () => {
+      expect(plan(often(null, ['b', 'c']), 0.5)).toMatchObject(failed);
+      expect(plan(often('b', ['b']))).toMatchObject(failed);
+    });
+
+    test('is the one that is left alone of those that it shares memory with', () => {
+      const hosts = [host('a', 20, false), host('b', 20), host('c', 0.5)];
+      const fleet = fleetOf({ vmCount: 2, hosts }, { maxQuietWaitMs: 0 });
+      const regions = [{ name: 'ring', pages: 1000 }];
+      const contents = joinContents(fleet.vms.map((each) => ({ ...each.contents, regions })));
+      const [one, other] = fleet.state.moves;
+      const moves = [{ ...one!, ...often(null, ['b']) }, other!];
+      expect(nextPlan({ ...fleet.state, moves }, contents)).toMatchObject({
+        moves: [{ vm: other!.vm, to: 'b' }],
+        refused: [{ vm: one!.vm, why: { kind: 'failed' } }],
+      });
+    });
   });
 
   test('a parked VM stays, and what is there already is no move', () => {

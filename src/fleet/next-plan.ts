@@ -7,18 +7,16 @@
  */
 import { findLate, promise } from './deadline.ts';
 import type { FleetContents } from './fleet-contents.ts';
-import type { FleetState, Move } from './fleet-state.ts';
-import { formGroups, type WantedMove } from './group-moves.ts';
+import type { FleetHost, FleetState, FleetVm, Move } from './fleet-state.ts';
+import { type FormedGroups, formGroups, type WantedMove } from './group-moves.ts';
 import type { Job } from './job.ts';
 import { makeJobs } from './job-making.ts';
 import { lowerBoundMs } from './lower-bound.ts';
 import type { FleetPlan, PlannedGroup, Refusal, Wait } from './plan.ts';
 import { ProjectedFleet } from './projected-fleet.ts';
+import { isSpent, refuseFailed } from './retries.ts';
 import { nextWake, schedule } from './schedule.ts';
 import { earliestStartMs } from './start-conditions.ts';
-
-/** A VM that fails so often is left to people. */
-export const MAX_ATTEMPTS = 3;
 
 export function nextPlan(state: FleetState, contents: FleetContents): FleetPlan {
   const fleet = new ProjectedFleet(state, contents);
@@ -28,11 +26,17 @@ export function nextPlan(state: FleetState, contents: FleetContents): FleetPlan 
   const vms = new Map(state.vms.map((vm) => [vm.name, vm]));
   for (const move of state.moves) {
     const vm = vms.get(move.vm);
-    const why = refusalOf(move);
+    const why = refusalOf(move, vm, state);
     if (why) refused.push({ vm: move.vm, why });
     else if (vm && move.state.kind !== 'running' && vm.host !== move.to) wanted.set(move.vm, { vm, move });
   }
-  const formed = formGroups(state, contents, fleet, [...wanted.values()]);
+  let formed = formGroups(state, contents, fleet, [...wanted.values()]);
+  // What is left to people frees no room, and others of its group go without it.
+  for (let left = givenUp(formed); left.length > 0; left = givenUp(formed)) {
+    refused.push(...left);
+    for (const { vm } of left) wanted.delete(vm);
+    formed = formGroups(state, contents, fleet, [...wanted.values()]);
+  }
   const made = makeJobs(state, contents, fleet, formed.groups, wanted);
   const earliest = new Map(made.jobs.map((job) => [job.vm.name, earliestStartMs(job, state)]));
   const earliestMs = (vm: string): number => earliest.get(vm) ?? state.nowMs;
@@ -57,10 +61,16 @@ export function nextPlan(state: FleetState, contents: FleetContents): FleetPlan 
   };
 }
 
-function refusalOf({ state }: Move): Refusal | null {
+function refusalOf({ to, state }: Move, vm: FleetVm | undefined, { hosts }: FleetState): Refusal | null {
   if (state.kind === 'parked') return { kind: 'parked', reason: state.reason };
-  if (state.kind !== 'failed' || state.attempts < MAX_ATTEMPTS) return null;
-  return { kind: 'failed', attempts: state.attempts, reason: state.reason };
+  if (state.kind !== 'failed' || !isSpent(state)) return null;
+  const isUntried = ({ name, takesVms }: FleetHost): boolean =>
+    takesVms && name !== vm?.host && !state.failedAt.includes(name);
+  return to === null && hosts.some(isUntried) ? null : refuseFailed(state);
+}
+
+function givenUp({ refused }: FormedGroups): FormedGroups['refused'] {
+  return refused.filter(({ why }) => why.kind === 'failed');
 }
 
 function toRefusal({ job, wait }: { job: Job; wait: Wait | null }): { vm: string; why: Refusal } {

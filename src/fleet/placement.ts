@@ -4,8 +4,8 @@
  * Owns: the choice. All ports would be done at one time if the work were divided evenly. Up to then a VM goes where it
  * brings least, so a group stays together; what is beyond goes where it is done soonest. Where VMs are not grouped their
  * contents are not looked at. Pure. Must hold: no host is given more than it will have room for once those that leave it have left; VMs that share memory
- * physically go to one host; a VM goes where it failed to get to only if no
- * other host has room.
+ * physically go to one host; a VM goes where it has failed to get to only if no other host has room, and where it has failed often
+ * not at all.
  */
 import { estimateSaving } from './commonality.ts';
 import { type FleetContents, pagesToBring } from './fleet-contents.ts';
@@ -13,6 +13,7 @@ import type { FleetState, FleetVm } from './fleet-state.ts';
 import type { HeldContents } from './held-contents.ts';
 import type { Refusal } from './plan.ts';
 import type { ProjectedFleet } from './projected-fleet.ts';
+import { type Failed, isSpent, refuseFailed } from './retries.ts';
 
 export interface Placed {
   readonly vm: FleetVm;
@@ -48,8 +49,8 @@ export class Placer {
   readonly #loadsMs = new Map<string, number>();
   #evenMs = 0;
   readonly #held = new Map<string, HeldContents>();
-  /** Where VMs failed to get to, by their names. */
-  readonly #failedAt: ReadonlyMap<string, string>;
+  /** Of VMs that have failed, by their names. */
+  readonly #failed: ReadonlyMap<string, Failed>;
 
   constructor(state: FleetState, fleet: ProjectedFleet, contents: FleetContents) {
     this.#state = state;
@@ -57,8 +58,8 @@ export class Placer {
     this.#contents = contents;
     this.#freeBytes = new Map(state.hosts.map(({ name }) => [name, fleet.freeBytes(name)]));
     for (const { vm, from } of fleet.underway) this.#give(from, -vm.ramBytes);
-    this.#failedAt = new Map(
-      state.moves.flatMap(({ vm, state: move }) => (move.kind === 'failed' ? [[vm, move.to] as const] : [])),
+    this.#failed = new Map(
+      state.moves.flatMap(({ vm, state: move }) => (move.kind === 'failed' ? [[vm, move] as const] : [])),
     );
   }
 
@@ -76,7 +77,9 @@ export class Placer {
         for (const vm of vms) {
           // It stays, so its room is not free.
           this.#give(vm.host, vm.ramBytes);
-          refused.push({ vm: vm.name, why: { kind: 'noRoom', neededBytes, freeBytes } });
+          const failed = this.#failed.get(vm.name);
+          const noRoom = { kind: 'noRoom', neededBytes, freeBytes } as const;
+          refused.push({ vm: vm.name, why: failed && isSpent(failed) ? refuseFailed(failed) : noRoom });
         }
         continue;
       }
@@ -92,12 +95,13 @@ export class Placer {
   #choose(vms: readonly FleetVm[], neededBytes: number, groupBytes: number): string | null {
     const from = vms[0]!.host;
     const hasRoomForAll = (name: string): number => Number(this.#freeBytes.get(name)! >= groupBytes);
-    const avoided = new Set(vms.flatMap(({ name }) => this.#failedAt.get(name) ?? []));
+    const failures = vms.flatMap(({ name }) => this.#failed.get(name) ?? []);
+    const avoided = new Set(failures.flatMap(({ failedAt }) => failedAt));
     const possible = this.#state.hosts
       .filter(({ name, takesVms }) => takesVms && name !== from && this.#freeBytes.get(name)! >= neededBytes)
       .filter(({ name }) => this.#fleet.allocator.most({ from, to: name }) > 0);
     const others = possible.filter(({ name }) => !avoided.has(name));
-    const candidates = (others.length > 0 ? others : possible)
+    const candidates = (others.length > 0 || failures.some(isSpent) ? others : possible)
       .map(({ name }) => ({ name, hasRoom: hasRoomForAll(name), freeBytes: this.#freeBytes.get(name)! }))
       .sort((a, b) => b.hasRoom - a.hasRoom || b.freeBytes - a.freeBytes)
       .slice(0, MAX_CANDIDATES);

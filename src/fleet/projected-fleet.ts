@@ -2,7 +2,8 @@
  * The fleet as it will be while a plan is carried out: memory, bandwidth, contents at each host.
  *
  * Owns: time in a plan. Pure. Must hold: a host's memory is taken from the start of a migration to it, and given back by
- * the source at its end only, so that no host is over-committed at any moment.
+ * the source at its end only, so that no host is over-committed at any moment; what sends nothing, and nobody knows until when,
+ * keeps its memory at both ends and holds up nothing else.
  */
 import { BandwidthAllocator } from './bandwidth-allocator.ts';
 import { type FleetContents, pagesToBring } from './fleet-contents.ts';
@@ -14,6 +15,9 @@ export interface Underway extends Route {
   readonly bytesPerSecond: number;
   readonly endsAtMs: number;
 }
+
+/** Less is what predictions are off. */
+const LEAST_LATE_MS = 1000;
 
 export class ProjectedFleet {
   readonly allocator: BandwidthAllocator;
@@ -41,8 +45,10 @@ export class ProjectedFleet {
       if (move.kind !== 'running' || !vm) continue;
       const { to, bytesPerSecond, endsAtMs } = move;
       this.#take(to, vm.ramBytes);
+      if (endsAtMs === null) continue;
       this.allocator.occupy({ from: vm.host, to }, bytesPerSecond);
-      this.#underway.push({ vm, from: vm.host, to, bytesPerSecond, endsAtMs: Math.max(endsAtMs, state.nowMs + 1) });
+      const endMs = expectedEndMs(endsAtMs, state.nowMs);
+      this.#underway.push({ vm, from: vm.host, to, bytesPerSecond, endsAtMs: endMs });
     }
   }
 
@@ -108,4 +114,11 @@ export class ProjectedFleet {
   #take(host: string, bytes: number): void {
     this.#freeBytes.set(host, this.freeBytes(host) - bytes);
   }
+}
+
+/** What is overdue is expected to be late by up to twice as much: plans that say so change ever more seldom. */
+function expectedEndMs(endsAtMs: number, nowMs: number): number {
+  if (endsAtMs > nowMs) return endsAtMs;
+  const lateMs = Math.max(LEAST_LATE_MS, nowMs - endsAtMs);
+  return endsAtMs + 2 ** Math.ceil(Math.log2(lateMs + 1));
 }

@@ -15,7 +15,7 @@ export interface ArrivingVm {
   readonly migration: string;
   /** MAC addresses of its network interfaces. */
   readonly macs: readonly string[];
-  /** Its QEMU here, where an earlier daemon had started it. */
+  /** Its QEMU here; null: it was not started yet. */
   readonly pid: number | null;
 }
 
@@ -67,6 +67,11 @@ export class ArrivingVms {
     return [...this.#vms.values()].filter(({ announced }) => announced).map(({ name }) => name);
   }
 
+  /** QEMUs that their memory has begun to fill. */
+  pids(): number[] {
+    return [...this.#vms.values()].flatMap(({ pid }) => pid ?? []);
+  }
+
   expect(vm: Omit<ArrivingVm, 'pid'>): void {
     this.#vms.set(vm.name, { ...vm, pid: null, announced: false });
   }
@@ -84,6 +89,11 @@ export class ArrivingVms {
     if (vm?.migration !== migration) return undefined;
     this.#vms.set(name, { ...vm, announced: true });
     return vm;
+  }
+
+  started(name: string, migration: string, pid: number): void {
+    const vm = this.#vms.get(name);
+    if (vm?.migration === migration) this.#vms.set(name, { ...vm, pid });
   }
 
   /** It has arrived, or does not come. Returns whether it had been shown. */

@@ -163,6 +163,7 @@ export async function startDaemon(
     sampling,
     pressure,
     vms: () => registry.living(),
+    arrivingPids: () => registry.arriving.pids(),
     migrations: () => migrations.running,
     migrationAddress: () => migration,
     bandwidthBytesPerSecond: () => budget.bytesPerSecond,

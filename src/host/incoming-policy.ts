@@ -93,6 +93,7 @@ export function createPolicy(host: IncomingHost, migrations: MigrationsHere): In
       promises.keep(handle);
       migrations.track(handle);
       handle.onEvent((event) => {
+        if (event.kind === 'qemuStarted') registry.arriving.started(handle.vm, handle.id, event.qemu.pid);
         if (event.kind === 'regionsWatched') void host.groups.watched(handle.vm, event);
       });
       void handle.vmSettled.then(({ kind }) => (kind === 'absent' ? host.groups.notArrived(handle.vm) : undefined));

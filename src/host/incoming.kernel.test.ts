@@ -22,6 +22,8 @@ describe('incoming migration', () => {
       migration: 'in-1',
       pid: null,
     });
+    trial.engine.arriving[0]!.emit({ kind: 'qemuStarted', qemu: { pid: 7, startTicks: 1 } });
+    expect(await trial.client.showVm('db1')).toMatchObject({ state: 'arriving', pid: 7 });
     await expect(trial.client.createVm({ name: 'db1', memory: '64MiB' })).rejects.toThrow(
       refusedWith('GW_VM_EXISTS') as Error,
     );

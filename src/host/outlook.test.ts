@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { roomOf, takenBytes } from './outlook.ts';
-import type { Vm } from './vm.ts';
+import type { MigrationView } from '../api/migration-schema.ts';
+import { Outlook, type OutlookPort, outgoingOf, roomOf, takenBytes } from './outlook.ts';
 
 const MIB = 2 ** 20;
 
@@ -17,9 +17,36 @@ test('where the kernel does not say how much memory there is, JSON can still tel
 });
 
 test('a VM that cannot be read takes nothing, and spoils no view of the others', () => {
-  const vm = { record: { pid: 1 } } as Pick<Vm, 'record'>;
   const denied = (): never => {
     throw new Error('EACCES');
   };
-  expect(takenBytes(vm, denied)).toBe(0);
+  expect(takenBytes(1, denied)).toBe(0);
+});
+
+test.each([
+  ['serving', 'connection', 'connection'],
+  ['copying', null, null],
+  // It has none yet.
+  ['preparing', 'connection', null],
+])('of a migration that is %s and waits for %s it is told that it waits for %s', (phase, waits, told) => {
+  const progress = { phase, waitingFor: waits, bytesPerSecond: 5, ramBytes: 7, etaMs: null };
+  const view = { id: 'm', vm: 'x', direction: 'outgoing', peer: 'b:7710', progress } as unknown as MigrationView;
+  expect(outgoingOf([view])).toEqual([
+    { id: 'm', vm: 'x', to: 'b:7710', etaMs: null, bytesPerSecond: 5, ramBytes: 7, waitingFor: told },
+  ]);
+});
+
+test('what has arrived of a VM on its way is no less room: it is part of what the VM will take', () => {
+  const port = {
+    ...{
+      hostName: 'b',
+      stateDirectory: '/nowhere',
+      vms: () => [],
+      migrations: () => [],
+      arrivingPids: () => [300, 20],
+    },
+    ...{ pressure: { view: () => undefined }, migrationAddress: () => 'b:7710', bandwidthBytesPerSecond: () => 0 },
+  } as unknown as OutlookPort;
+  const outlook = new Outlook(port, { freeBytes: () => 1000, takenBytes: (pid) => pid });
+  expect(outlook.view(true).memoryBytes).toBe(1320);
 });

@@ -2,7 +2,7 @@
  * This host as a planner sees it.
  *
  * Owns: the samples of VMs' contents, read again when a VM was looked through again. Must hold: asking changes nothing, and
- * a VM of which something cannot be told is told of without it; no more room is told of than a new VM is let into
+ * a VM of which something cannot be told is told of without it; what a VM on its way to here has taken is no less room for it; no more room is told of than a new VM is let into
  * (linux/memory-room.ts).
  */
 import { statfsSync, statSync } from 'node:fs';
@@ -28,10 +28,17 @@ export interface OutlookPort {
   readonly sampling: DirtySampling;
   readonly pressure: HostPressure;
   vms(): readonly Vm[];
+  /** QEMUs of VMs on their way to here, which are not among `vms` yet. */
+  arrivingPids(): readonly number[];
   /** Migrations that run. */
   migrations(): readonly MigrationView[];
   migrationAddress(): string;
   bandwidthBytesPerSecond(): number;
+}
+
+interface RoomMeasure {
+  freeBytes(): number;
+  takenBytes(pid: number): number;
 }
 
 /** Where hosts make the RAM files of VMs that come. */
@@ -47,21 +54,25 @@ interface KnownSample {
 
 export class Outlook {
   readonly #port: OutlookPort;
+  readonly #measure: RoomMeasure;
   readonly #samples = new WeakMap<Vm, KnownSample>();
 
-  constructor(port: OutlookPort) {
+  /** @param measure - tests have no QEMU */
+  constructor(port: OutlookPort, measure: RoomMeasure = { freeBytes, takenBytes }) {
     this.#port = port;
+    this.#measure = measure;
   }
 
   /** @param isBrief - without what is in the VMs' memory */
   view(isBrief: boolean): OutlookView {
     const { hostName, stateDirectory } = this.#port;
-    const vms = this.#port.vms().map((vm) => ({ vm, taken: takenBytes(vm) }));
+    const vms = this.#port.vms().map((vm) => ({ vm, taken: this.#measure.takenBytes(vm.record.pid) }));
     const takenByAll = vms.reduce((sum, { taken }) => sum + taken, 0);
+    const takenByComing = this.#port.arrivingPids().reduce((sum, pid) => sum + this.#measure.takenBytes(pid), 0);
     return {
       host: hostName,
       migration: this.#port.migrationAddress(),
-      memoryBytes: freeBytes() + takenByAll,
+      memoryBytes: this.#measure.freeBytes() + takenByAll + takenByComing,
       pressure: this.#port.pressure.view(),
       bandwidthBytesPerSecond: this.#port.bandwidthBytesPerSecond(),
       ways: Object.fromEntries(
@@ -107,6 +118,8 @@ export function outgoingOf(migrations: readonly MigrationView[]): OutlookView['o
       : {
           ...{ id, vm, to: peer, etaMs: progress?.etaMs ?? null },
           ...{ bytesPerSecond: progress?.bytesPerSecond ?? 0, ramBytes: progress?.ramBytes ?? 0 },
+          // Before its first connection it waits for none that is lost.
+          waitingFor: progress && progress.phase !== 'preparing' ? progress.waitingFor : null,
         },
   );
 }
@@ -122,9 +135,9 @@ export function roomOf(memoryBytes: number, fileBytes: number): number {
 }
 
 /** Of its RAM, by what it has touched; 0 once it has ended, and where it cannot be read. */
-export function takenBytes({ record }: Pick<Vm, 'record'>, find: typeof findRamFiles = findRamFiles): number {
+export function takenBytes(pid: number, find: typeof findRamFiles = findRamFiles): number {
   try {
-    return find(record.pid).reduce((sum, { path }) => {
+    return find(pid).reduce((sum, { path }) => {
       const status = statSync(path, { throwIfNoEntry: false });
       return sum + (status ? status.blocks * BLOCK_BYTES : 0);
     }, 0);

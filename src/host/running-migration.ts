@@ -51,6 +51,8 @@ export function takeEvent(running: RunningMigration, event: MigrationEvent, list
       events.emit({ kind: 'migrationNoted', migrationId: id, vm, ...note });
       return;
     }
+    case 'qemuStarted':
+      return; // who admitted the VM listens itself
     case 'guestStands':
     case 'regionsWatched':
       return; // the group's migration listens itself

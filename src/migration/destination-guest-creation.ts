@@ -55,14 +55,14 @@ export interface DestinationGuestOptions extends DestinationPlace {
 }
 
 /** The VM of an offer that was accepted. @param signal - aborted when it is not wanted any more */
-export function createOfferedGuest(
+export async function createOfferedGuest(
   facts: DestinationFacts,
   port: Pick<DestinationParts['port'], 'emit'>,
   createImages: (planned: readonly PlannedDisk[]) => void,
   signal: AbortSignal,
 ): Promise<DestinationGuest> {
   const { offer, hostName, peer } = facts;
-  return createDestinationGuest({
+  const guest = await createDestinationGuest({
     vm: offer.vm,
     disks: offer.disks,
     createImages,
@@ -74,6 +74,8 @@ export function createOfferedGuest(
     onWatched: (qemu, regions) => entrustRegions(port, qemu, regions, signal),
     signal,
   });
+  port.emit({ kind: 'qemuStarted', qemu: guest.identity });
+  return guest;
 }
 
 /** Creates QEMU and checks that the VM fits. @throws GW_MIGRATION_REFUSED, GW_QEMU_START, GW_SYS_NO_ROOM, GW_DISK_COPY … */

@@ -75,6 +75,8 @@ export type MigrationEvent =
   | { readonly kind: 'progressed'; readonly progress: MigrationProgress }
   /** At the source: the VM stands, and nothing of it runs here; told once more when its state is saved. */
   | { readonly kind: 'guestStands' }
+  /** At the destination: the memory of this QEMU is filled from now on. */
+  | { readonly kind: 'qemuStarted'; readonly qemu: ProcessIdentity }
   /** At the destination: the memory that the VM shares with others, before QEMU loads it. */
   | {
       readonly kind: 'regionsWatched';

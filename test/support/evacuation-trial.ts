@@ -33,10 +33,14 @@ interface TrialOptions {
   readonly fails?: (vm: string, attempt: number) => string | null;
   /** Why a host does not answer at the nth look; null: it answers. */
   readonly silent?: (host: string, look: number) => string | null;
-  /** The host answers with an error instead. */
-  readonly refuses?: (host: string, look: number) => boolean;
+  /** The host answers with an error instead; null: it does not. */
+  readonly refuses?: (host: string, look: number) => 'for good' | 'for now' | null;
   /** Which hosts list a VM, where that is not where it is. */
   readonly listed?: (vm: string, at: string) => readonly string[];
+  /** Migrations that a host tells of. */
+  readonly outgoing?: (host: string) => OutlookView['outgoing'];
+  /** Hosts that get no VMs at a look, with the reason. */
+  readonly closed?: (look: number) => ReadonlyMap<string, string>;
   readonly to?: string;
   /** The clock jumps so far at each look. */
   readonly lookMs?: number;
@@ -78,7 +82,7 @@ export function evacuationTrial(vms: readonly OutlookVm[], options: TrialOptions
     memoryBytes: options.memoryBytes ?? 64 * GIB,
     bandwidthBytesPerSecond: 0,
     ways: {},
-    outgoing: [],
+    outgoing: options.outgoing?.(host) ?? [],
     vms: vms.filter(({ name }) => {
       const where = at.get(name)!;
       return (options.listed?.(name, where) ?? [where]).includes(host);
@@ -114,10 +118,13 @@ export function evacuationTrial(vms: readonly OutlookVm[], options: TrialOptions
         options.beforePicture?.(look);
         const answers = ['a', 'b'].map((name) => {
           const failure = options.silent?.(name, look) ?? null;
-          if (options.refuses?.(name, look)) return { name, failure: 'a wrong token', isRefusal: true };
-          return failure === null ? { name, outlook: outlookOf(name) } : { name, failure, isRefusal: false };
+          const refusal = options.refuses?.(name, look) ?? null;
+          if (refusal === 'for good') return { name, failure: 'a wrong token', isRefusal: true, isFinal: true };
+          if (refusal !== null) return { name, failure: 'HTTP status 502', isRefusal: true, isFinal: false };
+          if (failure !== null) return { name, failure, isRefusal: false, isFinal: false };
+          return { name, outlook: outlookOf(name) };
         });
-        return picture(file, last.complete(answers), Date.now() + aheadMs);
+        return picture(file, last.complete(answers), Date.now() + aheadMs, options.closed?.(look));
       },
       hosts: {
         begin: async (host, vm, request: MigrateBody) => {
