@@ -8,6 +8,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { accessSync, closeSync, constants, openSync, readFileSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
 import { GodwitError } from '../base/errors.ts';
 import {
   UFFD_FEATURE_MINOR_SHMEM,
@@ -20,11 +21,22 @@ import { openVcpuThrottle, type ThrottleMechanism } from './cpu-bandwidth.ts';
 import { PidFd } from './pidfd.ts';
 import type { Probe, ProbeNeed, Question } from './probe.ts';
 import { chooseTracking, holdUpOneWrite, trackOneWrite } from './probe-tracking.ts';
-import { identifyProcess, listOpenFiles, type ProcessIdentity, readMappings, signalProcess } from './process.ts';
+import {
+  identifyProcess,
+  listOpenFiles,
+  type ProcessIdentity,
+  readCommandLine,
+  readMappings,
+  signalProcess,
+} from './process.ts';
 import { withStoppedThread } from './ptrace.ts';
 import { Userfaultfd } from './userfaultfd.ts';
 
+const SAMPLE = 'sleep';
 const SAMPLE_SECONDS = 60;
+const LOOK_EVERY_MS = 2;
+/** A few seconds; then it is asked as it is. */
+const MOST_LOOKS = 1000;
 
 const FIX_PTRACE =
   'Run the daemon as root, or with CAP_SYS_PTRACE (systemd: AmbientCapabilities=CAP_SYS_PTRACE), or as the user of ' +
@@ -191,11 +203,17 @@ function yamaScope(): string {
 }
 
 async function startSample(): Promise<ProcessIdentity> {
-  const shell = spawn('sh', ['-c', `sleep ${SAMPLE_SECONDS} 2>/dev/null >&2 & echo $!`], {
+  const shell = spawn('sh', ['-c', `${SAMPLE} ${SAMPLE_SECONDS} 2>/dev/null >&2 & echo $!`], {
     stdio: ['ignore', 'pipe', 'ignore'],
   });
   const [text] = (await once(shell.stdout, 'data')) as [Buffer];
   const identity = identifyProcess(Number(text.toString()));
   if (identity === undefined) throw new GodwitError('GW_INTERNAL', { reason: 'the sample process has ended' });
+  await becomesItself(identity.pid);
   return identity;
+}
+
+/** The shell's copy of itself is not to be asked: it is about to execute the sample, and is another process then for ptrace. */
+async function becomesItself(pid: number): Promise<void> {
+  for (let look = 0; look < MOST_LOOKS && readCommandLine(pid)[0] !== SAMPLE; look++) await delay(LOOK_EVERY_MS);
 }

@@ -13,7 +13,6 @@ import {
 } from '../support/host-pair.ts';
 import { runsIntact } from '../support/intact-vm.ts';
 import { checkLeaks } from '../support/leak-check.ts';
-import { CALM } from '../support/tiny-vm.ts';
 import { nothingRemains } from '../support/traces.ts';
 
 checkLeaks();
@@ -41,7 +40,7 @@ function countDeaths(): number {
 requireCapability('vm')('a page service that dies', () => {
   beforeAll(async () => {
     pair = await HostPair.open();
-    await createTinyVm(pair.a, { name: VM, guest: { ...CALM, fill: FILL } });
+    await createTinyVm(pair.a, { name: VM, guest: { fill: FILL } });
   });
   beforeEach(() => pair.bring(VM, pair.a));
   afterEach(async () => {
