@@ -24,7 +24,7 @@ export class BusyRate {
   readonly #connections: BusyConnections;
   readonly #clock: Clock;
   #from: readonly TcpBusy[] = [];
-  #fromMs = Number.NEGATIVE_INFINITY;
+  #lookedMs = Number.NEGATIVE_INFINITY;
   #bytesPerSecond: number | undefined;
 
   constructor(connections: BusyConnections, clock: Clock = SYSTEM_CLOCK) {
@@ -35,7 +35,8 @@ export class BusyRate {
   /** Bytes a second; undefined while nothing is known. */
   measure(): number | undefined {
     const nowMs = this.#clock.nowMs();
-    if (nowMs < this.#fromMs + WINDOW_MS) return this.#bytesPerSecond;
+    if (nowMs < this.#lookedMs + WINDOW_MS) return this.#bytesPerSecond;
+    this.#lookedMs = nowMs;
     const now = this.#connections.busy;
     const rates = now.flatMap((to, index) => rateBetween(this.#from[index], to) ?? []);
     // A window that is too short for a verdict goes on.
@@ -43,7 +44,6 @@ export class BusyRate {
       return this.#bytesPerSecond;
     if (rates.length > 0) this.#bytesPerSecond = Math.max(...rates);
     this.#from = now;
-    this.#fromMs = nowMs;
     return this.#bytesPerSecond;
   }
 }

@@ -12,8 +12,8 @@ import { PageHead, Panel } from '../parts/panel.tsx';
 import { useCalls, useHostState } from '../session/host-context.ts';
 import { goTo, linkTo } from '../session/route.ts';
 import { useDestination } from './destination-fields.tsx';
+import { useFormState } from './form-state.ts';
 import { HowFields } from './how-fields.tsx';
-import { EMPTY_FORM, type MigrateForm, readForm, type WrongFields, wrongFieldOf } from './migrate-form.ts';
 
 /** The host's own default first. */
 const ORDERS: readonly { readonly value: GroupOrder; readonly text: string; readonly hint: string }[] = [
@@ -52,30 +52,17 @@ function GroupForm({ group }: { group: GroupView }): React.JSX.Element {
   const { to, fields } = useDestination();
   const [order, setOrder] = useState<GroupOrder>(ORDERS[0]!.value);
   const [first, setFirst] = useState(BY_NAME);
-  const [form, setForm] = useState<MigrateForm>(EMPTY_FORM);
-  const [wrong, setWrong] = useState<WrongFields>({});
-  const [error, setError] = useState<unknown>(undefined);
-  const [isStarting, setStarting] = useState(false);
+  const { form, wrong, error, isStarting, change, start } = useFormState();
   const { name, vms, migration } = group;
   const isReady = to !== '' && migration === null;
 
-  const start = async (event: React.FormEvent): Promise<void> => {
+  const submit = (event: React.FormEvent): void => {
     event.preventDefault();
-    if (!isReady || isStarting) return;
-    const { body, wrong: found } = readForm(form, to);
-    setWrong(found);
-    if (body === undefined) return;
-    setStarting(true);
-    setError(undefined);
-    try {
+    if (!isReady) return;
+    void start(to, async (body) => {
       await calls.migrateGroup(name, { ...body, order, ...(first === BY_NAME ? {} : { first }) });
       goTo();
-    } catch (thrown) {
-      setStarting(false);
-      const field = wrongFieldOf(thrown);
-      if (field === undefined) setError(thrown);
-      else setWrong(field);
-    }
+    });
   };
 
   return (
@@ -90,10 +77,10 @@ function GroupForm({ group }: { group: GroupView }): React.JSX.Element {
           {migration.waitsFor === null ? null : <span>It waits for {ended(migration.waitsFor)}</span>}
         </Notice>
       )}
-      <form className="form" onSubmit={(event) => void start(event)}>
+      <form className="form" onSubmit={submit}>
         <Panel title="1. Where to">{fields}</Panel>
         <Panel title="2. How">
-          <HowFields form={form} wrong={wrong} change={(changes) => setForm((before) => ({ ...before, ...changes }))}>
+          <HowFields form={form} wrong={wrong} change={change}>
             <SelectField
               label="Order"
               value={order}

@@ -4,45 +4,31 @@
  * Must hold: nothing moves before the check of the destination that is shown has passed; a value that the host would refuse
  * is named at its field.
  */
-import { useState } from 'react';
 import { ErrorNotice, Notice } from '../parts/notice.tsx';
 import { PageHead, Panel } from '../parts/panel.tsx';
 import { useCalls, useHostState } from '../session/host-context.ts';
 import { goTo, linkTo } from '../session/route.ts';
 import { type Check, DestinationCheck, useCheck } from './destination-check.tsx';
 import { useDestination } from './destination-fields.tsx';
+import { useFormState } from './form-state.ts';
 import { HowFields } from './how-fields.tsx';
-import { EMPTY_FORM, type MigrateForm, readForm, type WrongFields, wrongFieldOf } from './migrate-form.ts';
 
 export function MigratePage({ name }: { name: string }): React.JSX.Element {
   const calls = useCalls();
   const { vms } = useHostState();
   const { to, fields } = useDestination();
-  const [form, setForm] = useState<MigrateForm>(EMPTY_FORM);
-  const [wrong, setWrong] = useState<WrongFields>({});
-  const [error, setError] = useState<unknown>(undefined);
-  const [isStarting, setStarting] = useState(false);
+  const { form, wrong, error, isStarting, change, start } = useFormState();
   const { check, again } = useCheck(name, to);
   const vm = vms.find((each) => each.name === name);
-  const change = (changes: Partial<MigrateForm>): void => setForm((before) => ({ ...before, ...changes }));
   const isReady = check?.kind === 'answered' && check.result.ok;
 
-  const start = async (event: React.FormEvent): Promise<void> => {
+  const submit = (event: React.FormEvent): void => {
     event.preventDefault();
-    if (!isReady || isStarting) return;
-    const { body, wrong: found } = readForm(form, to);
-    setWrong(found);
-    if (body === undefined) return;
-    setStarting(true);
-    try {
+    if (!isReady) return;
+    void start(to, async (body) => {
       const migration = await calls.migrate(name, body);
       goTo('migrations', migration.id);
-    } catch (thrown) {
-      setStarting(false);
-      const field = wrongFieldOf(thrown);
-      if (field === undefined) setError(thrown);
-      else setWrong(field);
-    }
+    });
   };
 
   return (
@@ -59,7 +45,7 @@ export function MigratePage({ name }: { name: string }): React.JSX.Element {
           </span>
         </Notice>
       ) : null}
-      <form className="form" onSubmit={(event) => void start(event)}>
+      <form className="form" onSubmit={submit}>
         <Panel title="1. Where to">
           {fields}
           <DestinationCheck check={check} name={name} again={again} />
