@@ -65,13 +65,14 @@ describe('a VM that touches memory that has gone', () => {
 
   test('is told with the time of the access, however late the daemon hears of it', async () => {
     const group = await begun();
+    const beforeMs = Date.now();
     group.commit('a');
     const access = { ...stopVm('b'), atMs: Date.now() + 70 };
     await setTimeout(200);
     group.region(access);
     const { ms } = group.migration.view.members[1]!.stoppedBy!;
     expect(ms).toBeGreaterThanOrEqual(70);
-    expect(ms).toBeLessThan(190);
+    expect(ms).toBeLessThanOrEqual(access.atMs - beforeMs);
   });
 
   test('is stopped at once where it is on its way, as soon as its migration hears', async () => {
@@ -183,7 +184,8 @@ describe('before the first VM has gone', () => {
     group.region({ kind: 'linkLost', reason: 'cut' });
     group.commit('a');
     await group.settle();
-    expect(group.log.slice(3)).toEqual(['stopped a', 'begin', 'left a']);
+    // The others may have begun again by now.
+    expect(group.log.slice(3, 6)).toEqual(['stopped a', 'begin', 'left a']);
     group.finish('a');
     await vi.waitFor(() => expect(group.migration.view.members.map(({ attempts }) => attempts)).toEqual([1, 2, 2]));
     for (const vm of ['b', 'c']) {
