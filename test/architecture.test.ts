@@ -38,6 +38,7 @@ const ARROWS: Readonly<Record<string, Arrows>> = {
   transfer: { from: ['base', 'linux', 'wire', 'memory'] },
   migration: { from: ['base', 'linux', 'qemu', 'wire', 'memory', 'network', 'storage', 'transfer'] },
   sharing: { from: ['base', 'linux', 'qemu', 'wire', 'memory', 'transfer', 'migration'] },
+  upgrade: { from: ['base', 'linux', 'qemu', 'network', 'migration'] },
   storage: { from: ['base', 'linux', 'qemu', 'wire', 'transfer'] },
   fleet: { from: ['base', ...MODEL] },
   api: { from: ['base', WORDS], types: ['migration'] },
@@ -45,6 +46,7 @@ const ARROWS: Readonly<Record<string, Arrows>> = {
   host: {
     from: [
       ...['base', 'linux', 'qemu', 'wire', 'memory', 'network', 'storage', 'transfer', 'migration', 'sharing', 'fleet'],
+      'upgrade',
       'api',
     ],
   },
@@ -91,7 +93,7 @@ const REGION_PROTOCOL = [
 const RESERVED: Readonly<Record<string, readonly string[]>> = {
   koffi: ['linux/raw.ts'],
   'node:child_process': ['linux', 'qemu'],
-  'node:worker_threads': ['linux', 'transfer', 'migration', 'sharing', 'storage'],
+  'node:worker_threads': ['linux', 'transfer', 'migration', 'sharing', 'storage', 'upgrade'],
   'node:net': ['api', 'network', 'qemu', 'transfer', 'migration', 'storage'],
   'node:tls': ['storage'],
   'node:http': ['api', 'client', 'host', 'controller'],

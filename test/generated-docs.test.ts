@@ -11,6 +11,7 @@ import { HostSchema, TuneHostSchema } from '../src/api/host-schema.ts';
 import { MigrateSchema, MigrationSchema, ProgressSchema, TuneSchema } from '../src/api/migration-schema.ts';
 import { buildApiServer, buildFleetApiServer } from '../src/api/server.ts';
 import type { HostService } from '../src/api/service.ts';
+import { UpgradeReportSchema, UpgradeSchema } from '../src/api/upgrade-schema.ts';
 import { AdoptSchema, StopSchema, VmSchema, VmSpecSchema } from '../src/api/vm-schema.ts';
 import { CommandContext } from '../src/cli/command-context.ts';
 import { PROCESS_IO } from '../src/cli/io.ts';
@@ -25,6 +26,8 @@ test.each([
   ['api.md', 'TuneRequest', TuneSchema, 'input'],
   ['api.md', 'AdoptRequest', AdoptSchema, 'input'],
   ['api.md', 'StopRequest', StopSchema, 'input'],
+  ['api.md', 'UpgradeRequest', UpgradeSchema, 'input'],
+  ['api.md', 'UpgradeReport', UpgradeReportSchema, 'output'],
   ['api.md', 'Vm', VmSchema, 'output'],
   ['api.md', 'Group', GroupDetailSchema, 'output'],
   [

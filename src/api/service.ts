@@ -12,6 +12,7 @@ import type { HistoryView } from './history-schema.ts';
 import type { HostView, TuneHostBody } from './host-schema.ts';
 import type { MigrateBody, MigrationView, TuneBody } from './migration-schema.ts';
 import type { OutlookView } from './outlook-schema.ts';
+import type { UpgradeBody, UpgradeReportView } from './upgrade-schema.ts';
 import type { AdoptBody, VmSpecBody, VmView } from './vm-schema.ts';
 
 export interface ConsoleOptions {
@@ -41,6 +42,10 @@ export interface HostService {
   stopVm(name: string, timeoutMs: number): Promise<VmView>;
   /** Ends QEMU at once. */
   killVm(name: string): Promise<VmView>;
+  /** Replaces its QEMU while it runs; resolves when that is done. */
+  upgradeVm(name: string, request: UpgradeBody): Promise<UpgradeReportView>;
+  /** The VM is to stay in its old QEMU; resolves when it is known which one it has. */
+  cancelUpgrade(name: string): Promise<VmView>;
   /** Forgets a VM whose QEMU has ended, and deletes its files. */
   removeVm(name: string): Promise<void>;
   readConsole(name: string, options: ConsoleOptions): AsyncIterable<Uint8Array>;

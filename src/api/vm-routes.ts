@@ -6,6 +6,7 @@ import { HistorySchema } from './history-schema.ts';
 import { MigrateSchema, MigrationSchema } from './migration-schema.ts';
 import { errors, NameParams, type Routes, switchParam } from './routes.ts';
 import type { HostService } from './service.ts';
+import { UpgradeReportSchema, UpgradeSchema } from './upgrade-schema.ts';
 import { AdoptSchema, StopSchema, VmSchema, VmSpecSchema } from './vm-schema.ts';
 
 const tags = ['vms'];
@@ -128,6 +129,24 @@ function addVmActions(routes: Routes, service: HostService): void {
     '/v1/vms/:name/actions/stop',
     { schema: { ...simple, summary: 'Power down; force after a time', body: StopSchema } },
     (request) => service.stopVm(request.params.name, request.body.timeoutMs),
+  );
+  routes.post(
+    '/v1/vms/:name/actions/upgrade',
+    {
+      schema: {
+        tags,
+        summary: 'Replace its QEMU while it runs; answers when that is done',
+        params: NameParams,
+        body: UpgradeSchema,
+        response: { 200: UpgradeReportSchema, ...errors },
+      },
+    },
+    (request) => service.upgradeVm(request.params.name, request.body),
+  );
+  routes.post(
+    '/v1/vms/:name/actions/cancel-upgrade',
+    { schema: { ...simple, summary: 'Keep the old QEMU, if the new one does not have the VM yet' } },
+    (request) => service.cancelUpgrade(request.params.name),
   );
   routes.post(
     '/v1/vms/:name/actions/check',

@@ -175,6 +175,7 @@ export const VmSchema = z
     owner: z.string().describe('The host that may run it.'),
     uuid: z.string().describe('Stays the same through every migration.'),
     pid: z.number().nullable().describe('Process id of QEMU, null when there is none.'),
+    qemuVersion: z.string().nullable().describe('Of the QEMU that runs it; null while that has not told.'),
     memoryBytes: z.number(),
     vcpus: z.number(),
     sharedMemory: z.array(VmRegionSchema).describe('Memory that it shares with other VMs; not part of memoryBytes.'),

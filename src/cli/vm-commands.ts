@@ -7,6 +7,7 @@ import type { CommandContext } from './command-context.ts';
 import { renderHistory } from './history-view.ts';
 import { printResult } from './io.ts';
 import { readSpec } from './read-spec.ts';
+import { addUpgradeCommand } from './upgrade-command.ts';
 import { renderVm, renderVmList } from './vm-view.ts';
 
 export function addVmCommands(program: Command, context: CommandContext): void {
@@ -98,6 +99,7 @@ export function addVmCommands(program: Command, context: CommandContext): void {
       const history = await withClient(context.options(command), context.io, (client) => client.vmHistory(name));
       printResult(context.output(command), history, () => renderHistory(history, Date.now()));
     });
+  addUpgradeCommand(vm, context);
   addConsole(vm, context);
 }
 

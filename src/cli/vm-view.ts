@@ -39,6 +39,7 @@ export function renderVm(vm: VmView): string {
     ...vm.nics.map((nic): [string, string] => ['network', renderNic(nic)]),
     ['vcpus', String(vm.vcpus)],
     ['pid', vm.pid === null ? null : `${vm.pid}${vm.adopted ? ' (adopted)' : ''}`],
+    ['qemu', vm.qemuVersion],
     ['epoch', String(vm.epoch)],
     ['migration', vm.migration],
     ['arrived from', vm.arrivedFrom],

@@ -11,6 +11,7 @@ import type { HostView, TuneHostBody } from '../api/host-schema.ts';
 import { LONGEST_SILENCE_MS } from '../api/keep-alive.ts';
 import type { MigrateBody, MigrationView, TuneBody } from '../api/migration-schema.ts';
 import type { OutlookView } from '../api/outlook-schema.ts';
+import type { UpgradeBody, UpgradeReportView } from '../api/upgrade-schema.ts';
 import type { AdoptBody, VmSpecInput, VmView } from '../api/vm-schema.ts';
 import type { CheckResult } from '../migration/handle.ts';
 import type { Call, CallCarrier } from './call.ts';
@@ -79,6 +80,14 @@ export class HostCalls {
   }
   stopVm(name: string, options: { readonly timeoutMs?: number } = {}): Promise<VmView> {
     return this.#post(`${vmPath(name)}/actions/stop`, options);
+  }
+  /** Replaces its QEMU while it runs; answers when that is done. */
+  upgradeVm(name: string, request: UpgradeBody = {}): Promise<UpgradeReportView> {
+    return this.#post(`${vmPath(name)}/actions/upgrade`, request);
+  }
+  /** The VM stays in its old QEMU, if the new one does not have it yet. */
+  cancelUpgrade(name: string): Promise<VmView> {
+    return this.#post(`${vmPath(name)}/actions/cancel-upgrade`, {});
   }
   async removeVm(name: string): Promise<void> {
     await this.#transport.json({ method: 'DELETE', path: vmPath(name) });

@@ -27,6 +27,7 @@ export function arrivingView(vm: ArrivingVm): VmView {
     owner: vm.from,
     uuid: vm.uuid,
     pid: vm.pid,
+    qemuVersion: null,
     memoryBytes: vm.memoryBytes,
     sharedMemory: [],
     nics: [],

@@ -41,6 +41,7 @@ import { Outlook } from './outlook.ts';
 import { Peers } from './peers.ts';
 import { prepareStateDirectory, tidyUp } from './state-directory.ts';
 import { lockStateDirectory } from './state-lock.ts';
+import { recoverUpgrades, Upgrades } from './upgrades.ts';
 import { VmRegistry } from './vm-registry.ts';
 
 // A post-copy that has the VM already is waited for; QEMU serves its last pages in seconds.
@@ -128,6 +129,9 @@ export async function startDaemon(
     release: (vm) => sampling.release(vm),
   });
 
+  const { allowedNetworkScripts } = config;
+  const release = (vm: string): Promise<void> => sampling.release(vm);
+  const upgrades = new Upgrades({ hostName, stateDirectory, allowedNetworkScripts, registry, metrics, log, release });
   const reports = new GroupReports(stateDirectory, config.keepReports, log);
   const moving = { hostName, stateDirectory, peers, registry, migrations, traffic, events, log, reports };
   const coming = (): ComingRegionView[] => groups.coming();
@@ -138,13 +142,15 @@ export async function startDaemon(
     if (openCount() > 0) lock.keep();
   });
   registry.regions.hold([...groupMigrations.heldRegions, ...groups.heldRegions]);
+  const undecided = await recoverUpgrades(stateDirectory, log);
   registry.restore();
+  for (const [name, reason] of undecided) registry.withhold(name, reason);
   groupMigrations.resume();
   groups.resume();
   tidyUp(visits, registry, log);
   const taken = await migrations.recover();
   groupMigrations.recovered();
-  await registry.attachAll(taken);
+  await registry.attachAll(new Set([...taken, ...undecided.keys()]));
   if (fleetKey !== null) {
     const input = { directory: liveDirectory, key: fleetKey };
     const warn = (reason: string): void => log.warn({ reason }, 'cannot look through the memory of a VM');
@@ -175,6 +181,7 @@ export async function startDaemon(
     visits,
     migrations,
     groupMigrations,
+    upgrades,
     incomingGroups: groups,
     sampling,
     outlook,
@@ -218,6 +225,7 @@ export async function startDaemon(
     close: (timeoutMs = CLOSE_TIMEOUT_MS) =>
       (closing ??= (async () => {
         // The API stays open meanwhile, so that one can see what is waited for.
+        await upgrades[Symbol.asyncDispose]();
         await Promise.all([groupMigrations.close(timeoutMs), groups.close(timeoutMs)]);
         const left = await migrations.close(timeoutMs);
         await Promise.all([groupMigrations.abandon(), groups.abandon()]);

@@ -11,6 +11,7 @@ import type { HostView, TuneHostBody } from '../api/host-schema.ts';
 import type { MigrateBody, MigrationView, TuneBody } from '../api/migration-schema.ts';
 import type { OutlookView } from '../api/outlook-schema.ts';
 import type { ConsoleOptions, HostService } from '../api/service.ts';
+import type { UpgradeBody, UpgradeReportView } from '../api/upgrade-schema.ts';
 import type { AdoptBody, VmSpecBody, VmView } from '../api/vm-schema.ts';
 import { GodwitError } from '../base/errors.ts';
 import type { CheckResult } from '../migration/handle.ts';
@@ -26,6 +27,7 @@ import type { Logger } from './logger.ts';
 import type { HostMetrics } from './metrics.ts';
 import type { Migrations } from './migrations.ts';
 import type { Outlook } from './outlook.ts';
+import type { Upgrades } from './upgrades.ts';
 import type { Vm } from './vm.ts';
 import type { VmRegistry } from './vm-registry.ts';
 
@@ -36,6 +38,7 @@ export interface DaemonServiceOptions {
   readonly migrations: Migrations;
   readonly groupMigrations: GroupMigrations;
   readonly incomingGroups: Pick<IncomingGroups, 'coming'>;
+  readonly upgrades: Upgrades;
   readonly sampling: DirtySampling;
   readonly outlook: Outlook;
   readonly commonality: Commonality;
@@ -91,6 +94,13 @@ export class DaemonService implements HostService {
   killVm(name: string): Promise<VmView> {
     return this.#act(name, (vm) => vm.kill());
   }
+  async upgradeVm(name: string, request: UpgradeBody): Promise<UpgradeReportView> {
+    await this.#options.migrations.arrivalOf(name);
+    return await this.#options.upgrades.start(name, request);
+  }
+  cancelUpgrade(name: string): Promise<VmView> {
+    return this.#options.upgrades.cancel(name);
+  }
   async removeVm(name: string): Promise<void> {
     const { registry, visits } = this.#options;
     const { uuid } = registry.get(name).record;
@@ -104,7 +114,7 @@ export class DaemonService implements HostService {
     const vm = registry.get(name);
     const path = vm.record.consoleLogPath;
     if (path === null) throw new GodwitError('GW_NOT_FOUND', { kind: 'console of VM', name });
-    return readConsole(path, { ...options, alive: () => registry.find(name) === vm && !vm.hasEnded });
+    return readConsole(path, { ...options, alive: () => isHere(registry.find(name), vm) });
   }
 
   historyOfVm(name: string): HistoryView {
@@ -185,4 +195,9 @@ export class DaemonService implements HostService {
     await action(vm);
     return vm.view();
   }
+}
+
+/** The same VM, perhaps in another QEMU, which writes to the same file. */
+function isHere(now: Vm | undefined, vm: Vm): boolean {
+  return now !== undefined && now.record.uuid === vm.record.uuid && !now.hasEnded;
 }

@@ -76,6 +76,18 @@ export class HostMetrics {
     ['direction', 'outcome'],
     DURATION_BUCKETS,
   );
+  readonly #upgrades = new Counter({
+    name: 'godwit_vm_upgrades_total',
+    help: 'QEMUs that were to be replaced while their VMs ran, by outcome',
+    labelNames: ['outcome'],
+    registers: [this.registry],
+  });
+  readonly #upgradeDowntime = new Histogram({
+    name: 'godwit_vm_upgrade_downtime_seconds',
+    help: 'Last guest instruction in the old QEMU to the first in the new one',
+    buckets: DOWNTIME_BUCKETS,
+    registers: [this.registry],
+  });
   readonly #transitions = this.#histogram(
     'phase_transition_time_from_creation_seconds',
     'From the start of a migration to a phase',
@@ -115,6 +127,12 @@ export class HostMetrics {
     };
   }
   readonly #refreshVms: () => void;
+
+  /** @param downtimeMs - null: it did not run, or was not measured */
+  upgraded(isUpgraded: boolean, downtimeMs: number | null): void {
+    this.#upgrades.inc({ outcome: isUpgraded ? 'completed' : 'failed' });
+    if (downtimeMs !== null) this.#upgradeDowntime.observe(downtimeMs / 1000);
+  }
 
   limited(bytesPerSecond: number): void {
     this.#limit.set(bytesPerSecond);

@@ -4,7 +4,7 @@ import { type HostRegion, namesOf } from './host-region.ts';
 import type { StoredVm } from './vm-store.ts';
 
 /** What is not in its record. */
-export type ShownNow = Pick<VmView, 'owner' | 'state' | 'migration' | 'sharedMemory' | 'notes'>;
+export type ShownNow = Pick<VmView, 'owner' | 'state' | 'migration' | 'sharedMemory' | 'qemuVersion' | 'notes'>;
 
 export function viewOfVm({ record, ended, notes }: StoredVm, now: ShownNow): VmView {
   return {
@@ -13,6 +13,7 @@ export function viewOfVm({ record, ended, notes }: StoredVm, now: ShownNow): VmV
     owner: now.owner,
     uuid: record.uuid,
     pid: ended ? null : record.pid,
+    qemuVersion: ended ? null : now.qemuVersion,
     memoryBytes: record.memoryBytes,
     sharedMemory: now.sharedMemory,
     nics: record.nics ?? [],

@@ -30,6 +30,10 @@ export class UnsavedVms implements Disposable {
     this.#saveAll();
   }
 
+  isSaved(name: string): boolean {
+    return !this.#records.has(name);
+  }
+
   /** The VM has gone. */
   forget(name: string): void {
     this.#records.delete(name);

@@ -27,7 +27,7 @@ export interface VmConnectionPort {
   hasEnded(): boolean;
   /** The engine has QEMU. */
   isTaken(): boolean;
-  onConnected(): void;
+  onConnected(qemuVersion: string): void;
   /** QEMU's word for its state. */
   onStatus(status: string): void;
   onShutdown(shutdown: Shutdown): void;
@@ -159,7 +159,7 @@ export class VmConnection {
         return;
       }
       this.#qmp = qmp;
-      onConnected();
+      onConnected(qmp.qemuVersion);
       qmp.onEvent((event) => {
         if (event.event === 'SHUTDOWN') {
           const { guest, reason } = event.data;

@@ -1,13 +1,19 @@
 /**
- * Who has a VM besides its user: a migration, or a check of whether it could move.
+ * Who has a VM besides its user: a migration, a check of whether it could move, or who replaces its QEMU.
  *
  * Owns: the lease. Must hold: one holder at a time; while it is exclusive QEMU is the engine's alone, later the migration
  * only keeps others out; a VM of which nobody knows whose it is has none as long as this daemon runs.
  */
 import { GodwitError } from '../base/errors.ts';
 
-/** A migration from here or to here, or a check. */
-export type LeasePurpose = 'outgoing' | 'incoming' | 'check';
+/** A migration from here or to here, a check, or the replacing of its QEMU. */
+export type LeasePurpose = 'outgoing' | 'incoming' | 'check' | 'upgrade';
+
+/** Of those that are no migration: what is told to whom they keep waiting. */
+const REASONS: Partial<Record<LeasePurpose, string>> = {
+  check: 'it is being checked',
+  upgrade: 'its QEMU is being replaced (godwit vm upgrade; Ctrl-C there ends it)',
+};
 
 interface Lease {
   readonly id: string;
@@ -37,7 +43,7 @@ export class VmLease {
 
   /** Id of the migration that has the VM. */
   get migration(): string | null {
-    return this.#lease && this.#lease.purpose !== 'check' ? this.#lease.id : null;
+    return this.#lease && REASONS[this.#lease.purpose] === undefined ? this.#lease.id : null;
   }
 
   /** @throws GW_MIGRATION_BUSY, GW_CONFLICT when somebody has the VM */
@@ -80,7 +86,8 @@ export class VmLease {
   }
 
   #busy({ id, purpose }: Lease): GodwitError {
-    if (purpose !== 'check') return new GodwitError('GW_MIGRATION_BUSY', { vm: this.#vm, id });
-    return new GodwitError('GW_CONFLICT', { kind: 'VM', name: this.#vm, reason: 'it is being checked' });
+    const reason = REASONS[purpose];
+    if (reason === undefined) return new GodwitError('GW_MIGRATION_BUSY', { vm: this.#vm, id });
+    return new GodwitError('GW_CONFLICT', { kind: 'VM', name: this.#vm, reason });
   }
 }

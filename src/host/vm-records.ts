@@ -32,6 +32,11 @@ export class VmRecords implements Disposable {
     this.#unsaved.save(vm);
   }
 
+  /** Its record on disk is the latest. */
+  isSaved(name: string): boolean {
+    return this.#unsaved.isSaved(name);
+  }
+
   /** Its history stays, unless `everything`. */
   forget(name: string, everything: boolean): void {
     this.#unsaved.forget(name);

@@ -11,10 +11,9 @@ import type { MigrationHandle } from '../migration/handle.ts';
 import type { VmRecord } from '../migration/vm-record.ts';
 import { type ArrivingVms, arrivingView } from './arriving-vm.ts';
 import { Groups } from './groups.ts';
-import type { IncomingPromises } from './incoming-promises.ts';
 import { KnownEpochs } from './known-epochs.ts';
-import type { Logger } from './logger.ts';
 import { MacClaims } from './mac-claims.ts';
+import type { RegistryOptions } from './registry-options.ts';
 import { SharedRegions } from './shared-regions.ts';
 import { viewOfRegions } from './shown-vm.ts';
 import { Vm, type VmContext } from './vm.ts';
@@ -23,18 +22,6 @@ import { createVm } from './vm-create.ts';
 import { VmNames } from './vm-names.ts';
 import { VmRecords } from './vm-records.ts';
 import type { StoredVm } from './vm-store.ts';
-
-export interface RegistryOptions {
-  readonly hostName: string;
-  readonly stateDirectory: string;
-  /** The secret of the fleet, whose name space MAC addresses are drawn from; null: each host has its own. */
-  readonly fleetKey: string | null;
-  readonly promises: IncomingPromises;
-  readonly log: Logger;
-  changed(vm: VmView): void;
-  removed(name: string, reason: string): void;
-  absenceOf(name: string): GodwitError;
-}
 
 export class VmRegistry {
   readonly epochs: KnownEpochs;
@@ -159,15 +146,20 @@ export class VmRegistry {
     // A migration that a restart recovered may bring the very VM whose record is here already.
     if (isHere) old?.dispose();
     else if (old) this.#forget(old, false);
-    const stored: StoredVm = { record, spec: null, notes: [], ended: null };
     this.epochs.note(record, record.epoch);
-    this.#records.save(stored);
-    this.regions.join(record);
-    const vm = new Vm(this.#context, stored);
-    vm.keepLease(migration);
-    this.#vms.set(record.name, vm);
-    await vm.attach();
-    this.#options.changed(vm.view());
+    await this.#put({ record, spec: null, notes: [], ended: null }, (vm) => {
+      this.regions.join(record);
+      vm.keepLease(migration);
+    });
+  }
+
+  /** The VM is in another QEMU of this host. @returns whether a daemon that dies now would know it */
+  async replaced(old: Vm, record: VmRecord): Promise<{ readonly vm: Vm; readonly isSaved: boolean }> {
+    old.dispose();
+    const vm = await this.#put({ ...old.stored, record });
+    const isSaved = this.#records.isSaved(record.name);
+    if (isSaved) this.#records.removeInstance(old.record);
+    return { vm, isSaved };
   }
 
   /** The VM did not come. */
@@ -218,15 +210,21 @@ export class VmRegistry {
       const stored = await start();
       const old = this.#vms.get(name);
       if (old) this.#forget(old, false);
-      this.#records.save(stored);
-      const vm = new Vm(this.#context, stored);
-      this.#vms.set(name, vm);
-      await vm.attach();
-      this.#options.changed(vm.view());
-      return vm.view();
+      return (await this.#put(stored)).view();
     } finally {
       this.#names.starting.delete(name);
     }
+  }
+
+  /** @param prepare - before it is connected to */
+  async #put(stored: StoredVm, prepare: (vm: Vm) => void = () => undefined): Promise<Vm> {
+    this.#records.save(stored);
+    const vm = new Vm(this.#context, stored);
+    prepare(vm);
+    this.#vms.set(vm.name, vm);
+    await vm.attach();
+    this.#options.changed(vm.view());
+    return vm;
   }
 
   /** What they share is another. */

@@ -34,6 +34,7 @@ export class Vm {
   #stored: StoredVm;
   #state: VmState = 'unknown';
   #notes: string[] = [];
+  #qemuVersion: string | null = null;
   readonly #lease: VmLease;
   readonly #connection: VmConnection;
   /** What a user asked for that ends QEMU. */
@@ -53,8 +54,9 @@ export class Vm {
       disposed: this.#disposed.signal,
       hasEnded: () => this.hasEnded,
       isTaken: () => this.#lease.isExclusive,
-      onConnected: () => {
+      onConnected: (qemuVersion) => {
         this.#notes = [];
+        this.#qemuVersion = qemuVersion;
       },
       onStatus: (status) => this.#setState(stateOfStatus(status)),
       onShutdown: (shutdown) => {
@@ -75,6 +77,9 @@ export class Vm {
   get record(): VmRecord {
     return this.#stored.record;
   }
+  get stored(): StoredVm {
+    return this.#stored;
+  }
   /** Id of the migration that has it. */
   get migration(): string | null {
     return this.#lease.migration;
@@ -93,13 +98,11 @@ export class Vm {
 
   view(): VmView {
     const { isLeaving, migration } = this.#lease;
-    return viewOfVm(this.#stored, {
-      owner: this.#context.hostName,
-      state: isLeaving ? 'leaving' : this.#state,
-      migration,
-      sharedMemory: this.#context.sharedMemoryOf(this.record),
-      notes: this.#notes,
-    });
+    const { hostName: owner, sharedMemoryOf } = this.#context;
+    const state = isLeaving ? 'leaving' : this.#state;
+    const sharedMemory = sharedMemoryOf(this.record);
+    const told = { qemuVersion: this.#qemuVersion, notes: this.#notes };
+    return viewOfVm(this.#stored, { owner, state, migration, sharedMemory, ...told });
   }
 
   /** Connects to QEMU and starts watching it. Never throws: what goes wrong becomes state and note. */

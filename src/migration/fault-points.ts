@@ -10,8 +10,15 @@ import { GodwitError } from '../base/errors.ts';
 /**
  * `journalAppend`: the nth record that is appended to an opened journal cannot be written. `pageRequest`: the source's thread that
  * answers page requests fails at the nth. `pageAnswer`: the destination's that puts the answers in place fails at the nth.
+ * `upgradeLoaded`, `upgradeCommitted`: the replacing of a QEMU stands still before and after its commit (see `holdAtFaultPoint`).
  */
-export const FAULT_POINTS = ['journalAppend', 'pageRequest', 'pageAnswer'] as const;
+export const FAULT_POINTS = [
+  'journalAppend',
+  'pageRequest',
+  'pageAnswer',
+  'upgradeLoaded',
+  'upgradeCommitted',
+] as const;
 export type FaultPoint = (typeof FAULT_POINTS)[number];
 
 const COUNTS_KEY = 'godwit fault counts';
@@ -29,6 +36,15 @@ export function passFaultPoint(point: FaultPoint, nth?: number): void {
   if (!faults) return;
   const now = nth ?? Atomics.add(counts, FAULT_POINTS.indexOf(point), 1) + 1;
   if (faults.has(now)) throw new GodwitError('GW_SYS_CALL', { call: point, errno: 'EIO' });
+}
+
+/** Never returns when a fault was ordered for this time: whoever ends the process then ends it just here. */
+export async function holdAtFaultPoint(point: FaultPoint): Promise<void> {
+  try {
+    passFaultPoint(point);
+  } catch {
+    await new Promise(() => setInterval(() => undefined, 2 ** 30));
+  }
 }
 
 /** Those of the thread that started this one. */

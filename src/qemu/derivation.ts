@@ -23,6 +23,8 @@ export interface DeriveOptions {
   readonly sourceNbdSocket?: string;
   /** Absolute paths of the programs that a network interface may have as its script here. */
   readonly allowedNetworkScripts?: readonly string[];
+  /** Memory that the VM keeps, by the ids of its backends: paths that open the files that it has (a new QEMU on the same host). */
+  readonly keptRam?: ReadonlyMap<string, string>;
 }
 
 export interface RamFile {
@@ -36,6 +38,8 @@ export class Derivation {
   readonly blockers: Blocker[] = [];
   readonly notes: string[] = [];
   readonly ramFiles: RamFile[] = [];
+  /** RAM that stays where it is. */
+  readonly keptFiles: RamFile[] = [];
   /** Files of regions, which are there before QEMU and stay. */
   readonly sharedFiles: RamFile[] = [];
   /** Id of the chardev that becomes the console, or undefined when the first serial port has none of its own. */
@@ -100,6 +104,11 @@ export class Derivation {
 
   /** The first RAM file has the path that was given, further ones have the backend's id added. */
   ramFile(id: string): string {
+    const kept = this.options.keptRam?.get(id);
+    if (kept !== undefined) {
+      this.keptFiles.push({ id, path: kept });
+      return kept;
+    }
     const { ramPath } = this.options.endpoints;
     const path = this.ramFiles.length === 0 ? ramPath : `${ramPath}-${id.replaceAll(/[^\w.-]/g, '_')}`;
     this.ramFiles.push({ id, path });

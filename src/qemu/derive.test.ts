@@ -40,6 +40,14 @@ function blockerIds(line: string): string[] {
   return derived.kind === 'blocked' ? derived.blockers.map((blocker) => blocker.id) : [];
 }
 
+test('memory that the VM keeps is opened where it is, and nobody removes a name of it', () => {
+  const derived = derive(BASE, { keptRam: new Map([['ram0', '/proc/7/fd/9']]) });
+  expect(derived).toMatchObject({ kind: 'derived', ramFiles: [] });
+  expect(derived.kind === 'derived' && derived.args.join(' ')).toContain(
+    NEW_RAM.replace('/dev/shm/godwit-web-2', '/proc/7/fd/9'),
+  );
+});
+
 test('a disk of the block server goes through that of the destination; other NBD disks stay', () => {
   const node = (path: string) =>
     `-blockdev {"driver":"nbd","node-name":"disk0","server":{"type":"unix","path":"${path}"}}`;

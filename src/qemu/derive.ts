@@ -137,7 +137,7 @@ export function deriveDestination(sourceArgs: readonly string[], options: Derive
   if (!counts.has('machine') && !counts.has('M')) args.unshift({ option: 'machine', value: options.machineType });
   if (hasDefaultSerial(source)) args.push(...consoleArguments(derivation));
   if (!args.some(({ option }) => option === 'display')) args.push({ option: 'display', value: 'none' });
-  if (derivation.ramFiles.length === 0) {
+  if (derivation.ramFiles.length + derivation.keptFiles.length === 0) {
     derivation.block('private-ram', 'RAM', 'the VM has no RAM in a shared file', SHARED_RAM_FIX);
   }
   if (derivation.blockers.length > 0) return { kind: 'blocked', blockers: derivation.blockers };
