@@ -1,5 +1,5 @@
 /** A host with a VM whose QEMU is to be replaced, and what there is to see of it from outside. */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'vitest';
 import { digestMemory } from '../../src/memory/digest.ts';
@@ -19,6 +19,8 @@ export const VM = 'upgraded';
 export const TALKING = { ...CALM, heartbeatPasses: 1, pageCount: 256 } as const;
 
 const STILL_MS = 100;
+const UPGRADE_TIMEOUT_MS = 60_000;
+const DISK_BYTES = 2 ** 20;
 
 export class UpgradingHost implements AsyncDisposable {
   readonly at: ReachedHost;
@@ -31,7 +33,10 @@ export class UpgradingHost implements AsyncDisposable {
   static async open(fault: string | undefined, options: Partial<TinyVmOptions> = {}): Promise<UpgradingHost> {
     const host = await startHost({ name: 'a', env: fault === undefined ? {} : { GODWIT_FAULT: fault } });
     const opened = new UpgradingHost({ host, client: openTellingClient(host) });
-    await createTinyVm(opened.at, { name: VM, guest: CALM, ...options });
+    // Its image is locked by the QEMU that runs the VM.
+    const path = host.directory.join('disk.raw');
+    writeFileSync(path, Buffer.alloc(DISK_BYTES));
+    await createTinyVm(opened.at, { name: VM, guest: CALM, disks: [{ path, format: 'raw' }], ...options });
     return opened;
   }
 
@@ -43,10 +48,13 @@ export class UpgradingHost implements AsyncDisposable {
     return this.at.host.directory.join('state', 'vms', VM, 'upgrade.journal');
   }
 
-  async journalHas(record: string): Promise<void> {
-    await waitUntil(`the journal has ${record}`, () => {
-      return existsSync(this.journalPath) && readFileSync(this.journalPath, 'utf8').includes(`"kind":"${record}"`);
-    });
+  /** Waits for a record; throws when the upgrade ends before. */
+  async journalHas(record: string, upgrade: Promise<unknown>): Promise<void> {
+    const isThere = (): boolean =>
+      existsSync(this.journalPath) && readFileSync(this.journalPath, 'utf8').includes(`"kind":"${record}"`);
+    const waiting = waitUntil(`the journal has ${record}`, isThere, { timeoutMs: UPGRADE_TIMEOUT_MS });
+    await Promise.race([waiting, upgrade]);
+    expect(isThere()).toBe(true);
   }
 
   /** Waits until the guest is stopped: it writes nothing for longer than it would rest. */

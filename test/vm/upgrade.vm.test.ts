@@ -87,11 +87,11 @@ requireCapability('vm')('another QEMU for a VM that runs', () => {
     const { at } = host;
     const pid = await host.pid();
     using guest = await openTinyGuest(at, VM);
-    const broken = expect(at.client.upgradeVm(VM)).rejects.toThrow();
-    await host.journalHas(fault === 'upgradeLoaded' ? 'stopping' : 'committed');
+    const broken = at.client.upgradeVm(VM);
+    await host.journalHas(fault === 'upgradeLoaded' ? 'stopping' : 'committed', broken);
     await host.standsStill(guest);
     await at.host.kill();
-    await broken;
+    await expect(broken).rejects.toThrow(refusedWith('GW_API_UNREACHABLE'));
     await at.host.start();
     if (fault === 'upgradeLoaded') await runsAlone(at, VM, pid);
     else await runsAlone(at, VM, await host.pid());
