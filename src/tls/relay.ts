@@ -9,6 +9,7 @@
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { asGodwitError, GodwitError } from '../base/errors.ts';
+import { programFile } from '../base/program-file.ts';
 import { closeFd } from '../linux/socket.ts';
 import { openSocketPair } from '../linux/socket-pair.ts';
 import type { RelayPort } from './relay-orders.ts';
@@ -68,9 +69,7 @@ export class TlsRelay implements AsyncDisposable {
   }
 
   #start(): void {
-    const ending = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
-    const module = new URL(`./relay-worker.${ending}`, import.meta.url);
-    const thread = new Worker(module, { name: 'tls-relay', workerData: this.#input });
+    const thread = new Worker(programFile('tls/relay-worker'), { name: 'tls-relay', workerData: this.#input });
     this.#threads.add(thread);
     thread.unref();
     thread.on('message', (report: RelayReport) => this.#hear(report));
