@@ -3,7 +3,14 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { FIRST_USABLE_PAGE } from '../../guest/tiny/layout.ts';
 import { PAGE_SIZE } from '../../src/base/page.ts';
 import { requireCapability } from '../support/capability.ts';
-import { beginMigration, completedReport, createTinyVm, HostPair, isFree, openTinyGuest } from '../support/host-pair.ts';
+import {
+  beginMigration,
+  completedReport,
+  createTinyVm,
+  HostPair,
+  isFree,
+  openTinyGuest,
+} from '../support/host-pair.ts';
 import { checkLeaks } from '../support/leak-check.ts';
 import { TlsHosts } from '../support/tls-hosts.ts';
 
