@@ -56,10 +56,11 @@ export class VmRegistry {
     };
   }
 
-  /** Finds the VMs of an earlier daemon again. Does not connect to them yet: see `attachAll`. */
-  restore(): void {
+  /** Finds the VMs of an earlier daemon again; nobody gets those `withheld`. Does not connect to them yet: see `attachAll`. */
+  restore(withheld: ReadonlyMap<string, string>): void {
     for (const stored of this.#records.loadAll()) this.#vms.set(stored.record.name, new Vm(this.#context, stored));
     this.regions.restore(this.living().map(({ record }) => record));
+    for (const [name, reason] of withheld) this.withhold(name, reason);
   }
 
   /** @param except - names of VMs that a recovered migration has */
