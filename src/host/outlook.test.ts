@@ -48,5 +48,5 @@ test('what has arrived of a VM on its way is no less room: it is part of what th
     ...{ pressure: { view: () => undefined }, migrationAddress: () => 'b:7710', bandwidthBytesPerSecond: () => 0 },
   } as unknown as OutlookPort;
   const outlook = new Outlook(port, { freeBytes: () => 1000, takenBytes: (pid) => pid });
-  expect(outlook.view(true).memoryBytes).toBe(1320);
+  expect(outlook.view({ isBrief: true }).memoryBytes).toBe(1320);
 });
