@@ -11,6 +11,7 @@ import type { EvacuateBody, EvacuationView, FleetHistoryView } from '../api/evac
 import { EventHub } from '../api/event-hub.ts';
 import type { FleetEventBody } from '../api/fleet-event-schema.ts';
 import type { CommonPairView, FleetPlanView } from '../api/fleet-plan-schema.ts';
+import type { FleetRecording } from '../api/fleet-recording-schema.ts';
 import type { ControllerView, FleetView, MaintenanceAnswer, MaintenanceBody } from '../api/fleet-schema.ts';
 import type { FleetService, HistoryQuery, HostCall, HostReply, PlanQuery } from '../api/fleet-service.ts';
 import type { MigrationView } from '../api/migration-schema.ts';
@@ -30,6 +31,7 @@ import type { FleetPicture } from './fleet-picture.ts';
 import { showCommonality, showHosts, showPlan, showVms } from './fleet-view.ts';
 import { hostsLeft, Maintenance, markOf, showMark } from './maintenance.ts';
 import { refuseOwnAddresses } from './own-addresses.ts';
+import { recordFleet } from './recorded-fleet.ts';
 import type { FleetStore } from './store.ts';
 import { withUnderway } from './underway.ts';
 
@@ -125,6 +127,10 @@ export class Fleet implements FleetService, AsyncDisposable {
       nextPlan(withUnderway(state, seen.underway), seen.contents),
     );
     return showPlan(plan, { from: host, to, deadlineAtMs }, seen.failures);
+  }
+
+  async recording(): Promise<FleetRecording> {
+    return recordFleet(await this.look(false));
   }
 
   async commonality(host?: string): Promise<CommonPairView[]> {
