@@ -12,10 +12,12 @@ import type { GuestMemory } from '../memory/guest-memory.ts';
 import { closedBy } from '../transfer/connection.ts';
 import type { HeldContents, SentElsewhere } from '../transfer/page-packer.ts';
 import type { SentPagesShared } from '../transfer/sent-pages.ts';
-import { MAX_PAGES_PER_FRAME } from '../wire/limits.ts';
 import { type ChannelChange, ChannelThread, type PageChannel } from './page-channel-thread.ts';
 import { createDelivered, type SendingShared, type SendOrder } from './page-channel-words.ts';
 import type { ThreadRole } from './thread-priority.ts';
+
+/** So many pages, beginning at a multiple of it, always go over the same channel: 256 KiB, so that few neighbours occupy all. */
+export const PAGES_OF_ONE_CHANNEL = 64;
 
 export interface PageChannelsOptions {
   readonly memory: Pick<GuestMemory, 'layout' | 'ownPaths'>;
@@ -158,7 +160,7 @@ export class PageChannels implements PageCarrier, Disposable {
 
   channelOf(page: PageIndex): PageChannel {
     if (this.#isLost) return this.#lostChannel();
-    return this.#open[Math.floor(page / MAX_PAGES_PER_FRAME) % this.#open.length]!;
+    return this.#open[Math.floor(page / PAGES_OF_ONE_CHANNEL) % this.#open.length]!;
   }
 
   [Symbol.dispose](): void {
