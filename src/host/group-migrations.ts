@@ -118,13 +118,8 @@ export class GroupMigrations {
     return [...this.#running.values()].find(({ migration }) => isOf(migration, group))?.migration.view;
   }
 
-  /** @throws GW_NOT_FOUND, GW_INPUT_INVALID, GW_MIGRATION_BLOCKED, GW_CONFLICT, GW_ORDER_OUTDATED */
-  start(name: string, body: GroupMigrateBody): Promise<GroupMigrationView> {
-    const begin = (): Promise<GroupMigrationView> => this.#start(name, body);
-    return this.#options.orders.once(`group ${name}`, body, begin, (id) => this.show(id));
-  }
-
-  async #start(name: string, body: GroupMigrateBody): Promise<GroupMigrationView> {
+  /** @throws GW_NOT_FOUND, GW_INPUT_INVALID, GW_MIGRATION_BLOCKED, GW_CONFLICT */
+  async start(name: string, body: GroupMigrateBody): Promise<GroupMigrationView> {
     const { registry, peers, log, orders } = this.#options;
     const group = registry.groups.get(name);
     const to = peers.resolve(body.to);

@@ -135,7 +135,9 @@ export class DaemonService implements HostService {
   }
 
   migrateGroup(name: string, request: GroupMigrateBody): Promise<GroupMigrationView> {
-    return this.#options.groupMigrations.start(name, request);
+    const { orders, groupMigrations } = this.#options;
+    const begin = (): Promise<GroupMigrationView> => groupMigrations.start(name, request);
+    return orders.once(`group ${name}`, request, begin, (id) => groupMigrations.show(id));
   }
   listGroupMigrations(requestId?: string): GroupMigrationView[] {
     return this.#begunBy(requestId, this.#options.groupMigrations.list());
