@@ -8,6 +8,7 @@ import { SYSTEM_CLOCK } from '../base/clock.ts';
 import { ownerOf } from '../linux/process.ts';
 import { DiskMirror, type MirrorMode, type MirrorProgress } from '../qemu/disk-mirror.ts';
 import { DiskRelay } from '../storage/disk-relay.ts';
+import type { RelayPort } from '../tls/relay-orders.ts';
 import type { Pacer } from '../transfer/pacer.ts';
 import type { OfferedDisk, ReadyDisk } from '../wire/disk-messages.ts';
 import type { DiskProgress } from './progress.ts';
@@ -26,6 +27,8 @@ export interface CopiedDiskPlan {
 export interface CopiedDiskOptions {
   /** Of a connection to the other host, which leads to its QEMU. */
   readonly linkFd: number;
+  /** Behind which that connection is; null: it is a TCP connection itself. */
+  readonly tls: RelayPort | null;
   /** For this disk alone. */
   readonly socketPath: string;
   readonly mode: MirrorMode;
@@ -55,13 +58,13 @@ export class CopiedDisk {
   static async start(
     guest: SourceGuest,
     plan: CopiedDiskPlan,
-    { linkFd, socketPath, mode, pacer }: CopiedDiskOptions,
+    { linkFd, tls, socketPath, mode, pacer }: CopiedDiskOptions,
   ): Promise<CopiedDisk> {
     let copy: CopiedDisk | undefined;
     // A VM's own writes wait for no budget; who comes after them pays.
     const pace = (bytes: number): Promise<void> =>
       copy?.isBlocking === true ? Promise.resolve(pacer.charge(bytes)) : pacer.take(bytes);
-    const relay = await DiskRelay.listen(linkFd, socketPath, ownerOf(guest.identity.pid), pace);
+    const relay = await DiskRelay.listen(linkFd, tls, socketPath, ownerOf(guest.identity.pid), pace);
     // QEMU does nothing else while it opens the other end.
     relay.silenceLimitMs = HOLD_LIMIT_MS;
     try {

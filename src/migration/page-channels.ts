@@ -9,6 +9,7 @@ import type { PageIndex } from '../base/page.ts';
 import { closeFd } from '../linux/socket.ts';
 import type { TcpBusy } from '../linux/tcp-info.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
+import type { RelayPort } from '../tls/relay-orders.ts';
 import { closedBy } from '../transfer/connection.ts';
 import type { HeldContents, SentElsewhere } from '../transfer/page-packer.ts';
 import type { SentPagesShared } from '../transfer/sent-pages.ts';
@@ -26,6 +27,8 @@ export interface PageChannelsOptions {
   readonly sent: SentPagesShared | null;
   /** Address of the other host, for messages. */
   readonly peer: string;
+  /** Behind which its connections are; null: they are TCP connections themselves. */
+  readonly tls: RelayPort | null;
   /** A connection broke. */
   onLost(reason: GodwitError): void;
   /** What no report holds. */
@@ -175,8 +178,9 @@ export class PageChannels implements PageCarrier, Disposable {
   }
 
   #start(): void {
-    const shared = { ...this.#shared, peer: this.#options.peer };
-    const thread: ChannelThread = new ChannelThread(shared, (change) => this.#hear(thread, change));
+    const { peer, tls } = this.#options;
+    const shared = { ...this.#shared, peer };
+    const thread: ChannelThread = new ChannelThread(shared, tls, (change) => this.#hear(thread, change));
     for (const order of this.#standing) thread.order(order);
     this.#threads.push(thread);
   }

@@ -180,7 +180,7 @@ export class SourceDisks {
       });
       const linkFd = await link.openDisk(signal);
       const socketPath = diskSocketPath(this.#directory, plan.index);
-      this.copies.add(await CopiedDisk.start(guest, plan, { linkFd, socketPath, mode, pacer }));
+      this.copies.add(await CopiedDisk.start(guest, plan, { linkFd, tls: link.tls, socketPath, mode, pacer }));
       signal.throwIfAborted();
     }
   }
