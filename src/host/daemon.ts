@@ -33,6 +33,7 @@ import { openHostTls } from './host-tls.ts';
 import { IdleMemory } from './idle-memory.ts';
 import { IncomingGroups } from './incoming-groups.ts';
 import { IncomingPromises } from './incoming-promises.ts';
+import { KnownOrders } from './known-orders.ts';
 import type { Logger } from './logger.ts';
 import { HostMetrics } from './metrics.ts';
 import { openMigrationPort } from './migration-port.ts';
@@ -103,7 +104,7 @@ export async function startDaemon(
   const tls = openHostTls(config, log);
   if (tls) starting.use(tls);
   const traffic: HostTraffic = { budget: budget.buffer, dscp: config.dscp, tls: tls?.port ?? null };
-  const { name: hostName, stateDirectory } = config;
+  const { name: hostName, stateDirectory, allowedNetworkScripts } = config;
   const peers = new Peers(config.peers);
   const groups = new IncomingGroups({ hostName, stateDirectory, registry, log, startRegion: startRegionDestination });
   const { sampleEveryMs: everyMs, keepHistoryMs: keepMs } = config;
@@ -112,6 +113,7 @@ export async function startDaemon(
   const pressure = starting.use(new HostPressure(() => registry.living()));
   const hooks = new Hooks(config, log);
   const aftermath = starting.use(new Aftermath({ registry, store, hooks, log }));
+  const orders = new KnownOrders(config.stateDirectory, log);
   const migrations = new Migrations({
     hostName,
     stateDirectory,
@@ -125,6 +127,7 @@ export async function startDaemon(
     promises,
     groups,
     store,
+    orders,
     events,
     aftermath,
     metrics,
@@ -132,11 +135,9 @@ export async function startDaemon(
     release: (vm) => sampling.release(vm),
   });
 
-  const { allowedNetworkScripts } = config;
-  const release = (vm: string): Promise<void> => sampling.release(vm);
-  const upgrades = new Upgrades({ hostName, stateDirectory, allowedNetworkScripts, registry, metrics, log, release });
+  const upgrades = new Upgrades({ hostName, stateDirectory, allowedNetworkScripts, registry, metrics, log, sampling });
   const reports = new GroupReports(stateDirectory, config.keepReports, log);
-  const moving = { hostName, stateDirectory, peers, registry, migrations, traffic, events, log, reports };
+  const moving = { hostName, stateDirectory, peers, registry, migrations, traffic, events, log, reports, orders };
   const coming = (): ComingRegionView[] => groups.coming();
   const groupMigrations = new GroupMigrations({ ...moving, coming, startRegion: startRegionSource });
   // The threads of what is left have the directory and QEMUs to the process's end; another daemon must not have them meanwhile.
@@ -181,8 +182,7 @@ export async function startDaemon(
     registry,
     visits,
     migrations,
-    groupMigrations,
-    upgrades,
+    ...{ groupMigrations, upgrades, orders },
     incomingGroups: groups,
     sampling,
     outlook,

@@ -14,6 +14,7 @@ import { removeUpgradeJournal, upgradeJournalPath } from '../upgrade/upgrade-jou
 import { recoverUpgrade } from '../upgrade/upgrade-recovery.ts';
 import { UpgradeThread } from '../upgrade/upgrade-thread.ts';
 import type { UpgradeMeasurements, UpgradeOutcome } from '../upgrade/upgrade-words.ts';
+import type { DirtySampling } from './dirty-sampling.ts';
 import type { Logger } from './logger.ts';
 import type { HostMetrics } from './metrics.ts';
 import type { Vm } from './vm.ts';
@@ -27,8 +28,7 @@ export interface UpgradesOptions {
   readonly registry: VmRegistry;
   readonly metrics: Pick<HostMetrics, 'upgraded'>;
   readonly log: Logger;
-  /** Resolves when nobody else has the VM's QEMU. */
-  release(vm: string): Promise<void>;
+  readonly sampling: Pick<DirtySampling, 'release'>;
 }
 
 interface Running {
@@ -48,9 +48,9 @@ export class Upgrades implements AsyncDisposable {
 
   /** @throws GW_UPGRADE_REFUSED, GW_UPGRADE_FAILED, GW_UPGRADE_CANCELLED: the VM goes on in its old QEMU */
   async start(name: string, { qemu }: UpgradeBody): Promise<UpgradeReportView> {
-    const { hostName, registry, release, stateDirectory, allowedNetworkScripts } = this.#options;
+    const { hostName, registry, sampling, stateDirectory, allowedNetworkScripts } = this.#options;
     const startedAtMs = Date.now();
-    await release(name);
+    await sampling.release(name);
     if (this.#over.signal.aborted) throw new GodwitError('GW_HOST_STOPPING', { host: hostName });
     const vm = registry.get(name);
     const instance = randomBytes(4).toString('hex');
