@@ -30,6 +30,8 @@ export interface CopiedDiskOptions {
   readonly socketPath: string;
   readonly mode: MirrorMode;
   readonly pacer: Pacer;
+  /** An attempt that was given up: what it took counts. */
+  readonly earlier?: CopiedDisk;
 }
 
 /** A VM whose write waits for a host that says nothing goes on after this, without the copy. */
@@ -39,24 +41,29 @@ export class CopiedDisk {
   readonly plan: CopiedDiskPlan;
   readonly mirror: DiskMirror;
   readonly relay: DiskRelay;
-  readonly #startedMs = SYSTEM_CLOCK.nowMs();
+  readonly #startedMs: number;
+  readonly #earlier: { readonly sent: number; readonly all: number };
   #mode: MirrorMode;
   #progress: MirrorProgress = { totalBytes: 0, copiedBytes: 0, ready: false };
   #endedMs: number | undefined;
   #finishMs: number | null = null;
 
-  private constructor(plan: CopiedDiskPlan, mirror: DiskMirror, relay: DiskRelay, mode: MirrorMode) {
+  private constructor(
+    plan: CopiedDiskPlan,
+    mirror: DiskMirror,
+    relay: DiskRelay,
+    { mode, earlier }: Pick<CopiedDiskOptions, 'mode' | 'earlier'>,
+  ) {
     this.plan = plan;
     this.mirror = mirror;
     this.relay = relay;
     this.#mode = mode;
+    this.#startedMs = earlier ? earlier.#startedMs : SYSTEM_CLOCK.nowMs();
+    this.#earlier = { sent: earlier?.bytesSent ?? 0, all: earlier?.bytes ?? 0 };
   }
 
-  static async start(
-    guest: SourceGuest,
-    plan: CopiedDiskPlan,
-    { linkFd, socketPath, mode, pacer }: CopiedDiskOptions,
-  ): Promise<CopiedDisk> {
+  static async start(guest: SourceGuest, plan: CopiedDiskPlan, options: CopiedDiskOptions): Promise<CopiedDisk> {
+    const { linkFd, socketPath, mode, pacer } = options;
     let copy: CopiedDisk | undefined;
     // A VM's own writes wait for no budget; who comes after them pays.
     const pace = (bytes: number): Promise<void> =>
@@ -68,7 +75,7 @@ export class CopiedDisk {
       const { node, index, offered } = plan;
       const { name } = offered;
       const mirror = await DiskMirror.start(guest.qmp, { node, index, disk: name, exportName: name, socketPath, mode });
-      copy = new CopiedDisk(plan, mirror, relay, mode);
+      copy = new CopiedDisk(plan, mirror, relay, options);
       relay.silenceLimitMs = copy.isBlocking ? HOLD_LIMIT_MS : Number.POSITIVE_INFINITY;
       return copy;
     } catch (error) {
@@ -87,7 +94,11 @@ export class CopiedDisk {
 
   /** Sent and received. */
   get bytes(): number {
-    return this.relay.bytesSent + this.relay.bytesReceived;
+    return this.#earlier.all + this.relay.bytesSent + this.relay.bytesReceived;
+  }
+
+  get bytesSent(): number {
+    return this.#earlier.sent + this.relay.bytesSent;
   }
 
   /** What is known to be left to copy. */
@@ -97,7 +108,7 @@ export class CopiedDisk {
 
   get bytesPerSecond(): number {
     const ms = Math.max(1, (this.#endedMs ?? SYSTEM_CLOCK.nowMs()) - this.#startedMs);
-    return (this.relay.bytesSent * 1000) / ms;
+    return (this.bytesSent * 1000) / ms;
   }
 
   async look(): Promise<void> {
@@ -116,6 +127,13 @@ export class CopiedDisk {
     this.#finishMs = SYSTEM_CLOCK.nowMs() - fromMs;
     this.#progress = { ...this.#progress, copiedBytes: this.#progress.totalBytes };
     this.stop();
+  }
+
+  /** It does not come to its end: what there is of it goes, and it is begun anew. */
+  async abandon(): Promise<void> {
+    this.#endedMs ??= SYSTEM_CLOCK.nowMs();
+    await this.mirror.abandon();
+    this.relay.stop();
   }
 
   /** What is left of it in QEMU is taken away when the VM is put back. */

@@ -4,11 +4,19 @@
 import type { CopiedDisk } from './copied-disk.ts';
 import type { DiskProgress } from './progress.ts';
 
+/** What is left of a disk must fit into this part of the downtime. */
+const SHARE_OF_DOWNTIME = 0.5;
+const LEAST_BOUND_BYTES = 2 ** 20;
+
 export class DiskCopies implements Iterable<CopiedDisk> {
   readonly #list: CopiedDisk[] = [];
 
   add(copy: CopiedDisk): void {
     this.#list.push(copy);
+  }
+
+  replace(copy: CopiedDisk, by: CopiedDisk): void {
+    this.#list[this.#list.indexOf(copy)] = by;
   }
 
   [Symbol.iterator](): Iterator<CopiedDisk> {
@@ -21,7 +29,7 @@ export class DiskCopies implements Iterable<CopiedDisk> {
   }
 
   get bytesSent(): number {
-    return this.#sum(({ relay }) => relay.bytesSent);
+    return this.#sum(({ bytesSent }) => bytesSent);
   }
 
   get unacknowledgedBytes(): number {
@@ -53,6 +61,14 @@ export class DiskCopies implements Iterable<CopiedDisk> {
   /** Asks how far they are. */
   async look(): Promise<void> {
     await Promise.all(this.#list.map((copy) => copy.look()));
+  }
+
+  /** One of which more is left than there is time for while the VM stands still. */
+  findUnsettled(maxDowntimeMs: number): CopiedDisk | undefined {
+    const ms = maxDowntimeMs * SHARE_OF_DOWNTIME;
+    return this.#list.find(
+      ({ leftBytes, bytesPerSecond }) => leftBytes > Math.max(LEAST_BOUND_BYTES, (bytesPerSecond * ms) / 1000),
+    );
   }
 
   /** What the VM writes goes there first, where QEMU can change that. */

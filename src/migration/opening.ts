@@ -8,6 +8,7 @@ import { SYSTEM_CLOCK } from '../base/clock.ts';
 import { asGodwitError, GodwitError } from '../base/errors.ts';
 import type { PackingStep } from '../base/packing-step.ts';
 import { availableCodecs } from '../linux/compression.ts';
+import { NICS_FEATURE } from '../network/nic.ts';
 import { Mailbox } from '../transfer/mailbox.ts';
 import { type Reading, StreamConnection } from '../transfer/stream-connection.ts';
 import { PREFACE } from '../wire/encoder.ts';
@@ -35,6 +36,7 @@ export const FEATURES: readonly string[] = [
   DUPLICATES_ELSEWHERE_FEATURE,
   DUPLICATES_MISSING_FEATURE,
   EARLY_PAGES_FEATURE,
+  NICS_FEATURE,
   PACK_FEATURE,
   ...(availableCodecs().includes('lz4') ? [LZ4_FEATURE] : []),
   'post-copy',

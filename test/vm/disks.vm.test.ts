@@ -24,6 +24,7 @@ import { checkLeaks } from '../support/leak-check.ts';
 import { TempDirectory } from '../support/temp-directory.ts';
 import type { TinyVmOptions } from '../support/tiny-vm.ts';
 import { CALM } from '../support/tiny-vm.ts';
+import { waitUntil } from '../support/wait-until.ts';
 
 checkLeaks();
 
@@ -74,7 +75,7 @@ function isLocked(path: string, format: Format): boolean {
 }
 
 /** The guest has written on, and its disk is as it left it. */
-async function hasItsLedger(at: ReachedHost, path: string, format: Format): Promise<void> {
+async function hasItsLedger(at: ReachedHost, path: string, format: Format, sectors = SECTORS): Promise<void> {
   using guest = await openTinyGuest(at, VM);
   const { diskWrites } = guest.counters;
   await guest.pagesWritten(100);
@@ -85,7 +86,7 @@ async function hasItsLedger(at: ReachedHost, path: string, format: Format): Prom
   const written = guest.counters.diskWrites;
   expect(written).toBeGreaterThan(diskWrites);
   const contents = readFileSync(copy);
-  expect(checkLedger(contents.subarray(0, SECTORS * SECTOR_BYTES), written)).toEqual([]);
+  expect(checkLedger(contents.subarray(0, sectors * SECTOR_BYTES), written)).toEqual([]);
   expect(contents.subarray(4 * MIB, 5 * MIB).every((byte) => byte === 7)).toBe(true);
   await at.client.actOnVm(VM, 'resume');
 }
@@ -178,6 +179,65 @@ requireCapability('vm')('disks', () => {
     expect(isLocked(there.join('disk'), format)).toBe(true);
     expect(statSync(there.join('disk')).blocks * 512).toBeLessThan(4 * MIB);
     expect(readdirSync(here.path)).toEqual([]);
+  });
+
+  const IN_TIME = { data: 1, finishByMs: 25_000, isKept: true };
+  const TOO_LATE = { data: 32, finishByMs: 3_000, isKept: false };
+  test.each(
+    withFurther<typeof IN_TIME>([], [IN_TIME, TOO_LATE]),
+  )('that are copied before --finish-by ($finishByMs ms) is over, or are told not to be', async ({
+    data,
+    finishByMs,
+    isKept,
+  }) => {
+    using here = new TempDirectory();
+    using there = new TempDirectory();
+    const path = here.join('disk');
+    makeImage(path, 'raw', data);
+    await using pair = await HostPair.open();
+    await createTinyVm(pair.a, withLedger(path, 'raw'));
+    const diskPaths = { ledger: there.join('disk') };
+    const request = { to: pair.b.host.migration, mode: 'auto', disks: 'pre-copy', diskPaths, finishByMs } as const;
+    const migration = await beginMigration(pair.a, VM, { ...request, bandwidthBytesPerSecond: 4 * MIB });
+    const report = completedReport(await migration.ended);
+    expect(report.disks).toMatchObject([{ how: 'pre-copy' }]);
+    expect(report.totalMs <= finishByMs).toBe(isKept);
+    const texts = migration.progress.map(({ verdict }) => verdict.text).join('\n');
+    const isTold = /Copying disks: ledger \d+ %; with them it may take .* later than --finish-by 3/.test(texts);
+    expect(isTold).toBe(!isKept);
+    // Memory has not waited any longer.
+    if (!isKept) expect(report).toMatchObject({ rounds: [], postCopy: { missingPages: expect.any(Number) } });
+    await isFree(pair.b, VM);
+    await hasItsLedger(pair.b, there.join('disk'), 'raw');
+  });
+
+  // Others change the mode of a copy that runs.
+  const OLD = withFurther<string>([], ['before 8.2']);
+  test.each(
+    OLD,
+  )('that are written as fast as they are copied are copied anew, and wait for that: QEMU %s', async () => {
+    using here = new TempDirectory();
+    using there = new TempDirectory();
+    const path = here.join('disk');
+    makeImage(path, 'raw');
+    await using pair = await HostPair.open();
+    const vm = withLedger(path, 'raw');
+    // All of the megabytes before the other data.
+    const sectors = (4 * MIB) / SECTOR_BYTES;
+    await createTinyVm(pair.a, { ...vm, guest: { ...vm.guest, diskSectors: sectors } });
+    const diskPaths = { ledger: there.join('disk') };
+    const limit = { bandwidthBytesPerSecond: 16 * MIB };
+    const request = { to: pair.b.host.migration, mode: 'post-copy', disks: 'pre-copy', diskPaths } as const;
+    const migration = await beginMigration(pair.a, VM, { ...request, ...limit });
+    await migration.progresses('the disk is copied', ({ disks }) => disks.length > 0);
+    await pair.a.client.tuneMigration(migration.id, { bandwidthBytesPerSecond: MIB / 4 });
+    const isAnew = (): boolean => /ledger as fast as it can be copied/.test(migration.notes.join('\n'));
+    await waitUntil('it is copied anew', isAnew, { timeoutMs: 60_000 });
+    await pair.a.client.tuneMigration(migration.id, limit);
+    const report = completedReport(await migration.ended);
+    expect(report.disks).toMatchObject([{ how: 'pre-copy', copyMode: 'write-blocking' }]);
+    await isFree(pair.b, VM);
+    await hasItsLedger(pair.b, there.join('disk'), 'raw', sectors);
   });
 
   const CANCELLED = withFurther<string>([], ['a cancel']);
