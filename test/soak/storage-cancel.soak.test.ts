@@ -34,10 +34,14 @@ const RUNS_EACH = Math.ceil(RUNS / MACHINES.length);
 /** Without the fence it takes no more than these until a write comes too late. */
 const UNFENCED_RUNS = 10;
 const THREADS = 8;
-/** Slow enough for the source to be there for two seconds after the VM has left, with pages of it. */
-const SLOW_LINK_BYTES_PER_SECOND = 8 * 2 ** 20;
+/** Slow enough for the source to be there for long after the VM has left, with pages of it. */
+const SLOW_BYTES_PER_SECOND = 2 ** 21;
 /** From the stop until the storage goes on. */
 const MAX_STORAGE_MS = 400;
+/** The same where nobody waits for it: until the VM has written elsewhere. */
+const UNFENCED_STORAGE_MS = 12_000;
+/** Others are busy, too. */
+const PHASE_TIMEOUT_MS = 60_000;
 const COMMANDS = ['read', 'write', 'flush', 'trim', 'writeZeroes'] as const;
 const MODES = ['auto', 'pre-copy', 'post-copy', 'hybrid'] as const;
 
@@ -67,12 +71,15 @@ const LATE_WRITES: Plan = {
 function randomOf(seed: number): () => number {
   let state = seed >>> 0 || 1;
   // xorshift32: https://www.jstatsoft.org/article/view/v008i14
-  return () => {
+  const next = (): number => {
     state ^= state << 13;
     state ^= state >>> 17;
     state ^= state << 5;
     return (state >>> 0) / 2 ** 32;
   };
+  // The first ones are like those of the seed before.
+  for (let skipped = 0; skipped < 16; skipped++) next();
+  return next;
 }
 
 function makePlan(random: () => number): Plan {
@@ -97,17 +104,19 @@ async function run(pair: HostPair, vm: string, plan: Plan): Promise<string> {
   using control = await openDiskControl(at, vm);
   const isOverLink = at === pair.a;
   await holdSome(at, vm, control, plan);
-  if (isOverLink && plan.isSlow) pair.link.shape({ bytesPerSecond: SLOW_LINK_BYTES_PER_SECOND });
   try {
     const to = isOverLink ? pair.link.address : other.host.migration;
-    const limit = isOverLink || !plan.isSlow ? {} : { bandwidthBytesPerSecond: SLOW_LINK_BYTES_PER_SECOND };
+    const limit = plan.isSlow ? { bandwidthBytesPerSecond: SLOW_BYTES_PER_SECOND } : {};
     const migration = await beginMigration(at, vm, { to, ...plan.request, ...limit });
-    await migration.reaches('stopping');
-    await Promise.all([letGo(control, plan), trouble(pair, migration, plan, isOverLink)]);
-    const { state } = await migration.ended;
-    return `${state} (${at.host.name} → ${other.host.name})`;
+    await migration.reaches('stopping', PHASE_TIMEOUT_MS);
+    await Promise.all([letGo(control, plan, other, vm), trouble(pair, migration, plan, isOverLink)]);
+    // What was slow for the storage's sake need not be so any more; it may be over.
+    if (plan.isSlow) await at.client.tuneMigration(migration.id, { bandwidthBytesPerSecond: 0 }).catch(() => undefined);
+    const { state, report } = await migration.ended;
+    const ended = `${state} (${at.host.name} → ${other.host.name})`;
+    if (state !== 'completed' && !plan.trouble) throw new Error(`${ended}: ${JSON.stringify(report?.error)}`);
+    return report?.error && state === 'failed' ? `${ended} ${report.error.code}` : ended;
   } finally {
-    pair.link.shape({ bytesPerSecond: undefined });
     pair.link.restore();
   }
 }
@@ -125,9 +134,31 @@ async function holdSome(at: ReachedHost, vm: string, control: DiskServerClient, 
   });
 }
 
-async function letGo(control: DiskServerClient, { how, storageMs }: Plan): Promise<void> {
+/** After its time, or when the VM writes at the other host: with a fence that is never before. */
+async function letGo(
+  control: DiskServerClient,
+  { how, storageMs }: Plan,
+  other: ReachedHost,
+  vm: string,
+): Promise<void> {
   if (how === null) return;
-  await delay(storageMs);
+  const over = new AbortController();
+  const writes = waitUntil(
+    'the VM writes at the other host',
+    async () => {
+      if (over.signal.aborted) return true;
+      const isThere = (await other.client.listVms()).some(({ name, state }) => name === vm && state === 'running');
+      return isThere && (await ledgerGrows(other, vm)) !== undefined;
+    },
+    { timeoutMs: storageMs + PHASE_TIMEOUT_MS },
+  );
+  try {
+    await Promise.race([writes, delay(storageMs)]);
+  } finally {
+    over.abort();
+    // Nobody waits for it any more.
+    writes.catch(() => undefined);
+  }
   // Of a VM that has left it ends with the VM's QEMU.
   await control.call(how, { commands: [] }).catch(() => undefined);
 }
@@ -153,7 +184,7 @@ function describePlan({ how, commands, request, isSlow, storageMs, trouble: plan
   const storage =
     how === null ? 'nothing waits' : `${how} ${commands.join('+') || 'nothing'} ${Math.round(storageMs)} ms`;
   const after = planned ? `, ${planned.kind} after ${Math.round(planned.afterMs)} ms` : '';
-  return `${request.mode}${isSlow ? ', slow link' : ''}, ${storage}${after}`;
+  return `${request.mode}${isSlow ? ', slowly' : ''}, ${storage}${after}`;
 }
 
 requireCapability('vm')('requests under way in randomised runs', () => {
@@ -170,7 +201,9 @@ requireCapability('vm')('requests under way in randomised runs', () => {
       for (let number = 1; number <= RUNS_EACH; number++) {
         const plan = makePlan(random);
         const fromMs = performance.now();
-        const how = await run(pair, vm, plan);
+        const how = await run(pair, vm, plan).catch((cause: unknown) => {
+          throw new Error(`Run ${number}, ${describePlan(plan)}`, { cause });
+        });
         const { at } = await pair.locate(vm);
         const { writes } = await ledgerGrows(at, vm);
         const ms = Math.round(performance.now() - fromMs);
@@ -184,9 +217,10 @@ requireCapability('vm')('requests under way in randomised runs', () => {
     const vm = 'unfenced';
     const image = pair.a.host.directory.join('unfenced.img');
     await createLedgerVm(pair.a, { name: vm, image, qemu: TEST_QEMU, threads: THREADS });
+    const plan = { ...LATE_WRITES, storageMs: UNFENCED_STORAGE_MS };
     const complaints: string[] = [];
     for (let number = 1; number <= UNFENCED_RUNS && complaints.length === 0; number++) {
-      await run(pair, vm, LATE_WRITES);
+      await run(pair, vm, plan);
       const { at } = await pair.locate(vm);
       await ledgerGrows(at, vm).catch(() => undefined);
       complaints.push(...(await ledgerComplaints(at, vm)));
