@@ -35,6 +35,7 @@ export default defineConfig({
           // As many as there are processors on a small machine, which otherwise keeps one for nothing.
           maxWorkers: 2,
           testTimeout: 20_000,
+          retry: RETRIES,
           sequence: { groupOrder: 0 },
         },
       },

@@ -16,6 +16,10 @@ export const HostSchema = z
       .number()
       .describe('What all migrations away from here may send together; 0 is unlimited.'),
     dscp: z.number().nullable().describe('Mark of all packets of migrations; null: none is set.'),
+    tls: z
+      .object({ names: z.array(z.string()), notBeforeMs: z.number(), notAfterMs: z.number() })
+      .nullable()
+      .describe('The certificate that the migration port shows, Unix milliseconds; null: it speaks no TLS.'),
     vms: z.number(),
     runningMigrations: z.number(),
   })

@@ -72,6 +72,20 @@ export const ERRORS = {
   GW_PEER_UNREACHABLE: row(1, 502, 'Cannot reach the migration port of {peer}: {reason}'),
   GW_PEER_UNKNOWN_SESSION: row(3, 404, 'The peer knows no migration with this session key'),
   GW_PEER_SESSION_OVER: row(3, 410, 'Shared memory with this session key is all at the peer, and was released there'),
+  // TLS
+  GW_TLS_OTHER_CA: row(3, 502, 'The certificate of {peer} is of no CA that host {by} trusts'),
+  GW_TLS_EXPIRED: row(3, 502, 'The certificate of {peer} has expired ({notAfter}), as host {by} sees it'),
+  GW_TLS_NOT_YET_VALID: row(
+    3,
+    502,
+    'The certificate of {peer} is not valid yet (it will be from {notBefore}), as host {by} sees it',
+  ),
+  GW_TLS_WRONG_NAME: row(3, 502, 'The certificate of {peer} is for {names}, and host {by} wants that of {wanted}'),
+  GW_TLS_NO_CERTIFICATE: row(3, 502, 'No certificate came from {peer}, and host {by} wants one'),
+  GW_TLS_NOT_ALLOWED: row(3, 403, 'Host {by} takes no VMs from {names} ({peer}): its tlsAllow names others'),
+  GW_TLS_REQUIRED: row(3, 502, 'Host {by} takes migrations over TLS only, and {peer} does not speak it'),
+  GW_TLS_NOT_SPOKEN: row(3, 502, 'What answers at {peer} does not speak TLS'),
+  GW_TLS_FAILED: row(1, 502, 'TLS with {peer} did not come about: {reason}'),
   // Disks
   GW_DISK_UNUSABLE: row(2, 400, 'Cannot serve disk image {path}: {reason}'),
   GW_DISK_SERVER: row(1, 500, 'The block server of the VM failed: {reason}'),
@@ -109,6 +123,17 @@ const FIXES: Partial<Record<ErrorCode, string>> = {
   GW_PEER_UNREACHABLE:
     'start the host daemon there, and see that its --migration-listen address can be reached from here',
   GW_WIRE_BAD_MAGIC: "give the other host's migration port (--migration-listen, 7710 by default), not that of its API",
+  GW_TLS_EXPIRED: 'renew it (`godwit tls host DIR NAME`) and copy the files there; nothing has to be restarted',
+  GW_TLS_NOT_ALLOWED:
+    'add the name to tlsAllow in the configuration of the host that refuses, and start its daemon anew',
+  GW_TLS_NOT_SPOKEN:
+    'start the other host with --tls as well, or this one without; and give its migration port, not that of its API',
+  GW_TLS_NOT_YET_VALID: 'set the clocks of both hosts (NTP), or wait',
+  GW_TLS_NO_CERTIFICATE: 'dial with godwit host --tls DIR, which shows the certificate in DIR',
+  GW_TLS_OTHER_CA: 'give both hosts certificates of one CA, and its ca.crt (`godwit tls host DIR NAME`)',
+  GW_TLS_REQUIRED: 'give this host a certificate of the same CA: godwit host --tls DIR (docs/operations.md)',
+  GW_TLS_WRONG_NAME:
+    'name the host as its certificate does (--peer NAME=HOST:PORT), or make one that has the name (`godwit tls host DIR NAME,ADDRESS`)',
   GW_WIRE_VERSION: 'install versions of godwit on both hosts that have a protocol version in common',
 };
 export type ErrorDetails = Readonly<Record<string, JsonValue>>;

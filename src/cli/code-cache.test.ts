@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, readdirSync, statSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { expect, test } from 'vitest';
@@ -7,13 +7,17 @@ import { codeCacheDirectory, enableCodeCache } from './code-cache.ts';
 
 test('a checkout has its own, a package the one of its user, and nobody else may write there', () => {
   using directory = new TempDirectory();
-  const checkout = pathToFileURL(join(directory.path, 'src/cli/code-cache.ts')).href;
-  expect(codeCacheDirectory({}, checkout)).toBe(join(directory.path, '.cache/code'));
   const built = pathToFileURL(join(directory.path, 'dist/cli/code-cache.js')).href;
   const environment = { XDG_CACHE_HOME: join(directory.path, 'user') };
   const own = codeCacheDirectory(environment, built)!;
   expect(own).toBe(join(directory.path, 'user/godwit/code'));
   expect(statSync(own).mode & 0o777).toBe(0o700);
+  mkdirSync(join(directory.path, 'src/cli'), { recursive: true });
+  writeFileSync(join(directory.path, 'src/cli/bin.ts'), '');
+  const sources = pathToFileURL(join(directory.path, 'src/cli/code-cache.ts')).href;
+  for (const module of [sources, built]) {
+    expect(codeCacheDirectory({}, module)).toBe(join(directory.path, '.cache/code'));
+  }
 });
 
 test('a directory that others can write is not used', () => {

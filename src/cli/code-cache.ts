@@ -5,7 +5,7 @@
  * Owns: which directory it is. Must hold: nobody else can write there, because what lies there is run; without such a
  * directory everything works, only slower. https://nodejs.org/api/module.html#module-compile-cache
  */
-import { mkdirSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, statSync } from 'node:fs';
 import { enableCompileCache } from 'node:module';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
@@ -26,7 +26,7 @@ export function codeCacheDirectory(
   environment: NodeJS.ProcessEnv,
   module: string = import.meta.url,
 ): string | undefined {
-  const isCheckout = module.endsWith('.ts');
+  const isCheckout = existsSync(new URL('../../src/cli/bin.ts', module));
   const parent = isCheckout
     ? fileURLToPath(new URL('../../.cache', module))
     : join(environment['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'godwit');

@@ -18,9 +18,10 @@ export function addDoctorCommand(program: Command, context: CommandContext): voi
     .command('doctor')
     .description('try every kernel, QEMU and privilege feature that godwit uses on this machine')
     .option('--qemu <binary...>', 'QEMU binaries to try', ['qemu-system-x86_64'])
-    .action(async (options: { qemu: string[] }, command: Command) => {
+    .option('--tls <dir>', "where this host's certificate is", '/etc/godwit/tls')
+    .action(async (options: { qemu: string[]; tls: string }, command: Command) => {
       const { runDoctor } = await import('../host/doctor.ts');
-      const probes: readonly DoctorProbe[] = await runDoctor(options.qemu);
+      const probes: readonly DoctorProbe[] = await runDoctor(options.qemu, options.tls);
       const ok = probes.every((probe) => probe.ok || probe.needed !== 'always');
       context.exitStatus = ok ? 0 : 1;
       printResult(context.output(command), { ok, probes }, () => renderDoctor(probes));

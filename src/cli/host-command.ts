@@ -9,6 +9,7 @@ interface HostFlags {
   readonly name?: string;
   readonly listen?: string[];
   readonly migrationListen?: string;
+  readonly tls?: string;
   readonly insecureMigration?: boolean;
   readonly state?: string;
   readonly config?: string;
@@ -35,6 +36,10 @@ export function addHostCommand(program: Command, context: CommandContext): void 
       collectFlag,
     )
     .option('--migration-listen <address>', 'migration port HOST:PORT (default: 127.0.0.1:7710)')
+    .option(
+      '--tls <dir>',
+      'speak TLS at the migration port, with ca.crt, tls.crt and tls.key of this directory (godwit tls)',
+    )
     .option('--insecure-migration', 'allow a migration port that other machines can reach, unencrypted')
     .option('--state <dir>', 'state directory (default: /var/lib/godwit)')
     .option('--config <file>', 'YAML config file (docs/spec.md); options here win over it')
@@ -75,14 +80,14 @@ export function addHostCommand(program: Command, context: CommandContext): void 
 /** The options as settings of the config file's form. */
 export function settingsOfFlags(flags: HostFlags): Record<string, unknown> {
   const { peer, listen, name, migrationListen, insecureMigration, state, tokenFile, logLevel, logFormat } = flags;
-  const { keepVisits, sampleEvery, keepHistory, fleetKeyFile, bandwidth, dscp } = flags;
+  const { tls, keepVisits, sampleEvery, keepHistory, fleetKeyFile, bandwidth, dscp } = flags;
   const peers = peer?.map((text) => {
     const at = text.indexOf('=');
     return at === -1 ? [text, ''] : [text.slice(0, at), text.slice(at + 1)];
   });
   const settings = {
     ...{ listen, name, migrationListen, insecureMigration, state, tokenFile, logLevel, logFormat },
-    ...{ keepVisits, sampleEvery, keepHistory, fleetKeyFile, bandwidth, dscp },
+    ...{ tls, keepVisits, sampleEvery, keepHistory, fleetKeyFile, bandwidth, dscp },
   };
   return {
     ...Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined)),

@@ -18,6 +18,7 @@ import { addHostCommand } from './host-command.ts';
 import { type Io, printError } from './io.ts';
 import { addMigrateCommands } from './migrate-command.ts';
 import { addMigrationCommands } from './migration-commands.ts';
+import { addTlsCommands } from './tls-commands.ts';
 import { VERSION } from './version.ts';
 import { addVmCommands } from './vm-commands.ts';
 
@@ -63,6 +64,7 @@ export function createProgram(context: CommandContext): Command {
   addMigrationCommands(program, context);
   addBandwidthCommand(program, context);
   addDiskCommands(program, context);
+  addTlsCommands(program, context);
   addDoctorCommand(program, context);
   forEachCommand(program, (command) => {
     command

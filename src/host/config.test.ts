@@ -39,6 +39,8 @@ describe('config file', () => {
 listen: [127.0.0.1:0, unix:/run/godwit.sock]
 migrationListen: 0.0.0.0:7710
 insecureMigration: true
+tls: /etc/godwit/tls
+tlsAllow: [a, c]
 state: /srv/godwit
 peers: {b: 10.0.0.2:7710}
 bandwidth: 5Gbit/s
@@ -65,6 +67,7 @@ tokenFile: ${file('token', 'a-token-that-is-long-enough\n')}
         { kind: 'unix', path: '/run/godwit.sock' },
       ],
       migration: { host: '0.0.0.0', port: 7710 },
+      tls: { directory: '/etc/godwit/tls', allow: ['a', 'c'] },
       stateDirectory: '/srv/godwit',
       token: 'a-token-that-is-long-enough',
       peers: { b: '10.0.0.2:7710' },
@@ -90,6 +93,7 @@ tokenFile: ${file('token', 'a-token-that-is-long-enough\n')}
       name: 'a',
       listen: [{ kind: 'tcp', host: '127.0.0.1', port: 7700 }],
       migration: { host: '127.0.0.1', port: 7710 },
+      tls: null,
       stateDirectory: '/var/lib/godwit',
       token: null,
       peers: {},
@@ -115,6 +119,8 @@ tokenFile: ${file('token', 'a-token-that-is-long-enough\n')}
     ['listen: 7700', 'listen', '7700'],
     ['migrationListen: [1]', 'migrationListen', '[1]'],
     ['insecureMigration: perhaps', 'insecureMigration', '"perhaps"'],
+    ['tls: {ca: x}', 'tls', '{"ca":"x"}'],
+    ['tlsAllow: a', 'tlsAllow', '"a"'],
     ['state: 7', 'state', '7'],
     ['tokenFile: 7', 'tokenFile', '7'],
     ['peers: [b]', 'peers', '["b"]'],
@@ -157,12 +163,18 @@ describe('what other machines can reach', () => {
     '10.0.0.1:7710',
     '[::]:7710',
     'host.example:7710',
-  ])('a migration port at %s needs --insecure-migration', (migrationListen) => {
+  ])('a migration port at %s needs TLS, or --insecure-migration', (migrationListen) => {
     expect(details(() => resolved({ migrationListen }))).toMatchObject({
       field: 'migrationListen',
       value: migrationListen,
+      fix: expect.stringContaining('--tls DIR'),
     });
-    expect(resolved({ migrationListen, insecureMigration: true })).toBeTypeOf('object');
+    expect(resolved({ migrationListen, insecureMigration: true })).toMatchObject({ tls: null });
+    expect(resolved({ migrationListen, tls: '/t' })).toMatchObject({ tls: { directory: '/t', allow: undefined } });
+  });
+
+  test('hosts that may send have to be known by certificates', () => {
+    expect(details(() => resolved({ tlsAllow: ['b'] }))).toMatchObject({ field: 'tlsAllow', value: 'b' });
   });
 
   test.each(['0.0.0.0:7700', '[::]:7700'])('an API at %s needs a token', (listen) => {

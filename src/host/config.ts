@@ -49,7 +49,18 @@ export const HostConfigSchema = strictObject({
     .describe('Where other hosts reach this one. Default: 127.0.0.1:7710.'),
   insecureMigration: flag()
     .optional()
-    .describe('Allows a migration port that other machines can reach, without encryption or authentication.'),
+    .describe('Allows a migration port that other machines can reach, without `tls`.'),
+  tls: text('give a directory with ca.crt, tls.crt and tls.key')
+    .optional()
+    .describe(
+      'Directory with `ca.crt`, `tls.crt` and `tls.key` (`godwit tls init` makes them): the migration port speaks TLS 1.3 only, and both ' +
+        'hosts have to show a certificate of that CA. Default: none; what migrates can be read on the way.',
+    ),
+  tlsAllow: list(NameSchema, 'give a list of names of hosts')
+    .optional()
+    .describe(
+      'Hosts that may send VMs here, by the names in their certificates. Default: every one with a certificate of the CA.',
+    ),
   state: text('give a directory').optional().describe('State directory. Default: /var/lib/godwit.'),
   tokenFile: text('give the path of a file that holds the token')
     .optional()
@@ -125,6 +136,8 @@ export interface HostConfig {
   readonly name: string;
   readonly listen: readonly ListenAddress[];
   readonly migration: { readonly host: string; readonly port: number };
+  /** null: the migration port speaks no TLS. */
+  readonly tls: { readonly directory: string; readonly allow: readonly string[] | undefined } | null;
   readonly stateDirectory: string;
   readonly token: string | null;
   readonly peers: Readonly<Record<string, string>>;
@@ -168,12 +181,15 @@ export function resolveConfig(settings: HostSettings, environment: { token?: str
   const migration = parseHostPort(migrationText, 'migrationListen');
   const token = settings.tokenFile === undefined ? (environment.token ?? null) : readToken(settings.tokenFile);
   for (const [peer, address] of Object.entries(settings.peers ?? {})) parseHostPort(address, `peers.${peer}`);
-  if (!isLoopback(migration.host) && settings.insecureMigration !== true) {
+  if (settings.tls === undefined && settings.tlsAllow !== undefined) {
+    throw invalid('tlsAllow', settings.tlsAllow.join(', '), 'add `tls`: without certificates nobody knows who sends');
+  }
+  if (!isLoopback(migration.host) && settings.tls === undefined && settings.insecureMigration !== true) {
     throw invalid(
       'migrationListen',
       migrationText,
-      'listen on a loopback address, or add --insecure-migration (insecureMigration: true) if everybody who can ' +
-        'reach the port may read and replace VMs',
+      'add --tls DIR (godwit tls init makes the certificates), listen on a loopback address, or add --insecure-migration ' +
+        '(insecureMigration: true) if everybody who can reach the port may read and replace VMs',
     );
   }
   const open = listen.find((address) => address.kind === 'tcp' && !isLoopback(address.host));
@@ -188,6 +204,7 @@ export function resolveConfig(settings: HostSettings, environment: { token?: str
     name: settings.name ?? parseInput(NameSchema, hostname().split('.')[0], 'name'),
     listen,
     migration,
+    tls: settings.tls === undefined ? null : { directory: resolve(settings.tls), allow: settings.tlsAllow },
     stateDirectory: resolve(settings.state ?? '/var/lib/godwit'),
     token,
     peers: settings.peers ?? {},

@@ -29,6 +29,7 @@ import { GroupReports } from './group-reports.ts';
 import { Hooks } from './hooks.ts';
 import { HostPressure } from './host-pressure.ts';
 import { DaemonService } from './host-service.ts';
+import { openHostTls } from './host-tls.ts';
 import { IdleMemory } from './idle-memory.ts';
 import { IncomingGroups } from './incoming-groups.ts';
 import { IncomingPromises } from './incoming-promises.ts';
@@ -98,7 +99,9 @@ export async function startDaemon(
   metrics.limited(config.bandwidthBytesPerSecond);
   for (const path of store.load()) log.error({ path }, 'cannot read a migration report; left as it is');
   const budget = HostBudget.create(config.bandwidthBytesPerSecond);
-  const traffic: HostTraffic = { budget: budget.buffer, dscp: config.dscp };
+  const tls = openHostTls(config, log);
+  if (tls) starting.use(tls);
+  const traffic: HostTraffic = { budget: budget.buffer, dscp: config.dscp, tls: tls?.port ?? null };
   const { name: hostName, stateDirectory } = config;
   const peers = new Peers(config.peers);
   const groups = new IncomingGroups({ hostName, stateDirectory, registry, log, startRegion: startRegionDestination });
@@ -192,6 +195,7 @@ export async function startDaemon(
       peers: { ...config.peers },
       bandwidthBytesPerSecond: budget.bytesPerSecond,
       dscp: config.dscp,
+      tls: tls ? { ...tls.certificate, names: [...tls.certificate.names] } : null,
       vms: registry.list().length,
       runningMigrations: migrations.runningCount,
     }),

@@ -41,6 +41,7 @@ export function openLeavingRegion(
     to: body.to,
     hostName,
     dscp: traffic.dscp,
+    tls: traffic.tls,
     ...kept,
     vms: places.map((place) => ({ ...place, canStopInFault: usesKvm(registry.find(place.vm)?.record.args ?? []) })),
     onWatched(insideFds) {

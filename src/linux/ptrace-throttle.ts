@@ -10,6 +10,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { GodwitError } from '../base/errors.ts';
+import { programFile } from '../base/program-file.ts';
 import { OwnedPipe } from './owned-pipe.ts';
 import { identifyProcess, isAlive, type ProcessIdentity } from './process.ts';
 import { withStoppedThread } from './ptrace.ts';
@@ -75,8 +76,7 @@ export class PtraceThrottle implements VcpuThrottle {
 
   #start(): Tracer {
     const pipe = new OwnedPipe();
-    const file = `./ptrace-throttle-child.${import.meta.url.endsWith('.ts') ? 'ts' : 'js'}`;
-    const words = [fileURLToPath(new URL(file, import.meta.url)), ...this.#tids.map(String)];
+    const words = [fileURLToPath(programFile('linux/ptrace-throttle-child')), ...this.#tids.map(String)];
     const child = spawn(process.execPath, words, { detached: true, stdio: [pipe.readFd, 'ignore', 'ignore'] });
     pipe.closeRead();
     // A failed start is known at once by the absent pid; the event only repeats it.

@@ -18,6 +18,7 @@ import { errnoName } from './errno.ts';
 export type Pointer = NodeJS.ArrayBufferView | bigint | number | null;
 type Word = number | bigint;
 type Positioned = (fd: number, memory: Pointer, bytes: number, offset: number) => number;
+type Flagged = (fd: number, memory: Pointer, bytes: number, flags: number) => number;
 
 const libc = koffi.load('libc.so.6');
 koffi.alias('ssize_t', 'long');
@@ -107,19 +108,9 @@ export const raw = {
   /** https://man7.org/linux/man-pages/man2/eventfd.2.html */
   eventfd: libc.func('int eventfd(unsigned int initval, int flags)') as (initial: number, flags: number) => number,
   /** https://man7.org/linux/man-pages/man2/send.2.html */
-  send: libc.func('ssize_t send(int sockfd, const void *buf, size_t len, int flags)') as (
-    fd: number,
-    from: Pointer,
-    bytes: number,
-    flags: number,
-  ) => number,
+  send: libc.func('ssize_t send(int sockfd, const void *buf, size_t len, int flags)') as Flagged,
   /** https://man7.org/linux/man-pages/man2/recv.2.html */
-  recv: libc.func('ssize_t recv(int sockfd, void *buf, size_t len, int flags)') as (
-    fd: number,
-    to: Pointer,
-    bytes: number,
-    flags: number,
-  ) => number,
+  recv: libc.func('ssize_t recv(int sockfd, void *buf, size_t len, int flags)') as Flagged,
   /** https://man7.org/linux/man-pages/man2/setsockopt.2.html */
   setsockopt: libc.func(
     'int setsockopt(int sockfd, int level, int optname, const void *optval, unsigned int optlen)',
@@ -139,6 +130,13 @@ export const raw = {
     domain: number,
     type: number,
     protocol: number,
+  ) => number,
+  /** https://man7.org/linux/man-pages/man2/socketpair.2.html */
+  socketpair: libc.func('int socketpair(int domain, int type, int protocol, void *sv)') as (
+    domain: number,
+    type: number,
+    protocol: number,
+    fds: Int32Array,
   ) => number,
   /** https://man7.org/linux/man-pages/man3/sendto.3p.html */
   sendto: libc.func(

@@ -9,6 +9,7 @@
 import { POLLIN, POLLOUT } from './abi/files.ts';
 import {
   AF_INET6,
+  AF_UNIX,
   F_DUPFD_CLOEXEC,
   IP_TOS,
   IPPROTO_IP,
@@ -38,7 +39,7 @@ const OPTIONS = {
   receiveBufferBytes: [SOL_SOCKET, SO_RCVBUF],
   /** A connection whose data stays unacknowledged for so long is cut (TCP_USER_TIMEOUT). */
   userTimeoutMs: [IPPROTO_TCP, TCP_USER_TIMEOUT],
-  /** AF_INET or AF_INET6; can only be read. */
+  /** AF_INET, AF_INET6 or AF_UNIX; can only be read. */
   domain: [SOL_SOCKET, SO_DOMAIN],
   /** DSCP × 4 of IPv4 packets. */
   typeOfService: [IPPROTO_IP, IP_TOS],
@@ -193,6 +194,14 @@ export function unacknowledgedBytes(fd: number): number {
   // SAFETY: writes the four bytes of `value`, alive for the call.
   call('ioctl(SIOCOUTQ)', raw.ioctl(fd, SIOCOUTQ, value));
   return value[0]!;
+}
+
+/**
+ * A TCP option of a link to another host. A link that leads to a relay has none of its own: the relay sets those of its
+ * connection.
+ */
+export function setLinkOption(fd: number, option: 'noDelay' | 'userTimeoutMs', value: number): void {
+  if (getSocketOption(fd, 'domain') !== AF_UNIX) setSocketOption(fd, option, value);
 }
 
 export function setSocketOption(fd: number, option: SocketOption, value: number): void {

@@ -111,12 +111,12 @@ async function askDestination(
   guest: SourceGuest,
   to: string,
   hostName: string,
-  { dscp }: HostTraffic,
+  traffic: HostTraffic,
   group: GroupPart | undefined,
   disks: readonly OfferedDisk[],
 ): Promise<Pick<CheckResult, 'outcome' | 'blockers' | 'notes'>> {
   try {
-    const opened = await openConnection(to, hostName, dscp, new AbortController().signal);
+    const opened = await openConnection(to, hostName, traffic, new AbortController().signal);
     try {
       requireDiskFeature(guest.vm.name, disks, opened.agreement);
       requireNicsFeature(guest.vm.name, guest.vm.nics, opened.agreement);

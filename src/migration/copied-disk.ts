@@ -8,6 +8,7 @@ import { SYSTEM_CLOCK } from '../base/clock.ts';
 import { ownerOf } from '../linux/process.ts';
 import { DiskMirror, type MirrorMode, type MirrorProgress } from '../qemu/disk-mirror.ts';
 import { DiskRelay } from '../storage/disk-relay.ts';
+import type { RelayPort } from '../tls/relay-orders.ts';
 import type { Pacer } from '../transfer/pacer.ts';
 import type { OfferedDisk, ReadyDisk } from '../wire/disk-messages.ts';
 import type { DiskProgress } from './progress.ts';
@@ -26,12 +27,12 @@ export interface CopiedDiskPlan {
 export interface CopiedDiskOptions {
   /** Of a connection to the other host, which leads to its QEMU. */
   readonly linkFd: number;
+  /** Behind which that connection is; null: it is a TCP connection itself. */
+  readonly tls: RelayPort | null;
   /** For this disk alone. */
   readonly socketPath: string;
   readonly mode: MirrorMode;
   readonly pacer: Pacer;
-  /** An attempt that was given up: what it took counts. */
-  readonly earlier?: CopiedDisk;
 }
 
 /** A VM whose write waits for a host that says nothing goes on after this, without the copy. */
@@ -41,41 +42,36 @@ export class CopiedDisk {
   readonly plan: CopiedDiskPlan;
   readonly mirror: DiskMirror;
   readonly relay: DiskRelay;
-  readonly #startedMs: number;
-  readonly #earlier: { readonly sent: number; readonly all: number };
+  readonly #startedMs = SYSTEM_CLOCK.nowMs();
   #mode: MirrorMode;
   #progress: MirrorProgress = { totalBytes: 0, copiedBytes: 0, ready: false };
   #endedMs: number | undefined;
   #finishMs: number | null = null;
 
-  private constructor(
-    plan: CopiedDiskPlan,
-    mirror: DiskMirror,
-    relay: DiskRelay,
-    { mode, earlier }: Pick<CopiedDiskOptions, 'mode' | 'earlier'>,
-  ) {
+  private constructor(plan: CopiedDiskPlan, mirror: DiskMirror, relay: DiskRelay, mode: MirrorMode) {
     this.plan = plan;
     this.mirror = mirror;
     this.relay = relay;
     this.#mode = mode;
-    this.#startedMs = earlier ? earlier.#startedMs : SYSTEM_CLOCK.nowMs();
-    this.#earlier = { sent: earlier?.bytesSent ?? 0, all: earlier?.bytes ?? 0 };
   }
 
-  static async start(guest: SourceGuest, plan: CopiedDiskPlan, options: CopiedDiskOptions): Promise<CopiedDisk> {
-    const { linkFd, socketPath, mode, pacer } = options;
+  static async start(
+    guest: SourceGuest,
+    plan: CopiedDiskPlan,
+    { linkFd, tls, socketPath, mode, pacer }: CopiedDiskOptions,
+  ): Promise<CopiedDisk> {
     let copy: CopiedDisk | undefined;
     // A VM's own writes wait for no budget; who comes after them pays.
     const pace = (bytes: number): Promise<void> =>
       copy?.isBlocking === true ? Promise.resolve(pacer.charge(bytes)) : pacer.take(bytes);
-    const relay = await DiskRelay.listen(linkFd, socketPath, ownerOf(guest.identity.pid), pace);
+    const relay = await DiskRelay.listen(linkFd, tls, socketPath, ownerOf(guest.identity.pid), pace);
     // QEMU does nothing else while it opens the other end.
     relay.silenceLimitMs = HOLD_LIMIT_MS;
     try {
       const { node, index, offered } = plan;
       const { name } = offered;
       const mirror = await DiskMirror.start(guest.qmp, { node, index, disk: name, exportName: name, socketPath, mode });
-      copy = new CopiedDisk(plan, mirror, relay, options);
+      copy = new CopiedDisk(plan, mirror, relay, mode);
       relay.silenceLimitMs = copy.isBlocking ? HOLD_LIMIT_MS : Number.POSITIVE_INFINITY;
       return copy;
     } catch (error) {
@@ -94,11 +90,7 @@ export class CopiedDisk {
 
   /** Sent and received. */
   get bytes(): number {
-    return this.#earlier.all + this.relay.bytesSent + this.relay.bytesReceived;
-  }
-
-  get bytesSent(): number {
-    return this.#earlier.sent + this.relay.bytesSent;
+    return this.relay.bytesSent + this.relay.bytesReceived;
   }
 
   /** What is known to be left to copy. */
@@ -108,7 +100,7 @@ export class CopiedDisk {
 
   get bytesPerSecond(): number {
     const ms = Math.max(1, (this.#endedMs ?? SYSTEM_CLOCK.nowMs()) - this.#startedMs);
-    return (this.bytesSent * 1000) / ms;
+    return (this.relay.bytesSent * 1000) / ms;
   }
 
   async look(): Promise<void> {
@@ -127,13 +119,6 @@ export class CopiedDisk {
     this.#finishMs = SYSTEM_CLOCK.nowMs() - fromMs;
     this.#progress = { ...this.#progress, copiedBytes: this.#progress.totalBytes };
     this.stop();
-  }
-
-  /** It does not come to its end: what there is of it goes, and it is begun anew. */
-  async abandon(): Promise<void> {
-    this.#endedMs ??= SYSTEM_CLOCK.nowMs();
-    await this.mirror.abandon();
-    this.relay.stop();
   }
 
   /** What is left of it in QEMU is taken away when the VM is put back. */

@@ -81,20 +81,30 @@ test('pages that the destination was to hold and does not come in the same round
   expect(round!.bytes - plain!.bytes).toBeGreaterThanOrEqual(300 * 4096);
 });
 
-test('pages that other VMs bring are named in the first round only: no later one waits for them', async () => {
-  const named: unknown[] = [];
-  class NotingSender extends PageSender {
-    override send(...[runs, options]: Parameters<PageSender['send']>): ReturnType<PageSender['send']> {
-      named.push(options.mayName);
-      return super.send(runs, options);
-    }
+class NotingSender extends PageSender {
+  readonly named: unknown[] = [];
+
+  override send(...[runs, options]: Parameters<PageSender['send']>): ReturnType<PageSender['send']> {
+    this.named.push(options.mayName);
+    return super.send(runs, options);
   }
+}
+
+test('pages that other VMs bring are named in the first round only: no later one waits for them', async () => {
   const sender = new NotingSender(new SinkChannels(), new Pacer(0));
+  const { named } = sender;
   await copy([{ first: 0, count: PAGES }], [{ first: 5000, count: 300 }], { sender });
   // What was missed is not named again.
   const first = named.indexOf(undefined);
   expect(new Set(named.slice(0, first))).toEqual(new Set(['awaited']));
   expect(new Set(named.slice(first + 1))).toEqual(new Set(['held']));
+});
+
+test('pages that other VMs bring are not waited for where the end was promised', async () => {
+  const sender = new NotingSender(new SinkChannels(), new Pacer(0));
+  const options = () => ({ ...DEFAULT_MIGRATION_OPTIONS, finishByMs: 60_000 });
+  await copy([{ first: 0, count: PAGES }], [], { sender, options });
+  expect(new Set(sender.named)).toEqual(new Set(['held']));
 });
 
 test('what is written in every round is left for the stop, goes on counting as left, and is no modification', async () => {

@@ -176,7 +176,7 @@ export async function copyRounds(port: CopyRoundsPort, clock: Clock = SYSTEM_CLO
     const options = {
       signal,
       // Once: what is named of other VMs may have to be waited for at the end of the round.
-      mayName: number === 1 ? ('awaited' as const) : ('held' as const),
+      mayName: number === 1 && port.options().finishByMs <= 0 ? ('awaited' as const) : ('held' as const),
       enough: () => port.interruption() !== null || mustSwitch(facts),
       skip: (batch: readonly PageRun[]): readonly PageRun[] => {
         const { skipped, donePages, leftPages } = order.choose(batch);

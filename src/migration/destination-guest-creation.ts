@@ -7,7 +7,7 @@
 import { randomUUID } from 'node:crypto';
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { GodwitError } from '../base/errors.ts';
+import { GodwitError, hasCode } from '../base/errors.ts';
 import type { ProcessIdentity } from '../linux/process.ts';
 import { RamFile } from '../linux/ram-file.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
@@ -32,6 +32,7 @@ import {
   type DestinationPlace,
   deriveOffered,
   explainDifferences,
+  findBinaryFit,
   noteVersions,
   placeOf,
 } from './fit.ts';
@@ -105,6 +106,8 @@ export async function createDestinationGuest(options: DestinationGuestOptions): 
       qmpPath: paths.qmp,
       ramPaths: derived.ramFiles.map((file) => file.path),
       signal: abandoned,
+    }).catch(async (error: unknown) => {
+      throw abandoned.aborted ? error : await whyNotStarted(error, vm, refuse);
     });
     const { identity, qmp } = qemu;
     await diskServer?.guard(identity);
@@ -168,6 +171,16 @@ export async function createDestinationGuest(options: DestinationGuestOptions): 
   } finally {
     over.abort();
   }
+}
+
+/** What its binary says that it lacks tells more than the last words of a QEMU that would not start. */
+async function whyNotStarted(error: unknown, vm: OfferedVm, refuse: (reason: string) => GodwitError): Promise<unknown> {
+  if (!hasCode(error, 'GW_QEMU_START')) return error;
+  const lacks = await findBinaryFit(vm).then(
+    ({ blockers }) => blockers,
+    () => [],
+  );
+  return lacks.length > 0 ? refuse(explainBlockers(lacks)) : error;
 }
 
 /** The same disks, but those that would be copied are beside QEMU's sockets, and go with them. */

@@ -4,19 +4,11 @@
 import type { CopiedDisk } from './copied-disk.ts';
 import type { DiskProgress } from './progress.ts';
 
-/** What is left of a disk must fit into this part of the downtime. */
-const SHARE_OF_DOWNTIME = 0.5;
-const LEAST_BOUND_BYTES = 2 ** 20;
-
 export class DiskCopies implements Iterable<CopiedDisk> {
   readonly #list: CopiedDisk[] = [];
 
   add(copy: CopiedDisk): void {
     this.#list.push(copy);
-  }
-
-  replace(copy: CopiedDisk, by: CopiedDisk): void {
-    this.#list[this.#list.indexOf(copy)] = by;
   }
 
   [Symbol.iterator](): Iterator<CopiedDisk> {
@@ -29,7 +21,7 @@ export class DiskCopies implements Iterable<CopiedDisk> {
   }
 
   get bytesSent(): number {
-    return this.#sum(({ bytesSent }) => bytesSent);
+    return this.#sum(({ relay }) => relay.bytesSent);
   }
 
   get unacknowledgedBytes(): number {
@@ -61,14 +53,6 @@ export class DiskCopies implements Iterable<CopiedDisk> {
   /** Asks how far they are. */
   async look(): Promise<void> {
     await Promise.all(this.#list.map((copy) => copy.look()));
-  }
-
-  /** One of which more is left than there is time for while the VM stands still. */
-  findUnsettled(maxDowntimeMs: number): CopiedDisk | undefined {
-    const ms = maxDowntimeMs * SHARE_OF_DOWNTIME;
-    return this.#list.find(
-      ({ leftBytes, bytesPerSecond }) => leftBytes > Math.max(LEAST_BOUND_BYTES, (bytesPerSecond * ms) / 1000),
-    );
   }
 
   /** What the VM writes goes there first, where QEMU can change that. */

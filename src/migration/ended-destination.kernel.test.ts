@@ -28,7 +28,7 @@ const OWNER: DestinationRecord[] = [
 ];
 const COMMIT: ControlMessage = { kind: 'commit', epoch: EPOCH };
 
-const TRAFFIC: HostTraffic = { budget: HostBudget.create(0).buffer, dscp: null };
+const TRAFFIC: HostTraffic = { budget: HostBudget.create(0).buffer, dscp: null, tls: null };
 
 let directory: TempDirectory;
 let listener: MigrationListener;
@@ -54,7 +54,7 @@ function leave(...records: DestinationRecord[]): Left {
 }
 
 async function join(key: string, purpose: 'urgent' | 'resume' = 'resume'): Promise<OpenedConnection> {
-  const opened = await openConnection(`127.0.0.1:${listener.port}`, 'a', null, AbortSignal.timeout(10_000));
+  const opened = await openConnection(`127.0.0.1:${listener.port}`, 'a', TRAFFIC, AbortSignal.timeout(10_000));
   await opened.connection.send(encodeJoin(key, purpose));
   return opened;
 }

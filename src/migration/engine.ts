@@ -41,6 +41,7 @@ export async function listenForMigrations(options: {
     port: options.port,
     hostName: policy.hostName,
     dscp: options.traffic.dscp,
+    tls: options.traffic.tls,
     screen: (offer, peer, signal) => screening.screen(offer, peer, signal),
     regions: policy.regions,
     features: contents.fleetKey === null ? [] : [fleetFeature(contents.fleetKey)],

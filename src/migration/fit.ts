@@ -14,7 +14,8 @@ import type { Blocker } from '../qemu/blocker.ts';
 import { parseCpuFeature } from '../qemu/cpu-features.ts';
 import { type Derived, deriveDestination } from '../qemu/derive.ts';
 import type { VmFacts } from '../qemu/facts.ts';
-import { compareVms, findFitBlockers, type ToldMachine, visibleMachine } from '../qemu/fit.ts';
+import { compareVms, findBinaryBlockers, findFitBlockers, type ToldMachine, visibleMachine } from '../qemu/fit.ts';
+import { findBinary } from '../qemu/process.ts';
 import type { Accelerator } from '../qemu/spec.ts';
 import { diskServerPaths } from '../storage/vm-disks/disk-server-record.ts';
 import type { OfferedDisk } from '../wire/disk-messages.ts';
@@ -143,22 +144,31 @@ export function deriveOffered(vm: OfferedVm, place: DestinationPlace, disks: rea
 }
 
 /**
+ * What the VM's QEMU of this host lacks by its own word, and what is worth knowing of it. That takes three runs of it: whoever
+ * is in a hurry starts the VM's QEMU instead, and asks when that fails.
+ * @throws GW_QEMU_START when it does not answer
+ */
+export async function findBinaryFit(vm: OfferedVm): Promise<Fit> {
+  const binary = await probeQemuBinary(chooseBinary(vm));
+  const blockers = findBinaryBlockers(binary, { machineType: vm.machineType, accel: acceleratorOf(vm) });
+  return { blockers, notes: noteVersions(vm, binary.version) };
+}
+
+/**
+ * All but `findBinaryFit`.
  * @param disks - as they were offered
- * @throws GW_QEMU_START when there is no usable QEMU
+ * @throws GW_QEMU_START when there is no QEMU
  */
 export async function findFit(
   vm: OfferedVm,
   place: DestinationPlace,
   disks: readonly OfferedDisk[] = [],
 ): Promise<Fit> {
-  const name = chooseBinary(vm);
-  const binary = await probeQemuBinary(name);
+  const path = findBinary(chooseBinary(vm));
   const fit = fitDisks(disks, place.images);
   const derived = deriveOffered(vm, place, fit.disks);
   const unfit = findFitBlockers({
-    binary,
     args: derived.kind === 'derived' ? derived.args : vm.args,
-    machineType: vm.machineType,
     accel: acceleratorOf(vm),
     memoryBytes: memoryOf(vm),
     ramPath: vmPaths(place.stateDirectory, vm.name, place.instance).ram,
@@ -172,10 +182,8 @@ export async function findFit(
     ...unfit.filter((blocker) => !isTold(blocker)),
     ...(await findNetworkBlockers(readNics(vm.facts))),
   ];
-  const notes: string[] = [];
   const objection = findObjection(vm.binary);
-  if (objection !== undefined) notes.push(`${objection}; using ${binary.path}`);
-  return { blockers, notes: [...notes, ...noteVersions(vm, binary.version)] };
+  return { blockers, notes: objection === undefined ? [] : [`${objection}; using ${path}`] };
 }
 
 function acceleratorOf(vm: OfferedVm): Accelerator {

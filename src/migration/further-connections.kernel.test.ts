@@ -16,7 +16,7 @@ requireCapability('kernel')('a further connection', () => {
   ] as const)('%s: what the other host says with its answer is still there', async (purpose) => {
     const joined = encodeControl({ kind: 'joined', phase: 'receiving', epoch: 1 });
     const listener = await listen({
-      ...{ host: '127.0.0.1', port: 0, hostName: 'b', dscp: null, features: [] },
+      ...{ host: '127.0.0.1', port: 0, hostName: 'b', dscp: null, tls: null, features: [] },
       screen: () => Promise.reject(new Error('nobody offers a VM')),
       onOffer: () => undefined,
       onJoin: (_, takeFd) => {
@@ -24,7 +24,13 @@ requireCapability('kernel')('a further connection', () => {
         return 'taken';
       },
     });
-    const host = { to: `127.0.0.1:${listener.port}`, hostName: 'a', dscp: null, sessionKey: newSessionKey() };
+    const host = {
+      to: `127.0.0.1:${listener.port}`,
+      hostName: 'a',
+      dscp: null,
+      tls: null,
+      sessionKey: newSessionKey(),
+    };
     const socket = new Socket({ fd: await openFurther(host, purpose, AbortSignal.timeout(10_000)) });
     let text = '';
     for await (const chunk of socket) {

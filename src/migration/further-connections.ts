@@ -5,15 +5,14 @@
  * silent the other host is.
  */
 import { GodwitError } from '../base/errors.ts';
+import type { DialPolicy } from '../transfer/dial.ts';
 import type { ControlMessage, JoinPurpose } from '../wire/messages.ts';
 import { FEATURES, type OpenedConnection, openConnection, takeAnswer, whileWanted } from './opening.ts';
 import { encodeJoin } from './source-offer.ts';
 
-export interface OtherHost {
+export interface OtherHost extends DialPolicy {
   readonly to: string;
   readonly hostName: string;
-  /** Mark of our packets; null: none. */
-  readonly dscp: number | null;
   /** What a further connection must show. */
   readonly sessionKey: string;
 }
@@ -24,7 +23,7 @@ export async function openFurther(
   purpose: Exclude<JoinPurpose, 'resume'>,
   signal: AbortSignal,
 ): Promise<number> {
-  const opened = await openConnection(host.to, host.hostName, host.dscp, signal, FEATURES, 'framewise');
+  const opened = await openConnection(host.to, host.hostName, host, signal, FEATURES, 'framewise');
   try {
     const answer = await whileWanted(opened.connection, signal, () => join(opened, host, purpose));
     if (answer.kind === 'joined') return opened.connection.detach();

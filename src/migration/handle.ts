@@ -6,6 +6,7 @@
  */
 import type { GodwitError, JsonValue } from '../base/errors.ts';
 import type { ProcessIdentity } from '../linux/process.ts';
+import type { DialPolicy } from '../transfer/dial.ts';
 import type { ImagesDirectory } from './disk-fit.ts';
 import type { ContentPolicy } from './held-contents.ts';
 import type { MigrationCommand, MigrationEvent } from './progress.ts';
@@ -79,11 +80,9 @@ export interface DamagedMigration {
 export type ComingVm = Pick<MigrationHandle, 'id' | 'vm' | 'uuid' | 'epoch' | 'peer' | 'ramBytes' | 'qemu'>;
 
 /** What the migrations of a host have in common on the network. */
-export interface HostTraffic {
+export interface HostTraffic extends DialPolicy {
   /** Shared memory of their budget (transfer/host-budget.ts). */
   readonly budget: SharedArrayBuffer;
-  /** Mark of their packets; null: none is set. */
-  readonly dscp: number | null;
 }
 
 export interface OutgoingInput {

@@ -26,6 +26,7 @@ async function connect(marks: { readonly dialler: number | null; readonly listen
     features: [],
     hostName: 'b',
     dscp: marks.listener,
+    tls: null,
     screen: () => Promise.reject(new Error('nobody offers')),
     onOffer: () => undefined,
     onJoin: (_join, takeFd) => {
@@ -35,7 +36,12 @@ async function connect(marks: { readonly dialler: number | null; readonly listen
   });
   resources.defer(() => listener.close());
   const to = `127.0.0.1:${listener.port}`;
-  const opened: OpenedConnection = await openConnection(to, 'a', marks.dialler, AbortSignal.timeout(10_000));
+  const opened: OpenedConnection = await openConnection(
+    to,
+    'a',
+    { dscp: marks.dialler, tls: null },
+    AbortSignal.timeout(10_000),
+  );
   await opened.connection.send(encodeJoin(KEY, 'urgent'));
   const fds = { dialled: opened.connection.detach(), accepted: await accepted.promise };
   for (const fd of Object.values(fds)) resources.defer(() => closeFd(fd));

@@ -15,7 +15,7 @@ import { explainBlockers } from './blocked.ts';
 import { createDestinationGuest } from './destination-guest-creation.ts';
 import { readyMessage } from './destination-words.ts';
 import { answersOf, fitDisks } from './disk-fit.ts';
-import { type DestinationPlace, findFit, memoryOf, placeOf } from './fit.ts';
+import { type DestinationPlace, type Fit, findBinaryFit, findFit, memoryOf, placeOf } from './fit.ts';
 import type { Admission, IncomingPolicy } from './handle.ts';
 import { removeIfEmpty, removeLeftInstance } from './left-instance.ts';
 import type { Screening } from './listener.ts';
@@ -45,7 +45,8 @@ export class OfferScreening {
   /** @throws what the source is told as its refusal, or the signal's reason when nobody waits for an answer any more */
   async screen(offer: Offer, peer: string, signal: AbortSignal): Promise<Screening> {
     if (offer.checkOnly) return await this.#inTurn(signal, (wanted) => this.#check(offer, peer, wanted));
-    await this.#fit(offer);
+    // Its QEMU is started next, and says itself what it cannot do.
+    this.#require(offer.vm.name, await this.#fit(offer));
     const admission = this.#admit(offer, peer);
     if (admission.kind === 'admitted') return { kind: 'goesOn' };
     return { kind: 'later', message: { kind: 'notReady', reason: admission.reason } };
@@ -59,7 +60,9 @@ export class OfferScreening {
 
   async #check(offer: Offer, peer: string, signal: AbortSignal): Promise<Screening> {
     const { hostName } = this.#policy;
-    const notes = new Set(await this.#fit(offer));
+    const fits = [await this.#fit(offer), await findBinaryFit(offer.vm)];
+    const [blockers, noted] = [fits.flatMap((fit) => fit.blockers), fits.flatMap((fit) => fit.notes)];
+    const notes = new Set(this.#require(offer.vm.name, { blockers, notes: noted }));
     const admission = this.#admit(offer, peer);
     if (admission.kind === 'notYet') {
       notes.add(`it would have to wait: ${admission.reason}`);
@@ -103,10 +106,13 @@ export class OfferScreening {
     return sharing ? { ...place, sharedPaths: this.#policy.sharedPathsOf(vm.name, sharing) } : place;
   }
 
+  #fit({ vm, migrationId, disks }: Offer): Promise<Fit> {
+    return findFit(vm, this.#placeOf({ vm, migrationId }), disks);
+  }
+
   /** What is worth knowing. @throws GW_MIGRATION_REFUSED */
-  async #fit({ vm, migrationId, disks }: Offer): Promise<readonly string[]> {
-    const { blockers, notes } = await findFit(vm, this.#placeOf({ vm, migrationId }), disks);
-    if (blockers.length > 0) throw this.#refusal(vm.name, explainBlockers(blockers));
+  #require(vm: string, { blockers, notes }: Fit): readonly string[] {
+    if (blockers.length > 0) throw this.#refusal(vm, explainBlockers(blockers));
     return notes;
   }
 

@@ -9,6 +9,7 @@ import { asGodwitError, GodwitError } from '../base/errors.ts';
 import type { PackingStep } from '../base/packing-step.ts';
 import { availableCodecs } from '../linux/compression.ts';
 import { NICS_FEATURE } from '../network/nic.ts';
+import type { DialPolicy } from '../transfer/dial.ts';
 import { Mailbox } from '../transfer/mailbox.ts';
 import { type Reading, StreamConnection } from '../transfer/stream-connection.ts';
 import { PREFACE } from '../wire/encoder.ts';
@@ -79,19 +80,18 @@ export function parseAddress(text: string, field: string): { host: string; port:
 
 /**
  * Dials and agrees on version and features.
- * @param dscp - mark of our packets
  * @param reading - `framewise`: it is to be detached, and the other host may speak before that
- * @throws GW_PEER_UNREACHABLE, GW_WIRE_…
+ * @throws GW_PEER_UNREACHABLE, GW_TLS_…, GW_WIRE_…
  */
 export async function openConnection(
   address: string,
   hostName: string,
-  dscp: number | null,
+  { dscp, tls }: DialPolicy,
   signal: AbortSignal,
   features: readonly string[] = FEATURES,
   reading: Reading = 'ahead',
 ): Promise<OpenedConnection> {
-  const to = { ...parseAddress(address, 'to'), dscp };
+  const to = { ...parseAddress(address, 'to'), dscp, tls };
   const connection = await StreamConnection.dial(to, DIAL_TIMEOUT_MS, signal, reading);
   try {
     const inbox = new Mailbox<ControlMessage>();

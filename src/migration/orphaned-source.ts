@@ -33,7 +33,7 @@ export class OrphanedSource {
   #state!: SourceState;
   #finished = false;
 
-  constructor(recovery: SourceRecovery, journal: Journal, port: SourcePort, { dscp }: HostTraffic) {
+  constructor(recovery: SourceRecovery, journal: Journal, port: SourcePort, { dscp, tls }: HostTraffic) {
     const { to, hostName, sessionKey, vm } = recovery.facts;
     this.#recovery = recovery;
     this.#journal = journal;
@@ -42,6 +42,7 @@ export class OrphanedSource {
       to,
       hostName,
       dscp,
+      tls,
       sessionKey,
       pageCount: pagesFor(vm.memoryBytes),
       life: this.#life.signal,

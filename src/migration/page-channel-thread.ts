@@ -8,9 +8,11 @@ import type { Worker } from 'node:worker_threads';
 import { GodwitError } from '../base/errors.ts';
 import { FileDescriptor } from '../linux/file-descriptor.ts';
 import { EventFd } from '../linux/poll.ts';
-import { closeFd, duplicateFd, shutdownSocket, unacknowledgedBytes } from '../linux/socket.ts';
-import { readTcpBusy, type TcpBusy } from '../linux/tcp-info.ts';
+import { closeFd, duplicateFd, shutdownSocket } from '../linux/socket.ts';
+import type { TcpBusy } from '../linux/tcp-info.ts';
+import type { RelayPort } from '../tls/relay-orders.ts';
 import { closedBy } from '../transfer/connection.ts';
+import { LinkGauge } from '../transfer/link-gauge.ts';
 import { startThread } from './child-threads.ts';
 import {
   createSendingWords,
@@ -74,6 +76,8 @@ export class ChannelThread implements PageChannel {
   readonly #failures = new Set<Failure>();
   /** A duplicate: the thread closes its own. */
   #descriptor: FileDescriptor | undefined;
+  #gauge: LinkGauge | undefined;
+  readonly #relay: RelayPort | null;
   /** Handed over, and not the thread's yet. */
   #handedFd: number | undefined;
   #role: ThreadRole = 'ordinary';
@@ -82,11 +86,17 @@ export class ChannelThread implements PageChannel {
   #generation = 0;
   #isGone = false;
 
-  constructor(shared: SendingShared & { readonly peer: string }, tell: (change: ChannelChange) => void) {
+  /** @param relay - behind which its connections are */
+  constructor(
+    shared: SendingShared & { readonly peer: string },
+    relay: RelayPort | null,
+    tell: (change: ChannelChange) => void,
+  ) {
     const { words, sentBytes } = createSendingWords();
     this.#words = new Int32Array(words);
     this.#sentBytes = new BigInt64Array(sentBytes);
     this.#peer = shared.peer;
+    this.#relay = relay;
     this.#tell = tell;
     const input: SendingInput = { ...shared, words, sentBytes, interruptFd: this.#interrupt.fd };
     this.#worker = startThread({
@@ -116,12 +126,12 @@ export class ChannelThread implements PageChannel {
   }
 
   get unacknowledgedBytes(): number {
-    return this.#descriptor ? unacknowledgedBytes(this.#descriptor.fd) : 0;
+    return this.#gauge?.unacknowledgedBytes ?? 0;
   }
 
   /** undefined without a connection, or where the kernel does not count it. */
   get busy(): TcpBusy | undefined {
-    return this.#descriptor && readTcpBusy(this.#descriptor.fd);
+    return this.#gauge?.busy;
   }
 
   order(order: SendOrder): void {
@@ -132,6 +142,7 @@ export class ChannelThread implements PageChannel {
   link(fd: number): void {
     this.#generation++;
     this.#descriptor = new FileDescriptor(duplicateFd(fd));
+    this.#gauge = new LinkGauge(this.#descriptor.fd, this.#relay);
     this.#handedFd = fd;
     if (this.#isGone) this.#closeHanded();
     else this.order({ kind: 'link', fd });
@@ -145,6 +156,7 @@ export class ChannelThread implements PageChannel {
     this.#interrupt.signal();
     this.#descriptor[Symbol.dispose]();
     this.#descriptor = undefined;
+    this.#gauge = undefined;
     this.#answerFailures();
   }
 

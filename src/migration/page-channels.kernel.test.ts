@@ -176,6 +176,7 @@ test('threads that die are told, and nothing waits for them', async () => {
     count: 2,
     sent: null,
     peer: 'far',
+    tls: null,
     onLost: ({ code }) => lost.push(code),
     note: () => undefined,
   });

@@ -9,13 +9,16 @@ import type { PageIndex } from '../base/page.ts';
 import { closeFd } from '../linux/socket.ts';
 import type { TcpBusy } from '../linux/tcp-info.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
+import type { RelayPort } from '../tls/relay-orders.ts';
 import { closedBy } from '../transfer/connection.ts';
 import type { HeldContents, SentElsewhere } from '../transfer/page-packer.ts';
 import type { SentPagesShared } from '../transfer/sent-pages.ts';
-import { MAX_PAGES_PER_FRAME } from '../wire/limits.ts';
 import { type ChannelChange, ChannelThread, type PageChannel } from './page-channel-thread.ts';
 import { createDelivered, type SendingShared, type SendOrder } from './page-channel-words.ts';
 import type { ThreadRole } from './thread-priority.ts';
+
+/** So many pages, beginning at a multiple of it, always go over the same channel: 256 KiB, so that few neighbours occupy all. */
+export const PAGES_OF_ONE_CHANNEL = 64;
 
 export interface PageChannelsOptions {
   readonly memory: Pick<GuestMemory, 'layout' | 'ownPaths'>;
@@ -24,6 +27,8 @@ export interface PageChannelsOptions {
   readonly sent: SentPagesShared | null;
   /** Address of the other host, for messages. */
   readonly peer: string;
+  /** Behind which its connections are; null: they are TCP connections themselves. */
+  readonly tls: RelayPort | null;
   /** A connection broke. */
   onLost(reason: GodwitError): void;
   /** What no report holds. */
@@ -158,7 +163,7 @@ export class PageChannels implements PageCarrier, Disposable {
 
   channelOf(page: PageIndex): PageChannel {
     if (this.#isLost) return this.#lostChannel();
-    return this.#open[Math.floor(page / MAX_PAGES_PER_FRAME) % this.#open.length]!;
+    return this.#open[Math.floor(page / PAGES_OF_ONE_CHANNEL) % this.#open.length]!;
   }
 
   [Symbol.dispose](): void {
@@ -173,8 +178,9 @@ export class PageChannels implements PageCarrier, Disposable {
   }
 
   #start(): void {
-    const shared = { ...this.#shared, peer: this.#options.peer };
-    const thread: ChannelThread = new ChannelThread(shared, (change) => this.#hear(thread, change));
+    const { peer, tls } = this.#options;
+    const shared = { ...this.#shared, peer };
+    const thread: ChannelThread = new ChannelThread(shared, tls, (change) => this.#hear(thread, change));
     for (const order of this.#standing) thread.order(order);
     this.#threads.push(thread);
   }

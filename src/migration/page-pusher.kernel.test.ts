@@ -34,7 +34,15 @@ beforeEach(() => {
   scratch.fill(0, ...Array.from({ length: PAGES }, (_, page) => 1 + (page % 255)));
   const { memory } = scratch;
   channels = resources.use(
-    new PageChannels({ memory, count: 1, sent: null, peer: 'far', onLost: () => undefined, note: () => undefined }),
+    new PageChannels({
+      memory,
+      count: 1,
+      sent: null,
+      peer: 'far',
+      tls: null,
+      onLost: () => undefined,
+      note: () => undefined,
+    }),
   );
 });
 afterEach(async () => {

@@ -5,6 +5,7 @@ import { countPages, type PageRun, subtractRuns } from '../base/page.ts';
 import { PageBitmap } from '../base/page-bitmap.ts';
 import { Pacer } from '../transfer/pacer.ts';
 import { MAX_PAGES_PER_FRAME } from '../wire/limits.ts';
+import { PAGES_OF_ONE_CHANNEL } from './page-channels.ts';
 import { PageSender } from './page-sender.ts';
 
 const FRAMES = 4;
@@ -60,7 +61,7 @@ test('in order, a page always goes over the same channel, and each page goes onc
       channels.jobs.forEach((jobs, i) => {
         for (const { runs } of jobs) {
           for (const { first, count } of runs) {
-            expect(Math.floor(first / 256) % n).toBe(i);
+            expect(Math.floor(first / PAGES_OF_ONE_CHANNEL) % n).toBe(i);
             expect(count).toBeLessThanOrEqual(MAX_PAGES_PER_FRAME);
           }
         }
@@ -68,6 +69,12 @@ test('in order, a page always goes over the same channel, and each page goes onc
     }),
     { numRuns: 50 },
   );
+});
+
+test('in order, neighbours go over all channels, too', async () => {
+  const channels = new SinkChannels({ channels: 2 });
+  await new PageSender(channels, new Pacer(0)).send([{ first: 0, count: 256 }], { signal, inOrder: true });
+  expect(channels.jobs.map((jobs) => jobs.map(({ runs }) => countPages(runs)))).toEqual([[128], [128]]);
 });
 
 test('under a bandwidth limit a frame waits for its turn, and is no larger than the limit takes in moments', async () => {

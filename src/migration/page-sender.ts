@@ -11,7 +11,7 @@ import type { Naming, Packing } from '../transfer/packing.ts';
 import { MAX_PAGES_PER_FRAME } from '../wire/limits.ts';
 import type { PageChannel } from './page-channel-thread.ts';
 import type { SendResult } from './page-channel-words.ts';
-import type { PageCarrier } from './page-channels.ts';
+import { PAGES_OF_ONE_CHANNEL, type PageCarrier } from './page-channels.ts';
 
 /** Of one channel: what it sends and what it sends next, so that it never waits for a batch. */
 const DEPTH = 2;
@@ -199,7 +199,7 @@ function* piecesOf(runs: readonly PageRun[]): Generator<PageRun> {
   for (const run of runs) {
     const end = run.first + run.count;
     for (let first = run.first; first < end; ) {
-      const next = Math.min(end, (Math.floor(first / MAX_PAGES_PER_FRAME) + 1) * MAX_PAGES_PER_FRAME);
+      const next = Math.min(end, (Math.floor(first / PAGES_OF_ONE_CHANNEL) + 1) * PAGES_OF_ONE_CHANNEL);
       yield { first, count: next - first };
       first = next;
     }

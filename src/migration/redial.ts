@@ -21,11 +21,11 @@ export async function redial(
   port: SourceLinkPort,
   use: (opened: OpenedConnection) => Promise<void>,
 ): Promise<'joined' | 'unknown' | 'ended'> {
-  const { to, hostName, dscp, life } = port;
+  const { to, hostName, life } = port;
   for (let pauseMs = FIRST_PAUSE_MS, told = ''; !life.aborted; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
     let opened: OpenedConnection | undefined;
     try {
-      opened = await openConnection(to, hostName, dscp, life);
+      opened = await openConnection(to, hostName, port, life);
       const answer = await join(opened, port, 'resume');
       if (answer.kind === 'joined') {
         await use(opened);

@@ -210,7 +210,7 @@ async function openPair(signal: AbortSignal): Promise<{ opened: OpenedConnection
   const strange = new GodwitError('GW_INTERNAL', { reason: 'somebody else called' });
   await using stack = new AsyncDisposableStack();
   const listener = await listen({
-    ...{ host: '127.0.0.1', port: 0, hostName: HOST, dscp: null, features: [] },
+    ...{ host: '127.0.0.1', port: 0, hostName: HOST, dscp: null, tls: null, features: [] },
     screen: () => Promise.reject(strange),
     onOffer: (_, fd) => closeFd(fd),
     onJoin: (_, takeFd, peer) => {
@@ -219,7 +219,7 @@ async function openPair(signal: AbortSignal): Promise<{ opened: OpenedConnection
     },
   });
   stack.defer(() => listener.close());
-  const opened = await openConnection(`127.0.0.1:${listener.port}`, HOST, null, signal);
+  const opened = await openConnection(`127.0.0.1:${listener.port}`, HOST, { dscp: null, tls: null }, signal);
   await opened.connection.send(encodeJoin(newSessionKey(), 'resume'));
   const destination = await come.promise;
   sendControl(destination, { kind: 'joined', phase: 'receiving', epoch: 1 });

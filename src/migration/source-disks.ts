@@ -9,7 +9,6 @@ import { rmSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { SYSTEM_CLOCK } from '../base/clock.ts';
 import { asGodwitError, GodwitError } from '../base/errors.ts';
-import type { MirrorMode } from '../qemu/disk-mirror.ts';
 import { canChangeMirrors, measureWrites } from '../qemu/disk-writes.ts';
 import { type KnownImage, knowImages, removeImages } from '../storage/known-image.ts';
 import type { Pacer } from '../transfer/pacer.ts';
@@ -45,7 +44,10 @@ export interface SourceDisksPort {
 }
 
 const LOOK_MS = 250;
-/** What is left by then is written as fast as it is copied. */
+/** What is left of a disk must fit into this part of the downtime. */
+const SHARE_OF_DOWNTIME = 0.5;
+const LEAST_BOUND_BYTES = 2 ** 20;
+/** A VM that writes as fast as that may go on for has a copy that never ends. */
 const SETTLE_MS = 15_000;
 
 export class SourceDisks {
@@ -111,7 +113,8 @@ export class SourceDisks {
     const { signal, link, note } = this.#port;
     const { peer } = link.connection;
     await this.#start();
-    let broken = this.#broken();
+    const broken = Promise.race([aborted(signal), this.copies.failed]);
+    broken.catch(() => undefined);
     using _watch = new CopyWatch({
       link,
       channels: this.copies,
@@ -120,13 +123,7 @@ export class SourceDisks {
     });
     await Promise.race([broken, this.#untilReady()]);
     await this.copies.makeBlocking();
-    for (;;) {
-      const unsettled = await Promise.race([broken, this.#settle()]);
-      if (!unsettled) break;
-      await this.#beginAnew(unsettled);
-      broken = this.#broken();
-      await Promise.race([broken, this.#untilReady()]);
-    }
+    await Promise.race([broken, this.#settle()]);
     // From here on nobody waits for them: what breaks is told.
     broken.catch((error: unknown) => {
       if (!signal.aborted) this.#port.onFailed(asGodwitError(error));
@@ -165,7 +162,7 @@ export class SourceDisks {
   }
 
   async #start(): Promise<void> {
-    const { guest, pacer, signal } = this.#port;
+    const { guest, link, pacer, signal } = this.#port;
     this.#directory = makeSaveDirectory();
     const nodes = this.#plans.map(({ node }) => node);
     const canChange = await canChangeMirrors(guest.qmp);
@@ -176,36 +173,11 @@ export class SourceDisks {
         writtenBytesPerSecond: written[at]!,
         linkBytesPerSecond: pacer.bytesPerSecond || this.#port.linkBytesPerSecond,
       });
-      this.copies.add(await this.#begin(plan, mode));
+      const linkFd = await link.openDisk(signal);
+      const socketPath = diskSocketPath(this.#directory, plan.index);
+      this.copies.add(await CopiedDisk.start(guest, plan, { linkFd, tls: link.tls, socketPath, mode, pacer }));
       signal.throwIfAborted();
     }
-  }
-
-  /** Never resolves; rejects when a copy breaks, or the migration goes back. */
-  #broken(): Promise<never> {
-    const broken = Promise.race([aborted(this.#port.signal), this.copies.failed]);
-    broken.catch(() => undefined);
-    return broken;
-  }
-
-  /** In the other mode, which QEMU cannot change: what the VM writes waits for the other host, so that nothing is left. */
-  async #beginAnew(copy: CopiedDisk): Promise<void> {
-    const { name } = copy.plan.offered;
-    this.#port.note(
-      `The VM writes to disk ${name} as fast as it can be copied: it is copied anew, and what is written waits for that`,
-    );
-    await copy.abandon();
-    // Of none that there was: QEMU may still be busy with that.
-    const plan = { ...copy.plan, index: this.#plans.length + copy.plan.index };
-    this.copies.replace(copy, await this.#begin(plan, 'write-blocking', copy));
-    this.#port.signal.throwIfAborted();
-  }
-
-  async #begin(plan: CopiedDiskPlan, mode: MirrorMode, earlier?: CopiedDisk): Promise<CopiedDisk> {
-    const { guest, link, pacer, signal } = this.#port;
-    const linkFd = await link.openDisk(signal);
-    const socketPath = diskSocketPath(this.#directory!, plan.index);
-    return await CopiedDisk.start(guest, plan, { linkFd, socketPath, mode, pacer, ...(earlier && { earlier }) });
   }
 
   async #untilReady(): Promise<void> {
@@ -214,23 +186,24 @@ export class SourceDisks {
     while (!(await Promise.race([ready, delay(LOOK_MS, false)]))) await this.#look();
   }
 
-  /**
-   * Little enough is left of each: of blocking copies at once. Returns one of which that cannot be said.
-   * @throws GW_DISK_COPY when it is a blocking one
-   */
-  async #settle(): Promise<CopiedDisk | undefined> {
+  /** Little enough is left of each. Blocking copies are so at once. */
+  async #settle(): Promise<void> {
     const untilMs = SYSTEM_CLOCK.nowMs() + SETTLE_MS;
     for (;;) {
       await this.#look();
-      const late = this.copies.findUnsettled(this.#port.options().maxDowntimeMs);
-      if (!late) return undefined;
+      const late = [...this.copies].find((copy) => copy.leftBytes > this.#boundBytes(copy));
+      if (!late) return;
       if (SYSTEM_CLOCK.nowMs() > untilMs) {
-        if (!late.isBlocking) return late;
         const reason = `the VM writes to it faster than it can be copied: ${late.leftBytes} bytes are left again and again`;
         throw new GodwitError('GW_DISK_COPY', { disk: late.plan.offered.name, reason });
       }
       await delay(LOOK_MS);
     }
+  }
+
+  #boundBytes({ bytesPerSecond }: CopiedDisk): number {
+    const ms = this.#port.options().maxDowntimeMs * SHARE_OF_DOWNTIME;
+    return Math.max(LEAST_BOUND_BYTES, (bytesPerSecond * ms) / 1000);
   }
 
   async #look(): Promise<void> {

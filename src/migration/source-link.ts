@@ -10,6 +10,7 @@ import { SYSTEM_CLOCK } from '../base/clock.ts';
 import { asGodwitError, GodwitError } from '../base/errors.ts';
 import type { PageRun } from '../base/page.ts';
 import { closeFd } from '../linux/socket.ts';
+import type { DialPolicy } from '../transfer/dial.ts';
 import type { StreamConnection } from '../transfer/stream-connection.ts';
 import { encodeRunList } from '../wire/encoder.ts';
 import { type HeldFilter, HeldFilterCollector } from '../wire/held-filter.ts';
@@ -22,11 +23,9 @@ import { DUPLICATES_FEATURE } from './held-contents.ts';
 import { type ClockComparison, compareClocks, type OpenedConnection, RECEIVED_FEATURE } from './opening.ts';
 import { redial } from './redial.ts';
 
-export interface SourceLinkPort {
+export interface SourceLinkPort extends DialPolicy {
   readonly to: string;
   readonly hostName: string;
-  /** Mark of our packets. */
-  readonly dscp: number | null;
   readonly sessionKey: string;
   readonly pageCount: number;
   /** Aborted at the very end of the migration. */
@@ -61,6 +60,11 @@ export class SourceLink {
 
   constructor(port: SourceLinkPort) {
     this.#port = port;
+  }
+
+  /** Behind which all connections are; null: they are TCP connections themselves. */
+  get tls(): DialPolicy['tls'] {
+    return this.#port.tls;
   }
 
   get isConnected(): boolean {

@@ -11,6 +11,7 @@ import { PACKING_STEPS, type PackingStep } from '../base/packing-step.ts';
 import { availableCodecs } from '../linux/compression.ts';
 import { readIdleMs } from '../linux/idle-time.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
+import type { RelayPort } from '../tls/relay-orders.ts';
 import { BusyRate } from '../transfer/busy-rate.ts';
 import { LinkRate } from '../transfer/link-rate.ts';
 import type { Pacer } from '../transfer/pacer.ts';
@@ -44,6 +45,8 @@ export interface SourcePackingPort {
   /** Address of the other host, and what it calls itself. */
   readonly to: string;
   readonly destinationName: string;
+  /** Who speaks TLS for us; null: nobody. */
+  readonly tls: RelayPort | null;
   /** Of this daemon (sent-contents.ts); null: it is of no fleet. */
   readonly sentContents: SharedArrayBuffer | null;
   /** Connections that were asked for; 0: as many as are best. */
@@ -95,6 +98,7 @@ export class SourcePacking implements Disposable {
       }),
       sent: this.#sent,
       peer: port.to,
+      tls: port.tls,
       onLost: port.onLost,
       note: port.note,
     });

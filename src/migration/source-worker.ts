@@ -130,7 +130,7 @@ async function dial(): Promise<OpenedConnection> {
   const { signal } = hangUp;
   const wanted = AbortSignal.any([cancelled.signal, signal]);
   const features = featuresOf(input.options.without, input.contents.fleetKey);
-  const opened = await openConnection(input.to, input.hostName, input.traffic.dscp, wanted, features);
+  const opened = await openConnection(input.to, input.hostName, input.traffic, wanted, features);
   signal.addEventListener('abort', () => opened.connection.destroy(), { once: true });
   if (signal.aborted) opened.connection.destroy();
   return opened;

@@ -37,7 +37,7 @@ function outgoing(): WorkerHandle {
     startedAt: 1,
   };
   const facts = { ...input, destinationName: 'b', sessionKey: '', historyPath: '', linksPath: '' };
-  const traffic = { budget: HostBudget.create(0).buffer, dscp: null };
+  const traffic = { budget: HostBudget.create(0).buffer, dscp: null, tls: null };
   const recovery = { facts, hasVm: true, records: [], settings: null };
   return startSourceThread({ ...input, contents: NO_CONTENTS, traffic, recovery });
 }

@@ -143,12 +143,6 @@ export class DiskMirror {
     }
   }
 
-  /** It ends without a copy, and can be begun anew under another number. */
-  async abandon(): Promise<void> {
-    this.forget();
-    await abandonMirrors(this.#qmp, (name) => name === this.#name);
-  }
-
   /** Nothing of it is told any more. */
   forget(): void {
     this.#isOver = true;
@@ -172,12 +166,9 @@ export class DiskMirror {
   }
 }
 
-/**
- * Whatever godwit has begun in this QEMU, also an earlier process of it, is gone afterwards; its disks are as they were.
- * @param isMeant - of the names of ours
- */
-export async function abandonMirrors(qmp: QmpClient, isMeant = (_name: string): boolean => true): Promise<void> {
-  const isOurs = (name: string): boolean => name.startsWith(PREFIX) && isMeant(name);
+/** Whatever godwit has begun in this QEMU, also an earlier process of it, is gone afterwards; its disks are as they were. */
+export async function abandonMirrors(qmp: QmpClient): Promise<void> {
+  const isOurs = (name: string): boolean => name.startsWith(PREFIX);
   const list = async (): Promise<BlockJob[]> =>
     (await qmp.execute<BlockJob[]>('query-block-jobs')).filter(({ device }) => isOurs(device));
   const jobs = await list();

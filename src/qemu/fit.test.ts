@@ -4,16 +4,14 @@ import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import type { Blocker } from './blocker.ts';
 import type { VmFacts } from './facts.ts';
-import { compareVms, findFitBlockers, type ToldMachine, visibleMachine } from './fit.ts';
+import { compareVms, findBinaryBlockers, findFitBlockers, type ToldMachine, visibleMachine } from './fit.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'godwit-fit-'));
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
 const BINARY = { path: '/q', version: '7.2.22', machines: ['q35', 'pc-q35-7.2'], accels: ['tcg'] };
 const QUESTION = {
-  binary: BINARY,
   args: [],
-  machineType: 'pc-q35-7.2',
   accel: 'tcg',
   memoryBytes: 2 ** 20,
   ramPath: '/tmp/ram',
@@ -32,16 +30,19 @@ const FACTS = {
 
 test('what fits has no blocker', () => {
   expect(findFitBlockers(QUESTION)).toEqual([]);
+  expect(findBinaryBlockers(BINARY, { machineType: 'pc-q35-7.2', accel: 'tcg' })).toEqual([]);
 });
 
 test('a machine type that the binary lacks is named', () => {
-  expect(findFitBlockers({ ...QUESTION, machineType: 'pc-q35-10.0' })).toMatchObject([
+  expect(findBinaryBlockers(BINARY, { machineType: 'pc-q35-10.0', accel: 'tcg' })).toMatchObject([
     { id: 'machine-type', what: 'pc-q35-10.0', reason: 'QEMU 7.2.22 of this host has no such machine type' },
   ]);
 });
 
 test('an accelerator that the binary lacks is named', () => {
-  expect(findFitBlockers({ ...QUESTION, accel: 'kvm' })).toMatchObject([{ id: 'accelerator', what: 'kvm' }]);
+  expect(findBinaryBlockers(BINARY, { machineType: 'q35', accel: 'kvm' })).toMatchObject([
+    { id: 'accelerator', what: 'kvm' },
+  ]);
 });
 
 test('missing files are named, all of them', () => {

@@ -1,8 +1,9 @@
 /**
  * Whether a VM can run on this host: before QEMU is started for it, and once its QEMU waits.
  *
- * Must hold: everything that can be seen in advance is said in advance, all of it at once, each with its cure; what the
- * guest sees of the CPU is compared bit by bit and not by model names.
+ * Must hold: everything that can be seen in advance is said in advance, all of it at once, each with its cure (what the QEMU
+ * itself lacks, which takes runs of it, by a check, or once it would not start); what the guest sees of the CPU is compared
+ * bit by bit and not by model names.
  */
 import { accessSync, constants } from 'node:fs';
 import { isAbsolute } from 'node:path';
@@ -17,10 +18,8 @@ import { listFiles } from './file-references.ts';
 import type { Accelerator } from './spec.ts';
 
 export interface FitQuestion {
-  readonly binary: QemuBinary;
   /** The derived command line, or the source's own when there is none to derive. */
   readonly args: readonly string[];
-  readonly machineType: string;
   readonly accel: Accelerator;
   readonly memoryBytes: number;
   /** Where the RAM file will be: its file system must have room. */
@@ -53,8 +52,16 @@ export function visibleMachine(facts: VmFacts): VisibleMachine {
   return { machineType, accel, cpuModel, cpuFeatures, vcpus: facts.vcpuTids.length, devices };
 }
 
+/** What this host lacks, whatever its QEMU can do. */
 export function findFitBlockers(question: FitQuestion): Blocker[] {
-  const { binary, machineType, accel } = question;
+  return [...findLackOfKvm(question.accel), ...findMissingFiles(question.args), ...findRoom(question)];
+}
+
+/** What this host's QEMU lacks. */
+export function findBinaryBlockers(
+  binary: QemuBinary,
+  { machineType, accel }: { readonly machineType: string; readonly accel: Accelerator },
+): Blocker[] {
   const found: Blocker[] = [];
   if (!binary.machines.includes(machineType)) {
     const reason = `QEMU ${binary.version} of this host has no such machine type`;
@@ -65,11 +72,10 @@ export function findFitBlockers(question: FitQuestion): Blocker[] {
       fix: 'install the QEMU version of the source or a newer one',
     });
   }
-  const accelError = explainAccelerator(accel, binary);
-  if (accelError !== undefined) {
-    found.push({ id: 'accelerator', what: accel, reason: accelError, fix: `choose a host with ${accel}` });
+  if (!binary.accels.includes(accel)) {
+    found.push(noAccelerator(accel, `QEMU ${binary.version} of this host was built without ${accel}`));
   }
-  return [...found, ...findMissingFiles(question.args), ...findRoom(question)];
+  return found;
 }
 
 /** Compares the source VM with the destination's waiting QEMU; what was not told is not compared. */
@@ -118,11 +124,15 @@ function subtract(from: readonly string[], what: readonly string[]): string[] {
   return left;
 }
 
-function explainAccelerator(accel: Accelerator, binary: QemuBinary): string | undefined {
-  if (!binary.accels.includes(accel)) return `QEMU ${binary.version} of this host was built without ${accel}`;
-  if (accel === 'tcg') return undefined;
+function findLackOfKvm(accel: Accelerator): Blocker[] {
+  if (accel === 'tcg') return [];
   const { deviceError } = readKvmFacts();
-  return deviceError === undefined ? undefined : `/dev/kvm of this host does not open: ${deviceError}`;
+  if (deviceError === undefined) return [];
+  return [noAccelerator(accel, `/dev/kvm of this host does not open: ${deviceError}`)];
+}
+
+function noAccelerator(accel: Accelerator, reason: string): Blocker {
+  return { id: 'accelerator', what: accel, reason, fix: `choose a host with ${accel}` };
 }
 
 function findMissingFiles(args: readonly string[]): Blocker[] {

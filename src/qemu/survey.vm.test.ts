@@ -13,7 +13,7 @@ import { hasCode } from '../base/errors.ts';
 import { listThreads } from '../linux/process.ts';
 import { probeQemuBinary } from './binary.ts';
 import { loadDeviceState } from './device-state-load.ts';
-import { compareVms, findFitBlockers, visibleMachine } from './fit.ts';
+import { compareVms, findBinaryBlockers, findFitBlockers, visibleMachine } from './fit.ts';
 import { borrowMigrationSettings } from './migration-settings.ts';
 import { findBinary, killQemu, type StartedQemu, startQemu } from './process.ts';
 import { findGuestRam } from './ram.ts';
@@ -203,13 +203,10 @@ describe("somebody else's VM", () => {
     await using there = await IncomingQemu.start(survey.args, survey.facts.machineType);
     const { facts } = await surveyVm(there.qmp, there.identity.pid);
     expect(compareVms(visibleMachine(survey.facts), visibleMachine(facts))).toEqual([]);
-    const question = {
-      args: there.args,
-      machineType: facts.machineType,
-      memoryBytes: RAM_BYTES,
-      ramPath: '/dev/shm/x',
-    };
-    expect(findFitBlockers({ ...question, accel: 'tcg', binary: await probeQemuBinary(TEST_QEMU) })).toEqual([]);
+    const { machineType } = facts;
+    const question = { args: there.args, accel: 'tcg', memoryBytes: RAM_BYTES, ramPath: '/dev/shm/x' } as const;
+    expect(findFitBlockers(question)).toEqual([]);
+    expect(findBinaryBlockers(await probeQemuBinary(TEST_QEMU), { machineType, accel: 'tcg' })).toEqual([]);
 
     using source = new TinyGuestView(identity.pid, RAM_BYTES);
     await source.ready();

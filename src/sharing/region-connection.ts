@@ -7,9 +7,9 @@
  */
 import { SYSTEM_CLOCK } from '../base/clock.ts';
 import { GodwitError } from '../base/errors.ts';
+import { UNACKNOWLEDGED_LIMIT_MS } from '../base/link-limits.ts';
 import type { PageIndex } from '../base/page.ts';
-import { closeFd, receiveSome, sendSome, setSocketOption, shutdownSocket } from '../linux/socket.ts';
-import { UNACKNOWLEDGED_LIMIT_MS } from '../transfer/connection.ts';
+import { closeFd, receiveSome, sendSome, setLinkOption, shutdownSocket } from '../linux/socket.ts';
 import { FrameDecoder } from '../wire/decoder.ts';
 import { FrameType, frameName, type PeerRole } from '../wire/frame-types.ts';
 import { decodeControl, encodeControl, isControl } from '../wire/message-codec.ts';
@@ -52,8 +52,8 @@ export class RegionConnection implements Disposable {
     this.fd = fd;
     this.#pages = pages;
     this.#decoder = new FrameDecoder(peerRole, 'seen');
-    setSocketOption(fd, 'noDelay', 1);
-    setSocketOption(fd, 'userTimeoutMs', UNACKNOWLEDGED_LIMIT_MS);
+    setLinkOption(fd, 'noDelay', 1);
+    setLinkOption(fd, 'userTimeoutMs', UNACKNOWLEDGED_LIMIT_MS);
   }
 
   get bytes(): ConnectionBytes {

@@ -14,6 +14,7 @@ import {
   takeAnswer,
   whileWanted,
 } from '../migration/opening.ts';
+import type { DialPolicy } from '../transfer/dial.ts';
 import { encodeControl } from '../wire/message-codec.ts';
 import type { ControlMessage, MessageBody } from '../wire/messages.ts';
 
@@ -22,12 +23,10 @@ const ANSWER_MS = 15_000;
 const REDIAL_FIRST_MS = 50;
 const REDIAL_MAX_MS = 2000;
 
-export interface RegionRoute {
+export interface RegionRoute extends DialPolicy {
   /** HOST:PORT of the destination's migration port. */
   readonly to: string;
   readonly hostName: string;
-  /** Mark of our packets; null: none. */
-  readonly dscp: number | null;
   readonly sessionKey: string;
   /** Aborted when the destination is needed no more. */
   readonly life: AbortSignal;
@@ -80,11 +79,12 @@ export async function redialRegion(route: RegionRoute, port: RedialPort): Promis
 }
 
 async function open(
-  { to, hostName, dscp, life }: RegionRoute,
+  route: RegionRoute,
   wanted: ControlMessage['kind'],
   ask: (opened: OpenedConnection) => Promise<ControlMessage>,
 ): Promise<number> {
-  const opened = await openConnection(to, hostName, dscp, life, [SHARED_MEMORY_FEATURE], 'framewise');
+  const { to, hostName, life } = route;
+  const opened = await openConnection(to, hostName, route, life, [SHARED_MEMORY_FEATURE], 'framewise');
   try {
     const answer = await whileWanted(opened.connection, life, () => ask(opened));
     if (answer.kind === wanted) return opened.connection.detach();

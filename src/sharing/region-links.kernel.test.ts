@@ -158,7 +158,14 @@ requireCapability('kernel', 'cc')('the connection of a region that VMs share', (
     await hosts.startSource().ready;
     const life = new AbortController();
     const notes: string[] = [];
-    const route = { to: hosts.address, hostName: 'x', dscp: null, sessionKey: newSessionKey(), life: life.signal };
+    const route = {
+      to: hosts.address,
+      hostName: 'x',
+      dscp: null,
+      tls: null,
+      sessionKey: newSessionKey(),
+      life: life.signal,
+    };
     const fd = await redialRegion(route, {
       onUnknown: () => notes.push('unknown'),
       onOver: () => notes.push('over'),

@@ -47,7 +47,7 @@ requireCapability('kernel', 'cc')('a region whose source', () => {
   });
 
   function dial(): Promise<OpenedConnection> {
-    return openConnection(hosts.address, 'a', null, LIFE, [SHARED_MEMORY_FEATURE]);
+    return openConnection(hosts.address, 'a', { dscp: null, tls: null }, LIFE, [SHARED_MEMORY_FEATURE]);
   }
 
   async function say(...messages: ControlMessage[]): Promise<void> {
@@ -113,11 +113,14 @@ test('a host that takes no shared memory says so', async () => {
     features: [],
     hostName: 'b',
     dscp: null,
+    tls: null,
     screen: () => Promise.reject(new Error('nobody offers a VM')),
     onOffer: () => undefined,
     onJoin: () => 'taken',
   });
-  const opened = await openConnection(`127.0.0.1:${listener.port}`, 'a', null, LIFE, [SHARED_MEMORY_FEATURE]);
+  const opened = await openConnection(`127.0.0.1:${listener.port}`, 'a', { dscp: null, tls: null }, LIFE, [
+    SHARED_MEMORY_FEATURE,
+  ]);
   expect(opened.agreement.features).toEqual([]);
   const region = { name: 'ring', bytes: 4096 };
   const group = '01234567-89ab-cdef-0123-456789abcdef';

@@ -3,7 +3,9 @@
  *
  * Owns: the interface; source-handle.ts and destination-handle.ts are what is behind it.
  */
+
 import type { ErrorBody } from '../base/errors.ts';
+import type { DialPolicy } from '../transfer/dial.ts';
 import type { OfferedRegion } from '../wire/messages.ts';
 import { DestinationHandle } from './destination-handle.ts';
 import type { LeftVm, RegionOfGroup, WatchedVm } from './region-orders.ts';
@@ -12,7 +14,7 @@ import { SourceHandle } from './source-handle.ts';
 
 export type { LeftVm, RegionOfGroup, WatchedVm } from './region-orders.ts';
 
-export interface RegionSourceOptions {
+export interface RegionSourceOptions extends DialPolicy {
   /** Of the migration of the group: a UUID. */
   readonly group: string;
   /** Chosen at random (migration/source-offer.ts). */
@@ -21,8 +23,6 @@ export interface RegionSourceOptions {
   /** HOST:PORT of the destination's migration port. */
   readonly to: string;
   readonly hostName: string;
-  /** Mark of our packets; null: none. */
-  readonly dscp: number | null;
   /** What the host may send (transfer/host-budget.ts); absent: no limit. */
   readonly budget?: SharedArrayBuffer;
   /** All that have the region mapped here. */

@@ -142,8 +142,8 @@ export class SourceHandle implements RegionSourceHandle {
   }
 
   get #route(): RegionRoute {
-    const { to, hostName, dscp, sessionKey } = this.#options;
-    return { to, hostName, dscp, sessionKey, life: this.#life.signal };
+    const { to, hostName, dscp, tls, sessionKey } = this.#options;
+    return { to, hostName, dscp, tls, sessionKey, life: this.#life.signal };
   }
 
   #hear(word: Word): void {

@@ -17,7 +17,13 @@ async function openRelay(directory: TempDirectory, pace: Pace) {
   const accepted = once(server, 'connection') as Promise<[Socket]>;
   const dialled = connect({ port: (server.address() as { port: number }).port });
   const [[other]] = await Promise.all([accepted, once(dialled, 'connect')]);
-  const relay = await DiskRelay.listen(duplicateFd(descriptorOf(dialled)), directory.join('disk.sock'), OWNER, pace);
+  const relay = await DiskRelay.listen(
+    duplicateFd(descriptorOf(dialled)),
+    null,
+    directory.join('disk.sock'),
+    OWNER,
+    pace,
+  );
   dialled.destroy();
   const client = connect({ path: directory.join('disk.sock') });
   await once(client, 'connect');

@@ -7,7 +7,9 @@
 import { chmodSync, chownSync, rmSync } from 'node:fs';
 import { connect, createServer, Socket } from 'node:net';
 import type { ProcessOwner } from '../linux/process.ts';
-import { descriptorOf, unacknowledgedBytes } from '../linux/socket.ts';
+import { descriptorOf } from '../linux/socket.ts';
+import type { RelayPort } from '../tls/relay-orders.ts';
+import { LinkGauge } from '../transfer/link-gauge.ts';
 
 const WATCH_EVERY_MS = 250;
 
@@ -20,6 +22,7 @@ export class DiskRelay {
   /** It ends when the other host owes an answer for longer than this. */
   silenceLimitMs: number = Number.POSITIVE_INFINITY;
   readonly #link: Socket;
+  readonly #gauge: LinkGauge;
   readonly #pace: Pace;
   #bytesSent = 0;
   #bytesReceived = 0;
@@ -30,12 +33,13 @@ export class DiskRelay {
   #end!: () => void;
   #isOver = false;
 
-  private constructor(linkFd: number, pace: Pace) {
+  private constructor(linkFd: number, tls: RelayPort | null, pace: Pace) {
     this.#pace = pace;
     this.ended = new Promise((resolve) => {
       this.#end = resolve;
     });
     this.#link = new Socket({ fd: linkFd, readable: true, writable: true });
+    this.#gauge = new LinkGauge(descriptorOf(this.#link), tls);
     this.#link.setNoDelay(true);
     this.#watch(this.#link);
     this.#watchdog = setInterval(() => this.#lookForSilence(), WATCH_EVERY_MS).unref();
@@ -44,10 +48,17 @@ export class DiskRelay {
   /**
    * QEMU, as a client, will connect here, once.
    * @param linkFd - a connection to the other host; this object's from now on
+   * @param tls - behind which that is
    * @param owner - whose QEMU is
    */
-  static async listen(linkFd: number, path: string, owner: ProcessOwner, pace: Pace): Promise<DiskRelay> {
-    const relay = new DiskRelay(linkFd, pace);
+  static async listen(
+    linkFd: number,
+    tls: RelayPort | null,
+    path: string,
+    owner: ProcessOwner,
+    pace: Pace,
+  ): Promise<DiskRelay> {
+    const relay = new DiskRelay(linkFd, tls, pace);
     const server = createServer({ pauseOnConnect: true }, (socket) => {
       server.close();
       relay.#carry(socket);
@@ -71,7 +82,7 @@ export class DiskRelay {
 
   /** Leads to QEMU as a server. */
   static connect(linkFd: number, path: string): DiskRelay {
-    const relay = new DiskRelay(linkFd, () => Promise.resolve());
+    const relay = new DiskRelay(linkFd, null, () => Promise.resolve());
     relay.#carry(connect({ path }));
     return relay;
   }
@@ -87,7 +98,7 @@ export class DiskRelay {
 
   /** Not acknowledged by the other host's kernel. */
   get unacknowledgedBytes(): number {
-    return this.#isOver ? 0 : this.#link.writableLength + unacknowledgedBytes(descriptorOf(this.#link));
+    return this.#isOver ? 0 : this.#link.writableLength + this.#gauge.unacknowledgedBytes;
   }
 
   stop(): void {

@@ -1,7 +1,7 @@
 /**
  * One connection between two hosts: frames in both directions.
  *
- * Owns: the interface that hides what a connection is made of (TCP today; TLS is one more implementation), and the
+ * Owns: the interface that hides what a connection is made of (TCP, or a socket that leads to the relay, which speaks TLS), and the
  * framing over any Node stream socket.
  * Must hold: frames come out in the order they went in; a frame handler runs to its end before the next frame is
  * looked at; the first error closes the connection and is what `closed` tells.
@@ -41,12 +41,6 @@ export interface Connection {
   /** Closes at once. Idempotent. */
   destroy(reason?: GodwitError): void;
 }
-
-/**
- * Data that the other side has not acknowledged for this long means that the link or the host is gone: TCP itself
- * would go on for a quarter of an hour.
- */
-export const UNACKNOWLEDGED_LIMIT_MS = 10_000;
 
 /** What `closed` tells when nobody did anything wrong. */
 export function closedBy(peer: string, reason: string): GodwitError {

@@ -2,11 +2,12 @@
  * A connection that carries pages, from a blocking thread to a blocking thread: frames go one way only.
  *
  * Owns: the descriptor, at either end. No event loop is involved and no byte is copied on the way that need not be; what
- * the connection is made of is hidden behind the descriptor (another transport pumps a socket pair).
+ * the connection is made of is hidden behind the descriptor (with TLS it is the end of a socket pair).
  * Must hold: a frame's header is checked before its payload is waited for, and its payload is read to its end; the first
  * error ends the channel; whoever waits here also watches the interrupting descriptor.
  */
 import { GodwitError } from '../base/errors.ts';
+import { UNACKNOWLEDGED_LIMIT_MS } from '../base/link-limits.ts';
 import { countPages, type PageRun } from '../base/page.ts';
 import { FileDescriptor } from '../linux/file-descriptor.ts';
 import type { FilePiece } from '../linux/ram-file.ts';
@@ -14,7 +15,7 @@ import {
   receiveSome,
   sendFromFile,
   sendSome,
-  setSocketOption,
+  setLinkOption,
   type WaitOptions,
   waitForData,
   waitForRoom,
@@ -22,7 +23,7 @@ import {
 import { SplicePipe } from '../linux/splice-pipe.ts';
 import { type FrameHeader, readFrameHeader } from '../wire/frame-types.ts';
 import { FRAME_HEADER_BYTES } from '../wire/limits.ts';
-import { closedBy, errorName, UNACKNOWLEDGED_LIMIT_MS } from './connection.ts';
+import { closedBy, errorName } from './connection.ts';
 
 export interface PageChannelOptions {
   /** Of the other host, for messages. */
@@ -58,8 +59,8 @@ export class SendingChannel implements Disposable {
     this.#options = options;
     this.#waiting = { interruptFd: options.interruptFd, timeoutMs: LONGEST_WAIT_MS };
     this.#onSent = onSent;
-    setSocketOption(fd, 'noDelay', 1);
-    setSocketOption(fd, 'userTimeoutMs', UNACKNOWLEDGED_LIMIT_MS);
+    setLinkOption(fd, 'noDelay', 1);
+    setLinkOption(fd, 'userTimeoutMs', UNACKNOWLEDGED_LIMIT_MS);
   }
 
   get fd(): number {
@@ -116,7 +117,7 @@ export class ReceivingChannel implements Disposable {
     this.#descriptor = new FileDescriptor(fd);
     this.#options = options;
     this.#waiting = { interruptFd: options.interruptFd, timeoutMs: LONGEST_WAIT_MS };
-    setSocketOption(fd, 'userTimeoutMs', UNACKNOWLEDGED_LIMIT_MS);
+    setLinkOption(fd, 'userTimeoutMs', UNACKNOWLEDGED_LIMIT_MS);
   }
 
   get fd(): number {

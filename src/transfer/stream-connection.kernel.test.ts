@@ -22,7 +22,7 @@ requireCapability('kernel')('a connection that is read frame by frame', () => {
       for (let at = 0; at < bytes.length; at += size) socket.write(bytes.subarray(at, at + size));
     }).listen(0, '127.0.0.1');
     await once(server, 'listening');
-    const to = { host: '127.0.0.1', port: (server.address() as AddressInfo).port, dscp: null };
+    const to = { host: '127.0.0.1', port: (server.address() as AddressInfo).port, dscp: null, tls: null };
     const connection = await StreamConnection.dial(to, 5000, AbortSignal.timeout(5000), 'framewise');
     const inbox = new Mailbox<ControlMessage>();
     connection.receive(({ type, payload }) => inbox.post(decodeControl(type, payload)));

@@ -1,5 +1,5 @@
 /**
- * A connection over a Node socket: TCP now, and whatever else Node offers as a socket.
+ * A connection over a Node socket: TCP, or the near end of a pair whose far end a relay has (tls/relay-orders.ts).
  *
  * Owns: the socket and its decoder. The socket reads straight into the decoder's buffer.
  * Must hold: what `send` was given is written in one system call where the kernel has room; after the first error
@@ -7,14 +7,15 @@
  */
 import { Socket } from 'node:net';
 import { asGodwitError, type GodwitError } from '../base/errors.ts';
-import { descriptorOf, duplicateFd, setSocketOption, unacknowledgedBytes } from '../linux/socket.ts';
+import { KEEP_ALIVE_MS, UNACKNOWLEDGED_LIMIT_MS } from '../base/link-limits.ts';
+import { descriptorOf, duplicateFd, setLinkOption } from '../linux/socket.ts';
+import type { RelayPort } from '../tls/relay-orders.ts';
 import { FrameDecoder } from '../wire/decoder.ts';
 import type { PeerRole } from '../wire/frame-types.ts';
-import { type Connection, closedBy, errorName, type FrameHandler, UNACKNOWLEDGED_LIMIT_MS } from './connection.ts';
+import { type Connection, closedBy, errorName, type FrameHandler } from './connection.ts';
 import { type DialTarget, dial } from './dial.ts';
+import { LinkGauge } from './link-gauge.ts';
 
-/** An idle connection is probed after this time, so that a host that is gone is noticed. */
-const KEEP_ALIVE_MS = 3000;
 /** How long a connection that was closed here waits for the other side to close it too. */
 const LINGER_MS = 1000;
 /** Where bytes go that come after the end. */
@@ -38,6 +39,7 @@ export class StreamConnection implements Connection {
   readonly peer: string;
   readonly closed: Promise<GodwitError>;
   #socket!: Socket;
+  #gauge!: LinkGauge;
   #bytesSent = 0;
   #bytesReceived = 0;
   readonly #decoder: FrameDecoder;
@@ -64,7 +66,7 @@ export class StreamConnection implements Connection {
   ): Promise<StreamConnection> {
     const peer = `${to.host}:${to.port}`;
     const connection = new StreamConnection({ peer, peerRole: 'destination', preface: 'expected' }, reading);
-    connection.#attach(await dial(to, timeoutMs, signal, connection.#onread()));
+    connection.#attach(await dial(to, timeoutMs, signal, connection.#onread()), to.tls);
     return connection;
   }
 
@@ -80,7 +82,7 @@ export class StreamConnection implements Connection {
     };
     const socket = new Socket(init);
     socket.setNoDelay(true);
-    connection.#attach(socket);
+    connection.#attach(socket, null);
     return connection;
   }
 
@@ -97,7 +99,7 @@ export class StreamConnection implements Connection {
   }
 
   get unacknowledgedBytes(): number {
-    return this.#reason ? 0 : this.#socket.writableLength + unacknowledgedBytes(descriptorOf(this.#socket));
+    return this.#reason ? 0 : this.#socket.writableLength + this.#gauge.unacknowledgedBytes;
   }
 
   get isClosed(): boolean {
@@ -173,10 +175,11 @@ export class StreamConnection implements Connection {
     };
   }
 
-  #attach(socket: Socket): void {
+  #attach(socket: Socket, relay: RelayPort | null): void {
     this.#socket = socket;
     const fd = descriptorOf(socket);
-    setSocketOption(fd, 'userTimeoutMs', UNACKNOWLEDGED_LIMIT_MS);
+    this.#gauge = new LinkGauge(fd, relay);
+    setLinkOption(fd, 'userTimeoutMs', UNACKNOWLEDGED_LIMIT_MS);
     // With a user timeout the kernel gives up on an idle connection at its first unanswered probe after that time.
     socket.setKeepAlive(true, KEEP_ALIVE_MS);
     socket.on('error', (error) => this.#fail(closedBy(this.peer, errorName(error))));

@@ -2,11 +2,11 @@
  * The urgent connection, used by a blocking worker on each side: page requests one way, replies the other.
  *
  * Owns: the descriptor and its decoder. No event loop is involved, which is what keeps a fault short; what the
- * connection is made of is hidden behind the descriptor (another transport pumps a socket pair).
+ * connection is made of is hidden behind the descriptor (with TLS it is the end of a socket pair).
  * Must hold: reading never blocks (the caller polls `fd`); a lost link is a value, after which the channel is of no use.
  */
 import { GodwitError } from '../base/errors.ts';
-import { closeFd, receiveSome, sendAll, setSocketOption } from '../linux/socket.ts';
+import { closeFd, receiveSome, sendAll, setLinkOption } from '../linux/socket.ts';
 import { type DecodedFrame, FrameDecoder } from '../wire/decoder.ts';
 import type { PeerRole } from '../wire/frame-types.ts';
 
@@ -25,7 +25,7 @@ export class UrgentChannel implements Disposable {
   constructor(fd: number, peerRole: PeerRole) {
     this.fd = fd;
     this.#decoder = new FrameDecoder(peerRole, 'seen');
-    setSocketOption(fd, 'noDelay', 1);
+    setLinkOption(fd, 'noDelay', 1);
   }
 
   get bytesSent(): number {

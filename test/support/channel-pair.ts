@@ -92,6 +92,7 @@ export class ChannelPair implements AsyncDisposable {
       count: options.channels,
       sent,
       peer: 'far',
+      tls: null,
       onLost: (error) => {
         this.losses.push(error);
         fail(error);

@@ -19,6 +19,7 @@ const channels = new PageChannels({
   count: 2,
   sent: null,
   peer: 'far',
+  tls: null,
   onLost: () => undefined,
   note: () => undefined,
 });

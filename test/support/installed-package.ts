@@ -29,7 +29,7 @@ export function installPackage(directory: TempDirectory): string {
   for (const name of ['package.json', 'bin', 'docs', 'README.md', 'CHANGELOG.md', 'LICENSE', 'web/dist']) {
     if (existsSync(join(CHECKOUT, name))) cpSync(join(CHECKOUT, name), join(stage, name), { recursive: true });
   }
-  run(join(MODULES, '.bin', 'tsc'), '-p', join(CHECKOUT, 'tsconfig.build.json'), '--outDir', join(stage, 'dist'));
+  execFileSync(process.execPath, ['scripts/build-program.ts', join(stage, 'dist')], { cwd: CHECKOUT, stdio: 'pipe' });
   run('npm', 'pack', '--pack-destination', directory.path, '--loglevel=error');
   mkdirSync(join(modules, 'godwit'), { recursive: true });
   const manifest = JSON.parse(readFileSync(join(CHECKOUT, 'package.json'), 'utf8')) as Manifest & { version: string };

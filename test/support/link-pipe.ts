@@ -13,7 +13,7 @@ const MAX_QUEUED_BYTES = 256 * 1024;
 export class LinkPipe {
   readonly #from: Socket;
   readonly #to: Socket;
-  readonly #count: (bytes: number) => void;
+  readonly #carried: (piece: Buffer) => void;
   #queue: { readonly chunk: Buffer; readonly atMs: number }[] = [];
   #queuedBytes = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -21,11 +21,11 @@ export class LinkPipe {
   #blocked = false;
   #ended = false;
 
-  /** @param count - told of every piece that has been carried */
-  constructor(from: Socket, to: Socket, shaper: LinkShaper, count: (bytes: number) => void) {
+  /** @param carried - told of every piece that has been */
+  constructor(from: Socket, to: Socket, shaper: LinkShaper, carried: (piece: Buffer) => void) {
     this.#from = from;
     this.#to = to;
-    this.#count = count;
+    this.#carried = carried;
     from.on('data', (chunk: Buffer) => {
       this.#queuedBytes += chunk.length;
       for (let at = 0; at < chunk.length; ) {
@@ -71,7 +71,7 @@ export class LinkPipe {
       const { chunk } = this.#queue.shift()!;
       this.#queuedBytes -= chunk.length;
       this.#blocked = !this.#to.write(chunk);
-      this.#count(chunk.length);
+      this.#carried(chunk);
     }
     const next = this.#queue[0];
     if (next !== undefined && !this.#blocked) this.#timer = setTimeout(() => this.#move(), next.atMs - nowMs);

@@ -36,6 +36,7 @@ export class LinkProxy implements AsyncDisposable {
   readonly #connections = new Set<Connection>();
   readonly #bytes: Record<LinkDirection, number> = { up: 0, down: 0 };
   readonly #watchers = new Set<() => void>();
+  #tap: ((piece: Buffer) => void) | undefined;
   #state: 'open' | 'held' | 'cut' = 'open';
   #accepted = 0;
 
@@ -69,6 +70,11 @@ export class LinkProxy implements AsyncDisposable {
   /** Connections that were ever made. */
   get accepted(): number {
     return this.#accepted;
+  }
+
+  /** Listens in from now on, as somebody on the way can: to both directions of every connection. */
+  tap(listener: (piece: Buffer) => void): void {
+    this.#tap = listener;
   }
 
   /** Delay and rate from now on, in both directions or in one. */
@@ -129,7 +135,10 @@ export class LinkProxy implements AsyncDisposable {
     // Grown by the kernel, it would take some MiB at memory speed, which no network does.
     setSocketOption(descriptorOf(client), 'receiveBufferBytes', RECEIVE_BUFFER_BYTES);
     const pipe = (from: Socket, to: Socket, direction: LinkDirection): LinkPipe =>
-      new LinkPipe(from, to, this.#shapers[direction], (bytes) => this.#count(direction, bytes));
+      new LinkPipe(from, to, this.#shapers[direction], (piece) => {
+        this.#tap?.(piece);
+        this.#count(direction, piece.length);
+      });
     const connection = { client, target, up: pipe(client, target, 'up'), down: pipe(target, client, 'down') };
     this.#connections.add(connection);
     for (const socket of [client, target]) {

@@ -9,6 +9,15 @@ import { findBinary } from '../../src/qemu/process.ts';
 import { TEST_QEMU } from './capability.ts';
 import { TempDirectory } from './temp-directory.ts';
 
+interface OtherQemuOptions {
+  /** Added to every command line. */
+  readonly args?: string;
+  /** What a shell does before a QEMU that waits for a VM starts. */
+  readonly arriving?: string;
+  /** What it says to `-machine help`, as `printf` takes it. */
+  readonly machines?: string;
+}
+
 export class OtherQemu implements Disposable {
   readonly #tools = new TempDirectory();
   /** For the VM at its source. */
@@ -16,10 +25,10 @@ export class OtherQemu implements Disposable {
   /** Of this one. */
   readonly path: string = this.#tools.join('qemu-system-x86_64');
 
-  /** @param arriving - what a shell does before a QEMU that waits for a VM starts */
-  constructor({ args = '', arriving = ':' }: { readonly args?: string; readonly arriving?: string }) {
+  constructor({ args = '', arriving = ':', machines }: OtherQemuOptions) {
     symlinkSync(findBinary(TEST_QEMU), this.qemu);
-    const script = `#!/bin/sh\ncase "$*" in *-incoming*) ${arriving};; esac\nexec ${this.qemu} "$@" ${args}\n`;
+    const tellsMachines = machines === undefined ? '' : `'-machine help') printf '${machines}'; exit;; `;
+    const script = `#!/bin/sh\ncase "$*" in ${tellsMachines}*-incoming*) ${arriving};; esac\nexec ${this.qemu} "$@" ${args}\n`;
     writeFileSync(this.path, script, { mode: 0o755 });
   }
 

@@ -6,10 +6,8 @@
 import { countPages, PAGE_SIZE, type PageIndex } from '../../src/base/page.ts';
 import type { PageChannel } from '../../src/migration/page-channel-thread.ts';
 import type { SendJob, SendResult } from '../../src/migration/page-channel-words.ts';
-import type { PageCarrier } from '../../src/migration/page-channels.ts';
+import { PAGES_OF_ONE_CHANNEL, type PageCarrier } from '../../src/migration/page-channels.ts';
 import { closedBy } from '../../src/transfer/connection.ts';
-
-const PAGES_A_CHUNK = 256;
 
 export interface SinkOptions {
   /** So many frames succeed. */
@@ -44,7 +42,7 @@ export class SinkChannels implements PageCarrier {
   }
 
   channelOf(page: PageIndex): PageChannel {
-    return this.#channel(Math.floor(page / PAGES_A_CHUNK) % this.jobs.length);
+    return this.#channel(Math.floor(page / PAGES_OF_ONE_CHANNEL) % this.jobs.length);
   }
 
   readonly #channels = new Map<number, PageChannel>();

@@ -41,20 +41,35 @@ requireCapability('vm')('a check', () => {
     await runsIntact(pair, VM, pair.b);
   });
 
-  test.each<readonly [string, string, RegExp]>(
+  test.each<readonly [string, ConstructorParameters<typeof OtherQemu>[0], RegExp]>(
     withFurther(
       [
         [
           'a CPU feature less',
-          '-cpu qemu64,-sse3',
+          { args: '-cpu qemu64,-sse3' },
           /this host lacks CPUID 0x1\.ECX bit 0 \(start the VM with a -cpu model/,
         ],
-        ['a device that is not known there', '-device no-such-device', /QEMU did not start: .*no-such-device/],
+        [
+          'a device that is not known there',
+          { args: '-device no-such-device' },
+          /QEMU did not start: .*no-such-device/,
+        ],
+        [
+          'a machine type that its QEMU lacks',
+          { machines: 'Supported machines are:\\nisapc\\n', arriving: 'echo unsupported machine type >&2; exit 1' },
+          /has no such machine type \(install the QEMU version of the source/,
+        ],
       ],
-      [['a register that was empty', '-cpu qemu64,+smep', /this host has in addition CPUID 0x7:0\.EBX bit 7 \(/]],
+      [
+        [
+          'a register that was empty',
+          { args: '-cpu qemu64,+smep' },
+          /this host has in addition CPUID 0x7:0\.EBX bit 7 \(/,
+        ],
+      ],
     ),
-  )('says what a migration is refused for: %s', async (_, args, told) => {
-    using other = new OtherQemu({ args });
+  )('says what a migration is refused for: %s', async (_, unlike, told) => {
+    using other = new OtherQemu(unlike);
     await using pair = await HostPair.open({}, other.host);
     await createTinyVm(pair.a, { name: VM, guest: CALM, qemu: other.qemu });
     const to = pair.b.host.migration;

@@ -4,7 +4,7 @@ import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from '
 import { expect, test } from 'vitest';
 import { SECTOR_BYTES } from '../../guest/tiny/layout.ts';
 import { checkLedger } from '../../guest/tiny/ledger.ts';
-import type { MigrateBody, MigrationView } from '../../src/api/migration-schema.ts';
+import type { MigrateBody } from '../../src/api/migration-schema.ts';
 import type { MigrationProgress } from '../../src/migration/progress.ts';
 import { requireCapability } from '../support/capability.ts';
 import { withFurther } from '../support/further-cases.ts';
@@ -23,8 +23,7 @@ import { runsIntact } from '../support/intact-vm.ts';
 import { checkLeaks } from '../support/leak-check.ts';
 import { TempDirectory } from '../support/temp-directory.ts';
 import type { TinyVmOptions } from '../support/tiny-vm.ts';
-import { BUSY, CALM } from '../support/tiny-vm.ts';
-import { waitUntil } from '../support/wait-until.ts';
+import { CALM } from '../support/tiny-vm.ts';
 
 checkLeaks();
 
@@ -75,7 +74,7 @@ function isLocked(path: string, format: Format): boolean {
 }
 
 /** The guest has written on, and its disk is as it left it. */
-async function hasItsLedger(at: ReachedHost, path: string, format: Format, sectors = SECTORS): Promise<void> {
+async function hasItsLedger(at: ReachedHost, path: string, format: Format): Promise<void> {
   using guest = await openTinyGuest(at, VM);
   const { diskWrites } = guest.counters;
   await guest.pagesWritten(100);
@@ -86,7 +85,7 @@ async function hasItsLedger(at: ReachedHost, path: string, format: Format, secto
   const written = guest.counters.diskWrites;
   expect(written).toBeGreaterThan(diskWrites);
   const contents = readFileSync(copy);
-  expect(checkLedger(contents.subarray(0, sectors * SECTOR_BYTES), written)).toEqual([]);
+  expect(checkLedger(contents.subarray(0, SECTORS * SECTOR_BYTES), written)).toEqual([]);
   expect(contents.subarray(4 * MIB, 5 * MIB).every((byte) => byte === 7)).toBe(true);
   await at.client.actOnVm(VM, 'resume');
 }
@@ -209,40 +208,6 @@ requireCapability('vm')('disks', () => {
     if (!isKept) expect(report).toMatchObject({ rounds: [], postCopy: { missingPages: expect.any(Number) } });
     await isFree(pair.b, VM);
     await hasItsLedger(pair.b, there.join('disk'), 'raw');
-  });
-
-  // Others change the mode of a copy that runs.
-  const OLD = withFurther<string>([], ['before 8.2']);
-  test.each(
-    OLD,
-  )('that are written as fast as they are copied are copied anew, and wait for that: QEMU %s', async () => {
-    using here = new TempDirectory();
-    using there = new TempDirectory();
-    const path = here.join('disk');
-    makeImage(path, 'raw');
-    await using pair = await HostPair.open();
-    const vm = withLedger(path, 'raw');
-    // Twice what may be left.
-    const sectors = (2 * MIB) / SECTOR_BYTES;
-    await createTinyVm(pair.a, { ...vm, guest: { ...vm.guest, ...BUSY, diskSectors: sectors } });
-    const diskPaths = { ledger: there.join('disk') };
-    const limit = { bandwidthBytesPerSecond: 16 * MIB };
-    const request = { to: pair.b.host.migration, mode: 'post-copy', disks: 'pre-copy', diskPaths } as const;
-    const migration = await beginMigration(pair.a, VM, { ...request, ...limit });
-    await migration.progresses('the disk is copied', ({ disks }) => disks.length > 0, 60_000);
-    await pair.a.client.tuneMigration(migration.id, { bandwidthBytesPerSecond: MIB / 4 });
-    const isAnew = (): boolean => /ledger as fast as it can be copied/.test(migration.notes.join('\n'));
-    await waitUntil('it is copied anew', isAnew, { timeoutMs: 55_000 });
-    await pair.a.client.tuneMigration(migration.id, limit);
-    // It has taken longer than others may.
-    const ended = async (): Promise<MigrationView | undefined> => {
-      const view = await pair.a.client.showMigration(migration.id);
-      return view.state === 'running' ? undefined : view;
-    };
-    const report = completedReport(await waitUntil('it has ended', ended, { timeoutMs: 60_000 }));
-    expect(report.disks).toMatchObject([{ how: 'pre-copy', copyMode: 'write-blocking' }]);
-    await isFree(pair.b, VM);
-    await hasItsLedger(pair.b, there.join('disk'), 'raw', sectors);
   });
 
   const CANCELLED = withFurther<string>([], ['a cancel']);

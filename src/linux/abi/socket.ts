@@ -8,8 +8,11 @@
 export const AF_UNIX = 1;
 export const AF_INET6 = 10;
 export const AF_PACKET = 17;
+export const SOCK_STREAM = 1;
 export const SOCK_DGRAM = 2;
 export const SOCK_RAW = 3;
+export const SOCK_SEQPACKET = 5;
+export const SOCK_NONBLOCK = 0o4000;
 export const SOCK_CLOEXEC = 0o2000000;
 
 export const SOL_SOCKET = 1;
@@ -27,6 +30,7 @@ export const TCP_INFO = 11;
 export const TCP_INFO_OFFSETS = { bytesAcked: 120, busyTime: 168 } as const;
 export const TCP_USER_TIMEOUT = 18;
 
+export const MSG_PEEK = 0x02;
 export const MSG_DONTWAIT = 0x40;
 export const MSG_NOSIGNAL = 0x4000;
 export const MSG_MORE = 0x8000;

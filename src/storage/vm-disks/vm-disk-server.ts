@@ -8,6 +8,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { GodwitError } from '../../base/errors.ts';
+import { programFile } from '../../base/program-file.ts';
 import { launchDetached } from '../../linux/detached-process.ts';
 import { isAlive, type ProcessIdentity, signalProcess, waitForExit } from '../../linux/process.ts';
 import { logSize, readLogTail } from '../../qemu/log-tail.ts';
@@ -68,8 +69,8 @@ export class VmDiskServer implements Disposable {
     const paths = diskServerPaths(directory);
     const from = logSize(paths.log);
     writeDiskServerRecord(directory, { disks, server: null });
-    const entry = `./disk-server-main.${import.meta.url.endsWith('.ts') ? 'ts' : 'js'}`;
-    const words = [process.execPath, ...NODE_FLAGS, fileURLToPath(new URL(entry, import.meta.url)), directory];
+    const entry = fileURLToPath(programFile('storage/vm-disks/disk-server-main'));
+    const words = [process.execPath, ...NODE_FLAGS, entry, directory];
     const server = await launchDetached(words, { logPath: paths.log, env: ENVIRONMENT });
     if (!server) throw failure(readLogTail(paths.log, from) || 'it ended at once');
     writeDiskServerRecord(directory, { disks, server });
