@@ -40,7 +40,8 @@ requireCapability('kernel', 'nbdClients')('godwit disk serve', () => {
     const words = ['disk', 'serve', image, '--json', '--socket'];
     const [first, left] = [spawnGodwit([...words, directory.join('first')]), directory.join('first')];
     using _ = { [Symbol.dispose]: () => void first.kill('SIGKILL') };
-    await waitUntil('it is ready', () => parse(collectOutput(first)().stdout) ?? existsSync(left));
+    const said = collectOutput(first);
+    await waitUntil('it is ready', () => parse(said().stdout));
     const { status, json } = await runCli([...words, directory.join('second')]);
     expect(status).toBe(2);
     expect(json.error).toMatchObject({
