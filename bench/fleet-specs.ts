@@ -1,6 +1,6 @@
 /** The fleets that plans are compared on: sizes, hosts and images. */
 import type { FleetHost } from '../src/fleet/fleet-state.ts';
-import type { FleetSpec } from '../test/support/synthetic-fleet.ts';
+import type { FleetSpec } from '../src/fleet/synthetic-fleet.ts';
 
 const GIBIBYTE = 2 ** 30;
 const GIGABIT = 1e9 / 8;
@@ -57,21 +57,6 @@ export const FLEETS: readonly NamedFleet[] = [
     },
   },
 ];
-
-/** So many VMs on one host, to three: what planning costs. */
-export function sizedFleet(vmCount: number): FleetSpec {
-  const memory = vmCount * 4;
-  return {
-    seed: vmCount,
-    vmCount,
-    images: Math.ceil(vmCount / 20),
-    ramBytes: 4 * GIBIBYTE,
-    imagePart: 0.6,
-    hosts: [hostOf('a', memory, 10, false), ...['b', 'c', 'd'].map((name) => hostOf(name, memory / 2, 10, true))],
-    on: ['a'],
-    linkBytesPerSecond: 9.4 * GIGABIT,
-  };
-}
 
 function hostOf(name: string, gibibytes: number, gigabits: number, takesVms: boolean): FleetHost {
   const bytesPerSecond = gigabits * GIGABIT;

@@ -44,9 +44,9 @@ export function addFleetEventRoutes(routes: Routes, service: FleetService): void
       schema: {
         tags: ['fleet'],
         summary: 'Answers while the controller lives',
-        response: { 200: z.object({ ok: z.boolean() }) },
+        response: { 200: z.object({ ok: z.boolean(), serves: z.literal('fleet') }) },
       },
     },
-    () => ({ ok: true }),
+    () => ({ ok: true, serves: 'fleet' as const }),
   );
 }

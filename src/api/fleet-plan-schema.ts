@@ -70,6 +70,9 @@ export const FleetPlanSchema = z
     madeAtMs: z.number(),
     makespanMs: z.number().describe('From now until all is over.'),
     lowerBoundMs: z.number().describe('No plan with these predictions is over sooner.'),
+    quietBoundMs: z
+      .number()
+      .describe('The same of plans that wait for the quiet phases that this one waits for, which they need not.'),
     askAgainAtMs: z.number().nullable().describe('The plan changes then even if nothing happens.'),
     moves: z.array(PlannedMoveSchema).describe('In order of their starts; those without `wait` would start now.'),
     groups: z.array(PlannedGroupSchema).readonly(),

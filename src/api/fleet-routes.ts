@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { BalanceBodySchema, BalanceSchema } from './balance-schema.ts';
 import { FleetHistorySchema } from './evacuation-schema.ts';
 import { CommonPairSchema, FleetPlanSchema } from './fleet-plan-schema.ts';
+import { FleetRecordingSchema } from './fleet-recording-schema.ts';
 import { FleetSchema, MaintenanceAnswerSchema, MaintenanceBodySchema } from './fleet-schema.ts';
 import type { FleetService } from './fleet-service.ts';
 import { errors, limitParam, NameParams, type Routes } from './routes.ts';
@@ -58,6 +59,17 @@ export function addFleetRoutes(routes: Routes, service: FleetService): void {
       },
     },
     (request) => service.plan(request.query),
+  );
+  routes.get(
+    '/v1/fleet/recording',
+    {
+      schema: {
+        tags,
+        summary: 'All that a plan depends on, samples of VMs’ contents included, for `godwit fleet simulate --from`',
+        response: { 200: FleetRecordingSchema, ...errors },
+      },
+    },
+    () => service.recording(),
   );
   routes.get(
     '/v1/fleet/commonality',

@@ -9,6 +9,7 @@ import type { CommonalityView } from './commonality-schema.ts';
 import type { EvacuateBody, EvacuationView, FleetHistoryView } from './evacuation-schema.ts';
 import type { FleetEvent } from './fleet-event-schema.ts';
 import type { CommonPairView, FleetPlanView } from './fleet-plan-schema.ts';
+import type { FleetRecording } from './fleet-recording-schema.ts';
 import type { FleetView, MaintenanceAnswer, MaintenanceBody } from './fleet-schema.ts';
 
 export interface PlanQuery {
@@ -29,6 +30,8 @@ export interface HistoryQuery {
 export interface FleetActions {
   fleet(): Promise<FleetView>;
   plan(query: PlanQuery): Promise<FleetPlanView>;
+  /** All that a plan depends on, to be planned with later and elsewhere. */
+  recording(): Promise<FleetRecording>;
   /** @param host - only VMs of this one */
   commonality(host?: string): Promise<CommonPairView[]>;
   /** Of one host, also within pages. @param isExact - all memory is looked through */

@@ -1,6 +1,7 @@
 /** Routes about migrations of groups: /v1/groups/NAME/actions/migrate and /v1/group-migrations. */
 import { z } from 'zod';
 import { GroupFollowSchema, GroupMigrateSchema, GroupMigrationSchema } from './group-migration-schema.ts';
+import { RequestIdSchema } from './order-schema.ts';
 import { errors, IdParams, NameParams, type Routes } from './routes.ts';
 import type { HostService } from './service.ts';
 
@@ -27,11 +28,13 @@ export function addGroupMigrationRoutes(routes: Routes, service: HostService): v
     {
       schema: {
         tags,
-        summary: 'Migrations of groups that run and the last `keepReports`, newest first',
+        summary:
+          'Migrations of groups that run and the last `keepReports`, newest first; only the one that a request has begun',
+        querystring: z.object({ requestId: RequestIdSchema.optional() }),
         response: { 200: z.array(GroupMigrationSchema), ...errors },
       },
     },
-    () => service.listGroupMigrations(),
+    (request) => service.listGroupMigrations(request.query.requestId),
   );
   const one = { tags, params: IdParams, response };
   routes.get('/v1/group-migrations/:id', { schema: { ...one, summary: 'One migration of a group' } }, (request) =>

@@ -29,12 +29,13 @@ export function addHostRoutes(routes: Routes, service: HostService): void {
     {
       schema: {
         tags: ['host'],
-        summary: 'What a planner is told of this host and its VMs; with `?brief` without what is in their memory',
-        querystring: z.object({ brief: switchParam }),
+        summary:
+          'What a planner is told of this host and its VMs; with `?brief` without what is in their memory, with `?contentsAfter` only with what is new of that',
+        querystring: z.object({ brief: switchParam, contentsAfter: z.string().max(100).optional() }),
         response: { 200: OutlookSchema, ...errors },
       },
     },
-    (request) => service.outlook(request.query.brief),
+    ({ query: { brief, contentsAfter } }) => service.outlook({ isBrief: brief, contentsAfter }),
   );
   routes.get(
     '/v1/commonality',
@@ -54,10 +55,10 @@ export function addHostRoutes(routes: Routes, service: HostService): void {
       schema: {
         tags: ['host'],
         summary: 'Answers while the daemon lives',
-        response: { 200: z.object({ ok: z.boolean() }) },
+        response: { 200: z.object({ ok: z.boolean(), serves: z.literal('host') }) },
       },
     },
-    () => ({ ok: true }),
+    () => ({ ok: true, serves: 'host' as const }),
   );
   routes.get(
     '/metrics',

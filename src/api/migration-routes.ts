@@ -1,11 +1,12 @@
 /** Routes about migrations: /v1/migrations and everything below it. */
 import { z } from 'zod';
 import { MigrationSchema, TuneSchema } from './migration-schema.ts';
+import { RequestIdSchema } from './order-schema.ts';
 import { errors, IdParams, limitParam, type Routes } from './routes.ts';
 import type { HostService } from './service.ts';
 
 const tags = ['migrations'];
-const ListQuery = z.object({ limit: limitParam });
+const ListQuery = z.object({ limit: limitParam, requestId: RequestIdSchema.optional() });
 const EmptyBody = z.object({}).loose();
 
 export function addMigrationRoutes(routes: Routes, service: HostService): void {
@@ -14,12 +15,12 @@ export function addMigrationRoutes(routes: Routes, service: HostService): void {
     {
       schema: {
         tags,
-        summary: 'Migrations that run and the last that ended, newest first',
+        summary: 'Migrations that run and the last that ended, newest first; only the one that a request has begun',
         querystring: ListQuery,
         response: { 200: z.array(MigrationSchema), ...errors },
       },
     },
-    (request) => service.listMigrations(request.query.limit),
+    (request) => service.listMigrations(request.query.limit, request.query.requestId),
   );
   const one = { tags, params: IdParams, response: { 200: MigrationSchema, ...errors } };
   routes.get('/v1/migrations/:id', { schema: { ...one, summary: 'One migration' } }, (request) =>

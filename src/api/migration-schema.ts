@@ -14,6 +14,7 @@ import { MIGRATION_MODES, type MigrationOptions, TIMEOUT_ACTIONS } from '../migr
 import { DISK_FIELDS, DISK_OPTIONS, DiskProgressSchema, DiskReportSchema, DiskRequestsSchema } from './disk-schema.ts';
 import { ErrorSchema } from './error-schema.ts';
 import { choice, flag, integer, list, number, strictObject, text } from './field.ts';
+import { ORDER_FIELDS } from './order-schema.ts';
 import { PackingSchema } from './packing-schema.ts';
 import { PredictionReportSchema, PredictionSchema } from './prediction-schema.ts';
 import { ThrottleSchema } from './throttle-schema.ts';
@@ -60,6 +61,7 @@ export const MigrateSchema = strictObject({
     .optional()
     .describe(`How written pages are found: ${TRACKER_FORMS}.`),
   ...DISK_FIELDS,
+  ...ORDER_FIELDS,
 })
   .refine(({ finishByMs = 0, mode }) => finishByMs === 0 || mode !== 'pre-copy', {
     path: ['finishByMs'],

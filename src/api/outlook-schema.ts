@@ -35,6 +35,13 @@ const OutlookVmSchema = z.object({
       'Sample of what is in its memory: of one content in 64 its key (8 bytes, float64) and how many pages have it (2 bytes), ' +
         'little-endian, all keys before all counts, in base64. null: it was not looked through yet, or the host has no fleet key.',
     ),
+  contentsVersion: z
+    .string()
+    .nullable()
+    .optional()
+    .describe(
+      'Of the sample: changes with it. Where `contents` is null and this is not, whoever asked has that sample. Not told with `?brief`.',
+    ),
   sharedMemory: z.array(z.object({ name: z.string(), bytes: z.number() })).describe('What it shares with other VMs.'),
 });
 
@@ -64,8 +71,22 @@ export const OutlookSchema = z
     ways: z.record(z.string(), z.array(VisitSchema)).describe('By the address that was migrated to; the latest last.'),
     outgoing: z.array(OutgoingSchema).describe('Migrations from here that are under way, whoever has begun them.'),
     vms: z.array(OutlookVmSchema),
+    contentsCursor: z
+      .string()
+      .optional()
+      .describe(
+        'Who gives it as `contentsAfter` the next time gets only samples that are new. Not told with `?brief`.',
+      ),
   })
   .meta({ id: 'Outlook', description: 'What a planner is told of a host.' });
+
+/** What somebody wants to know. */
+export interface OutlookQuestion {
+  /** Without what is in the VMs' memory. */
+  readonly isBrief: boolean;
+  /** The cursor of an earlier answer, of which everything is still known. */
+  readonly contentsAfter?: string | undefined;
+}
 
 export type OutlookView = z.output<typeof OutlookSchema>;
 export type OutlookVm = OutlookView['vms'][number];

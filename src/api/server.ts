@@ -21,6 +21,7 @@ import { addGroupRoutes } from './group-routes.ts';
 import { addHostCallRoutes } from './host-call-routes.ts';
 import { addHostRoutes } from './host-routes.ts';
 import { inputError } from './input-error.ts';
+import { addLeaderRoutes } from './leader-routes.ts';
 import { addMigrationRoutes } from './migration-routes.ts';
 import { tidyComponents } from './openapi.ts';
 import type { Routes } from './routes.ts';
@@ -60,6 +61,7 @@ export function buildApiServer(options: ApiServerOptions): Promise<ApiServer> {
   const { service } = options;
   return buildServer(options, HOST_ABOUT, (routes) => {
     addHostRoutes(routes, service);
+    addLeaderRoutes(routes, service);
     addVmRoutes(routes, service);
     addGroupRoutes(routes, service);
     addGroupMigrationRoutes(routes, service);

@@ -11,7 +11,8 @@ import type { GroupDetailView, GroupView } from './group-schema.ts';
 import type { HistoryView } from './history-schema.ts';
 import type { HostView, TuneHostBody } from './host-schema.ts';
 import type { MigrateBody, MigrationView, TuneBody } from './migration-schema.ts';
-import type { OutlookView } from './outlook-schema.ts';
+import type { Leader } from './order-schema.ts';
+import type { OutlookQuestion, OutlookView } from './outlook-schema.ts';
 import type { AdoptBody, VmSpecBody, VmView } from './vm-schema.ts';
 
 export interface ConsoleOptions {
@@ -26,9 +27,10 @@ export interface HostService {
   readonly events: EventHub;
   host(): HostView;
   tuneHost(request: TuneHostBody): HostView;
+  acknowledgeLeader(leader: Leader): Leader;
 
-  /** What a planner is told. @param isBrief - without what is in the VMs' memory */
-  outlook(isBrief: boolean): OutlookView;
+  /** What a planner is told. */
+  outlook(question: OutlookQuestion): OutlookView;
   commonality(isExact: boolean): Promise<CommonalityView>;
 
   listVms(): VmView[];
@@ -53,7 +55,8 @@ export interface HostService {
   showGroup(name: string): Promise<GroupDetailView>;
 
   migrateGroup(name: string, request: GroupMigrateBody): Promise<GroupMigrationView>;
-  listGroupMigrations(): GroupMigrationView[];
+  /** @param requestId - only what this request has begun */
+  listGroupMigrations(requestId?: string): GroupMigrationView[];
   /** @param id - of these three: its id, the beginning of it, or while it runs the name of its group */
   showGroupMigration(id: string): Promise<GroupMigrationView>;
   cancelGroupMigration(id: string): Promise<GroupMigrationView>;
@@ -62,7 +65,8 @@ export interface HostService {
   checkVm(name: string, to: string): Promise<CheckResult>;
   migrateVm(name: string, request: MigrateBody): Promise<MigrationView>;
 
-  listMigrations(limit: number): MigrationView[];
+  /** @param requestId - only what this request has begun */
+  listMigrations(limit: number, requestId?: string): MigrationView[];
   showMigration(id: string): MigrationView;
   /** Resolves when the migration has ended. */
   waitForMigration(id: string): Promise<MigrationView>;

@@ -39,6 +39,11 @@ export const ERRORS = {
   GW_HOST_START: row(1, 500, 'The daemon cannot start: {reason}'),
   GW_STORE_UNAVAILABLE: row(1, 503, 'The store of the fleet ({store}) does not answer: {reason}'),
   GW_INTERNAL: row(1, 500, 'Internal error: {reason}'),
+  GW_ORDER_OUTDATED: row(
+    3,
+    409,
+    'Another controller leads the fleet {fleet} by now: this order is of epoch {epoch}, and epoch {known} is known here',
+  ),
   GW_FLEET_HOST: row(3, 502, 'Host {host} answers with an error: {reason}'),
   // Kernel
   GW_SYS_CALL: row(1, 500, '{call} failed: {errno}'),

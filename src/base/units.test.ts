@@ -1,7 +1,15 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { GodwitError } from './errors.ts';
-import { formatDuration, formatRate, formatSize, parseDurationMs, parseRate, parseSize } from './units.ts';
+import {
+  formatBandwidth,
+  formatDuration,
+  formatRate,
+  formatSize,
+  parseDurationMs,
+  parseRate,
+  parseSize,
+} from './units.ts';
 
 test.each([
   ['0', 0],
@@ -160,3 +168,15 @@ function valueOrRefusal(attempt: () => number): number | 'refused' {
     throw error;
   }
 }
+
+test.each([
+  [1.25e9, '10 Gbit/s'],
+  [125_000_000, '1 Gbit/s'],
+  [124_999_999, '1 Gbit/s'],
+  [312_500_000, '2.5 Gbit/s'],
+  [25_000_000, '200 Mbit/s'],
+  [125, '1 kbit/s'],
+  [1, '8 bit/s'],
+])('%d bytes a second of a port are printed as %s', (bytesPerSecond, text) => {
+  expect(formatBandwidth(bytesPerSecond)).toBe(text);
+});

@@ -25,6 +25,11 @@ const BIT_UNITS: ReadonlyMap<string, number> = new Map([
   ['mbit', 1e6],
   ['gbit', 1e9],
 ]);
+const PRINTED_BIT_RATES = [
+  ['Gbit/s', 1e9],
+  ['Mbit/s', 1e6],
+  ['kbit/s', 1e3],
+] as const;
 const DURATION_UNITS_MS: ReadonlyMap<string, number> = new Map([
   ['us', 0.001],
   ['ms', 1],
@@ -86,6 +91,15 @@ export function formatSize(bytes: number): string {
 
 export function formatRate(bytesPerSecond: number): string {
   return `${formatSize(bytesPerSecond)}/s`;
+}
+
+/** Of ports and limits, as people write them: `10 Gbit/s`. */
+export function formatBandwidth(bytesPerSecond: number): string {
+  const bits = bytesPerSecond * 8;
+  for (const [unit, factor] of PRINTED_BIT_RATES) {
+    if (bits >= factor * (1 - 0.5 / 1000)) return `${trim(bits / factor).replace(/\.0$/, '')} ${unit}`;
+  }
+  return `${Math.round(bits)} bit/s`;
 }
 
 export function formatDuration(ms: number): string {

@@ -1,7 +1,7 @@
 /** `godwit bandwidth`: what all migrations of a host may send together. */
 import { Argument, type Command } from 'commander';
 import type { HostView } from '../api/host-schema.ts';
-import { formatRate, parseRate } from '../base/units.ts';
+import { formatBandwidth, parseRate } from '../base/units.ts';
 import { withClient } from './api-connection.ts';
 import type { CommandContext } from './command-context.ts';
 import { printResult } from './io.ts';
@@ -30,6 +30,6 @@ export function addBandwidthCommand(program: Command, context: CommandContext): 
 }
 
 function renderBandwidth({ name, bandwidthBytesPerSecond: limit, runningMigrations }: HostView): string {
-  const rate = limit === 0 ? 'unlimited' : formatRate(limit);
+  const rate = limit === 0 ? 'unlimited' : formatBandwidth(limit);
   return `bandwidth of all migrations of host ${name}: ${rate}; ${runningMigrations} running`;
 }

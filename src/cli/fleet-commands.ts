@@ -9,6 +9,7 @@ import { addEvacuationCommands, leavingOptions, type PlanFlags } from './fleet-e
 import { renderBalance, renderFleetHistory } from './fleet-history-view.ts';
 import { renderCommonality, renderFleet } from './fleet-view.ts';
 import { printResult } from './io.ts';
+import { addSimulateCommands } from './simulate-command.ts';
 
 export function addFleetCommands(program: Command, context: CommandContext): void {
   const fleet = program.command('fleet').description('many hosts at once: what they have in common, plans, evacuation');
@@ -83,6 +84,7 @@ export function addFleetCommands(program: Command, context: CommandContext): voi
       const history = await withController(context, command, ({ actions }) => actions.history(query));
       printResult(context.output(command), history, () => renderFleetHistory(history));
     });
+  addSimulateCommands(fleet, context);
 }
 
 function parseLimit(text: string): number {

@@ -95,7 +95,7 @@ test('the first line has the limits', () => {
     sourceDisks: 'keep',
   } as const;
   expect(renderStartLine({ ...migration, options })).toBe(
-    'migration m1: VM web1, peer b, mode auto, downtime limit 50.0 ms, bandwidth 119 MiB/s',
+    'migration m1: VM web1, peer b, mode auto, downtime limit 50.0 ms, bandwidth 1 Gbit/s',
   );
 });
 

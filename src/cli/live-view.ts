@@ -5,7 +5,7 @@
  */
 import cliProgress from 'cli-progress';
 import type { MigrationView } from '../api/migration-schema.ts';
-import { formatDuration, formatRate, formatSize } from '../base/units.ts';
+import { formatBandwidth, formatDuration, formatRate, formatSize } from '../base/units.ts';
 import type { MigrationProgress } from '../migration/progress.ts';
 import type { Io } from './io.ts';
 
@@ -78,7 +78,7 @@ export function renderStartLine(migration: MigrationView): string {
     options === null
       ? ''
       : `, mode ${options.mode}, downtime limit ${formatDuration(options.maxDowntimeMs)}, bandwidth ` +
-        (options.bandwidthBytesPerSecond === 0 ? 'unlimited' : formatRate(options.bandwidthBytesPerSecond));
+        (options.bandwidthBytesPerSecond === 0 ? 'unlimited' : formatBandwidth(options.bandwidthBytesPerSecond));
   return `migration ${migration.id}: VM ${migration.vm}, peer ${migration.peer}${limits}`;
 }
 

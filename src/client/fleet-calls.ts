@@ -7,6 +7,7 @@ import type { CommonalityView } from '../api/commonality-schema.ts';
 import type { EvacuateBody, EvacuationView, FleetHistoryView } from '../api/evacuation-schema.ts';
 import type { FleetEvent } from '../api/fleet-event-schema.ts';
 import type { CommonPairView, FleetPlanView } from '../api/fleet-plan-schema.ts';
+import type { FleetRecording } from '../api/fleet-recording-schema.ts';
 import type { FleetView, MaintenanceAnswer, MaintenanceBody } from '../api/fleet-schema.ts';
 import type { FleetActions, HistoryQuery, PlanQuery } from '../api/fleet-service.ts';
 import { LONGEST_SILENCE_MS } from '../api/keep-alive.ts';
@@ -27,6 +28,9 @@ export class FleetCalls implements FleetActions {
     const sets = together?.map((set) => set.join(',')).join(';');
     const all = { ...query, skip: skip?.join(','), together: sets };
     return this.#transport.json({ method: 'GET', path: '/v1/fleet/plan', query: all });
+  }
+  recording(): Promise<FleetRecording> {
+    return this.#transport.json({ method: 'GET', path: '/v1/fleet/recording' });
   }
   commonality(host?: string): Promise<CommonPairView[]> {
     return this.#transport.json({ method: 'GET', path: '/v1/fleet/commonality', query: { host } });

@@ -10,7 +10,8 @@ import type { HistoryView } from '../api/history-schema.ts';
 import type { HostView, TuneHostBody } from '../api/host-schema.ts';
 import { LONGEST_SILENCE_MS } from '../api/keep-alive.ts';
 import type { MigrateBody, MigrationView, TuneBody } from '../api/migration-schema.ts';
-import type { OutlookView } from '../api/outlook-schema.ts';
+import type { Leader } from '../api/order-schema.ts';
+import type { OutlookQuestion, OutlookView } from '../api/outlook-schema.ts';
 import type { AdoptBody, VmSpecInput, VmView } from '../api/vm-schema.ts';
 import type { CheckResult } from '../migration/handle.ts';
 import type { Call, CallCarrier } from './call.ts';
@@ -18,6 +19,11 @@ import { parseEvents } from './event-stream-parser.ts';
 
 /** How long an answer is waited for; default: as long as it takes. */
 type Patience = Pick<Call, 'longestSilenceMs'>;
+
+/** Only the migration that this request has begun. */
+interface BegunBy {
+  readonly requestId?: string;
+}
 
 export type VmAction = 'pause' | 'resume' | 'kill';
 
@@ -39,15 +45,18 @@ export class HostCalls {
   tuneHost(request: TuneHostBody): Promise<HostView> {
     return this.#transport.json({ method: 'PATCH', path: '/v1/host', body: request });
   }
-  /** What a planner is told of the host. @param isBrief - without what is in the VMs' memory */
+  /** Orders of controllers that led before begin nothing from now on. */
+  acknowledgeLeader({ fleet, epoch }: Leader, options: Patience = {}): Promise<Leader> {
+    const path = `/v1/leaders/${encodeURIComponent(fleet)}`;
+    return this.#transport.json({ method: 'PUT', path, body: { epoch }, ...options });
+  }
+  /** What a planner is told of the host. */
   outlook({
     isBrief = false,
+    contentsAfter,
     ...call
-  }: {
-    readonly isBrief?: boolean;
-    readonly signal?: AbortSignal;
-  } = {}): Promise<OutlookView> {
-    const query = { brief: isBrief ? 'true' : undefined };
+  }: Partial<OutlookQuestion> & { readonly signal?: AbortSignal } = {}): Promise<OutlookView> {
+    const query = { brief: isBrief ? 'true' : undefined, contentsAfter };
     return this.#transport.json({ method: 'GET', path: '/v1/outlook', query, ...call });
   }
   /** What the host's VMs have in common. @param exact - all memory is looked through */
@@ -111,8 +120,8 @@ export class HostCalls {
   migrateGroup(name: string, request: GroupMigrateBody, options: Patience = {}): Promise<GroupMigrationView> {
     return this.#post(`/v1/groups/${encodeURIComponent(name)}/actions/migrate`, request, {}, options);
   }
-  listGroupMigrations(): Promise<GroupMigrationView[]> {
-    return this.#get('/v1/group-migrations');
+  listGroupMigrations({ requestId, ...options }: BegunBy & Patience = {}): Promise<GroupMigrationView[]> {
+    return this.#get('/v1/group-migrations', { requestId }, options);
   }
   showGroupMigration(id: string, options: Patience = {}): Promise<GroupMigrationView> {
     return this.#get(`/v1/group-migrations/${encodeURIComponent(id)}`, {}, options);
@@ -137,8 +146,9 @@ export class HostCalls {
     return this.#post(`${vmPath(name)}/actions/migrate`, request, { wait: 'true' });
   }
 
-  listMigrations({ limit, ...options }: { readonly limit?: number } & Patience = {}): Promise<MigrationView[]> {
-    return this.#get('/v1/migrations', { limit }, options);
+  listMigrations(options: { readonly limit?: number } & BegunBy & Patience = {}): Promise<MigrationView[]> {
+    const { limit, requestId, ...patience } = options;
+    return this.#get('/v1/migrations', { limit, requestId }, patience);
   }
   showMigration(id: string, options: Patience = {}): Promise<MigrationView> {
     return this.#get(migrationPath(id), {}, options);

@@ -5,6 +5,7 @@
  * was to stay; a VM whose policy says so stays, in plans as in evacuations, unless it is named.
  */
 import { GodwitError } from '../base/errors.ts';
+import type { Move } from '../fleet/fleet-state.ts';
 import type { Seen } from './fleet-look.ts';
 import type { FleetPicture } from './fleet-picture.ts';
 
@@ -25,6 +26,23 @@ export function refuseAbsent({ answers }: Seen, host: string, { vms = [], skip =
     const fix = here.length === 0 ? `host ${host} has no VMs` : `give some of ${here.join(', ')}`;
     throw new GodwitError('GW_INPUT_INVALID', { field, value: absent, fix });
   }
+}
+
+/** Of all VMs of a host; those that something speaks against, or that are to be skipped, are parked with the reason. */
+export function wantedMoves(
+  { vms }: FleetPicture,
+  host: string,
+  asked: { readonly to: string | null; readonly deadlineAtMs: number | null; readonly skip: readonly string[] },
+): Move[] {
+  const { to, deadlineAtMs, skip } = asked;
+  return vms
+    .filter(({ fleetVm }) => fleetVm.host === host)
+    .map(({ fleetVm, obstacle: own }): Move => {
+      const obstacle = skip.includes(fleetVm.name) ? 'it is to stay: --skip' : own;
+      const state =
+        obstacle === null ? ({ kind: 'waiting' } as const) : ({ kind: 'parked', reason: obstacle } as const);
+      return { vm: fleetVm.name, to, deadlineAtMs, state };
+    });
 }
 
 /** @param only - VMs that were named; null: all go */

@@ -76,7 +76,7 @@ beforeEach(() => {
   hosts = new FleetHosts(FILE);
   // Nothing is carried out: what is begun stays waiting.
   evacuations = new Evacuations({
-    ...{ store, hosts, name: 'test', leads: () => false },
+    ...{ store, hosts, name: 'test', leads: () => false, orders: () => null },
     ...{ picture: () => Promise.reject(new Error('none')), changed: () => undefined, failed: () => undefined },
   });
   balancing = new Balancing(store, evacuations);
@@ -150,11 +150,11 @@ test('a controller that does not carry it out tells its end all the same', async
   const port = { store, hosts, picture: () => Promise.reject(new Error('none')) };
   const rest = { failed: () => undefined };
   await using follower = new Evacuations({
-    ...{ ...port, ...rest, name: 'follower', leads: () => false },
+    ...{ ...port, ...rest, name: 'follower', leads: () => false, orders: () => null },
     changed: (view) => void told.push(view),
   });
   await using leader = new Evacuations({
-    ...{ ...port, ...rest, name: 'leader', leads: () => true, changed: () => undefined },
+    ...{ ...port, ...rest, name: 'leader', leads: () => true, orders: () => null, changed: () => undefined },
   });
   const { id } = await follower.request({ from: 'a' }, 'person');
   await leader.take();

@@ -111,16 +111,16 @@ test('who goes on with what is to be cancelled cancels what another has begun', 
 const BUS = { sharedMemory: [{ name: 'bus', bytes: 4096 }] };
 
 test.each([
-  [['s', 't'], []],
-  [[], ['group bus a b:7710']],
-])('of a group whose id nobody has written down each VM is counted, once (known to the host: %o)', async (knownGroup, asked) => {
+  [true, []],
+  [false, ['group bus a b:7710']],
+])('of a group whose id nobody has written down each VM is counted, once (known to the host: %o)', async (knowsGroup, asked) => {
   const vms = [vmOf('s', BUS), vmOf('t', BUS)];
   const first = evacuationTrial(vms, { hold: true });
   void first.evacuation.run(NEVER, NEVER);
   await first.seen(({ kind }) => kind === 'started');
   const { running, ...rest } = first.evacuation.memory();
   const begun = { ...rest, running: running.map((each) => ({ ...each, id: null })) };
-  const next = evacuationTrial(vms, { begun, knownGroup });
+  const next = evacuationTrial(vms, { begun, knowsGroup });
   const outcome = next.evacuation.run(NEVER, NEVER);
   await waitUntil('its end is waited for', () => next.endGroup('g-bus', 'completed'));
   expect((await outcome).state).toBe('completed');

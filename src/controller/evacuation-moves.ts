@@ -5,11 +5,11 @@
  * post-copy has left the list of its source and still fills its port), and it is there once; what a person has
  * cancelled, and what cannot be migrated at all, is not tried again.
  */
+import { randomUUID } from 'node:crypto';
 import type { GroupMigrateBody } from '../api/group-migration-schema.ts';
 import type { MigrateBody, MigrationView } from '../api/migration-schema.ts';
 import { explain, hasCode } from '../base/errors.ts';
 import type { FleetVm, MoveState } from '../fleet/fleet-state.ts';
-import type { PlannedMove } from '../fleet/plan.ts';
 import { arrivalOf, completeFailure, failedAgain, failureOfGroup } from './evacuation-ends.ts';
 import type {
   Arrival,
@@ -18,14 +18,9 @@ import type {
   EvacuationOutcome,
   EvacuationPort,
   Failure,
+  Start,
 } from './evacuation-port.ts';
 import { GroupEnds } from './group-ends.ts';
-
-/** What is begun. */
-export interface Start {
-  readonly move: PlannedMove;
-  readonly fleetVm: FleetVm;
-}
 
 interface Running extends BegunMove {
   /** null: somebody else has begun it, and the hosts tell. */
@@ -117,8 +112,8 @@ export class EvacuationMoves {
 
   memory(): Omit<EvacuationMemory, 'predictedMs' | 'foreign'> {
     return {
-      running: [...this.#running.values()].flatMap(({ move, startedAtMs, id, isOfGroup, isOver }) =>
-        isOver ? [] : [{ move, startedAtMs, id, isOfGroup }],
+      running: [...this.#running.values()].flatMap(({ fleetVm: _fleetVm, endsAtMs: _endsAtMs, isOver, ...begun }) =>
+        isOver ? [] : [begun],
       ),
       arrived: [...this.#arrived],
       failures: [...this.#failures].map(([vm, failure]) => ({ vm, failure })),
@@ -140,15 +135,17 @@ export class EvacuationMoves {
   }
 
   begin(start: Start, request: MigrateBody, watching: AbortSignal): void {
-    const running = this.#begun(start, start.move.prediction.totalMs.p50, false);
-    this.#run([running], this.#carry(running, request, watching), watching);
+    const requestId = randomUUID();
+    const running = this.#begun(start, start.move.prediction.totalMs.p50, { requestId, isOfGroup: false });
+    this.#run([running], this.#carry(running, { ...request, requestId }, watching), watching);
   }
 
   /** @param region - that all of them share, directly or through others */
   beginGroup(starts: readonly Start[], region: string, request: GroupMigrateBody, watching: AbortSignal): void {
     const lastingMs = starts.reduce((sum, { move }) => sum + move.prediction.totalMs.p50, 0);
-    const members = starts.map((start) => this.#begun(start, lastingMs, true));
-    this.#run(members, this.#carryGroup(members, region, request, watching), watching);
+    const requestId = randomUUID();
+    const members = starts.map((start) => this.#begun(start, lastingMs, { requestId, isOfGroup: true }));
+    this.#run(members, this.#carryGroup(members, region, { ...request, requestId }, watching), watching);
   }
 
   /** Of all whose id is known by now; one that cannot be cancelled any more goes on to its end. */
@@ -163,9 +160,9 @@ export class EvacuationMoves {
     }
   }
 
-  #begun(start: Start, lastingMs: number, isOfGroup: boolean): Running {
+  #begun(start: Start, lastingMs: number, order: { readonly requestId: string; readonly isOfGroup: boolean }): Running {
     const startedAtMs = this.#port.nowMs();
-    return { ...start, startedAtMs, endsAtMs: startedAtMs + lastingMs, isOfGroup, id: null, isOver: false };
+    return { ...start, ...order, startedAtMs, endsAtMs: startedAtMs + lastingMs, id: null, isOver: false };
   }
 
   #run(members: readonly Running[], carrying: Promise<void>, watching: AbortSignal): void {
@@ -205,8 +202,8 @@ export class EvacuationMoves {
 
   /** One of a group. */
   async #followMember(running: Running, watching: AbortSignal): Promise<void> {
-    const { move, startedAtMs } = running;
-    running.id ??= (await this.#port.hosts.findGroup(move.from, move.vm, startedAtMs, watching))?.id ?? null;
+    const { move, requestId } = running;
+    running.id ??= (await this.#port.hosts.findGroup(move.from, { requestId }, watching))?.id ?? null;
     if (running.id === null) return;
     const { group, arrived } = await this.#groups.of(move.from, running.id, move.vm, watching);
     if (arrived) this.#take(running, arrived.migration, arrived.sharedBytes);
@@ -214,9 +211,9 @@ export class EvacuationMoves {
   }
 
   async #follow(running: Running, watching: AbortSignal): Promise<void> {
-    const { move, startedAtMs } = running;
-    running.id ??= (await this.#port.hosts.find(move.from, move.vm, startedAtMs, watching))?.id ?? null;
-    // Whoever meant to begin it did not come so far.
+    const { move, requestId } = running;
+    running.id ??= (await this.#port.hosts.find(move.from, { requestId }, watching))?.id ?? null;
+    // Whoever meant to begin it did not come so far, and what he ordered is refused from now on.
     if (running.id === null) return;
     this.#take(running, await this.#port.hosts.endOf(move.from, running.id, watching));
   }

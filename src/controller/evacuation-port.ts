@@ -1,8 +1,9 @@
 /** What an evacuation is asked for, what it needs of the world, and what it tells. */
 import type { GroupMigrateBody, GroupMigrationView } from '../api/group-migration-schema.ts';
 import type { MigrateBody, MigrationView } from '../api/migration-schema.ts';
+import type { OrderWords } from '../api/order-schema.ts';
 import type { GodwitError } from '../base/errors.ts';
-import type { MoveState } from '../fleet/fleet-state.ts';
+import type { FleetVm, MoveState } from '../fleet/fleet-state.ts';
 import type { Prediction } from '../fleet/group-prediction.ts';
 import type { PlannedMove } from '../fleet/plan.ts';
 import type { BundledPlan } from './bundled-plan.ts';
@@ -28,6 +29,12 @@ export interface GroupEnd {
   readonly migrations: readonly MigrationView[];
 }
 
+/** What is begun. */
+export interface Start {
+  readonly move: PlannedMove;
+  readonly fleetVm: FleetVm;
+}
+
 /** Of one that somebody has begun, as far as it was. */
 export interface BegunMove {
   readonly move: PlannedMove;
@@ -36,6 +43,8 @@ export interface BegunMove {
   readonly id: string | null;
   /** Its id is that of a migration of a group. */
   readonly isOfGroup: boolean;
+  /** By which its host knows the order; undefined: an older controller wrote it. */
+  readonly requestId?: string;
 }
 
 /** All that an evacuation has to remember, for whoever goes on with it. */
@@ -54,14 +63,13 @@ export type Failure = Extract<MoveState, { kind: 'failed' | 'parked' }>;
 /** What hosts are asked for. */
 export interface EvacuationHosts {
   begin(host: string, vm: string, request: MigrateBody): Promise<MigrationView>;
-  /** The migration that was begun for it about then or since; null: none was. */
-  find(host: string, vm: string, sinceMs: number, signal: AbortSignal): Promise<MigrationView | null>;
+  /** The migration that this order has begun; null: it has begun none, and will not where the order's leader is newer than who gave it. */
+  find(host: string, order: OrderWords, signal: AbortSignal): Promise<MigrationView | null>;
   endOf(host: string, id: string, signal: AbortSignal): Promise<MigrationView>;
   cancel(host: string, id: string): Promise<unknown>;
   /** The same of VMs that share memory: they move by one migration of their group. */
   beginGroup(host: string, name: string, request: GroupMigrateBody): Promise<GroupMigrationView>;
-  /** @param vm - of the group */
-  findGroup(host: string, vm: string, sinceMs: number, signal: AbortSignal): Promise<GroupMigrationView | null>;
+  findGroup(host: string, order: OrderWords, signal: AbortSignal): Promise<GroupMigrationView | null>;
   endOfGroup(host: string, id: string, signal: AbortSignal): Promise<GroupEnd>;
   cancelGroup(host: string, id: string): Promise<unknown>;
 }

@@ -5,6 +5,7 @@
  * that whoever goes on with it finds each migration; a controller that has lost the record begins nothing more and cancels nothing.
  */
 import type { EvacuationView } from '../api/evacuation-schema.ts';
+import type { Leader, OrderWords } from '../api/order-schema.ts';
 import { asGodwitError, explain, GodwitError, type JsonValue } from '../base/errors.ts';
 import type { BundledPlan } from './bundled-plan.ts';
 import { Evacuation } from './evacuation.ts';
@@ -33,6 +34,8 @@ export interface RunnerPort {
   readonly hosts: EvacuationHosts;
   /** Of this controller. */
   readonly name: string;
+  /** What orders of this controller bear; null: there is no other. */
+  orders(): Leader | null;
   picture(view: EvacuationView): Promise<FleetPicture>;
   changed(view: EvacuationView): void;
 }
@@ -125,19 +128,24 @@ export class EvacuationRunner {
     return {
       begin: async (host, vm, request) => {
         await record();
-        return await hosts.begin(host, vm, request);
+        return await hosts.begin(host, vm, this.#led(request));
       },
       beginGroup: async (host, name, request) => {
         await record();
-        return await hosts.beginGroup(host, name, request);
+        return await hosts.beginGroup(host, name, this.#led(request));
       },
-      find: (...call) => hosts.find(...call),
+      find: (host, order, signal) => hosts.find(host, this.#led(order), signal),
       endOf: (...call) => hosts.endOf(...call),
       cancel: (...call) => hosts.cancel(...call),
-      findGroup: (...call) => hosts.findGroup(...call),
+      findGroup: (host, order, signal) => hosts.findGroup(host, this.#led(order), signal),
       endOfGroup: (...call) => hosts.endOfGroup(...call),
       cancelGroup: (...call) => hosts.cancelGroup(...call),
     };
+  }
+
+  #led<T extends OrderWords>(order: T): T {
+    const leader = this.#port.orders();
+    return leader === null ? order : { ...order, leader };
   }
 
   #hear(event: EvacuationEvent): void {

@@ -57,7 +57,7 @@ function begin(vms: readonly OutlookVm[], looked: () => void = () => undefined) 
   };
   const evacuations = open.use(
     new Evacuations({
-      ...{ store, hosts, name: 'test', leads: () => true, failed: () => undefined },
+      ...{ store, hosts, name: 'test', leads: () => true, orders: () => null, failed: () => undefined },
       ...{ picture: look, changed: (view) => void told.push(view) },
     }),
   );

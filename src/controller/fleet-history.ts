@@ -3,7 +3,13 @@
  *
  * Owns: the log `migrations`. Must hold: each is there once, with what was predicted if it was part of an evacuation.
  */
-import type { EvacuatedVmView, EvacuationView, FinishedMigrationView } from '../api/evacuation-schema.ts';
+import type {
+  EvacuatedVmView,
+  EvacuationView,
+  FinishedMigrationView,
+  FleetHistoryView,
+} from '../api/evacuation-schema.ts';
+import type { HistoryQuery } from '../api/fleet-service.ts';
 import type { MigrationView, ReportView } from '../api/migration-schema.ts';
 import type { JsonValue } from '../base/errors.ts';
 import type { Evacuations } from './evacuations.ts';
@@ -33,6 +39,28 @@ export class FleetHistory {
       actual: { bytes, totalMs, downtimeMs },
     };
     await this.#store.append('migrations', id, finished as unknown as JsonValue);
+  }
+
+  /** Also evacuations. */
+  async search({ limit, vm, host }: HistoryQuery): Promise<FleetHistoryView> {
+    // What is asked for may be far back.
+    const isAll = vm === undefined && host === undefined;
+    const many = isAll ? limit : 1000;
+    const [migrations, evacuations] = await Promise.all([this.newest(many), this.#evacuations.list(many)]);
+    const isMeant = (names: readonly string[], hosts: readonly (string | null)[]): boolean =>
+      (vm === undefined || names.includes(vm)) && (host === undefined || hosts.includes(host));
+    return {
+      migrations: migrations.filter((each) => isMeant([each.vm], [each.from, each.to])).slice(0, limit),
+      evacuations: evacuations
+        .filter(({ endedAtMs }) => endedAtMs !== null)
+        .filter(({ vms, from, to }) =>
+          isMeant(
+            vms.map((each) => each.vm),
+            [from, to, ...vms.map((each) => each.to)],
+          ),
+        )
+        .slice(0, limit),
+    };
   }
 
   /** Newest first. */

@@ -11,6 +11,7 @@ const ANSWER_MS = 300;
 /** Where all answer or break off. */
 const PATIENTLY_MS = 10_000;
 const NEVER = new AbortController().signal;
+const ORDER = { requestId: 'r1' };
 
 interface Trial extends AsyncDisposable {
   readonly hosts: FleetHosts;
@@ -40,7 +41,7 @@ const json = (response: ServerResponse, status: number, body: object): void => {
 const tells =
   (host: string): RequestListener =>
   (_, response) =>
-    json(response, 200, { host });
+    json(response, 200, { host, vms: [] });
 const badGateway: RequestListener = (_, response) => void response.writeHead(502).end('<h1>Bad gateway</h1>');
 const unauthorized: RequestListener = (_, response) =>
   json(response, 401, { code: 'GW_API_UNAUTHORIZED', message: 'needs a token', details: { fix: 'give one' } });
@@ -78,6 +79,24 @@ test('hosts that fail are told of by name with what to do, and the others are he
   ]);
 });
 
+test('a sample of contents crosses once: the next look asks for what is new, and has all the same', async () => {
+  const asked: (string | undefined)[] = [];
+  await using trial = await trialOf({
+    a: ({ url }, response) => {
+      asked.push(url);
+      const isFirst = url === '/v1/outlook';
+      const vm = { name: 'x', uuid: 'u', contents: isFirst ? 'sample' : null, contentsVersion: 'd.1' };
+      json(response, 200, { host: 'a', vms: [vm], contentsCursor: 'd.1' });
+    },
+  });
+  const contentsOf = async () => {
+    const [answer] = await trial.hosts.ask();
+    return answer && 'outlook' in answer ? answer.outlook.vms.map(({ contents }) => contents) : answer;
+  };
+  expect([await contentsOf(), await contentsOf()]).toEqual([['sample'], ['sample']]);
+  expect(asked).toEqual(['/v1/outlook', '/v1/outlook?contentsAfter=d.1']);
+});
+
 test('a migration is followed to its end over a cut, whatever daemon tells it then', async () => {
   const ended = { kind: 'migrationEnded', migration: { id: 'm1', state: 'completed' } };
   let asked = 0;
@@ -101,14 +120,14 @@ test('an error that says nothing of a migration is not taken for its end', async
       const turn = asked++ % 3;
       if (turn === 0) badGateway(request, response);
       else if (turn === 1) unauthorized(request, response);
-      else if (request.url === '/v1/migrations') json(response, 200, begun);
+      else if (request.url?.startsWith('/v1/migrations?')) json(response, 200, begun);
       else if (request.url?.startsWith('/v1/group')) json(response, 200, { id: 'g1', totalMs: 5, members: [] });
       else response.end(`event: migrationEnded\ndata: ${JSON.stringify(ended)}\n\n`);
     },
   });
   expect(await trial.hosts.endOf('a', 'm1', NEVER)).toMatchObject({ id: 'm1' });
   expect(await trial.hosts.endOfGroup('a', 'g1', NEVER)).toMatchObject({ group: { id: 'g1' } });
-  expect(await trial.hosts.find('a', 'x', 9, NEVER)).toMatchObject({ id: 'm1' });
+  expect(await trial.hosts.find('a', ORDER, NEVER)).toMatchObject({ id: 'm1' });
 });
 
 test('what a host refuses is thrown at once, and whoever watches no more is let go', async () => {
@@ -129,15 +148,16 @@ test('a host that takes a question and never answers it, as one that lost its po
     a: ({ url = '' }, response) => {
       if (asked++ % 2 === 0) return;
       const group = { id: 'g1', startedAtMs: 9, members: [{ vm: 'x' }], regions: [] };
-      if (url === '/v1/group-migrations') json(response, 200, [group]);
+      if (url === `/v1/group-migrations?requestId=${ORDER.requestId}`) json(response, 200, [group]);
       else if (url.startsWith('/v1/group')) json(response, 200, { id: 'g1', totalMs: 5, members: [] });
       else json(response, 200, [{ id: 'm1', vm: 'x', direction: 'outgoing', startedAtMs: 9 }] as unknown as object);
     },
   });
   expect(await trial.hosts.endOfGroup('a', 'g1', NEVER)).toMatchObject({ group: { id: 'g1' }, migrations: [] });
-  expect(await trial.hosts.find('a', 'x', 9, NEVER)).toMatchObject({ id: 'm1' });
-  expect(await trial.hosts.findGroup('a', 'x', 9, NEVER)).toMatchObject({ id: 'g1' });
-  expect(await trial.hosts.findGroup('a', 'y', 9, NEVER)).toBeNull();
+  expect(await trial.hosts.find('a', ORDER, NEVER)).toMatchObject({ id: 'm1' });
+  expect(await trial.hosts.findGroup('a', ORDER, NEVER)).toMatchObject({ id: 'g1' });
+  // An older controller gave none.
+  expect(await trial.hosts.findGroup('a', {}, NEVER)).toBeNull();
   await expect(trial.hosts.migrationsOf('a')).rejects.toMatchObject({ code: 'GW_API_UNREACHABLE' });
 });
 
@@ -162,29 +182,31 @@ test.each([
   ['lost', ({ socket }: IncomingMessage) => void socket.destroy(), 'GW_API_UNREACHABLE'],
   ['an error of a proxy', badGateway, 'GW_INTERNAL'],
 ])('a migration that was begun although the answer was %s is found, and one that was not is told of', async (_what, answer, code) => {
-  let begun: string[] = [];
-  const known = () => begun.map((vm) => ({ id: `m-${vm}`, vm, direction: 'outgoing', startedAtMs: Date.now() }));
+  let begun: object[] = [];
   await using trial = await trialOf({
     a: (request, response) => {
-      if (request.method === 'GET') return json(response, 200, known());
-      if (request.url === '/v1/vms/x/actions/migrate') begun = ['x'];
+      if (request.method === 'GET')
+        return json(response, 200, request.url === '/v1/migrations?requestId=r1' ? begun : []);
+      if (request.url === '/v1/vms/x/actions/migrate') begun = [{ id: 'm-x' }];
       answer(request, response as Parameters<RequestListener>[1]);
     },
   });
-  expect(await trial.hosts.begin('a', 'x', { to: 'b:1' })).toMatchObject({ id: 'm-x' });
-  await expect(trial.hosts.begin('a', 'y', { to: 'b:1' })).rejects.toMatchObject({ code });
+  expect(await trial.hosts.begin('a', 'x', { to: 'b:1', ...ORDER })).toMatchObject({ id: 'm-x' });
+  await expect(trial.hosts.begin('a', 'y', { to: 'b:1', requestId: 'r2' })).rejects.toMatchObject({ code });
 });
 
-test('so is the migration of a group, by its memory; an older one is not taken for it', async () => {
-  const groups = [{ id: 'g-old', startedAtMs: Date.now() - 60_000, regions: [{ name: 'bus' }], members: [] }];
+test('so is the migration of a group; that of another order is not taken for it', async () => {
+  let begun: object[] = [];
   await using trial = await trialOf({
     a: (request, response) => {
-      if (request.method === 'GET') return json(response, 200, groups);
-      if (request.url === '/v1/groups/disk/actions/migrate')
-        groups.unshift({ id: 'g-new', startedAtMs: Date.now(), regions: [{ name: 'disk' }], members: [] });
+      if (request.method === 'GET')
+        return json(response, 200, request.url === '/v1/group-migrations?requestId=r1' ? begun : []);
+      if (request.url === '/v1/groups/disk/actions/migrate') begun = [{ id: 'g-new' }];
       request.socket.destroy();
     },
   });
-  expect(await trial.hosts.beginGroup('a', 'disk', { to: 'b:1' })).toMatchObject({ id: 'g-new' });
-  await expect(trial.hosts.beginGroup('a', 'bus', { to: 'b:1' })).rejects.toMatchObject({ code: 'GW_API_UNREACHABLE' });
+  expect(await trial.hosts.beginGroup('a', 'disk', { to: 'b:1', ...ORDER })).toMatchObject({ id: 'g-new' });
+  await expect(trial.hosts.beginGroup('a', 'bus', { to: 'b:1', requestId: 'r2' })).rejects.toMatchObject({
+    code: 'GW_API_UNREACHABLE',
+  });
 });

@@ -11,13 +11,15 @@ import type { HostEvent } from '../api/event-schema.ts';
 import type { HostCall, HostReply } from '../api/fleet-service.ts';
 import type { GroupMigrateBody, GroupMigrationView } from '../api/group-migration-schema.ts';
 import type { MigrateBody, MigrationView } from '../api/migration-schema.ts';
+import type { OrderWords } from '../api/order-schema.ts';
 import { GodwitError } from '../base/errors.ts';
 import { GodwitClient } from '../client/godwit-client.ts';
 import type { EvacuationHosts, GroupEnd } from './evacuation-port.ts';
 import type { FleetFile } from './fleet-file.ts';
 import type { Answer } from './fleet-picture.ts';
+import { HeldSamples } from './held-samples.ts';
 import { answerOf } from './host-answer.ts';
-import { AGAIN_AFTER_MS, isAbort, isSilence, patiently, saysNothing, whileSilent, within } from './host-patience.ts';
+import { AGAIN_AFTER_MS, isAbort, isSilence, patiently, saysNothing, whileSilent } from './host-patience.ts';
 
 /** A host that has lost its power never answers: what it was told to do is then looked for, and told again. */
 const ORDER_MS = 60_000;
@@ -39,6 +41,7 @@ export class FleetHosts implements EvacuationHosts, AsyncDisposable {
   readonly #silences = new Map<string, Answer>();
   /** Questions to those that are still open. */
   readonly #asked = new Map<string, Promise<Answer>>();
+  readonly #samples = new Map<string, HeldSamples>();
 
   /** @param answerMs - tests have no time */
   constructor({ hosts }: FleetFile, answerMs = ANSWER_MS) {
@@ -60,13 +63,18 @@ export class FleetHosts implements EvacuationHosts, AsyncDisposable {
   async begin(host: string, vm: string, request: MigrateBody): Promise<MigrationView> {
     return await this.#orSought(
       () => this.#client(host).migrate(vm, request, { longestSilenceMs: ORDER_MS }),
-      (sinceMs) => this.#find(host, vm, sinceMs),
+      () => this.#find(host, request),
     );
   }
 
-  /** The newest of it that was begun about then or since; null: none was. While its host does not answer, it is waited for. */
-  async find(host: string, vm: string, sinceMs: number, signal: AbortSignal): Promise<MigrationView | null> {
-    return await patiently(signal, () => this.#find(host, vm, sinceMs));
+  /**
+   * What this order has begun; null: nothing, and it will not where a newer leader asks. While its host does not answer, it is waited for.
+   */
+  async find(host: string, order: OrderWords, signal: AbortSignal): Promise<MigrationView | null> {
+    return await patiently(signal, async () => {
+      await this.#lead(host, order);
+      return await this.#find(host, order);
+    });
   }
 
   /** Those that the host knows, newest first. */
@@ -96,17 +104,18 @@ export class FleetHosts implements EvacuationHosts, AsyncDisposable {
   }
 
   async beginGroup(host: string, name: string, request: GroupMigrateBody): Promise<GroupMigrationView> {
-    const isIt = ({ regions }: GroupMigrationView): boolean => regions.some((region) => region.name === name);
     return await this.#orSought(
       () => this.#client(host).migrateGroup(name, request, { longestSilenceMs: ORDER_MS }),
-      (sinceMs) => this.#findGroup(host, isIt, sinceMs),
+      () => this.#findGroup(host, request),
     );
   }
 
-  /** As `find`, of the group that has this VM. */
-  findGroup(host: string, vm: string, sinceMs: number, signal: AbortSignal): Promise<GroupMigrationView | null> {
-    const isIt = ({ members }: GroupMigrationView): boolean => members.some((each) => each.vm === vm);
-    return patiently(signal, () => this.#findGroup(host, isIt, sinceMs));
+  /** As `find`, of a group. */
+  async findGroup(host: string, order: OrderWords, signal: AbortSignal): Promise<GroupMigrationView | null> {
+    return await patiently(signal, async () => {
+      await this.#lead(host, order);
+      return await this.#findGroup(host, order);
+    });
   }
 
   async cancelGroup(host: string, id: string): Promise<GroupMigrationView> {
@@ -132,29 +141,30 @@ export class FleetHosts implements EvacuationHosts, AsyncDisposable {
     await Promise.all([...this.#clients.values()].map((client) => client.close()));
   }
 
-  async #find(host: string, vm: string, sinceMs: number): Promise<MigrationView | null> {
-    const all = await this.#client(host).listMigrations(this.#answer);
-    return newestSince(all, sinceMs, (each) => each.vm === vm && each.direction === 'outgoing');
+  /** From now on the host refuses what was ordered by whoever led before. */
+  async #lead(host: string, { leader }: OrderWords): Promise<void> {
+    if (leader) await this.#client(host).acknowledgeLeader(leader, this.#answer);
   }
 
-  async #findGroup(
-    host: string,
-    isIt: (view: GroupMigrationView) => boolean,
-    sinceMs: number,
-  ): Promise<GroupMigrationView | null> {
-    const { longestSilenceMs: withinMs } = this.#answer;
-    const client = this.#client(host);
-    return newestSince(await within(withinMs, client.url, client.listGroupMigrations()), sinceMs, isIt);
+  async #find(host: string, { requestId }: OrderWords): Promise<MigrationView | null> {
+    if (requestId === undefined) return null;
+    const [begun] = await this.#client(host).listMigrations({ requestId, ...this.#answer });
+    return begun ?? null;
   }
 
-  /** The order may have come there although its answer was lost: then it is this one, and no stranger's. */
-  async #orSought<T>(order: () => Promise<T>, seek: (sinceMs: number) => Promise<T | null>): Promise<T> {
-    const sinceMs = Date.now();
+  async #findGroup(host: string, { requestId }: OrderWords): Promise<GroupMigrationView | null> {
+    if (requestId === undefined) return null;
+    const [begun] = await this.#client(host).listGroupMigrations({ requestId, ...this.#answer });
+    return begun ?? null;
+  }
+
+  /** The order may have come there although its answer was lost: then it is this one. */
+  async #orSought<T>(order: () => Promise<T>, seek: () => Promise<T | null>): Promise<T> {
     try {
       return await order();
     } catch (error) {
       if (!saysNothing(error)) throw error;
-      const begun = await whileSilent(AbortSignal.timeout(SOUGHT_MS), () => seek(sinceMs)).catch((failure: unknown) => {
+      const begun = await whileSilent(AbortSignal.timeout(SOUGHT_MS), seek).catch((failure: unknown) => {
         // One that answers with an error has more to tell than that it was silent.
         if (isSilence(failure) || isAbort(failure)) return null;
         throw failure;
@@ -177,10 +187,16 @@ export class FleetHosts implements EvacuationHosts, AsyncDisposable {
   }
 
   async #answerOf(name: string, client: GodwitClient, isBrief: boolean): Promise<Answer> {
-    const answer = await answerOf(name, client, isBrief, this.#answer.longestSilenceMs);
+    const answer = await answerOf(name, client, isBrief ? null : this.#samplesOf(name), this.#answer.longestSilenceMs);
     if ('outlook' in answer || answer.isRefusal) this.#silences.delete(name);
     else this.#silences.set(name, answer);
     return answer;
+  }
+
+  #samplesOf(host: string): HeldSamples {
+    const samples = this.#samples.get(host) ?? new HeldSamples();
+    this.#samples.set(host, samples);
+    return samples;
   }
 
   #client(host: string): GodwitClient {
@@ -189,15 +205,6 @@ export class FleetHosts implements EvacuationHosts, AsyncDisposable {
     const fix = `give one of ${[...this.#clients.keys()].join(', ')}`;
     throw new GodwitError('GW_INPUT_INVALID', { field: 'host', value: host, fix });
   }
-}
-
-/** @param all - newest first */
-function newestSince<T extends { readonly startedAtMs: number }>(
-  all: readonly T[],
-  sinceMs: number,
-  isIt: (each: T) => boolean,
-): T | null {
-  return all.find((each) => isIt(each) && each.startedAtMs >= sinceMs - CLOCKS_APART_MS) ?? null;
 }
 
 /** undefined: its host fell silent. */

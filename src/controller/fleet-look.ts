@@ -8,6 +8,7 @@ import type { OutlookView } from '../api/outlook-schema.ts';
 import type { FleetFile } from './fleet-file.ts';
 import type { FleetHosts } from './fleet-hosts.ts';
 import { type Answer, type FleetPicture, picture } from './fleet-picture.ts';
+import { JoinedContents } from './joined-contents.ts';
 import { LastOutlooks } from './last-outlooks.ts';
 import { closedHosts, type Maintenance, type Mark, withMarks } from './maintenance.ts';
 
@@ -33,6 +34,7 @@ export interface FleetLookOptions {
 export class FleetLook {
   readonly #options: FleetLookOptions;
   readonly #last = new LastOutlooks();
+  readonly #joined = new JoinedContents();
   readonly #heardAtMs = new Map<string, number>();
 
   constructor(options: FleetLookOptions) {
@@ -53,7 +55,10 @@ export class FleetLook {
     const marked = withMarks({ ...file, together: [...file.together, ...together] }, marks, left);
     const closed = closedHosts(marks, left);
     const heardAtMs = new Map(this.#heardAtMs);
-    return { atMs, file: marked, marks, answers, heardAtMs, picture: picture(marked, answers, atMs, closed) };
+    // What is in VMs is not known to a brief look.
+    const joined = isBrief ? new JoinedContents() : this.#joined;
+    const seen = picture(marked, answers, atMs, closed, joined);
+    return { atMs, file: marked, marks, answers, heardAtMs, picture: seen };
   }
 }
 

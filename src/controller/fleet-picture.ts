@@ -6,9 +6,7 @@
  */
 import type { OutlookView, OutlookVm } from '../api/outlook-schema.ts';
 import { PAGE_SIZE } from '../base/page.ts';
-import { createPageSample } from '../base/page-sample.ts';
-import { decodePageSample } from '../base/page-sample-code.ts';
-import { type FleetContents, joinContents, type VmContents } from '../fleet/fleet-contents.ts';
+import type { FleetContents } from '../fleet/fleet-contents.ts';
 import type { FleetHost, FleetState, FleetVm } from '../fleet/fleet-state.ts';
 import { findPeriod } from '../fleet/period.ts';
 import { type DirtySample, fitDirtyCurve } from '../migration/dirty-curve.ts';
@@ -17,6 +15,7 @@ import { expectOf } from '../migration/known-links.ts';
 import { type Bundle, findBundles } from './bundles.ts';
 import type { FleetFile } from './fleet-file.ts';
 import { type Labels, labelsOf, type MigrationPolicy, optionsOf, policyOf } from './fleet-labels.ts';
+import { JoinedContents, type ToldContents } from './joined-contents.ts';
 import { wordsOfOwn } from './own-addresses.ts';
 import { portRates } from './port-rates.ts';
 import { type UnderwayMove, underwayOf } from './underway.ts';
@@ -79,12 +78,16 @@ const USUAL_WORKING_PART = 0.05;
 /** The newest looks at a VM say how it writes: an hour. */
 const CURVE_SAMPLES = 60;
 
-/** @param barred - hosts that are to get no VMs, whoever sends them, with the reason */
+/**
+ * @param barred - hosts that are to get no VMs, whoever sends them, with the reason
+ * @param joined - what was joined for earlier pictures
+ */
 export function picture(
   file: FleetFile,
   answers: readonly Answer[],
   nowMs: number,
   barred: ReadonlyMap<string, string> = new Map(),
+  joined: JoinedContents = new JoinedContents(),
 ): FleetPicture {
   const heard = answers.flatMap((answer) => {
     const outlook = 'outlook' in answer ? answer.outlook : answer.last;
@@ -137,7 +140,7 @@ export function picture(
         return expectOf(visits, { vm: uuids.get(vm.name) ?? '', isPacked: true, limit });
       },
     },
-    contents: joinContents(vms.map((vm) => contentsOf(vm, bundles))),
+    contents: joined.join(vms.map((vm) => contentsOf(vm, bundles))),
     addresses,
     vms,
     failures,
@@ -206,11 +209,10 @@ function samplesOf({ samples }: OutlookVm, dataPages: number): DirtySample[] {
   return looks.flatMap(dirtySamplesOf);
 }
 
-function contentsOf({ fleetVm: { name, host }, outlook }: PicturedVm, bundles: readonly Bundle[]): VmContents {
-  const sample = outlook.contents === null ? undefined : decodePageSample(outlook.contents);
+function contentsOf({ fleetVm: { name, host }, outlook }: PicturedVm, bundles: readonly Bundle[]): ToldContents {
   const regions = outlook.sharedMemory.map((region) => ({ name: region.name, pages: region.bytes / PAGE_SIZE }));
   const bundle = bundles.find((each) => each.region === null && each.host === host && each.vms.includes(name));
   // What is to stay together is planned as if it shared a page: one group, one host.
   if (bundle) regions.push({ name: `together ${bundle.vms.join(' ')}`, pages: 1 });
-  return { vm: name, sample: sample ?? createPageSample([]), regions };
+  return { vm: name, text: outlook.contents, regions };
 }

@@ -110,7 +110,15 @@ async function begin(
     startedAtMs: 0,
   } as const;
   const fleet = open.use(
-    new Fleet({ file, store, name: 'c', controller: () => self, leads: () => leads, failed: () => undefined }),
+    new Fleet({
+      file,
+      store,
+      name: 'c',
+      controller: () => self,
+      leads: () => leads,
+      orders: () => null,
+      failed: () => undefined,
+    }),
   );
   open.use(new FleetRounds({ fleet, file, leads: () => leads, told: () => undefined }));
   return { a, fleet, store };

@@ -21,7 +21,7 @@ beforeEach(() => {
     new Fleet({
       file: parseFleet({ hosts: { a: { api: 'unix:/a' }, b: { api: 'unix:/b' } }, together: [['web', 'db']] }, '/'),
       store: open.use(new SqliteStore(':memory:')),
-      ...{ name: 'test', controller: () => null, leads: () => false, failed: () => undefined },
+      ...{ name: 'test', controller: () => null, leads: () => false, orders: () => null, failed: () => undefined },
     }),
   );
 });
@@ -57,9 +57,9 @@ test.each([
 test('a host that answered no order, and refuses when that is sought, is told of by its refusal', async () => {
   vi.spyOn(GodwitClient.prototype, 'migrate').mockRejectedValue(SILENT);
   const list = vi.spyOn(GodwitClient.prototype, 'listMigrations').mockRejectedValue(UNAUTHORIZED);
-  await expect(fleet.hosts.begin('a', 'x', { to: 'b:1' })).rejects.toThrow(UNAUTHORIZED);
+  await expect(fleet.hosts.begin('a', 'x', { to: 'b:1', requestId: 'r1' })).rejects.toThrow(UNAUTHORIZED);
   list.mockResolvedValue([]);
-  await expect(fleet.hosts.begin('a', 'x', { to: 'b:1' })).rejects.toThrow(SILENT);
+  await expect(fleet.hosts.begin('a', 'x', { to: 'b:1', requestId: 'r1' })).rejects.toThrow(SILENT);
 });
 
 test('a plan says which VMs go as one, and of those that share memory when only once', async () => {
@@ -81,6 +81,18 @@ test('a plan says which VMs go as one, and of those that share memory when only 
   expect(words).toEqual(expect.arrayContaining([...texts.values(), ...bundles.map(({ text }) => text)]));
 });
 
+test.each([
+  ['is marked', () => fleet.setMaintenance('b', { on: true, evacuate: false })],
+  ['is being evacuated', () => fleet.evacuate({ from: 'b' })],
+])('a plan to a host that %s is refused in the words in which the evacuation is', async (_what, close) => {
+  vi.spyOn(fleet.hosts, 'ask').mockResolvedValue([answerOf('a', []), answerOf('b', [])]);
+  await fleet.plan({ host: 'a', to: 'b' });
+  await close();
+  const refusal = await fleet.evacuate({ from: 'a', to: 'b' }).catch((error: unknown) => error as GodwitError);
+  await expect(fleet.plan({ host: 'a', to: 'b' })).rejects.toThrow(refusal as GodwitError);
+  expect(refusal).toMatchObject({ code: 'GW_CONFLICT' });
+});
+
 test('every look tells which hosts get no VMs, and why', async () => {
   vi.spyOn(fleet.hosts, 'ask').mockResolvedValue([answerOf('a', []), answerOf('b', [])]);
   await fleet.setMaintenance('b', { on: true, evacuate: false });
@@ -97,7 +109,7 @@ test('who asks for an evacuation to a host that nobody reaches at its address is
   const hosts = { a: { api: 'http://10.0.0.1:7700' }, b: { api: 'http://10.0.0.2:7700', migration: '127.0.0.1:7710' } };
   await using far = new Fleet({
     ...{ file: parseFleet({ hosts }, '/'), store: open.use(new SqliteStore(':memory:')), name: 'test' },
-    ...{ controller: () => null, leads: () => false, failed: () => undefined },
+    ...{ controller: () => null, leads: () => false, orders: () => null, failed: () => undefined },
   });
   vi.spyOn(far.hosts, 'ask').mockResolvedValue([answerOf('a', []), answerOf('b', [])]);
   await expect(far.evacuate({ from: 'a' })).rejects.toThrow(/hosts\.b\.migration/);

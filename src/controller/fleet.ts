@@ -11,16 +11,17 @@ import type { EvacuateBody, EvacuationView, FleetHistoryView } from '../api/evac
 import { EventHub } from '../api/event-hub.ts';
 import type { FleetEventBody } from '../api/fleet-event-schema.ts';
 import type { CommonPairView, FleetPlanView } from '../api/fleet-plan-schema.ts';
+import type { FleetRecording } from '../api/fleet-recording-schema.ts';
 import type { ControllerView, FleetView, MaintenanceAnswer, MaintenanceBody } from '../api/fleet-schema.ts';
 import type { FleetService, HistoryQuery, HostCall, HostReply, PlanQuery } from '../api/fleet-service.ts';
 import type { MigrationView } from '../api/migration-schema.ts';
 import { SYSTEM_CLOCK } from '../base/clock.ts';
 import { explain, GodwitError, hasCode } from '../base/errors.ts';
-import type { Move } from '../fleet/fleet-state.ts';
 import { nextPlan } from '../fleet/next-plan.ts';
-import { refuseAbsent, withStaying } from './asked-vms.ts';
+import { refuseAbsent, wantedMoves, withStaying } from './asked-vms.ts';
 import { Balancing } from './balancing.ts';
 import { planBundled } from './bundled-plan.ts';
+import type { RunnerPort } from './evacuation-runner.ts';
 import { Evacuations } from './evacuations.ts';
 import type { FleetFile } from './fleet-file.ts';
 import { FleetHistory } from './fleet-history.ts';
@@ -30,6 +31,7 @@ import type { FleetPicture } from './fleet-picture.ts';
 import { showCommonality, showHosts, showPlan, showVms } from './fleet-view.ts';
 import { hostsLeft, Maintenance, markOf, showMark } from './maintenance.ts';
 import { refuseOwnAddresses } from './own-addresses.ts';
+import { recordFleet } from './recorded-fleet.ts';
 import type { FleetStore } from './store.ts';
 import { withUnderway } from './underway.ts';
 
@@ -41,6 +43,7 @@ export interface FleetOptions {
   /** null: there is none, a command does it by itself. */
   controller(): ControllerView | null;
   leads(): boolean;
+  orders: RunnerPort['orders'];
   failed(what: string, reason: string): void;
 }
 
@@ -66,6 +69,7 @@ export class Fleet implements FleetService, AsyncDisposable {
       hosts: this.hosts,
       name,
       leads: () => options.leads(),
+      orders: () => options.orders(),
       failed: (id, reason) => options.failed(id, reason),
       picture: (view) => this.#pictureFor(view),
       changed: (evacuation) => void this.events.emit({ kind: 'evacuationChanged', evacuation }),
@@ -111,24 +115,22 @@ export class Fleet implements FleetService, AsyncDisposable {
   async plan({ host, to: wanted, deadlineMs, skip = [], together = [] }: PlanQuery): Promise<FleetPlanView> {
     const to = wanted ?? null;
     this.#refuseUnknown('host', host, to);
+    if (to !== null) await this.#refuseLeft(to);
     const look = await this.#look.look(false, together);
     refuseAbsent(look, host, { skip, together });
     const seen = withStaying(look.picture, null);
     refuseOwnAddresses(look.file, seen, host, to);
     const deadlineAtMs = deadlineMs === undefined ? null : Date.now() + deadlineMs;
-    const moves = seen.vms
-      .filter(({ fleetVm }) => fleetVm.host === host)
-      .map(({ fleetVm, obstacle: own }): Move => {
-        const obstacle = skip.includes(fleetVm.name) ? 'it is to stay: --skip' : own;
-        const state =
-          obstacle === null ? ({ kind: 'waiting' } as const) : ({ kind: 'parked', reason: obstacle } as const);
-        return { vm: fleetVm.name, to, deadlineAtMs, state };
-      });
+    const moves = wantedMoves(seen, host, { to, deadlineAtMs, skip });
     const bundles = seen.bundles.filter((bundle) => bundle.host === host);
     const plan = planBundled({ ...seen.base, moves }, bundles, (state) =>
       nextPlan(withUnderway(state, seen.underway), seen.contents),
     );
     return showPlan(plan, { from: host, to, deadlineAtMs }, seen.failures);
+  }
+
+  async recording(): Promise<FleetRecording> {
+    return recordFleet(await this.look(false));
   }
 
   async commonality(host?: string): Promise<CommonPairView[]> {
@@ -189,25 +191,8 @@ export class Fleet implements FleetService, AsyncDisposable {
     return view;
   }
 
-  async history({ limit, vm, host }: HistoryQuery): Promise<FleetHistoryView> {
-    // What is asked for may be far back.
-    const isAll = vm === undefined && host === undefined;
-    const many = isAll ? limit : 1000;
-    const [migrations, evacuations] = await Promise.all([this.finished.newest(many), this.evacuations.list(many)]);
-    const isMeant = (names: readonly string[], hosts: readonly (string | null)[]): boolean =>
-      (vm === undefined || names.includes(vm)) && (host === undefined || hosts.includes(host));
-    return {
-      migrations: migrations.filter((each) => isMeant([each.vm], [each.from, each.to])).slice(0, limit),
-      evacuations: evacuations
-        .filter(({ endedAtMs }) => endedAtMs !== null)
-        .filter(({ vms, from, to }) =>
-          isMeant(
-            vms.map((each) => each.vm),
-            [from, to, ...vms.map((each) => each.to)],
-          ),
-        )
-        .slice(0, limit),
-    };
+  history(query: HistoryQuery): Promise<FleetHistoryView> {
+    return this.finished.search(query);
   }
 
   callHost(host: string, call: HostCall): Promise<HostReply> {

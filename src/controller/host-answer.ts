@@ -7,17 +7,20 @@
 import { explain, GodwitError, hasCode } from '../base/errors.ts';
 import type { GodwitClient } from '../client/godwit-client.ts';
 import type { Answer } from './fleet-picture.ts';
+import type { HeldSamples } from './held-samples.ts';
 
+/** @param samples - that the host has told; null: what is in VMs is not asked for */
 export async function answerOf(
   name: string,
   client: GodwitClient,
-  isBrief: boolean,
+  samples: HeldSamples | null,
   withinMs: number,
 ): Promise<Answer> {
   const signal = AbortSignal.timeout(withinMs);
   try {
-    const outlook = await client.outlook({ isBrief, signal });
-    return outlook.host === name ? { name, outlook } : refuseOther(name, outlook.host, client.url);
+    const told = await client.outlook({ isBrief: samples === null, contentsAfter: samples?.cursor, signal });
+    if (told.host !== name) return refuseOther(name, told.host, client.url);
+    return { name, outlook: samples?.complete(told) ?? told };
   } catch (error) {
     const silent = { name, isRefusal: false, isFinal: false };
     if (signal.aborted) return { ...silent, failure: `it has not answered within ${withinMs / 1000} s` };

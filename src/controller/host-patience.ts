@@ -5,7 +5,7 @@
  * that is silent, of which the evacuation's looks at the hosts decide.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import { GodwitError, hasCode } from '../base/errors.ts';
+import { hasCode } from '../base/errors.ts';
 
 export const AGAIN_AFTER_MS = 500;
 /** Of errors one after the other. An evacuation that needs the host has ended by then (evacuation-waits.ts). */
@@ -40,19 +40,6 @@ export function saysNothing(error: unknown): boolean {
 
 export function isAbort(error: unknown): boolean {
   return error instanceof Error && error.name === 'AbortError';
-}
-
-/** @throws GW_API_UNREACHABLE */
-export async function within<T>(ms: number, url: string, answer: Promise<T>): Promise<T> {
-  const over = new AbortController();
-  const silence = delay(ms, undefined, { signal: over.signal, ref: false }).then((): never => {
-    throw new GodwitError('GW_API_UNREACHABLE', { url, reason: `it has not answered within ${ms / 1000} s` });
-  });
-  try {
-    return await Promise.race([answer, silence]);
-  } finally {
-    over.abort();
-  }
 }
 
 async function again<T>(

@@ -2,12 +2,13 @@
  * Which of several controllers does what is to be done.
  *
  * Owns: the record `lead.leader`. Must hold: there is at most one that believes it, but for a moment that the compare-and-set of
- * each evacuation's record covers; no clock of another machine is relied on: a leader is given up when its record has not
+ * each evacuation's record covers, and beyond it the epoch, which hosts know (host/known-orders.ts): it grows whenever one begins to lead; no clock of another machine is relied on: a leader is given up when its record has not
  * changed for a lease's length of the watcher's own time, in which the store answered. What is known of one that is started again is
  * only that it is another process: the directory that both had may be a copy, and the first one alive. One whose store nobody else can
  * have takes up at once what it had.
  */
 import { randomUUID } from 'node:crypto';
+import type { Leader } from '../api/order-schema.ts';
 import type { Clock } from '../base/clock.ts';
 import { explain, hasCode, type JsonValue } from '../base/errors.ts';
 import type { FleetStore, StoredRecord } from './store.ts';
@@ -26,6 +27,9 @@ interface Lead {
   /** Grows, so that each renewal is a write. */
   readonly beats: number;
   readonly isOver: boolean;
+  /** Of the fleet, made by the first one that led it; undefined in these two: an earlier version wrote it. */
+  readonly fleet?: string;
+  readonly epoch?: number;
 }
 
 export interface LeadershipOptions {
@@ -44,6 +48,9 @@ export class Leadership implements AsyncDisposable {
   #isClosed = false;
   #leads = false;
   #leader: string | null = null;
+  #orders: Leader | null = null;
+  /** Once it leads. */
+  #next: Leader | null = null;
   #failure: string | null = null;
   #renewedAtMs = 0;
   #revision: number | null = null;
@@ -62,6 +69,11 @@ export class Leadership implements AsyncDisposable {
   /** Name of the one that leads, as far as is known. */
   get leader(): string | null {
     return this.#leader;
+  }
+
+  /** What its orders bear, also when it leads no more: hosts that know better refuse them. null: it has never led. */
+  get orders(): Leader | null {
+    return this.#orders;
   }
 
   /** Why the store does not answer; null: it does. */
@@ -124,6 +136,8 @@ export class Leadership implements AsyncDisposable {
     this.#leader = found === null || leadOf(found).isOver ? null : leadOf(found).name;
     if (!this.#mayTake(found, atMs)) return;
     this.#revision = found?.revision ?? null;
+    const before = found === null ? undefined : leadOf(found);
+    this.#next = { fleet: before?.fleet ?? randomUUID(), epoch: (before?.epoch ?? 0) + 1 };
     await this.#write(atMs);
   }
 
@@ -143,13 +157,15 @@ export class Leadership implements AsyncDisposable {
     this.#revision = revision;
     this.#renewedAtMs = atMs;
     this.#leads = true;
+    this.#orders = this.#next;
     this.#leader = name;
     this.#seen = null;
     return true;
   }
 
   #lead(isOver: boolean): JsonValue {
-    return { id: this.#id, name: this.#options.name, beats: this.#beats, isOver } satisfies Lead;
+    const { name } = this.#options;
+    return { id: this.#id, name, beats: this.#beats, isOver, ...this.#next! } satisfies Lead;
   }
 
   #state(): string {

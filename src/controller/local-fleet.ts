@@ -22,6 +22,7 @@ export function openLocalFleet(path: string): LocalFleet {
     name: 'this command',
     controller: () => null,
     leads: () => true,
+    orders: () => null,
     failed: (_what, reason) => process.emitWarning(reason),
   });
   return {

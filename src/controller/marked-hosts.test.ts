@@ -24,7 +24,14 @@ beforeEach(() => {
   fleet = open.use(
     new Fleet({
       file: parseFleet({ hosts: { a: { api: 'unix:/a' }, b: { api: 'unix:/b' } } }, '/'),
-      ...{ store, name: 'test', controller: () => null, leads: () => false, failed: () => undefined },
+      ...{
+        store,
+        name: 'test',
+        controller: () => null,
+        leads: () => false,
+        orders: () => null,
+        failed: () => undefined,
+      },
     }),
   );
   vms = ['x', 'y'];

@@ -84,6 +84,7 @@ export async function runController(options: RunControllerOptions): Promise<void
       name,
       controller: view,
       leads: () => leadership.leads,
+      orders: () => leadership.orders,
       failed: (what, reason) => log.error({ what, reason }, 'an evacuation could not be carried out'),
     }),
   );

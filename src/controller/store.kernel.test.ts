@@ -166,7 +166,14 @@ for (const [kind, [describe, openPlace]] of Object.entries(suites)) {
     test('of two evacuations of a host that are asked for at two controllers in the same moment the second is refused', async () => {
       const port = { hosts: {} as EvacuationHosts, picture: () => Promise.reject(new Error('none')), failed: raise };
       const open = (controller: string) =>
-        new Evacuations({ ...port, store, name: controller, leads: () => false, changed: () => undefined });
+        new Evacuations({
+          ...port,
+          store,
+          name: controller,
+          leads: () => false,
+          orders: () => null,
+          changed: () => undefined,
+        });
       await using one = open('one');
       await using other = open('other');
       const asked = await Promise.allSettled([one, other].map((each) => each.request({ from: name }, 'person')));

@@ -1,6 +1,5 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { randomFrom, randomKey } from '../../test/support/synthetic-fleet.ts';
 import {
   createPageSample,
   estimateHeld,
@@ -12,9 +11,11 @@ import {
   SAMPLED_OF,
   sampleKey,
 } from '../base/page-sample.ts';
+import { randomFrom } from '../base/random.ts';
 import { estimateSaving, measureCommonality } from './commonality.ts';
 import { contentsOf, indexContents } from './content-index.ts';
 import { HeldContents } from './held-contents.ts';
+import { randomKey } from './synthetic-fleet.ts';
 
 /** VMs of few contents, so that many have some and few have others. */
 const fleets = fc

@@ -36,6 +36,7 @@ const EMPTY: FleetPlan = {
   refused: [],
   makespanMs: 0,
   lowerBoundMs: 0,
+  quietBoundMs: 0,
   askAgainAtMs: null,
 };
 const TAKES = '(1.0 GiB, 5.0 s (4.0 s to 8.0 s) at 100 MiB/s)';
@@ -139,7 +140,14 @@ test('a plan begins with the whole, then its groups of several VMs', () => {
     { from: 'a', to: 'b', vms: ['db1'], prediction, heldPages: 0, pages: 100 },
   ];
   expect(
-    explainPlan({ ...EMPTY, moves: [MOVE, MOVE], groups, makespanMs: 10_000, lowerBoundMs: 8_000 }).slice(0, 2),
+    explainPlan({
+      ...EMPTY,
+      moves: [MOVE, MOVE],
+      groups,
+      makespanMs: 10_000,
+      lowerBoundMs: 8_000,
+      quietBoundMs: 8_000,
+    }).slice(0, 2),
   ).toEqual([
     '2 migrations, over in 10.0 s, 1.25 times the least possible',
     'web1, web2, web3, web4 and 2 more go from a to b one after another: 1.0 GiB in 5.0 s (4.0 s to 8.0 s); 70 % of their pages will be there already',

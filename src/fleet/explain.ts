@@ -9,8 +9,12 @@ import type { Bottleneck } from './bandwidth-allocator.ts';
 import type { Quantiles } from './group-prediction.ts';
 import type { FleetPlan, PlannedGroup, PlannedMove, Refusal, Wait } from './plan.ts';
 
+type Bounds = Pick<FleetPlan, 'makespanMs' | 'lowerBoundMs' | 'quietBoundMs'>;
+
 /** Longer lists of names are cut. */
 const MAX_NAMES = 4;
+/** From here on waits for quiet phases make a plan longer. */
+const WAITING_FACTOR = 1.005;
 
 /** One sentence a line: the whole, the groups, the moves in the order of their starts, what is refused. */
 /** @param sentenceOf - of one move */
@@ -18,12 +22,11 @@ export function explainPlan(
   plan: FleetPlan,
   sentenceOf: (move: PlannedMove) => string = (move) => explainMove(move, plan.madeAtMs),
 ): string[] {
-  const { moves, groups, refused, late, makespanMs, lowerBoundMs } = plan;
-  const ratio = lowerBoundMs > 0 ? `, ${(makespanMs / lowerBoundMs).toFixed(2)} times the least possible` : '';
+  const { moves, groups, refused, late, makespanMs } = plan;
   const whole =
     moves.length === 0
       ? 'Nothing is to be started'
-      : `${count(moves.length, 'migration')}, over in ${formatDuration(makespanMs)}${ratio}`;
+      : `${count(moves.length, 'migration')}, over in ${formatDuration(makespanMs)}${explainBound(plan)}`;
   return [
     whole,
     ...explainLate(late),
@@ -31,6 +34,14 @@ export function explainPlan(
     ...moves.map(sentenceOf),
     ...refused.map(({ vm, why }) => explainRefusal(vm, why)),
   ];
+}
+
+/** Against the least that is possible, for after the time that it takes; empty: nothing can be said. */
+export function explainBound({ makespanMs, lowerBoundMs, quietBoundMs }: Bounds): string {
+  if (lowerBoundMs <= 0) return '';
+  const least = `, ${(makespanMs / lowerBoundMs).toFixed(2)} times the least possible`;
+  if (quietBoundMs < lowerBoundMs * WAITING_FACTOR) return least;
+  return `${least} (${(makespanMs / quietBoundMs).toFixed(2)} times with the waits for quiet phases)`;
 }
 
 function explainLate(late: FleetPlan['late']): string[] {

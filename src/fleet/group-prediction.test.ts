@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { syntheticState, syntheticVms } from '../../test/support/synthetic-fleet.ts';
 import type { FleetVm } from './fleet-state.ts';
 import { adaptPrediction, predictGroup, predictVm, sumQuantiles, type VmPrediction } from './group-prediction.ts';
+import { syntheticState, syntheticVms } from './synthetic-fleet.ts';
 
 const SPEC = {
   seed: 1,

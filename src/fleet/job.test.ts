@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import { syntheticVms } from '../../test/support/synthetic-fleet.ts';
 import type { Objective } from './fleet-state.ts';
 import { compareJobs, type Job } from './job.ts';
 import { findDetour } from './swap-cycle.ts';
+import { syntheticVms } from './synthetic-fleet.ts';
 
 const GIBIBYTE = 2 ** 30;
 const [{ vm: VM }] = syntheticVms({

@@ -3,7 +3,7 @@
  *
  * Owns: the bound. Pure. On each port and link: the time that it is busy if it carries nothing twice and is never idle,
  * where a migration at a part of its bandwidth counts for that part; and each single migration from when it may begin at
- * the earliest (its quiet phase, the end of its rest after a failure). It is a bound for these predictions: of another
+ * the earliest (the end of its rest after a failure; its quiet phase where that is waited for). It is a bound for these predictions: of another
  * order, in which other contents are held, it knows nothing.
  */
 import type { BandwidthAllocator } from './bandwidth-allocator.ts';

@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { expectSound, fleetOf, GIBIBYTE, host, planOf } from '../../test/support/planned-fleet.ts';
-import { NOW_MS, waitingMove } from '../../test/support/synthetic-fleet.ts';
 import { createPageSample } from '../base/page-sample.ts';
 import { type FleetContents, joinContents } from './fleet-contents.ts';
 import type { FleetHost, FleetState } from './fleet-state.ts';
 import { nextPlan } from './next-plan.ts';
 import type { FleetPlan } from './plan.ts';
+import { NOW_MS, waitingMove } from './synthetic-fleet.ts';
 
 describe('memory', () => {
   /** Two full hosts, each VM to the other. */

@@ -1,12 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { expectSound, fleetOf, GIBIBYTE, host, planOf } from '../../test/support/planned-fleet.ts';
-import { isBusy, NOW_MS, syntheticVms, waitingMove } from '../../test/support/synthetic-fleet.ts';
 import { explainPlan } from './explain.ts';
 import { joinContents } from './fleet-contents.ts';
 import type { Move } from './fleet-state.ts';
 import { nextPlan } from './next-plan.ts';
 import type { PlannedMove } from './plan.ts';
+import { isBusy, NOW_MS, syntheticVms, waitingMove } from './synthetic-fleet.ts';
 
 describe('any plan', () => {
   test('accounts for every move, over-commits nothing, and is no better than the bound', () => {
@@ -51,6 +51,17 @@ describe('any plan', () => {
     expect(plan.refused).toEqual([]);
     expect(plan.makespanMs / plan.lowerBoundMs).toBeLessThan(1.25);
   });
+});
+
+test('waits for quiet phases are not in the bound, and told beside it', () => {
+  const periodic = { workloads: ['periodic' as const], periodMs: [120_000, 180_000] as const, sampleMs: 20_000 };
+  const waiting = planOf(fleetOf({ vmCount: 4, ...periodic }));
+  const atOnce = planOf(fleetOf({ vmCount: 4, ...periodic }, { maxQuietWaitMs: 0 }));
+  expect(waiting.moves.some(({ wait }) => wait?.kind === 'quiet')).toBe(true);
+  expect(waiting.quietBoundMs).toBeGreaterThan(2 * waiting.lowerBoundMs);
+  expect(waiting.lowerBoundMs).toBeLessThan(1.25 * atOnce.makespanMs);
+  expect(atOnce.quietBoundMs).toBe(atOnce.lowerBoundMs);
+  expect(explainPlan(waiting)[0]).toMatch(/times the least possible \([\d.]+ times with the waits for quiet phases\)$/);
 });
 
 describe('step by step', () => {

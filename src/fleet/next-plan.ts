@@ -38,8 +38,11 @@ export function nextPlan(state: FleetState, contents: FleetContents): FleetPlan 
     formed = formGroups(state, contents, fleet, [...wanted.values()]);
   }
   const made = makeJobs(state, contents, fleet, formed.groups, wanted);
-  const earliest = new Map(made.jobs.map((job) => [job.vm.name, earliestStartMs(job, state)]));
-  const earliestMs = (vm: string): number => earliest.get(vm) ?? state.nowMs;
+  const boundWith = (startMs: (job: Job) => number): number => {
+    const earliest = new Map(made.jobs.map((job) => [job.vm.name, startMs(job)]));
+    const { allocator } = fleet;
+    return lowerBoundMs(allocator, moves, running, state.nowMs, (vm) => earliest.get(vm) ?? state.nowMs);
+  };
   const scheduled = schedule(state, fleet, made.jobs);
   const deadlineOf = (vm: string): number | null => wanted.get(vm)?.move.deadlineAtMs ?? null;
   const moves = promise(scheduled.moves, vms, deadlineOf);
@@ -56,7 +59,8 @@ export function nextPlan(state: FleetState, contents: FleetContents): FleetPlan 
     refused,
     late: findLate(moves, deadlineOf),
     makespanMs: scheduled.endsAtMs - state.nowMs,
-    lowerBoundMs: lowerBoundMs(fleet.allocator, moves, running, state.nowMs, earliestMs),
+    lowerBoundMs: boundWith((job) => Math.max(state.nowMs, job.notBeforeMs)),
+    quietBoundMs: boundWith((job) => earliestStartMs(job, state)),
     askAgainAtMs: nextWake(moves, state.nowMs),
   };
 }

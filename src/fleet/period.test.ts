@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { type Random, randomFrom } from '../../test/support/synthetic-fleet.ts';
+import { type Random, randomFrom } from '../base/random.ts';
 import type { DirtyHistory } from '../migration/history.ts';
 import { findPeriod, type Period } from './period.ts';
 import { dirtyFactor, isQuiet, quietOpensMs, quietWaitMs } from './quiet-phase.ts';

@@ -73,6 +73,8 @@ export interface FleetPlan {
   readonly makespanMs: number;
   /** No plan with these predictions is over sooner. */
   readonly lowerBoundMs: number;
+  /** The same of plans that wait for the quiet phases that this one waits for, which they need not. */
+  readonly quietBoundMs: number;
   /** Ask again then, if nothing happens before; null: only something that happens changes the plan. */
   readonly askAgainAtMs: number | null;
 }

@@ -33,6 +33,7 @@ import { openHostTls } from './host-tls.ts';
 import { IdleMemory } from './idle-memory.ts';
 import { IncomingGroups } from './incoming-groups.ts';
 import { IncomingPromises } from './incoming-promises.ts';
+import { KnownOrders } from './known-orders.ts';
 import type { Logger } from './logger.ts';
 import { HostMetrics } from './metrics.ts';
 import { openMigrationPort } from './migration-port.ts';
@@ -111,6 +112,7 @@ export async function startDaemon(
   const pressure = starting.use(new HostPressure(() => registry.living()));
   const hooks = new Hooks(config, log);
   const aftermath = starting.use(new Aftermath({ registry, store, hooks, log }));
+  const orders = new KnownOrders(config.stateDirectory, log);
   const migrations = new Migrations({
     hostName,
     stateDirectory,
@@ -124,6 +126,7 @@ export async function startDaemon(
     promises,
     groups,
     store,
+    orders,
     events,
     aftermath,
     metrics,
@@ -132,7 +135,7 @@ export async function startDaemon(
   });
 
   const reports = new GroupReports(stateDirectory, config.keepReports, log);
-  const moving = { hostName, stateDirectory, peers, registry, migrations, traffic, events, log, reports };
+  const moving = { hostName, stateDirectory, peers, registry, migrations, traffic, events, log, reports, orders };
   const coming = (): ComingRegionView[] => groups.coming();
   const groupMigrations = new GroupMigrations({ ...moving, coming, startRegion: startRegionSource });
   // The threads of what is left have the directory and QEMUs to the process's end; another daemon must not have them meanwhile.
@@ -178,6 +181,7 @@ export async function startDaemon(
     visits,
     migrations,
     groupMigrations,
+    orders,
     incomingGroups: groups,
     sampling,
     outlook,

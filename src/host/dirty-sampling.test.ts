@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { randomFrom } from '../../test/support/synthetic-fleet.ts';
+import { randomFrom } from '../base/random.ts';
 import type { SampledVm, WindowOutcome } from '../migration/dirty-sampler.ts';
 import { DirtySampling } from './dirty-sampling.ts';
 import { openLogger } from './logger.ts';

@@ -41,7 +41,7 @@ export function portOfDeparture(
 ): GroupMigrationPort {
   const { migrations, registry, events } = host;
   const { id, body } = files.record;
-  const { order: _order, first: _first, modes = {}, ...each } = body;
+  const { order: _order, first: _first, requestId: _requestId, leader: _leader, modes = {}, ...each } = body;
   const modeOf = new Map(Object.entries(modes));
   const find = (name: string): Vm | undefined => {
     const vm = registry.find(name);

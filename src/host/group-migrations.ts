@@ -16,6 +16,7 @@ import { GroupMigration } from './group-migration.ts';
 import { GroupRecords, type LeavingGroup, LeavingGroupSchema, newRecord } from './group-records.ts';
 import { type GroupReports, undoneReport } from './group-reports.ts';
 import { type HostGroup, refuseArriving, refuseUnfit } from './groups.ts';
+import type { KnownOrders } from './known-orders.ts';
 import { canResume, LeavingGroupFiles, type LeavingGroupHost, undoBeginning } from './leaving-group.ts';
 import type { Logger } from './logger.ts';
 import { completeId } from './migration-id.ts';
@@ -31,6 +32,7 @@ export interface GroupMigrationsOptions extends DepartingHost {
   readonly log: Logger;
   readonly stateDirectory: string;
   readonly reports: GroupReports;
+  readonly orders: KnownOrders;
   /** Regions that come to this host. */
   coming(): readonly ComingRegionView[];
 }
@@ -118,7 +120,7 @@ export class GroupMigrations {
 
   /** @throws GW_NOT_FOUND, GW_INPUT_INVALID, GW_MIGRATION_BLOCKED, GW_CONFLICT */
   async start(name: string, body: GroupMigrateBody): Promise<GroupMigrationView> {
-    const { registry, peers, log } = this.#options;
+    const { registry, peers, log, orders } = this.#options;
     const group = registry.groups.get(name);
     const to = peers.resolve(body.to);
     refuseUnknown('first', [body.first ?? []].flat(), group);
@@ -135,6 +137,7 @@ export class GroupMigrations {
     const id = randomUUID();
     const record = newRecord(id, group, body, to);
     const files = LeavingGroupFiles.begin(this.#host, record);
+    orders.begun(`group ${name}`, body, id);
     const migration = this.#make(group, files, false);
     log.info({ group: group.name, migration: id, to, vms: group.vms }, 'migration of a group started');
     return this.#run(migration, files);

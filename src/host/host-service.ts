@@ -9,7 +9,8 @@ import type { GroupDetailView, GroupView } from '../api/group-schema.ts';
 import type { HistoryView } from '../api/history-schema.ts';
 import type { HostView, TuneHostBody } from '../api/host-schema.ts';
 import type { MigrateBody, MigrationView, TuneBody } from '../api/migration-schema.ts';
-import type { OutlookView } from '../api/outlook-schema.ts';
+import type { Leader } from '../api/order-schema.ts';
+import type { OutlookQuestion, OutlookView } from '../api/outlook-schema.ts';
 import type { ConsoleOptions, HostService } from '../api/service.ts';
 import type { AdoptBody, VmSpecBody, VmView } from '../api/vm-schema.ts';
 import { GodwitError } from '../base/errors.ts';
@@ -22,6 +23,7 @@ import type { DirtySampling } from './dirty-sampling.ts';
 import type { GroupMigrations } from './group-migrations.ts';
 import { detailOfGroup, type GroupSurroundings, type HostGroup, viewOfGroup } from './groups.ts';
 import type { IncomingGroups } from './incoming-groups.ts';
+import type { KnownOrders } from './known-orders.ts';
 import type { Logger } from './logger.ts';
 import type { HostMetrics } from './metrics.ts';
 import type { Migrations } from './migrations.ts';
@@ -35,6 +37,7 @@ export interface DaemonServiceOptions {
   readonly visits: VisitStore;
   readonly migrations: Migrations;
   readonly groupMigrations: GroupMigrations;
+  readonly orders: KnownOrders;
   readonly incomingGroups: Pick<IncomingGroups, 'coming'>;
   readonly sampling: DirtySampling;
   readonly outlook: Outlook;
@@ -65,6 +68,10 @@ export class DaemonService implements HostService {
     const host = this.host();
     events.emit({ kind: 'hostChanged', host });
     return host;
+  }
+
+  acknowledgeLeader(leader: Leader): Leader {
+    return this.#options.orders.acknowledge(leader);
   }
 
   listVms(): VmView[] {
@@ -112,8 +119,8 @@ export class DaemonService implements HostService {
     return sampling.historyOf(registry.get(name));
   }
 
-  outlook(isBrief: boolean): OutlookView {
-    return this.#options.outlook.view(isBrief);
+  outlook(question: OutlookQuestion): OutlookView {
+    return this.#options.outlook.view(question);
   }
   commonality(isExact: boolean): Promise<CommonalityView> {
     return this.#options.commonality.view(isExact);
@@ -128,10 +135,12 @@ export class DaemonService implements HostService {
   }
 
   migrateGroup(name: string, request: GroupMigrateBody): Promise<GroupMigrationView> {
-    return this.#options.groupMigrations.start(name, request);
+    const { orders, groupMigrations } = this.#options;
+    const begin = (): Promise<GroupMigrationView> => groupMigrations.start(name, request);
+    return orders.once(`group ${name}`, request, begin, (id) => groupMigrations.show(id));
   }
-  listGroupMigrations(): GroupMigrationView[] {
-    return this.#options.groupMigrations.list();
+  listGroupMigrations(requestId?: string): GroupMigrationView[] {
+    return this.#begunBy(requestId, this.#options.groupMigrations.list());
   }
   showGroupMigration(id: string): Promise<GroupMigrationView> {
     return this.#options.groupMigrations.show(id);
@@ -147,11 +156,14 @@ export class DaemonService implements HostService {
     return this.#options.migrations.check(name, to);
   }
   migrateVm(name: string, request: MigrateBody): Promise<MigrationView> {
-    return this.#options.migrations.start(name, request);
+    const { orders, migrations } = this.#options;
+    const begin = (): Promise<MigrationView> => migrations.start(name, request);
+    return orders.once(`VM ${name}`, request, begin, (id) => migrations.show(id));
   }
 
-  listMigrations(limit: number): MigrationView[] {
-    return this.#options.migrations.list(limit);
+  listMigrations(limit: number, requestId?: string): MigrationView[] {
+    const most = requestId === undefined ? limit : Number.POSITIVE_INFINITY;
+    return this.#begunBy(requestId, this.#options.migrations.list(most));
   }
   showMigration(id: string): MigrationView {
     return this.#options.migrations.show(id);
@@ -171,6 +183,12 @@ export class DaemonService implements HostService {
 
   metrics(): Promise<string> {
     return this.#options.metrics.text();
+  }
+
+  #begunBy<T extends { readonly id: string }>(requestId: string | undefined, all: T[]): T[] {
+    if (requestId === undefined) return all;
+    const id = this.#options.orders.migrationOf(requestId);
+    return all.filter((each) => each.id === id);
   }
 
   #around(group: HostGroup): GroupSurroundings {

@@ -39,7 +39,7 @@ export function viewOfReport(report: MigrationReport, hostName: string): Migrati
 
 /** What was asked for, with the default of everything else. */
 export function mergeOptions(body: MigrateBody): MigrationOptions {
-  const { to: _to, throttle, ...rest } = body;
+  const { to: _to, requestId: _requestId, leader: _leader, throttle, ...rest } = body;
   return {
     ...DEFAULT_MIGRATION_OPTIONS,
     ...definedOnly(rest),

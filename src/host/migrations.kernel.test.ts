@@ -66,6 +66,26 @@ describe('outgoing migration', () => {
     expect(existsSync(join(trial.state, 'vms', 'web1', 'vm.json'))).toBe(false);
   });
 
+  test('a request that is repeated begins nothing more, and one of a controller that leads no more nothing at all', async () => {
+    await using trial = await startTrialDaemon();
+    const order = { to: '127.0.0.1:9', requestId: 'r1', leader: { fleet: 'f', epoch: 1 } };
+    const { id } = await trial.client.migrate('web1', order);
+    expect(await trial.client.migrate('web1', order)).toMatchObject({ id, state: 'running' });
+    expect(trial.engine.outgoing).toHaveLength(1);
+    expect(await trial.client.listMigrations({ requestId: 'r1' })).toMatchObject([{ id }]);
+    expect(await trial.client.listMigrations({ requestId: 'r2' })).toEqual([]);
+    trial.engine.outgoing[0]!.finish({ kind: 'stays' }, { outcome: 'failed' });
+    await settleEvents();
+    expect(await trial.client.migrate('web1', order)).toMatchObject({ id, state: 'failed' });
+    expect(await trial.client.acknowledgeLeader({ fleet: 'f', epoch: 2 })).toEqual({ fleet: 'f', epoch: 2 });
+    const late = trial.client.migrate('web1', { ...order, requestId: 'r2' });
+    await expect(late).rejects.toThrow(refusedWith('GW_ORDER_OUTDATED') as Error);
+    expect(trial.engine.outgoing).toHaveLength(1);
+    // It is known by its own id, and no engine hears of it.
+    expect(trial.engine.inputs[0]!.options).not.toHaveProperty('requestId');
+    await expect(trial.client.migrate('web1', { to: 'x:1', requestId: 'a b' })).rejects.toThrow('requestId: "a b"');
+  });
+
   test('options not given have their defaults; peers go by name', async () => {
     await using trial = await startTrialDaemon({ settings: { peers: { b: '10.0.0.2:7710' } } });
     await trial.client.migrate('web1', { to: 'b', throttle: { maxPercent: 50 }, verify: true });

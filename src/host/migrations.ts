@@ -15,6 +15,7 @@ import type { Aftermath, Departure } from './aftermath.ts';
 import type { Engine } from './engine-port.ts';
 import { refuseMember } from './groups.ts';
 import { createPolicy, type IncomingHost } from './incoming-policy.ts';
+import type { KnownOrders } from './known-orders.ts';
 import type { Logger } from './logger.ts';
 import type { HostMetrics } from './metrics.ts';
 import { completeId } from './migration-id.ts';
@@ -32,6 +33,7 @@ export interface MigrationsOptions extends IncomingHost {
   readonly engine: Engine;
   readonly traffic: HostTraffic;
   readonly store: MigrationStore;
+  readonly orders: KnownOrders;
   readonly events: EventHub;
   readonly aftermath: Aftermath;
   readonly metrics: HostMetrics;
@@ -82,7 +84,7 @@ export class Migrations {
   }
 
   async #begin({ id, vm: name, to, nics }: Departure, body: MigrateBody, group?: GroupPart): Promise<MigrationHandle> {
-    const { engine, registry, store, hostName, stateDirectory, contents, traffic } = this.#options;
+    const { engine, registry, store, orders, hostName, stateDirectory, contents, traffic } = this.#options;
     const vm = await this.#takeable(name);
     if (!group) refuseMember(registry.groups, vm, body.to);
     vm.takeLease(id, 'outgoing');
@@ -90,12 +92,14 @@ export class Migrations {
       const options = mergeOptions(body);
       const input = { id, vm: { ...vm.record, nics }, to, options, hostName, stateDirectory, contents, traffic };
       store.begin(input);
+      orders.begun(`VM ${name}`, body, id);
       const handle = engine.startOutgoing(group ? { ...input, group } : input);
       this.track(handle);
       return handle;
     } catch (error) {
       void vm.endLease(id);
       store.forget(id);
+      orders.undone(body);
       throw error;
     }
   }

@@ -1,5 +1,9 @@
+import { mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import type { MigrationView } from '../api/migration-schema.ts';
+import { samplesPathIn } from '../migration/live-contents.ts';
 import { Outlook, type OutlookPort, outgoingOf, roomOf, takenBytes } from './outlook.ts';
 
 const MIB = 2 ** 20;
@@ -48,5 +52,51 @@ test('what has arrived of a VM on its way is no less room: it is part of what th
     ...{ pressure: { view: () => undefined }, migrationAddress: () => 'b:7710', bandwidthBytesPerSecond: () => 0 },
   } as unknown as OutlookPort;
   const outlook = new Outlook(port, { freeBytes: () => 1000, takenBytes: (pid) => pid });
-  expect(outlook.view(true).memoryBytes).toBe(1320);
+  expect(outlook.view({ isBrief: true }).memoryBytes).toBe(1320);
+});
+
+test('a sample is told once to who says what he knows, and again when it is new; of another daemon nobody knows any', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'godwit-outlook-'));
+  using _removed = { [Symbol.dispose]: () => rmSync(directory, { recursive: true }) };
+  const scan = (pid: number, text: string, atS: number): void => {
+    const path = samplesPathIn(directory, { pid, startTicks: 1 });
+    writeFileSync(path, JSON.stringify({ 4096: text }));
+    utimesSync(path, atS, atS);
+  };
+  const vms = [1, 2, 3].map((pid) => ({
+    record: { pid, startTicks: 1 },
+    view: () => ({ name: `vm${pid}`, uuid: `u${pid}`, memoryBytes: 1, migration: null, sharedMemory: [] }),
+  }));
+  const port = {
+    ...{ hostName: 'a', stateDirectory: '/nowhere', contentsDirectory: directory, looksThrough: true, vms: () => vms },
+    ...{ migrations: () => [], arrivingPids: () => [], migrationAddress: () => 'a:7710' },
+    ...{ bandwidthBytesPerSecond: () => 0, sampling: { historyOf: () => ({ samples: [] }) } },
+    pressure: { view: () => undefined, cpusOf: () => null },
+  } as unknown as OutlookPort;
+  const open = (): Outlook => new Outlook(port, { freeBytes: () => 0, takenBytes: () => 0 });
+  const ask = (outlook: Outlook, contentsAfter?: string) => {
+    const { vms: told, contentsCursor } = outlook.view({ isBrief: false, contentsAfter });
+    return {
+      contents: told.map(({ contents }) => contents),
+      versions: told.map(({ contentsVersion }) => contentsVersion),
+      contentsCursor,
+    };
+  };
+  scan(1, 'one', 1);
+  scan(2, 'two', 1);
+  const outlook = open();
+  const first = ask(outlook);
+  expect(first.contents).toEqual(['one', 'two', null]);
+  expect(ask(outlook, first.contentsCursor)).toEqual({ ...first, contents: [null, null, null] });
+  scan(2, 'two again', 2);
+  scan(3, 'three', 2);
+  const next = ask(outlook, first.contentsCursor);
+  expect(next.contents).toEqual([null, 'two again', 'three']);
+  expect(next.versions[0]).toBe(first.versions[0]);
+  expect(next.versions[1]).not.toBe(first.versions[1]);
+  // Whoever asks beside him gets all, and so does who knows what another daemon told, or nothing that makes sense.
+  for (const after of [undefined, 'x', 'x.9', open().view({ isBrief: false }).contentsCursor]) {
+    expect(ask(outlook, after).contents).toEqual(['one', 'two again', 'three']);
+  }
+  expect(outlook.view({ isBrief: true })).not.toHaveProperty('contentsCursor');
 });

@@ -1,13 +1,14 @@
 /**
  * This host as a planner sees it.
  *
- * Owns: the samples of VMs' contents, read again when a VM was looked through again. Must hold: asking changes nothing, and
+ * Owns: the samples of VMs' contents, read again when a VM was looked through again, and which of them whoever asks has already. Must hold: asking changes nothing, and
  * a VM of which something cannot be told is told of without it; what a VM on its way to here has taken is no less room for it; no more room is told of than a new VM is let into
  * (linux/memory-room.ts).
  */
+import { randomUUID } from 'node:crypto';
 import { statfsSync, statSync } from 'node:fs';
 import type { MigrationView } from '../api/migration-schema.ts';
-import type { OutlookView, OutlookVm } from '../api/outlook-schema.ts';
+import type { OutlookQuestion, OutlookView, OutlookVm } from '../api/outlook-schema.ts';
 import { PAGE_SIZE } from '../base/page.ts';
 import { availableMemoryBytes } from '../linux/memory-room.ts';
 import { linksPathIn, readLinks } from '../migration/known-links-file.ts';
@@ -50,12 +51,17 @@ const BLOCK_BYTES = 512;
 interface KnownSample {
   readonly scannedAtMs: number;
   readonly text: string;
+  /** The how-manieth it was of all that were read. */
+  readonly number: number;
 }
 
 export class Outlook {
   readonly #port: OutlookPort;
   readonly #measure: RoomMeasure;
   readonly #samples = new WeakMap<Vm, KnownSample>();
+  /** Of this daemon: what the one before it has told says nothing of what this one has read. */
+  readonly #id: string = randomUUID();
+  #read = 0;
 
   /** @param measure - tests have no QEMU */
   constructor(port: OutlookPort, measure: RoomMeasure = { freeBytes, takenBytes }) {
@@ -63,8 +69,7 @@ export class Outlook {
     this.#measure = measure;
   }
 
-  /** @param isBrief - without what is in the VMs' memory */
-  view(isBrief: boolean): OutlookView {
+  view({ isBrief, contentsAfter }: OutlookQuestion): OutlookView {
     const { hostName, stateDirectory } = this.#port;
     const vms = this.#port.vms().map((vm) => ({ vm, taken: this.#measure.takenBytes(vm.record.pid) }));
     const takenByAll = vms.reduce((sum, { taken }) => sum + taken, 0);
@@ -79,11 +84,15 @@ export class Outlook {
         Object.entries(readLinks(linksPathIn(stateDirectory))).map(([to, all]) => [to, [...all]]),
       ),
       outgoing: outgoingOf(this.#port.migrations()),
-      vms: vms.map(({ vm, taken }) => this.#tell(vm, taken, isBrief)),
+      vms: vms.map(({ vm, taken }) => ({
+        ...this.#tell(vm, taken),
+        ...(isBrief ? { contents: null } : this.#contentsOf(vm, this.#numberOf(contentsAfter))),
+      })),
+      ...(isBrief ? {} : { contentsCursor: `${this.#id}.${this.#read}` }),
     };
   }
 
-  #tell(vm: Vm, takenBytes: number, isBrief: boolean): OutlookVm {
+  #tell(vm: Vm, takenBytes: number): Omit<OutlookVm, 'contents'> {
     const { name, state, uuid, memoryBytes, migration, sharedMemory } = vm.view();
     return {
       name,
@@ -94,20 +103,32 @@ export class Outlook {
       dataPages: Math.round(takenBytes / PAGE_SIZE),
       cpus: this.#port.pressure.cpusOf(vm),
       samples: this.#port.sampling.historyOf(vm).samples,
-      contents: isBrief ? null : this.#contentsOf(vm),
       sharedMemory: sharedMemory.map((region) => ({ name: region.name, bytes: region.sizeBytes })),
     };
   }
 
-  #contentsOf(vm: Vm): string | null {
-    if (!this.#port.looksThrough) return null;
+  /** @param after - samples up to this one are known to whoever asks */
+  #contentsOf(vm: Vm, after: number): Pick<OutlookVm, 'contents' | 'contentsVersion'> {
+    const sample = this.#port.looksThrough ? this.#sampleOf(vm) : undefined;
+    if (!sample) return { contents: null, contentsVersion: null };
+    const { text, number } = sample;
+    return { contents: number > after ? text : null, contentsVersion: `${this.#id}.${number}` };
+  }
+
+  #sampleOf(vm: Vm): KnownSample | undefined {
     const known = this.#samples.get(vm);
     const { pid, startTicks } = vm.record;
     const found = readSamples(samplesPathIn(this.#port.contentsDirectory, { pid, startTicks }), known?.scannedAtMs);
-    if (!found) return known?.text ?? null;
-    const text = found.samples[PAGE_SIZE];
-    this.#samples.set(vm, { scannedAtMs: found.scannedAtMs, text });
-    return text;
+    if (!found) return known;
+    this.#read++;
+    const sample = { scannedAtMs: found.scannedAtMs, text: found.samples[PAGE_SIZE], number: this.#read };
+    this.#samples.set(vm, sample);
+    return sample;
+  }
+
+  #numberOf(cursor = ''): number {
+    const [id, number] = cursor.split('.');
+    return id === this.#id && /^\d+$/.test(number ?? '') ? Number(number) : 0;
   }
 }
 

@@ -55,8 +55,8 @@ interface TrialOptions {
   readonly deadlineInMs?: number;
   /** What another one has done so far. */
   readonly begun?: EvacuationMemory;
-  /** VMs of the one whose migration the host knows although nobody remembers its id. */
-  readonly knownGroup?: readonly string[];
+  /** The host knows by whose order its migration began, although nobody remembers its id. */
+  readonly knowsGroup?: boolean;
   /** Migrations end when the test says so. */
   readonly hold?: boolean;
 }
@@ -128,8 +128,8 @@ export function evacuationTrial(vms: readonly OutlookVm[], options: TrialOptions
       },
       hosts: {
         begin: async (host, vm, request: MigrateBody) => {
-          const { to } = request;
-          requests.set(vm, request);
+          const { to, requestId: _requestId, ...settings } = request;
+          requests.set(vm, { to, ...settings });
           log.push(`${vm} ${host} ${to}`);
           const attempt = (attempts.get(vm) ?? 0) + 1;
           attempts.set(vm, attempt);
@@ -137,7 +137,7 @@ export function evacuationTrial(vms: readonly OutlookVm[], options: TrialOptions
           if (reason !== null) throw new GodwitError('GW_MIGRATION_REFUSED', { host: to, vm, reason });
           return { id: `m-${vm}` } as MigrationView;
         },
-        find: async (_host, vm) => (open.has(vm) ? ({ id: `m-${vm}` } as MigrationView) : null),
+        find: async () => null,
         endOf: (_host, id) => {
           const vm = id.slice(2);
           const { promise, resolve } = Promise.withResolvers<MigrationView>();
@@ -149,12 +149,12 @@ export function evacuationTrial(vms: readonly OutlookVm[], options: TrialOptions
           if (options.hold !== true || !id.endsWith('stubborn')) end(id.slice(2), 'cancelled');
         },
         beginGroup: async (host, name, request) => {
-          requests.set(name, request);
+          const { requestId: _requestId, ...settings } = request;
+          requests.set(name, settings);
           log.push(`group ${name} ${host} ${request.to}`);
           return { id: `g-${name}` } as GroupMigrationView;
         },
-        findGroup: async (_host, vm) =>
-          options.knownGroup?.includes(vm) ? ({ id: 'g-bus' } as GroupMigrationView) : null,
+        findGroup: async () => (options.knowsGroup === true ? ({ id: 'g-bus' } as GroupMigrationView) : null),
         endOfGroup: (_host, id) => {
           const { promise, resolve } = Promise.withResolvers<GroupEnd>();
           openGroups.set(id, resolve);

@@ -90,6 +90,7 @@ export class ScriptedFleet implements AsyncDisposable {
       plan: async ({ host, deadlineMs }) => madeUpPlan(host, deadlineMs),
       commonality: async () => madeUpPairs(),
       hostCommonality: unknown,
+      recording: unknown,
       evacuate: async ({ from }) => {
         this.#evacuations.unshift(madeUpEvacuation(from));
         this.advance();
@@ -247,6 +248,7 @@ function madeUpPlan(from: string, deadlineMs = Infinity): FleetPlanView {
     madeAtMs,
     makespanMs,
     lowerBoundMs: (at - madeAtMs) * 0.88,
+    quietBoundMs: (at - madeAtMs) * 0.96,
     askAgainAtMs: null,
     moves,
     bundles: [],

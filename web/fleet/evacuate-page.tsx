@@ -116,7 +116,7 @@ export function EvacuatePage({ host }: { host: string }): React.JSX.Element {
 }
 
 function Plan({ plan }: { plan: FleetPlanView }): React.JSX.Element {
-  const { moves, bundles, refused, late, unreachable, makespanMs, lowerBoundMs, madeAtMs } = plan;
+  const { moves, bundles, refused, late, unreachable, makespanMs, lowerBoundMs, quietBoundMs, madeAtMs } = plan;
   const bytes = moves.reduce((sum, move) => sum + move.prediction.bytes.p50, 0);
   const longest = Math.max(0, ...moves.map(({ prediction }) => prediction.downtimeMs.p50));
   return (
@@ -131,7 +131,7 @@ function Plan({ plan }: { plan: FleetPlanView }): React.JSX.Element {
           {
             name: 'Over in about',
             value: formatDuration(makespanMs),
-            detail: lowerBoundMs > 0 ? `at best ${formatDuration(lowerBoundMs)}` : undefined,
+            detail: bestOf(lowerBoundMs, quietBoundMs),
           },
           { name: 'Bytes to send', value: formatSize(bytes) },
           { name: 'Longest downtime', value: formatDuration(longest), detail: 'predicted' },
@@ -206,4 +206,11 @@ function readDeadline(text: string): { deadlineMs?: number; wrong?: string } {
   } catch (error) {
     return { wrong: String(asGodwitError(error).details['fix'] ?? '').replace(/^give/, 'Give') };
   }
+}
+
+/** What no plan could do better. */
+function bestOf(lowerBoundMs: number, quietBoundMs: number): string | undefined {
+  if (lowerBoundMs <= 0) return undefined;
+  const [best, quiet] = [formatDuration(lowerBoundMs), formatDuration(quietBoundMs)];
+  return best === quiet ? `at best ${best}` : `at best ${best}; ${quiet} with the waits for quiet phases`;
 }

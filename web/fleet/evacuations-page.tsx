@@ -2,7 +2,7 @@
 import type { FinishedMigrationView } from '../../src/api/evacuation-schema.ts';
 import { formatDuration, formatSize } from '../../src/base/units.ts';
 import { useLoaded, useNow } from '../parts/loaded.ts';
-import { ErrorNotice } from '../parts/notice.tsx';
+import { ErrorNotice, sentence } from '../parts/notice.tsx';
 import { PageHead, Panel } from '../parts/panel.tsx';
 import { MigrationChip } from '../parts/state-chip.tsx';
 import { ago, durationOrDash, range } from '../parts/words.ts';
@@ -15,14 +15,17 @@ const REFRESH_MS = 20_000;
 
 export function EvacuationsPage(): React.JSX.Element {
   const calls = useFleetCalls();
-  const { evacuations } = useFleetState();
+  const { evacuations, controller } = useFleetState();
+  const silence = controller?.storeFailure ?? null;
   const history = useLoaded(() => calls.history({ limit: SHOWN_MIGRATIONS }), 'fleet history', REFRESH_MS);
   const migrations = history.value?.migrations ?? [];
   return (
     <>
       <PageHead title="Evacuations" />
       <Panel title="Evacuations" flush={evacuations.length > 0}>
-        {evacuations.length === 0 ? (
+        {silence !== null && evacuations.length === 0 ? (
+          <p className="empty">Which there are is not known: {sentence(silence)}</p>
+        ) : evacuations.length === 0 ? (
           <p className="empty">
             No host was evacuated yet. Choose <b>Evacuate…</b> at a host on the fleet’s page: the plan is shown before
             anything moves.
@@ -35,7 +38,11 @@ export function EvacuationsPage(): React.JSX.Element {
         <ErrorNotice error={history.error} title="The history could not be read." />
       )}
       <Panel title="Migrations that have ended" flush={migrations.length > 0}>
-        {migrations.length === 0 ? <p className="empty">None yet.</p> : <Finished migrations={migrations} />}
+        {migrations.length > 0 ? (
+          <Finished migrations={migrations} />
+        ) : (
+          <p className="empty">{history.error === undefined ? 'None yet.' : 'Not known.'}</p>
+        )}
       </Panel>
     </>
   );

@@ -1,6 +1,6 @@
 /** A host on the map: its state, its memory with each VM in it, how busy it is, what one can do with it. */
 import type { FleetHostView, FleetVmView } from '../../src/api/fleet-schema.ts';
-import { formatRate, formatSize } from '../../src/base/units.ts';
+import { formatBandwidth, formatSize } from '../../src/base/units.ts';
 import { sentence } from '../parts/notice.tsx';
 import { Chip, LookChip } from '../parts/state-chip.tsx';
 import { count, percent } from '../parts/words.ts';
@@ -35,7 +35,7 @@ export function HostCard({ host, vms }: { host: FleetHostView; vms: readonly Fle
       <MemoryStrip host={host} vms={vms} />
       <p className="soft small">
         {count(vms.length, 'VM')}, {formatSize(host.takenBytes)} of {formatSize(host.memoryBytes)} (
-        {percent(host.takenBytes, host.memoryBytes)}), port {formatRate(host.rateBytesPerSecond)}
+        {percent(host.takenBytes, host.memoryBytes)}), port {formatBandwidth(host.rateBytesPerSecond)}
         {pressure === null ? '' : `, CPUs ${percent(pressure.cpuPart, 1)} busy`}
       </p>
       {host.failure === null ? null : <p className="small">{sentence(host.failure)}</p>}

@@ -40,7 +40,7 @@ export function Timeline(props: {
     <div className="timeline">
       <div className="timeline-scale" aria-hidden="true">
         {ticks.map((ms) => (
-          <span key={ms} style={{ left: `${at(fromMs + ms)}%` }}>
+          <span key={ms} style={labelAt(at(fromMs + ms))}>
             {ms === 0 ? '0' : shortDuration(ms)}
           </span>
         ))}
@@ -73,6 +73,11 @@ export function Timeline(props: {
       </ol>
     </div>
   );
+}
+
+/** The first begins, and the last ends, where the scale does. */
+function labelAt(percent: number): React.CSSProperties {
+  return { left: `${percent}%`, transform: `translateX(-${percent}%)` };
 }
 
 function ticksOf(spanMs: number): number[] {

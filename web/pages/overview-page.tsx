@@ -1,6 +1,6 @@
 /** A host at a glance: what moves now, its VMs and how they write, memory that they share, what has ended lately. */
 import type { HostView } from '../../src/api/host-schema.ts';
-import { formatRate, formatSize } from '../../src/base/units.ts';
+import { formatBandwidth, formatSize } from '../../src/base/units.ts';
 import { useNow } from '../parts/loaded.ts';
 import { Figures, PageHead, Panel } from '../parts/panel.tsx';
 import { count } from '../parts/words.ts';
@@ -72,7 +72,7 @@ function HostFigures({ host, running }: { host: HostView; running: number }): Re
         { name: 'Moving now', value: running },
         {
           name: 'Limit of all migrations',
-          value: host.bandwidthBytesPerSecond === 0 ? 'none' : formatRate(host.bandwidthBytesPerSecond),
+          value: host.bandwidthBytesPerSecond === 0 ? 'none' : formatBandwidth(host.bandwidthBytesPerSecond),
         },
         {
           name: 'Others reach it at',

@@ -1,7 +1,7 @@
 /** Changes the limits of a migration that runs. */
 import { useState } from 'react';
 import type { MigrationView, TuneBody } from '../../src/api/migration-schema.ts';
-import { formatDuration, formatRate } from '../../src/base/units.ts';
+import { formatBandwidth, formatDuration } from '../../src/base/units.ts';
 import { TextField } from '../parts/field.tsx';
 import { ErrorNotice } from '../parts/notice.tsx';
 import { Panel } from '../parts/panel.tsx';
@@ -51,7 +51,7 @@ export function TuneForm({
             value={form.bandwidth}
             onChange={(bandwidth) => change({ bandwidth })}
             placeholder={
-              options.bandwidthBytesPerSecond === 0 ? 'unlimited' : formatRate(options.bandwidthBytesPerSecond)
+              options.bandwidthBytesPerSecond === 0 ? 'unlimited' : formatBandwidth(options.bandwidthBytesPerSecond)
             }
             wrong={wrong.bandwidth}
             hint="Such as 1Gbit/s, or unlimited."

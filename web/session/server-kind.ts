@@ -1,7 +1,6 @@
-/** Whether the server of this page is a host or a fleet's controller: a host answers for itself, a controller does not know that route. */
+/** Whether the server of this page is a host or a fleet's controller: it says so. */
 import { useEffect, useState } from 'react';
 import { asGodwitError, type GodwitError, hasCode } from '../../src/base/errors.ts';
-import { HostCalls } from '../../src/client/host-calls.ts';
 import { accessToken } from './access-token.ts';
 import { FetchCarrier } from './fetch-carrier.ts';
 
@@ -35,10 +34,10 @@ export function useServerKind(base: string, turn: number): ServerKind {
 
 async function serverKind(base: string): Promise<ServerKind> {
   try {
-    await new HostCalls(new FetchCarrier(base, accessToken)).host();
-    return { kind: 'host' };
+    const carrier = new FetchCarrier(base, accessToken);
+    const { serves } = await carrier.json<{ readonly serves: 'host' | 'fleet' }>({ method: 'GET', path: '/healthz' });
+    return { kind: serves };
   } catch (error) {
-    if (hasCode(error, 'GW_NOT_FOUND')) return { kind: 'fleet' };
     const problem = asGodwitError(error);
     return { kind: hasCode(problem, 'GW_API_UNAUTHORIZED') ? 'denied' : 'lost', problem };
   }

@@ -4,39 +4,21 @@
  * Must hold: the same seed gives the same fleet; what a VM has in common with others is known exactly: its pages are
  * given as keys of contents, of which the sample keeps those that threshold sampling would.
  */
-import { PAGE_SIZE } from '../../src/base/page.ts';
-import { createPageSample, KEY_LIMIT, SAMPLED_OF } from '../../src/base/page-sample.ts';
-import type { VmContents } from '../../src/fleet/fleet-contents.ts';
-import {
-  DEFAULT_POLICY,
-  type FleetHost,
-  type FleetState,
-  type FleetVm,
-  type Move,
-} from '../../src/fleet/fleet-state.ts';
-import { findPeriod } from '../../src/fleet/period.ts';
-import { fitDirtyCurve } from '../../src/migration/dirty-curve.ts';
-import { expectOf } from '../../src/migration/known-links.ts';
-import { DEFAULT_MIGRATION_OPTIONS } from '../../src/migration/request.ts';
-
-export type Random = () => number;
-
-/** 0 ≤ x < 1 (mulberry32). */
-export function randomFrom(seed: number): Random {
-  let state = seed | 0;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
+import { PAGE_SIZE } from '../base/page.ts';
+import { createPageSample, KEY_LIMIT, SAMPLED_OF } from '../base/page-sample.ts';
+import { type Random, randomFrom } from '../base/random.ts';
+import { fitDirtyCurve } from '../migration/dirty-curve.ts';
+import { expectOf } from '../migration/known-links.ts';
+import { DEFAULT_MIGRATION_OPTIONS } from '../migration/request.ts';
+import { joinContents, type VmContents } from './fleet-contents.ts';
+import type { SimulatedFleet, SimulatedVm, SimulatedWay } from './fleet-simulation.ts';
+import { DEFAULT_POLICY, type FleetHost, type FleetState, type FleetVm, type Move } from './fleet-state.ts';
+import { findPeriod } from './period.ts';
+import { WORKLOADS, type Workload } from './workload-mix.ts';
 
 export function randomKey(random: Random): number {
   return Math.floor(random() * (KEY_LIMIT / 2 ** 26)) * 2 ** 26 + Math.floor(random() * 2 ** 26);
 }
-
-export type Workload = 'idle' | 'web' | 'database' | 'periodic' | 'rewriting';
 
 /** Pages that are written, and how many writes a second there are, as a part of the VM's pages. */
 const WRITING: Readonly<Record<Workload, { readonly working: number; readonly writes: number }>> = {
@@ -46,14 +28,27 @@ const WRITING: Readonly<Record<Workload, { readonly working: number; readonly wr
   periodic: { working: 0.2, writes: 0.12 },
   rewriting: { working: 0.3, writes: 3 },
 };
-const WORKLOADS: readonly Workload[] = ['idle', 'web', 'database', 'periodic', 'rewriting'];
 /** A periodic VM writes so much of its mean rate in 60 % of its period, and next to nothing in the rest. */
 const BUSY_PART = 0.6;
 const BUSY_FACTOR = 1.6;
 const QUIET_FACTOR = 0.1;
 
-export interface SyntheticVm {
-  readonly vm: FleetVm;
+/** What migrations of synthetic VMs really find: the middle of what the planner expects. */
+const WAY: SimulatedWay = {
+  mostBytesPerSecond: Number.POSITIVE_INFINITY,
+  wholeBytes: 4112 * 0.6,
+  resentBytes: 4112 * 0.6 * 0.7,
+  // On two CPUs that guests use as well (docs/performance.md).
+  namingMs: 0.02,
+  preparingMs: 200,
+  fixedDowntimeMs: 15,
+  endingMs: 40,
+  pushFactor: 1.2,
+};
+/** Of a VM's memory, the part that holds data. */
+const DATA_PART = 0.8;
+
+export interface SyntheticVm extends SimulatedVm {
   readonly contents: VmContents;
   readonly workload: Workload;
   readonly image: number;
@@ -72,6 +67,7 @@ export interface FleetSpec {
   /** VMs take turns on these. */
   readonly on: readonly string[];
   readonly linkBytesPerSecond: number;
+  /** VMs take turns. */
   readonly workloads?: readonly Workload[];
   /** Of VMs in a rhythm, and how often the history has a sample. */
   readonly periodMs?: readonly [number, number];
@@ -82,8 +78,8 @@ export const NOW_MS = Date.UTC(2026, 10, 29);
 
 export function syntheticVms(spec: FleetSpec): SyntheticVm[] {
   const random = randomFrom(spec.seed);
-  const dataPages = Math.floor((spec.ramBytes / PAGE_SIZE) * 0.8);
-  const sampled = Math.floor(dataPages / SAMPLED_OF);
+  const dataPages = Math.floor((spec.ramBytes / PAGE_SIZE) * DATA_PART);
+  const sampled = sampledKeysOf(spec.ramBytes);
   const imageKeys = Array.from({ length: spec.images }, () =>
     Float64Array.from({ length: sampled }, () => randomKey(random)),
   );
@@ -125,12 +121,32 @@ export function syntheticVms(spec: FleetSpec): SyntheticVm[] {
       image,
       periodMs,
       phaseMs,
+      isPeriodic: workload === 'periodic',
+      writingAt: (atMs) => rhythmAt(rhythm, atMs),
     };
   });
 }
 
+/** Of one VM, so many bytes of memory: what a fleet's contents take is in proportion to it. */
+export function sampledKeysOf(ramBytes: number): number {
+  return Math.floor(Math.floor((ramBytes / PAGE_SIZE) * DATA_PART) / SAMPLED_OF);
+}
+
+/** All VMs of these hosts leave them. */
+export function syntheticFleet(
+  spec: FleetSpec,
+  leaving: readonly string[],
+  join: typeof joinContents = joinContents,
+): SimulatedFleet {
+  const vms = syntheticVms(spec);
+  const moves = vms.filter(({ vm }) => leaving.includes(vm.host)).map(({ vm }) => waitingMove(vm.name));
+  const known = vms.map(({ vm }) => vm);
+  const contents = join(vms.map((each) => each.contents));
+  return { state: syntheticState(spec, known, moves), contents, vms, way: () => WAY };
+}
+
 /** How much more than on average a VM writes at a moment. */
-export function rhythmAt(
+function rhythmAt(
   { workload, periodMs, phaseMs }: Pick<SyntheticVm, 'workload' | 'periodMs' | 'phaseMs'>,
   atMs: number,
 ): number {
@@ -145,7 +161,8 @@ export function isBusy({ periodMs, phaseMs }: Pick<SyntheticVm, 'periodMs' | 'ph
 export function syntheticState(spec: FleetSpec, vms: readonly FleetVm[], moves: readonly Move[]): FleetState {
   const known = expectOf([], { vm: 'any', isPacked: true, limit: spec.linkBytesPerSecond });
   const doubts = { rate: 0.15, wholeBytes: 0.1, resentBytes: 0.3, writing: 0, fixed: 0.5, ending: 0.7 };
-  const pair = { fixedDowntimeMs: 15, endingMs: 40, pushFactor: 1.2 };
+  const { fixedDowntimeMs, endingMs, pushFactor } = WAY;
+  const pair = { fixedDowntimeMs, endingMs, pushFactor };
   const link = { ...known.link, bytesPerSecond: spec.linkBytesPerSecond };
   const expectation = { ...known, link, pair, doubts, isLinkKnown: true };
   return {
