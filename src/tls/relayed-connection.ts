@@ -2,8 +2,9 @@
  * A connection that has been found good, carried between TLS and the socket that stands for it in this process.
  *
  * Owns: both ends. Must hold: what is not taken at one end is not read at the other; towards the other host one piece is under way
- * at a time, so that nothing waits behind more than that here; a direction that ends properly ends properly at the other
- * side, and whatever else happens to one end happens to both.
+ * at a time, so that nothing waits behind more than that here; what was said before an end arrives before it, and whatever else
+ * happens to one end happens to both. Who has ended may hear no more: Node's TLS drops what comes after its own close_notify, and
+ * nobody here ends before he has heard everything.
  */
 import { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
