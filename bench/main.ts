@@ -18,6 +18,7 @@ import { GROUP_CASES, measureGroups } from './group.ts';
 import { renderGroups } from './group-table.ts';
 import { HELD_CASES, measureHeld, renderHeld } from './held-contents.ts';
 import { measureRun } from './measure.ts';
+import { measureNbd, NBD_CASES, renderNbd } from './nbd.ts';
 import { NetworkPair } from './network.ts';
 import { type BenchOptions, isWanted, parseOptions, USAGE } from './options.ts';
 import { FINISH_BY_CASE, measurePredictions, PREDICTION_CASES, type PredictionCase } from './prediction.ts';
@@ -70,7 +71,7 @@ async function main(args: readonly string[]): Promise<number> {
     if (load > BUSY_LOAD) print(`This machine is busy (load ${load.toFixed(1)}): what follows is no measurement.`);
     await runScenarios(bench, options, results);
     for (const { name } of SCENARIOS) printScenario(name, results);
-    for (const line of renderFloors(results)) print(line);
+    for (const line of [...renderFloors(results), ...renderNbd(results)]) print(line);
     for (const line of [...renderHeld(results), ...renderTogether(results), ...renderFleets(results)]) print(line);
     printStandingGuest(results);
     print(renderTrackers(results));
@@ -86,8 +87,8 @@ async function main(args: readonly string[]): Promise<number> {
 function wantedNames(options: BenchOptions): string[] {
   return [
     ...SCENARIOS.flatMap((scenario) => systemsOf(scenario, options).map((name) => `${scenario.name}/${name}`)),
-    ...[...HELD_CASES, ...TOGETHER_CASES, ...TRACKING_CASES, ...TRACKER_CASES, ...GROUP_CASES, ...FLOOR_CASES]
-      .map(({ name }) => name)
+    ...[HELD_CASES, TOGETHER_CASES, TRACKING_CASES, TRACKER_CASES, GROUP_CASES, FLOOR_CASES, NBD_CASES]
+      .flatMap((cases) => cases.map(({ name }) => name))
       .filter((name) => isWanted(name, options)),
     ...THROTTLE_PERCENTS.map((percent) => `throttle/${percent}`).filter((name) => isWanted(name, options)),
     ...FLEET_NAMES.filter((name) => isWanted(name, options)),
@@ -156,6 +157,7 @@ async function runScenarios(bench: Bench, options: BenchOptions, results: Result
   // Once: it is the same each time.
   const floors = FLOOR_CASES.filter(({ name }) => isWanted(name, options));
   await measureFloors(bench, floors, results, progress, stop);
+  await measureNbd(bench, options, results, progress, stop);
   // Others take their ports.
   await endHosts();
   const tell = options.verbose ? print : progress;

@@ -1,7 +1,7 @@
 /** `godwit disk serve`, as a user runs it. */
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
 import { requireCapability } from './support/capability.ts';
@@ -31,6 +31,30 @@ requireCapability('kernel', 'nbdClients')('godwit disk serve', () => {
     expect(await within('it ends', once(child, 'exit'))).toEqual([0, null]);
     reading.kill('SIGKILL');
     expect(output().stderr).toContain('"clientWent"');
+  });
+
+  test('a second one on the image is told who has it; one that follows a killed one takes its socket', async () => {
+    using directory = new TempDirectory();
+    const image = directory.join('image');
+    writeFileSync(image, Buffer.alloc(65536, 5));
+    const words = ['disk', 'serve', image, '--json', '--socket'];
+    const [first, left] = [spawnGodwit([...words, directory.join('first')]), directory.join('first')];
+    using _ = { [Symbol.dispose]: () => void first.kill('SIGKILL') };
+    const said = collectOutput(first);
+    await waitUntil('it is ready', () => parse(said().stdout));
+    const { status, json } = await runCli([...words, directory.join('second')]);
+    expect(status).toBe(2);
+    expect(json.error).toMatchObject({
+      code: 'GW_DISK_UNUSABLE',
+      message: expect.stringContaining(`locked by process ${first.pid} (`),
+    });
+    first.kill('SIGKILL');
+    await within('it ends', once(first, 'exit'));
+    expect(existsSync(left)).toBe(true);
+    const next = spawnGodwit([...words, left]);
+    using __ = { [Symbol.dispose]: () => void next.kill('SIGKILL') };
+    const output = collectOutput(next);
+    await waitUntil('the next one is ready', () => parse(output().stdout));
   });
 
   test('an image in a format is refused', async () => {

@@ -64,6 +64,7 @@ export function addDiskCommands(program: Command, context: CommandContext): void
                 `client ${event.client} (${event.peer}) went${event.reason === null ? '' : `: ${event.reason}`}\n`,
               );
           },
+          note: (text) => io.err(`${text}\n`),
           tell: (clients) => {
             if (isJson) io.err(`${JSON.stringify({ kind: 'clients', clients })}\n`);
             else if (clients.length === 0) io.err('no clients\n');

@@ -1,5 +1,5 @@
 /**
- * Raw calls that only block-file.ts makes.
+ * Raw calls that only block-file.ts and open-file-locks.ts make.
  *
  * Owns: their declarations, as raw.ts does for all others. Must hold: `lastErrno` follows a call in the same synchronous
  * expression.
@@ -30,7 +30,14 @@ const posix_fadvise = libc.func('int posix_fadvise64(int fd, int64_t offset, int
   advice: number,
 ) => number;
 
-export const raw = { preadv2, posix_fadvise } as const;
+/** https://man7.org/linux/man-pages/man2/fcntl_locking.2.html; one struct flock. */
+const fcntlLock = libc.func('int fcntl(int fd, int op, void *lock)') as (
+  fd: number,
+  op: number,
+  lock: BigInt64Array,
+) => number;
+
+export const raw = { preadv2, posix_fadvise, fcntlLock } as const;
 
 /** fallocate(2) in a thread of libuv's pool: making holes can take as long as the storage does. */
 export function fallocateLater(

@@ -23,6 +23,7 @@ import {
 import { fallocateLater, raw as rawBlocks } from './block-calls.ts';
 import { Errno } from './errno.ts';
 import { FileDescriptor } from './file-descriptor.ts';
+import { OpenFileLocks } from './open-file-locks.ts';
 import { addressOf, call, lastErrno, raw } from './raw.ts';
 
 type Done = (result: number) => void;
@@ -33,6 +34,7 @@ const TMPFS_MAGIC = 0x01021994;
 export class BlockFile implements Disposable {
   readonly bytes: number;
   readonly isDevice: boolean;
+  readonly locks: OpenFileLocks;
   readonly #descriptor: FileDescriptor;
   readonly #isInMemory: boolean;
   readonly #vector = new BigInt64Array(2);
@@ -40,6 +42,7 @@ export class BlockFile implements Disposable {
 
   private constructor(descriptor: FileDescriptor) {
     this.#descriptor = descriptor;
+    this.locks = new OpenFileLocks(descriptor);
     this.isDevice = fstatSync(descriptor.fd).isBlockDevice();
     // SAFETY: no memory. The descriptor's offset is used by nothing.
     this.bytes = call('lseek(SEEK_END)', raw.lseek(descriptor.fd, 0, SEEK_END));

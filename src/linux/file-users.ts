@@ -1,5 +1,5 @@
 /**
- * Which processes of this machine use a file: map it, or hold it open.
+ * Which processes of this machine use a file: map it, hold it open, or have locks of it.
  *
  * Must hold: a file is known by its device and inode, never by its name, which it can lose and another one can get.
  * A process that this one may not look into, or that ends meanwhile, is left out.
@@ -65,14 +65,34 @@ export async function findFileUsers(file: FileIdentity, except: ReadonlySet<numb
   return users;
 }
 
+/** Processes that have locks of the file, by an open file of theirs. Lets the event loop go on after every process. */
+export async function findFileLockers(file: FileIdentity): Promise<Omit<FileUser, 'use'>[]> {
+  const lockers: Omit<FileUser, 'use'>[] = [];
+  for (const pid of listPids()) {
+    if (descriptorsOf(pid, file).some((fd) => hasLocks(pid, fd))) lockers.push({ pid, command: commandOf(pid) });
+    await nextTurn();
+  }
+  return lockers;
+}
+
+/** https://man7.org/linux/man-pages/man5/proc_pid_fdinfo.5.html */
+function hasLocks(pid: number, fd: string): boolean {
+  const facts = ifAllowed(() => readFileSync(`/proc/${pid}/fdinfo/${fd}`, 'utf8')) ?? '';
+  return /^lock:.* (OFDLCK|POSIX) /m.test(facts);
+}
+
 /** Fields of a line: range, permissions, offset, device, inode, path. */
 function hasMapping(maps: string, { device, inode }: FileIdentity): boolean {
   return new RegExp(` ${device} ${inode}( |$)`, 'm').test(maps);
 }
 
 function holdsOpen(pid: number, file: FileIdentity): boolean {
+  return descriptorsOf(pid, file).length > 0;
+}
+
+function descriptorsOf(pid: number, file: FileIdentity): string[] {
   const descriptors = ifAllowed(() => readdirSync(`/proc/${pid}/fd`)) ?? [];
-  return descriptors.some((fd) => {
+  return descriptors.filter((fd) => {
     const open = ifAllowed(() => identifyFile(`/proc/${pid}/fd/${fd}`));
     return open !== undefined && isSameFile(open, file);
   });

@@ -5,6 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import { asGodwitError, ERRORS, fixOf, GodwitError, type JsonValue } from '../base/errors.ts';
 import { readCommandLine } from '../linux/process.ts';
+import { requireNicsFeature } from '../network/nic.ts';
 import type { Blocker } from '../qemu/blocker.ts';
 import { GROUP_MEMBER } from '../qemu/shared-memory.ts';
 import type { OfferedDisk } from '../wire/disk-messages.ts';
@@ -118,6 +119,7 @@ async function askDestination(
     const opened = await openConnection(to, hostName, traffic, new AbortController().signal);
     try {
       requireDiskFeature(guest.vm.name, disks, opened.agreement);
+      requireNicsFeature(guest.vm.name, guest.vm.nics, opened.agreement);
       const offer = makeOffer(
         {
           id: randomUUID(),

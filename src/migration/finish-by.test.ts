@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type SimulatedVm, simulate } from '../../test/support/simulated-vm.ts';
 import { PRIOR_COSTS, type RoundFacts } from './dirty-estimate.ts';
-import { explainTooLate, isLastMoment, lastMomentMs, pushBoundMs, residueOf } from './finish-by.ts';
+import { explainLateDisks, explainTooLate, isLastMoment, lastMomentMs, pushBoundMs, residueOf } from './finish-by.ts';
 import { DEFAULT_MIGRATION_OPTIONS } from './request.ts';
 
 /** 1 Gbit/s. */
@@ -69,6 +69,12 @@ describe('the last moment', () => {
 
   test('is at half of the time while nothing is known of the link', () => {
     expect(lastMomentMs(facts({ rounds: [], linkBytesPerSecond: 0 }), { pages: 1, bytes: PAGE_BYTES })).toBe(5_000);
+  });
+
+  test('is at half of the time that is left when disks were copied before', () => {
+    const now = facts({ rounds: [], linkBytesPerSecond: 0, begunMs: 6_000 });
+    expect(lastMomentMs(now, { pages: 1, bytes: PAGE_BYTES })).toBe(8_000);
+    expect(lastMomentMs({ ...now, begunMs: 11_000 }, { pages: 1, bytes: PAGE_BYTES })).toBe(10_000);
   });
 
   test('is no later with more pages, with a slower link, or with less time', () => {
@@ -166,4 +172,14 @@ test('what is told of a time that cannot be met names both times', () => {
   expect(explainTooLate(facts({ finishByMs: 100 }), residueOf(now))).toMatch(
     /^it may take up to .* in all, later than --finish-by 100/,
   );
+});
+
+test.each([
+  [0, 1e6, 1e6, null],
+  [10_000, 4_000, null, null],
+  [10_000, 4_000, 6_000, null],
+  [10_000, 4_000, 16_000, 'with them it may take 20.0 s in all, later than --finish-by 10.0 s'],
+  [10_000, 11_000, null, 'with them it may take 11.0 s in all, later than --finish-by 10.0 s'],
+])('disks that are copied, %i ms, after %i ms, with %s ms to go: %s', (finishByMs, elapsedMs, etaMs, expected) => {
+  expect(explainLateDisks(finishByMs, elapsedMs, etaMs)).toBe(expected);
 });

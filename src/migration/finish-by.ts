@@ -32,7 +32,7 @@ const VERIFY_MS_PER_PAGE = 0.01;
 /** Rates are measured, and links and machines are shared: a part of the time, and at least so much, is kept back. */
 const RESERVE_PART = 0.05;
 const MIN_RESERVE_MS = 400;
-/** With nothing known of the link, post-copy begins when this part of the time has passed. */
+/** With nothing known of the link, post-copy begins when this part of the time that there is for pages has passed. */
 const BLIND_PART = 0.5;
 
 /** Milliseconds from now to the end, if post-copy begins now; infinite while nothing is known of the link. */
@@ -54,7 +54,11 @@ export function isLastMoment(facts: RoundFacts, residue: Residue): boolean {
 export function lastMomentMs(facts: RoundFacts, residue: Residue): number {
   const { finishByMs } = facts.options;
   const boundMs = pushBoundMs(facts, residue);
-  if (!Number.isFinite(boundMs)) return finishByMs * (1 - BLIND_PART);
+  if (!Number.isFinite(boundMs)) {
+    // Pages have only gone since the disks were there.
+    const begunMs = Math.min(facts.begunMs, finishByMs);
+    return begunMs + (finishByMs - begunMs) * (1 - BLIND_PART);
+  }
   return finishByMs - boundMs - Math.max(MIN_RESERVE_MS, finishByMs * RESERVE_PART);
 }
 
@@ -71,6 +75,16 @@ export function explainTooLate(facts: RoundFacts, residue: Residue): string | nu
   if (facts.elapsedMs >= finishByMs) return `--finish-by ${formatDuration(finishByMs)} has passed already`;
   if (!Number.isFinite(endMs) || endMs <= finishByMs) return null;
   return `it may take up to ${formatDuration(endMs)} in all, later than --finish-by ${formatDuration(finishByMs)}`;
+}
+
+/**
+ * What the user is told while disks are copied, which is over when it is over: the VM cannot run at the other host before.
+ * @param etaMs - as far as it is known
+ */
+export function explainLateDisks(finishByMs: number, elapsedMs: number, etaMs: number | null): string | null {
+  const endMs = elapsedMs + (etaMs ?? 0);
+  if (finishByMs <= 0 || endMs <= finishByMs) return null;
+  return `with them it may take ${formatDuration(endMs)} in all, later than --finish-by ${formatDuration(finishByMs)}`;
 }
 
 /** Why the end of a migration cannot be promised; null when it can. */

@@ -8,6 +8,7 @@ import { SYSTEM_CLOCK } from '../base/clock.ts';
 import { asGodwitError, GodwitError } from '../base/errors.ts';
 import type { PackingStep } from '../base/packing-step.ts';
 import { availableCodecs } from '../linux/compression.ts';
+import { NICS_FEATURE } from '../network/nic.ts';
 import type { DialPolicy } from '../transfer/dial.ts';
 import { Mailbox } from '../transfer/mailbox.ts';
 import { type Reading, StreamConnection } from '../transfer/stream-connection.ts';
@@ -36,6 +37,7 @@ export const FEATURES: readonly string[] = [
   DUPLICATES_ELSEWHERE_FEATURE,
   DUPLICATES_MISSING_FEATURE,
   EARLY_PAGES_FEATURE,
+  NICS_FEATURE,
   PACK_FEATURE,
   ...(availableCodecs().includes('lz4') ? [LZ4_FEATURE] : []),
   'post-copy',

@@ -79,7 +79,7 @@ export class SourceDisks {
 
   /** What the destination has found. Returns why the VM cannot move so, if so. */
   take({ host, disks = [] }: Pick<Message<'ready'>, 'host' | 'disks'>): GodwitError | undefined {
-    const { facts, guest, options, keepCopied } = this.#port;
+    const { facts, guest, keepCopied } = this.#port;
     const { vm, disks: offered = [] } = facts;
     const unproved = findUnproved(vm.name, host, offered, disks);
     if (unproved) return unproved;
@@ -95,11 +95,6 @@ export class SourceDisks {
     if (this.#isBegun) {
       const reason = 'the other host wants a copy although it has let pages come already';
       return new GodwitError('GW_DISK_COPY', { disk: this.#plans[0]!.offered.name, reason });
-    }
-    if (options().finishByMs > 0) {
-      const names = this.#plans.map((plan) => plan.offered.name).join(', ');
-      const reason = `${names}: how long a disk takes to copy cannot be promised; leave out --finish-by`;
-      return new GodwitError('GW_MIGRATION_REFUSED', { host, vm: vm.name, reason });
     }
     const files = this.#plans.filter(({ offered }) => offered.image.kind === 'file');
     this.#copied = knowImages(files.map(({ offered }) => offered.path));

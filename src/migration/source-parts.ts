@@ -141,6 +141,7 @@ export function assembleSource(
     connected: () => link.isConnected,
     prediction: () => predictor.latest,
     elapsedMs: () => SYSTEM_CLOCK.nowMs() - startedMs,
+    finishByMs: () => hooks.options().finishByMs,
     disks: () => disks.copies,
   });
   const pacer = new Pacer(options.bandwidthBytesPerSecond, new HostBudget(traffic.budget));

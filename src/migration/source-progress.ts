@@ -7,6 +7,7 @@ import { SYSTEM_CLOCK } from '../base/clock.ts';
 import { PAGE_SIZE } from '../base/page.ts';
 import type { Decision } from './decision.ts';
 import type { DiskCopies } from './disk-copies.ts';
+import { explainLateDisks } from './finish-by.ts';
 import { progressPercent } from './percent.ts';
 import type { Prediction } from './prediction.ts';
 import type { MigrationEvent, SourcePhase, Verdict } from './progress.ts';
@@ -28,6 +29,8 @@ export interface SourceProgressPort {
   prediction(): Prediction | null;
   /** Since the migration was asked for. */
   elapsedMs(): number;
+  /** 0: no such promise. */
+  finishByMs(): number;
   /** Those that are copied. */
   disks(): Pick<DiskCopies, 'bytesPerSecond' | 'leftBytes' | 'progress'>;
 }
@@ -84,7 +87,9 @@ export class SourceProgress {
     const disks = this.#port.disks().progress.map(({ name, totalBytes, copiedBytes }) => {
       return `${name} ${totalBytes > 0 ? Math.floor((100 * copiedBytes) / totalBytes) : 0} %`;
     });
-    this.#verdict = { kind: 'disks', text: `Copying disks: ${disks.join(', ')}` };
+    const late = explainLateDisks(this.#port.finishByMs(), this.#port.elapsedMs(), this.#disksEtaMs());
+    const text = `Copying disks: ${disks.join(', ')}`;
+    this.#verdict = { kind: 'disks', text: late === null ? text : `${text}; ${late}` };
     this.#tellSometimes();
   }
 

@@ -9,6 +9,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { asGodwitError, GodwitError } from '../base/errors.ts';
 import { isAlive, readCommandLine } from '../linux/process.ts';
 import { PageFingerprint } from '../memory/page-fingerprint.ts';
+import { requireNicsFeature } from '../network/nic.ts';
 import type { MigrationSettings } from '../qemu/migration-settings.ts';
 import { GROUP_MEMBER } from '../qemu/shared-memory.ts';
 import type { OfferedDisk } from '../wire/disk-messages.ts';
@@ -152,6 +153,7 @@ async function start(opened: SourceGuest, dialling: Promise<OpenedConnection>): 
   try {
     if (unoffered.length > 0) throw blockedBy(input.vm.name, unoffered);
     requireDiskFeature(input.vm.name, disks, connection.agreement);
+    requireNicsFeature(input.vm.name, input.vm.nics, connection.agreement);
     await run(opened, connection, rule.options, disks);
   } finally {
     withdrawTokens(disks);

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { attach, type Nic, offerNics, readNics, tapsOf } from './nic.ts';
+import { attach, type Nic, offerNics, readNics, requireNicsFeature, tapsOf } from './nic.ts';
 
 const LAN: Nic = {
   name: 'lan',
@@ -18,6 +18,18 @@ test('what is offered is read again, without what is of the other host', () => {
 test('a VM without interfaces says nothing of them, and who says nothing has none', () => {
   expect(offerNics([])).toEqual({});
   expect(readNics({})).toEqual([]);
+});
+
+test('a host that knows nothing of bridges gets no VM that has one', () => {
+  const older = { host: 'b', features: ['disks'] };
+  const refused = {
+    code: 'GW_MIGRATION_REFUSED',
+    message: expect.stringContaining('would plug lan (br0) into no bridge'),
+  };
+  expect(() => requireNicsFeature('web1', [USER, LAN], older)).toThrow(expect.objectContaining(refused));
+  requireNicsFeature('web1', [USER], older);
+  requireNicsFeature('web1', undefined, older);
+  requireNicsFeature('web1', [LAN], { host: 'b', features: ['nics'] });
 });
 
 test('the name of a tap tells VM and interface, and fits into the 15 bytes of a name', () => {

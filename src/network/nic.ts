@@ -29,11 +29,25 @@ export interface AttachedNic extends Nic {
 }
 
 export const MAX_ADDRESSES = 16;
+/** The destination plugs a VM's interfaces into its own bridges. */
+export const NICS_FEATURE = 'nics';
 
 /** As the offer says it: nothing, where the VM has none. */
 export function offerNics(nics: readonly Nic[]): { readonly nics?: JsonValue } {
   if (nics.length === 0) return {};
   return { nics: nics.map(({ name, bridge, mac, mtu, addresses }) => ({ name, bridge, mac, mtu, addresses })) };
+}
+
+/** @throws GW_MIGRATION_REFUSED where the other host would leave the VM without a network and say nothing */
+export function requireNicsFeature(
+  vm: string,
+  nics: readonly Nic[] = [],
+  { host, features }: { readonly host: string; readonly features: readonly string[] },
+): void {
+  const plugged = nics.flatMap(({ name, bridge }) => (bridge === null ? [] : [`${name} (${bridge})`]));
+  if (plugged.length === 0 || features.includes(NICS_FEATURE)) return;
+  const reason = `its godwit is older and would plug ${plugged.join(', ')} into no bridge; update it`;
+  throw new GodwitError('GW_MIGRATION_REFUSED', { host, vm, reason });
 }
 
 /** What an offer's facts say of interfaces. @throws GW_WIRE_FRAME_INVALID */

@@ -25,6 +25,8 @@ export interface LedgerVmOptions {
   /** Default 8; each has one request at a time. */
   readonly threads?: number;
   readonly trim?: boolean;
+  /** The disk has a thread of QEMU's of its own. */
+  readonly iothread?: boolean;
   readonly qemuArgs?: readonly string[];
 }
 
@@ -44,9 +46,14 @@ export async function createLedgerVm(at: ReachedHost, options: LedgerVmOptions):
     qemu: options.qemu ?? TEST_QEMU,
     boot: { ...linuxGuestImages(), cmdline },
     disks: [{ path: image, bus, through }],
-    qemuArgs: [...(options.qemuArgs ?? [])],
+    qemuArgs: [...(options.qemuArgs ?? []), ...(options.iothread ? iothreadOf(bus) : [])],
   });
   await ledgerGrows(at, name);
+}
+
+function iothreadOf(bus: 'virtio-blk' | 'virtio-scsi'): string[] {
+  const device = bus === 'virtio-scsi' ? 'scsi0' : 'virtio-disk0';
+  return ['-object', 'iothread,id=disk-thread', '-set', `device.${device}.iothread=disk-thread`];
 }
 
 /** Waits until the guest has written more, and says how far it is; throws when it has complained. */

@@ -180,6 +180,36 @@ requireCapability('vm')('disks', () => {
     expect(readdirSync(here.path)).toEqual([]);
   });
 
+  const IN_TIME = { data: 1, finishByMs: 50_000, isKept: true };
+  const TOO_LATE = { data: 32, finishByMs: 3_000, isKept: false };
+  test.each(
+    withFurther<typeof IN_TIME>([], [IN_TIME, TOO_LATE]),
+  )('that are copied before --finish-by ($finishByMs ms) is over, or are told not to be', async ({
+    data,
+    finishByMs,
+    isKept,
+  }) => {
+    using here = new TempDirectory();
+    using there = new TempDirectory();
+    const path = here.join('disk');
+    makeImage(path, 'raw', data);
+    await using pair = await HostPair.open();
+    await createTinyVm(pair.a, withLedger(path, 'raw'));
+    const diskPaths = { ledger: there.join('disk') };
+    const request = { to: pair.b.host.migration, mode: 'auto', disks: 'pre-copy', diskPaths, finishByMs } as const;
+    const migration = await beginMigration(pair.a, VM, { ...request, bandwidthBytesPerSecond: 4 * MIB });
+    const report = completedReport(await migration.ended);
+    expect(report.disks).toMatchObject([{ how: 'pre-copy' }]);
+    expect(report.totalMs <= finishByMs).toBe(isKept);
+    const texts = migration.progress.map(({ verdict }) => verdict.text).join('\n');
+    const isTold = /Copying disks: ledger \d+ %; with them it may take .* later than --finish-by 3/.test(texts);
+    expect(isTold).toBe(!isKept);
+    // Memory has not waited any longer.
+    if (!isKept) expect(report).toMatchObject({ rounds: [], postCopy: { missingPages: expect.any(Number) } });
+    await isFree(pair.b, VM);
+    await hasItsLedger(pair.b, there.join('disk'), 'raw');
+  });
+
   const CANCELLED = withFurther<string>([], ['a cancel']);
   test.each(
     CANCELLED,

@@ -2,11 +2,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { ReportView } from '../../src/api/migration-schema.ts';
-import { requireCapability } from '../support/capability.ts';
+import { requireCapability, TEST_QEMU } from '../support/capability.ts';
 import { withFurther } from '../support/further-cases.ts';
 import { beginMigration, completedReport, HostPair, isFree, type ReachedHost } from '../support/host-pair.ts';
 import { checkLeaks } from '../support/leak-check.ts';
 import { createLedgerVm, findDiskServer, ledgerGrows, openDiskControl } from '../support/ledger-vm.ts';
+import { qemuVersions } from '../support/other-qemu.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
 checkLeaks();
@@ -47,15 +48,33 @@ async function moveWhileHeld(from: ReachedHost, to: ReachedHost, vm: string, slo
   return report;
 }
 
+interface Machine {
+  readonly qemu: string;
+  readonly bus: 'virtio-blk' | 'virtio-scsi';
+  readonly iothread: boolean;
+}
+const USUAL: Machine = { qemu: TEST_QEMU, bus: 'virtio-blk', iothread: false };
+const ALL = qemuVersions().flatMap((qemu) =>
+  (['virtio-blk', 'virtio-scsi'] as const).flatMap((bus) =>
+    [false, true].map((iothread): Machine => ({ qemu, bus, iothread })),
+  ),
+);
+
 requireCapability('vm')('requests under way', () => {
-  describe.each(withFurther(['virtio-blk'] as const, ['virtio-scsi'] as const))('on %s', (bus) => {
+  describe.each(withFurther([USUAL], ALL.slice(1)))('on $qemu, $bus, iothread $iothread', (machine) => {
+    const { bus } = machine;
     test('are cancelled and sent again; waiting for them takes as long as the storage does', async () => {
       const vm = `held-${++vms}`;
-      await createLedgerVm(pair.a, { name: vm, image: pair.a.host.directory.join(`${vm}.img`), bus, threads: THREADS });
+      const image = pair.a.host.directory.join(`${vm}.img`);
+      await createLedgerVm(pair.a, { name: vm, image, threads: THREADS, ...machine });
       const cancelled = await moveWhileHeld(pair.a, pair.b, vm);
       await ledgerGrows(pair.b, vm);
       const drained = await moveWhileHeld(pair.b, pair.a, vm, SLOW_MS);
       await ledgerGrows(pair.a, vm);
+      const numbers = [cancelled, drained].map(({ downtimeMs, downtimeParts, totalMs, diskRequests }) => {
+        return { downtimeMs, stopMs: downtimeParts!.stop, totalMs, cancelled: diskRequests[0]!.cancelled };
+      });
+      process.stdout.write(`${JSON.stringify({ ...machine, cancelled: numbers[0], waitedFor: numbers[1] })}\n`);
       expect(cancelled.diskRequests).toMatchObject([{ drained: null }]);
       expect(cancelled.diskRequests[0]!.cancelled).toBeGreaterThanOrEqual(FEWEST_HELD);
       // What the machine is busy with otherwise adds to the rest of the downtime, not to the waiting for requests.

@@ -17,6 +17,8 @@
 #include "options.h"
 
 #define BLOCK_BYTES 4096
+/* Of one write. */
+#define MAX_SPAN 3
 #define MAX_REPORTS 20
 /* The drivers are loaded by now, and look for their disks in the background. */
 #define FIND_TRIES 100
@@ -63,14 +65,20 @@ static void fill(struct entry *entry, uint64_t block, uint64_t number) {
   for (unsigned i = 0; i < sizeof entry->words / 8; i++) entry->words[i] = next_random(&state);
 }
 
-static bool write_entry(struct entry *entry, uint64_t block, uint64_t number) {
-  fill(entry, block, number);
-  if (pwrite(disk, entry, BLOCK_BYTES, block * BLOCK_BYTES) != BLOCK_BYTES) {
+/* Neighbours, in one request. */
+static bool write_entries(const struct entry *entries, uint64_t block, unsigned count) {
+  ssize_t bytes = (ssize_t)count * BLOCK_BYTES;
+  if (pwrite(disk, entries, bytes, block * BLOCK_BYTES) != bytes) {
     report("a write failed", block, errno, 0);
     return false;
   }
   writes++;
   return true;
+}
+
+static bool write_entry(struct entry *entry, uint64_t block, uint64_t number) {
+  fill(entry, block, number);
+  return write_entries(entry, block, 1);
 }
 
 /* `number` 0: the block must read as zero. */
@@ -92,22 +100,26 @@ static void flush_disk(void) {
   flushes++;
 }
 
-static struct entry *allocate(void) {
+static struct entry *allocate(unsigned count) {
   void *memory;
-  if (posix_memalign(&memory, BLOCK_BYTES, BLOCK_BYTES) != 0) abort();
+  if (posix_memalign(&memory, BLOCK_BYTES, count * BLOCK_BYTES) != 0) abort();
   return memory;
 }
 
 static void *write_for_ever(void *argument) {
   uint64_t index = (uintptr_t)argument, state = index * 0x9e3779b97f4a7c15ull + 1;
   uint64_t *ledger = calloc(settings.blocks, sizeof *ledger);
-  struct entry *entry = allocate(), *expected = allocate();
+  struct entry *entries = allocate(MAX_SPAN), *expected = allocate(1);
   for (;;) {
     uint64_t at = next_random(&state) % settings.blocks, block = index * settings.blocks + at;
     unsigned step = next_random(&state) % 16;
     if (step < 11 || ledger[at] == 0) {
-      if (write_entry(entry, block, ledger[at] + 1)) ledger[at]++;
-    } else if (step < 15) check_entry(entry, expected, block, ledger[at]);
+      unsigned span = 1 + next_random(&state) % MAX_SPAN;
+      if (span > settings.blocks - at) span = settings.blocks - at;
+      for (unsigned i = 0; i < span; i++) fill(&entries[i], block + i, ledger[at + i] + 1);
+      if (!write_entries(entries, block, span)) continue;
+      for (unsigned i = 0; i < span; i++) ledger[at + i]++;
+    } else if (step < 15) check_entry(entries, expected, block, ledger[at]);
     else flush_disk();
   }
   return NULL;
@@ -117,7 +129,7 @@ static void *write_for_ever(void *argument) {
 static void *trim_for_ever(void *argument) {
   (void)argument;
   uint64_t block = settings.threads * settings.blocks;
-  struct entry *entry = allocate(), *expected = allocate();
+  struct entry *entry = allocate(1), *expected = allocate(1);
   for (uint64_t number = 1;; number++) {
     uint64_t range[2] = {block * BLOCK_BYTES, BLOCK_BYTES};
     if (!write_entry(entry, block, number)) continue;

@@ -1,5 +1,5 @@
 /**
- * Numbers of open(2), lseek(2), fallocate(2), posix_fadvise(2), mmap(2), splice(2), fcntl(2), poll(2), eventfd(2) and clock_gettime(2) (asm-generic, x86-64 and arm64).
+ * Numbers of open(2), lseek(2), fallocate(2), posix_fadvise(2), mmap(2), splice(2), fcntl(2), fcntl_locking(2), poll(2), eventfd(2) and clock_gettime(2) (asm-generic, x86-64 and arm64).
  *
  * Owns: data only.
  */
@@ -39,3 +39,12 @@ export const POLLOUT = 4;
 export const POLLNVAL = 32;
 /** struct pollfd {int fd; short events; short revents}, as 32-bit words. */
 export const POLLFD_WORDS = 2;
+
+/** fcntl_locking(2): locks that belong to the open file, not to the process. */
+export const F_OFD_GETLK = 36;
+export const F_OFD_SETLK = 37;
+export const F_RDLCK = 0;
+export const F_WRLCK = 1;
+export const F_UNLCK = 2;
+/** struct flock {short type; short whence; long start; long len; int pid}, as 64-bit words. */
+export const FLOCK_WORDS = 4;

@@ -29,7 +29,7 @@ export function openDiskFile(path: string, { isReadOnly, isRaw }: { isReadOnly: 
       const fix = `convert it (qemu-img convert -O raw), or give --raw if its guest wrote these bytes`;
       throw unusable(path, `it is a ${format} image, and only raw images are served: ${fix}`);
     }
-    return new RawImage(BlockFile.open(path, isReadOnly));
+    return new RawImage(BlockFile.open(path, isReadOnly), isReadOnly);
   } catch (error) {
     if (error instanceof GodwitError && error.code === 'GW_DISK_UNUSABLE') throw error;
     throw unusable(path, explain(error));

@@ -8,6 +8,7 @@ import type { SecureContextOptions } from 'node:tls';
 import { GodwitError } from '../../base/errors.ts';
 import { type CommandName, commandName } from './client-counters.ts';
 import { openDiskFile } from './disk-file.ts';
+import type { LockOutcome } from './image-lock.ts';
 import { type ClientView, type ListenAddress, NbdServer, type RequestView, type ServerEvent } from './nbd-server.ts';
 import { NbdError } from './numbers.ts';
 import type { Cancelled } from './request-table.ts';
@@ -48,6 +49,16 @@ export class DiskServing implements AsyncDisposable {
     const served = new ServedDisk({ image, isReadOnly, generation, isFenced, pool: this.#server.pool });
     this.#disks.set(disk, { served, exports: new Set() });
     return image.bytes;
+  }
+
+  /** See ImageLock. */
+  lock(disk: string): LockOutcome {
+    return this.#find(disk).served.image.lock.take();
+  }
+
+  /** Another host's server may change it. */
+  unlock(disk: string): void {
+    this.#find(disk).served.image.lock.giveUp();
   }
 
   /** Its exports go first; resolves when nothing of it is with the storage. */

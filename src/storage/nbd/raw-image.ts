@@ -6,6 +6,7 @@
  */
 import type { BlockFile } from '../../linux/block-file.ts';
 import { Errno } from '../../linux/errno.ts';
+import { ImageLock } from './image-lock.ts';
 import { NbdError } from './numbers.ts';
 import type { Extent } from './replies.ts';
 
@@ -34,10 +35,12 @@ const ERRORS: ReadonlyMap<number, NbdError> = new Map([
 ]);
 
 export class RawImage implements Disposable {
+  readonly lock: ImageLock;
   readonly #file: BlockFile;
 
-  constructor(file: BlockFile) {
+  constructor(file: BlockFile, isReadOnly: boolean) {
     this.#file = file;
+    this.lock = new ImageLock(file.locks, isReadOnly);
   }
 
   get bytes(): number {

@@ -1,13 +1,15 @@
 /**
  * `godwit disk serve`: one image, one server, until it is told to end.
  *
- * Must hold: it ends when every client has the answers to what it has asked for; told a second time it ends at once.
+ * Must hold: while it may write, nobody else has the image; it ends when every client has the answers to what it has asked
+ * for; told a second time it ends at once.
  */
 import { readFileSync, rmSync } from 'node:fs';
 import type { SecureContextOptions } from 'node:tls';
 import { explain, GodwitError } from '../../base/errors.ts';
 import { BufferPool } from './buffer-pool.ts';
 import { openDiskFile } from './disk-file.ts';
+import { explainRefusedLock } from './image-lock.ts';
 import { type ClientView, type ListenAddress, NbdServer, type ServerEvent } from './nbd-server.ts';
 import { ServedDisk } from './served-disk.ts';
 
@@ -34,6 +36,7 @@ export interface ServedFacts {
 export interface DiskServerLife {
   ready(facts: ServedFacts): void;
   onEvent(event: ServerEvent): void;
+  note(text: string): void;
   /** Asked for by a signal. */
   tell(clients: readonly ClientView[]): void;
   onStopSignal(listener: () => void): () => void;
@@ -45,6 +48,9 @@ export async function runDiskServer(settings: DiskServerSettings, life: DiskServ
   const pool = new BufferPool();
   const secrets = tls && readSecrets(tls);
   using image = openDiskFile(path, settings);
+  const lock = image.lock.take();
+  if (lock.kind === 'refused') throw await explainRefusedLock(path);
+  if (lock.kind === 'unable') life.note(`${path} cannot be locked (${lock.reason}): nothing keeps others from it`);
   const server = new NbdServer({ tls: secrets, pool, onEvent: (event) => life.onEvent(event) });
   const disk = new ServedDisk({ image, isReadOnly, pool });
   server.addExport(exportName, { disk, generation: disk.table.generation });

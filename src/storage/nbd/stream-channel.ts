@@ -4,7 +4,15 @@
  * Owns: the socket.
  */
 import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
+import { explain, hasCode } from '../../base/errors.ts';
+import { descriptorOf, receiveSome } from '../../linux/socket.ts';
 import type { ByteChannel, ChannelEvents } from './byte-channel.ts';
+
+/** What node reads at once: there may be more. */
+const NODE_READ_BYTES: number = 64 * 1024;
+/** Of one client before it is another one's turn. */
+const MAX_TURN_BYTES: number = 4 * 2 ** 20;
 
 export class StreamChannel implements ByteChannel {
   readonly peer: string;
@@ -80,6 +88,30 @@ export class StreamChannel implements ByteChannel {
       room.set(chunk.subarray(at, at + count));
       at += count;
       this.#events!.received(count);
+    }
+    if (chunk.length === NODE_READ_BYTES) this.#takeMore();
+  }
+
+  /**
+   * What the kernel has besides goes straight to where it belongs: in pieces as large as they are, and without node's copy.
+   * Must hold: node has nothing of it, which would have to come first.
+   */
+  #takeMore(): void {
+    const socket = this.#socket;
+    if (socket instanceof TLSSocket) return;
+    const isOpen = (): boolean => !socket.destroyed && !socket.isPaused() && socket.readableLength === 0;
+    try {
+      for (let taken = 0; taken < MAX_TURN_BYTES && isOpen(); ) {
+        const count = receiveSome(descriptorOf(socket), this.#events!.writable());
+        // Nothing now, or nothing ever: node finds out which.
+        if (count <= 0) return;
+        taken += count;
+        this.#events!.received(count);
+      }
+    } catch (error) {
+      if (!hasCode(error, 'GW_SYS_CALL')) throw error;
+      this.#reason = explain(error);
+      socket.destroy();
     }
   }
 }

@@ -97,6 +97,49 @@ test('what the storage has already is answered at once, and waited for by the se
   expect(readFileSync(image)[0]).toBe(1);
 });
 
+test('two servers on one image are never both admitted: the first one gives it up when it is sealed, and takes it back', async () => {
+  await using own = await openDesk();
+  using other = new TempDirectory();
+  const { server } = own;
+  await server.admit();
+  const next = await VmDiskServer.start(other.path, server.disks);
+  try {
+    await expect(next.admit()).rejects.toThrow(`is locked by process ${server.process.pid} (`);
+    expect(await next.status()).toMatchObject({ turn: 'waiting' });
+    await server.seal();
+    await next.admit();
+    await expect(server.admit()).rejects.toThrow(`is locked by process ${next.process.pid} (`);
+    expect(await server.status()).toMatchObject({ turn: 'sealed' });
+    await next.seal();
+    await server.admit();
+    using client = await NbdClient.open(server.nbdSocket, 'disk0');
+    expect((await client.write(0, BLOCK)).error).toBe(0);
+    await expect(next.admit()).rejects.toMatchObject({ code: 'GW_DISK_UNUSABLE' });
+  } finally {
+    await next.end();
+  }
+});
+
+test('a seal that is taken back while it waits gives up nothing', async () => {
+  await using own = await openDesk();
+  const { server, control } = own;
+  await server.admit();
+  using client = await NbdClient.open(server.nbdSocket, 'disk0');
+  await control.call('stall', { commands: ['write'] });
+  const write = client.write(0, BLOCK);
+  await waitUntil('the storage has it', async () => (await server.status()).disks[0]!.running === 1);
+  const sealing = server.seal();
+  expect((await write).error).toBe(5);
+  await server.admit();
+  await sealing;
+  await control.call('stall', { commands: [] });
+  expect(await server.status()).toMatchObject({ turn: 'open' });
+  using other = new TempDirectory();
+  const next = await VmDiskServer.start(other.path, server.disks);
+  await expect(next.admit()).rejects.toThrow('is locked by');
+  await next.end();
+});
+
 test('it is found again, and one that was killed is followed by another at the same sockets', async () => {
   await using own = await openDesk();
   using found = await VmDiskServer.find(own.directory);

@@ -1,11 +1,13 @@
 /**
  * The served disks of one VM, and whose turn it is to change them.
  *
- * Owns: the images, each an export of its name. Must hold: while another host's server may change the images nothing here
- * does (the fence): before `admit` every change waits, and after `seal` there is none.
+ * Owns: the images, each an export of its name, and their locks. Must hold: while another host's server may change the images
+ * nothing here does (the fence): before `admit` every change waits, and after `seal` there is none; they are locked from
+ * `admit` until `seal`, so that whoever is admitted twice, on one host or on two, is refused.
  */
 import { GodwitError } from '../../base/errors.ts';
 import { DiskServing } from '../nbd/disk-serving.ts';
+import { explainRefusedLock, type LockOutcome } from '../nbd/image-lock.ts';
 import type { ServerEvent } from '../nbd/nbd-server.ts';
 import { MAX_COLLECTED_RANGES, type Returns, type Takes } from './control-words.ts';
 import { hasDiskFault } from './disk-faults.ts';
@@ -16,12 +18,21 @@ const BEFORE = 1;
 /** Of the VM's QEMU. */
 const VM = 2;
 
+/** Of an image whose storage knows no locks: nothing keeps a second one from it. */
+export interface NotLocked {
+  readonly kind: 'notLocked';
+  readonly path: string;
+  readonly reason: string;
+}
+
 export class VmDisks {
   readonly #serving: DiskServing;
+  readonly #onEvent: (event: ServerEvent | NotLocked) => void;
   readonly #disks: (ServedDiskFacts & { readonly bytes: number })[] = [];
   #turn: Returns<'status'>['turn'] = 'waiting';
 
-  constructor(onEvent: (event: ServerEvent) => void) {
+  constructor(onEvent: (event: ServerEvent | NotLocked) => void) {
+    this.#onEvent = onEvent;
     this.#serving = new DiskServing(undefined, onEvent);
   }
 
@@ -55,12 +66,16 @@ export class VmDisks {
     return { pid: process.pid, turn: this.#turn, disks };
   }
 
+  /** @throws GW_DISK_UNUSABLE when somebody else has one of them; nothing has changed then */
   async admit(): Promise<null> {
+    const refused = this.#lockAll();
+    if (refused) throw await explainRefusedLock(refused.path);
+    // In the same turn: a seal that ends meanwhile gives up nothing any more.
+    this.#turn = 'open';
     await this.#each(async ({ name }) => {
       await this.#serving.reopen(name, VM);
       await this.#serving.fence(name, VM);
     });
-    this.#turn = 'open';
     return null;
   }
 
@@ -75,12 +90,16 @@ export class VmDisks {
   }
 
   async seal(): Promise<null> {
+    this.#turn = 'cancelled';
     await this.#each(async ({ name }) => {
       // Of a VM that was paused nothing was cancelled: there was nothing under way.
       await this.#serving.cancel(name, VM);
       await this.#serving.seal(name, VM);
     });
-    this.#turn = 'sealed';
+    if (this.#turn === 'cancelled') {
+      for (const { name } of this.#disks) this.#serving.unlock(name);
+      this.#turn = 'sealed';
+    }
     return null;
   }
 
@@ -115,6 +134,20 @@ export class VmDisks {
       throw new GodwitError('GW_CONFLICT', { kind: 'Disk', name: disk, reason: 'its writes are not tracked' });
     }
     return { ...collected, ranges: [...collected.ranges] };
+  }
+
+  /** All of them, or none. Returns one that somebody else has. */
+  #lockAll(): ServedDiskFacts | undefined {
+    if (this.#turn === 'open') return undefined;
+    const outcomes = new Map<ServedDiskFacts, LockOutcome>(
+      this.#disks.map((disk) => [disk, this.#serving.lock(disk.name)]),
+    );
+    const refused = this.#disks.find((disk) => outcomes.get(disk)!.kind === 'refused');
+    if (refused) for (const { name } of this.#disks) this.#serving.unlock(name);
+    for (const [{ path }, outcome] of outcomes) {
+      if (outcome.kind === 'unable') this.#onEvent({ kind: 'notLocked', path, reason: outcome.reason });
+    }
+    return refused;
   }
 
   #each<Value>(act: (disk: ServedDiskFacts) => Promise<Value>): Promise<Value[]> {
