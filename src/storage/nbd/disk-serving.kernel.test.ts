@@ -1,11 +1,13 @@
 /** The block server as real clients see it; and under TLS. */
 import { execFile } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
 import { requireCapability } from '../../../test/support/capability.ts';
 import { TempDirectory } from '../../../test/support/temp-directory.ts';
 import { waitUntil } from '../../../test/support/wait-until.ts';
+import { certifyHost, createAuthority, validityOf } from '../../tls/authority.ts';
+import { readTlsDirectory } from '../../tls/tls-directory.ts';
 import { DiskServing } from './disk-serving.ts';
 import type { ServerEvent } from './nbd-server.ts';
 
@@ -90,5 +92,43 @@ requireCapability('kernel', 'nbdClients')('the block server and real clients', (
     await expect(execute('nbdinfo', [`nbd+unix:///vda?socket=${socket}`])).rejects.toThrow(
       /opt_go request: Operation not supported/,
     );
+  });
+
+  test('with an authority only clients with a certificate of it are served', async () => {
+    using directory = new TempDirectory();
+    const [image, socket] = [directory.join('image'), directory.join('s')];
+    writeFileSync(image, Buffer.alloc(MIB, 7));
+    const strangers: (string | undefined)[] = [];
+    const clients = await Promise.all(
+      ['ours', 'theirs'].map(async (name) => {
+        const authority = directory.join(name);
+        await createAuthority(authority);
+        const { directory: place } = await certifyHost(authority, { name: 'localhost', addresses: [] }, validityOf(2));
+        return { place, ...readTlsDirectory(place) };
+      }),
+    );
+    const [ours, theirs] = clients as [(typeof clients)[0], (typeof clients)[0]];
+    await using serving = new DiskServing({ ca: ours.ca, cert: ours.certificate, key: ours.key }, (event) => {
+      if (event.kind === 'strangerCutOff') strangers.push(event.reason);
+    });
+    await serving.listen({ path: socket });
+    await serving.openDisk('vda', { ...OPTIONS, path: image });
+    await serving.addExport('vda', 'vda', 1);
+    /** As libnbd has its files. */
+    const ask = (shown: { certificate: string; key: string } | undefined): Promise<unknown> => {
+      writeFileSync(directory.join('ca-cert.pem'), ours.ca);
+      for (const name of ['client-cert.pem', 'client-key.pem']) rmSync(directory.join(name), { force: true });
+      if (shown) {
+        writeFileSync(directory.join('client-cert.pem'), shown.certificate);
+        writeFileSync(directory.join('client-key.pem'), shown.key);
+      }
+      const uri = `nbds+unix://localhost/vda?socket=${socket}&tls-certificates=${directory.path}`;
+      return execute('nbdinfo', ['--size', uri], { timeout: 30_000 });
+    };
+    expect(await ask(ours)).toMatchObject({ stdout: `${MIB}\n` });
+    expect(strangers).toEqual([]);
+    await expect(ask(theirs)).rejects.toThrow();
+    await expect(ask(undefined)).rejects.toThrow();
+    expect(strangers).toHaveLength(2);
   });
 });

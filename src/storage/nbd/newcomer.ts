@@ -4,7 +4,7 @@
  * Owns: its negotiation, and the time that it has for it. Must hold: what is no client, or dawdles, is cut off, and
  * it is told why.
  */
-import { createSecureContext, type SecureContextOptions, TLSSocket } from 'node:tls';
+import { createServer, type SecureContextOptions } from 'node:tls';
 import type { ByteChannel, ChannelEvents } from './byte-channel.ts';
 import type { Agreement, ExportFacts } from './export.ts';
 import { NEGOTIATION_TIMEOUT_MS } from './limits.ts';
@@ -104,15 +104,25 @@ export class Newcomer implements ChannelEvents {
     plain.write(answer);
     // With a certificate authority of its own, clients have to show a certificate of it.
     const asksClient = this.#options.tls?.ca !== undefined;
-    const socket = new TLSSocket(plain, {
-      isServer: true,
-      secureContext: createSecureContext({ ...this.#options.tls, minVersion: 'TLSv1.3' }),
+    // It listens nowhere. A TLS socket by itself takes any client's certificate: it is Node's server that judges it.
+    const server = createServer({
+      ...this.#options.tls,
+      minVersion: 'TLSv1.3',
       requestCert: asksClient,
       rejectUnauthorized: asksClient,
     });
-    this.#negotiation.tlsStarted();
-    this.#channel = new StreamChannel(socket, this.#channel.peer);
-    this.#channel.begin(this);
+    server.once('secureConnection', (socket) => {
+      if (this.#isOver) {
+        socket.destroy();
+        return;
+      }
+      this.#negotiation.tlsStarted();
+      this.#channel = new StreamChannel(socket, this.#channel.peer);
+      this.#channel.begin(this);
+    });
+    server.once('tlsClientError', (error: NodeJS.ErrnoException) => this.#fail(error.code ?? error.message));
+    plain.once('close', () => this.#fail('TLS did not come about, or its certificate is not of the authority'));
+    server.emit('connection', plain);
   }
 
   #fail(reason: string): void {
