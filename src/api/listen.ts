@@ -8,6 +8,7 @@ import { chmodSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { GodwitError } from '../base/errors.ts';
+import { boundedHost } from '../base/host-name.ts';
 import { HOST_IDLE_MS } from './keep-alive.ts';
 
 export type ListenAddress =
@@ -39,7 +40,7 @@ export function parseHostPort(text: string, field: string): { host: string; port
   const match = /^(?:\[([0-9a-fA-F:.%]+)\]|([^:[\]\s/]+)):(\d{1,5})$/.exec(text);
   const port = Number(match?.[3]);
   if (!match || port > 65_535) throw invalid(field, text, 'HOST:PORT such as 127.0.0.1:7700');
-  return { host: match[1] ?? match[2]!, port };
+  return { host: boundedHost(match[1] ?? match[2]!, field), port };
 }
 
 export function formatHostPort(host: string, port: number): string {

@@ -18,10 +18,11 @@ import type { ControlMessage, Message } from '../wire/messages.ts';
 import type { ListenOptions } from './listener.ts';
 import { FEATURES, SHARED_MEMORY_FEATURE, SOFTWARE } from './opening.ts';
 import { offerRegion } from './region-policy.ts';
+import type { UndecidedPeer } from './undecided-places.ts';
 
 const OPENING_TIMEOUT_MS = 10_000;
 
-export class HeardOpening {
+export class HeardOpening implements UndecidedPeer {
   readonly #socket: Socket;
   readonly #options: ListenOptions;
   readonly #decoder = new FrameDecoder('source');
@@ -30,6 +31,7 @@ export class HeardOpening {
   #greeted = false;
   #features: readonly string[] = [];
   #screening = false;
+  #hasOffered = false;
   #over = false;
   readonly #gone = new AbortController();
   #timer: NodeJS.Timeout | undefined;
@@ -40,6 +42,14 @@ export class HeardOpening {
     this.#options = options;
     this.#peer = peer;
     this.#done = done;
+  }
+
+  get hasOffered(): boolean {
+    return this.#hasOffered;
+  }
+
+  drop(): void {
+    this.#socket.destroy();
   }
 
   start(): void {
@@ -125,9 +135,14 @@ export class HeardOpening {
     }
   }
 
-  async #screen(offer: Message<'offer'>): Promise<void> {
+  #beginScreening(): void {
     this.#screening = true;
+    this.#hasOffered = true;
     clearTimeout(this.#timer);
+  }
+
+  async #screen(offer: Message<'offer'>): Promise<void> {
+    this.#beginScreening();
     const screening = await this.#options.screen(offer, this.#peer, this.#gone.signal);
     this.#screening = false;
     if (this.#over) return;
@@ -140,8 +155,7 @@ export class HeardOpening {
   }
 
   async #offerRegion(offer: Message<'offerRegion'>): Promise<void> {
-    this.#screening = true;
-    clearTimeout(this.#timer);
+    this.#beginScreening();
     const { regions, hostName } = this.#options;
     await offerRegion(regions, hostName, offer, () => this.#handOver(), this.#peer, this.#gone.signal);
     // Neither taken nor refused: nobody would ever answer.

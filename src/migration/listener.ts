@@ -2,7 +2,7 @@
  * The migration port of a host (V2): who dials is heard, told apart, and handed to a migration's thread.
  *
  * Owns: the listening socket, and every connection until its opening message (heard-opening.ts). Must hold: only so many are
- * undecided at once; with TLS nothing of a connection is read here, but by the relay.
+ * undecided at once (undecided-places.ts); with TLS nothing of a connection is read here, but by the relay.
  */
 import { createServer, type Server, Socket } from 'node:net';
 import { GodwitError, hasCode } from '../base/errors.ts';
@@ -11,9 +11,7 @@ import { acceptByRelay, type RelayPort } from '../tls/relay-orders.ts';
 import type { ControlMessage, Message } from '../wire/messages.ts';
 import { HeardOpening } from './heard-opening.ts';
 import type { RegionPolicy } from './region-policy.ts';
-
-/** Who has connected and not said what it wants yet. */
-const MAX_UNDECIDED = 64;
+import { UndecidedPlaces } from './undecided-places.ts';
 
 export type Screening =
   | { readonly kind: 'goesOn' }
@@ -57,18 +55,20 @@ export interface OpenListener {
 }
 
 export function listen(options: ListenOptions): Promise<OpenListener> {
-  const undecided = new Set<Socket>();
+  const places = new UndecidedPlaces();
   const server = createServer({ noDelay: true, pauseOnConnect: options.tls !== null }, (accepted) => {
-    if (undecided.size >= MAX_UNDECIDED) {
+    const address = accepted.remoteAddress ?? 'unknown';
+    if (!places.makeRoom(address)) {
       accepted.destroy();
       return;
     }
     if (options.dscp !== null) setDscp(descriptorOf(accepted), options.dscp);
-    const peer = `${accepted.remoteAddress ?? 'unknown'}:${accepted.remotePort ?? 0}`;
+    const peer = `${address}:${accepted.remotePort ?? 0}`;
     const socket = options.tls === null ? accepted : relayed(accepted, options.tls, peer);
     if (!socket) return;
-    undecided.add(socket);
-    new HeardOpening(socket, peer, options, () => undecided.delete(socket)).start();
+    const opening: HeardOpening = new HeardOpening(socket, peer, options, () => places.leave(opening));
+    places.take(opening, address);
+    opening.start();
   });
   return new Promise((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
@@ -76,9 +76,9 @@ export function listen(options: ListenOptions): Promise<OpenListener> {
       reject(new GodwitError('GW_HOST_START', { reason }, { cause: error }));
     });
     server.listen(options.port, options.host, () => {
-      const address = server.address();
-      const port = typeof address === 'object' && address ? address.port : options.port;
-      resolve({ host: options.host, port, close: () => close(server, undecided) });
+      const own = server.address();
+      const port = typeof own === 'object' && own ? own.port : options.port;
+      resolve({ host: options.host, port, close: () => close(server, places) });
     });
   });
 }
@@ -95,8 +95,8 @@ function relayed(accepted: Socket, tls: RelayPort, peer: string): Socket | undef
   }
 }
 
-function close(server: Server, undecided: ReadonlySet<Socket>): Promise<void> {
-  for (const socket of undecided) socket.destroy();
+function close(server: Server, places: UndecidedPlaces): Promise<void> {
+  places.dropAll();
   return new Promise((resolve) => server.close(() => resolve()));
 }
 

@@ -6,6 +6,7 @@
  */
 import { SYSTEM_CLOCK } from '../base/clock.ts';
 import { asGodwitError, GodwitError } from '../base/errors.ts';
+import { boundedHost } from '../base/host-name.ts';
 import type { PackingStep } from '../base/packing-step.ts';
 import { availableCodecs } from '../linux/compression.ts';
 import { NICS_FEATURE } from '../network/nic.ts';
@@ -75,7 +76,7 @@ export function parseAddress(text: string, field: string): { host: string; port:
   if (!match || port < 1 || port > 65_535) {
     throw new GodwitError('GW_INPUT_INVALID', { field, value: text, fix: 'give HOST:PORT of a migration port' });
   }
-  return { host: (match[1] ?? match[2])!, port };
+  return { host: boundedHost((match[1] ?? match[2])!, field), port };
 }
 
 /**
