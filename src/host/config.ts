@@ -59,7 +59,7 @@ export const HostConfigSchema = strictObject({
   tlsAllow: list(NameSchema, 'give a list of names of hosts')
     .optional()
     .describe(
-      'Hosts that may send VMs here, by the names in their certificates. Default: every one with a certificate of the CA.',
+      'Hosts that may send VMs here, by the exact names in their certificates. Default: every one with a certificate of the CA.',
     ),
   state: text('give a directory').optional().describe('State directory. Default: /var/lib/godwit.'),
   tokenFile: text('give the path of a file that holds the token')

@@ -4,6 +4,8 @@ import type { Probe } from '../linux/probe.ts';
 import { readTlsDirectory } from '../tls/tls-directory.ts';
 
 const DAY_MS = 86_400_000;
+/** Time for whoever reads it to renew the certificate before hosts refuse this one. */
+const ENOUGH_DAYS = 14;
 
 /** @param directory - where it is looked for, as for `godwit host --tls` */
 export function probeTls(directory: string, nowMs: number): Probe {
@@ -17,6 +19,9 @@ export function probeTls(directory: string, nowMs: number): Probe {
     if (notBeforeMs > nowMs) {
       const clock = 'Set the clock of this host (NTP)';
       return { ...asked, ok: false, reason: `the certificate is not valid before ${from}`, fix: clock };
+    }
+    if (days < ENOUGH_DAYS) {
+      return { ...asked, ok: false, reason: `the certificate expires on ${until} (in ${days} days)`, fix };
     }
     return { ...asked, ok: true, value: `${names.join(', ')}, valid until ${until} (${days} days)` };
   } catch (error) {

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { closeFd, receiveSome, sendAll, setLinkOption, setSocketOption } from './socket.ts';
-import { openSocketPair, peekByte } from './socket-pair.ts';
+import { openSocketPair } from './socket-pair.ts';
 
 test('a message is received as it was sent, one by one', () => {
   const { near, far } = openSocketPair('messages');
@@ -13,18 +13,6 @@ test('a message is received as it was sent, one by one', () => {
   closeFd(far);
   expect(sendAll(near, Buffer.from('late')).kind).toBe('peerGone');
   closeFd(near);
-});
-
-test('the byte that is looked at stays', () => {
-  const { near, far } = openSocketPair('stream');
-  expect(peekByte(far)).toBeUndefined();
-  sendAll(near, Buffer.from([7, 8]));
-  expect([peekByte(far), peekByte(far)]).toEqual([7, 7]);
-  const into = new Uint8Array(8);
-  expect([receiveSome(far, into), into[0]]).toEqual([2, 7]);
-  closeFd(near);
-  expect(peekByte(far)).toBeUndefined();
-  closeFd(far);
 });
 
 test('a link that leads to a relay has no options of TCP, and does not mind', () => {

@@ -1,5 +1,5 @@
 import { X509Certificate } from 'node:crypto';
-import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { TempDirectory } from '../../test/support/temp-directory.ts';
@@ -39,6 +39,29 @@ test('private keys are their owner’s alone', async () => {
   const { directory: place } = await issue('a');
   expect([join(authority, 'ca.key'), join(place, 'tls.key')].map(modeOf)).toEqual([0o600, 0o600]);
   expect([authority, place].map(modeOf)).toEqual([0o700, 0o700]);
+});
+
+test('nothing is written where others can put their own in its place', async () => {
+  const open = directory.join('open');
+  mkdirSync(open);
+  chmodSync(open, 0o777);
+  await expect(createAuthority(open)).rejects.toMatchObject({
+    code: 'GW_INPUT_INVALID',
+    details: { field: 'DIR', fix: expect.stringContaining(`chmod go-w ${open}`) },
+  });
+  expect(readdirSync(open)).toEqual([]);
+  chmodSync(authority, 0o770);
+  await expect(issue('a')).rejects.toMatchObject({ code: 'GW_INPUT_INVALID', details: { field: 'DIR' } });
+});
+
+test('a key is not written through what lies there by another name', async () => {
+  const { directory: place } = await issue('a');
+  const others = directory.join('others');
+  writeFileSync(others, 'theirs');
+  symlinkSync(others, join(place, 'tls.key.new'));
+  await issue('a');
+  expect(readFileSync(others, 'utf8')).toBe('theirs');
+  expect(readdirSync(place).sort()).toEqual(['ca.crt', 'tls.crt', 'tls.key', 'tls.key.new']);
 });
 
 test('who renews keeps the addresses, and gets another key', async () => {
@@ -89,6 +112,12 @@ test('the doctor says for whom a certificate is and until when, and what is wron
   const { notAfterMs, notBeforeMs } = certificate;
   const until = new Date(notAfterMs).toISOString().slice(0, 10);
   expect(probeTls(place, Date.now())).toMatchObject({ ok: true, value: `a, 10.0.0.1, valid until ${until} (29 days)` });
+  expect(probeTls(place, notAfterMs - 14.5 * DAY_MS)).toMatchObject({ ok: true });
+  expect(probeTls(place, notAfterMs - 13.5 * DAY_MS)).toMatchObject({
+    ok: false,
+    reason: `the certificate expires on ${until} (in 13 days)`,
+    fix: expect.stringContaining('godwit tls host'),
+  });
   expect(probeTls(place, notAfterMs + DAY_MS)).toMatchObject({
     ok: false,
     reason: `the certificate has expired on ${until}`,

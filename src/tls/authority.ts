@@ -2,13 +2,25 @@
  * A certificate authority for the hosts of one fleet, in a directory (`godwit tls`).
  *
  * Owns: that directory: `ca.crt` and `ca.key`, and one directory a host with what is to be copied to it (tls-directory.ts). Must hold:
- * private keys are readable by their owner alone from their first byte on, and every file is whole or as it was before; the key of
- * the authority is never copied into a host's directory, so that whoever takes a host cannot make certificates.
+ * private keys are readable by their owner alone from their first byte on, and every file is whole or as it was before; nobody else
+ * can put a file of his in a key's place; the key of the authority is never copied into a host's directory, so that whoever takes a host cannot make certificates.
  */
 // The library below needs it before it is loaded.
 import 'reflect-metadata';
 import { randomBytes, webcrypto, X509Certificate } from 'node:crypto';
-import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  fchmodSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
 import {
@@ -39,6 +51,8 @@ const EARLIER_MS = 3_600_000;
 const CA_DAYS = 3650;
 /** RFC 5280, section 4.1.2.2: at most 20 bytes, positive. */
 const SERIAL_BYTES = 16;
+/** Write permissions of group and others (inode(7)). */
+const BY_OTHERS = 0o022;
 
 export const DEFAULT_HOST_DAYS = 365;
 
@@ -76,7 +90,7 @@ export async function createAuthority(directory: string): Promise<void> {
     const fix = 'there is a CA already: add or renew hosts with `godwit tls host`, or give another directory';
     throw new GodwitError('GW_INPUT_INVALID', { field: 'DIR', value: directory, fix });
   }
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  makeDirectory(directory);
   const keys = await webcrypto.subtle.generateKey(KEY, true, ['sign', 'verify']);
   const { fromMs, toMs } = validityOf(CA_DAYS);
   const certificate = await X509CertificateGenerator.createSelfSigned(
@@ -106,6 +120,7 @@ export async function createAuthority(directory: string): Promise<void> {
  */
 export async function certifyHost(directory: string, host: CertifiedHost, validity: Validity): Promise<IssuedHost> {
   const authority = await openAuthority(directory);
+  refuseWritable(directory);
   const place = join(directory, host.name);
   const certificatePath = join(place, CERTIFICATE_FILE);
   const isRenewed = existsSync(certificatePath);
@@ -131,7 +146,7 @@ export async function certifyHost(directory: string, host: CertifiedHost, validi
     },
     webcrypto,
   );
-  mkdirSync(place, { recursive: true, mode: 0o700 });
+  makeDirectory(place);
   await writeKey(join(place, KEY_FILE), keys.privateKey);
   const pem = certificate.toString('pem');
   replaceFile(certificatePath, pem, 0o644);
@@ -178,10 +193,38 @@ async function writeKey(path: string, key: webcrypto.CryptoKey): Promise<void> {
   replaceFile(path, pem, 0o600);
 }
 
-/** Whoever reads meanwhile has the old one or the new one, whole. */
+function makeDirectory(directory: string): void {
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  refuseWritable(directory);
+}
+
+/** Who can write there can take a key's place. */
+function refuseWritable(directory: string): void {
+  if ((statSync(directory).mode & BY_OTHERS) === 0) return;
+  const fix = `others can write there, and keys of theirs would pass for the CA's: chmod go-w ${directory}, or give another directory`;
+  throw new GodwitError('GW_INPUT_INVALID', { field: 'DIR', value: directory, fix });
+}
+
+/** Whoever reads meanwhile has the old one or the new one, whole, also after a loss of power. */
 function replaceFile(path: string, text: string, mode: number): void {
-  const beside = `${path}.new`;
-  writeFileSync(beside, `${text.trimEnd()}\n`, { mode });
-  chmodSync(beside, mode);
-  renameSync(beside, path);
+  const beside = `${path}.${randomBytes(8).toString('hex')}`;
+  try {
+    writeDurably(beside, `${text.trimEnd()}\n`, mode);
+    renameSync(beside, path);
+  } catch (error) {
+    rmSync(beside, { force: true });
+    throw error;
+  }
+}
+
+function writeDurably(path: string, text: string, mode: number): void {
+  const fd = openSync(path, 'wx', mode);
+  try {
+    // The umask may have taken some of it.
+    fchmodSync(fd, mode);
+    writeFileSync(fd, text);
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
 }

@@ -8,11 +8,11 @@ import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls';
 import { asGodwitError, type GodwitError } from '../base/errors.ts';
-import { type CertificateFacts, readTlsDirectory, TLS_FILES } from './tls-directory.ts';
+import { readTlsDirectory, TLS_FILES, type TlsMaterial } from './tls-directory.ts';
 
 export interface CredentialsPort {
   /** Others serve from now on. */
-  onRenewed(facts: CertificateFacts): void;
+  onRenewed(material: TlsMaterial): void;
   /** There are others, which cannot serve. */
   onUnusable(error: GodwitError): void;
 }
@@ -25,15 +25,15 @@ interface Loaded {
 export class Credentials {
   readonly #directory: string;
   readonly #port: CredentialsPort;
-  #seen: string;
+  /** Of the files that were loaded, or could not be. Of the first nothing is known: there may be newer ones by now. */
+  #seen = '';
   #loaded: Loaded;
 
-  /** @throws GW_INPUT_UNREADABLE, GW_INPUT_INVALID */
-  constructor(directory: string, port: CredentialsPort) {
+  /** @param material - in use until the files were looked at */
+  constructor(directory: string, material: TlsMaterial, port: CredentialsPort) {
     this.#directory = directory;
     this.#port = port;
-    this.#seen = this.#look();
-    this.#loaded = this.#load();
+    this.#loaded = loaded(material);
   }
 
   /** @returns the same object as long as the files are the same */
@@ -51,18 +51,27 @@ export class Credentials {
   }
 
   #load(): Loaded {
-    const { ca, certificate, key, facts } = readTlsDirectory(this.#directory);
-    const options = { ca, cert: certificate, key, minVersion: 'TLSv1.3' } as const;
-    const loaded = { options, context: createSecureContext(options) };
-    this.#port.onRenewed(facts);
-    return loaded;
+    const material = readTlsDirectory(this.#directory);
+    const renewed = loaded(material);
+    this.#port.onRenewed(material);
+    return renewed;
   }
 
-  /** Differs where a file was written, replaced or removed. */
+  /** Differs where a file was written, replaced or removed, or can be looked at no more. */
   #look(): string {
     return TLS_FILES.map((name) => {
-      const stat = statSync(join(this.#directory, name), { throwIfNoEntry: false });
-      return stat ? `${stat.ino}:${stat.mtimeMs}:${stat.size}` : 'none';
+      try {
+        const { ino, mtimeMs, size } = statSync(join(this.#directory, name));
+        return `${ino}:${mtimeMs}:${size}`;
+      } catch (error) {
+        // Loading says it, once.
+        return (error as NodeJS.ErrnoException).code ?? 'unknown';
+      }
     }).join(' ');
   }
+}
+
+function loaded({ ca, certificate, key }: TlsMaterial): Loaded {
+  const options = { ca, cert: certificate, key, minVersion: 'TLSv1.3' } as const;
+  return { options, context: createSecureContext(options) };
 }

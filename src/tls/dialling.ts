@@ -1,7 +1,8 @@
 /**
  * TLS to another host, as the one that dials.
  *
- * Must hold: nothing is sent before the other host's certificate, and the name in it, were found good; it ends within the time-out.
+ * Must hold: nothing is sent before the other host's certificate, and the name in it, were found good; it ends within the time-out,
+ * and when nobody waits for it any more.
  */
 import { connect, isIP } from 'node:net';
 import { connect as connectTls, type SecureContext } from 'node:tls';
@@ -20,21 +21,26 @@ export interface TlsTarget {
   /** This host's name, for messages. */
   readonly by: string;
   readonly context: SecureContext;
+  /** Aborted when nobody waits for it any more. */
+  readonly signal: AbortSignal;
 }
 
 /** @throws GW_PEER_UNREACHABLE, GW_TLS_… */
-export function dialTls({ host, port, dscp, timeoutMs, wanted, by, context }: TlsTarget): Promise<Secured> {
+export function dialTls({ host, port, dscp, timeoutMs, wanted, by, context, signal }: TlsTarget): Promise<Secured> {
   const { promise, resolve, reject } = Promise.withResolvers<Secured>();
   const parties = { by, peer: `${host}:${port}` };
   const tcp = connect({ host, port });
   const fail = (error: GodwitError): void => {
     clearTimeout(timer);
+    signal.removeEventListener('abort', abandon);
     tcp.destroy();
     reject(error);
   };
   const unreachable = (reason: string): void =>
     fail(new GodwitError('GW_PEER_UNREACHABLE', { peer: parties.peer, reason }));
   const timer = setTimeout(() => unreachable(`no answer within ${timeoutMs} ms`), timeoutMs);
+  const abandon = (): void => unreachable((signal.reason as Error).message);
+  signal.addEventListener('abort', abandon, { once: true });
   const noConnection = (error: NodeJS.ErrnoException): void => unreachable(error.code ?? error.message);
   tcp.once('error', noConnection);
   tcp.once('connect', () => {
@@ -63,6 +69,7 @@ export function dialTls({ host, port, dscp, timeoutMs, wanted, by, context }: Tl
         return;
       }
       clearTimeout(timer);
+      signal.removeEventListener('abort', abandon);
       socket.removeAllListeners('error').removeAllListeners('close');
       resolve({ socket, tcpFd });
     });

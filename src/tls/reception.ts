@@ -2,15 +2,13 @@
  * TLS to another host, as the one that was dialled.
  *
  * Owns: Node's TLS server, which listens nowhere: connections are given to it. Must hold: nothing that was received is handed on
- * before the certificate of who has dialled was found good; who does not speak TLS is told in clear that it has to.
+ * before the certificate of who has dialled was found good; who does not speak TLS is told in clear that it has to; of who is not
+ * found good nothing stays open once that is told, whatever it does or leaves undone.
  */
 import { constants } from 'node:crypto';
-import { Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { createServer, type SecureContextOptions, type Server, type TLSSocket } from 'node:tls';
 import { GodwitError } from '../base/errors.ts';
-import { watchReadable } from '../linux/poll.ts';
-import { closeFd } from '../linux/socket.ts';
-import { peekByte } from '../linux/socket-pair.ts';
 import { allowanceRefusal, certificateRefusal, handshakeFailure, type Parties } from './refusals.ts';
 import { type Secured, tuneTcp } from './secured.ts';
 import { tellRefusal } from './told-refusal.ts';
@@ -22,8 +20,17 @@ export interface ReceptionOptions {
   readonly allow: readonly string[] | undefined;
 }
 
-/** For a stranger to begin, and for the handshake. */
-const HANDSHAKE_TIMEOUT_MS = 5000;
+/** Somebody who has dialled. */
+export interface Arrival {
+  /** Of which nothing was read; this object's from now on. */
+  readonly tcp: Socket;
+  readonly tcpFd: number;
+  /** Its address, for messages. */
+  readonly peer: string;
+  /** Aborted, with the reason, when it has taken too long or nobody waits for it any more. */
+  readonly signal: AbortSignal;
+}
+
 /** ContentType.handshake of RFC 8446, section 5.1: with it every TLS connection begins. */
 const HANDSHAKE_RECORD = 0x16;
 
@@ -44,29 +51,42 @@ export class Reception {
   }
 
   /**
-   * @param tcpFd - this object's, whatever happens
-   * @throws GW_TLS_…, and then the other host was told
+   * @param credentials - asked once the other side has begun, which may be long after it has connected
+   * @throws GW_TLS_…, and then the other host was told and its connection is closed
    */
-  async receive(tcpFd: number, peer: string, credentials: SecureContextOptions): Promise<Secured> {
-    const parties = { by: this.#options.by, peer };
-    const first = await firstByte(tcpFd);
-    if (first === undefined) {
-      closeFd(tcpFd);
-      throw new GodwitError('GW_TLS_FAILED', { peer, reason: 'it has said nothing' });
+  async receive(arrival: Arrival, credentials: () => SecureContextOptions): Promise<Secured> {
+    const { tcp, peer, signal } = arrival;
+    const abandon = (): void => void tcp.destroy();
+    tcp.on('error', abandon);
+    signal.addEventListener('abort', abandon);
+    try {
+      signal.throwIfAborted();
+      return await this.#receive(arrival, credentials);
+    } catch (error) {
+      tcp.destroy();
+      if (!signal.aborted) throw error;
+      throw new GodwitError('GW_TLS_FAILED', { peer, reason: (signal.reason as Error).message });
+    } finally {
+      signal.removeEventListener('abort', abandon);
     }
-    const tcp = new Socket({ fd: tcpFd, readable: true, writable: true });
+  }
+
+  async #receive({ tcp, tcpFd, peer }: Arrival, credentials: () => SecureContextOptions): Promise<Secured> {
+    const parties = { by: this.#options.by, peer };
+    const first = await firstByte(tcp);
+    if (first === undefined) throw new GodwitError('GW_TLS_FAILED', { peer, reason: 'it has said nothing' });
     if (first !== HANDSHAKE_RECORD) {
       const error = new GodwitError('GW_TLS_REQUIRED', { ...parties });
-      tellRefusal(tcp, error);
+      await tellRefusal(tcp, error);
       throw error;
     }
     tuneTcp(tcp, tcpFd);
-    const socket = await this.#shakeHands(tcp, credentials).catch((error: Error) => {
+    const socket = await this.#shakeHands(tcp, credentials()).catch((error: Error) => {
       throw handshakeFailure(error, parties);
     });
     const refusal = this.#refusalOf(socket, parties);
     if (!refusal) return { socket, tcpFd };
-    tellRefusal(socket, refusal);
+    await tellRefusal(socket, refusal);
     throw refusal;
   }
 
@@ -80,16 +100,17 @@ export class Reception {
     return allowanceRefusal(this.#options.allow, certificate, parties);
   }
 
-  #shakeHands(tcp: Socket, credentials: SecureContextOptions): Promise<TLSSocket> {
+  async #shakeHands(tcp: Socket, credentials: SecureContextOptions): Promise<TLSSocket> {
     const { promise, resolve, reject } = Promise.withResolvers<TLSSocket>();
     const key = keyOf(tcp);
     this.#waiting.set(key, { resolve, reject });
-    tcp.once('close', () => {
+    tcp.once('close', () => reject(new Error('it has closed the connection')));
+    try {
+      this.#serverWith(credentials).emit('connection', tcp);
+      return await promise;
+    } finally {
       this.#waiting.delete(key);
-      reject(new Error('it has closed the connection'));
-    });
-    this.#serverWith(credentials).emit('connection', tcp);
-    return promise;
+    }
   }
 
   /** Connections that are open keep what they have begun with. */
@@ -106,34 +127,37 @@ export class Reception {
   #open(context: SecureContextOptions): Server {
     const server = createServer({
       ...context,
-      handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
       requestCert: true,
       // It is judged after the handshake, so that who is refused can be told why.
       rejectUnauthorized: false,
     });
     server.on('secureConnection', (socket) => {
-      const key = keyOf(socket);
-      const waiting = this.#waiting.get(key);
-      this.#waiting.delete(key);
+      // Before anything else: one that nobody waits for may fail as well.
+      socket.on('error', () => socket.destroy());
+      const waiting = this.#waiting.get(keyOf(socket));
       if (waiting) waiting.resolve(socket);
       else socket.destroy();
     });
-    server.on('tlsClientError', (error, socket) => this.#waiting.get(keyOf(socket))?.reject(error));
+    // Node only tells it: the connection stays open.
+    server.on('tlsClientError', (error, socket) => {
+      this.#waiting.get(keyOf(socket))?.reject(error);
+      socket.destroy();
+    });
     return server;
   }
 }
 
-function keyOf({ remoteAddress, remotePort, localAddress }: Socket): string {
-  return `${remoteAddress} ${remotePort} ${localAddress}`;
+function keyOf({ remoteAddress, remotePort, localAddress, localPort }: Socket): string {
+  return `${remoteAddress} ${remotePort} ${localAddress} ${localPort}`;
 }
 
-/** undefined: nothing has come, or will come. */
-function firstByte(fd: number): Promise<number | undefined> {
-  const { promise, resolve } = Promise.withResolvers<number | undefined>();
-  const timer = setTimeout(() => resolve(undefined), HANDSHAKE_TIMEOUT_MS);
-  const watch = watchReadable(fd, () => resolve(peekByte(fd)));
-  return promise.finally(() => {
-    clearTimeout(timer);
-    watch[Symbol.dispose]();
-  });
+/** It stays to be read. undefined: nothing has come, or will come. */
+async function firstByte(tcp: Socket): Promise<number | undefined> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  tcp.once('readable', resolve).once('close', resolve);
+  await promise;
+  const begun = tcp.destroyed ? null : (tcp.read() as Buffer | null);
+  if (begun === null) return undefined;
+  tcp.unshift(begun);
+  return begun[0];
 }

@@ -72,7 +72,22 @@ test('who may send is told by the names in the certificate', () => {
   });
 });
 
-test('names are read as OpenSSL prints them', () => {
+const NO_NAMES = [
+  ['a wildcard', { subjectaltname: 'DNS:*.example' }, 'b.example'],
+  ['a common name', { subject: { CN: 'b' }, subjectaltname: '' }, 'b'],
+  ['a name that holds others', { subjectaltname: 'DNS:"x, DNS:b, DNS:y"' }, 'b'],
+] as const;
+
+test.each(NO_NAMES)('%s is no name of a host that may send', (_what, shown, name) => {
+  const certificate = { ...CERTIFICATE, ...shown } as unknown as PeerCertificate;
+  expect(allowanceRefusal([name], certificate, PARTIES)?.code).toBe('GW_TLS_NOT_ALLOWED');
+});
+
+test('names differ in more than their case', () => {
+  expect(allowanceRefusal(['B'], CERTIFICATE, PARTIES)).toBeUndefined();
+});
+
+test('names are read as Node prints them', () => {
   expect(namesIn('IP Address:10.0.0.1, DNS:a, DNS:b')).toEqual(['a', 'b', '10.0.0.1']);
   expect(namesIn(undefined)).toEqual([]);
 });

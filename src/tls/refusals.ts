@@ -72,14 +72,19 @@ export function nameRefusal(
   return new GodwitError('GW_TLS_WRONG_NAME', { by, peer, names, wanted: wanted.join(' or ') });
 }
 
-/** Whether a host with this certificate may bring VMs. @param allowed - undefined: every one of this CA may */
+/**
+ * Whether a host with this certificate may bring VMs.
+ * @param allowed - these names and no others: a certificate for `*.example` does not stand for all of them, nor its common name for
+ *   a name; undefined: every one of this CA may
+ */
 export function allowanceRefusal(
   allowed: readonly string[] | undefined,
   certificate: PeerCertificate,
   { by, peer }: Parties,
 ): GodwitError | undefined {
   if (allowed === undefined) return undefined;
-  if (allowed.some((name) => checkServerIdentity(name, certificate) === undefined)) return undefined;
-  const names = namesIn(certificate.subjectaltname).join(', ') || 'nobody';
-  return new GodwitError('GW_TLS_NOT_ALLOWED', { by, peer, names });
+  const names = namesIn(certificate.subjectaltname);
+  const exact = new Set(allowed.map((name) => name.toLowerCase()));
+  if (names.some((name) => exact.has(name.toLowerCase()))) return undefined;
+  return new GodwitError('GW_TLS_NOT_ALLOWED', { by, peer, names: names.join(', ') || 'nobody' });
 }

@@ -39,7 +39,7 @@ export type RelayOrder =
     })
   | (RelayedSocket & { readonly kind: 'accept'; readonly tcpFd: number; readonly peer: string });
 
-/** More than any order has: names of hosts have at most 255 bytes. */
+/** More than any order needs: names of hosts have at most 253 bytes. One that is cut could not be read. */
 export const MAX_ORDER_BYTES = 4096;
 /** The relay takes an order in a moment; who gives one may be the daemon's own thread. */
 const ORDER_TIMEOUT_MS = 100;
@@ -72,6 +72,8 @@ function give(relay: RelayPort, peer: string, order: (socket: RelayedSocket) => 
   const { near, far } = openSocketPair('stream');
   try {
     const bytes = Buffer.from(JSON.stringify(order({ fd: far, inode: String(inodeOf(near)) })));
+    if (bytes.length > MAX_ORDER_BYTES)
+      throw new GodwitError('GW_TLS_FAILED', { peer, reason: 'its name is too long' });
     const outcome = sendAll(relay.ordersFd, bytes, { timeoutMs: ORDER_TIMEOUT_MS });
     if (outcome.kind === 'sent') return near;
     throw new GodwitError('GW_TLS_FAILED', { peer, reason: 'the threads that speak TLS take no order' });

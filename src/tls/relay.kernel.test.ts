@@ -1,9 +1,15 @@
-import { connect } from 'node:net';
+import { once } from 'node:events';
+import { rmSync, symlinkSync } from 'node:fs';
+import { connect, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { certifyServer } from '../../test/support/server-certificate.ts';
 import { ADDRESS, TlsHosts } from '../../test/support/tls-hosts.ts';
-import { waitUntil } from '../../test/support/wait-until.ts';
+import { waitUntil, within } from '../../test/support/wait-until.ts';
 import { GodwitError } from '../base/errors.ts';
+import { sendAll } from '../linux/socket.ts';
+import { MAX_UNDECIDED_OF_ADDRESS } from '../migration/undecided-places.ts';
+import { dialByRelay } from './relay-orders.ts';
 import { readTlsDirectory, TLS_FILES } from './tls-directory.ts';
 
 const DAY_MS = 86_400_000;
@@ -24,6 +30,21 @@ async function refusalOf(opening: Promise<unknown>): Promise<GodwitError> {
   );
   expect(error).toBeInstanceOf(GodwitError);
   return error as GodwitError;
+}
+
+/** Whether by an end or by a reset. */
+function closeOf(socket: Socket): Promise<void> {
+  return new Promise((resolve) => socket.once('close', () => resolve()));
+}
+
+/** A connection that nobody has begun TLS on. */
+async function strangerAt(address: string, says: Buffer = Buffer.alloc(0)): Promise<Socket> {
+  const stranger = connect(Number(address.split(':')[1]), ADDRESS);
+  // How it ends is not the matter.
+  stranger.on('error', () => undefined);
+  await once(stranger, 'connect');
+  stranger.write(says);
+  return stranger;
 }
 
 async function pair(atA = directories.a, atB = directories.b) {
@@ -114,7 +135,7 @@ test('who shows no certificate hears nothing but why', async () => {
   expect(heard).toContain('GODWIT');
   expect(heard).toContain('No certificate came from');
   expect(heard).not.toContain('welcome');
-  expect(b.news.refused.map(({ code }) => code)).toEqual(['GW_TLS_NO_CERTIFICATE']);
+  await waitUntil('the host has noticed', () => b.news.refused[0]?.code === 'GW_TLS_NO_CERTIFICATE');
 });
 
 test('who is not among the hosts that may send is refused', async () => {
@@ -163,13 +184,89 @@ test('an older TLS is refused', async () => {
   await waitUntil('the host has noticed', () => b.news.refused[0]?.code === 'GW_TLS_FAILED');
 });
 
-test('a stranger who says nothing holds up nobody, and is gone when he goes', async () => {
+test('a stranger who says nothing, or too little, holds up nobody, and is sent away in time', async () => {
   const { a, b, address } = await pair();
-  const stranger = connect(Number(address.split(':')[1]), ADDRESS);
-  await new Promise((resolve) => stranger.once('connect', resolve));
+  const strangers = await Promise.all([strangerAt(address), strangerAt(address, Buffer.from([0x16, 0x03, 0x01]))]);
   expect((await hosts.open(address, a.port)).agreement.host).toBe('b');
-  stranger.destroy();
+  await within('they are sent away', Promise.all(strangers.map((stranger) => closeOf(stranger))), 8000);
+  await waitUntil('the host has noticed', () => b.news.refused.length === 2);
+  expect(b.news.refused.map(({ details }) => details['reason'])).toEqual(
+    strangers.map(() => 'it has not shown who it is within 5000 ms'),
+  );
+});
+
+test('strangers without end cost those who came first their places, and keep nobody out', async () => {
+  const { a, address } = await pair();
+  const first = await strangerAt(address);
+  const closed = closeOf(first);
+  const others: Socket[] = [];
+  for (let i = 0; i < MAX_UNDECIDED_OF_ADDRESS; i++) others.push(await strangerAt(address));
+  // Long before its time is over: the relay lets go of whom the port has sent away.
+  await within('the first is gone', closed, 3000);
+  expect((await hosts.open(address, a.port)).agreement.host).toBe('b');
+  expect(others.at(-1)!.destroyed).toBe(false);
+  for (const stranger of others) stranger.destroy();
+});
+
+test('an order that nobody can read is told, and costs nobody a connection', async () => {
+  const { a, b, address } = await pair();
+  const opened = await hosts.open(address, a.port);
+  sendAll(b.port.ordersFd, Buffer.from('{"kind":"dial","ho'));
+  await waitUntil('it was told', () => b.news.refused.length === 1);
+  expect(opened.connection.isClosed).toBe(false);
+  expect((await hosts.open(address, a.port)).agreement.host).toBe('b');
+});
+
+test('a host name that no order has room for is refused where it is given', () => {
+  const { port } = hosts.relay('a', directories.a);
+  expect(() => dialByRelay(port, { host: 'x'.repeat(5000), port: 7710, dscp: null }, 1000)).toThrow(/name is too long/);
+});
+
+test('who comes again shows its certificate again', async () => {
+  const { b, address } = await pair();
+  const { ca, certificate: cert, key } = readTlsDirectory(directories.a);
+  const options = { host: ADDRESS, port: Number(address.split(':')[1]), ca };
+  const socket = connectTls({ ...options, cert, key });
+  const [session] = (await once(socket, 'session')) as [Buffer];
+  socket.destroy();
+  const again = connectTls({ ...options, session }).resume();
+  await once(again, 'secureConnect');
+  expect(again.isSessionReused()).toBe(false);
+  await waitUntil('it was refused', () => b.news.refused.some(({ code }) => code === 'GW_TLS_NO_CERTIFICATE'));
+});
+
+test('a certificate that is for servers alone does not dial', async () => {
+  const foreign = await hosts.certify('a');
+  await certifyServer(hosts.authority, foreign, 'a');
+  const { a, b, address } = await pair(foreign);
+  expect(await refusalOf(hosts.open(address, a.port))).toMatchObject({
+    code: 'GW_TLS_FAILED',
+    details: { reason: 'INVALID_PURPOSE' },
+  });
   await waitUntil('the host has noticed', () => b.news.refused[0]?.code === 'GW_TLS_FAILED');
+});
+
+test('files that cannot be looked at are told, and the old ones go on serving', async () => {
+  const { a, b, address } = await pair();
+  const file = `${directories.b}/tls.crt`;
+  rmSync(file);
+  // Root may look at everything, but not along a circle (ELOOP).
+  symlinkSync('tls.crt', file);
+  expect((await hosts.open(address, a.port)).agreement.host).toBe('b');
+  await waitUntil('it was told', () => b.news.unusable[0]?.message.includes('ELOOP'));
+});
+
+test('who connects before a renewal and begins after it sees what is new', async () => {
+  const { a, b, address } = await pair();
+  const stranger = await strangerAt(address);
+  // Orders are taken one after the other: by now the stranger's was.
+  await hosts.open(address, a.port);
+  hosts.copy(await hosts.certify('new'), TLS_FILES, directories.b);
+  const socket = connectTls({ socket: stranger, ca: readTlsDirectory(directories.a).ca, servername: 'new' });
+  await once(socket, 'secureConnect');
+  expect(socket.getPeerCertificate().subject.CN).toBe('new');
+  socket.destroy();
+  await waitUntil('it was told', () => b.news.renewed.length === 1);
 });
 
 test('renewed files serve the next connection without a restart, and those that cannot serve are told once', async () => {

@@ -7,6 +7,7 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { createSecureContext } from 'node:tls';
 import { GodwitError } from '../base/errors.ts';
 
 export const CA_FILE = 'ca.crt';
@@ -40,7 +41,18 @@ export function readTlsDirectory(directory: string): TlsMaterial {
     const fix = `it is not the key of ${CERTIFICATE_FILE}: copy both files of one certificate`;
     throw new GodwitError('GW_INPUT_INVALID', { field: 'tls', value: join(directory, KEY_FILE), fix });
   }
+  refuseUseless(directory, { ca, cert: certificate, key });
   return { ca, certificate, key, facts: factsOf(parsed) };
+}
+
+/** Such as keys that OpenSSL finds too short. */
+function refuseUseless(directory: string, files: { ca: string; cert: string; key: string }): void {
+  try {
+    createSecureContext(files);
+  } catch (cause) {
+    const fix = `OpenSSL does not take these files (${(cause as NodeJS.ErrnoException).code}): make them with \`godwit tls host\``;
+    throw new GodwitError('GW_INPUT_INVALID', { field: 'tls', value: directory, fix }, { cause });
+  }
 }
 
 export function factsOf(certificate: X509Certificate): CertificateFacts {
@@ -51,9 +63,12 @@ export function factsOf(certificate: X509Certificate): CertificateFacts {
   };
 }
 
-/** @param text - as OpenSSL prints it, such as `DNS:a, IP Address:10.0.0.1` */
+/** What Node quotes: an entry with characters that no name has, such as a comma with which it could pass for several. */
+const QUOTED = /"(?:[^"\\]|\\.)*"/g;
+
+/** @param text - as Node prints it, such as `DNS:a, IP Address:10.0.0.1` */
 export function namesIn(text: string | undefined): string[] {
-  const entries = (text ?? '').split(', ');
+  const entries = (text ?? '').replaceAll(QUOTED, '"…"').split(', ');
   const of = (kind: string): string[] =>
     entries.filter((entry) => entry.startsWith(kind)).map((entry) => entry.slice(kind.length));
   return [...of('DNS:'), ...of('IP Address:')];

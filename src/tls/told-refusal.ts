@@ -11,12 +11,21 @@ import { toWireError } from '../wire/message-fields.ts';
 
 const LINGER_MS = 1000;
 
-/** @param socket - is ended by this, whatever the other side does */
-export function tellRefusal(socket: Socket, error: GodwitError): void {
+/**
+ * @param socket - is ended by this, whatever the other side does
+ * @returns when it is closed
+ */
+export function tellRefusal(socket: Socket, error: GodwitError): Promise<void> {
+  if (socket.destroyed) return Promise.resolve();
+  const { promise, resolve } = Promise.withResolvers<void>();
   const timer = setTimeout(() => socket.destroy(), LINGER_MS);
   socket.on('error', () => socket.destroy());
-  socket.on('close', () => clearTimeout(timer));
+  socket.on('close', () => {
+    clearTimeout(timer);
+    resolve();
+  });
   socket.resume();
   socket.write(PREFACE);
   socket.end(encodeControl({ kind: 'refused', error: toWireError(error) }));
+  return promise;
 }

@@ -30,7 +30,6 @@ export const TCP_INFO = 11;
 export const TCP_INFO_OFFSETS = { bytesAcked: 120, busyTime: 168 } as const;
 export const TCP_USER_TIMEOUT = 18;
 
-export const MSG_PEEK = 0x02;
 export const MSG_DONTWAIT = 0x40;
 export const MSG_NOSIGNAL = 0x4000;
 export const MSG_MORE = 0x8000;
