@@ -25,13 +25,13 @@ export interface SwitchOverPort {
   readonly signal: AbortSignal;
   /** From here on the VM is the new QEMU's. */
   commit(): Promise<void>;
-  /** Lets it run there; undefined: nobody knows when it did. */
+  /** Lets it run there; undefined: the guest, or the new QEMU, has ended. */
   resume(): Promise<{ readonly resumedAtMs: number } | undefined>;
 }
 
 export interface SwitchOverTimes {
   readonly stateBytes: number;
-  /** By QEMU's events STOP and RESUME; null for a VM that did not run. */
+  /** By QEMU's events STOP and RESUME; null for a VM that did not run, or does not any more. */
   readonly downtimeMs: number | null;
   /** Parts of it. */
   readonly saveMs: number;
