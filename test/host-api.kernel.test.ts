@@ -307,6 +307,8 @@ describe('OpenAPI', () => {
       'StopRequest',
       'TuneHostRequest',
       'TuneRequest',
+      'UpgradeReport',
+      'UpgradeRequest',
       'Vm',
       'VmSpec',
     ]);

@@ -47,11 +47,9 @@ export class KnownOrders {
   acknowledge({ fleet, epoch }: Leader): Leader {
     const known = this.#leaders.get(fleet) ?? 0;
     if (epoch < known) throw new GodwitError('GW_ORDER_OUTDATED', { fleet, epoch, known });
-    if (epoch > known) {
-      this.#leaders.delete(fleet);
-      this.#leaders.set(fleet, epoch);
-      this.#save();
-    }
+    this.#leaders.delete(fleet);
+    this.#leaders.set(fleet, epoch);
+    if (epoch > known) this.#save();
     return { fleet, epoch };
   }
 

@@ -1,8 +1,8 @@
 /**
  * Watches from outside that no VM runs at two hosts: by the CPU time that the vCPUs of all their QEMUs take.
  *
- * Must hold: a VM that stands still takes none; in a look in which a VM changed hosts both may have run, in several looks
- * one after the other they may not.
+ * Must hold: a VM that stands still takes none; in the look in which a VM changed hosts both may have run, in the next
+ * one not.
  */
 import { readFileSync } from 'node:fs';
 import { listThreads, readCommandLine } from '../../../src/linux/process.ts';
@@ -12,7 +12,7 @@ import { listQemus } from '../traces.ts';
 const LOOK_EVERY_MS = 100;
 const RUNNING_MS = 1;
 /** Looks one after the other. */
-const TOO_MANY = 3;
+const TOO_MANY = 2;
 
 export class OwnerWatch implements Disposable {
   readonly doubles: string[] = [];

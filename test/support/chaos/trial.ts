@@ -28,7 +28,9 @@ const FULL = { bytesPerSecond: undefined, delayMs: 0 };
 const PAGES = 2048;
 
 export interface ChaosCounts {
+  /** That began. */
   moves: number;
+  /** That did anything. */
   faults: number;
   /** Of migrations, and `refused` for those that could not be begun. */
   readonly outcomes: Record<string, number>;
@@ -101,11 +103,11 @@ export class ChaosTrial implements AsyncDisposable {
 
   async #move(move: Move, at: ReachedHost, ids: Map<string, Begun>): Promise<void> {
     await delay(move.atMs);
-    this.counts.moves++;
     const to = at === this.#pair.a ? this.#pair.link.address : this.#back.address;
     try {
       const { id } = await at.client.migrate(move.vm, { to, ...move.request });
       ids.set(move.vm, { at, id });
+      this.counts.moves++;
     } catch (error) {
       // Its daemon is not there at the moment, or ends.
       const { code } = asGodwitError(error);
@@ -116,7 +118,6 @@ export class ChaosTrial implements AsyncDisposable {
 
   async #fail({ kind, host, vm, atMs, forMs }: Fault, ids: ReadonlyMap<string, Begun>): Promise<void> {
     await delay(atMs);
-    this.counts.faults++;
     const daemon = this.#host(host).host;
     const link = host === 'a' ? this.#back : this.#pair.link;
     switch (kind) {
@@ -124,12 +125,14 @@ export class ChaosTrial implements AsyncDisposable {
       case 'stop':
         // Another fault may have ended it.
         if (!daemon.isRunning) return;
+        this.counts.faults++;
         await (kind === 'kill' ? daemon.kill() : daemon.stop());
         await delay(forMs);
         if (!daemon.isRunning) await daemon.start();
         return;
       case 'hang': {
         if (!daemon.isRunning) return;
+        this.counts.faults++;
         const { pid } = daemon;
         process.kill(pid, 'SIGSTOP');
         await delay(forMs);
@@ -139,19 +142,22 @@ export class ChaosTrial implements AsyncDisposable {
       }
       case 'cut':
       case 'hold':
+        this.counts.faults++;
         link[kind]();
         await delay(forMs);
         link.restore();
         return;
       case 'slow':
+        this.counts.faults++;
         link.shape(SLOW);
         await delay(forMs);
         link.shape(FULL);
         return;
       case 'cancel': {
-        const migration = ids.get(vm);
         // It may be over, or too late, or its daemon away.
-        await migration?.at.client.cancelMigration(migration.id).catch(() => undefined);
+        const migration = ids.get(vm);
+        const cancelled = await migration?.at.client.cancelMigration(migration.id).catch(() => undefined);
+        if (cancelled) this.counts.faults++;
         return;
       }
     }
