@@ -25,6 +25,11 @@ export interface SwitchOverPort {
   readonly signal: AbortSignal;
   /** From here on the VM is the new QEMU's. */
   commit(): Promise<void>;
+  /**
+   * Ends the old QEMU; absent: it may end later, because nobody but godwit could let the VM run on in it.
+   * @throws when it does not end: the VM is not resumed
+   */
+  endOld?(): Promise<void>;
   /** Lets it run there; undefined: the guest, or the new QEMU, has ended. */
   resume(): Promise<{ readonly resumedAtMs: number } | undefined>;
 }
@@ -53,6 +58,7 @@ export async function switchOver(port: SwitchOverPort): Promise<SwitchOverTimes>
   signal.throwIfAborted();
   await port.commit();
   const committedAtMs = SYSTEM_CLOCK.nowMs();
+  await port.endOld?.();
   const resumed = port.wasRunning ? await port.resume() : undefined;
   return {
     stateBytes,

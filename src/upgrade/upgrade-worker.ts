@@ -147,7 +147,10 @@ async function change(
         progress.isCommitted = true;
         await holdAtFaultPoint('upgradeCommitted');
       },
-      resume: () => resume(guest, successor),
+      // Somebody else may have a monitor of it. Of one that is godwit's nobody has: it ends afterwards, because letting go of
+      // its memory would add to the standstill.
+      ...(input.vm.adopted ? { endOld: () => endOld(guest) } : {}),
+      resume: () => resume(successor),
     });
   } finally {
     clearTimeout(timer);
@@ -159,10 +162,7 @@ async function change(
  *
  * @throws when the new QEMU lives and cannot be talked to any more over this connection
  */
-async function resume(guest: SourceGuest, { qmp, identity }: Successor): Promise<{ resumedAtMs: number } | undefined> {
-  // Somebody else may have a monitor of it, and could let the VM run there, too. One that is godwit's nobody can: it ends
-  // afterwards, because freeing what it has would add to the standstill.
-  if (input.vm.adopted) await endOld(guest);
+async function resume({ qmp, identity }: Successor): Promise<{ resumedAtMs: number } | undefined> {
   const isHopeless = ({ code }: GodwitError): boolean => code === 'GW_QEMU_STATE' || qmp.isClosed || !isAlive(identity);
   const options = { what: `Continuing VM ${name}`, note, isHopeless };
   try {
