@@ -48,6 +48,7 @@ export class ChaosTrial implements AsyncDisposable {
   readonly #back: LinkProxy;
   readonly #vms: readonly string[];
   readonly #owners: OwnerWatch;
+  readonly #failing = new Set<HostName>();
 
   private constructor(pair: HostPair, back: LinkProxy, vms: readonly string[]) {
     this.#pair = pair;
@@ -80,7 +81,7 @@ export class ChaosTrial implements AsyncDisposable {
       ...moves.map((move) => this.#move(move, sources.get(move.vm)!, ids)),
       ...faults.map((fault) => this.#fail(fault, ids)),
     ]);
-    await this.#heal();
+    this.#heal();
     for (const vm of this.#vms) await this.#verify(vm);
     for (const { at, id } of ids.values()) this.#count((await at.client.showMigration(id)).state);
     for (const at of [this.#pair.a, this.#pair.b]) await this.#isTidy(at);
@@ -118,28 +119,13 @@ export class ChaosTrial implements AsyncDisposable {
 
   async #fail({ kind, host, vm, atMs, forMs }: Fault, ids: ReadonlyMap<string, Begun>): Promise<void> {
     await delay(atMs);
-    const daemon = this.#host(host).host;
     const link = host === 'a' ? this.#back : this.#pair.link;
     switch (kind) {
       case 'kill':
       case 'stop':
-        // Another fault may have ended it.
-        if (!daemon.isRunning) return;
-        this.counts.faults++;
-        await (kind === 'kill' ? daemon.kill() : daemon.stop());
-        await delay(forMs);
-        if (!daemon.isRunning) await daemon.start();
+      case 'hang':
+        if (!this.#failing.has(host)) await this.#failDaemon(kind, host, forMs);
         return;
-      case 'hang': {
-        if (!daemon.isRunning) return;
-        this.counts.faults++;
-        const { pid } = daemon;
-        process.kill(pid, 'SIGSTOP');
-        await delay(forMs);
-        // It may have been killed meanwhile.
-        if (daemon.isRunning && daemon.pid === pid) process.kill(pid, 'SIGCONT');
-        return;
-      }
       case 'cut':
       case 'hold':
         this.counts.faults++;
@@ -163,15 +149,27 @@ export class ChaosTrial implements AsyncDisposable {
     }
   }
 
-  /** Faults of the same thing may have overlapped. */
-  async #heal(): Promise<void> {
+  /** One at a time for each host. */
+  async #failDaemon(kind: 'kill' | 'stop' | 'hang', name: HostName, forMs: number): Promise<void> {
+    const { host } = this.#pair[name];
+    this.#failing.add(name);
+    this.counts.faults++;
+    try {
+      if (kind === 'hang') process.kill(host.pid, 'SIGSTOP');
+      else await (kind === 'kill' ? host.kill() : host.stop());
+      await delay(forMs);
+      if (kind === 'hang') process.kill(host.pid, 'SIGCONT');
+      else await host.start();
+    } finally {
+      this.#failing.delete(name);
+    }
+  }
+
+  /** Faults of the same link may have overlapped. */
+  #heal(): void {
     for (const link of [this.#pair.link, this.#back]) {
       link.restore();
       link.shape(FULL);
-    }
-    for (const { host } of [this.#pair.a, this.#pair.b]) {
-      if (host.isRunning) process.kill(host.pid, 'SIGCONT');
-      else await host.start();
     }
   }
 
@@ -199,10 +197,6 @@ export class ChaosTrial implements AsyncDisposable {
     }).catch((cause: unknown) => {
       throw new Error(`Host ${at.host.name} has ${found}`, { cause });
     });
-  }
-
-  #host(name: HostName): ReachedHost {
-    return this.#pair[name];
   }
 
   #count(outcome: string): void {
