@@ -1,6 +1,7 @@
 /** The replacing of a VM's QEMU as the API speaks of it. */
 import { z } from 'zod';
 import { strictObject, text } from './field.ts';
+import { VM_STATES } from './vm-schema.ts';
 
 const QEMU_FIX = 'give the absolute path of a QEMU binary, or a name to look up in PATH';
 
@@ -20,13 +21,17 @@ const NamedQemuSchema = z.object({ binary: z.string(), version: z.string() });
 export const UpgradeReportSchema = z
   .object({
     vm: z.string(),
+    state: z.enum(VM_STATES).describe('Of the VM, in the new QEMU.'),
+    wasRunning: z.boolean().describe('Before. One that was not stays as it was.'),
     pid: z.number().describe('Process id of the new QEMU.'),
     from: NamedQemuSchema.describe('The binary that ran, and its version.'),
     to: NamedQemuSchema.describe('The binary that runs now, and its version.'),
     downtimeMs: z
       .number()
       .nullable()
-      .describe("How long the guest stood still, by QEMU's own events; null for a VM that was paused, and still is."),
+      .describe(
+        "How long the guest stood still, by QEMU's own events; null for one that did not run, and where nobody could measure it: see state.",
+      ),
     saveMs: z.number().describe('Of it: until the old QEMU had written the state of its devices.'),
     loadMs: z.number().describe('Of it: until the new one had loaded them.'),
     commitMs: z.number().describe('Of it: writing down that the new one has the VM.'),

@@ -111,6 +111,7 @@ export const ERRORS = {
   GW_DISK_COPY: row(1, 502, 'Disk {disk} cannot be copied: {reason}'),
   GW_UPGRADE_REFUSED: row(3, 409, 'The QEMU of VM {vm} cannot be replaced: {reason}'),
   GW_UPGRADE_FAILED: row(1, 500, 'The QEMU of VM {vm} was not replaced, the VM goes on in the old one: {reason}'),
+  GW_UPGRADE_UNFINISHED: row(1, 500, 'The QEMU of VM {vm} was being replaced, and nobody gets the VM now: {reason}'),
   GW_UPGRADE_CANCELLED: row(130, 409, 'Replacing the QEMU was cancelled; VM {vm} goes on in the old one'),
   GW_MIGRATION_VERIFY: row(1, 500, 'Memory differs between source and destination: {reason}'),
   GW_MIGRATION_PEER_FAILED: row(1, 502, 'The other host gave up: {reason}'),
@@ -142,6 +143,7 @@ const FIXES: Partial<Record<ErrorCode, string>> = {
   GW_TLS_REQUIRED: 'give this host a certificate of the same CA: godwit host --tls DIR (docs/operations.md)',
   GW_TLS_WRONG_NAME:
     'name the host as its certificate does (--peer NAME=HOST:PORT), or make one that has the name (`godwit tls host DIR NAME,ADDRESS`)',
+  GW_UPGRADE_UNFINISHED: 'see to the reason, and start the daemon anew: it tries again (docs/operations.md)',
   GW_WIRE_VERSION: 'install versions of godwit on both hosts that have a protocol version in common',
 };
 export type ErrorDetails = Readonly<Record<string, JsonValue>>;

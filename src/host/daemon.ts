@@ -41,9 +41,10 @@ import { MigrationStore } from './migration-store.ts';
 import { Migrations } from './migrations.ts';
 import { Outlook } from './outlook.ts';
 import { Peers } from './peers.ts';
+import { recoverUpgrades } from './recovered-upgrades.ts';
 import { prepareStateDirectory, tidyUp } from './state-directory.ts';
 import { lockStateDirectory } from './state-lock.ts';
-import { recoverUpgrades, Upgrades } from './upgrades.ts';
+import { Upgrades } from './upgrades.ts';
 import { VmRegistry } from './vm-registry.ts';
 
 // A post-copy that has the VM already is waited for; QEMU serves its last pages in seconds.
@@ -134,10 +135,9 @@ export async function startDaemon(
     log,
     release: (vm) => sampling.release(vm),
   });
-
-  const upgrades = new Upgrades({ hostName, stateDirectory, allowedNetworkScripts, registry, metrics, log, sampling });
   const reports = new GroupReports(stateDirectory, config.keepReports, log);
   const moving = { hostName, stateDirectory, peers, registry, migrations, traffic, events, log, reports, orders };
+  const upgrades = new Upgrades({ ...moving, allowedNetworkScripts, metrics, sampling });
   const coming = (): ComingRegionView[] => groups.coming();
   const groupMigrations = new GroupMigrations({ ...moving, coming, startRegion: startRegionSource });
   // The threads of what is left have the directory and QEMUs to the process's end; another daemon must not have them meanwhile.

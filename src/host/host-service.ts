@@ -101,9 +101,8 @@ export class DaemonService implements HostService {
   killVm(name: string): Promise<VmView> {
     return this.#act(name, (vm) => vm.kill());
   }
-  async upgradeVm(name: string, request: UpgradeBody): Promise<UpgradeReportView> {
-    await this.#options.migrations.arrivalOf(name);
-    return await this.#options.upgrades.start(name, request);
+  upgradeVm(name: string, request: UpgradeBody): Promise<UpgradeReportView> {
+    return this.#options.upgrades.start(name, request);
   }
   cancelUpgrade(name: string): Promise<VmView> {
     return this.#options.upgrades.cancel(name);

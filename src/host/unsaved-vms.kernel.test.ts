@@ -102,4 +102,34 @@ describe('records that could not be saved', () => {
       ['c', 1],
     ]);
   });
+
+  test('are followed by what waits for them: once they are saved, or their VM has gone', () => {
+    let isFull = true;
+    const save = (): void => {
+      if (isFull) throw new Error('ENOSPC');
+    };
+    using unsaved = new UnsavedVms({ save }, QUIET);
+    const done: string[] = [];
+    unsaved.save(stored('a', 1), () => done.push('a'));
+    unsaved.save(stored('a', 2));
+    unsaved.save(stored('b', 1), () => done.push('b'));
+    expect([done, unsaved.isOwing('a'), unsaved.isOwing('b')]).toEqual([[], true, true]);
+    unsaved.forget('b');
+    expect([done, unsaved.isOwing('b')]).toEqual([['b'], false]);
+    isFull = false;
+    unsaved.save(stored('c', 1));
+    expect([done, unsaved.isOwing('a')]).toEqual([['b', 'a'], false]);
+  });
+
+  test('are saved once more when what waits for them fails', () => {
+    const saved: number[] = [];
+    using unsaved = new UnsavedVms({ save: ({ record }) => saved.push(record.epoch) }, QUIET);
+    let tries = 0;
+    unsaved.save(stored('a', 1), () => {
+      if (++tries === 1) throw new Error('EIO');
+    });
+    expect(unsaved.isOwing('a')).toBe(true);
+    unsaved.save(stored('b', 7));
+    expect([unsaved.isOwing('a'), saved, tries]).toEqual([false, [1, 1, 7], 2]);
+  });
 });

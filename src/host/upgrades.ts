@@ -11,34 +11,39 @@ import { explain, GodwitError } from '../base/errors.ts';
 import type { VmRecord } from '../migration/vm-record.ts';
 import { announceNics } from '../network/announcing.ts';
 import { removeUpgradeJournal, upgradeJournalPath } from '../upgrade/upgrade-journal.ts';
-import { recoverUpgrade } from '../upgrade/upgrade-recovery.ts';
+import { recoverUpgrade, type UpgradeRecovery } from '../upgrade/upgrade-recovery.ts';
 import { UpgradeThread } from '../upgrade/upgrade-thread.ts';
 import type { UpgradeMeasurements, UpgradeOutcome } from '../upgrade/upgrade-words.ts';
 import type { DirtySampling } from './dirty-sampling.ts';
 import type { Logger } from './logger.ts';
 import type { HostMetrics } from './metrics.ts';
+import type { Migrations } from './migrations.ts';
 import type { Vm } from './vm.ts';
 import type { VmRegistry } from './vm-registry.ts';
-import { VmStore } from './vm-store.ts';
 
 export interface UpgradesOptions {
   readonly hostName: string;
   readonly stateDirectory: string;
   readonly allowedNetworkScripts: readonly string[];
-  readonly registry: VmRegistry;
+  readonly registry: Pick<VmRegistry, 'get' | 'view' | 'replaced'>;
+  readonly migrations: Pick<Migrations, 'arrivalOf'>;
   readonly metrics: Pick<HostMetrics, 'upgraded'>;
   readonly log: Logger;
   readonly sampling: Pick<DirtySampling, 'release'>;
 }
 
 interface Running {
-  readonly thread: UpgradeThread;
+  /** Idempotent. */
+  cancel(): void;
   /** Resolves, never rejects, when the VM is its user's again. */
   readonly finished: Promise<unknown>;
 }
 
+type Outcome = UpgradeOutcome | Extract<UpgradeRecovery, { kind: 'unfinished' }>;
+
 export class Upgrades implements AsyncDisposable {
   readonly #options: UpgradesOptions;
+  /** By the VM's name, from the request to its answer. */
   readonly #running = new Map<string, Running>();
   readonly #over = new AbortController();
 
@@ -46,20 +51,20 @@ export class Upgrades implements AsyncDisposable {
     this.#options = options;
   }
 
-  /** @throws GW_UPGRADE_REFUSED, GW_UPGRADE_FAILED, GW_UPGRADE_CANCELLED: the VM goes on in its old QEMU */
+  /**
+   * @throws GW_UPGRADE_REFUSED, GW_UPGRADE_FAILED, GW_UPGRADE_CANCELLED: the VM goes on in its old QEMU; GW_UPGRADE_UNFINISHED:
+   *   nobody gets it
+   */
   async start(name: string, { qemu }: UpgradeBody): Promise<UpgradeReportView> {
-    const { hostName, registry, sampling, stateDirectory, allowedNetworkScripts } = this.#options;
-    const startedAtMs = Date.now();
-    await sampling.release(name);
-    if (this.#over.signal.aborted) throw new GodwitError('GW_HOST_STOPPING', { host: hostName });
-    const vm = registry.get(name);
-    const instance = randomBytes(4).toString('hex');
-    vm.takeLease(instance, 'upgrade');
-    const input = { vm: vm.record, qemu: qemu ?? null, stateDirectory, instance, allowedNetworkScripts, startedAtMs };
-    const thread = new UpgradeThread(input);
-    const ended = thread.ended.then((outcome) => this.#settle(vm, instance, outcome));
+    const host = this.#options.hostName;
+    if (this.#over.signal.aborted) throw new GodwitError('GW_HOST_STOPPING', { host });
+    if (this.#running.has(name)) {
+      throw new GodwitError('GW_CONFLICT', { kind: 'VM', name, reason: 'its QEMU is being replaced' });
+    }
+    const cancelled = new AbortController();
+    const ended = this.#replace(name, qemu ?? null, cancelled.signal);
     const finished = ended.catch(() => undefined).finally(() => this.#running.delete(name));
-    this.#running.set(name, { thread, finished });
+    this.#running.set(name, { cancel: () => cancelled.abort(), finished });
     return await ended;
   }
 
@@ -67,7 +72,7 @@ export class Upgrades implements AsyncDisposable {
   async cancel(name: string): Promise<VmView> {
     const running = this.#running.get(name);
     if (!running) throw new GodwitError('GW_NOT_FOUND', { kind: 'upgrade of a VM', name });
-    running.thread.cancel();
+    running.cancel();
     await running.finished;
     return this.#options.registry.view(name);
   }
@@ -76,33 +81,55 @@ export class Upgrades implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#over.abort();
     const running = [...this.#running.values()];
-    for (const { thread } of running) thread.cancel();
+    for (const { cancel } of running) cancel();
     await Promise.all(running.map(({ finished }) => finished));
   }
 
-  async #settle(vm: Vm, instance: string, told: UpgradeOutcome | null): Promise<UpgradeReportView> {
+  async #replace(name: string, qemu: string | null, cancelled: AbortSignal): Promise<UpgradeReportView> {
+    const { registry, migrations, sampling, stateDirectory, allowedNetworkScripts } = this.#options;
+    const startedAtMs = Date.now();
+    await migrations.arrivalOf(name);
+    await sampling.release(name);
+    if (cancelled.aborted) throw new GodwitError('GW_UPGRADE_CANCELLED', { vm: name });
+    const vm = registry.get(name);
+    const instance = randomBytes(4).toString('hex');
+    vm.takeLease(instance, 'upgrade');
+    const input = { vm: vm.record, qemu, stateDirectory, instance, allowedNetworkScripts, startedAtMs };
+    const thread = new UpgradeThread(input);
+    cancelled.addEventListener('abort', () => thread.cancel(), { once: true });
+    return await this.#settle(vm, instance, (await thread.ended) ?? (await this.#recover(vm)));
+  }
+
+  async #settle(vm: Vm, instance: string, outcome: Outcome): Promise<UpgradeReportView> {
     const { log, metrics } = this.#options;
     const { name } = vm;
-    const outcome = told ?? (await this.#recover(name));
     metrics.upgraded(outcome.kind === 'upgraded', outcome.kind === 'upgraded' ? outcome.measured.downtimeMs : null);
+    if (outcome.kind === 'unfinished') {
+      const { reason } = outcome;
+      vm.withhold(reason);
+      log.error({ vm: name, reason }, 'nobody gets a VM whose QEMU was being replaced');
+      throw new GodwitError('GW_UPGRADE_UNFINISHED', { vm: name, reason });
+    }
     if (outcome.kind === 'stayed') {
       await vm.endLease(instance);
-      const error = GodwitError.fromBody(outcome.error);
-      log.info({ vm: name, reason: error.message }, 'the QEMU was not replaced');
-      throw error;
+      const { error, notes } = outcome;
+      log.info({ vm: name, reason: error.message, notes }, 'the QEMU was not replaced');
+      throw GodwitError.fromBody({ ...error, details: { ...error.details, notes: [...notes] } });
     }
     const now = await this.#takeOver(vm, outcome.vm);
     const { pid } = outcome.vm;
-    const { from, to, downtimeMs, totalMs } = outcome.measured;
-    log.info({ vm: name, pid, from, to, downtimeMs, totalMs }, 'the QEMU was replaced');
+    const { measured } = outcome;
+    const { state } = now.view();
+    const { from, to, wasRunning, downtimeMs, totalMs, notes } = measured;
+    log.info({ vm: name, pid, from, to, wasRunning, state, downtimeMs, totalMs, notes }, 'the QEMU was replaced');
     if (now.hasEnded) throw new GodwitError('GW_QEMU_GONE', { vm: name, reason: 'the new QEMU has ended' });
-    return { vm: name, pid, memoryCopiedBytes: 0, ...outcome.measured, notes: [...outcome.measured.notes] };
+    return { vm: name, pid, state, memoryCopiedBytes: 0, ...measured, notes: [...notes] };
   }
 
   async #takeOver(vm: Vm, record: VmRecord): Promise<Vm> {
     const { registry, stateDirectory, log } = this.#options;
-    const { vm: now, isSaved } = await registry.replaced(vm, record);
-    if (isSaved) removeUpgradeJournal(upgradeJournalPath(stateDirectory, vm.name));
+    const saved = (): void => removeUpgradeJournal(upgradeJournalPath(stateDirectory, vm.name));
+    const now = await registry.replaced(vm, { record, saved });
     void announceNics(record.nics ?? [], this.#over.signal).catch((error: unknown) => {
       log.warn({ vm: vm.name, reason: explain(error) }, 'cannot tell the network where the VM is');
     });
@@ -110,49 +137,28 @@ export class Upgrades implements AsyncDisposable {
   }
 
   /** Its thread has died. */
-  async #recover(name: string): Promise<UpgradeOutcome> {
+  async #recover({ name, record }: Vm): Promise<Outcome> {
     const { stateDirectory, log } = this.#options;
-    const note = (reason: string): void => log.warn({ vm: name, reason }, 'replacing a QEMU');
-    const decision = await recoverUpgrade(stateDirectory, name, note);
-    if (decision?.kind === 'goOn') return { kind: 'upgraded', vm: decision.vm, measured: NOT_MEASURED };
+    const notes: string[] = [];
+    const note = (reason: string): void => {
+      notes.push(reason);
+      log.warn({ vm: name, reason }, 'replacing a QEMU');
+    };
+    const recovery = await recoverUpgrade({ stateDirectory, known: record, note });
+    if (recovery.kind === 'unfinished') return recovery;
+    if (recovery.kind === 'replaced') {
+      const { vm, wasRunning } = recovery;
+      return { kind: 'upgraded', vm, measured: { ...NOT_MEASURED, wasRunning, notes: [THREAD_DIED, ...notes] } };
+    }
     removeUpgradeJournal(upgradeJournalPath(stateDirectory, name));
     const error = new GodwitError('GW_UPGRADE_FAILED', { vm: name, reason: 'the thread that did it has died' });
-    return { kind: 'stayed', error: error.toBody() };
+    return { kind: 'stayed', error: error.toBody(), notes };
   }
 }
 
+const THREAD_DIED = 'The thread that replaced the QEMU has died, and with it what it measured';
 const UNKNOWN = { binary: 'unknown', version: 'unknown' } as const;
-const NOT_MEASURED: UpgradeMeasurements = {
+const NOT_MEASURED = {
   ...{ from: UNKNOWN, to: UNKNOWN, downtimeMs: null, saveMs: 0, loadMs: 0, commitMs: 0, resumeMs: 0 },
-  ...{ totalMs: 0, stateBytes: 0, notes: ['The thread that replaced the QEMU has died, and with it what it measured'] },
-};
-
-/**
- * What an earlier daemon had begun, before this one looks for its VMs. Never throws: one VM keeps no daemon from starting.
- * @returns of which VMs nobody can tell which of two QEMUs has them, and why
- */
-export async function recoverUpgrades(stateDirectory: string, log: Logger): Promise<ReadonlyMap<string, string>> {
-  const undecided = new Map<string, string>();
-  const store = new VmStore(stateDirectory);
-  for (const stored of store.loadAll().vms) {
-    const { name } = stored.record;
-    const path = upgradeJournalPath(stateDirectory, name);
-    try {
-      const note = (reason: string): void => log.warn({ vm: name, reason }, 'replacing a QEMU');
-      const decision = await recoverUpgrade(stateDirectory, name, note);
-      if (!decision) continue;
-      // Otherwise it was written down already, and the VM may even be another one by now.
-      if (decision.kind === 'goOn' && stored.record.qmpPath === decision.old.qmpPath) {
-        store.save({ ...stored, record: decision.vm, ended: null });
-        store.removeInstance(stored.record);
-      }
-      removeUpgradeJournal(path);
-      log.info({ vm: name, decision: decision.kind }, 'a QEMU was being replaced when the daemon ended');
-    } catch (error) {
-      const reason = `it cannot be told which of two QEMUs has it: ${explain(error)}`;
-      log.error({ vm: name, path, reason }, 'both QEMUs are left as they are');
-      undecided.set(name, reason);
-    }
-  }
-  return undecided;
-}
+  ...{ totalMs: 0, stateBytes: 0 },
+} satisfies Partial<UpgradeMeasurements>;

@@ -15,6 +15,14 @@ const REASONS: Partial<Record<LeasePurpose, string>> = {
   upgrade: 'its QEMU is being replaced (godwit vm upgrade; Ctrl-C there ends it)',
 };
 
+/** What is known elsewhere of whether a VM may be taken. */
+export interface LeaseContext {
+  /** Its QEMU was replaced, and the record that says so is not on disk yet. */
+  isBeingReplaced(vm: string): boolean;
+}
+
+const UNSAVED = 'its QEMU was replaced, and the record of that cannot be saved yet: see that the disk is not full';
+
 interface Lease {
   readonly id: string;
   readonly purpose: LeasePurpose;
@@ -23,12 +31,19 @@ interface Lease {
 
 export class VmLease {
   readonly #vm: string;
+  readonly #context: LeaseContext;
   #lease: Lease | null = null;
   /** Why nobody gets the VM. */
   #withheld: string | null = null;
 
-  constructor(vm: string) {
+  constructor(vm: string, context: LeaseContext) {
     this.#vm = vm;
+    this.#context = context;
+  }
+
+  /** Nobody gets the VM. */
+  get isWithheld(): boolean {
+    return this.#withheld !== null;
   }
 
   /** The engine has QEMU, or nobody may. */
@@ -50,6 +65,9 @@ export class VmLease {
   take(id: string, purpose: LeasePurpose): void {
     this.refuseExclusive();
     if (this.#lease) throw this.#busy(this.#lease);
+    // A daemon that dies then would look for the VM where it was before, and let it run on there.
+    if (['outgoing', 'upgrade'].includes(purpose) && this.#context.isBeingReplaced(this.#vm))
+      throw this.#refusal(UNSAVED);
     this.#lease = { id, purpose, exclusive: true };
   }
 
@@ -74,9 +92,7 @@ export class VmLease {
 
   /** @throws GW_MIGRATION_BUSY, GW_CONFLICT while the engine has QEMU or nobody may */
   refuseExclusive(): void {
-    if (this.#withheld !== null) {
-      throw new GodwitError('GW_CONFLICT', { kind: 'VM', name: this.#vm, reason: this.#withheld });
-    }
+    if (this.#withheld !== null) throw this.#refusal(this.#withheld);
     if (this.#lease?.exclusive === true) throw this.#busy(this.#lease);
   }
 
@@ -88,6 +104,10 @@ export class VmLease {
   #busy({ id, purpose }: Lease): GodwitError {
     const reason = REASONS[purpose];
     if (reason === undefined) return new GodwitError('GW_MIGRATION_BUSY', { vm: this.#vm, id });
+    return this.#refusal(reason);
+  }
+
+  #refusal(reason: string): GodwitError {
     return new GodwitError('GW_CONFLICT', { kind: 'VM', name: this.#vm, reason });
   }
 }

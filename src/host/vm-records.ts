@@ -5,6 +5,7 @@
  */
 import type { VmRecord } from '../migration/vm-record.ts';
 import type { Logger } from './logger.ts';
+import type { ReplacedQemu } from './recovered-upgrades.ts';
 import { UnsavedVms } from './unsaved-vms.ts';
 import { type StoredVm, VmStore } from './vm-store.ts';
 
@@ -19,28 +20,43 @@ export class VmRecords implements Disposable {
     this.#log = log;
   }
 
-  /** One that cannot be read is left as it is. */
-  loadAll(): StoredVm[] {
+  /** One that cannot be read is left as it is; one of a VM that has another QEMU by now is put right. */
+  loadAll(replaced: ReadonlyMap<string, ReplacedQemu>): StoredVm[] {
     const { vms, damaged } = this.#store.loadAll();
     for (const { path, reason } of damaged) {
       this.#log.error({ path, reason }, 'cannot read a VM record; left as it is');
     }
-    return vms;
+    return vms.map((stored) => {
+      const upgrade = replaced.get(stored.record.name);
+      return upgrade ? this.replace(stored, upgrade) : stored;
+    });
   }
 
-  save(vm: StoredVm): void {
+  /** @returns what was given */
+  save(vm: StoredVm): StoredVm {
     this.#unsaved.save(vm);
+    return vm;
   }
 
-  /** Its record on disk is the latest. */
-  isSaved(name: string): boolean {
-    return this.#unsaved.isSaved(name);
+  /** The VM is in another QEMU. What is left of the old one goes when the record of the new one is on disk. */
+  replace(old: StoredVm, { record, saved }: ReplacedQemu): StoredVm {
+    const stored: StoredVm = { ...old, record, ended: null };
+    this.#unsaved.save(stored, () => {
+      this.removeInstance(old.record);
+      saved();
+    });
+    return stored;
+  }
+
+  /** It was replaced, and a daemon that dies now would not know without what is left of that. */
+  isBeingReplaced(name: string): boolean {
+    return this.#unsaved.isOwing(name);
   }
 
   /** Its history stays, unless `everything`. */
   forget(name: string, everything: boolean): void {
-    this.#unsaved.forget(name);
     this.#store.remove(name, { everything });
+    this.#unsaved.forget(name);
   }
 
   removeInstance(record: VmRecord): void {

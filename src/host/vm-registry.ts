@@ -13,6 +13,7 @@ import { type ArrivingVms, arrivingView } from './arriving-vm.ts';
 import { Groups } from './groups.ts';
 import { KnownEpochs } from './known-epochs.ts';
 import { MacClaims } from './mac-claims.ts';
+import type { RecoveredUpgrades, ReplacedQemu } from './recovered-upgrades.ts';
 import type { RegistryOptions } from './registry-options.ts';
 import { SharedRegions } from './shared-regions.ts';
 import { viewOfRegions } from './shown-vm.ts';
@@ -49,6 +50,7 @@ export class VmRegistry {
         this.#records.save(vm);
         if (vm.ended) this.regions.release(vm.record);
       },
+      isBeingReplaced: (name) => this.#records.isBeingReplaced(name),
       sharedMemoryOf: (record) => viewOfRegions(this.regions.of(record), record.name),
       changed: (vm) => {
         if (this.#vms.get(vm.name) === vm) options.changed(vm.view());
@@ -56,11 +58,13 @@ export class VmRegistry {
     };
   }
 
-  /** Finds the VMs of an earlier daemon again; nobody gets those `withheld`. Does not connect to them yet: see `attachAll`. */
-  restore(withheld: ReadonlyMap<string, string>): void {
-    for (const stored of this.#records.loadAll()) this.#vms.set(stored.record.name, new Vm(this.#context, stored));
+  /** Finds the VMs of an earlier daemon again. Does not connect to them yet: see `attachAll`. */
+  restore({ replaced, withheld }: RecoveredUpgrades): void {
+    for (const stored of this.#records.loadAll(replaced))
+      this.#vms.set(stored.record.name, new Vm(this.#context, stored));
     this.regions.restore(this.living().map(({ record }) => record));
-    for (const [name, reason] of withheld) this.withhold(name, reason);
+    // Also where the QEMU that its record names has ended: another one may have it.
+    for (const [name, reason] of withheld) this.#vms.get(name)?.withhold(reason);
   }
 
   /** @param except - names of VMs that a recovered migration has */
@@ -148,19 +152,16 @@ export class VmRegistry {
     if (isHere) old?.dispose();
     else if (old) this.#forget(old, false);
     this.epochs.note(record, record.epoch);
-    await this.#put({ record, spec: null, notes: [], ended: null }, (vm) => {
+    await this.#put(this.#records.save({ record, spec: null, notes: [], ended: null }), (vm) => {
       this.regions.join(record);
       vm.keepLease(migration);
     });
   }
 
-  /** The VM is in another QEMU of this host. @returns whether a daemon that dies now would know it */
-  async replaced(old: Vm, record: VmRecord): Promise<{ readonly vm: Vm; readonly isSaved: boolean }> {
+  /** The VM is in another QEMU of this host. */
+  async replaced(old: Vm, upgrade: ReplacedQemu): Promise<Vm> {
     old.dispose();
-    const vm = await this.#put({ ...old.stored, record });
-    const isSaved = this.#records.isSaved(record.name);
-    if (isSaved) this.#records.removeInstance(old.record);
-    return { vm, isSaved };
+    return await this.#put(this.#records.replace(old.stored, upgrade));
   }
 
   /** The VM did not come. */
@@ -211,15 +212,14 @@ export class VmRegistry {
       const stored = await start();
       const old = this.#vms.get(name);
       if (old) this.#forget(old, false);
-      return (await this.#put(stored)).view();
+      return (await this.#put(this.#records.save(stored))).view();
     } finally {
       this.#names.starting.delete(name);
     }
   }
 
-  /** @param prepare - before it is connected to */
+  /** @param stored - saved already @param prepare - before it is connected to */
   async #put(stored: StoredVm, prepare: (vm: Vm) => void = () => undefined): Promise<Vm> {
-    this.#records.save(stored);
     const vm = new Vm(this.#context, stored);
     prepare(vm);
     this.#vms.set(vm.name, vm);

@@ -13,14 +13,14 @@ import type { QmpClient } from '../qemu/qmp.ts';
 import type { Logger } from './logger.ts';
 import { viewOfVm } from './shown-vm.ts';
 import { VmConnection } from './vm-connection.ts';
-import { type LeasePurpose, VmLease } from './vm-lease.ts';
+import { type LeaseContext, type LeasePurpose, VmLease } from './vm-lease.ts';
 import { explainEnd, type Shutdown, stateOfEnd, stateOfStatus } from './vm-state.ts';
 import type { StoredVm } from './vm-store.ts';
 
 const QUIT_TIMEOUT_MS = 5000;
 
 /** What a VM needs from its surroundings. */
-export interface VmContext {
+export interface VmContext extends LeaseContext {
   readonly hostName: string;
   readonly log: Logger;
   /** Never throws: nothing that has happened is undone by a disk that is full. */
@@ -47,7 +47,7 @@ export class Vm {
   constructor(context: VmContext, stored: StoredVm) {
     this.#context = context;
     this.#stored = stored;
-    this.#lease = new VmLease(stored.record.name);
+    this.#lease = new VmLease(stored.record.name, context);
     this.#connection = new VmConnection({
       record: stored.record,
       log: context.log,
@@ -107,7 +107,7 @@ export class Vm {
 
   /** Connects to QEMU and starts watching it. Never throws: what goes wrong becomes state and note. */
   async attach(): Promise<void> {
-    if (this.hasEnded) return;
+    if (this.hasEnded || this.#lease.isWithheld) return;
     if (!isAlive(this.record)) {
       this.#end({ how: 'lost', reason: 'QEMU was gone when the daemon looked for it' });
       return;

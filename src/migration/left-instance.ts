@@ -10,17 +10,18 @@ import { qmpChardev } from '../qemu/command-line.ts';
 import { killQemu } from '../qemu/process.ts';
 import { vmPaths } from './vm-record.ts';
 
-export async function removeLeftInstance(stateDirectory: string, vm: string, instance: string): Promise<void> {
+/** @returns whether nothing of it is left: a process that does not end keeps its files, so that the next daemon finds it */
+export async function removeLeftInstance(stateDirectory: string, vm: string, instance: string): Promise<boolean> {
   const { directory, qmp, ram } = vmPaths(stateDirectory, vm, instance);
   const ended = await Promise.all(findProcesses(qmp).map((identity) => killQemu(identity)));
-  // What does not end the next daemon must find.
-  if (ended.includes(false)) return;
+  if (ended.includes(false)) return false;
   rmSync(directory, { recursive: true, force: true });
   // One for each memory backend.
   for (const name of readdirSync(dirname(ram)).filter((entry) => entry.startsWith(basename(ram)))) {
     rmSync(join(dirname(ram), name), { force: true });
   }
   removeIfEmpty(dirname(directory));
+  return true;
 }
 
 /** QEMU, or a shell that is about to become it: each has QEMU's arguments. */

@@ -3,7 +3,7 @@
  *
  * Owns: the blockers, notes and RAM files that were found so far, which chardev is the console, and what is shared memory.
  */
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import type { Blocker } from './blocker.ts';
 import type { Endpoints } from './command-line.ts';
 import { MAX_SOCKET_PATH_BYTES } from './socket-path.ts';
@@ -25,12 +25,23 @@ export interface DeriveOptions {
   readonly allowedNetworkScripts?: readonly string[];
   /** Memory that the VM keeps, by the ids of its backends: paths that open the files that it has (a new QEMU on the same host). */
   readonly keptRam?: ReadonlyMap<string, string>;
+  /**
+   * Of a new QEMU on the same host: the directory that goes with the old one, or null; absent on another host. The VM goes on
+   * with the files that it writes to, those in there under a second name.
+   */
+  readonly goingDirectory?: string | null;
 }
 
 export interface RamFile {
   /** Id of the memory backend. */
   readonly id: string;
   readonly path: string;
+}
+
+/** A file that gets a second name. */
+export interface LinkedFile {
+  readonly from: string;
+  readonly to: string;
 }
 
 export class Derivation {
@@ -40,6 +51,8 @@ export class Derivation {
   readonly ramFiles: RamFile[] = [];
   /** RAM that stays where it is. */
   readonly keptFiles: RamFile[] = [];
+  /** Files that the VM goes on writing to. */
+  readonly linkedFiles: LinkedFile[] = [];
   /** Files of regions, which are there before QEMU and stay. */
   readonly sharedFiles: RamFile[] = [];
   /** Id of the chardev that becomes the console, or undefined when the first serial port has none of its own. */
@@ -73,6 +86,32 @@ export class Derivation {
   /** A file of the destination's own, beside its QMP socket. */
   file(name: string): string {
     return join(dirname(this.options.endpoints.qmpPath), name.replaceAll(/[^\w.-]/g, '_'));
+  }
+
+  /** For people: where it is what it is now. */
+  get here(): string {
+    return this.options.goingDirectory === undefined ? 'at the destination' : 'now';
+  }
+
+  /** For people: as it is where the VM comes from. */
+  get before(): string {
+    return this.options.goingDirectory === undefined ? 'as at the source' : 'as before';
+  }
+
+  /**
+   * A file that the VM writes to.
+   *
+   * @param path - the one that it has
+   * @returns `isKept`: what is in it stays, so QEMU must not begin it anew
+   */
+  output(name: string, path: string): { readonly path: string; readonly isKept: boolean } {
+    const own = this.file(name);
+    const { goingDirectory } = this.options;
+    if (goingDirectory === undefined) return { path: own, isKept: false };
+    const from = resolve(this.options.sourceDirectory ?? '/', path);
+    if (dirname(from) !== goingDirectory) return { path: from, isKept: true };
+    this.linkedFiles.push({ from, to: own });
+    return { path: own, isKept: true };
   }
 
   /** A socket of the destination's own, beside its QMP socket. */

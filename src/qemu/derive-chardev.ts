@@ -43,7 +43,20 @@ export function deriveCharacterSpec(argument: Argument, index: number, derivatio
   const spec = (argument.value ?? '').replace(/^mon:/, '');
   const isConsole = option === 'serial' && index === 0 && !/^(none|null|chardev:.*)$/.test(spec);
   if (isConsole) return consoleArguments(derivation);
-  return [{ option, value: deriveSpec(spec, `${option}${index}`, derivation) }];
+  const name = `${option}${index}`;
+  if (spec.startsWith('file:')) return fileArguments(option, name, spec.slice('file:'.length), derivation);
+  return [{ option, value: deriveSpec(spec, name, derivation) }];
+}
+
+/** In its short form QEMU would begin a file anew that is to be kept. */
+function fileArguments(option: string, name: string, path: string, derivation: Derivation): Argument[] {
+  const output = derivation.output(`${name}.out`, path);
+  if (!output.isKept) return [{ option, value: `file:${output.path}` }];
+  const id = `godwit-${name}`;
+  return [
+    { option: 'chardev', value: `file,id=${id},path=${escapeComma(output.path)},append=on` },
+    { option, value: `chardev:${id}` },
+  ];
 }
 
 /** The first serial port on a console of godwit's. */
@@ -64,19 +77,26 @@ function consoleWithId(id: string, mux: boolean, derivation: Derivation): string
 
 function deriveBackend(options: OptionString, id: string, derivation: Derivation): string {
   const backend = options.get('backend') ?? '';
-  if (options.get('logfile') !== undefined) options.set('logfile', derivation.file(`${id}.log`));
+  const logged = options.get('logfile');
+  if (logged !== undefined) {
+    const log = derivation.output(`${id}.log`, logged);
+    options.set('logfile', log.path);
+    if (log.isKept) options.set('logappend', true);
+  }
   if (PORTABLE.has(backend)) return options.toString();
   if (backend === 'file') {
-    options.set('path', derivation.file(`${id}.out`));
+    const output = derivation.output(`${id}.out`, options.get('path') ?? '');
+    options.set('path', output.path);
+    if (output.isKept) options.set('append', true);
     return options.toString();
   }
   if (backend === 'udp' || isClient(options)) {
-    derivation.note(`chardev ${id} connects to the same address as at the source`);
+    derivation.note(`chardev ${id} connects to the same address ${derivation.before}`);
     return options.toString();
   }
   if (INTO_SOCKET.has(backend)) {
     const path = derivation.socket(id);
-    derivation.note(`chardev ${id} (${backend}) is the unix socket ${path} at the destination`);
+    derivation.note(`chardev ${id} (${backend}) is the unix socket ${path} ${derivation.here}`);
     return asServer(options, id, path);
   }
   derivation.block(
@@ -103,15 +123,14 @@ function asServer(options: OptionString, id: string, path: string): string {
 function deriveSpec(spec: string, name: string, derivation: Derivation): string {
   const kind = spec.split(/[:,]/)[0] ?? '';
   if (/^(none|null|pty|vc|chardev|msmouse)$/.test(kind)) return spec;
-  if (kind === 'file') return `file:${derivation.file(`${name}.out`)}`;
   const listens = /[,](server(=on)?)(,|$)/.test(spec);
   if (kind === 'udp' || (/^(tcp|telnet|unix|websocket)$/.test(kind) && !listens)) {
-    derivation.note(`-${name} connects to the same address as at the source`);
+    derivation.note(`-${name} connects to the same address ${derivation.before}`);
     return spec;
   }
   if (/^(stdio|pipe|tcp|telnet|unix|websocket)$/.test(kind)) {
     const path = derivation.socket(name);
-    derivation.note(`${name} (${kind}) is the unix socket ${path} at the destination`);
+    derivation.note(`${name} (${kind}) is the unix socket ${path} ${derivation.here}`);
     return `unix:${path},server=on,wait=off`;
   }
   derivation.block(

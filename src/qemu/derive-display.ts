@@ -15,7 +15,7 @@ export function deriveDisplay(argument: Argument, derivation: Derivation): Argum
     derivation.note(vncNote(derivation));
     return { option: 'display', value: `vnc=unix:${derivation.socket('vnc')}` };
   }
-  derivation.note(`the ${type} window of the source is not opened at the destination`);
+  derivation.note(`the ${type} window is not opened ${derivation.here}`);
   return undefined;
 }
 
@@ -34,7 +34,7 @@ export function deriveSpice(argument: Argument, derivation: Derivation): Argumen
   options.delete('port', 'tls-port', 'ipv4', 'ipv6', 'unix', 'addr', ...tls);
   options.set('unix', true);
   options.set('addr', derivation.socket('spice'));
-  derivation.note(`SPICE is on the unix socket ${derivation.socket('spice')} at the destination`);
+  derivation.note(`SPICE is on the unix socket ${derivation.socket('spice')} ${derivation.here}`);
   return { option: 'spice', value: options.toString() };
 }
 
@@ -46,5 +46,5 @@ export function deriveAudio(argument: Argument): Argument {
 }
 
 function vncNote(derivation: Derivation): string {
-  return `VNC is on the unix socket ${derivation.socket('vnc')} at the destination`;
+  return `VNC is on the unix socket ${derivation.socket('vnc')} ${derivation.here}`;
 }

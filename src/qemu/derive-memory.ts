@@ -52,7 +52,7 @@ export function deriveObject(argument: Argument, derivation: Derivation): Argume
 export function deriveOvercommit(argument: Argument, derivation: Derivation): Argument | undefined {
   const options = readOptions(argument);
   if (!options.isOn('mem-lock') && options.get('mem-lock') !== 'on-fault') return argument;
-  derivation.note('RAM is not locked at the destination (-overcommit mem-lock)');
+  derivation.note(`RAM is not locked ${derivation.here} (-overcommit mem-lock)`);
   options.delete('mem-lock');
   return options.keys().length === 0 ? undefined : { option: 'overcommit', value: options.toString() };
 }

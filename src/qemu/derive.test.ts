@@ -48,6 +48,32 @@ test('memory that the VM keeps is opened where it is, and nobody removes a name 
   );
 });
 
+test('on the same host the VM goes on with the files that it writes to, under a second name where they would go', () => {
+  const line =
+    `${BASE} -chardev file,id=a,path=/s/1/a.out -chardev null,id=b,logfile=/s/1/b.log -chardev file,id=c,path=/var/log/c` +
+    ' -serial null -serial file:/s/1/x.out -serial file:log -chardev stdio,id=d';
+  const derived = derive(line, { goingDirectory: '/s/1', sourceDirectory: '/home/u' });
+  expect(derived).toMatchObject({
+    kind: 'derived',
+    linkedFiles: [
+      { from: '/s/1/a.out', to: '/s/2/a.out' },
+      { from: '/s/1/b.log', to: '/s/2/b.log' },
+      { from: '/s/1/x.out', to: '/s/2/serial1.out' },
+    ],
+    notes: ['chardev d (stdio) is the unix socket /s/2/d.sock now'],
+  });
+  const words = derived.kind === 'derived' ? derived.args.join(' ') : '';
+  for (const part of [
+    '-chardev file,id=a,path=/s/2/a.out,append=on ',
+    '-chardev null,id=b,logfile=/s/2/b.log,logappend=on ',
+    '-chardev file,id=c,path=/var/log/c,append=on ',
+    '-chardev file,id=godwit-serial1,path=/s/2/serial1.out,append=on -serial chardev:godwit-serial1 ',
+    '-chardev file,id=godwit-serial2,path=/home/u/log,append=on -serial chardev:godwit-serial2 ',
+  ]) {
+    expect(words).toContain(part);
+  }
+});
+
 test('a disk of the block server goes through that of the destination; other NBD disks stay', () => {
   const node = (path: string) =>
     `-blockdev {"driver":"nbd","node-name":"disk0","server":{"type":"unix","path":"${path}"}}`;

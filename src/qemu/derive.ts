@@ -10,7 +10,7 @@ import { isAbsolute, join } from 'node:path';
 import { type Argument, parseArguments, printArguments, readOptions } from './arguments.ts';
 import type { Blocker } from './blocker.ts';
 import { CONSOLE_CHARDEV_ID, QMP_CHARDEV_ID, qmpArguments } from './command-line.ts';
-import { Derivation, type DeriveOptions, type RamFile } from './derivation.ts';
+import { Derivation, type DeriveOptions, type LinkedFile, type RamFile } from './derivation.ts';
 import { deriveBlockdev } from './derive-blockdev.ts';
 import { consoleArguments, deriveCharacterSpec, deriveChardev } from './derive-chardev.ts';
 import { deriveAudio, deriveDisplay, deriveSpice, deriveVnc } from './derive-display.ts';
@@ -27,6 +27,8 @@ export type Derived =
       readonly ramFiles: readonly RamFile[];
       /** Of regions, there before QEMU; theirs is not the VM's RAM. */
       readonly sharedFiles: readonly RamFile[];
+      /** To be linked before QEMU starts. */
+      readonly linkedFiles: readonly LinkedFile[];
       /** False for a VM without a serial port: then there is no console socket and no console log. */
       readonly hasConsole: boolean;
       /** What differs for people: displays, consoles. */
@@ -142,8 +144,8 @@ export function deriveDestination(sourceArgs: readonly string[], options: Derive
   }
   if (derivation.blockers.length > 0) return { kind: 'blocked', blockers: derivation.blockers };
   const words = [...printArguments(args), ...qmpArguments(options.endpoints), '-S', '-incoming', 'defer'];
-  const { ramFiles, sharedFiles, hasConsole, notes } = derivation;
-  return { kind: 'derived', args: words, ramFiles, sharedFiles, hasConsole, notes };
+  const { ramFiles, sharedFiles, linkedFiles, hasConsole, notes } = derivation;
+  return { kind: 'derived', args: words, ramFiles, sharedFiles, linkedFiles, hasConsole, notes };
 }
 
 function deriveMachine(argument: Argument, derivation: Derivation, index: number): Argument[] {

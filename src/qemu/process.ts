@@ -41,6 +41,8 @@ export interface StartedQemu {
 const START_TIMEOUT_MS = 30_000;
 /** How long a QEMU that has closed its QMP socket may take to be gone: its memory is freed in between. */
 const EXIT_GRACE_MS = 5_000;
+/** A QEMU that was killed lets go of all that it has mapped first: seconds, with a terabyte of memory. */
+const KILL_GRACE_MS = 30_000;
 /** From the end of its connections to its own, where nobody has asked it to flush its disks. */
 const ENDING_MS = 1_000;
 
@@ -76,7 +78,7 @@ export function isEnding(identity: ProcessIdentity): Promise<boolean> {
 /** Ends QEMU without asking the guest or QEMU. True when it is gone. */
 export function killQemu(identity: ProcessIdentity): Promise<boolean> {
   signalProcess(identity, 'SIGKILL');
-  return waitForExit(identity, { timeoutMs: EXIT_GRACE_MS });
+  return waitForExit(identity, { timeoutMs: KILL_GRACE_MS });
 }
 
 /** The path of a program. Throws GW_QEMU_START when there is none that may be run. */

@@ -5,7 +5,8 @@
  * writes there while it starts, or that the guest could tell from the old one, never sees the VM's; `discard` leaves nothing.
  * Must never: punch, fill or digest what it finds: it is the VM's live memory.
  */
-import { linkSync, mkdirSync, rmSync } from 'node:fs';
+import { existsSync, linkSync, mkdirSync, rmSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { GodwitError } from '../base/errors.ts';
 import { countPages } from '../base/page.ts';
 import { identifyFile, isSameFile } from '../linux/file-users.ts';
@@ -139,9 +140,9 @@ export class Successor {
     }
   }
 
-  /** Ends it, and removes everything that was made for it. */
-  async discard(): Promise<void> {
-    await end(this);
+  /** Ends it, and removes everything that was made for it. @returns whether it is gone */
+  discard(): Promise<boolean> {
+    return end(this);
   }
 }
 
@@ -153,7 +154,7 @@ interface Starting extends StartedQemu, AsyncDisposable {
 async function start(
   { guest, binary, signal }: SuccessorOptions,
   paths: VmPaths,
-  { args }: Plan,
+  { args, linkedFiles }: Plan,
   ramPaths: readonly string[],
 ): Promise<Starting> {
   rmSync(paths.directory, { recursive: true, force: true });
@@ -162,6 +163,7 @@ async function start(
     // One file with two names: what the guest writes goes on where it ended.
     const { consoleLogPath } = guest.vm;
     if (ramPaths.length === 0 && consoleLogPath !== null) linkSync(consoleLogPath, paths.consoleLog);
+    for (const { from, to } of linkedFiles.filter((file) => existsSync(file.from))) linkSync(from, to);
     const logPath = paths.qemuLog;
     const started = await startQemu({ binary, args, logPath, qmpPath: paths.qmp, ramPaths, signal });
     let isKept = false;
@@ -170,7 +172,10 @@ async function start(
       keep: () => {
         isKept = true;
       },
-      [Symbol.asyncDispose]: async () => (isKept ? undefined : await end({ ...started, paths })),
+      [Symbol.asyncDispose]: async () => {
+        if (isKept || (await end({ ...started, paths }))) return;
+        throw new GodwitError('GW_QEMU_START', { reason: 'it does not end although it was killed' });
+      },
     };
   } catch (error) {
     rmSync(paths.directory, { recursive: true, force: true });
@@ -178,10 +183,12 @@ async function start(
   }
 }
 
-async function end({ identity, qmp, paths }: StartedQemu & { readonly paths: VmPaths }): Promise<void> {
+/** @returns whether it is gone: one that does not end keeps its files, so that it is found again */
+async function end({ identity, qmp, paths }: StartedQemu & { readonly paths: VmPaths }): Promise<boolean> {
   qmp.close();
-  await killQemu(identity);
+  if (!(await killQemu(identity))) return false;
   rmSync(paths.directory, { recursive: true, force: true });
+  return true;
 }
 
 function pathsOf({ guest, stateDirectory, instance }: SuccessorOptions): VmPaths {
@@ -209,10 +216,15 @@ function derive(options: SuccessorOptions, keptRam: ReadonlyMap<string, string> 
     },
     sourceDirectory,
     allowedNetworkScripts,
-    ...(keptRam ? { keptRam } : {}),
+    ...(keptRam ? { keptRam, goingDirectory: goingDirectoryOf(guest.vm) } : {}),
   });
   if (derived.kind === 'blocked') throw refuse(explainBlockers(derived.blockers));
   return derived;
+}
+
+/** Of one that somebody else started nothing goes but the process. */
+function goingDirectoryOf({ adopted, qmpPath }: VmRecord): string | null {
+  return adopted ? null : dirname(qmpPath);
 }
 
 /** It has the very files that the VM's memory is in, and has not touched them. */

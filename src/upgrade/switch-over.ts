@@ -25,13 +25,18 @@ export interface SwitchOverPort {
   readonly signal: AbortSignal;
   /** From here on the VM is the new QEMU's. */
   commit(): Promise<void>;
-  /** Lets it run there; undefined: nobody knows when it did. */
+  /**
+   * Ends the old QEMU; absent: it may end later, because nobody but godwit could let the VM run on in it.
+   * @throws when it does not end: the VM is not resumed
+   */
+  endOld?(): Promise<void>;
+  /** Lets it run there; undefined: the guest, or the new QEMU, has ended. */
   resume(): Promise<{ readonly resumedAtMs: number } | undefined>;
 }
 
 export interface SwitchOverTimes {
   readonly stateBytes: number;
-  /** By QEMU's events STOP and RESUME; null for a VM that did not run. */
+  /** By QEMU's events STOP and RESUME; null for a VM that did not run, or does not any more. */
   readonly downtimeMs: number | null;
   /** Parts of it. */
   readonly saveMs: number;
@@ -53,6 +58,7 @@ export async function switchOver(port: SwitchOverPort): Promise<SwitchOverTimes>
   signal.throwIfAborted();
   await port.commit();
   const committedAtMs = SYSTEM_CLOCK.nowMs();
+  await port.endOld?.();
   const resumed = port.wasRunning ? await port.resume() : undefined;
   return {
     stateBytes,

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { findUpgradeBlockers } from './upgrade-blockers.ts';
+import { findSurroundingBlockers, findUpgradeBlockers } from './upgrade-blockers.ts';
 
 function blockersOf(line: string, more: Partial<Parameters<typeof findUpgradeBlockers>[0]> = {}) {
   const args = line.split(' ');
@@ -28,4 +28,25 @@ test('what keeps a VM from another host keeps it here, but for what only concern
 
 test('disks of the block server', () => {
   expect(blockersOf('-S', { hasBlockServer: true })).toMatchObject([{ id: 'block-server' }]);
+});
+
+const OURS = { uid: 0, gid: 0, cgroups: '0::/system.slice/godwit.service', namespaces: ['mnt:[1]', 'net:[2]'] };
+
+test.each([
+  ['nothing', {}, [], []],
+  ['another user', { uid: 64055 }, ['other-user'], ['other-user']],
+  ['another group', { gid: 64055 }, ['other-user'], ['other-user']],
+  ['a network of its own', { namespaces: ['mnt:[1]', 'net:[9]'] }, ['other-namespaces'], []],
+  ['limits of its own', { cgroups: '0::/machine.slice/web.scope' }, ['other-cgroup'], []],
+] as const)('a QEMU that has %s', (_, differs, adopted, started) => {
+  const old = { ...OURS, ...differs };
+  const found = findSurroundingBlockers({ args: [], old, ours: OURS, adopted: true });
+  expect(found.map(({ id }) => id)).toEqual(adopted);
+  expect(findSurroundingBlockers({ args: [], old, ours: OURS, adopted: false }).map(({ id }) => id)).toEqual(started);
+  expect(found.every(({ fix }) => fix.includes('start it again'))).toBe(true);
+});
+
+test('a QEMU that was told to become another user becomes that user again', () => {
+  const question = { old: { ...OURS, uid: 64055 }, ours: OURS, adopted: true };
+  expect(findSurroundingBlockers({ ...question, args: ['-runas', 'libvirt-qemu'] })).toEqual([]);
 });

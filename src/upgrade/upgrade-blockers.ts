@@ -3,6 +3,7 @@
  *
  * Must hold: what the old QEMU holds and only one process can have is found before anything is started.
  */
+import type { Surroundings } from '../linux/surroundings.ts';
 import { type Argument, parseArguments, readOptions } from '../qemu/arguments.ts';
 import type { Blocker } from '../qemu/blocker.ts';
 
@@ -28,6 +29,38 @@ export function findUpgradeBlockers({ args, ownTaps, blockers, hasBlockServer }:
     ...(hasBlockServer ? [BLOCK_SERVER] : []),
     ...parsed.flatMap((argument) => findHeld(argument, ownTaps)),
   ];
+}
+
+export interface SurroundingQuestion {
+  /** Of the old QEMU, without the binary. */
+  readonly args: readonly string[];
+  readonly old: Surroundings;
+  /** Of the daemon, which starts the new one: it may do what the daemon may, where the daemon is. */
+  readonly ours: Surroundings;
+  /** Somebody else started it. What godwit starts is where its daemon was then, and may go where that is now. */
+  readonly adopted: boolean;
+}
+
+export function findSurroundingBlockers({ args, old, ours, adopted }: SurroundingQuestion): Blocker[] {
+  const what = 'QEMU';
+  const found: Blocker[] = [];
+  // One that was told to become another user is told so again.
+  const becomesUser = parseArguments(args).some(({ option }) => option === 'runas' || option === 'run-with');
+  if (!becomesUser && (old.uid !== ours.uid || old.gid !== ours.gid)) {
+    const reason = `it runs as user ${old.uid}:${old.gid}, and the new one would as ${ours.uid}:${ours.gid}, as the daemon does`;
+    found.push({ id: 'other-user', what, reason, fix: `${RESTART_FIX}, or start the daemon as that user` });
+  }
+  if (!adopted) return found;
+  const places = old.namespaces.filter((namespace) => !ours.namespaces.includes(namespace));
+  if (places.length > 0) {
+    const reason = `it runs in namespaces of its own (${places.join(', ')}), and the new one would in those of the daemon`;
+    found.push({ id: 'other-namespaces', what, reason, fix: `${RESTART_FIX}, or start the daemon in them` });
+  }
+  if (old.cgroups !== ours.cgroups) {
+    const reason = 'it runs in another control group, whose limits the new one would not have';
+    found.push({ id: 'other-cgroup', what, reason, fix: `${RESTART_FIX}, or move it into the daemon's` });
+  }
+  return found;
 }
 
 const BLOCK_SERVER: Blocker = {

@@ -7,6 +7,7 @@ import {
   decideUpgrade,
   readUpgradeJournal,
   removeUpgradeJournal,
+  settleUpgradeJournal,
   UpgradeJournal,
   type UpgradeRecord,
   upgradeJournalPath,
@@ -24,17 +25,20 @@ const stopping: UpgradeRecord = { kind: 'stopping', wasRunning: true };
 const paused: UpgradeRecord = { kind: 'stopping', wasRunning: false };
 const committed: UpgradeRecord = { kind: 'committed', vm: NEW, settings: null };
 
+const settled: UpgradeRecord = { kind: 'settled' };
+
 const back = { kind: 'rollBack', old: OLD, instance: 'new' };
-const onward = { kind: 'goOn', old: OLD, vm: NEW, settings: null };
+const onward = { kind: 'goOn', old: OLD, vm: NEW, settings: null, isSettled: false };
 
 test.each([
   ['nothing', [], { kind: 'nothing' }],
-  ['a new QEMU, perhaps', [begun], { ...back, settings: null, resume: false }],
-  ['changed settings', [begun, borrowed], { ...back, settings: FOUND, resume: false }],
-  ['a VM that may stand still', [begun, borrowed, stopping], { ...back, settings: FOUND, resume: true }],
-  ['one that its user has paused', [begun, borrowed, paused], { ...back, settings: FOUND, resume: false }],
-  ['the commit', [begun, borrowed, stopping, committed], { ...onward, resume: true }],
-  ['the commit of a paused VM', [begun, borrowed, paused, committed], { ...onward, resume: false }],
+  ['a new QEMU, perhaps', [begun], { ...back, settings: null, wasRunning: false }],
+  ['changed settings', [begun, borrowed], { ...back, settings: FOUND, wasRunning: false }],
+  ['a VM that may stand still', [begun, borrowed, stopping], { ...back, settings: FOUND, wasRunning: true }],
+  ['one that its user has paused', [begun, borrowed, paused], { ...back, settings: FOUND, wasRunning: false }],
+  ['the commit', [begun, borrowed, stopping, committed], { ...onward, wasRunning: true }],
+  ['the commit of a paused VM', [begun, borrowed, paused, committed], { ...onward, wasRunning: false }],
+  ['the end', [begun, borrowed, stopping, committed, settled], { ...onward, wasRunning: true, isSettled: true }],
 ] as const)('after %s', (_, records, decision) => {
   expect(decideUpgrade(records)).toEqual(decision);
 });
@@ -49,7 +53,7 @@ function write(vm: string, records: readonly UpgradeRecord[]): string {
 test('a commit that was cut off while it was written is none', () => {
   const path = write('torn', [begun, borrowed, stopping]);
   appendFileSync(path, '00000000 {"side":"facts","upgrade":{"kind":"committed"');
-  expect(decideUpgrade(readUpgradeJournal(path)!)).toMatchObject({ kind: 'rollBack', resume: true });
+  expect(decideUpgrade(readUpgradeJournal(path)!)).toMatchObject({ kind: 'rollBack', wasRunning: true });
 });
 
 test('what was written is read again, and gone when it was removed', () => {
@@ -64,4 +68,15 @@ test('two at a time are refused', () => {
   const path = write('twice', [begun]);
   expect(() => UpgradeJournal.create(path)).toThrow('is there already');
   expect(readUpgradeJournal(path)).toEqual([begun]);
+});
+
+test('all is settled when that was written; what cannot be is told', () => {
+  const path = write('settled', [begun, borrowed, stopping, committed]);
+  const notes: string[] = [];
+  settleUpgradeJournal(join(state, 'elsewhere'), (text) => notes.push(text));
+  expect(notes.join()).toContain('cannot be written');
+  expect(decideUpgrade(readUpgradeJournal(path)!)).toMatchObject({ isSettled: false });
+  settleUpgradeJournal(path, (text) => notes.push(text));
+  expect(decideUpgrade(readUpgradeJournal(path)!)).toMatchObject({ kind: 'goOn', isSettled: true });
+  expect(notes.length).toBe(1);
 });

@@ -7,7 +7,8 @@
  */
 import { existsSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { Journal, readJournal } from '../migration/journal.ts';
+import { explain } from '../base/errors.ts';
+import { Journal, type JournalFacts, readJournal } from '../migration/journal.ts';
 import { type VmRecord, vmPaths } from '../migration/vm-record.ts';
 import type { MigrationSettings } from '../qemu/migration-settings.ts';
 
@@ -30,7 +31,9 @@ export type UpgradeRecord =
       readonly vm: VmRecord;
       /** Of the new one, as they were before they were changed. */
       readonly settings: MigrationSettings | null;
-    };
+    }
+  /** The old one has ended, and the new one is in order: from here on its user pauses and resumes it. Only the VM's record is left. */
+  | { readonly kind: 'settled' };
 
 /** What is to be done by who finds such a journal. */
 export type UpgradeDecision =
@@ -42,8 +45,8 @@ export type UpgradeDecision =
       readonly old: VmRecord;
       readonly instance: string;
       readonly settings: MigrationSettings | null;
-      /** It ran, and may have been stopped. */
-      readonly resume: boolean;
+      /** Then it may have been stopped. */
+      readonly wasRunning: boolean;
     }
   /** The old QEMU is ended. */
   | {
@@ -51,8 +54,9 @@ export type UpgradeDecision =
       readonly old: VmRecord;
       readonly vm: VmRecord;
       readonly settings: MigrationSettings | null;
-      /** It ran, and may not have been resumed. */
-      readonly resume: boolean;
+      /** Then it may not have been resumed, unless all is settled. */
+      readonly wasRunning: boolean;
+      readonly isSettled: boolean;
     };
 
 export class UpgradeJournal implements Disposable {
@@ -69,7 +73,7 @@ export class UpgradeJournal implements Disposable {
 
   /** Returns when it is on stable storage. */
   append(record: UpgradeRecord): void {
-    this.#journal.append({ side: 'facts', upgrade: record });
+    this.#journal.append(lineOf(record));
   }
 
   [Symbol.dispose](): void {
@@ -89,6 +93,16 @@ export function readUpgradeJournal(path: string): UpgradeRecord[] | undefined {
   );
 }
 
+/** A full disk may keep it from being written: then a daemon that dies before the VM's record is saved has all of it done again. */
+export function settleUpgradeJournal(path: string, note: (text: string) => void): void {
+  try {
+    using journal = Journal.reopen(path);
+    journal.append(lineOf({ kind: 'settled' }));
+  } catch (error) {
+    note(`The upgrade journal cannot be written: ${explain(error)}`);
+  }
+}
+
 export function removeUpgradeJournal(path: string): void {
   rmSync(path, { force: true });
 }
@@ -98,10 +112,17 @@ export function decideUpgrade(records: readonly UpgradeRecord[]): UpgradeDecisio
   const begun = find(records, 'begun');
   if (!begun) return { kind: 'nothing' };
   const { old, instance } = begun;
-  const resume = find(records, 'stopping')?.wasRunning ?? false;
+  const wasRunning = find(records, 'stopping')?.wasRunning ?? false;
   const committed = find(records, 'committed');
-  if (committed) return { kind: 'goOn', old, vm: committed.vm, settings: committed.settings, resume };
-  return { kind: 'rollBack', old, instance, settings: find(records, 'borrowed')?.settings ?? null, resume };
+  if (!committed) {
+    return { kind: 'rollBack', old, instance, settings: find(records, 'borrowed')?.settings ?? null, wasRunning };
+  }
+  const { vm, settings } = committed;
+  return { kind: 'goOn', old, vm, settings, wasRunning, isSettled: find(records, 'settled') !== undefined };
+}
+
+function lineOf(record: UpgradeRecord): JournalFacts {
+  return { side: 'facts', upgrade: record };
 }
 
 function find<Kind extends UpgradeRecord['kind']>(

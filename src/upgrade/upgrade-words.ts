@@ -22,9 +22,12 @@ export interface NamedQemu {
 }
 
 export interface UpgradeMeasurements extends SwitchOverTimes {
+  /** Before; one that its user had paused stays so. */
+  readonly wasRunning: boolean;
   readonly from: NamedQemu;
   readonly to: NamedQemu;
   readonly totalMs: number;
+  /** What differs for people, and what could not be done. */
   readonly notes: readonly string[];
 }
 
@@ -32,6 +35,6 @@ export type UpgradeOutcome =
   /** The VM is in the new QEMU, and the old one has ended. */
   | { readonly kind: 'upgraded'; readonly vm: VmRecord; readonly measured: UpgradeMeasurements }
   /** The VM is in the old QEMU, as it was. */
-  | { readonly kind: 'stayed'; readonly error: ErrorBody };
+  | { readonly kind: 'stayed'; readonly error: ErrorBody; readonly notes: readonly string[] };
 
 export type UpgradeOrder = { readonly kind: 'cancel' };

@@ -10,22 +10,24 @@ import { join } from 'node:path';
 import { parentPort } from 'node:worker_threads';
 import { asGodwitError, explain, GodwitError } from '../base/errors.ts';
 import { isAlive, readCommandLine, readWorkingDirectory } from '../linux/process.ts';
+import { surroundingsOf } from '../linux/surroundings.ts';
 import { explainBlockers } from '../migration/blocked.ts';
 import { endThreads } from '../migration/child-threads.ts';
 import { holdAtFaultPoint } from '../migration/fault-points.ts';
 import { insist } from '../migration/insist.ts';
+import { removeLeftInstance } from '../migration/left-instance.ts';
 import { SourceGuest } from '../migration/source-guest.ts';
 import { putBack } from '../migration/source-rollback.ts';
 import { takeInput } from '../migration/thread-input.ts';
 import { becomeUrgent } from '../migration/thread-priority.ts';
 import { probeQemuBinary } from '../qemu/binary.ts';
 import { findBinaryBlockers } from '../qemu/fit.ts';
-import { killQemu } from '../qemu/process.ts';
+import { isEnding, killQemu } from '../qemu/process.ts';
 import { contVm } from '../qemu/run-state.ts';
 import { Successor, type SuccessorOptions } from './successor.ts';
 import { type SwitchOverTimes, switchOver } from './switch-over.ts';
-import { findUpgradeBlockers } from './upgrade-blockers.ts';
-import { removeUpgradeJournal, UpgradeJournal, upgradeJournalPath } from './upgrade-journal.ts';
+import { findSurroundingBlockers, findUpgradeBlockers } from './upgrade-blockers.ts';
+import { removeUpgradeJournal, settleUpgradeJournal, UpgradeJournal, upgradeJournalPath } from './upgrade-journal.ts';
 import { rehearseUpgrade } from './upgrade-rehearsal.ts';
 import type { UpgradeInput, UpgradeOrder, UpgradeOutcome } from './upgrade-words.ts';
 
@@ -66,7 +68,7 @@ async function upgrade(): Promise<UpgradeOutcome> {
   } catch (error) {
     return stayed(error);
   }
-  const { guest } = options;
+  const { guest, stateDirectory, instance } = options;
   const progress = { wasRunning: false, isCommitted: false };
   let successor: Successor | undefined;
   try {
@@ -77,11 +79,14 @@ async function upgrade(): Promise<UpgradeOutcome> {
     life.signal.throwIfAborted();
     successor = await Successor.start(options);
     const times = await change(guest, successor, journal, progress);
-    return await finish(options, successor, times, progress.wasRunning);
+    const outcome = await finish(options, successor, times, progress.wasRunning);
+    settleUpgradeJournal(path, note);
+    return outcome;
   } catch (error) {
     if (progress.isCommitted) throw error;
     // Ended first: it must not write any more into the memory with which the old one goes on.
-    await successor?.discard();
+    const isGone = await (successor?.discard() ?? removeLeftInstance(stateDirectory, name, instance));
+    if (!isGone) throw error;
     await putBack({ guest, note }, progress.wasRunning);
     removeUpgradeJournal(path);
     return stayed(error);
@@ -93,12 +98,16 @@ async function question(guest: SourceGuest): Promise<SuccessorOptions> {
   const args = readCommandLine(guest.identity.pid).slice(1);
   const ownTaps = new Set((input.vm.nics ?? []).flatMap(({ tap }) => tap ?? []));
   const { blockers, diskServer, facts } = guest;
-  const found = findUpgradeBlockers({ args, ownTaps, blockers, hasBlockServer: diskServer !== null });
+  const { pid, adopted } = input.vm;
+  const found = [
+    ...findUpgradeBlockers({ args, ownTaps, blockers, hasBlockServer: diskServer !== null }),
+    ...findSurroundingBlockers({ args, old: surroundingsOf(pid), ours: surroundingsOf(process.pid), adopted }),
+  ];
   if (found.length > 0) throw refuse(explainBlockers(found));
   const binary = await probeQemuBinary(binaryToRun());
   const lacks = findBinaryBlockers(binary, facts);
   if (lacks.length > 0) throw refuse(explainBlockers(lacks));
-  const workingDirectory = readWorkingDirectory(guest.identity.pid);
+  const workingDirectory = readWorkingDirectory(pid);
   return { ...input, guest, args, workingDirectory, binary: binary.path, signal: life.signal, refuse };
 }
 
@@ -138,6 +147,9 @@ async function change(
         progress.isCommitted = true;
         await holdAtFaultPoint('upgradeCommitted');
       },
+      // Somebody else may have a monitor of it. Of one that is godwit's nobody has: it ends afterwards, because letting go of
+      // its memory would add to the standstill.
+      ...(input.vm.adopted ? { endOld: () => endOld(guest) } : {}),
       resume: () => resume(successor),
     });
   } finally {
@@ -145,16 +157,28 @@ async function change(
   }
 }
 
-/** There is no way back: it is tried until it succeeds, or the new QEMU has ended, as it can at any time. */
+/**
+ * There is no way back: it is tried until it succeeds, or the guest or the new QEMU has ended, as both can at any time.
+ *
+ * @throws when the new QEMU lives and cannot be talked to any more over this connection
+ */
 async function resume({ qmp, identity }: Successor): Promise<{ resumedAtMs: number } | undefined> {
   const isHopeless = ({ code }: GodwitError): boolean => code === 'GW_QEMU_STATE' || qmp.isClosed || !isAlive(identity);
   const options = { what: `Continuing VM ${name}`, note, isHopeless };
   try {
     return await insist(() => contVm(qmp), options);
-  } catch (error) {
-    note(asGodwitError(error).message);
+  } catch (thrown) {
+    const error = asGodwitError(thrown);
+    if (error.code !== 'GW_QEMU_STATE' && !(await isEnding(identity))) throw error;
+    note(error.message);
     return undefined;
   }
+}
+
+/** @throws when it does not end: nobody gets the VM then */
+async function endOld({ identity }: SourceGuest): Promise<void> {
+  if (await killQemu(identity)) return;
+  throw new GodwitError('GW_QEMU_GONE', { vm: name, reason: 'the old QEMU does not end although it was killed' });
 }
 
 async function finish(
@@ -163,12 +187,12 @@ async function finish(
   times: SwitchOverTimes,
   wasRunning: boolean,
 ): Promise<UpgradeOutcome> {
-  await killQemu(guest.identity);
+  await endOld(guest);
   await successor.settleIn(wasRunning).catch((error: unknown) => note(asGodwitError(error).message));
   const from = { binary: input.vm.binary, version: guest.facts.qemuVersion };
   const to = { binary, version: successor.qmp.qemuVersion };
   const totalMs = Date.now() - input.startedAtMs;
-  const measured = { ...times, from, to, totalMs, notes: [...successor.notes, ...notes] };
+  const measured = { ...times, wasRunning, from, to, totalMs, notes: [...successor.notes, ...notes] };
   return { kind: 'upgraded', vm: successor.record, measured };
 }
 
@@ -180,10 +204,10 @@ function refuse(reason: string): GodwitError {
 function stayed(thrown: unknown): UpgradeOutcome {
   const error = asGodwitError(life.signal.aborted ? life.signal.reason : thrown);
   const isTold = error.code.startsWith('GW_UPGRADE_') || !isAlive(input.vm);
-  if (isTold) return { kind: 'stayed', error: error.toBody() };
+  if (isTold) return { kind: 'stayed', error: error.toBody(), notes };
   if (error.code === 'GW_MIGRATION_BLOCKED') {
-    return { kind: 'stayed', error: refuse(String(error.details['reason'])).toBody() };
+    return { kind: 'stayed', error: refuse(String(error.details['reason'])).toBody(), notes };
   }
   const told = new GodwitError('GW_UPGRADE_FAILED', { vm: name, reason: explain(error) });
-  return { kind: 'stayed', error: told.toBody() };
+  return { kind: 'stayed', error: told.toBody(), notes };
 }

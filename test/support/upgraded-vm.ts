@@ -2,6 +2,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'vitest';
+import { readMappings } from '../../src/linux/process.ts';
 import { digestMemory } from '../../src/memory/digest.ts';
 import { GuestMemory } from '../../src/memory/guest-memory.ts';
 import { RamLayout } from '../../src/memory/layout.ts';
@@ -81,6 +82,13 @@ export async function runsAlone(at: ReachedHost, vm: string, pid: number): Promi
   expect(listQemus(at)).toEqual([pid]);
   await noMarks(pid);
   await worksIntact(at, vm);
+}
+
+/** Device and inode of each file that its memory is in, as the kernel sees them mapped. */
+export function ramFilesOf(pid: number): string[] {
+  const files = readMappings(pid).filter(({ path }) => path.startsWith('/dev/shm/godwit-'));
+  expect(files.length).toBeGreaterThan(0);
+  return [...new Set(files.map(({ device, inode }) => `${device} ${inode}`))];
 }
 
 /** Of a VM that stands still. */

@@ -126,6 +126,19 @@ requireCapability('vm')('adopting', () => {
     await pair.b.client.removeVm(name);
   });
 
+  test('a QEMU with shared RAM is replaced by one of godwit, on the same memory', async () => {
+    const name = 'replaced';
+    await using qemu = await HandStartedQemu.start(sharedFile(name));
+    await pair.a.client.adoptVm({ name, pid: qemu.pid, qmp: qemu.qmpPath });
+    const { pid, ...report } = await pair.a.client.upgradeVm(name);
+    expect(report).toMatchObject({ state: 'running', wasRunning: true, downtimeMs: expect.any(Number) });
+    expect(identifyProcess(qemu.pid)).toBeUndefined();
+    expect(await isFree(pair.a, name)).toMatchObject({ pid, adopted: false, state: 'running' });
+    await worksIntact(pair.a, name);
+    await pair.a.client.actOnVm(name, 'kill');
+    await pair.a.client.removeVm(name);
+  });
+
   test('a process that is not the QEMU behind the socket is refused', async () => {
     await using qemu = await HandStartedQemu.start(sharedFile('one'));
     await using other = await HandStartedQemu.start(sharedFile('two'));

@@ -8,7 +8,7 @@ import { completedReport, createTinyVm, HostPair, openTinyGuest, type ReachedHos
 import { runsIntact } from '../support/intact-vm.ts';
 import { checkLeaks } from '../support/leak-check.ts';
 import { OtherQemu, qemuVersions } from '../support/other-qemu.ts';
-import { digestOf, runsAlone, TALKING, UpgradingHost, VM } from '../support/upgraded-vm.ts';
+import { digestOf, ramFilesOf, runsAlone, TALKING, UpgradingHost, VM } from '../support/upgraded-vm.ts';
 
 checkLeaks();
 
@@ -24,10 +24,14 @@ requireCapability('vm')('another QEMU for a VM that runs', () => {
     await createTinyVm(a, { name: VM, guest: TALKING });
     for (const qemu of versions) {
       const before = await a.client.showVm(VM);
+      const files = ramFilesOf(before.pid!);
       const text = await a.client.consoleText(VM);
       const { status, json } = await a.host.cli(['vm', 'upgrade', VM, '--qemu', qemu, '--json']);
       expect({ status, json }).toMatchObject({ status: 0, json: { vm: VM, memoryCopiedBytes: 0 } });
+      expect(json).toMatchObject({ state: 'running', wasRunning: true });
       expect(json.downtimeMs).toBeGreaterThan(0);
+      // The very files, so nothing was copied.
+      expect(ramFilesOf(json.pid)).toEqual(files);
       const after = await a.client.showVm(VM);
       expect(after).toMatchObject({ pid: json.pid, qemuVersion: json.to.version, state: 'running' });
       expect(after.pid).not.toBe(before.pid);
@@ -104,8 +108,8 @@ requireCapability('vm')('another QEMU for a VM that runs', () => {
 async function isUntouchedWhenPaused(at: ReachedHost, qemu: string): Promise<void> {
   await at.client.actOnVm(VM, 'pause');
   const digest = await digestOf(at, VM);
-  const { pid, downtimeMs } = await at.client.upgradeVm(VM, { qemu });
-  expect(downtimeMs).toBeNull();
+  const { pid, ...report } = await at.client.upgradeVm(VM, { qemu });
+  expect(report).toMatchObject({ downtimeMs: null, state: 'paused', wasRunning: false });
   expect(await at.client.showVm(VM)).toMatchObject({ pid, state: 'paused' });
   expect(await digestOf(at, VM)).toBe(digest);
   await at.client.actOnVm(VM, 'resume');
