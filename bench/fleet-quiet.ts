@@ -6,6 +6,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { explain } from '../src/base/errors.ts';
+import { median } from '../src/base/statistics.ts';
 import { Evacuation } from '../src/controller/evacuation.ts';
 import { FleetHosts } from '../src/controller/fleet-hosts.ts';
 import { picture } from '../src/controller/fleet-picture.ts';
@@ -17,7 +18,6 @@ import type { GodwitHost } from './godwit-hosts.ts';
 import { Guest } from './guest.ts';
 import { GIGABIT, type NetworkPair } from './network.ts';
 import type { Results } from './results.ts';
-import { median } from './statistics.ts';
 import type { Bench } from './system.ts';
 import { alignColumns } from './table.ts';
 

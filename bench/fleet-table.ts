@@ -1,7 +1,8 @@
 /** The results of the bench's fleets for people. */
+
+import { median } from '../src/base/statistics.ts';
 import { FLEET_CASES } from './fleet-evacuation.ts';
 import type { Results } from './results.ts';
-import { median } from './statistics.ts';
 import { alignColumns } from './table.ts';
 
 /** Empty when none has run. */

@@ -1,7 +1,9 @@
 /** What a VM of a group waits, for people. */
+
+import { median } from '../src/base/statistics.ts';
 import { GROUP_CASES } from './group.ts';
 import type { Results } from './results.ts';
-import { largest, median, smallest } from './statistics.ts';
+import { largest, smallest } from './statistics.ts';
 import { alignColumns } from './table.ts';
 
 const NUMBERS = [

@@ -7,12 +7,12 @@
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { median } from '../src/base/statistics.ts';
 import { type GodwitHost, GodwitHosts } from './godwit-hosts.ts';
 import { Guest } from './guest.ts';
 import { GIGABIT, type Link, type NetworkPair, SLOW } from './network.ts';
 import { vmSpec } from './qemu-system.ts';
 import type { Results } from './results.ts';
-import { median } from './statistics.ts';
 import { type Bench, wallMs } from './system.ts';
 import { alignColumns } from './table.ts';
 import { IDLE, LIGHT } from './workloads.ts';

@@ -11,10 +11,10 @@ import { closeSync, existsSync, openSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { median } from '../src/base/statistics.ts';
 import { run } from './command.ts';
 import { type BenchOptions, isWanted } from './options.ts';
 import type { Results } from './results.ts';
-import { median } from './statistics.ts';
 import type { Bench } from './system.ts';
 import { alignColumns } from './table.ts';
 

@@ -1,7 +1,9 @@
 /** The results of bench/prediction.ts for people. */
+
+import { median } from '../src/base/statistics.ts';
 import { FINISH_BY_CASE, PREDICTION_CASES } from './prediction.ts';
 import type { Results } from './results.ts';
-import { largest, median, smallest } from './statistics.ts';
+import { largest, smallest } from './statistics.ts';
 import { alignColumns } from './table.ts';
 
 export const MOMENTS = {

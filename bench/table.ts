@@ -1,6 +1,8 @@
 /** The results for people. */
+
+import { median } from '../src/base/statistics.ts';
 import type { Results } from './results.ts';
-import { largest, median, smallest } from './statistics.ts';
+import { largest, smallest } from './statistics.ts';
 import { GUEST_MEMORY_MEBIBYTES } from './workloads.ts';
 
 interface Column {

@@ -7,13 +7,13 @@
 import { once } from 'node:events';
 import { loadavg } from 'node:os';
 import { Worker } from 'node:worker_threads';
+import { median } from '../src/base/statistics.ts';
 import { closeFd, sendAll } from '../src/linux/socket.ts';
 import { openFurther } from '../src/migration/further-connections.ts';
 import { newSessionKey } from '../src/migration/source-offer.ts';
 import type { RelayPort } from '../src/tls/relay-orders.ts';
 import { encodeControl } from '../src/wire/message-codec.ts';
 import { TlsHosts } from '../test/support/tls-hosts.ts';
-import { median } from './statistics.ts';
 import { alignColumns } from './table.ts';
 import type { EndTask } from './tls-end.ts';
 

@@ -7,13 +7,13 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { median } from '../src/base/statistics.ts';
 import { type GodwitHost, GodwitHosts } from './godwit-hosts.ts';
 import { Guest } from './guest.ts';
 import { GIGABIT, type NetworkPair } from './network.ts';
 import { QEMU_METHODS } from './qemu-methods.ts';
 import { QemuSystem, vmSpec } from './qemu-system.ts';
 import type { Results } from './results.ts';
-import { median } from './statistics.ts';
 import { type Bench, type Session, wallMs } from './system.ts';
 import { alignColumns } from './table.ts';
 import { IDLE } from './workloads.ts';

@@ -8,6 +8,7 @@
 import { readSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { countPages, PAGE_SIZE, type PageRun } from '../src/base/page.ts';
+import { median } from '../src/base/statistics.ts';
 import { identifyProcess, readMappings } from '../src/linux/process.ts';
 import { hash128 } from '../src/linux/xxhash.ts';
 import { resendBudget } from '../src/memory/group-size.ts';
@@ -16,7 +17,6 @@ import { openTracker } from '../src/migration/tracker-opening.ts';
 import type { Guest } from './guest.ts';
 import { GuestWork, lostPercent, type WorkSample } from './guest-work.ts';
 import type { Results } from './results.ts';
-import { median } from './statistics.ts';
 import { alignColumns } from './table.ts';
 import { GUEST_MEMORY_MEBIBYTES } from './workloads.ts';
 

@@ -4,6 +4,7 @@
  * Owns: the numbers by which strategies are compared. Pure. Must hold: of several fleets each number is the median of theirs, but
  * where single VMs are counted all count alike.
  */
+import { median } from '../base/statistics.ts';
 import type { SimulatedFleet, SimulatedRun } from './fleet-simulation.ts';
 import { STRATEGY_TITLES, type StrategyName } from './strategies.ts';
 
@@ -83,10 +84,4 @@ export function outcomeOf(strategy: StrategyName, runs: readonly RunSummary[]): 
 
 function partOf(flags: readonly boolean[]): number | null {
   return flags.length === 0 ? null : flags.filter(Boolean).length / flags.length;
-}
-
-function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
