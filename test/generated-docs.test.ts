@@ -16,7 +16,7 @@ import { AdoptSchema, StopSchema, VmSchema, VmSpecSchema } from '../src/api/vm-s
 import { CommandContext } from '../src/cli/command-context.ts';
 import { PROCESS_IO } from '../src/cli/io.ts';
 import { createProgram } from '../src/cli/main.ts';
-import { HostConfigSchema } from '../src/host/config.ts';
+import { HostConfigSchema } from '../src/host/config-schema.ts';
 import { comparePart, fieldTable } from './support/generated-docs.ts';
 
 test.each([

@@ -1,6 +1,6 @@
 /** `godwit host` as whoever runs it sees it: what it writes where. */
 import { once } from 'node:events';
-import { existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { MigrationStore } from '../src/host/migration-store.ts';
@@ -147,5 +147,8 @@ requireCapability('kernel')('godwit host', () => {
   test('prepares threads for migrations when it has been there for a while', async () => {
     const rehearsals = state.join('state', 'rehearsals');
     await runHost([], 'SIGTERM', () => readdirSync(rehearsals).length > 0);
+    rmSync(rehearsals, { recursive: true });
+    await runHost(['--spare-threads', 'off']);
+    expect(existsSync(rehearsals)).toBe(false);
   });
 });

@@ -25,11 +25,11 @@ requireCapability('vm')('the demo', () => {
 
   test.each<readonly [string, RegExp]>(
     withFurther(
+      [['in post-copy', /migration serving, /]],
       [
         ['before the VM runs', /2\. A Linux VM/],
-        ['in post-copy', /migration serving, /],
+        ['in pre-copy', /migration copying, /],
       ],
-      [['in pre-copy', /migration copying, /]],
     ),
   )('interrupted %s it ends with 130 and leaves nothing', { timeout: 120_000 }, async (_, moment) => {
     const demo = start([]);

@@ -18,6 +18,7 @@ interface HostFlags {
   readonly keepVisits?: string;
   readonly sampleEvery?: string;
   readonly keepHistory?: string;
+  readonly spareThreads?: string;
   readonly fleetKeyFile?: string;
   readonly bandwidth?: string;
   readonly dscp?: string;
@@ -47,6 +48,7 @@ export function addHostCommand(program: Command, context: CommandContext): void 
     .option('--keep-visits <size>', 'keep so much of the memory of VMs that have left, for when they come back')
     .option('--sample-every <time>', 'how often it is looked how a VM writes, or off (default: 60s)')
     .option('--keep-history <time>', 'for how long that is remembered (default: 60m)')
+    .option('--spare-threads <on|off>', 'keep threads for the next migration ready (default: on)')
     .option('--fleet-key-file <file>', "secret of this host's fleet: contents of one VM spare another being sent")
     .option('--bandwidth <rate>', 'what all migrations may send together, such as 5Gbit/s (default: unlimited)')
     .option('--dscp <mark>', 'mark the packets of migrations: 0 to 63, or a name such as le, cs1 or af11')
@@ -80,14 +82,14 @@ export function addHostCommand(program: Command, context: CommandContext): void 
 /** The options as settings of the config file's form. */
 export function settingsOfFlags(flags: HostFlags): Record<string, unknown> {
   const { peer, listen, name, migrationListen, insecureMigration, state, tokenFile, logLevel, logFormat } = flags;
-  const { tls, keepVisits, sampleEvery, keepHistory, fleetKeyFile, bandwidth, dscp } = flags;
+  const { tls, keepVisits, sampleEvery, keepHistory, spareThreads, fleetKeyFile, bandwidth, dscp } = flags;
   const peers = peer?.map((text) => {
     const at = text.indexOf('=');
     return at === -1 ? [text, ''] : [text.slice(0, at), text.slice(at + 1)];
   });
   const settings = {
     ...{ listen, name, migrationListen, insecureMigration, state, tokenFile, logLevel, logFormat },
-    ...{ tls, keepVisits, sampleEvery, keepHistory, fleetKeyFile, bandwidth, dscp },
+    ...{ tls, keepVisits, sampleEvery, keepHistory, spareThreads, fleetKeyFile, bandwidth, dscp },
   };
   return {
     ...Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined)),

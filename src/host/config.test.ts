@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { GodwitError } from '../base/errors.ts';
 import { fleetKeyOf } from '../migration/fingerprint-keys.ts';
-import { type HostSettings, readConfigFile, resolveConfig } from './config.ts';
+import { readConfigFile, resolveConfig } from './config.ts';
+import type { HostSettings } from './config-schema.ts';
 
 let directory = '';
 beforeAll(() => {
@@ -52,6 +53,7 @@ keepReports: 7
 sampleEvery: 30s
 keepHistory: 4h
 keepVisits: 2GiB
+spareThreads: off
 hooks: {preMigrate: /etc/godwit/ask, postRelease: /etc/godwit/gone}
 hookTimeout: 2m
 fleetKeyFile: ${file('fleet', 'a-key-that-is-long-enough-for-a-fleet\n')}
@@ -80,6 +82,7 @@ tokenFile: ${file('token', 'a-token-that-is-long-enough\n')}
       sampleEveryMs: 30_000,
       keepHistoryMs: 14_400_000,
       keepVisitsBytes: 2 * 2 ** 30,
+      keepsSpareThreads: false,
       fleetKey: fleetKeyOf('a-key-that-is-long-enough-for-a-fleet'),
       hooks: { preMigrate: '/etc/godwit/ask', postRelease: '/etc/godwit/gone' },
       hookTimeoutMs: 120_000,
@@ -106,6 +109,7 @@ tokenFile: ${file('token', 'a-token-that-is-long-enough\n')}
       sampleEveryMs: 60_000,
       keepHistoryMs: 3_600_000,
       keepVisitsBytes: 0,
+      keepsSpareThreads: true,
       fleetKey: null,
       hooks: {},
       hookTimeoutMs: 30_000,
@@ -120,6 +124,7 @@ tokenFile: ${file('token', 'a-token-that-is-long-enough\n')}
     ['migrationListen: [1]', 'migrationListen', '[1]'],
     ['insecureMigration: perhaps', 'insecureMigration', '"perhaps"'],
     ['tls: {ca: x}', 'tls', '{"ca":"x"}'],
+    ['spareThreads: 2', 'spareThreads', '2'],
     ['tlsAllow: a', 'tlsAllow', '"a"'],
     ['state: 7', 'state', '7'],
     ['tokenFile: 7', 'tokenFile', '7'],

@@ -21,6 +21,7 @@ export interface Engine {
     readonly host: string;
     readonly port: number;
     readonly traffic: HostTraffic;
+    readonly keepsSpareThreads: boolean;
     readonly policy: IncomingPolicy;
   }): Promise<MigrationListener>;
   checkMigration(options: {

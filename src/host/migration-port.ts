@@ -18,7 +18,8 @@ export async function openMigrationPort(
   migrations: Migrations,
 ): Promise<MigrationListener> {
   try {
-    return await engine.listenForMigrations({ ...config.migration, traffic, policy: migrations.policy });
+    const { migration, keepsSpareThreads } = config;
+    return await engine.listenForMigrations({ ...migration, traffic, keepsSpareThreads, policy: migrations.policy });
   } catch (error) {
     if (error instanceof GodwitError) throw error;
     const code = (error as NodeJS.ErrnoException).code ?? String(error);

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { BusyProcess } from '../../test/support/busy-process.ts';
 import { requireCapability } from '../../test/support/capability.ts';
+import { furtherTest } from '../../test/support/further-cases.ts';
 import { releaseStaleThrottle, type ThrottleMechanism } from './cpu-bandwidth.ts';
 
 const CPU_ROOT = '/sys/fs/cgroup/cpu';
@@ -66,7 +67,7 @@ requireCapability('kernel', 'cgroupV1')('the lease', () => {
       await expectFullSpeedSoon();
     });
 
-    test('ends when the owner ends by SIGTERM', async () => {
+    furtherTest('ends when the owner ends by SIGTERM', async () => {
       owner.kill('SIGTERM');
       await expectFullSpeedSoon();
     });
@@ -81,7 +82,7 @@ requireCapability('kernel', 'cgroupV1')('the lease', () => {
       await expectFullSpeedSoon();
     });
 
-    test('ends when the helper of the owner is killed', async () => {
+    furtherTest('ends when the helper of the owner is killed', async () => {
       for (const pid of childrenOfOwner()) process.kill(pid, 'SIGKILL');
       await expectFullSpeedSoon();
     });

@@ -3,6 +3,7 @@ import { randomFillSync } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { ChannelPair } from '../../test/support/channel-pair.ts';
+import { withFurther } from '../../test/support/further-cases.ts';
 import { SocketPair } from '../../test/support/socket-pair.ts';
 import { waitUntil } from '../../test/support/wait-until.ts';
 import { PAGE_SIZE } from '../base/page.ts';
@@ -19,11 +20,17 @@ function fillAll({ source, pageCount }: ChannelPair): void {
   source.memory.writePages({ first: 0, count: pageCount }, randomFillSync(new Uint8Array(pageCount * PAGE_SIZE)));
 }
 
-test.each([
-  { channels: 1, isRaw: true },
-  { channels: 2, isRaw: true },
-  { channels: 2, isRaw: false },
-])('pages are kept up to a bound, and put in place when there is one ($channels channels, raw: $isRaw)', async (how) => {
+const CHANNELS = withFurther(
+  [{ channels: 2, isRaw: true }],
+  [
+    { channels: 1, isRaw: true },
+    { channels: 2, isRaw: false },
+  ],
+);
+
+test.each(
+  CHANNELS,
+)('pages are kept up to a bound, and put in place when there is one ($channels channels, raw: $isRaw)', async (how) => {
   await using pair = await ChannelPair.open({ ...how, regions: [PAGES], isEarly: true });
   fillAll(pair);
   const sending = pair.send();

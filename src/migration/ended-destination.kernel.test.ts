@@ -113,6 +113,7 @@ describe('a source that comes back after the migration has ended here', () => {
       host: '127.0.0.1',
       port: 0,
       traffic: TRAFFIC,
+      keepsSpareThreads: false,
       policy: {
         hostName: 'b',
         stateDirectory: directory.path,

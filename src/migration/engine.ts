@@ -11,7 +11,7 @@ import { listen } from './listener.ts';
 import { OfferScreening, removeLeftChecks } from './offer-screening.ts';
 import { findJournalOf, findThread } from './sessions.ts';
 import { readSharing } from './shared-part.ts';
-import { AFTER_START_MS, endSpareThreads, keepSpareThread, rehearseIn } from './spare-threads.ts';
+import { AFTER_START_MS, endSpareThreads, keepSpareThread, keepSpareThreadsIn } from './spare-threads.ts';
 import { startDestinationThread, startSourceThread } from './threads.ts';
 
 const MIGRATION_THREADS: readonly string[] = ['source-worker', 'destination-worker'];
@@ -28,6 +28,8 @@ export async function listenForMigrations(options: {
   readonly host: string;
   readonly port: number;
   readonly traffic: HostTraffic;
+  /** Threads for the next migration are kept ready. */
+  readonly keepsSpareThreads: boolean;
   readonly policy: IncomingPolicy;
 }): Promise<MigrationListener> {
   const { policy } = options;
@@ -35,7 +37,7 @@ export async function listenForMigrations(options: {
   const ended = new EndedDestinations(policy.hostName);
   const screening = new OfferScreening(policy);
   await removeLeftChecks(policy.stateDirectory);
-  rehearseIn(policy.stateDirectory);
+  if (options.keepsSpareThreads) keepSpareThreadsIn(policy.stateDirectory);
   const listener = await listen({
     host: options.host,
     port: options.port,

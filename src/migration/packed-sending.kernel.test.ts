@@ -7,11 +7,13 @@ import { Worker } from 'node:worker_threads';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ChannelPair, FAST, SLOW } from '../../test/support/channel-pair.ts';
+import { times } from '../../test/support/further-cases.ts';
 import { PAGE_SIZE } from '../base/page.ts';
 import { ContentIndexBuilder } from '../memory/content-index.ts';
 import { ContentStore } from '../memory/content-store.ts';
 import { PageFingerprint } from '../memory/page-fingerprint.ts';
 
+const ENDINGS = times(4, 10);
 const PAGES = 24;
 const KEY = new Uint8Array(32).fill(4);
 
@@ -228,9 +230,9 @@ test('whatever its threads are at when it ends, the process lives, and they leav
     await once(owner, 'exit');
     expect(heard).toEqual([workerData]);
   };
-  for (let i = 0; i < 4; i++) await endOnce('packing');
+  for (let i = 0; i < 2; i++) await endOnce('packing');
   const before = process.memoryUsage.rss();
-  for (let i = 0; i < 10; i++) {
+  for (let i = 0; i < ENDINGS; i++) {
     await endOnce('packing');
     await endOnce('loading');
   }

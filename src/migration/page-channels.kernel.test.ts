@@ -3,6 +3,7 @@ import { readlinkSync, truncateSync } from 'node:fs';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { ChannelPair } from '../../test/support/channel-pair.ts';
+import { times } from '../../test/support/further-cases.ts';
 import { SocketPair } from '../../test/support/socket-pair.ts';
 import { waitUntil } from '../../test/support/wait-until.ts';
 import { hasCode } from '../base/errors.ts';
@@ -14,6 +15,7 @@ import { PageChannels } from './page-channels.ts';
 import { PageSender } from './page-sender.ts';
 
 /** Two regions, so that a run goes through both; far more than sockets take at once. */
+const RUNS = times(8, 15);
 const REGION_PAGES = 5000;
 const PAGES = 2 * REGION_PAGES;
 /** Threads that have just been started are slow on a busy machine. */
@@ -88,7 +90,7 @@ test('any runs, in any order, arrive as they are, with digests and without', asy
       }
       expect(pair.differences()).toEqual([]);
     }),
-    { numRuns: 15 },
+    { numRuns: RUNS },
   );
 });
 

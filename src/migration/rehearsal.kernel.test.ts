@@ -4,7 +4,7 @@ import { requireCapability } from '../../test/support/capability.ts';
 import { TempDirectory } from '../../test/support/temp-directory.ts';
 import { waitUntil } from '../../test/support/wait-until.ts';
 import { rehearse } from './rehearsal.ts';
-import { endSpareThreads, keepSpareThread, rehearseIn } from './spare-threads.ts';
+import { endSpareThreads, keepSpareThread, keepSpareThreadsIn } from './spare-threads.ts';
 
 requireCapability('kernel')('a rehearsal', () => {
   const needed = new Int32Array(new SharedArrayBuffer(4));
@@ -35,11 +35,11 @@ requireCapability('kernel')('a rehearsal', () => {
 
   test('is what a spare thread does; what an earlier daemon left is gone', async () => {
     using directory = new TempDirectory();
-    rehearseIn(directory.path);
+    keepSpareThreadsIn(directory.path);
     keepSpareThread('source-worker', 0);
     await waitUntil('it rehearses', () => readdirSync(directory.join('rehearsals')).length > 0);
     await endSpareThreads();
-    rehearseIn(directory.path);
+    keepSpareThreadsIn(directory.path);
     expect(readdirSync(directory.join('rehearsals'))).toEqual([]);
     rmSync(directory.join('rehearsals'), { recursive: true });
     await endSpareThreads();

@@ -32,12 +32,12 @@ const LOOK_AGAIN_MS = 2000;
 const SPARES = new Map<string, Spare>();
 const COMING = new Map<string, NodeJS.Timeout>();
 let rehearsals: string | null = null;
-/** The process ends: a thread that loads then takes it down with it (child-threads.ts). */
-let isEnding = false;
+/** Not where nobody wants them, nor once the process ends: a thread that loads then takes it down with it (child-threads.ts). */
+let areKept = false;
 
-/** Where spare threads rehearse from now on; what an earlier process left there is removed. */
-export function rehearseIn(stateDirectory: string): void {
-  isEnding = false;
+/** From now on threads are kept, and rehearse there; what an earlier process left of that is removed. */
+export function keepSpareThreadsIn(stateDirectory: string): void {
+  areKept = true;
   rehearsals = join(stateDirectory, 'rehearsals');
   rmSync(rehearsals, { recursive: true, force: true });
   mkdirSync(rehearsals, { recursive: true, mode: 0o700 });
@@ -55,9 +55,9 @@ export function takeThread(module: string): Worker {
   return thread;
 }
 
-/** Makes sure that a `takeThread` after that time is quick; nothing to do once the daemon ends. Who comes earlier waits a little. */
+/** Makes sure that a `takeThread` after that time is quick; nothing to do where none are kept. Who comes earlier waits a little. */
 export function keepSpareThread(module: string, afterMs: number): void {
-  if (isEnding || SPARES.has(module)) return;
+  if (!areKept || SPARES.has(module)) return;
   cancelComing(module);
   const come = (): void => {
     if (MAY_LOAD_WHILE_MOVING || !isMoving()) makeSpare(module);
@@ -87,7 +87,7 @@ function makeSpare(module: string): void {
 /** The daemon ends: nobody rehearses in its state directory any more, and no thread is kept for later. */
 export async function endSpareThreads(): Promise<void> {
   rehearsals = null;
-  isEnding = true;
+  areKept = false;
   for (const module of COMING.keys()) cancelComing(module);
   const spares = [...SPARES.values()];
   SPARES.clear();

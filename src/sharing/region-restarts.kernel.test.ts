@@ -1,6 +1,7 @@
 /** Threads of regions that end in the middle, and others that go on: what happens when a daemon is killed and started again. */
 import { afterEach, expect, test } from 'vitest';
 import { requireCapability } from '../../test/support/capability.ts';
+import { withFurther } from '../../test/support/further-cases.ts';
 import type { RegionHosts, RegionHostsOptions } from '../../test/support/region-hosts.ts';
 import { allGoOn, expectWholeAt, startRunning } from '../../test/support/region-trial.ts';
 import { waitUntil } from '../../test/support/wait-until.ts';
@@ -58,7 +59,7 @@ requireCapability('kernel', 'cc')('a region of which a side is started again', (
   test('both, again and again, also while the rest is pushed', async () => {
     await open({ pages: 3000, vms: ['a', 'b', 'c'] });
     await hosts.stopAndMove('a');
-    for (let round = 0; round < 4; round++) await restart('source', 'destination');
+    for (const _ of withFurther([1, 2], [3, 4])) await restart('source', 'destination');
     await hosts.moveAsStopped(2);
     await Promise.all([hosts.restartSource(), hosts.restartDestination()]);
     await expectWhole();

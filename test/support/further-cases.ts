@@ -3,12 +3,28 @@
  * that show most, and `npm run test:soak`, or `npm test`, all of them.
  */
 
+import { test } from 'vitest';
+
 const IS_SOAK = process.env['GODWIT_SOAK'] === '1';
 const IS_CHECK = process.env['GODWIT_CHECK'] === '1';
 
 /** @param further - each takes seconds, and fails only where one of the usual ones does, as far as anybody knows */
 export function withFurther<T>(usual: readonly T[], further: readonly T[]): readonly T[] {
   return IS_SOAK ? [...usual, ...further] : usual;
+}
+
+type Body = () => Promise<void> | void;
+
+/** A test of the same kind as others of its file. */
+export function furtherTest(name: string, ...rest: [body: Body] | [options: { timeout: number }, body: Body]): void {
+  if (!IS_SOAK) return;
+  if (rest.length === 1) test(name, rest[0]);
+  else test(name, ...rest);
+}
+
+/** How often something is tried that comes out otherwise each time. */
+export function times(usual: number, inSoak: number): number {
+  return IS_SOAK ? inSoak : usual;
 }
 
 /** @param larger - explorations that take a second or more each, which `npm run check` leaves to `npm test` */

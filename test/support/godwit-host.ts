@@ -62,6 +62,8 @@ const START_TIMEOUT_MS = 20_000;
 const STOP_TIMEOUT_MS = 45_000;
 /** The kernel closes a dead process's connections before its parent hears of the death. */
 const DEATH_NEWS_MS = 500;
+/** Most daemons of tests live for seconds, and making threads that nobody needs takes longer; soak tests have them. */
+const SPARE_THREADS: readonly string[] = process.env['GODWIT_SOAK'] === '1' ? [] : ['--spare-threads', 'off'];
 /** Enough for a stack trace and what led to it. */
 const LAST_LOG_LINES = 20;
 
@@ -135,6 +137,7 @@ export class TestHost implements AsyncDisposable {
         'host',
         ...['--json', '--log-format', 'json', '--name', this.name, '--state', this.directory.join('state')],
         ...['--listen', listen, '--migration-listen', this.#facts?.migration ?? `${address}:0`],
+        ...SPARE_THREADS,
         ...(this.#options.args ?? []),
       ],
       { ...this.#cliOptions, env: { ...this.#options.env, ...env } },

@@ -5,7 +5,9 @@ import { hasCode } from '../../src/base/errors.ts';
 import { PACKING_STEPS } from '../../src/base/packing-step.ts';
 import { PAGE_SIZE } from '../../src/base/page.ts';
 import { identifyProcess } from '../../src/linux/process.ts';
+import type { MigrationMode } from '../../src/migration/request.ts';
 import { requireCapability } from '../support/capability.ts';
+import { furtherTest, withFurther } from '../support/further-cases.ts';
 import { runCli } from '../support/godwit-cli.ts';
 import {
   beginMigration,
@@ -79,7 +81,7 @@ requireCapability('vm')('cancel', () => {
     await pair?.[Symbol.asyncDispose]();
   });
 
-  test('in preparing, before the destination is ready', async () => {
+  furtherTest('in preparing, before the destination is ready', async () => {
     const migration = await beginMigration(pair.a, VM, { to: pair.b.host.migration });
     await migration.cancel();
     const { report } = await migration.ended;
@@ -104,11 +106,15 @@ requireCapability('vm')('cancel', () => {
     await atSourceAsBefore();
   });
 
-  test.each([
-    { mode: 'pre-copy', limit: 4 * SLOW_BYTES_PER_SECOND },
-    { mode: 'hybrid', limit: SLOW_BYTES_PER_SECOND },
-    { mode: 'auto', limit: SLOW_BYTES_PER_SECOND },
-  ] as const)('in copying ($mode): the VM has its full speed back', async ({ mode, limit }) => {
+  test.each(
+    withFurther<{ mode: MigrationMode; limit: number }>(
+      [
+        { mode: 'pre-copy', limit: 4 * SLOW_BYTES_PER_SECOND },
+        { mode: 'hybrid', limit: SLOW_BYTES_PER_SECOND },
+      ],
+      [{ mode: 'auto', limit: SLOW_BYTES_PER_SECOND }],
+    ),
+  )('in copying ($mode): the VM has its full speed back', async ({ mode, limit }) => {
     if (mode !== 'pre-copy') await change(CALM);
     using guest = await openTinyGuest(pair.a, VM);
     const speed = await measureWork(guest, WORK_SAMPLE_MS);
@@ -166,7 +172,7 @@ requireCapability('vm')('cancel', () => {
     await atSourceAsBefore();
   });
 
-  test('while page channels are opened over a link that has gone silent', async () => {
+  furtherTest('while page channels are opened over a link that has gone silent', async () => {
     link.shape({ delayMs: 300 });
     try {
       const migration = await beginMigration(pair.a, VM, { to: link.address, mode: 'pre-copy' });
@@ -201,7 +207,7 @@ requireCapability('vm')('cancel', () => {
     await atSourceAsBefore();
   });
 
-  test('from the destination: it asks the source, which decides', async () => {
+  furtherTest('from the destination: it asks the source, which decides', async () => {
     await change(CALM);
     const request = { to: pair.b.host.migration, bandwidthBytesPerSecond: SLOW_BYTES_PER_SECOND };
     const migration = await beginMigration(pair.a, VM, request);

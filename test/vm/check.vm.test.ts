@@ -54,13 +54,13 @@ requireCapability('vm')('a check', () => {
           { args: '-device no-such-device' },
           /QEMU did not start: .*no-such-device/,
         ],
+      ],
+      [
         [
           'a machine type that its QEMU lacks',
           { machines: 'Supported machines are:\\nisapc\\n', arriving: 'echo unsupported machine type >&2; exit 1' },
           /has no such machine type \(install the QEMU version of the source/,
         ],
-      ],
-      [
         [
           'a register that was empty',
           { args: '-cpu qemu64,+smep' },
@@ -85,7 +85,9 @@ requireCapability('vm')('a check', () => {
     await runsIntact(pair, VM, pair.a);
   });
 
-  test.each(['source', 'destination'] as const)('that the daemon of the %s breaks off leaves nothing', async (side) => {
+  test.each(
+    withFurther<'source' | 'destination'>(['source'], ['destination']),
+  )('that the daemon of the %s breaks off leaves nothing', async (side) => {
     using other = new OtherQemu({ arriving: 'kill -STOP $$' });
     await using pair = await HostPair.open({}, other.host);
     await createTinyVm(pair.a, { name: VM, guest: CALM, qemu: other.qemu });

@@ -7,6 +7,7 @@ import { hasCode } from '../../src/base/errors.ts';
 import { PACKING_STEPS } from '../../src/base/packing-step.ts';
 import { PAGE_SIZE } from '../../src/base/page.ts';
 import { requireCapability } from '../support/capability.ts';
+import { furtherTest } from '../support/further-cases.ts';
 import {
   beginMigration,
   completedReport,
@@ -169,7 +170,7 @@ requireCapability('vm')('convergence', () => {
     await runsIntact(pair, VM, pair.b);
   });
 
-  test('auto stays with pre-copy for a VM that converges by itself', async () => {
+  furtherTest('auto stays with pre-copy for a VM that converges by itself', async () => {
     await writeAbout(LIMIT_PAGES_PER_SECOND / 40);
     const report = completedReport(await (await begin({ mode: 'auto' })).ended);
     expect(report.postCopy).toBeNull();
@@ -230,7 +231,7 @@ requireCapability('vm')('convergence', () => {
     await runsIntact(pair, VM, pair.b);
   });
 
-  test('--on-timeout post-copy: what is left follows after the VM', async () => {
+  furtherTest('--on-timeout post-copy: what is left follows after the VM', async () => {
     await writeAbout(LIMIT_PAGES_PER_SECOND);
     pair.link.shape({ bytesPerSecond: 8 * MIB });
     // A hybrid's pass would take two seconds and what it leaves two more.
@@ -241,7 +242,7 @@ requireCapability('vm')('convergence', () => {
     await runsIntact(pair, VM, pair.b);
   });
 
-  test('switch-postcopy takes effect in the middle of a round', async () => {
+  furtherTest('switch-postcopy takes effect in the middle of a round', async () => {
     await writeAbout(100);
     const migration = await begin({ mode: 'auto', bandwidthBytesPerSecond: MIB });
     await migration.progresses('it has begun to send', ({ sentBytes }) => sentBytes > MIB / 2);
@@ -269,7 +270,7 @@ requireCapability('vm')('convergence', () => {
     await migration.ended;
   });
 
-  test('a bandwidth limit is kept within a tenth, and a new one at once', async () => {
+  furtherTest('a bandwidth limit is kept within a tenth, and a new one at once', async () => {
     await writeAbout(100);
     const migration = await begin({ mode: 'pre-copy', bandwidthBytesPerSecond: 4 * MIB });
     await migration.reaches('copying');
@@ -294,7 +295,7 @@ requireCapability('vm')('convergence', () => {
     await runsIntact(pair, VM, pair.b);
   });
 
-  test('a higher downtime limit lets a migration finish that would go on', async () => {
+  furtherTest('a higher downtime limit lets a migration finish that would go on', async () => {
     await writeAbout(4 * LIMIT_PAGES_PER_SECOND);
     const migration = await begin({ mode: 'pre-copy', throttle: { enabled: false } });
     await migration.progresses('some rounds', ({ round }) => round > 3);

@@ -8,6 +8,7 @@ import { PAGE_SIZE } from '../../src/base/page.ts';
 import { encodeFrameHeader, FrameType, type PeerRole } from '../../src/wire/frame-types.ts';
 import { decodeControl, encodeControl } from '../../src/wire/message-codec.ts';
 import { requireCapability } from '../support/capability.ts';
+import { furtherTest } from '../support/further-cases.ts';
 import { beginMigration, completedReport, createTinyVm, HostPair } from '../support/host-pair.ts';
 import { runsIntact } from '../support/intact-vm.ts';
 import { checkLeaks } from '../support/leak-check.ts';
@@ -100,7 +101,7 @@ requireCapability('vm')('a dishonest peer', () => {
     await runsIntact(pair, VM, pair.b);
   });
 
-  test('a destination whose store was altered says so, and the pages are sent after all', async () => {
+  furtherTest('a destination whose store was altered says so, and the pages are sent after all', async () => {
     await visit();
     await poisonVisit();
     const report = completedReport(await pair.move(VM, { ...LINK, mode: 'pre-copy', verify: true }));

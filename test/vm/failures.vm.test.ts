@@ -12,7 +12,7 @@ import { identifyProcess, signalProcess } from '../../src/linux/process.ts';
 import type { MigrationMode } from '../../src/migration/request.ts';
 import { requireCapability } from '../support/capability.ts';
 import { freePort } from '../support/free-port.ts';
-import { withFurther } from '../support/further-cases.ts';
+import { furtherTest, withFurther } from '../support/further-cases.ts';
 import { runCli } from '../support/godwit-cli.ts';
 import {
   beginMigration,
@@ -92,7 +92,7 @@ requireCapability('vm')('failures', () => {
     }
   });
 
-  test('the connection is cut while the destination prepares', async () => {
+  furtherTest('the connection is cut while the destination prepares', async () => {
     const offer = pair.link.carries(500, 'up');
     const migration = await begin(SLOW);
     await offer;
@@ -149,7 +149,7 @@ requireCapability('vm')('failures', () => {
     await atSourceAsBefore();
   });
 
-  test('the destination daemon dies in copying', async () => {
+  furtherTest('the destination daemon dies in copying', async () => {
     const migration = await begin(SLOW);
     await migration.reaches('copying');
     await pair.b.host.kill();
@@ -271,7 +271,7 @@ requireCapability('vm')('failures', () => {
     await atSourceAsBefore();
   });
 
-  test('two VMs move at once, in opposite directions', async () => {
+  furtherTest('two VMs move at once, in opposite directions', async () => {
     await createTinyVm(pair.b, { name: 'other', guest: { ...CALM } });
     const there = await begin({ mode: 'auto', verify: true }, pair.b.host.migration);
     const back = await beginMigration(pair.b, 'other', { to: pair.a.host.migration, mode: 'hybrid', verify: true });

@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest
 import { FIRST_USABLE_PAGE } from '../../guest/tiny/layout.ts';
 import type { MigrationMode } from '../../src/migration/request.ts';
 import { requireCapability } from '../support/capability.ts';
-import { withFurther } from '../support/further-cases.ts';
+import { furtherTest, withFurther } from '../support/further-cases.ts';
 import {
   beginMigration,
   completedReport,
@@ -72,20 +72,23 @@ requireCapability('vm')('a journal that cannot be written', () => {
     await runsIntact(pair, VM, pair.b);
   });
 
-  test('at the destination that is started again while pages are missing: the VM waits for a disk with room', async () => {
-    pair.link.shape({ bytesPerSecond: 8 * MIB });
-    const migration = await beginMigration(pair.a, VM, { to: pair.link.address, mode: 'post-copy' });
-    await migration.reaches('serving');
-    await pair.b.host.kill();
-    faulty = pair.b;
-    await pair.b.host.start({ GODWIT_FAULT: 'journalAppend:1' });
-    await waitUntil('a thread has died of it', () => pair.b.host.log.includes('journalAppend'));
-    await pair.b.host.kill();
-    await pair.b.host.start();
-    completedReport(await migration.ended);
-    await runsIntact(pair, VM, pair.b);
-    pair.link.restore();
-  });
+  furtherTest(
+    'at the destination that is started again while pages are missing: the VM waits for a disk with room',
+    async () => {
+      pair.link.shape({ bytesPerSecond: 8 * MIB });
+      const migration = await beginMigration(pair.a, VM, { to: pair.link.address, mode: 'post-copy' });
+      await migration.reaches('serving');
+      await pair.b.host.kill();
+      faulty = pair.b;
+      await pair.b.host.start({ GODWIT_FAULT: 'journalAppend:1' });
+      await waitUntil('a thread has died of it', () => pair.b.host.log.includes('journalAppend'));
+      await pair.b.host.kill();
+      await pair.b.host.start();
+      completedReport(await migration.ended);
+      await runsIntact(pair, VM, pair.b);
+      pair.link.restore();
+    },
+  );
 
   test.each(withFurther([3], [1, 4]))('at the destination before the commit (record %i): the VM stays', async (nth) => {
     await failAt(pair.b, nth);

@@ -66,7 +66,7 @@ requireCapability('vm')('--finish-by', () => {
   afterAll(() => pair?.[Symbol.asyncDispose]());
 
   test.each(
-    withFurther([8_000, 6_500], [5_000, 3_500]),
+    withFurther([6_500], [8_000, 5_000, 3_500]),
   )('%i ms are kept, and post-copy begins no earlier than it has to', async (finishByMs) => {
     const report = completedReport(await (await begin({ mode: 'auto', finishByMs })).ended);
     expect(report.finishByMs).toBe(finishByMs);

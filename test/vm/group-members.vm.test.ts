@@ -6,6 +6,7 @@ import type { GroupMigrationView } from '../../src/api/group-migration-schema.ts
 import { identifyProcess } from '../../src/linux/process.ts';
 import { killQemu, type StartedQemu, startQemu } from '../../src/qemu/process.ts';
 import { requireCapability, TEST_QEMU } from '../support/capability.ts';
+import { furtherTest } from '../support/further-cases.ts';
 import { checkLeaks, markChildren } from '../support/leak-check.ts';
 import { GROUP, SharingGroup } from '../support/sharing-group.ts';
 import { regionArguments } from '../support/sharing-vms.ts';
@@ -35,7 +36,7 @@ function expectStayed(view: GroupMigrationView): void {
 }
 
 requireCapability('vm')('the members of a group', () => {
-  test('may be adopted QEMUs: they move with the others, and back', async () => {
+  furtherTest('may be adopted QEMUs: they move with the others, and back', async () => {
     await using group = await SharingGroup.start({ count: 3, adopted: 2 });
     const { a, b } = group.pair;
     const before = await Promise.all(group.vms.map((vm) => a.client.showVm(vm)));
@@ -51,7 +52,7 @@ requireCapability('vm')('the members of a group', () => {
     expect((await group.check(a)).problems).toEqual([]);
   });
 
-  test('one whose own RAM is private is named, and nothing moves', async () => {
+  furtherTest('one whose own RAM is private is named, and nothing moves', async () => {
     await using group = await SharingGroup.start({ count: 2 });
     const { a, b } = group.pair;
     const { path, sizeBytes } = (await a.client.showVm('member0')).sharedMemory[0]!;

@@ -1,6 +1,7 @@
 /** Daemons that are killed while a group of VMs is divided between two hosts: it comes together, and no write is lost. */
 import { expect, test } from 'vitest';
 import { requireCapability } from '../support/capability.ts';
+import { withFurther } from '../support/further-cases.ts';
 import { restart } from '../support/host-pair.ts';
 import { checkLeaks } from '../support/leak-check.ts';
 import { SharingGroup } from '../support/sharing-group.ts';
@@ -9,7 +10,9 @@ import { waitUntil } from '../support/wait-until.ts';
 checkLeaks();
 
 requireCapability('vm')('a group of VMs that is divided', () => {
-  test.each(['source', 'destination'] as const)('comes together when the daemon of the %s is killed', async (side) => {
+  test.each(
+    withFurther<'source' | 'destination'>(['source'], ['destination']),
+  )('comes together when the daemon of the %s is killed', async (side) => {
     await using group = await SharingGroup.start({ count: 3 });
     const { a, b } = group.pair;
     await group.work(a, 1000);

@@ -3,7 +3,9 @@ import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { hasCode } from '../../src/base/errors.ts';
+import type { MigrationMode } from '../../src/migration/request.ts';
 import { requireCapability } from '../support/capability.ts';
+import { withFurther } from '../support/further-cases.ts';
 import { restart } from '../support/host-pair.ts';
 import { checkLeaks } from '../support/leak-check.ts';
 import { GROUP, SharingGroup } from '../support/sharing-group.ts';
@@ -20,7 +22,7 @@ function isWatched(pid: number, path: string): boolean {
   return own.some((mapping) => /^VmFlags:.* um /m.test(mapping));
 }
 
-const MODES = ['auto', 'pre-copy', 'post-copy'] as const;
+const MODES = withFurther<MigrationMode>(['auto', 'post-copy'], ['pre-copy']);
 
 requireCapability('vm')('a group of VMs that share memory', () => {
   test('goes there and back by each mode with every write in its place', async () => {

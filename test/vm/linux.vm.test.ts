@@ -5,8 +5,9 @@ import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { lastHeartbeat, readComplaints, readHeartbeats } from '../../guest/linux/console.ts';
 import { linuxGuestCommandLine, linuxGuestImages } from '../../guest/linux/images.ts';
-import { MIGRATION_MODES } from '../../src/migration/request.ts';
+import type { MigrationMode } from '../../src/migration/request.ts';
 import { requireCapability } from '../support/capability.ts';
+import { withFurther } from '../support/further-cases.ts';
 import { completedReport, HostPair, isFree, type ReachedHost } from '../support/host-pair.ts';
 import { checkLeaks } from '../support/leak-check.ts';
 import { nothingRemains } from '../support/traces.ts';
@@ -74,7 +75,9 @@ requireCapability('vm')('a Linux guest', () => {
   });
   afterAll(() => pair?.[Symbol.asyncDispose]());
 
-  test.each(MIGRATION_MODES)('goes there and back by %s: beats on, memory intact, console complete', async (mode) => {
+  test.each(
+    withFurther<MigrationMode>(['hybrid', 'auto'], ['pre-copy', 'post-copy']),
+  )('goes there and back by %s: beats on, memory intact, console complete', async (mode) => {
     for (const _ of ['there', 'back']) {
       const { at, other } = await pair.locate(VM);
       const before = await consoleText(at);

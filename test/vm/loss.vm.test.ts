@@ -4,6 +4,7 @@ import { FIRST_USABLE_PAGE } from '../../guest/tiny/layout.ts';
 import type { MigrateBody, MigrationView } from '../../src/api/migration-schema.ts';
 import { identifyProcess, signalProcess } from '../../src/linux/process.ts';
 import { requireCapability } from '../support/capability.ts';
+import { withFurther } from '../support/further-cases.ts';
 import { beginMigration, createTinyVm, HostPair, openTinyGuest, WatchedMigration } from '../support/host-pair.ts';
 import { runsIntact } from '../support/intact-vm.ts';
 import { checkLeaks } from '../support/leak-check.ts';
@@ -74,7 +75,9 @@ requireCapability('vm')('a VM that dies', () => {
   });
   afterAll(() => pair?.[Symbol.asyncDispose]());
 
-  test.each(['post-copy', 'hybrid'] as const)('while it is paged in (%s)', async (mode) => {
+  test.each(
+    withFurther<'post-copy' | 'hybrid'>(['hybrid'], ['post-copy']),
+  )('while it is paged in (%s)', async (mode) => {
     pair.link.shape({ bytesPerSecond: SLOW_BYTES_PER_SECOND });
     const migration = await begin({ mode });
     await migration.reaches('serving');

@@ -6,6 +6,7 @@ import type { MigrateBody, ReportView } from '../../src/api/migration-schema.ts'
 import { PACKING_STEPS } from '../../src/base/packing-step.ts';
 import { PAGE_SIZE } from '../../src/base/page.ts';
 import { requireCapability } from '../support/capability.ts';
+import { furtherTest } from '../support/further-cases.ts';
 import { beginMigration, completedReport, createTinyVm, HostPair, openTinyGuest } from '../support/host-pair.ts';
 import { runsIntact } from '../support/intact-vm.ts';
 import { checkLeaks } from '../support/leak-check.ts';
@@ -73,7 +74,7 @@ requireCapability('vm')('packing', () => {
     expect(report.wireBytes).toBeLessThan(report.pages.sent * PAGE_SIZE * 0.9);
   });
 
-  test('post-copy compresses what it pushes', async () => {
+  furtherTest('post-copy compresses what it pushes', async () => {
     const report = await move({ mode: 'post-copy' });
     expect(report.packing!.compressedFromBytes).toBeGreaterThan(0);
     expect(report.postCopy!.missingPages).toBeGreaterThan(0);

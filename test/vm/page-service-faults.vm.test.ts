@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest
 import { FIRST_USABLE_PAGE } from '../../guest/tiny/layout.ts';
 import type { FaultPoint } from '../../src/migration/fault-points.ts';
 import { requireCapability } from '../support/capability.ts';
+import { furtherTest } from '../support/further-cases.ts';
 import {
   beginMigration,
   completedReport,
@@ -51,7 +52,7 @@ requireCapability('vm')('a page service that dies', () => {
   });
   afterAll(() => pair?.[Symbol.asyncDispose]());
 
-  test('at the source: the next connection has another one', async () => {
+  furtherTest('at the source: the next connection has another one', async () => {
     await failAt(pair.a, 'pageRequest', 3);
     pair.link.shape({ bytesPerSecond: SLOW_BYTES_PER_SECOND });
     const migration = await beginMigration(pair.a, VM, { to: pair.link.address, mode: 'post-copy', verify: true });

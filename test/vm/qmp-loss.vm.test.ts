@@ -4,6 +4,7 @@ import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { FIRST_USABLE_PAGE } from '../../guest/tiny/layout.ts';
 import { countPages, PAGE_SIZE } from '../../src/base/page.ts';
 import { requireCapability } from '../support/capability.ts';
+import { furtherTest, withFurther } from '../support/further-cases.ts';
 import {
   beginMigration,
   completedReport,
@@ -61,10 +62,9 @@ requireCapability('vm')('QMP that does not answer', () => {
   });
   afterAll(() => pair?.[Symbol.asyncDispose]());
 
-  test.each([
-    ['copying', beginSlowly],
-    ['stopping', beginLongStop],
-  ])('at the source in %s, because the connection is lost: the VM runs on as it was', async (_, begin) => {
+  test.each(
+    withFurther<[string, () => Promise<WatchedMigration>]>([['stopping', beginLongStop]], [['copying', beginSlowly]]),
+  )('at the source in %s, because the connection is lost: the VM runs on as it was', async (_, begin) => {
     const settings = await readSettings(pair.a, VM);
     const { qmpPath } = await pair.a.client.showVm(VM);
     await using proxy = await QmpProxy.open(qmpPath!);
@@ -77,7 +77,7 @@ requireCapability('vm')('QMP that does not answer', () => {
     await nothingRemains(pair.b, VM);
   });
 
-  test('at the source in stopping, at first, to `cont`: it is told again', async () => {
+  furtherTest('at the source in stopping, at first, to `cont`: it is told again', async () => {
     const { qmpPath } = await pair.a.client.showVm(VM);
     await using proxy = await QmpProxy.open(qmpPath!);
     const migration = await beginLongStop();

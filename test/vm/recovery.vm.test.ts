@@ -7,7 +7,7 @@ import { PACKING_STEPS } from '../../src/base/packing-step.ts';
 import { identifyProcess, signalProcess } from '../../src/linux/process.ts';
 import type { MigrationMode } from '../../src/migration/request.ts';
 import { requireCapability } from '../support/capability.ts';
-import { withFurther } from '../support/further-cases.ts';
+import { furtherTest, withFurther } from '../support/further-cases.ts';
 import {
   beginMigration,
   completedReport,
@@ -104,17 +104,20 @@ requireCapability('vm')('recovery', () => {
     await isIntactAt(pair.a);
   });
 
-  test('source daemon killed before it has reached the destination: that is reported, and the VM stays', async () => {
-    pair.link.hold();
-    const migration = await begin({});
-    await migration.reaches('preparing');
-    await restart(pair.a);
-    pair.link.restore();
-    const { report } = await endAt(pair.a, migration.id);
-    expect(report).toMatchObject({ outcome: 'failed', owner: 'a', interrupted: true });
-    expect(report!.error!.code).toBe('GW_MIGRATION_INTERRUPTED');
-    await isIntactAt(pair.a);
-  });
+  furtherTest(
+    'source daemon killed before it has reached the destination: that is reported, and the VM stays',
+    async () => {
+      pair.link.hold();
+      const migration = await begin({});
+      await migration.reaches('preparing');
+      await restart(pair.a);
+      pair.link.restore();
+      const { report } = await endAt(pair.a, migration.id);
+      expect(report).toMatchObject({ outcome: 'failed', owner: 'a', interrupted: true });
+      expect(report!.error!.code).toBe('GW_MIGRATION_INTERRUPTED');
+      await isIntactAt(pair.a);
+    },
+  );
 
   test('source daemon killed in stopping: the VM is resumed by the next one', async () => {
     pair.link.shape(SLOW_LINK);
@@ -199,7 +202,7 @@ requireCapability('vm')('recovery', () => {
     await isIntactAt(pair.b);
   });
 
-  test('destination daemon killed in receiving: the VM stays, and what its QEMU held is gone', async () => {
+  furtherTest('destination daemon killed in receiving: the VM stays, and what its QEMU held is gone', async () => {
     const migration = await begin({ mode: 'pre-copy', bandwidthBytesPerSecond: 8 * MIB });
     await migration.progresses('pages are sent', ({ sentBytes }) => sentBytes > MIB);
     await restart(pair.b);
@@ -219,7 +222,7 @@ requireCapability('vm')('recovery', () => {
     expect((await pair.b.client.listMigrations())[0]).toMatchObject({ id: migration.id, state: 'completed' });
   });
 
-  test('both daemons killed in copying, and only the destination comes back at first', async () => {
+  furtherTest('both daemons killed in copying, and only the destination comes back at first', async () => {
     const migration = await begin({ mode: 'pre-copy', bandwidthBytesPerSecond: 8 * MIB });
     await migration.progresses('pages are sent', ({ sentBytes }) => sentBytes > MIB);
     await Promise.all([pair.a.host.kill(), pair.b.host.kill()]);
@@ -266,26 +269,29 @@ requireCapability('vm')('recovery', () => {
     await pair.b.client.removeVm(vm);
   });
 
-  test('the destination QEMU ends after the last page while its daemon is down: that is its user’s loss, and the source ends', async () => {
-    const vm = 'doomed';
-    await createTinyVm(pair.a, { name: vm, guest: { ...BUSY, fill: FILL } });
-    const migration = await beginMigration(pair.a, vm, { mode: 'post-copy', to: pair.link.address });
-    await migration.reaches('serving');
-    const there = new WatchedMigration(pair.b, migration.id);
-    pair.link.shape(LATE_LINK, 'down');
-    await there.reaches('done');
-    const journal = pair.b.host.directory.join('state', 'migrations', migration.id, 'incoming.journal');
-    await waitUntil('that is written down', () => readFileSync(journal, 'utf8').includes('"complete"'));
-    await pair.b.host.kill();
-    for (const pid of listQemus(pair.b)) signalProcess(identifyProcess(pid)!, 'SIGKILL');
-    await pair.b.host.start();
-    await waitUntil('nobody has the VM', async () => (await pair.b.client.showVm(vm)).migration === null);
-    expect(await pair.b.client.showVm(vm)).toMatchObject({ state: 'crashed' });
-    await pair.b.client.removeVm(vm);
-    pair.link.shape(FULL_LINK);
-    completedReport(await migration.ended);
-    await isOnlyQemu(pair.a);
-  });
+  furtherTest(
+    'the destination QEMU ends after the last page while its daemon is down: that is its user’s loss, and the source ends',
+    async () => {
+      const vm = 'doomed';
+      await createTinyVm(pair.a, { name: vm, guest: { ...BUSY, fill: FILL } });
+      const migration = await beginMigration(pair.a, vm, { mode: 'post-copy', to: pair.link.address });
+      await migration.reaches('serving');
+      const there = new WatchedMigration(pair.b, migration.id);
+      pair.link.shape(LATE_LINK, 'down');
+      await there.reaches('done');
+      const journal = pair.b.host.directory.join('state', 'migrations', migration.id, 'incoming.journal');
+      await waitUntil('that is written down', () => readFileSync(journal, 'utf8').includes('"complete"'));
+      await pair.b.host.kill();
+      for (const pid of listQemus(pair.b)) signalProcess(identifyProcess(pid)!, 'SIGKILL');
+      await pair.b.host.start();
+      await waitUntil('nobody has the VM', async () => (await pair.b.client.showVm(vm)).migration === null);
+      expect(await pair.b.client.showVm(vm)).toMatchObject({ state: 'crashed' });
+      await pair.b.client.removeVm(vm);
+      pair.link.shape(FULL_LINK);
+      completedReport(await migration.ended);
+      await isOnlyQemu(pair.a);
+    },
+  );
 
   test('a cancel at the destination that has loaded the VM is refused, and does the VM no harm', async () => {
     pair.link.shape(LATE_LINK, 'down');
@@ -299,7 +305,7 @@ requireCapability('vm')('recovery', () => {
     await isIntactAt(pair.b);
   });
 
-  test('a source daemon that is told to end cancels first', async () => {
+  furtherTest('a source daemon that is told to end cancels first', async () => {
     const migration = await begin({ mode: 'pre-copy', bandwidthBytesPerSecond: 8 * MIB });
     await migration.reaches('copying');
     expect(await pair.a.host.stop()).toBe(0);

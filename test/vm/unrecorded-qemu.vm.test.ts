@@ -2,6 +2,7 @@
 import { existsSync, globSync, writeFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { requireCapability } from '../support/capability.ts';
+import { withFurther } from '../support/further-cases.ts';
 import { beginMigration, createTinyVm, HostPair } from '../support/host-pair.ts';
 import { runsIntact } from '../support/intact-vm.ts';
 import { checkLeaks } from '../support/leak-check.ts';
@@ -15,7 +16,7 @@ checkLeaks();
 const VM = 'unwritten';
 
 requireCapability('vm')('a QEMU without a record', () => {
-  test.each(['socket', 'none'] as const)('that has as its socket: %s', async (kind) => {
+  test.each(withFurther<'socket' | 'none'>(['none'], ['socket']))('that has as its socket: %s', async (kind) => {
     using signs = new TempDirectory();
     const begun = signs.join('begun');
     const goOn = signs.join('go-on');

@@ -7,6 +7,7 @@ import { lastHeartbeat, readComplaints } from '../../guest/linux/console.ts';
 import { linuxGuestCommandLine, linuxGuestImages } from '../../guest/linux/images.ts';
 import type { MigrateBody, ReportView } from '../../src/api/migration-schema.ts';
 import { requireCapability } from '../support/capability.ts';
+import { furtherTest } from '../support/further-cases.ts';
 import { completedReport, HostPair, isFree, type ReachedHost } from '../support/host-pair.ts';
 import { checkLeaks } from '../support/leak-check.ts';
 import { TempDirectory } from '../support/temp-directory.ts';
@@ -99,7 +100,7 @@ requireCapability('vm')('a VM that comes back', () => {
     await visitAt(pair.b, uuid);
   });
 
-  test('brings as little by post-copy, there and back', async () => {
+  furtherTest('brings as little by post-copy, there and back', async () => {
     for (const left of [pair.a, pair.b]) {
       const { packing, wireBytes, postCopy } = await move({ mode: 'post-copy', verify: false });
       expect(postCopy!.missingPages).toBeGreaterThan(first.pages.sent / 2);
@@ -129,7 +130,7 @@ requireCapability('vm')('a VM that comes back', () => {
       await visitAt(await pair.locate(VM).then(({ other: left }) => left), uuid);
     });
 
-    test('has other contents, and it comes by post-copy: the pages are sent after all', async () => {
+    furtherTest('has other contents, and it comes by post-copy: the pages are sent after all', async () => {
       const { other, at } = await pair.locate(VM);
       poison((await visitAt(other, uuid)).image);
       const report = await move({ mode: 'post-copy', verify: false });
@@ -192,7 +193,7 @@ requireCapability('vm')('a second VM of the same image', () => {
     expect(second.packing!.duplicatePages).toBeGreaterThan(first.pages.sent / 2);
   });
 
-  test('brings everything where they have not', async () => {
+  furtherTest('brings everything where they have not', async () => {
     pair = await HostPair.open();
     const { first, second } = await bringBoth([]);
     expect(second.packing).toMatchObject({ duplicatePages: 0, missedReferences: 0 });
