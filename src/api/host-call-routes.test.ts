@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream';
 import { expect, test } from 'vitest';
+import { accessWith } from '../../test/support/api-access.ts';
 import type { FleetService } from './fleet-service.ts';
 import { pathAtHost } from './host-call-routes.ts';
 import { buildFleetApiServer } from './server.ts';
@@ -32,7 +33,7 @@ test.each([
 ])('what a host answers as %s is %s here, and no browser guesses otherwise', async (contentType, type) => {
   const callHost = async () => ({ status: 200, contentType, body: Readable.from(['<script>']) });
   const service = { callHost } as unknown as FleetService;
-  const app = await buildFleetApiServer({ service, access: { token: null, needsToken: () => false }, version: '0' });
+  const app = await buildFleetApiServer({ service, access: accessWith(null), version: '0' });
   const { headers } = await app.inject({ url: '/v1/hosts/a/api/v1/vms', headers: { host: 'localhost' } });
   expect(headers).toMatchObject({
     'content-type': type,
