@@ -54,7 +54,7 @@ export function refuseWithout(needed: readonly Right[], caller: Caller, what: st
   const missing = needed.filter((right) => !caller.rights.includes(right));
   if (missing.length === 0) return;
   const right = missing.join(', ');
-  const fix = `give another token, or add ${right} to the rights of ${caller.name} in the tokensFile of whoever answers here`;
+  const fix = `give another token, or add ${right} to the rights of ${caller.name} in the tokensFile there`;
   throw new GodwitError('GW_API_FORBIDDEN', { token: caller.name, right, what, fix });
 }
 

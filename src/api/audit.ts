@@ -68,12 +68,17 @@ export function auditEntryOf(request: FastifyRequest, reply: FastifyReply, nowMs
     ...(caller?.kind === 'unix' ? { uid: caller.uid, pid: caller.pid } : {}),
     ...(address === undefined ? {} : { address }),
     method,
-    route: request.routeOptions.url?.replaceAll(/:(\w+)/g, '{$1}') ?? null,
+    route: routeOf(request),
     about: subjectsOf(request, reply),
     status,
     code: request.failure,
     ms,
   };
+}
+
+/** As in docs/api.md; null: there is none like it. */
+export function routeOf(request: FastifyRequest): string | null {
+  return request.routeOptions.url?.replaceAll(/:(\w+)/g, '{$1}') ?? null;
 }
 
 function subjectsOf(request: FastifyRequest, reply: FastifyReply): Record<string, string> {

@@ -7,7 +7,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify';
 import type { ErrorCode } from '../base/errors.ts';
 import { type AccessPolicy, authenticate, type Caller, refuseWithout } from './access.ts';
-import { type AuditTrail, auditEntryOf } from './audit.ts';
+import { type AuditTrail, auditEntryOf, routeOf } from './audit.ts';
 import { mostOf, neededBy, type RouteRight } from './right.ts';
 
 declare module 'fastify' {
@@ -80,10 +80,9 @@ function followReader(
 
 /** @throws GW_API_UNAUTHORIZED, GW_API_FORBIDDEN */
 function admit(request: FastifyRequest, access: AccessPolicy): void {
-  const { config, url } = request.routeOptions;
   // What does not exist is told to those only who may ask for anything.
-  const right = config?.right ?? 'any token';
+  const right = request.routeOptions.config?.right ?? 'any token';
   if (right === 'everybody') return;
   request.caller = authenticate(access, request.raw);
-  refuseWithout(neededBy(right, request), request.caller, `${request.method} ${url ?? 'this'}`);
+  refuseWithout(neededBy(right, request), request.caller, `${request.method} ${routeOf(request)}`);
 }

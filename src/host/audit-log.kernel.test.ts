@@ -78,6 +78,8 @@ test.each([
 test('SIGHUP opens the file anew, and only while there is a log', () => {
   const before = process.listenerCount('SIGHUP');
   const audit = openLog();
+  // Without a listener the signal ends the process.
+  expect(process.listenerCount('SIGHUP')).toBe(before + 1);
   audit.record(entry('a'));
   process.emit('SIGHUP');
   audit.record(entry('b'));
