@@ -4,6 +4,8 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { RIGHTS, type Right } from '../src/api/right.ts';
 import { digestOf } from '../src/api/tokens-file.ts';
 import { GodwitClient } from '../src/client/godwit-client.ts';
+import { parseFleet } from '../src/controller/fleet-file.ts';
+import { FleetHosts } from '../src/controller/fleet-hosts.ts';
 import { TempDirectory } from './support/temp-directory.ts';
 import { refusedWith, startTrialDaemon, type TrialDaemon } from './support/trial-daemon.ts';
 
@@ -114,6 +116,20 @@ describe('a migration is commanded with the right of its direction', () => {
     );
     expect(await client('may').cancelMigration(migration!.id)).toMatchObject({ id: migration!.id });
   });
+});
+
+test('a controller needs read and migrate-send at a host, and no more', async () => {
+  write({ fleet: ['read', 'migrate-send'] });
+  await using trial = await startOpen();
+  writeFileSync(directory.join('fleet.token'), tokenOf('fleet'));
+  const file = parseFleet({ hosts: { a: { api: trial.url, tokenFile: 'fleet.token' } } }, directory.path);
+  await using hosts = new FleetHosts(file);
+  expect(await hosts.ask()).toMatchObject([{ name: 'a', outlook: { host: 'a' } }]);
+  const order = { requestId: 'order-1', leader: { fleet: 'f', epoch: 1 } };
+  expect(await hosts.find('a', order, AbortSignal.timeout(5000))).toBeNull();
+  const { id } = await hosts.begin('a', 'web1', { to: '127.0.0.1:9', ...order });
+  expect(await hosts.migrationsOf('a')).toMatchObject([{ id }]);
+  expect(await hosts.cancel('a', id)).toMatchObject({ id });
 });
 
 test('tokens change while the daemon runs, and a file that is damaged changes nothing', async () => {
