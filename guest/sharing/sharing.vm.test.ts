@@ -2,6 +2,7 @@ import { randomInt } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { type Capability, requireCapability } from '../../test/support/capability.ts';
+import { withFurther } from '../../test/support/further-cases.ts';
 import { checkLeaks } from '../../test/support/leak-check.ts';
 import { qemuVersions } from '../../test/support/other-qemu.ts';
 import { SharingVms } from '../../test/support/sharing-vms.ts';
@@ -30,7 +31,9 @@ const RANDOM_STOPS = 10;
 const MANY_INCREMENTS = 20_000;
 
 describeSharing('tiny guests that share a region under TCG', ['vm'], { accel: 'tcg', mode: 'long3', vcpus: 2 });
-describeSharing('32-bit ones under TCG', ['vm'], { accel: 'tcg', mode: 'prot32', vcpus: 2 });
+for (const mode of withFurther<Variant['mode']>([], ['prot32'])) {
+  describeSharing('32-bit ones under TCG', ['vm'], { accel: 'tcg', mode, vcpus: 2 });
+}
 describeSharing('tiny guests that share a region under KVM', ['vm', 'kvm'], { accel: 'kvm', mode: 'long3', vcpus: 1 });
 
 function describeSharing(name: string, needed: Capability[], { accel, mode, vcpus }: Variant): void {

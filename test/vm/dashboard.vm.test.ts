@@ -7,6 +7,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { GodwitClient } from '../../src/client/godwit-client.ts';
 import { requireCapability } from '../support/capability.ts';
 import { LOOKS, overflowOf, TestBrowser, takePicture } from '../support/chromium.ts';
+import { furtherTest } from '../support/further-cases.ts';
 import { TestController } from '../support/godwit-controller.ts';
 import { startHost, type TestHost } from '../support/godwit-host.ts';
 import { checkLeaks } from '../support/leak-check.ts';
@@ -122,7 +123,7 @@ requireCapability('vm', 'browser')('the dashboard', () => {
     await page.context().close();
   });
 
-  test('VMs that share memory move from the row of their group, one by one, and their way is told', async () => {
+  furtherTest('VMs that share memory move from the row of their group, one by one, and their way is told', async () => {
     for (const name of ['left', 'right']) {
       const sharedMemory = [{ name: 'bus', sizeBytes: 2 ** 20 }];
       await client.createVm(tinyVmBody(a.directory, { name, sharedMemory, guest: { pageCount: 64, ...CALM } }));

@@ -127,12 +127,12 @@ requireCapability('vm')('disks', () => {
     await using pair = await HostPair.open();
     await createTinyVm(pair.a, { ...withLedger(path, 'qcow2'), qemu });
     await pair.a.client.actOnVm(VM, 'pause');
-    for (const _ of ['there', 'back', 'there again']) {
+    for (const _ of ['there', 'back']) {
       completedReport(await pair.move(VM));
       expect(isLocked(path, 'qcow2')).toBe(true);
     }
-    await pair.b.client.actOnVm(VM, 'resume');
-    await hasItsLedger(pair.b, path, 'qcow2');
+    await pair.a.client.actOnVm(VM, 'resume');
+    await hasItsLedger(pair.a, path, 'qcow2');
   });
 
   furtherTest('of a VM that stands still and stays are its own again', async () => {
