@@ -8,7 +8,7 @@ import { SocketPair } from '../../test/support/socket-pair.ts';
 import { TempDirectory } from '../../test/support/temp-directory.ts';
 import { waitUntil } from '../../test/support/wait-until.ts';
 import type { GodwitError } from '../base/errors.ts';
-import { PAGE_SIZE, type PageRun } from '../base/page.ts';
+import { countPages, PAGE_SIZE, type PageRun } from '../base/page.ts';
 import { PageBitmap } from '../base/page-bitmap.ts';
 import { UFFD_FEATURE_MISSING_SHMEM } from '../linux/abi/userfaultfd.ts';
 import { RamFile } from '../linux/ram-file.ts';
@@ -64,14 +64,14 @@ requireCapability('kernel', 'cc')('missing pages that are named', () => {
       Userfaultfd.openInside(pig.pid, { features: UFFD_FEATURE_MISSING_SHMEM, keepInside: true }),
     );
     uffd.register(pig.start, BYTES, { missing: true });
-    const asked = new PageBitmap(PAGES);
+    const asked: PageRun[] = [];
     const failures: GodwitError[] = [];
     const pair = resources.use(
       await ChannelPair.open({
         channels: 2,
         regions: [PAGES],
         onNotHeld(runs) {
-          asked.addRuns(runs);
+          asked.push(...runs);
           serving.missed(runs);
         },
       }),
@@ -113,8 +113,12 @@ requireCapability('kernel', 'cc')('missing pages that are named', () => {
     const arrived = new Uint8Array(BYTES);
     ram.read(0, arrived);
     expect(Buffer.compare(arrived, contents)).toBe(0);
-    expect(asked.runs()).toEqual([{ first: HELD_PAGES, count: PAGES - HELD_PAGES }]);
-    expect(pair.counts).toMatchObject({ duplicatePages: HELD_PAGES, missedReferences: PAGES - HELD_PAGES });
+    // A step that is better sent as it is names nothing; what is not held is named once.
+    const unheld = new PageBitmap(PAGES);
+    unheld.addRuns(asked);
+    expect(unheld.count()).toBeGreaterThan(0);
+    expect(unheld.next(0)).toBeGreaterThanOrEqual(HELD_PAGES);
+    expect([countPages(asked), pair.counts.missedReferences]).toEqual([unheld.count(), unheld.count()]);
     expect([...failures, ...pair.failures]).toEqual([]);
   });
 });
