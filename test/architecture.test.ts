@@ -68,7 +68,14 @@ const ARROWS: Readonly<Record<string, Arrows>> = {
     // What any daemon has: its log, its state directory to itself, ids by their beginning.
     from: [
       ...['base', 'fleet', 'api', 'client', ...MODEL],
-      ...['host/atomic-file.ts', 'host/logger.ts', 'host/migration-id.ts', 'host/state-lock.ts'],
+      ...[
+        'host/atomic-file.ts',
+        'host/audit-log.ts',
+        'host/logger.ts',
+        'host/migration-id.ts',
+        'host/served-api.ts',
+        'host/state-lock.ts',
+      ],
     ],
     types: ['migration'],
   },

@@ -82,7 +82,7 @@ requireCapability('browser')('the dashboard of a fleet', () => {
     const page = await browser.page(closed.url);
     await page.getByLabel('Token').fill('guess');
     await page.keyboard.press('Enter');
-    await page.getByText('This is not the token.').waitFor();
+    await page.getByText('This token does not count here.').waitFor();
     await page.getByLabel('Token').fill('secret');
     await page.keyboard.press('Enter');
     await page.getByRole('article', { name: 'Host a' }).waitFor();
@@ -91,6 +91,19 @@ requireCapability('browser')('the dashboard of a fleet', () => {
     await page.getByRole('article', { name: 'Host a' }).waitFor();
     await page.getByRole('button', { name: 'Sign out' }).click();
     await page.getByLabel('Token').waitFor();
+    await page.context().close();
+  });
+
+  test('with a token that may only read everything is shown, and an action says which right it lacks', async () => {
+    await using shown = await ScriptedFleet.open('secret', ['read']);
+    const page = await browser.page(shown.url);
+    await page.getByLabel('Token').fill('secret');
+    await page.keyboard.press('Enter');
+    await page.getByRole('link', { name: 'Evacuate… a' }).click();
+    await page.getByText('db1 waits for its quiet phase').waitFor();
+    await page.getByRole('button', { name: 'Evacuate a: move 7 VMs' }).click();
+    await page.getByText('lacks the right migrate-send').waitFor();
+    await page.getByText('add migrate-send to the rights of test').waitFor();
     await page.context().close();
   });
 

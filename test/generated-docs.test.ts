@@ -9,19 +9,23 @@ import { GroupMigrateSchema, GroupMigrationSchema } from '../src/api/group-migra
 import { GroupDetailSchema } from '../src/api/group-schema.ts';
 import { HostSchema, TuneHostSchema } from '../src/api/host-schema.ts';
 import { MigrateSchema, MigrationSchema, ProgressSchema, TuneSchema } from '../src/api/migration-schema.ts';
+import { RIGHTS } from '../src/api/right.ts';
 import { buildApiServer, buildFleetApiServer } from '../src/api/server.ts';
 import type { HostService } from '../src/api/service.ts';
+import { TokensSchema } from '../src/api/tokens-file.ts';
 import { UpgradeReportSchema, UpgradeSchema } from '../src/api/upgrade-schema.ts';
 import { AdoptSchema, StopSchema, VmSchema, VmSpecSchema } from '../src/api/vm-schema.ts';
 import { CommandContext } from '../src/cli/command-context.ts';
 import { PROCESS_IO } from '../src/cli/io.ts';
 import { createProgram } from '../src/cli/main.ts';
 import { HostConfigSchema } from '../src/host/config-schema.ts';
+import { accessWith } from './support/api-access.ts';
 import { comparePart, fieldTable } from './support/generated-docs.ts';
 
 test.each([
   ['spec.md', 'VmSpec', VmSpecSchema, 'input'],
   ['spec.md', 'HostConfig', HostConfigSchema, 'input'],
+  ['spec.md', 'Token', TokensSchema.element, 'input'],
   ['api.md', 'MigrateRequest', MigrateSchema, 'input'],
   ['api.md', 'TuneRequest', TuneSchema, 'input'],
   ['api.md', 'AdoptRequest', AdoptSchema, 'input'],
@@ -47,18 +51,23 @@ test.each([
   expect(documented).toBe(generated);
 });
 
-const SERVER = { access: { token: null, needsToken: () => false }, version: '0.0.0' };
+const SERVER = { access: accessWith(null), version: '0.0.0' };
 
 test.each([
   ['api.md', () => buildApiServer({ service: {} as HostService, ...SERVER })],
   ['fleet.md', () => buildFleetApiServer({ service: {} as FleetService, ...SERVER })],
 ])('docs/%s: the routes are those of the server', async (file, build) => {
   const app = await build();
-  const { paths } = app.swagger() as unknown as { paths: Record<string, Record<string, { summary: string }>> };
+  const { paths } = app.swagger() as unknown as {
+    paths: Record<string, Record<string, { summary: string; security: [object, { token: string[] }] }>>;
+  };
   const routes = Object.entries(paths).flatMap(([path, methods]) =>
-    Object.entries(methods).map(([method, { summary }]) => `| ${method.toUpperCase()} | \`${path}\` | ${summary} |`),
+    Object.entries(methods).map(
+      ([method, { summary, security }]) =>
+        `| ${method.toUpperCase()} | \`${path}\` | ${rightWords(security[1].token)} | ${summary} |`,
+    ),
   );
-  const table = ['| method | path | |', '|---|---|---|', ...routes].join('\n');
+  const table = ['| method | path | right | |', '|---|---|---|---|', ...routes].join('\n');
   const { documented, generated } = comparePart(file, 'routes', table);
   await app.close();
   expect(documented).toBe(generated);
@@ -88,6 +97,12 @@ test('docs/cli.md: the options are those of the commands', () => {
   const { documented, generated } = comparePart('cli.md', 'commands', texts.join('\n\n'));
   expect(documented).toBe(generated);
 });
+
+/** Of a route that can need each of several what the text says of it. */
+function rightWords(rights: readonly string[]): string {
+  if (rights.length === RIGHTS.length) return 'that of the host’s route';
+  return rights.length === 0 ? 'any' : rights.map((right) => `\`${right}\``).join(' or ');
+}
 
 function listCommands(command: Command): Command[] {
   const children = command.commands.filter((child) => child.name() !== 'help');

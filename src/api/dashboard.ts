@@ -1,7 +1,7 @@
 /**
  * The dashboard's files (web/, built by vite into web/dist), served beside the API: `/` and `/assets/…`.
  *
- * Owns: which paths these are, and the headers that keep the page to itself: it may load and ask nothing but this server.
+ * Owns: the headers that keep the page to itself: it may load and ask nothing but this server.
  * Must hold: only files that the build has listed are served, so that no path leads elsewhere; they hold no secret and are
  * given without a token, since the page is what asks for the token. A build that is missing is said to be, and harms no API.
  */
@@ -45,12 +45,6 @@ interface ServedFile {
   readonly etag: string;
 }
 
-/** Whether the path is one of the dashboard's, which everybody may read. */
-export function isDashboardPath(url: string): boolean {
-  const path = url.replace(/[?#].*$/, '');
-  return path === '/' || path.startsWith('/assets/');
-}
-
 /** @param directory - where the build lies; tests have others */
 export function addDashboard(app: FastifyInstance, directory: string = BUILT): void {
   let files: ReadonlyMap<string, ServedFile> | undefined;
@@ -67,8 +61,9 @@ export function addDashboard(app: FastifyInstance, directory: string = BUILT): v
       .type(isPage ? CONTENT_TYPES['.html']! : 'text/plain; charset=utf-8')
       .send(isPage ? NOT_BUILT : 'No such file: the dashboard was built anew, load the page again\n');
   };
-  app.get('/', { schema: { hide: true } }, (request, reply) => serve(request, reply, 'index.html'));
-  app.get('/assets/*', { schema: { hide: true } }, (request, reply) =>
+  const open = { config: { right: 'everybody' }, schema: { hide: true } } as const;
+  app.get('/', open, (request, reply) => serve(request, reply, 'index.html'));
+  app.get('/assets/*', open, (request, reply) =>
     serve(request, reply, `assets/${(request.params as Record<string, string>)['*']}`),
   );
 }

@@ -10,6 +10,7 @@ export function addEvacuationRoutes(routes: Routes, service: FleetService): void
   routes.post(
     '/v1/evacuations',
     {
+      config: { right: 'migrate-send' },
       schema: {
         tags,
         summary: 'Evacuate a host, or some of its VMs; it is carried out by the controller that leads',
@@ -25,6 +26,7 @@ export function addEvacuationRoutes(routes: Routes, service: FleetService): void
   routes.get(
     '/v1/evacuations',
     {
+      config: { right: 'read' },
       schema: {
         tags,
         summary: 'Evacuations that go on and the last that ended, newest first',
@@ -35,12 +37,15 @@ export function addEvacuationRoutes(routes: Routes, service: FleetService): void
     (request) => service.listEvacuations(request.query.limit),
   );
   const one = { tags, params: IdParams, response: { 200: EvacuationSchema, ...errors } };
-  routes.get('/v1/evacuations/:id', { schema: { ...one, summary: 'One evacuation' } }, (request) =>
-    service.showEvacuation(request.params.id),
+  routes.get(
+    '/v1/evacuations/:id',
+    { config: { right: 'read' }, schema: { ...one, summary: 'One evacuation' } },
+    (request) => service.showEvacuation(request.params.id),
   );
   routes.post(
     '/v1/evacuations/:id/actions/cancel',
     {
+      config: { right: 'migrate-send' },
       schema: {
         ...one,
         summary: 'Cancel what runs, begin nothing more; VMs that have arrived stay there',

@@ -13,6 +13,7 @@ export function addEventRoutes(routes: Routes, service: HostService): void {
   routes.get(
     '/v1/events',
     {
+      config: { right: 'read' },
       schema: {
         tags: ['events'],
         summary: 'Everything that changes, as server-sent events; `Last-Event-ID` replays what was missed',
@@ -34,6 +35,7 @@ export function addEventRoutes(routes: Routes, service: HostService): void {
   routes.get(
     '/v1/migrations/:id/events',
     {
+      config: { right: 'read' },
       schema: {
         tags: ['events'],
         summary: 'One migration: its present state first, then what happens, until it has ended',

@@ -9,6 +9,7 @@ export function addFleetEventRoutes(routes: Routes, service: FleetService): void
   routes.get(
     '/v1/events',
     {
+      config: { right: 'read' },
       schema: {
         tags: ['events'],
         summary: 'Everything that changes in the fleet, as server-sent events; `Last-Event-ID` replays what was missed',
@@ -21,6 +22,7 @@ export function addFleetEventRoutes(routes: Routes, service: FleetService): void
   routes.get(
     '/v1/evacuations/:id/events',
     {
+      config: { right: 'read' },
       schema: {
         tags: ['events'],
         summary: 'One evacuation: its present state first, then what changes, until it has ended',
@@ -41,6 +43,7 @@ export function addFleetEventRoutes(routes: Routes, service: FleetService): void
   routes.get(
     '/healthz',
     {
+      config: { right: 'any token' },
       schema: {
         tags: ['fleet'],
         summary: 'Answers while the controller lives',

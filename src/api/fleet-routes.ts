@@ -40,6 +40,7 @@ export function addFleetRoutes(routes: Routes, service: FleetService): void {
   routes.get(
     '/v1/fleet',
     {
+      config: { right: 'read' },
       schema: {
         tags,
         summary: 'Hosts, VMs and the migrations that run',
@@ -51,6 +52,7 @@ export function addFleetRoutes(routes: Routes, service: FleetService): void {
   routes.get(
     '/v1/fleet/plan',
     {
+      config: { right: 'read' },
       schema: {
         tags,
         summary: 'What an evacuation of `host` would do now, and why; nothing is done',
@@ -63,6 +65,7 @@ export function addFleetRoutes(routes: Routes, service: FleetService): void {
   routes.get(
     '/v1/fleet/recording',
     {
+      config: { right: 'read' },
       schema: {
         tags,
         summary: 'All that a plan depends on, samples of VMs’ contents included, for `godwit fleet simulate --from`',
@@ -74,6 +77,7 @@ export function addFleetRoutes(routes: Routes, service: FleetService): void {
   routes.get(
     '/v1/fleet/commonality',
     {
+      config: { right: 'read' },
       schema: {
         tags,
         summary: 'What each two VMs have in common, the most alike first; only those of `host`',
@@ -86,6 +90,7 @@ export function addFleetRoutes(routes: Routes, service: FleetService): void {
   routes.get(
     '/v1/fleet/history',
     {
+      config: { right: 'read' },
       schema: {
         tags,
         summary: 'Migrations and evacuations that have ended, predicted and actual; of one VM or one host',
@@ -98,6 +103,7 @@ export function addFleetRoutes(routes: Routes, service: FleetService): void {
   routes.post(
     '/v1/fleet/balance',
     {
+      config: { right: 'migrate-send' },
       schema: {
         tags,
         summary: 'Move VMs from busy hosts to others; with `dryRun` only say which',
@@ -110,6 +116,7 @@ export function addFleetRoutes(routes: Routes, service: FleetService): void {
   routes.put(
     '/v1/hosts/:name/maintenance',
     {
+      config: { right: 'migrate-send' },
       schema: {
         tags,
         summary: 'Mark a host for maintenance: it gets no VMs and is evacuated; or take the mark away',

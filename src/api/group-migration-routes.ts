@@ -13,6 +13,7 @@ export function addGroupMigrationRoutes(routes: Routes, service: HostService): v
   routes.post(
     '/v1/groups/:name/actions/migrate',
     {
+      config: { right: 'migrate-send' },
       schema: {
         tags,
         summary: 'Move all VMs of a group to another host, with the memory that they share',
@@ -26,6 +27,7 @@ export function addGroupMigrationRoutes(routes: Routes, service: HostService): v
   routes.get(
     '/v1/group-migrations',
     {
+      config: { right: 'read' },
       schema: {
         tags,
         summary:
@@ -37,17 +39,25 @@ export function addGroupMigrationRoutes(routes: Routes, service: HostService): v
     (request) => service.listGroupMigrations(request.query.requestId),
   );
   const one = { tags, params: IdParams, response };
-  routes.get('/v1/group-migrations/:id', { schema: { ...one, summary: 'One migration of a group' } }, (request) =>
-    service.showGroupMigration(request.params.id),
+  routes.get(
+    '/v1/group-migrations/:id',
+    { config: { right: 'read' }, schema: { ...one, summary: 'One migration of a group' } },
+    (request) => service.showGroupMigration(request.params.id),
   );
   routes.post(
     '/v1/group-migrations/:id/actions/cancel',
-    { schema: { ...one, summary: 'Cancel, before the first VM has moved', body: EmptyBody } },
+    {
+      config: { right: 'migrate-send' },
+      schema: { ...one, summary: 'Cancel, before the first VM has moved', body: EmptyBody },
+    },
     (request) => service.cancelGroupMigration(request.params.id),
   );
   routes.post(
     '/v1/group-migrations/:id/actions/follow',
-    { schema: { ...one, summary: 'Call VMs that wait with `on-access` to the other host', body: GroupFollowSchema } },
+    {
+      config: { right: 'migrate-send' },
+      schema: { ...one, summary: 'Call VMs that wait with `on-access` to the other host', body: GroupFollowSchema },
+    },
     (request) => service.followGroup(request.params.id, request.body),
   );
 }

@@ -10,6 +10,7 @@ export function addGroupRoutes(routes: Routes, service: HostService): void {
   routes.get(
     '/v1/groups',
     {
+      config: { right: 'read' },
       schema: {
         tags,
         summary: 'All groups of VMs that share memory',
@@ -21,6 +22,7 @@ export function addGroupRoutes(routes: Routes, service: HostService): void {
   routes.get(
     '/v1/groups/:name',
     {
+      config: { right: 'read' },
       schema: {
         tags,
         summary: 'One group, by the name of any of its regions, and who else uses its memory',

@@ -7,6 +7,8 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { GodwitError } from '../base/errors.ts';
 import type { FleetService, HostCall } from './fleet-service.ts';
+import { HostCallRights } from './host-call-right.ts';
+import { RIGHTS, type RouteRight } from './right.ts';
 import { errors, type Routes } from './routes.ts';
 
 const METHODS = ['GET', 'POST', 'PATCH', 'DELETE'] as const;
@@ -15,6 +17,11 @@ const DATA = /^(application\/json|text\/plain|text\/event-stream)\s*(;|$)/;
 const Params = z.object({ name: z.string(), '*': z.string() });
 
 export function addHostCallRoutes(routes: Routes, service: FleetService): void {
+  const rights = new HostCallRights();
+  const right: RouteRight = {
+    oneOf: RIGHTS,
+    of: ({ method, url }) => rights.of(method, pathAtHost(url).replace(/\?.*$/, '')),
+  };
   const answer = async (
     request: FastifyRequest<{ Params: z.output<typeof Params> }>,
     reply: FastifyReply,
@@ -36,6 +43,7 @@ export function addHostCallRoutes(routes: Routes, service: FleetService): void {
     routes.route({
       method,
       url: '/v1/hosts/:name/api/*',
+      config: { right },
       schema: {
         tags: ['hosts'],
         summary: `${method} at the API of one host (docs/api.md), with the controller’s token`,

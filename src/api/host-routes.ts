@@ -9,12 +9,16 @@ import type { HostService } from './service.ts';
 export function addHostRoutes(routes: Routes, service: HostService): void {
   routes.get(
     '/v1/host',
-    { schema: { tags: ['host'], summary: 'This host', response: { 200: HostSchema, ...errors } } },
+    {
+      config: { right: 'read' },
+      schema: { tags: ['host'], summary: 'This host', response: { 200: HostSchema, ...errors } },
+    },
     () => service.host(),
   );
   routes.patch(
     '/v1/host',
     {
+      config: { right: 'operate' },
       schema: {
         tags: ['host'],
         summary: 'Change the bandwidth limit of all migrations',
@@ -27,6 +31,7 @@ export function addHostRoutes(routes: Routes, service: HostService): void {
   routes.get(
     '/v1/outlook',
     {
+      config: { right: 'read' },
       schema: {
         tags: ['host'],
         summary:
@@ -40,6 +45,7 @@ export function addHostRoutes(routes: Routes, service: HostService): void {
   routes.get(
     '/v1/commonality',
     {
+      config: { right: 'read' },
       schema: {
         tags: ['host'],
         summary: 'What the VMs of this host have in common, as matrices',
@@ -52,6 +58,7 @@ export function addHostRoutes(routes: Routes, service: HostService): void {
   routes.get(
     '/healthz',
     {
+      config: { right: 'any token' },
       schema: {
         tags: ['host'],
         summary: 'Answers while the daemon lives',
@@ -63,6 +70,7 @@ export function addHostRoutes(routes: Routes, service: HostService): void {
   routes.get(
     '/metrics',
     {
+      config: { right: 'read' },
       schema: {
         tags: ['host'],
         summary: 'Metrics in Prometheus text format (docs/operations.md)',

@@ -8,6 +8,7 @@ export function addLeaderRoutes(routes: Routes, service: HostService): void {
   routes.put(
     '/v1/leaders/:fleet',
     {
+      config: { right: 'migrate-send' },
       schema: {
         tags: ['host'],
         summary: 'A controller of this fleet leads: orders of those that led before begin nothing from now on',

@@ -18,12 +18,13 @@ export type ListenAddress =
 export interface ApiListener {
   /** `http://HOST:PORT` or `unix:/path`, with the real port. */
   readonly url: string;
-  /** Whether this server took the request. */
-  owns(request: IncomingMessage): boolean;
   close(): void;
 }
 
 const MAX_UNIX_PATH = 107; // sockaddr_un.sun_path, unix(7)
+
+/** Only the daemon's own user: whoever can call this API can start programs as that user. */
+export const PRIVATE_MODE = 0o600;
 
 /** Throws GW_INPUT_INVALID naming `field`. */
 export function parseListenAddress(text: string, field: string): ListenAddress {
@@ -52,25 +53,21 @@ export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
 }
 
+/** @param socketMode - of a unix socket; who may write it may do everything */
 export async function openApiListener(
   address: ListenAddress,
   handle: (request: IncomingMessage, response: ServerResponse) => void,
+  socketMode: number = PRIVATE_MODE,
 ): Promise<ApiListener> {
-  const requests = new WeakSet<IncomingMessage>();
-  const server = createServer({ keepAliveTimeout: HOST_IDLE_MS }, (request, response) => {
-    requests.add(request);
-    handle(request, response);
-  });
+  const server = createServer({ keepAliveTimeout: HOST_IDLE_MS }, handle);
   if (address.kind === 'unix') await removeDeadSocket(address.path);
   await listen(server, address);
-  // Only the daemon's own user: whoever can call this API can start programs as that user.
-  if (address.kind === 'unix') chmodSync(address.path, 0o600);
+  if (address.kind === 'unix') chmodSync(address.path, socketMode);
   return {
     url:
       address.kind === 'unix'
         ? `unix:${address.path}`
         : `http://${formatHostPort(address.host, (server.address() as AddressInfo).port)}`,
-    owns: (request) => requests.has(request),
     close: () => {
       server.close();
       server.closeAllConnections();

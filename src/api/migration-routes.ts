@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { MigrationSchema, TuneSchema } from './migration-schema.ts';
 import { RequestIdSchema } from './order-schema.ts';
+import type { RouteRight } from './right.ts';
 import { errors, IdParams, limitParam, type Routes } from './routes.ts';
 import type { HostService } from './service.ts';
 
@@ -13,6 +14,7 @@ export function addMigrationRoutes(routes: Routes, service: HostService): void {
   routes.get(
     '/v1/migrations',
     {
+      config: { right: 'read' },
       schema: {
         tags,
         summary: 'Migrations that run and the last that ended, newest first; only the one that a request has begun',
@@ -22,23 +24,32 @@ export function addMigrationRoutes(routes: Routes, service: HostService): void {
     },
     (request) => service.listMigrations(request.query.limit, request.query.requestId),
   );
+  const right: RouteRight = {
+    oneOf: ['migrate-send', 'migrate-receive'],
+    of: (request) => {
+      const { direction } = service.showMigration((request.params as z.output<typeof IdParams>).id);
+      return [direction === 'incoming' ? 'migrate-receive' : 'migrate-send'];
+    },
+  };
   const one = { tags, params: IdParams, response: { 200: MigrationSchema, ...errors } };
-  routes.get('/v1/migrations/:id', { schema: { ...one, summary: 'One migration' } }, (request) =>
-    service.showMigration(request.params.id),
+  routes.get(
+    '/v1/migrations/:id',
+    { config: { right: 'read' }, schema: { ...one, summary: 'One migration' } },
+    (request) => service.showMigration(request.params.id),
   );
   routes.post(
     '/v1/migrations/:id/actions/cancel',
-    { schema: { ...one, summary: 'Cancel; the VM goes on at the source', body: EmptyBody } },
+    { config: { right }, schema: { ...one, summary: 'Cancel; the VM goes on at the source', body: EmptyBody } },
     (request) => service.cancelMigration(request.params.id),
   );
   routes.post(
     '/v1/migrations/:id/actions/tune',
-    { schema: { ...one, summary: 'Change bandwidth or downtime limit', body: TuneSchema } },
+    { config: { right }, schema: { ...one, summary: 'Change bandwidth or downtime limit', body: TuneSchema } },
     (request) => service.tuneMigration(request.params.id, request.body),
   );
   routes.post(
     '/v1/migrations/:id/actions/switch-postcopy',
-    { schema: { ...one, summary: 'Stop pre-copy and go on by post-copy', body: EmptyBody } },
+    { config: { right }, schema: { ...one, summary: 'Stop pre-copy and go on by post-copy', body: EmptyBody } },
     (request) => service.switchToPostCopy(request.params.id),
   );
 }

@@ -1,35 +1,34 @@
 /**
  * The HTTP API: fastify with the schemas as the single source of validation, types and the OpenAPI document.
  *
- * Must hold: bodies are bounded; a listener that other machines can reach needs the token; a request without a token
- * that a web page could have caused (foreign Host or Origin) is refused.
+ * Must hold: bodies are bounded; every request comes through the guard first (guard.ts).
  */
+import { randomBytes } from 'node:crypto';
 import fastifySwagger from '@fastify/swagger';
 import fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
 import { jsonSchemaTransform, jsonSchemaTransformObject, type ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { z } from 'zod';
 import { asGodwitError, ERRORS, type ErrorBody, GodwitError } from '../base/errors.ts';
-import { type AccessPolicy, refuseAccess } from './access.ts';
-import { addDashboard, isDashboardPath } from './dashboard.ts';
+import type { AccessPolicy } from './access.ts';
+import type { AuditTrail } from './audit.ts';
+import { addDashboard } from './dashboard.ts';
 import { addEvacuationRoutes } from './evacuation-routes.ts';
-import { addEventRoutes } from './event-routes.ts';
 import { addFleetEventRoutes } from './fleet-event-routes.ts';
 import { addFleetRoutes } from './fleet-routes.ts';
 import type { FleetService } from './fleet-service.ts';
-import { addGroupMigrationRoutes } from './group-migration-routes.ts';
-import { addGroupRoutes } from './group-routes.ts';
+import { addGuard } from './guard.ts';
+import { addHostApiRoutes } from './host-api-routes.ts';
 import { addHostCallRoutes } from './host-call-routes.ts';
-import { addHostRoutes } from './host-routes.ts';
 import { inputError } from './input-error.ts';
-import { addLeaderRoutes } from './leader-routes.ts';
-import { addMigrationRoutes } from './migration-routes.ts';
 import { tidyComponents } from './openapi.ts';
 import type { Routes } from './routes.ts';
 import type { HostService } from './service.ts';
-import { addVmRoutes } from './vm-routes.ts';
 
 // A VM spec with 256 disks and 256 arguments is well below 100 KB.
 const MAX_BODY_BYTES = 256 * 1024;
+
+/** Told apart in logs of years. */
+const REQUEST_ID_BYTES = 8;
 
 const HOST_ABOUT = {
   title: 'godwit host',
@@ -42,6 +41,7 @@ const FLEET_ABOUT = {
 
 interface ServerOptions {
   readonly access: AccessPolicy;
+  readonly audit?: AuditTrail;
   readonly version: string;
   readonly logger?: FastifyBaseLogger;
 }
@@ -59,15 +59,7 @@ export type ApiServer = FastifyInstance;
 /** Of a host. */
 export function buildApiServer(options: ApiServerOptions): Promise<ApiServer> {
   const { service } = options;
-  return buildServer(options, HOST_ABOUT, (routes) => {
-    addHostRoutes(routes, service);
-    addLeaderRoutes(routes, service);
-    addVmRoutes(routes, service);
-    addGroupRoutes(routes, service);
-    addGroupMigrationRoutes(routes, service);
-    addMigrationRoutes(routes, service);
-    addEventRoutes(routes, service);
-  });
+  return buildServer(options, HOST_ABOUT, (routes) => addHostApiRoutes(routes, service));
 }
 
 /** Of a controller. */
@@ -89,6 +81,7 @@ async function buildServer(
 ): Promise<ApiServer> {
   const app = fastify({
     bodyLimit: MAX_BODY_BYTES,
+    genReqId: () => randomBytes(REQUEST_ID_BYTES).toString('hex'),
     ...(options.logger === undefined ? { logger: false } : { loggerInstance: options.logger }),
     logController: new LogController({ disableRequestLogging: true }),
     // Those that are set below do it: fastify would load its own all the same, and they are large libraries.
@@ -104,6 +97,7 @@ async function buildServer(
   app.setSerializerCompiler(() => (data) => JSON.stringify(data));
   app.setErrorHandler((error, request, reply) => {
     const body = errorBody(error);
+    request.failure = body.code;
     const status = ERRORS[body.code].httpStatus;
     // Only of what nobody foresaw does the stack say more than the message.
     const what = body.code === 'GW_INTERNAL' ? { err: error } : { code: body.code };
@@ -113,11 +107,7 @@ async function buildServer(
   app.setNotFoundHandler((request) => {
     throw new GodwitError('GW_NOT_FOUND', { kind: 'API route', name: `${request.method} ${request.url}` });
   });
-  app.addHook('onRequest', (request, _reply, done) => {
-    const refusal = isDashboardPath(request.url) ? undefined : refuseAccess(options.access, request.raw);
-    if (refusal) done(refusal);
-    else done();
-  });
+  addGuard(app, options.access, options.audit);
   await app.register(fastifySwagger, {
     openapi: {
       openapi: '3.1.0',
@@ -137,7 +127,7 @@ async function buildServer(
     const routes = scope.withTypeProvider<ZodTypeProvider>();
     addRoutes(routes);
     addDashboard(scope);
-    routes.get('/openapi.json', { schema: { hide: true } }, () => app.swagger());
+    routes.get('/openapi.json', { config: { right: 'any token' }, schema: { hide: true } }, () => app.swagger());
   });
   await app.ready();
   return app;

@@ -61,7 +61,7 @@ export interface HostService {
 
   migrateGroup(name: string, request: GroupMigrateBody): Promise<GroupMigrationView>;
   /** @param requestId - only what this request has begun */
-  listGroupMigrations(requestId?: string): GroupMigrationView[];
+  listGroupMigrations(requestId?: string): Promise<GroupMigrationView[]>;
   /** @param id - of these three: its id, the beginning of it, or while it runs the name of its group */
   showGroupMigration(id: string): Promise<GroupMigrationView>;
   cancelGroupMigration(id: string): Promise<GroupMigrationView>;
@@ -71,7 +71,7 @@ export interface HostService {
   migrateVm(name: string, request: MigrateBody): Promise<MigrationView>;
 
   /** @param requestId - only what this request has begun */
-  listMigrations(limit: number, requestId?: string): MigrationView[];
+  listMigrations(limit: number, requestId?: string): Promise<MigrationView[]>;
   showMigration(id: string): MigrationView;
   /** Resolves when the migration has ended. */
   waitForMigration(id: string): Promise<MigrationView>;

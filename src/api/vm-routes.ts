@@ -24,12 +24,18 @@ const EmptyBody = z.object({}).loose();
 export function addVmRoutes(routes: Routes, service: HostService): void {
   routes.get(
     '/v1/vms',
-    { schema: { tags, summary: 'All VMs of this host', response: { 200: z.array(VmSchema), ...errors } } },
+    {
+      config: { right: 'read' },
+      schema: { tags, summary: 'All VMs of this host', response: { 200: z.array(VmSchema), ...errors } },
+    },
     () => service.listVms(),
   );
   routes.post(
     '/v1/vms',
-    { schema: { tags, summary: 'Create and start a VM', body: VmSpecSchema, response: { 201: VmSchema, ...errors } } },
+    {
+      config: { right: 'operate' },
+      schema: { tags, summary: 'Create and start a VM', body: VmSpecSchema, response: { 201: VmSchema, ...errors } },
+    },
     async (request, reply) => {
       const vm = await service.createVm(request.body);
       return reply.code(201).header('location', `/v1/vms/${vm.name}`).send(vm);
@@ -38,6 +44,7 @@ export function addVmRoutes(routes: Routes, service: HostService): void {
   routes.post(
     '/v1/vms/adopt',
     {
+      config: { right: 'operate' },
       schema: {
         tags,
         summary: 'Take over a QEMU that somebody else started',
@@ -52,12 +59,16 @@ export function addVmRoutes(routes: Routes, service: HostService): void {
   );
   routes.get(
     '/v1/vms/:name',
-    { schema: { tags, summary: 'One VM', params: NameParams, response: { 200: VmSchema, ...errors } } },
+    {
+      config: { right: 'read' },
+      schema: { tags, summary: 'One VM', params: NameParams, response: { 200: VmSchema, ...errors } },
+    },
     (request) => service.showVm(request.params.name),
   );
   routes.get(
     '/v1/vms/:name/history',
     {
+      config: { right: 'read' },
       schema: {
         tags,
         summary: 'How it has been writing to its memory',
@@ -70,6 +81,7 @@ export function addVmRoutes(routes: Routes, service: HostService): void {
   routes.delete(
     '/v1/vms/:name',
     {
+      config: { right: 'operate' },
       schema: {
         tags,
         summary: 'Forget a VM whose QEMU has ended, with its files',
@@ -85,6 +97,7 @@ export function addVmRoutes(routes: Routes, service: HostService): void {
   routes.get(
     '/v1/vms/:name/console',
     {
+      config: { right: 'read' },
       schema: {
         tags,
         summary: 'What the guest has written to its console, and on with `?follow`',
@@ -116,23 +129,33 @@ export function addVmRoutes(routes: Routes, service: HostService): void {
 
 function addVmActions(routes: Routes, service: HostService): void {
   const simple = { tags, params: NameParams, body: EmptyBody, response: { 200: VmSchema, ...errors } };
-  routes.post('/v1/vms/:name/actions/pause', { schema: { ...simple, summary: 'Pause' } }, (request) =>
-    service.pauseVm(request.params.name),
+  routes.post(
+    '/v1/vms/:name/actions/pause',
+    { config: { right: 'operate' }, schema: { ...simple, summary: 'Pause' } },
+    (request) => service.pauseVm(request.params.name),
   );
-  routes.post('/v1/vms/:name/actions/resume', { schema: { ...simple, summary: 'Resume' } }, (request) =>
-    service.resumeVm(request.params.name),
+  routes.post(
+    '/v1/vms/:name/actions/resume',
+    { config: { right: 'operate' }, schema: { ...simple, summary: 'Resume' } },
+    (request) => service.resumeVm(request.params.name),
   );
-  routes.post('/v1/vms/:name/actions/kill', { schema: { ...simple, summary: 'End QEMU at once' } }, (request) =>
-    service.killVm(request.params.name),
+  routes.post(
+    '/v1/vms/:name/actions/kill',
+    { config: { right: 'operate' }, schema: { ...simple, summary: 'End QEMU at once' } },
+    (request) => service.killVm(request.params.name),
   );
   routes.post(
     '/v1/vms/:name/actions/stop',
-    { schema: { ...simple, summary: 'Power down; force after a time', body: StopSchema } },
+    {
+      config: { right: 'operate' },
+      schema: { ...simple, summary: 'Power down; force after a time', body: StopSchema },
+    },
     (request) => service.stopVm(request.params.name, request.body.timeoutMs),
   );
   routes.post(
     '/v1/vms/:name/actions/upgrade',
     {
+      config: { right: 'operate' },
       schema: {
         tags,
         summary: 'Replace its QEMU while it runs; answers when that is done',
@@ -145,12 +168,16 @@ function addVmActions(routes: Routes, service: HostService): void {
   );
   routes.post(
     '/v1/vms/:name/actions/cancel-upgrade',
-    { schema: { ...simple, summary: 'Keep the old QEMU, if the new one does not have the VM yet' } },
+    {
+      config: { right: 'operate' },
+      schema: { ...simple, summary: 'Keep the old QEMU, if the new one does not have the VM yet' },
+    },
     (request) => service.cancelUpgrade(request.params.name),
   );
   routes.post(
     '/v1/vms/:name/actions/check',
     {
+      config: { right: 'migrate-send' },
       schema: {
         tags,
         summary: 'What would block a migration, before any byte moves',
@@ -165,6 +192,7 @@ function addVmActions(routes: Routes, service: HostService): void {
   routes.post(
     '/v1/vms/:name/actions/migrate',
     {
+      config: { right: 'migrate-send' },
       schema: {
         tags,
         summary: 'Start a migration; with `?wait` answer when it has ended',

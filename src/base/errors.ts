@@ -30,6 +30,7 @@ export const ERRORS = {
   // API
   GW_API_UNREACHABLE: row(1, 502, 'No godwit host answers at {url}: {reason}'),
   GW_API_UNAUTHORIZED: row(3, 401, 'This API address needs a bearer token: {fix}'),
+  GW_API_FORBIDDEN: row(3, 403, 'The token {token} lacks the right {right}, which {what} needs: {fix}'),
   GW_NOT_FOUND: row(2, 404, 'There is no {kind} named {name} on this host'),
   GW_FLEET_UNKNOWN: row(2, 404, 'There is no {kind} named {name} in this fleet: {fix}'),
   GW_VM_MOVED: row(2, 404, 'VM {vm} is not on this host any more: migration {id} moved it to {owner}'),

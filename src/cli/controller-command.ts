@@ -11,6 +11,8 @@ interface ControllerOptions {
   readonly name?: string;
   readonly listen?: string[];
   readonly tokenFile?: string;
+  readonly tokensFile?: string;
+  readonly auditLog?: string;
   readonly nats?: string[];
   readonly natsCredentials?: string;
   readonly natsTokenFile?: string;
@@ -31,6 +33,14 @@ export function addControllerCommand(program: Command, context: CommandContext):
       '--listen <address>',
       'API address HOST:PORT or unix:/path; may be given again (default: 127.0.0.1:7720)',
       collectFlag,
+    )
+    .option(
+      '--tokens-file <file>',
+      'file of further tokens, each with rights of its own (godwit token; docs/operations.md)',
+    )
+    .option(
+      '--audit-log <file>',
+      'file of one line a request that may change something or is refused (default: the log)',
     )
     .option('--nats <url>', 'keep all in NATS JetStream, for several controllers; may be given again', collectFlag)
     .option('--nats-credentials <file>', 'credentials file of NATS (.creds)')

@@ -14,6 +14,8 @@ interface HostFlags {
   readonly state?: string;
   readonly config?: string;
   readonly tokenFile?: string;
+  readonly tokensFile?: string;
+  readonly auditLog?: string;
   readonly peer?: string[];
   readonly keepVisits?: string;
   readonly sampleEvery?: string;
@@ -44,6 +46,14 @@ export function addHostCommand(program: Command, context: CommandContext): void 
     .option('--insecure-migration', 'allow a migration port that other machines can reach, unencrypted')
     .option('--state <dir>', 'state directory (default: /var/lib/godwit)')
     .option('--config <file>', 'YAML config file (docs/spec.md); options here win over it')
+    .option(
+      '--tokens-file <file>',
+      'file of further tokens, each with rights of its own (godwit token; docs/operations.md)',
+    )
+    .option(
+      '--audit-log <file>',
+      'file of one line a request that may change something or is refused (default: the log)',
+    )
     .option('--peer <name=address>', 'another host by name; may be given again', collectFlag)
     .option('--keep-visits <size>', 'keep so much of the memory of VMs that have left, for when they come back')
     .option('--sample-every <time>', 'how often it is looked how a VM writes, or off (default: 60s)')
@@ -82,14 +92,25 @@ export function addHostCommand(program: Command, context: CommandContext): void 
 /** The options as settings of the config file's form. */
 export function settingsOfFlags(flags: HostFlags): Record<string, unknown> {
   const { peer, listen, name, migrationListen, insecureMigration, state, tokenFile, logLevel, logFormat } = flags;
-  const { tls, keepVisits, sampleEvery, keepHistory, spareThreads, fleetKeyFile, bandwidth, dscp } = flags;
+  const {
+    tls,
+    keepVisits,
+    sampleEvery,
+    keepHistory,
+    spareThreads,
+    fleetKeyFile,
+    bandwidth,
+    dscp,
+    tokensFile,
+    auditLog,
+  } = flags;
   const peers = peer?.map((text) => {
     const at = text.indexOf('=');
     return at === -1 ? [text, ''] : [text.slice(0, at), text.slice(at + 1)];
   });
   const settings = {
     ...{ listen, name, migrationListen, insecureMigration, state, tokenFile, logLevel, logFormat },
-    ...{ tls, keepVisits, sampleEvery, keepHistory, spareThreads, fleetKeyFile, bandwidth, dscp },
+    ...{ tls, keepVisits, sampleEvery, keepHistory, spareThreads, fleetKeyFile, bandwidth, dscp, tokensFile, auditLog },
   };
   return {
     ...Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined)),

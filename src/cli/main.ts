@@ -19,6 +19,7 @@ import { type Io, printError } from './io.ts';
 import { addMigrateCommands } from './migrate-command.ts';
 import { addMigrationCommands } from './migration-commands.ts';
 import { addTlsCommands } from './tls-commands.ts';
+import { addTokenCommands } from './token-commands.ts';
 import { VERSION } from './version.ts';
 import { addVmCommands } from './vm-commands.ts';
 
@@ -65,6 +66,7 @@ export function createProgram(context: CommandContext): Command {
   addBandwidthCommand(program, context);
   addDiskCommands(program, context);
   addTlsCommands(program, context);
+  addTokenCommands(program, context);
   addDoctorCommand(program, context);
   forEachCommand(program, (command) => {
     command

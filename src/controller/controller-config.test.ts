@@ -31,6 +31,17 @@ test('a token file wins over the environment, and opens the API to other machine
   expect(token).toBe('t'.repeat(32));
 });
 
+test('a file of tokens opens the API to other machines, too', () => {
+  const more = { listen: ['0.0.0.0:7720'], tokensFile: '/etc/godwit/tokens.yaml', auditLog: '/var/log/audit.log' };
+  const { token, tokensFile, auditLog, listenMode } = resolveController({ ...flags, ...more }, undefined);
+  expect({ token, tokensFile, auditLog, listenMode }).toEqual({
+    token: null,
+    tokensFile: '/etc/godwit/tokens.yaml',
+    auditLog: '/var/log/audit.log',
+    listenMode: 0o600,
+  });
+});
+
 test.each<[string, Partial<ControllerFlags>, string | undefined, RegExp]>([
   ['an open address without a token', { listen: ['0.0.0.0:7720'] }, undefined, /--listen: .*add --token-file/],
   ['a short token', {}, 'short', /--token-file: GODWIT_TOKEN .*at least 16/],

@@ -7,8 +7,9 @@
 import { hostname } from 'node:os';
 import { resolve } from 'node:path';
 import { parseInput } from '../api/input-error.ts';
-import { isLoopback, type ListenAddress, parseListenAddress } from '../api/listen.ts';
+import { isLoopback, type ListenAddress, PRIVATE_MODE, parseListenAddress } from '../api/listen.ts';
 import { readSecret, readTextFile } from '../api/text-file.ts';
+import { LEAST_TOKEN_CHARACTERS } from '../api/tokens-file.ts';
 import { NameSchema } from '../api/vm-schema.ts';
 import { GodwitError } from '../base/errors.ts';
 import { type FleetFile, readFleetFile } from './fleet-file.ts';
@@ -21,6 +22,8 @@ export interface ControllerFlags {
   readonly listen?: readonly string[];
   readonly state: string;
   readonly tokenFile?: string;
+  readonly tokensFile?: string;
+  readonly auditLog?: string;
   readonly nats?: readonly string[];
   readonly natsCredentials?: string;
   readonly natsTokenFile?: string;
@@ -33,12 +36,16 @@ export interface ControllerConfig {
   readonly file: FleetFile;
   readonly listen: readonly ListenAddress[];
   readonly stateDirectory: string;
+  /** Of unix sockets. */
+  readonly listenMode: number;
   readonly token: string | null;
+  readonly tokensFile: string | null;
+  /** null: the ordinary log. */
+  readonly auditLog: string | null;
   /** null: the store is a file in the state directory. */
   readonly nats: NatsOptions | null;
 }
 
-const LEAST_TOKEN = 16;
 const TOKEN_FIX = 'put the token into the file';
 /** Names of a bucket and of subjects. */
 const PREFIX = /^[A-Za-z0-9_-]{1,64}$/;
@@ -50,16 +57,13 @@ export function resolveController(flags: ControllerFlags, token: string | undefi
     flags.tokenFile === undefined
       ? token
       : readSecret({ field: '--token-file', path: flags.tokenFile, fix: TOKEN_FIX });
-  if (given !== undefined && given.length < LEAST_TOKEN) {
-    throw invalid(
-      '--token-file',
-      flags.tokenFile ?? 'GODWIT_TOKEN',
-      `give a token of at least ${LEAST_TOKEN} characters`,
-    );
+  if (given !== undefined && given.length < LEAST_TOKEN_CHARACTERS) {
+    const fix = `give a token of at least ${LEAST_TOKEN_CHARACTERS} characters`;
+    throw invalid('--token-file', flags.tokenFile ?? 'GODWIT_TOKEN', fix);
   }
   const open = listen.find((address) => address.kind === 'tcp' && !isLoopback(address.host));
-  if (open?.kind === 'tcp' && given === undefined) {
-    const fix = 'add --token-file FILE, or listen on a loopback address or unix:/path';
+  if (open?.kind === 'tcp' && given === undefined && flags.tokensFile === undefined) {
+    const fix = 'add --token-file FILE or --tokens-file FILE, or listen on a loopback address or unix:/path';
     throw invalid('--listen', `${open.host}:${open.port}`, fix);
   }
   return {
@@ -67,7 +71,10 @@ export function resolveController(flags: ControllerFlags, token: string | undefi
     file: readFleetFile(flags.fleet),
     listen,
     stateDirectory: resolve(flags.state),
+    listenMode: PRIVATE_MODE,
     token: given ?? null,
+    tokensFile: flags.tokensFile === undefined ? null : resolve(flags.tokensFile),
+    auditLog: flags.auditLog === undefined ? null : resolve(flags.auditLog),
     nats: flags.nats === undefined ? null : natsOf(flags, flags.nats),
   };
 }

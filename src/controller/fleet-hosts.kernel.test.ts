@@ -54,13 +54,15 @@ test('hosts that fail are told of by name with what to do, and the others are he
     d: (request) => request.socket.destroy(),
     e: badGateway,
     f: (_, response) => void response.writeHead(403).end('<h1>Forbidden</h1>'),
+    g: (_, response) =>
+      json(response, 403, { code: 'GW_API_FORBIDDEN', message: 'fleet lacks the right read', details: {} }),
   };
   await using trial = await trialOf(apis, PATIENTLY_MS);
   const answers = await trial.hosts.ask();
   const failed = answers.flatMap((answer) => ('failure' in answer ? [answer] : []));
-  expect(failed.filter(({ isRefusal }) => isRefusal).map(({ name }) => name)).toEqual(['b', 'c', 'e', 'f']);
+  expect(failed.filter(({ isRefusal }) => isRefusal).map(({ name }) => name)).toEqual(['b', 'c', 'e', 'f', 'g']);
   // Waiting helps none of these.
-  expect(failed.filter(({ isFinal }) => isFinal).map(({ name }) => name)).toEqual(['b', 'c', 'f']);
+  expect(failed.filter(({ isFinal }) => isFinal).map(({ name }) => name)).toEqual(['b', 'c', 'f', 'g']);
   expect(answers).toMatchObject([
     { name: 'a', outlook: { host: 'a' } },
     {
@@ -76,6 +78,7 @@ test('hosts that fail are told of by name with what to do, and the others are he
     { name: 'd', failure: expect.stringContaining('No godwit host answers') },
     { name: 'e', failure: expect.stringContaining('HTTP status 502') },
     { name: 'f', failure: expect.stringContaining('token of f') },
+    { name: 'g', failure: 'fleet lacks the right read' },
   ]);
 });
 

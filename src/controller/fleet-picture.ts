@@ -100,9 +100,13 @@ export function picture(
     return [{ name, failure, isRefusal, isFinal, takesVms }];
   });
   const silent = new Set(failures.map(({ name }) => name));
-  const named = heard.flatMap(({ outlook }) => outlook.vms.map((vm) => vm.name));
+  // A host that died still names its VMs, of which somebody may have started one elsewhere.
+  const named = heard
+    .filter(({ name }) => !silent.has(name))
+    .flatMap(({ outlook }) => outlook.vms.map((vm) => vm.name));
   const vms = heard.flatMap(({ name, outlook }) =>
     outlook.vms
+      .filter((vm) => !silent.has(name) || !named.includes(vm.name))
       .toSorted((a, b) => (a.name < b.name ? -1 : 1))
       .map((vm) => pictureVm(vm, outlook, { name, named, file, nowMs })),
   );
@@ -146,7 +150,11 @@ export function picture(
     failures,
     closed,
     bundles,
-    underway: underwayOf(outlooks.values(), addresses, nowMs),
+    underway: underwayOf(
+      heard.map(({ name, outlook }) => ({ outlook, isSilent: silent.has(name) })),
+      addresses,
+      nowMs,
+    ),
     ratedHosts: new Set(
       file.hosts.flatMap(({ name, bytesPerSecond }) => {
         const limit = outlooks.get(name)?.bandwidthBytesPerSecond ?? 0;

@@ -1,5 +1,6 @@
 /** What a controller does by itself, over the API of hosts that say what the test wants. */
 import { afterEach, expect, test } from 'vitest';
+import { accessWith } from '../../test/support/api-access.ts';
 import { TempDirectory } from '../../test/support/temp-directory.ts';
 import { waitUntil } from '../../test/support/wait-until.ts';
 import { EventHub } from '../api/event-hub.ts';
@@ -76,7 +77,7 @@ async function openHost(
       return ended(vm);
     },
   } as unknown as HostService;
-  const app = await buildApiServer({ service, access: { token: null, needsToken: () => false }, version: '0.0.0' });
+  const app = await buildApiServer({ service, access: accessWith(null), version: '0.0.0' });
   open.defer(() => app.close());
   const path = directory.join(`${name}.sock`);
   const listener = await openApiListener({ kind: 'unix', path }, (request, response) => app.routing(request, response));

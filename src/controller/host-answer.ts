@@ -8,6 +8,7 @@ import { explain, GodwitError, hasCode } from '../base/errors.ts';
 import type { GodwitClient } from '../client/godwit-client.ts';
 import type { Answer } from './fleet-picture.ts';
 import type { HeldSamples } from './held-samples.ts';
+import { isDenied } from './host-patience.ts';
 
 /** @param samples - that the host has told; null: what is in VMs is not asked for */
 export async function answerOf(
@@ -26,7 +27,7 @@ export async function answerOf(
     if (signal.aborted) return { ...silent, failure: `it has not answered within ${withinMs / 1000} s` };
     if (hasCode(error, 'GW_API_UNREACHABLE')) return { ...silent, failure: explain(error) };
     // A proxy's 502 passes.
-    return { name, failure: withFix(name, error), isRefusal: true, isFinal: hasCode(error, 'GW_API_UNAUTHORIZED') };
+    return { name, failure: withFix(name, error), isRefusal: true, isFinal: isDenied(error) };
   }
 }
 

@@ -20,7 +20,7 @@ export async function patiently<T>(signal: AbortSignal, ask: () => Promise<T>): 
       return true;
     }
     sinceMs ??= performance.now();
-    const isOfHost = saysNothing(error) || hasCode(error, 'GW_API_UNAUTHORIZED');
+    const isOfHost = saysNothing(error) || isDenied(error);
     return isOfHost && performance.now() - sinceMs < LONGEST_ERROR_MS;
   });
 }
@@ -36,6 +36,11 @@ export function isSilence(error: unknown): boolean {
 /** Nor does a proxy before the host, or one that has just an error of its own, say how a migration goes. */
 export function saysNothing(error: unknown): boolean {
   return isSilence(error) || hasCode(error, 'GW_INTERNAL');
+}
+
+/** The token is none of the host's, or has not the right: both can be changed there while it runs. */
+export function isDenied(error: unknown): boolean {
+  return hasCode(error, 'GW_API_UNAUTHORIZED') || hasCode(error, 'GW_API_FORBIDDEN');
 }
 
 export function isAbort(error: unknown): boolean {

@@ -6,8 +6,9 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { HostEvent } from '../api/event-schema.ts';
-import { explain, hasCode } from '../base/errors.ts';
+import { explain } from '../base/errors.ts';
 import type { FleetHosts } from './fleet-hosts.ts';
+import { isDenied, isSilence } from './host-patience.ts';
 
 export interface HostWatchPort {
   readonly hosts: Pick<FleetHosts, 'eventsOf'>;
@@ -52,7 +53,7 @@ export class HostWatch implements AsyncDisposable {
       } catch (error) {
         const reason = explain(error);
         // Why it does not answer, or refuses, is told by the looks at it.
-        const isSeen = hasCode(error, 'GW_API_UNREACHABLE') || hasCode(error, 'GW_API_UNAUTHORIZED');
+        const isSeen = isSilence(error) || isDenied(error);
         if (!isSeen && reason !== told) failed(name, reason);
         told = isSeen ? null : reason;
       }

@@ -5,14 +5,14 @@
  * says why; one that stops leaves what it carried out to the next, at once.
  */
 import { mkdirSync } from 'node:fs';
-import type { IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import type { ControllerView } from '../api/fleet-schema.ts';
-import { type ApiListener, isLoopback, openApiListener } from '../api/listen.ts';
 import { buildFleetApiServer } from '../api/server.ts';
 import { SYSTEM_CLOCK } from '../base/clock.ts';
 import { GodwitError } from '../base/errors.ts';
+import { type AuditCounts, AuditLog } from '../host/audit-log.ts';
 import { type Logger, openLogger } from '../host/logger.ts';
+import { ServedApi } from '../host/served-api.ts';
 import { lockStateDirectory } from '../host/state-lock.ts';
 import type { ControllerConfig } from './controller-config.ts';
 import { Fleet } from './fleet.ts';
@@ -40,6 +40,9 @@ export interface RunControllerOptions {
   onStopSignal(listener: () => void): () => void;
 }
 
+/** A controller has no metrics: its log says so. */
+const NOT_COUNTED: AuditCounts = { requestRefused: () => undefined, auditUnwritten: () => undefined };
+
 /** Throws when it cannot start. */
 export async function runController(options: RunControllerOptions): Promise<void> {
   const { config, version, logLevel: level, logFormat: format } = options;
@@ -51,6 +54,8 @@ export async function runController(options: RunControllerOptions): Promise<void
   await using running = new AsyncDisposableStack();
   prepareState(config.stateDirectory);
   running.use(lockStateDirectory(config.stateDirectory));
+  const served = new ServedApi(config, log);
+  const audit = running.use(new AuditLog(config.auditLog, log, NOT_COUNTED));
   const store = running.use(await openStore(config));
   const startedAtMs = Date.now();
   const view = (): ControllerView => ({
@@ -92,32 +97,14 @@ export async function runController(options: RunControllerOptions): Promise<void
   running.use(
     new FleetRounds({ fleet, file: config.file, leads: () => leadership.leads, told: (reason) => tell(log, reason) }),
   );
-  const apis = await listen(running, { config, fleet, version, log });
+  running.use(served);
+  await served.open(await buildFleetApiServer({ service: fleet, version, access: served.access, audit, logger: log }));
+  const apis = served.urls;
   log.info({ api: apis, store: store.kind, hosts: config.file.hosts.length, leads: leadership.leads }, 'ready');
   options.ready({ name, api: apis[0]!, apis, store: store.kind, pid: process.pid });
   await stopped.promise;
   forget();
   log.info('stopping; what runs, runs on');
-}
-
-async function listen(
-  running: AsyncDisposableStack,
-  parts: { config: ControllerConfig; fleet: Fleet; version: string; log: Logger },
-): Promise<string[]> {
-  const { config, fleet, version, log } = parts;
-  const exposed: ApiListener[] = [];
-  const needsToken = (request: IncomingMessage): boolean => exposed.some((listener) => listener.owns(request));
-  const access = { token: config.token, needsToken };
-  const app = await buildFleetApiServer({ service: fleet, version, access, logger: log });
-  running.defer(() => app.close());
-  const urls: string[] = [];
-  for (const address of config.listen) {
-    const listener = await openApiListener(address, (request, response) => app.routing(request, response));
-    running.defer(() => listener.close());
-    if (address.kind === 'tcp' && !isLoopback(address.host)) exposed.push(listener);
-    urls.push(listener.url);
-  }
-  return urls;
 }
 
 async function openStore({ nats, stateDirectory }: ControllerConfig): Promise<FleetStore> {

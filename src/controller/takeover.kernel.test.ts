@@ -56,7 +56,7 @@ function hostOf(orders: KnownOrders) {
       begin: (_host: string, vm: string, request: MigrateBody) => deliver(vm, request),
       find: async (_host, { leader, requestId }) => {
         if (leader) orders.acknowledge(leader);
-        const id = orders.migrationOf(requestId ?? '');
+        const id = await orders.migrationOf(requestId ?? '');
         return id === undefined ? null : ({ id } as MigrationView);
       },
       endOf: () => ends.promise,

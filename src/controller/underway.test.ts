@@ -106,3 +106,33 @@ test('where no rate is said what was measured counts, and is no limit; where one
   const [slow, fast] = ['100Mbit/s', '10Gbit/s'].map((each) => planOf({ outlooks: unknown, rate: each }).moves[0]!);
   expect(slow!.prediction.totalMs.p50).toBeGreaterThan(fast!.prediction.totalMs.p50 * 3);
 });
+
+test('what a silent host was sending fills no port for ever: the others go on', () => {
+  const file = parseFleet({ hosts: { a: { api: 'unix:/a' }, b: { api: 'unix:/b' }, c: { api: 'unix:/c' } } }, '/');
+  const last = outlook('c', { outgoing: [outgoing({ bytesPerSecond: RATE })] });
+  const { base, contents, underway } = picture(
+    file,
+    [
+      { name: 'a', outlook: outlook('a', { vms: [vmOf('x')] }) },
+      { name: 'b', outlook: outlook('b') },
+      { name: 'c', failure: 'no answer', isRefusal: false, isFinal: false, last },
+    ],
+    0,
+  );
+  const moves = [{ vm: 'x', to: 'b', deadlineAtMs: null, state: { kind: 'waiting' } as const }];
+  expect(underway).toMatchObject([{ vm: 'z', waitingFor: 'host c, which is silent' }]);
+  expect(nextPlan(withUnderway({ ...base, moves }, underway), contents).moves[0]).toMatchObject({ wait: null });
+});
+
+test('a VM that was started elsewhere when its host had died is no double', () => {
+  const file = parseFleet({ hosts: { a: { api: 'unix:/a' }, b: { api: 'unix:/b' } } }, '/');
+  const of = (host: string) => outlook(host, { vms: [vmOf('x')] });
+  const gone = { name: 'a', failure: 'no answer', isRefusal: false, isFinal: false, last: of('a') };
+  const obstacles = (first: Parameters<typeof picture>[1][number]) =>
+    picture(file, [first, { name: 'b', outlook: of('b') }], 0).vms.map(({ fleetVm: { host }, obstacle }) => [
+      host,
+      obstacle,
+    ]);
+  expect(obstacles(gone)).toEqual([['b', null]]);
+  expect(obstacles({ name: 'a', outlook: of('a') })).toContainEqual(['b', expect.stringContaining('two hosts')]);
+});

@@ -28,14 +28,16 @@ export interface UnderwayMove {
 const UNKNOWN_REST_MS = 10_000;
 
 export function underwayOf(
-  outlooks: Iterable<OutlookView>,
+  heard: readonly { readonly outlook: OutlookView; readonly isSilent: boolean }[],
   addresses: ReadonlyMap<string, string>,
   nowMs: number,
 ): UnderwayMove[] {
   const names = new Map([...addresses].map(([name, address]) => [address, name]));
-  return [...outlooks].flatMap(({ host, outgoing }) =>
-    outgoing.map(({ id, vm, to, bytesPerSecond, etaMs, ramBytes, waitingFor = null }) => {
+  return heard.flatMap(({ outlook: { host, outgoing }, isSilent }) =>
+    outgoing.map(({ id, vm, to, bytesPerSecond, etaMs, ramBytes, waitingFor: told = null }) => {
       const endsAtMs = nowMs + (etaMs ?? UNKNOWN_REST_MS);
+      // What it told last is no word of whether it still sends: memory that it may bring is kept for it, and no port.
+      const waitingFor = told ?? (isSilent ? `host ${host}, which is silent` : null);
       return { id, vm, from: host, to: names.get(to) ?? to, bytesPerSecond, endsAtMs, ramBytes, waitingFor };
     }),
   );

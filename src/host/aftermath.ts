@@ -59,14 +59,16 @@ export class Aftermath implements Disposable {
   async begin<T>(vm: string, to: string, begin: (departure: Departure) => Promise<T>): Promise<T> {
     const { hooks, registry } = this.#parts;
     const id = randomUUID();
-    const { record } = registry.get(vm);
+    const leaving = registry.get(vm);
+    const { record } = leaving;
     const occasion = { vm: record, migration: id, direction: 'outgoing', peer: to } as const;
     this.#doings.set(id, { hooks: await hooks.ask(occasion), announcements: null });
     try {
       return await begin({ id, vm, to, nics: await this.#learn(record) });
     } catch (error) {
       this.#doings.delete(id);
-      void hooks.run('postRollback', occasion);
+      // Another migration has taken it meanwhile, and its end is told by that one's hooks.
+      if (leaving.view().state !== 'leaving') void hooks.run('postRollback', occasion);
       throw error;
     }
   }

@@ -13,6 +13,7 @@ import { parseDurationMs, parseRate } from '../base/units.ts';
 import { LONGEST_HISTORY_MS } from '../migration/history.ts';
 
 const ADDRESS_FIX = 'give HOST:PORT such as 127.0.0.1:7700, or unix:/path';
+const MODE_FIX = 'give a mode in quotes, such as "0600" or "0660"';
 const SCRIPT_FIX = 'give the absolute path of a program on this host';
 const BANDWIDTH_FIX = 'give a rate such as 5Gbit/s, 200MiB/s or unlimited';
 const SAMPLE_FIX = 'give a time from 1s to 1h such as 60s, or off';
@@ -54,7 +55,25 @@ export const HostConfigSchema = strictObject({
   state: text('give a directory').optional().describe('State directory. Default: /var/lib/godwit.'),
   tokenFile: text('give the path of a file that holds the token')
     .optional()
-    .describe('File with the bearer token of the API; needed for an API address that other machines can reach.'),
+    .describe(
+      'File with a bearer token of the API that may do everything. An API address that other machines can reach needs it, or `tokensFile`.',
+    ),
+  tokensFile: text('give the path of a file that lists tokens')
+    .optional()
+    .describe(
+      'File of further tokens, each with a name and rights (below); mode 0600. A change counts at once, without a restart.',
+    ),
+  auditLog: text('give the path of a file')
+    .optional()
+    .describe(
+      'File to which a line is added for each request that may change something or is refused (docs/operations.md). Default: the log of the daemon.',
+    ),
+  listenMode: text(MODE_FIX)
+    .regex(/^0?[0-7]{3}$/, { error: MODE_FIX })
+    .optional()
+    .describe(
+      'Mode of unix sockets of the API, such as `"0660"`: who may write one may do everything. Default: `"0600"`.',
+    ),
   peers: z
     .record(NameSchema, text(PEERS_FIX), { error: PEERS_FIX })
     .optional()

@@ -60,6 +60,9 @@ fleetKeyFile: ${file('fleet', 'a-key-that-is-long-enough-for-a-fleet\n')}
 logLevel: debug
 logFormat: json
 tokenFile: ${file('token', 'a-token-that-is-long-enough\n')}
+tokensFile: /etc/godwit/tokens.yaml
+auditLog: /var/log/godwit/audit.log
+listenMode: "0660"
 `,
     );
     expect(resolved(readConfigFile(path))).toEqual({
@@ -71,7 +74,10 @@ tokenFile: ${file('token', 'a-token-that-is-long-enough\n')}
       migration: { host: '0.0.0.0', port: 7710 },
       tls: { directory: '/etc/godwit/tls', allow: ['a', 'c'] },
       stateDirectory: '/srv/godwit',
+      listenMode: 0o660,
       token: 'a-token-that-is-long-enough',
+      tokensFile: '/etc/godwit/tokens.yaml',
+      auditLog: '/var/log/godwit/audit.log',
       peers: { b: '10.0.0.2:7710' },
       bandwidthBytesPerSecond: 625_000_000,
       dscp: 8,
@@ -98,7 +104,10 @@ tokenFile: ${file('token', 'a-token-that-is-long-enough\n')}
       migration: { host: '127.0.0.1', port: 7710 },
       tls: null,
       stateDirectory: '/var/lib/godwit',
+      listenMode: 0o600,
       token: null,
+      tokensFile: null,
+      auditLog: null,
       peers: {},
       bandwidthBytesPerSecond: 0,
       dscp: null,
@@ -128,6 +137,11 @@ tokenFile: ${file('token', 'a-token-that-is-long-enough\n')}
     ['tlsAllow: a', 'tlsAllow', '"a"'],
     ['state: 7', 'state', '7'],
     ['tokenFile: 7', 'tokenFile', '7'],
+    // YAML makes a number of it, of which nobody knows whether it is meant to be octal.
+    ['listenMode: 0660', 'listenMode', '660'],
+    ['listenMode: "0888"', 'listenMode', '"0888"'],
+    ['tokensFile: []', 'tokensFile', '[]'],
+    ['auditLog: 1', 'auditLog', '1'],
     ['peers: [b]', 'peers', '["b"]'],
     ['peers: {b: 7}', 'peers.b', '7'],
     ['bandwidth: 5', 'bandwidth', '5'],

@@ -7,8 +7,9 @@
 import { hostname } from 'node:os';
 import { resolve } from 'node:path';
 import { parseInput } from '../api/input-error.ts';
-import { isLoopback, type ListenAddress, parseHostPort, parseListenAddress } from '../api/listen.ts';
+import { isLoopback, type ListenAddress, PRIVATE_MODE, parseHostPort, parseListenAddress } from '../api/listen.ts';
 import { readSecret, readTextFile } from '../api/text-file.ts';
+import { LEAST_TOKEN_CHARACTERS } from '../api/tokens-file.ts';
 import { NameSchema } from '../api/vm-schema.ts';
 import { parseYaml } from '../api/yaml-file.ts';
 import { GodwitError } from '../base/errors.ts';
@@ -26,7 +27,12 @@ export interface HostConfig {
   /** null: the migration port speaks no TLS. */
   readonly tls: { readonly directory: string; readonly allow: readonly string[] | undefined } | null;
   readonly stateDirectory: string;
+  /** Of unix sockets of the API. */
+  readonly listenMode: number;
   readonly token: string | null;
+  readonly tokensFile: string | null;
+  /** null: the ordinary log. */
+  readonly auditLog: string | null;
   readonly peers: Readonly<Record<string, string>>;
   /** 0 = unlimited. */
   readonly bandwidthBytesPerSecond: number;
@@ -82,11 +88,11 @@ export function resolveConfig(settings: HostSettings, environment: { token?: str
     );
   }
   const open = listen.find((address) => address.kind === 'tcp' && !isLoopback(address.host));
-  if (open?.kind === 'tcp' && token === null) {
+  if (open?.kind === 'tcp' && token === null && settings.tokensFile === undefined) {
     throw invalid(
       'listen',
       `${open.host}:${open.port}`,
-      'add --token-file FILE, or listen on a loopback address or unix:/path',
+      'add --token-file FILE or --tokens-file FILE, or listen on a loopback address or unix:/path',
     );
   }
   return {
@@ -95,7 +101,10 @@ export function resolveConfig(settings: HostSettings, environment: { token?: str
     migration,
     tls: settings.tls === undefined ? null : { directory: resolve(settings.tls), allow: settings.tlsAllow },
     stateDirectory: resolve(settings.state ?? '/var/lib/godwit'),
+    listenMode: Number.parseInt(settings.listenMode ?? PRIVATE_MODE.toString(8), 8),
     token,
+    tokensFile: settings.tokensFile === undefined ? null : resolve(settings.tokensFile),
+    auditLog: settings.auditLog === undefined ? null : resolve(settings.auditLog),
     peers: settings.peers ?? {},
     bandwidthBytesPerSecond: settings.bandwidth ?? 0,
     dscp: settings.dscp ?? null,
@@ -117,7 +126,7 @@ export function resolveConfig(settings: HostSettings, environment: { token?: str
 
 function readToken(path: string): string {
   const fix = 'put a token of at least 16 characters into the file, such as `openssl rand -hex 32`';
-  return readSecret({ field: 'tokenFile', path, fix, leastCharacters: 16 });
+  return readSecret({ field: 'tokenFile', path, fix, leastCharacters: LEAST_TOKEN_CHARACTERS });
 }
 
 function readFleetKey(path: string): string {

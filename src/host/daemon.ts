@@ -4,11 +4,10 @@
  * Owns: the order of starting (lock, records, recovery, migration port, API) and of stopping. Must hold: a daemon that
  * cannot start leaves nothing open and says why; one that stops leaves every VM running.
  */
-import type { IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import { EventHub } from '../api/event-hub.ts';
 import type { HostView } from '../api/host-schema.ts';
-import { type ApiListener, formatHostPort, isLoopback, openApiListener } from '../api/listen.ts';
+import { formatHostPort } from '../api/listen.ts';
 import { buildApiServer } from '../api/server.ts';
 import type { VmState } from '../api/vm-schema.ts';
 import { SYSTEM_CLOCK } from '../base/clock.ts';
@@ -19,6 +18,7 @@ import { startRegionDestination, startRegionSource } from '../sharing/region-thr
 import { HostBudget } from '../transfer/host-budget.ts';
 import { SentContents } from '../transfer/sent-contents.ts';
 import { Aftermath } from './aftermath.ts';
+import { AuditLog } from './audit-log.ts';
 import type { ComingRegionView } from './coming-records.ts';
 import { Commonality } from './commonality.ts';
 import type { HostConfig } from './config.ts';
@@ -42,6 +42,7 @@ import { Migrations } from './migrations.ts';
 import { Outlook } from './outlook.ts';
 import { Peers } from './peers.ts';
 import { recoverUpgrades } from './recovered-upgrades.ts';
+import { ServedApi } from './served-api.ts';
 import { prepareStateDirectory, tidyUp } from './state-directory.ts';
 import { lockStateDirectory } from './state-lock.ts';
 import { Upgrades } from './upgrades.ts';
@@ -84,6 +85,7 @@ export async function startDaemon(
   };
 
   const startedAtMs = Date.now();
+  const served = new ServedApi(config, log);
   const events = new EventHub(SYSTEM_CLOCK);
   const promises = new IncomingPromises(SYSTEM_CLOCK);
   const store = new MigrationStore(config.stateDirectory, config.keepReports);
@@ -99,6 +101,7 @@ export async function startDaemon(
   });
   starting.defer(() => registry.dispose());
   const metrics = new HostMetrics(version, config.name, () => countStates(registry));
+  const audit = starting.use(new AuditLog(config.auditLog, log, metrics));
   metrics.limited(config.bandwidthBytesPerSecond);
   for (const path of store.load()) log.error({ path }, 'cannot read a migration report; left as it is');
   const budget = HostBudget.create(config.bandwidthBytesPerSecond);
@@ -163,7 +166,6 @@ export async function startDaemon(
   const migration = formatHostPort(config.migration.host, port.port);
   peers.isAt(migration);
 
-  const listeners: ApiListener[] = [];
   const looking = { hostName, contentsDirectory: liveDirectory, looksThrough: fleetKey !== null };
   const outlook = new Outlook({
     ...looking,
@@ -195,7 +197,7 @@ export async function startDaemon(
       pid: process.pid,
       startedAtMs,
       stateDirectory: config.stateDirectory,
-      api: listeners.map((listener) => listener.url),
+      api: [...served.urls],
       migration,
       peers: { ...config.peers },
       bandwidthBytesPerSecond: budget.bytesPerSecond,
@@ -205,24 +207,16 @@ export async function startDaemon(
       runningMigrations: migrations.runningCount,
     }),
   });
-  const exposed: ApiListener[] = [];
-  const needsToken = (request: IncomingMessage): boolean => exposed.some((listener) => listener.owns(request));
-  const app = await buildApiServer({ service, version, access: { token: config.token, needsToken }, logger: log });
-  starting.defer(() => app.close());
-  for (const address of config.listen) {
-    const listener = await openApiListener(address, (request, response) => app.routing(request, response));
-    listeners.push(listener);
-    if (address.kind === 'tcp' && !isLoopback(address.host)) exposed.push(listener);
-    starting.defer(() => listener.close());
-  }
+  starting.use(served);
+  await served.open(await buildApiServer({ service, version, access: served.access, audit, logger: log }));
   starting.use(new IdleMemory(() => openCount() === 0));
-  log.info({ api: listeners.map(({ url }) => url), migration, vms: registry.list().length }, 'ready');
+  log.info({ api: served.urls, migration, vms: registry.list().length }, 'ready');
 
   const running = starting.move();
   let closing: Promise<number> | undefined;
   return {
     name: config.name,
-    api: listeners.map(({ url }) => url),
+    api: served.urls,
     migration,
     close: (timeoutMs = CLOSE_TIMEOUT_MS) =>
       (closing ??= (async () => {

@@ -148,8 +148,8 @@ export class DaemonService implements HostService {
     const begin = (): Promise<GroupMigrationView> => groupMigrations.start(name, request);
     return orders.once(`group ${name}`, request, begin, (id) => groupMigrations.show(id));
   }
-  listGroupMigrations(requestId?: string): GroupMigrationView[] {
-    return this.#begunBy(requestId, this.#options.groupMigrations.list());
+  listGroupMigrations(requestId?: string): Promise<GroupMigrationView[]> {
+    return this.#begunBy(requestId, () => this.#options.groupMigrations.list());
   }
   showGroupMigration(id: string): Promise<GroupMigrationView> {
     return this.#options.groupMigrations.show(id);
@@ -170,9 +170,9 @@ export class DaemonService implements HostService {
     return orders.once(`VM ${name}`, request, begin, (id) => migrations.show(id));
   }
 
-  listMigrations(limit: number, requestId?: string): MigrationView[] {
+  listMigrations(limit: number, requestId?: string): Promise<MigrationView[]> {
     const most = requestId === undefined ? limit : Number.POSITIVE_INFINITY;
-    return this.#begunBy(requestId, this.#options.migrations.list(most));
+    return this.#begunBy(requestId, () => this.#options.migrations.list(most));
   }
   showMigration(id: string): MigrationView {
     return this.#options.migrations.show(id);
@@ -194,10 +194,10 @@ export class DaemonService implements HostService {
     return this.#options.metrics.text();
   }
 
-  #begunBy<T extends { readonly id: string }>(requestId: string | undefined, all: T[]): T[] {
-    if (requestId === undefined) return all;
-    const id = this.#options.orders.migrationOf(requestId);
-    return all.filter((each) => each.id === id);
+  async #begunBy<T extends { readonly id: string }>(requestId: string | undefined, list: () => T[]): Promise<T[]> {
+    if (requestId === undefined) return list();
+    const id = await this.#options.orders.migrationOf(requestId);
+    return list().filter((each) => each.id === id);
   }
 
   #around(group: HostGroup): GroupSurroundings {

@@ -97,9 +97,42 @@ test('a file that is damaged is told of, and orders are carried out all the same
 test('the newest 1000 are kept', async () => {
   const orders = open();
   for (let i = 0; i <= 1000; i++) orders.begun('VM x', { requestId: `r${i}` }, `m${i}`);
-  expect([orders.migrationOf('r0'), orders.migrationOf('r1'), orders.migrationOf('r1000')]).toEqual([
-    undefined,
-    'm1',
-    'm1000',
-  ]);
+  const kept = await Promise.all(['r0', 'r1', 'r1000'].map((id) => orders.migrationOf(id)));
+  expect(kept).toEqual([undefined, 'm1', 'm1000']);
+});
+
+test('an order that waits, as for a hook, begins nothing once another controller leads', async () => {
+  const orders = open();
+  const hook = Promise.withResolvers<void>();
+  const order = { requestId: 'r1', leader: { fleet: 'f', epoch: 3 } };
+  const given = orders.once(
+    'VM x',
+    order,
+    async () => {
+      await hook.promise;
+      orders.begun('VM x', order, 'm1');
+      return 'm1';
+    },
+    (id) => id,
+  );
+  const sought = orders.migrationOf('r1');
+  orders.acknowledge({ fleet: 'f', epoch: 4 });
+  hook.resolve();
+  await expect(given).rejects.toMatchObject({ code: 'GW_ORDER_OUTDATED' });
+  expect(await sought).toBeUndefined();
+});
+
+test('whether an order has begun something is said once it is known', async () => {
+  const orders = open();
+  const hook = Promise.withResolvers<void>();
+  const begin = async (): Promise<string> => {
+    await hook.promise;
+    orders.begun('VM x', { requestId: 'r1' }, 'm1');
+    return 'm1';
+  };
+  const given = orders.once('VM x', { requestId: 'r1' }, begin, (id) => id);
+  const sought = orders.migrationOf('r1');
+  hook.resolve();
+  expect(await given).toBe('m1');
+  expect(await sought).toBe('m1');
 });

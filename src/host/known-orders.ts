@@ -45,8 +45,7 @@ export class KnownOrders {
 
   /** Orders of controllers that led before are refused from now on. @throws GW_ORDER_OUTDATED */
   acknowledge({ fleet, epoch }: Leader): Leader {
-    const known = this.#leaders.get(fleet) ?? 0;
-    if (epoch < known) throw new GodwitError('GW_ORDER_OUTDATED', { fleet, epoch, known });
+    const known = this.#refuseOutdated({ fleet, epoch });
     this.#leaders.delete(fleet);
     this.#leaders.set(fleet, epoch);
     if (epoch > known) this.#save();
@@ -84,13 +83,18 @@ export class KnownOrders {
     }
   }
 
-  /** The migration that the order has begun; undefined: none. */
-  migrationOf(requestId: string): string | undefined {
+  /** The migration that the order has begun, once it is known whether it does; undefined: none. */
+  async migrationOf(requestId: string): Promise<string | undefined> {
+    await this.#pending.get(requestId)?.catch(() => undefined);
     return this.#begun.get(requestId)?.migration;
   }
 
-  /** This migration is about to begin by that order. */
-  begun(what: string, { requestId }: OrderWords, migration: string): void {
+  /**
+   * This migration is about to begin by that order.
+   * @throws GW_ORDER_OUTDATED when another controller has taken over since it was given: a hook may take minutes
+   */
+  begun(what: string, { requestId, leader }: OrderWords, migration: string): void {
+    if (leader) this.#refuseOutdated(leader);
     if (requestId === undefined) return;
     this.#begun.set(requestId, { requestId, what, migration });
     this.#save();
@@ -99,6 +103,13 @@ export class KnownOrders {
   /** It did not begin after all. */
   undone({ requestId }: OrderWords): void {
     if (requestId !== undefined && this.#begun.delete(requestId)) this.#save();
+  }
+
+  /** @returns the epoch that is known */
+  #refuseOutdated({ fleet, epoch }: Leader): number {
+    const known = this.#leaders.get(fleet) ?? 0;
+    if (epoch < known) throw new GodwitError('GW_ORDER_OUTDATED', { fleet, epoch, known });
+    return known;
   }
 
   #load(): void {

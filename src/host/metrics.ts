@@ -8,6 +8,7 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
 import { VM_STATES, type VmState } from '../api/vm-schema.ts';
 import type { DestinationPhase, MigrationProgress, SourcePhase } from '../migration/progress.ts';
 import type { MigrationReport } from '../migration/report.ts';
+import type { AuditCounts } from './audit-log.ts';
 
 type Phase = SourcePhase | DestinationPhase;
 type Direction = 'outgoing' | 'incoming';
@@ -30,7 +31,7 @@ const PREFIX = 'godwit_vm_migration';
 const DOWNTIME_BUCKETS = [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5];
 const DURATION_BUCKETS = [0.5, 1, 2, 5, 10, 30, 60, 300, 900, 3600];
 
-export class HostMetrics {
+export class HostMetrics implements AuditCounts {
   readonly registry = new Registry();
   readonly #phases = new Map<string, Phase>();
   readonly #sent = new Map<string, number>();
@@ -88,6 +89,17 @@ export class HostMetrics {
     buckets: DOWNTIME_BUCKETS,
     registers: [this.registry],
   });
+  readonly #refusedRequests = new Counter({
+    name: 'godwit_host_api_refused_requests_total',
+    help: 'Requests to the API without a token that counts (401), or without the right (403)',
+    labelNames: ['status'],
+    registers: [this.registry],
+  });
+  readonly #unwritten = new Counter({
+    name: 'godwit_host_audit_unwritten_total',
+    help: 'Lines of the audit log that could not be written, and are in the log of the daemon',
+    registers: [this.registry],
+  });
   readonly #transitions = this.#histogram(
     'phase_transition_time_from_creation_seconds',
     'From the start of a migration to a phase',
@@ -132,6 +144,14 @@ export class HostMetrics {
   upgraded(isUpgraded: boolean, downtimeMs: number | null): void {
     this.#upgrades.inc({ outcome: isUpgraded ? 'completed' : 'failed' });
     if (downtimeMs !== null) this.#upgradeDowntime.observe(downtimeMs / 1000);
+  }
+
+  requestRefused(status: number): void {
+    this.#refusedRequests.inc({ status });
+  }
+
+  auditUnwritten(): void {
+    this.#unwritten.inc();
   }
 
   limited(bytesPerSecond: number): void {

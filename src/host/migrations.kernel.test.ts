@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { sampleProgress } from '../../test/support/scripted-engine.ts';
@@ -64,6 +64,18 @@ describe('outgoing migration', () => {
       report: { id, outcome: 'completed' },
     });
     expect(existsSync(join(trial.state, 'vms', 'web1', 'vm.json'))).toBe(false);
+  });
+
+  test('no hook hears of a request for a VM that is leaving already', async () => {
+    await using trial = await startTrialDaemon({
+      prepare: (_, state) =>
+        writeFileSync(join(state, 'hook'), '#!/bin/sh\necho $GODWIT_HOOK >>$(dirname $0)/hooks\n', { mode: 0o755 }),
+      settingsIn: (state) => ({ hooks: { preMigrate: join(state, 'hook'), postRollback: join(state, 'hook') } }),
+    });
+    await migrating(trial);
+    await expect(migrating(trial)).rejects.toThrow(refusedWith('GW_MIGRATION_BUSY') as Error);
+    await settleEvents();
+    expect(readFileSync(join(trial.state, 'hooks'), 'utf8')).toBe('preMigrate\n');
   });
 
   test('a request that is repeated begins nothing more, and one of a controller that leads no more nothing at all', async () => {

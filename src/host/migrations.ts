@@ -24,7 +24,7 @@ import { definedOnly, mergeOptions, viewOfHandle, viewOfReport } from './migrati
 import { OpenMigrations } from './open-migrations.ts';
 import type { Peers } from './peers.ts';
 import { takeOver } from './recovered-migrations.ts';
-import { hasStayed, incomingOf, type RunningMigration, takeEvent } from './running-migration.ts';
+import { hasStayed, incomingOf, type RunningMigration, refuseLeaving, takeEvent } from './running-migration.ts';
 import { whenSettled } from './settlement.ts';
 import type { Vm } from './vm.ts';
 
@@ -63,7 +63,6 @@ export class Migrations {
   get runningCount(): number {
     return this.#running.size;
   }
-
   get running(): MigrationView[] {
     return [...this.#running.values()].map(({ view }) => view);
   }
@@ -80,6 +79,7 @@ export class Migrations {
   /** @param group - the VM moves with those that it shares memory with */
   async begin(vm: string, body: MigrateBody, group?: GroupPart): Promise<MigrationHandle> {
     const to = this.#options.peers.resolve(body.to);
+    if (!this.#isClosing) refuseLeaving(this.#options.registry.get(vm).view());
     return await this.#options.aftermath.begin(vm, to, (departure) => this.#begin(departure, body, group));
   }
 

@@ -3,9 +3,12 @@
  *
  * Owns: its view. Must hold: every change is told to the event stream and counted; a bounded number of notes is kept.
  */
+
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { EventHub } from '../api/event-hub.ts';
 import type { MigrationView } from '../api/migration-schema.ts';
+import type { VmView } from '../api/vm-schema.ts';
+import { GodwitError } from '../base/errors.ts';
 import type { MigrationHandle } from '../migration/handle.ts';
 import type { DestinationPhase, MigrationEvent } from '../migration/progress.ts';
 import type { Logger } from './logger.ts';
@@ -87,4 +90,9 @@ export async function incomingOf(
     const isHere = ARRIVING_PHASES.has(view.phase ?? '') || registry.find(vm)?.migration === handle.id;
     if (isHere) await Promise.race([step(migration), sleep(ARRIVAL_PATIENCE_MS, undefined, { ref: false })]);
   }
+}
+
+/** Before anybody hears of a request that cannot be met. @throws GW_MIGRATION_BUSY while a migration takes the VM away */
+export function refuseLeaving({ name: vm, state, migration }: VmView): void {
+  if (state === 'leaving' && migration !== null) throw new GodwitError('GW_MIGRATION_BUSY', { vm, id: migration });
 }

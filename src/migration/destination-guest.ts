@@ -13,6 +13,7 @@ import type { ProcessIdentity } from '../linux/process.ts';
 import { Userfaultfd } from '../linux/userfaultfd.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
 import { type DeviceStateLoad, loadDeviceState } from '../qemu/device-state-load.ts';
+import { activateDisks } from '../qemu/disk-activation.ts';
 import { DiskExports } from '../qemu/disk-export.ts';
 import {
   borrowMigrationSettings,
@@ -166,12 +167,13 @@ export class DestinationGuest {
   }
 
   /**
-   * Tells the network and puts QEMU's settings back: nothing of it may fail the VM, which runs.
+   * Tells the network, or has the disks of a VM that stands still, and puts QEMU's settings back: nothing of it may fail the VM.
    * @param given - called when the settings, which were borrowed until then, are as they were
    */
   async settleIn(wasRunning: boolean, given: () => void): Promise<void> {
     try {
       if (wasRunning) await announce(this.#monitor);
+      else await activateDisks(this.#monitor, this.identity.pid);
     } finally {
       if (this.#settings) {
         await restoreMigrationSettings(this.#monitor, this.#settings);

@@ -10,12 +10,14 @@ import { GodwitError } from '../base/errors.ts';
 /**
  * `journalAppend`: the nth record that is appended to an opened journal cannot be written. `pageRequest`: the source's thread that
  * answers page requests fails at the nth. `pageAnswer`: the destination's that puts the answers in place fails at the nth.
+ * `threadPhase`: the migration's thread dies of an error in its nth phase, counted over all threads of the process.
  * `upgradeLoaded`, `upgradeCommitted`: the replacing of a QEMU stands still before and after its commit (see `holdAtFaultPoint`).
  */
 export const FAULT_POINTS = [
   'journalAppend',
   'pageRequest',
   'pageAnswer',
+  'threadPhase',
   'upgradeLoaded',
   'upgradeCommitted',
 ] as const;
@@ -44,6 +46,17 @@ export async function holdAtFaultPoint(point: FaultPoint): Promise<void> {
     passFaultPoint(point);
   } catch {
     await new Promise(() => setInterval(() => undefined, 2 ** 30));
+  }
+}
+
+/** Where a fault was ordered for this time the thread dies of it as soon as it has done what it is at. */
+export function dieAtFaultPoint(point: FaultPoint): void {
+  try {
+    passFaultPoint(point);
+  } catch (fault) {
+    setImmediate(() => {
+      throw fault;
+    });
   }
 }
 

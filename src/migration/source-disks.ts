@@ -96,7 +96,7 @@ export class SourceDisks {
       const reason = 'the other host wants a copy although it has let pages come already';
       return new GodwitError('GW_DISK_COPY', { disk: this.#plans[0]!.offered.name, reason });
     }
-    const files = this.#plans.filter(({ offered }) => offered.image.kind === 'file');
+    const files = this.#plans.filter(({ offered, node }) => offered.image.kind === 'file' && this.#isWhole(node));
     this.#copied = knowImages(files.map(({ offered }) => offered.path));
     keepCopied(this.#copied);
     return undefined;
@@ -137,6 +137,16 @@ export class SourceDisks {
   }
 
   /** Nothing is sent any more. What is left in QEMU goes with `SourceGuest.restore`. */
+  /** A copy has all that the image has: one that has more stays, whatever is wished. */
+  #isWhole(node: string): boolean {
+    const { guest, note, options } = this.#port;
+    const disk = guest.facts.disks.find((each) => each.node === node);
+    if (!disk || disk.besides.length === 0) return true;
+    const stays = options().sourceDisks === 'delete' ? '; the image stays here' : '';
+    note(`Of disk ${disk.id} is copied what the guest sees, and not ${disk.besides.join(', ')}${stays}`);
+    return false;
+  }
+
   stop(): void {
     this.copies.stop();
     if (this.#directory === undefined) return;

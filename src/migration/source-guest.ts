@@ -14,6 +14,7 @@ import type { DirtyTracker } from '../memory/dirty-tracker.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
 import { RamLayout } from '../memory/layout.ts';
 import { cancelMigration, type DeviceStateSave, saveDeviceState } from '../qemu/device-state-save.ts';
+import { activateDisks } from '../qemu/disk-activation.ts';
 import { abandonMirrors } from '../qemu/disk-mirror.ts';
 import { canReturnMemory, type VmFacts } from '../qemu/facts.ts';
 import {
@@ -150,8 +151,9 @@ export class SourceGuest {
     return opened.reason;
   }
 
-  /** Prepares QEMU for giving its device state; outside the downtime. `keep` writes settings down before they change. */
+  /** For giving its device state; outside the downtime. `keep` writes settings down before they change. */
   async prepareToSave(keep: (found: MigrationSettings) => void): Promise<void> {
+    await activateDisks(this.qmp, this.identity.pid);
     this.#saveDirectory ??= makeSaveDirectory();
     void this.diskServer?.sync();
     this.#outlet ??= await StateOutlet.open(stateSocketPath(this.#saveDirectory), ownerOf(this.identity.pid));
@@ -174,7 +176,6 @@ export class SourceGuest {
   unthrottle(): void {
     this.#throttle?.set(0);
   }
-
   async isRunning(): Promise<boolean> {
     return (await queryRunState(this.qmp)).running;
   }

@@ -6,6 +6,7 @@
  */
 import { asGodwitError, type GodwitError } from '../base/errors.ts';
 import { isAlive } from '../linux/process.ts';
+import { activateDisks } from '../qemu/disk-activation.ts';
 import { isEnding } from '../qemu/process.ts';
 import { insist } from './insist.ts';
 import type { SourceParts } from './source-parts.ts';
@@ -21,7 +22,9 @@ export async function putBack({ guest, note }: Pick<SourceParts, 'guest' | 'note
   try {
     // First: QEMU lets the VM run by itself when its save is broken off.
     await guest.diskServer?.admit().catch((error: unknown) => note(asGodwitError(error).message));
-    await guest.restore(async () => (resume ? await insist(() => guest.resume(), options) : undefined));
+    await guest.restore(async () =>
+      resume ? await insist(() => guest.resume(), options) : await activateDisks(qmp, identity.pid),
+    );
   } catch (error) {
     note(`Not everything could be put back: ${asGodwitError(error).message}`);
   }

@@ -6,6 +6,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { asGodwitError } from '../base/errors.ts';
 import type { JoinPurpose } from '../wire/messages.ts';
+import { dieAtFaultPoint } from './fault-points.ts';
 import type { MigrationCommand } from './progress.ts';
 import type { SourcePort } from './source-facts.ts';
 import type { WorkerOrder, WorkerReport } from './worker-handle.ts';
@@ -24,7 +25,10 @@ export interface WorkerOrders {
 }
 
 export const WORKER_PORT: SourcePort = {
-  emit: (event) => report({ kind: 'event', event }),
+  emit: (event) => {
+    report({ kind: 'event', event });
+    if (event.kind === 'phaseChanged') dieAtFaultPoint('threadPhase');
+  },
   settle: (settlement) => report({ kind: 'settled', settlement }),
   entrust: (fd) => {
     report({ kind: 'entrusted', fd });

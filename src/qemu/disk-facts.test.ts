@@ -26,6 +26,15 @@ describe('a disk', () => {
     expect(describeDisks([{ device: '', qdev, inserted }])).toMatchObject([{ id: '#block1' }]);
   });
 
+  test('has in its image what no copy of it has', () => {
+    const image = { filename: '/i/a', 'virtual-size': 1, snapshots: [{ name: 'before the update' }] };
+    const bitmaps = [{ name: 'backup', persistent: true }, { name: 'of a job' }];
+    const inserted = { file: '/i/a', drv: 'qcow2', ro: false, image, 'dirty-bitmaps': bitmaps };
+    expect(describeDisks([{ device: 'a', inserted }])).toMatchObject([
+      { besides: ['snapshot before the update', 'bitmap backup'] },
+    ]);
+  });
+
   test('without a medium is none', () => {
     expect(describeDisks([{ device: 'cd' }])).toEqual([]);
   });

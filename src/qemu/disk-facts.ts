@@ -18,6 +18,8 @@ export interface DiskFacts {
   readonly virtualBytes: number;
   /** The images below it, as QEMU names them, the nearest first. */
   readonly backing: readonly string[];
+  /** What a copy of the disk has not: internal snapshots and bitmaps that are kept in the image, by name. */
+  readonly besides: readonly string[];
   readonly encrypted: boolean;
   readonly readonly: boolean;
   /** cache=unsafe: what the guest flushed may not be on the disk when the destination reads it. */
@@ -30,6 +32,7 @@ interface ImageEntry {
   readonly filename: string;
   readonly 'virtual-size': number;
   readonly 'backing-image'?: ImageEntry;
+  readonly snapshots?: readonly { readonly name: string }[];
 }
 
 export interface QueryBlockEntry {
@@ -42,6 +45,7 @@ export interface QueryBlockEntry {
     readonly 'node-name'?: string;
     readonly encrypted?: boolean;
     readonly image?: ImageEntry;
+    readonly 'dirty-bitmaps'?: readonly { readonly name?: string; readonly persistent?: boolean }[];
     readonly cache?: { readonly 'no-flush': boolean; readonly direct?: boolean };
   };
 }
@@ -55,6 +59,7 @@ export function describeDisks(blocks: readonly QueryBlockEntry[]): DiskFacts[] {
     if (inserted === undefined) return [];
     const { file, drv, ro, cache, image } = inserted;
     const node = inserted['node-name'] ?? device;
+    const bitmaps = inserted['dirty-bitmaps'] ?? [];
     return [
       {
         name: qdev || device,
@@ -65,6 +70,10 @@ export function describeDisks(blocks: readonly QueryBlockEntry[]): DiskFacts[] {
         format: drv,
         virtualBytes: image?.['virtual-size'] ?? 0,
         backing: listBacking(image?.['backing-image']),
+        besides: [
+          ...(image?.snapshots ?? []).map(({ name }) => `snapshot ${name}`),
+          ...bitmaps.flatMap(({ name, persistent }) => (persistent ? `bitmap ${name}` : [])),
+        ],
         encrypted: inserted.encrypted ?? false,
         readonly: ro,
         ignoresFlush: cache?.['no-flush'] ?? false,

@@ -20,6 +20,7 @@ import { type AttachedNic, attach, tapsOf } from '../network/nic.ts';
 import { plugInTaps } from '../network/taps.ts';
 import { type Derived, deriveDestination } from '../qemu/derive.ts';
 import { type DeviceStateLoad, loadDeviceState } from '../qemu/device-state-load.ts';
+import { activateDisks } from '../qemu/disk-activation.ts';
 import { inspectVm } from '../qemu/facts.ts';
 import { compareVms, visibleMachine } from '../qemu/fit.ts';
 import {
@@ -130,10 +131,11 @@ export class Successor {
     return load;
   }
 
-  /** Tells the network and puts QEMU's settings back; after that it is the VM's user's. */
+  /** Tells the network, or has the disks of a VM that stands still, and puts QEMU's settings back; after that it is the VM's user's. */
   async settleIn(wasRunning: boolean): Promise<void> {
     try {
       if (wasRunning) await announce(this.qmp);
+      else await activateDisks(this.qmp, this.identity.pid);
       if (this.#settings) await restoreMigrationSettings(this.qmp, this.#settings);
     } finally {
       this.qmp.close();

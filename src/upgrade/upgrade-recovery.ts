@@ -12,6 +12,7 @@ import { insist } from '../migration/insist.ts';
 import { removeLeftInstance } from '../migration/left-instance.ts';
 import type { VmRecord } from '../migration/vm-record.ts';
 import { cancelMigration } from '../qemu/device-state-save.ts';
+import { activateDisks } from '../qemu/disk-activation.ts';
 import { restoreMigrationSettings } from '../qemu/migration-settings.ts';
 import { killQemu } from '../qemu/process.ts';
 import { QmpClient } from '../qemu/qmp.ts';
@@ -116,6 +117,7 @@ async function putInOrder(
     using qmp = await QmpClient.connect(record.qmpPath);
     await cancelMigration(qmp);
     if (wasRunning) await contVm(qmp);
+    else await activateDisks(qmp, record.pid);
     if (settings) await restoreMigrationSettings(qmp, settings);
   };
   const hasEnded = ({ code }: GodwitError): boolean => code === 'GW_QEMU_STATE' || !isAlive(record);

@@ -10,6 +10,7 @@ export const PLAIN_DISK: DiskFacts = {
   format: 'raw',
   virtualBytes: 2 ** 20,
   backing: [],
+  besides: [],
   encrypted: false,
   readonly: false,
   ignoresFlush: false,

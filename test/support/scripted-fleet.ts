@@ -14,9 +14,11 @@ import type { CommonPairView, FleetPlanView, PredictedView } from '../../src/api
 import type { FleetHostView, FleetView, FleetVmView } from '../../src/api/fleet-schema.ts';
 import type { FleetService } from '../../src/api/fleet-service.ts';
 import { type ApiListener, openApiListener } from '../../src/api/listen.ts';
+import { RIGHTS, type Right } from '../../src/api/right.ts';
 import { type ApiServer, buildFleetApiServer } from '../../src/api/server.ts';
 import { SYSTEM_CLOCK } from '../../src/base/clock.ts';
 import { GodwitError } from '../../src/base/errors.ts';
+import { accessWith } from './api-access.ts';
 
 const GIB = 2 ** 30;
 const MIB = 2 ** 20;
@@ -30,9 +32,9 @@ export class ScriptedFleet implements AsyncDisposable {
   #listener: ApiListener | undefined;
 
   /** @param token - without which nobody is answered */
-  static async open(token: string | null = null): Promise<ScriptedFleet> {
+  static async open(token: string | null = null, rights: readonly Right[] = RIGHTS): Promise<ScriptedFleet> {
     const fleet = new ScriptedFleet();
-    const access = { token, needsToken: () => token !== null };
+    const access = accessWith(token, rights);
     const app = await buildFleetApiServer({ service: fleet.#service, access, version: '0.0.0' });
     fleet.#app = app;
     fleet.#listener = await openApiListener({ kind: 'tcp', host: '127.0.0.1', port: 0 }, (request, response) =>

@@ -31,6 +31,8 @@ export interface TrialDaemon extends AsyncDisposable {
 export async function startTrialDaemon(
   options: {
     settings?: HostSettings;
+    /** Those that name files in the state directory. */
+    settingsIn?: (state: string) => HostSettings;
     token?: string;
     /** Taken for the VM's QEMU instead of this process. */
     identity?: ProcessIdentity;
@@ -51,7 +53,14 @@ export async function startTrialDaemon(
   const engine = new ScriptedEngine();
   options.prepare?.(engine, state);
   const config = resolveConfig(
-    { name: 'a', listen: '127.0.0.1:0', migrationListen: '127.0.0.1:0', state, ...options.settings },
+    {
+      name: 'a',
+      listen: '127.0.0.1:0',
+      migrationListen: '127.0.0.1:0',
+      state,
+      ...options.settings,
+      ...options.settingsIn?.(state),
+    },
     { terminal: false, ...(options.token === undefined ? {} : { token: options.token }) },
   );
   const log = openLogger({ level: 'silent', format: 'json', name: 'a' });

@@ -163,7 +163,7 @@ requireCapability('vm', 'browser')('the dashboard', () => {
     await page.evaluate("sessionStorage.setItem('godwit.token', 'wrong')");
     await page.reload();
     await page.getByLabel('Token').waitFor();
-    await page.getByText('This is not the token.').waitFor();
+    await page.getByText('This token does not count here.').waitFor();
     await page.context().close();
   });
 

@@ -7,7 +7,7 @@ import { checkLedger } from '../../guest/tiny/ledger.ts';
 import type { MigrateBody } from '../../src/api/migration-schema.ts';
 import type { MigrationProgress } from '../../src/migration/progress.ts';
 import { requireCapability } from '../support/capability.ts';
-import { withFurther } from '../support/further-cases.ts';
+import { furtherTest, withFurther } from '../support/further-cases.ts';
 import {
   beginMigration,
   completedReport,
@@ -21,15 +21,18 @@ import {
 } from '../support/host-pair.ts';
 import { runsIntact } from '../support/intact-vm.ts';
 import { checkLeaks } from '../support/leak-check.ts';
+import { qemuVersions } from '../support/other-qemu.ts';
 import { TempDirectory } from '../support/temp-directory.ts';
 import type { TinyVmOptions } from '../support/tiny-vm.ts';
 import { CALM } from '../support/tiny-vm.ts';
+import { waitUntil } from '../support/wait-until.ts';
 
 checkLeaks();
 
 const VM = 'disky';
 const MIB = 2 ** 20;
 const SECTORS = 256;
+const QEMUS = qemuVersions();
 
 type Format = 'raw' | 'qcow2';
 
@@ -113,6 +116,42 @@ requireCapability('vm')('disks', () => {
     await hasItsLedger(pair.b, path, format);
     expect(isLocked(path, format)).toBe(true);
     expect(readdirSync(images.path)).toEqual(['disk']);
+  });
+
+  test.each(
+    withFurther(QEMUS.slice(0, 1), QEMUS.slice(1)),
+  )('of a VM that stands still stay its own from host to host: %s', async (qemu) => {
+    using images = new TempDirectory();
+    const path = images.join('disk');
+    makeImage(path, 'qcow2');
+    await using pair = await HostPair.open();
+    await createTinyVm(pair.a, { ...withLedger(path, 'qcow2'), qemu });
+    await pair.a.client.actOnVm(VM, 'pause');
+    for (const _ of ['there', 'back', 'there again']) {
+      completedReport(await pair.move(VM));
+      expect(isLocked(path, 'qcow2')).toBe(true);
+    }
+    await pair.b.client.actOnVm(VM, 'resume');
+    await hasItsLedger(pair.b, path, 'qcow2');
+  });
+
+  furtherTest('of a VM that stands still and stays are its own again', async () => {
+    using images = new TempDirectory();
+    const path = images.join('disk');
+    makeImage(path, 'qcow2');
+    await using pair = await HostPair.open();
+    await createTinyVm(pair.a, withLedger(path, 'qcow2'));
+    await pair.a.client.actOnVm(VM, 'pause');
+    pair.link.shape({ delayMs: 300 });
+    const migration = await beginMigration(pair.a, VM, { to: pair.link.address, mode: 'pre-copy' });
+    await migration.reaches('stopping');
+    // It has saved the VM, and hears nothing of that any more.
+    await waitUntil('nobody has the image', () => !isLocked(path, 'qcow2'));
+    pair.link.cut();
+    expect((await migration.ended).report).toMatchObject({ outcome: 'failed', owner: 'a' });
+    await waitUntil('it has the image', () => isLocked(path, 'qcow2'));
+    await pair.a.client.actOnVm(VM, 'resume');
+    await hasItsLedger(pair.a, path, 'qcow2');
   });
 
   test('that another host has at the same path, too, are not taken for the same', async () => {

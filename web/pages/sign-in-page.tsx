@@ -15,7 +15,7 @@ export function SignInPage(props: { problem: GodwitError; signIn: (token: string
   const fix = String(props.problem.details['fix'] ?? '');
   return (
     <>
-      <PageHead title="Sign in" lead="Here one needs the token that this daemon was started with." />
+      <PageHead title="Sign in" lead="Here one needs a token of this daemon." />
       <form className="form" onSubmit={submit} style={{ maxWidth: 460 }}>
         <TextField
           label="Token"
@@ -23,8 +23,8 @@ export function SignInPage(props: { problem: GodwitError; signIn: (token: string
           value={token}
           onChange={setToken}
           // One was given, and it was not it.
-          wrong={accessToken() === undefined ? undefined : 'This is not the token.'}
-          hint="It is in the file of --token-file. This tab forgets it when it is closed."
+          wrong={accessToken() === undefined ? undefined : 'This token does not count here.'}
+          hint="The one in the file of --token-file, or one that godwit token new has made. This tab forgets it when it is closed."
         />
         {/* Refused for where the page came from, not for want of a token. */}
         {fix.includes('localhost') ? <p className="soft">{sentence(fix)}</p> : null}

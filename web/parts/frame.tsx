@@ -125,7 +125,11 @@ function LinkChip({ link }: { link: LinkedState['link'] }): React.JSX.Element {
 /** @param isNew - nothing was heard of it yet */
 export function Lost({ problem, isNew }: { problem: GodwitError | null; isNew: boolean }): React.JSX.Element {
   if (problem !== null && problem.code !== 'GW_API_UNREACHABLE') {
-    return <ErrorNotice error={problem} title="The answer is not what it should be; trying again." />;
+    const isForbidden = problem.code === 'GW_API_FORBIDDEN';
+    const title = isForbidden
+      ? 'This token may not look; trying again.'
+      : 'The answer is not what it should be; trying again.';
+    return <ErrorNotice error={problem} title={title} />;
   }
   return (
     <Notice tone="warn" live title="No answer; trying again.">

@@ -83,6 +83,7 @@ const OWN_NAMES: Record<string, string> = {
   POLLFD_WORDS: 'sizeof(struct pollfd) / 4',
   FLOCK_WORDS: 'sizeof(struct flock) / 8',
   SCHED_PARAM_WORDS: 'sizeof(struct sched_param) / 4',
+  UCRED_BYTES: 'sizeof(struct ucred)',
   SOCKADDR_LL_BYTES: 'sizeof(struct sockaddr_ll)',
   UNIX_PATH_MAX: 'sizeof(((struct sockaddr_un *)0)->sun_path)',
   USER_CS: '({ unsigned long cs; asm("mov %%cs, %0" : "=r"(cs)); cs; })',

@@ -18,7 +18,10 @@ export const SOCK_CLOEXEC = 0o2000000;
 export const SOL_SOCKET = 1;
 export const SO_SNDBUF = 7;
 export const SO_RCVBUF = 8;
+export const SO_PEERCRED = 17;
 export const SO_DOMAIN = 39;
+/** sizeof(struct ucred): pid, uid, gid. */
+export const UCRED_BYTES = 12;
 export const IPPROTO_IP = 0;
 export const IP_TOS = 1;
 export const IPPROTO_IPV6 = 41;

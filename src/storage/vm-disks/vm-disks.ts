@@ -71,8 +71,11 @@ export class VmDisks {
     const refused = this.#lockAll();
     if (refused) throw await explainRefusedLock(refused.path);
     // In the same turn: a seal that ends meanwhile gives up nothing any more.
+    const wasCancelled = this.#turn === 'cancelled';
     this.#turn = 'open';
     await this.#each(async ({ name }) => {
+      // A flush that was cancelled was answered as if it were done, and its guest goes on here.
+      if (wasCancelled) await this.#serving.sync(name);
       await this.#serving.reopen(name, VM);
       await this.#serving.fence(name, VM);
     });
