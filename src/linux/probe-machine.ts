@@ -3,29 +3,15 @@
  *
  * Owns: the questions and the fixes.
  */
-import {
-  accessSync,
-  closeSync,
-  constants,
-  fstatSync,
-  ftruncateSync,
-  openSync,
-  readFileSync,
-  statfsSync,
-  unlinkSync,
-  writeSync,
-} from 'node:fs';
-import { join } from 'node:path';
-import { PAGE_SIZE } from '../base/page.ts';
+import { accessSync, constants, readFileSync, statfsSync } from 'node:fs';
 import { formatSize } from '../base/units.ts';
+import { hugePagesAt } from './huge-tmpfs.ts';
 import type { Question } from './probe.ts';
 import { becomeRealTime, endRealTime } from './real-time.ts';
 
 /** linux/magic.h */
 const TMPFS_MAGIC = 0x01021994;
 const RAM_DIRECTORY = '/dev/shm';
-/** The smallest that tmpfs takes by its mount option, on x86-64. */
-const HUGE_PAGE_BYTES = 2 * 2 ** 20;
 
 export const MACHINE_QUESTIONS: readonly Question[] = [
   {
@@ -48,8 +34,9 @@ export const MACHINE_QUESTIONS: readonly Question[] = [
       if (type !== TMPFS_MAGIC) throw new Error(`it is no tmpfs but file system type 0x${type.toString(16)}`);
       accessSync(RAM_DIRECTORY, constants.W_OK);
       if (bavail === 0) throw new Error('it is full');
-      const huge = bytesOfWrittenPage() > PAGE_SIZE ? ', takes huge pages' : '';
-      return `tmpfs, ${formatSize(bavail * bsize)} free of ${formatSize(blocks * bsize)}${huge}`;
+      const huge = hugePagesAt(RAM_DIRECTORY);
+      const room = `tmpfs, ${formatSize(bavail * bsize)} free of ${formatSize(blocks * bsize)}`;
+      return huge === undefined ? room : `${room}, takes huge pages (${huge})`;
     },
   },
   {
@@ -111,20 +98,6 @@ export const MACHINE_QUESTIONS: readonly Question[] = [
     },
   },
 ];
-
-/** What a file of guest memory takes for its first page: more than that where the tmpfs, or shmem_enabled, says so. */
-function bytesOfWrittenPage(): number {
-  const path = join(RAM_DIRECTORY, `godwit-probe-${process.pid}`);
-  const fd = openSync(path, 'wx');
-  try {
-    unlinkSync(path);
-    ftruncateSync(fd, HUGE_PAGE_BYTES);
-    writeSync(fd, new Uint8Array(PAGE_SIZE));
-    return fstatSync(fd).blocks * 512;
-  } finally {
-    closeSync(fd);
-  }
-}
 
 /** linux/capability.h */
 const CAP_IPC_LOCK = 14n;
