@@ -32,6 +32,13 @@ test('a migration that runs is not held up', () => {
   vi.advanceTimersByTime(20_000);
   expect([given, isMoving()]).toEqual([0, true]);
   moves = false;
+  vi.advanceTimersByTime(4000);
+  expect([given, isMoving()]).toEqual([0, false]);
+  moves = true;
   vi.advanceTimersByTime(1000);
-  expect([given, isMoving()]).toEqual([1, false]);
+  moves = false;
+  vi.advanceTimersByTime(4000);
+  expect(given).toBe(0);
+  vi.advanceTimersByTime(1000);
+  expect(given).toBe(1);
 });

@@ -1,5 +1,5 @@
 /** Where disks are taken for the source's, where images would be made, and what is refused. */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, statfsSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { TempDirectory } from '../../test/support/temp-directory.ts';
 import { readImageFacts } from '../storage/image-facts.ts';
@@ -57,6 +57,19 @@ describe('a disk that both hosts have', () => {
 });
 
 describe('a disk that only the source has', () => {
+  test('has no room where others that come with it take it, or where its backing images are a part of it then', () => {
+    const { bavail, bsize } = statfsSync(directory.path);
+    const most = { ...absent.image, usedBytes: Math.floor((bavail * bsize * 2) / 3) };
+    const idsOf = (...disks: OfferedDisk[]) => fitDisks(disks).blockers.map(({ id }) => id);
+    const first = { ...absent, image: most };
+    expect(idsOf(first)).toEqual([]);
+    expect(idsOf(first, { ...first, path: directory.join('second') })).toEqual(['no-room']);
+    const base = { path: shared.path, bytes: most.usedBytes };
+    const overlay = { ...first, format: 'qcow2', virtualBytes: 2 ** 60, backing: [base] };
+    expect(idsOf(overlay)).toEqual(['no-room']);
+    expect(idsOf({ ...overlay, virtualBytes: 2 ** 20 })).toEqual([]);
+  });
+
   test('is refused where it must not be copied, with the way out', () => {
     const [blocker] = fitDisks([{ ...absent, copy: 'never' }]).blockers;
     expect(blocker).toMatchObject({ id: 'disk-not-shared', fix: expect.stringContaining('--disks pre-copy') });

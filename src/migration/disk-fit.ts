@@ -4,7 +4,7 @@
  * Must hold: a disk that is not proved to be the source's is copied if that was asked for, and otherwise refused, by name and
  * with the reason; an image is made only where nothing is, a device is filled only where it was named; nothing is opened here.
  */
-import { accessSync, constants, existsSync, statfsSync } from 'node:fs';
+import { accessSync, constants, existsSync, statfsSync, statSync } from 'node:fs';
 import { basename, dirname, isAbsolute, join, normalize } from 'node:path';
 import { formatSize } from '../base/units.ts';
 import type { Blocker } from '../qemu/blocker.ts';
@@ -38,6 +38,8 @@ const COPY_FIX = `${SHARE_FIX}, or have it copied with --disks pre-copy`;
 
 export function fitDisks(offered: readonly OfferedDisk[] = [], images: ImagesDirectory = null): DiskFit {
   const blockers: Blocker[] = [];
+  /** What those before will take, by file system. */
+  const taken = new Map<number, number>();
   const disks = offered.map((disk): PlannedDisk => {
     const { name, path: source, format, virtualBytes } = disk;
     const there = imageAt(source);
@@ -54,7 +56,7 @@ export function fitDisks(offered: readonly OfferedDisk[] = [], images: ImagesDir
         disk.copy === 'impossible' ? SHARE_FIX : COPY_FIX,
       );
     } else if (!isShared) {
-      const obstacle = findObstacle(disk, path, images);
+      const obstacle = findObstacle(disk, path, images, taken);
       if (obstacle) block(obstacle.id, obstacle.reason, obstacle.fix);
     }
     const kind = isShared ? 'shared' : 'copied';
@@ -88,7 +90,12 @@ function placeOf({ path, to }: OfferedDisk, images: ImagesDirectory): string {
   return to ?? (images === null ? path : join(images, basename(path)));
 }
 
-function findObstacle(disk: OfferedDisk, path: string, images: ImagesDirectory): Omit<Blocker, 'what'> | undefined {
+function findObstacle(
+  disk: OfferedDisk,
+  path: string,
+  images: ImagesDirectory,
+  taken: Map<number, number>,
+): Omit<Blocker, 'what'> | undefined {
   const { image, format, virtualBytes, to } = disk;
   const elsewhere = 'name another place with --disk NAME=PATH';
   if (!NEW_IMAGE_FORMATS.includes(format)) {
@@ -112,19 +119,32 @@ function findObstacle(disk: OfferedDisk, path: string, images: ImagesDirectory):
     const fix = `remove it if nobody needs it, or ${elsewhere}`;
     return { id: 'image-exists', reason: 'there is a file already, which is not written over', fix };
   }
-  return findDirectoryObstacle(disk, dirname(path), elsewhere);
+  return findDirectoryObstacle(copiedBytes(disk), dirname(path), elsewhere, taken);
+}
+
+/** At most: with its backing images, which it has no more when it is copied. */
+function copiedBytes({ image, backing, virtualBytes }: OfferedDisk): number {
+  if (backing.length === 0) return image.usedBytes;
+  return Math.min(
+    virtualBytes,
+    backing.reduce((sum, { bytes }) => sum + bytes, image.usedBytes),
+  );
 }
 
 function findDirectoryObstacle(
-  { image }: OfferedDisk,
+  neededBytes: number,
   directory: string,
   elsewhere: string,
+  taken: Map<number, number>,
 ): Omit<Blocker, 'what'> | undefined {
   try {
     accessSync(directory, constants.W_OK | constants.X_OK);
     const { bavail, bsize } = statfsSync(directory);
-    if (bavail * bsize >= image.usedBytes) return undefined;
-    const reason = `${formatSize(image.usedBytes)} needed, ${formatSize(bavail * bsize)} available in ${directory}`;
+    const { dev } = statSync(directory);
+    const wantedBytes = (taken.get(dev) ?? 0) + neededBytes;
+    taken.set(dev, wantedBytes);
+    if (bavail * bsize >= wantedBytes) return undefined;
+    const reason = `${formatSize(wantedBytes)} needed, ${formatSize(bavail * bsize)} available in ${directory}`;
     return { id: 'no-room', reason, fix: `free room there, or ${elsewhere}` };
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
