@@ -189,7 +189,7 @@ export function asGodwitError(thrown: unknown): GodwitError {
   return new GodwitError('GW_INTERNAL', { reason }, { cause: thrown });
 }
 
-export function hasCode(thrown: unknown, code: ErrorCode): boolean {
+export function hasCode(thrown: unknown, code: ErrorCode): thrown is GodwitError {
   return thrown instanceof GodwitError && thrown.code === code;
 }
 

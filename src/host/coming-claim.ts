@@ -5,11 +5,13 @@
  */
 import { join } from 'node:path';
 import { GodwitError } from '../base/errors.ts';
+import { hugePagesAt } from '../linux/huge-tmpfs.ts';
 import { RAM_DIRECTORY } from '../migration/vm-record.ts';
 import type { Message } from '../wire/messages.ts';
 import type { ComingRegionRecord } from './group-records.ts';
 import { lackOfRoom } from './memory-room.ts';
 import type { RegionClaim } from './region-claim.ts';
+import { whyNotOn } from './region-file.ts';
 import type { VmRegistry } from './vm-registry.ts';
 
 /** Anything on the file system of regions. */
@@ -37,6 +39,8 @@ export function claimComing(
   if (coming.some((record) => record.sessionKey === sessionKey)) {
     throw refuse('a region with its session key is on its way here already');
   }
+  const huge = hugePagesAt(RAM_DIRECTORY);
+  if (huge !== undefined) throw refuse(whyNotOn(huge));
   if (coming.length >= MAX_COMING) throw refuse(`${MAX_COMING} regions are on their way here already`);
   // The files of those that are coming are holes so far.
   const promisedBytes = coming.reduce((sum, record) => sum + record.region.bytes, 0);

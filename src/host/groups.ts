@@ -8,10 +8,12 @@ import type { GroupDetailView, GroupMoveView, GroupView, StrangerView } from '..
 import type { VmView } from '../api/vm-schema.ts';
 import { GodwitError } from '../base/errors.ts';
 import { type FileIdentity, type FileUser, findFileUsers } from '../linux/file-users.ts';
+import { hugePagesOf } from '../linux/huge-tmpfs.ts';
 import type { ProcessIdentity } from '../linux/process.ts';
 import type { GroupPart } from '../migration/shared-part.ts';
 import type { ComingRegionView } from './coming-records.ts';
 import { type HostRegion, misfitOf, namesOf, problemOf } from './host-region.ts';
+import { whyNotOn } from './region-file.ts';
 import type { SharedRegions } from './shared-regions.ts';
 import { findGroups, type VmGroup } from './vm-groups.ts';
 
@@ -156,7 +158,8 @@ export async function refuseUnfit(group: HostGroup, surroundings: GroupSurroundi
     throw blocked(`process ${pid} (${command}) ${use} the shared memory ${region} and is no VM of the group (${fix})`);
   }
   for (const region of group.regions) {
-    const problem = problemOf(region) ?? misfitOf(region);
+    const huge = hugePagesOf(region.device);
+    const problem = problemOf(region) ?? misfitOf(region) ?? (huge === undefined ? null : whyNotOn(huge));
     if (problem !== null) throw blocked(`shared memory ${region.name}: ${problem}`);
   }
 }

@@ -13,6 +13,14 @@ import { type FileIdentity, identifyFile, isMapped, isSameFile } from '../linux/
 import { regionFileName } from '../qemu/shared-memory.ts';
 import type { HostRegion } from './host-region.ts';
 
+/**
+ * Pages of a region are given away one by one: where the file has no page its VMs have to wait.
+ * @param huge - what makes its tmpfs take huge pages (`hugePagesOf`), of which one page brings others, as zeros
+ */
+export function whyNotOn(huge: string): string {
+  return `its file system takes huge pages (${huge}), of which single pages cannot be missing (mount -o remount,huge=never /dev/shm)`;
+}
+
 export class RegionFiles {
   readonly #directory: string;
   readonly #tag: string;

@@ -5,6 +5,7 @@
  */
 import { accessSync, constants, readFileSync, statfsSync } from 'node:fs';
 import { formatSize } from '../base/units.ts';
+import { hugePagesAt } from './huge-tmpfs.ts';
 import type { Question } from './probe.ts';
 import { becomeRealTime, endRealTime } from './real-time.ts';
 
@@ -33,7 +34,9 @@ export const MACHINE_QUESTIONS: readonly Question[] = [
       if (type !== TMPFS_MAGIC) throw new Error(`it is no tmpfs but file system type 0x${type.toString(16)}`);
       accessSync(RAM_DIRECTORY, constants.W_OK);
       if (bavail === 0) throw new Error('it is full');
-      return `tmpfs, ${formatSize(bavail * bsize)} free of ${formatSize(blocks * bsize)}`;
+      const huge = hugePagesAt(RAM_DIRECTORY);
+      const room = `tmpfs, ${formatSize(bavail * bsize)} free of ${formatSize(blocks * bsize)}`;
+      return huge === undefined ? room : `${room}, takes huge pages (${huge})`;
     },
   },
   {

@@ -1,3 +1,4 @@
+import { readdirSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { ScratchMemory } from '../../test/support/scratch-memory.ts';
 import { PAGE_SIZE } from '../base/page.ts';
@@ -47,4 +48,14 @@ test('a buffer of another size than the run, pages outside and missing files are
   expect(() => scratch.memory.writePages({ first: 0, count: 1 }, new Uint8Array(2 * PAGE_SIZE))).toThrow(RangeError);
   expect(() => scratch.memory.writePages({ first: 4, count: 1 }, new Uint8Array(PAGE_SIZE))).toThrow(RangeError);
   expect(() => new GuestMemory(scratch.memory.layout, [])).toThrow(RangeError);
+});
+
+test('where one of its files cannot be opened none stays open', () => {
+  using scratch = new ScratchMemory(4, 4);
+  const { layout } = scratch.memory;
+  const [path] = scratch.memory.ownPaths();
+  const openFds = (): string[] => readdirSync('/proc/self/fd').sort();
+  const before = openFds();
+  expect(() => GuestMemory.open(layout, [path!, '/dev/shm/there-is-no-such-file'])).toThrow('ENOENT');
+  expect(openFds()).toEqual(before);
 });

@@ -5,7 +5,7 @@
  * they neither fault nor wake anybody, and the dirty tracker does not see them.
  */
 import { PAGE_SIZE, type PageIndex, type PageRun, RunBuilder } from '../base/page.ts';
-import type { FilePiece, RamFile } from '../linux/ram-file.ts';
+import { type FilePiece, RamFile } from '../linux/ram-file.ts';
 import type { RamLayout, RegionPiece } from './layout.ts';
 
 export class GuestMemory implements Disposable {
@@ -18,6 +18,18 @@ export class GuestMemory implements Disposable {
     if (!fits) throw new RangeError('The RAM files do not cover the regions of the layout');
     this.layout = layout;
     this.#files = files;
+  }
+
+  /**
+   * @param paths - of the RAM files, one per region, in the layout's order
+   * @throws what RamFile.open throws; none of the files stays open then
+   */
+  static open(layout: RamLayout, paths: readonly string[]): GuestMemory {
+    using opened = new DisposableStack();
+    const files = layout.regions.map(({ index, bytes }) => opened.use(RamFile.open(paths[index]!, bytes)));
+    const memory = new GuestMemory(layout, files);
+    opened.move();
+    return memory;
   }
 
   /** Fills `into`, which holds `run.count` pages; holes read as zero. */

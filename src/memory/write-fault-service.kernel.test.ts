@@ -79,6 +79,16 @@ requireCapability('kernel', 'cc')('the service of write faults', () => {
     expect(service.collect()).toEqual([{ first: 9, count: 1 }]);
   });
 
+  test('lets a write through on a page that was protected after it was granted', async () => {
+    await fault(5, 0);
+    expect(await pig.answer()).toBe('ok');
+    // As the tracking begins: the protection of all memory comes over a grant.
+    uffd.writeProtect(pig.start, PAGES * PAGE_SIZE, true);
+    await fault(5, 0);
+    expect(await pig.answer()).toBe('ok');
+    expect(service.collect()).toEqual([{ first: 5, count: 1 }]);
+  });
+
   test('counts pages as written that somebody else made writable', async () => {
     uffd.writeProtect(pig.addressOf(7), PAGE_SIZE, false);
     await pig.write(7, 1);

@@ -3,8 +3,9 @@
  * when asked which were written (M1).
  *
  * Owns: the grants, the pace, and the faults that wait for their turn. Must hold: whoever faults is answered, also on a
- * page that is writable already; it is the only one that changes the protection once faults come, so that a page is
- * never writable without counting as written; it never touches guest memory and never waits.
+ * page that is writable already or was; once all is protected for the first time, which somebody else does while faults
+ * come, it is the only one that changes the protection, so that a page is never writable without counting as written; it
+ * never touches guest memory and never waits.
  */
 import { PAGE_SIZE, type PageIndex, type PageRun } from '../base/page.ts';
 import type { PageBitmap } from '../base/page-bitmap.ts';
@@ -122,7 +123,8 @@ export class WriteFaultService {
 
   #answer(page: PageIndex, nowMs: number): void {
     if (this.#grants.isGranted(page)) {
-      this.#parts.uffd.wake(this.#addressOf(page), PAGE_SIZE);
+      // Who starts the tracking may have protected it since it was granted. Lifting the protection wakes as well.
+      this.#protect({ first: page, count: 1 }, false);
       return;
     }
     const grant = this.#grants.grant(page, nowMs);

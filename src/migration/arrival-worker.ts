@@ -8,7 +8,6 @@ import { parentPort, receiveMessageOnPort } from 'node:worker_threads';
 import { asGodwitError } from '../base/errors.ts';
 import { countPages, type PageRun } from '../base/page.ts';
 import { EventFd, pollReadable } from '../linux/poll.ts';
-import { RamFile } from '../linux/ram-file.ts';
 import { Userfaultfd } from '../linux/userfaultfd.ts';
 import { ContentTable } from '../memory/content-store.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
@@ -160,10 +159,7 @@ class ArrivalThread {
 
   #open(memory: ArrivingMemory): void {
     const layout = RamLayout.fromJson(memory.layout);
-    this.#memory = new GuestMemory(
-      layout,
-      layout.regions.map((region, index) => RamFile.open(memory.files[index]!, region.bytes)),
-    );
+    this.#memory = GuestMemory.open(layout, memory.files);
     const notHeld = (runs: readonly PageRun[]): void => this.#tellNotHeld(runs, layout.pageCount);
     this.#pages = new ArrivingPages(this.#memory, memory, layout.pageCount, this.#input.verify, notHeld);
     if (this.#contents) this.#pages.hold(this.#contents);

@@ -11,6 +11,7 @@ import { closeFd } from '../linux/socket.ts';
 import type { SharedContents } from '../memory/content-store.ts';
 import { type DigestScheme, DigestSum } from '../memory/digest.ts';
 import type { GuestMemory } from '../memory/guest-memory.ts';
+import { makeMissing } from '../memory/missing-pages.ts';
 import { closedBy } from '../transfer/connection.ts';
 import { type ArrivalNews, ArrivalThread } from './arrival-thread.ts';
 import {
@@ -163,13 +164,11 @@ export class Arrivals {
     return runs;
   }
 
-  /** Which of the pages came; they count as not received from now on. No frame may be on its way. */
-  forget({ first, count }: PageRun): readonly PageRun[] {
+  /** The pages are missing from now on, whatever came for them. No frame may be on its way. @throws GW_SYS_UNSUPPORTED */
+  forget(runs: readonly PageRun[], memory: GuestMemory): void {
     const { received, missed } = this.#pages!;
-    const came = received.runs(first, first + count);
-    received.releaseRun(first, count);
-    missed.releaseRun(first, count);
-    return came;
+    makeMissing(memory, runs, received);
+    for (const { first, count } of runs) missed.releaseRun(first, count);
   }
 
   /** All that the source had to send is in place: who sends more breaks the protocol, if no pages are missing. */

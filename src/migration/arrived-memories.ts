@@ -8,8 +8,9 @@
  */
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { hasCode } from '../base/errors.ts';
 import { isAlive, type ProcessIdentity } from '../linux/process.ts';
-import { type FilePiece, RamFile } from '../linux/ram-file.ts';
+import type { FilePiece } from '../linux/ram-file.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
 import { RamLayout } from '../memory/layout.ts';
 import { readPieces } from '../memory/page-files.ts';
@@ -98,17 +99,23 @@ export class ArrivedMemories implements Disposable {
       if (!isAlive(record)) return undefined;
       const regions = readKnownRam(record.regions);
       const layout = new RamLayout(regions);
-      const memory = new GuestMemory(
-        layout,
-        regions.map(({ fdPath, bytes }) => RamFile.open(fdPath, bytes)),
-      );
+      const files = regions.map(({ fdPath }) => fdPath);
+      const memory = GuestMemory.open(layout, files);
       const pieces = memory.filePieces([{ first: 0, count: layout.pageCount }]);
       return { owner: record, pieces, [Symbol.dispose]: () => memory[Symbol.dispose]() };
-    } catch {
-      // It is gone, or was never there: the page is sent.
-      return undefined;
+    } catch (error) {
+      // The page is sent.
+      if (isGone(error)) return undefined;
+      throw error;
     }
   }
+}
+
+/** The record was never written or is too old, or the process has ended since it was looked at. */
+function isGone(error: unknown): boolean {
+  if (hasCode(error, 'GW_SYS_PROCESS_GONE')) return true;
+  const name = hasCode(error, 'GW_SYS_CALL') ? error.details['errno'] : (error as NodeJS.ErrnoException).code;
+  return name === 'ENOENT' || name === 'ESRCH';
 }
 
 function pathOf(directory: string, migration: Uint8Array): string {

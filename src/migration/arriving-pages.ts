@@ -165,8 +165,9 @@ export class ArrivingPages {
   }
 
   #fetch(fingerprint: Uint8Array, into: Uint8Array): boolean {
-    if (this.#installer) return this.#fetchIfHeld(fingerprint, into);
     if (this.#contents) return this.#contents.fetch(fingerprint, into);
+    // The VM runs here: after a restart nothing is held any more, and the source has it all the same.
+    if (this.#installer) return false;
     throw invalidFrame('packedPages', 'it names a page by its contents where nothing is held');
   }
 
@@ -176,15 +177,6 @@ export class ArrivingPages {
     // Somebody may wait for a page of a VM that runs.
     if (!this.#installer) this.#awaited.add(page, place);
     return false;
-  }
-
-  /** The VM runs here: what cannot be read is not held, and after a restart nothing is; the source has it all the same. */
-  #fetchIfHeld(fingerprint: Uint8Array, into: Uint8Array): boolean {
-    try {
-      return this.#contents?.fetch(fingerprint, into) ?? false;
-    } catch {
-      return false;
-    }
   }
 
   #stillMissing(runs: readonly PageRun[], installer: PageInstaller): readonly PageRun[] {

@@ -7,9 +7,11 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { asGodwitError } from '../base/errors.ts';
 import { migrationName } from '../transfer/sent-contents.ts';
 import { encodeHeldFilter } from '../wire/held-filter.ts';
+import type { Arrivals } from './arrivals.ts';
 import { announceArrival } from './arrived-memories.ts';
-import type { HeldInput } from './destination-facts.ts';
+import type { DestinationFacts, HeldInput } from './destination-facts.ts';
 import type { DestinationGuest } from './destination-guest.ts';
+import type { DestinationLink } from './destination-link.ts';
 import type { DestinationParts } from './destination-parts.ts';
 import { fleetFeature, parseKey } from './fingerprint-keys.ts';
 import { DUPLICATES_ELSEWHERE_FEATURE, openHeldContents } from './held-contents.ts';
@@ -33,6 +35,15 @@ export function shareContents(
   }
 }
 
+/** What of a migration is needed to tell what is held. */
+export interface ContentsPort {
+  readonly facts: { readonly offer: { readonly vm: Pick<DestinationFacts['offer']['vm'], 'uuid' | 'facts'> } };
+  readonly arrivals: Pick<Arrivals, 'hold'>;
+  readonly life: AbortController;
+  readonly link: Pick<DestinationLink, 'send' | 'sendFrames'>;
+  note(text: string): void;
+}
+
 /**
  * Gigabytes take seconds to be listed; nobody waits for that: what is told later is made use of later. On a busy host small
  * contents take half a second, in which a fast link would have carried all of them.
@@ -42,25 +53,26 @@ const PATIENCE_MS = 1500;
 /**
  * Resolves when it is told, or when that takes long.
  * @param held - undefined: nothing is held
- * @param mayBegin - with that the source may send pages: before, it would send what need not be sent
+ * @param mayBegin - asked when it is told: whether the source may send pages from then on (before, it would send what need
+ *   not be sent), and has not heard `ready`, which says so as well
  */
 export async function offerContents(
-  parts: DestinationParts,
+  parts: ContentsPort,
   held: HeldInput | undefined,
-  mayBegin: boolean,
+  mayBegin: () => boolean,
 ): Promise<void> {
   if (!held) return;
   const over = new AbortController();
   const wanted = AbortSignal.any([over.signal, parts.life.signal]);
   const late = delay(PATIENCE_MS, undefined, { signal: wanted }).catch(() => undefined);
   const told = tell(parts, held).then(() => {
-    if (mayBegin && held.features.includes(EARLY_PAGES_FEATURE)) parts.link.send({ kind: 'begin' });
+    if (mayBegin() && held.features.includes(EARLY_PAGES_FEATURE)) parts.link.send({ kind: 'begin' });
   });
   await Promise.race([told, late]);
   over.abort();
 }
 
-async function tell(parts: DestinationParts, held: HeldInput): Promise<void> {
+async function tell(parts: ContentsPort, held: HeldInput): Promise<void> {
   const { arrivals, facts, life, link, note } = parts;
   const { vm } = facts.offer;
   try {

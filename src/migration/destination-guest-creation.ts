@@ -9,7 +9,6 @@ import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { GodwitError, hasCode } from '../base/errors.ts';
 import type { ProcessIdentity } from '../linux/process.ts';
-import { RamFile } from '../linux/ram-file.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
 import { RamLayout } from '../memory/layout.ts';
 import { attach, readNics } from '../network/nic.ts';
@@ -124,9 +123,9 @@ export async function createDestinationGuest(options: DestinationGuestOptions): 
     if (vm.facts['sharedMemory'] !== undefined && options.onWatched) {
       await options.onWatched(identity, await watchRegions(qmp, identity.pid));
     }
-    const memory = new GuestMemory(
+    const memory = GuestMemory.open(
       layout,
-      regions.map((region) => RamFile.open(region.fdPath, region.bytes)),
+      regions.map(({ fdPath }) => fdPath),
     );
     // What QEMU itself may have written while it started must not show where the source sends nothing.
     memory.punchAll();

@@ -8,7 +8,6 @@ import { rmSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { GodwitError } from '../base/errors.ts';
 import { isAlive, listOpenFiles } from '../linux/process.ts';
-import { RamFile } from '../linux/ram-file.ts';
 import { Userfaultfd } from '../linux/userfaultfd.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
 import { RamLayout } from '../memory/layout.ts';
@@ -58,8 +57,8 @@ async function reopen(record: VmRecord, stateDirectory: string, known: Known): P
   // What a failed try has opened the next one opens, too.
   using opened = new DisposableStack();
   const regions = ram.length > 0 ? readKnownRam(ram) : await askForRam(record);
-  const files = regions.map((region) => opened.use(RamFile.open(region.fdPath, region.bytes)));
-  const memory = new GuestMemory(new RamLayout(regions), files);
+  const files = regions.map(({ fdPath }) => fdPath);
+  const memory = opened.use(GuestMemory.open(new RamLayout(regions), files));
   const paths = vmPaths(stateDirectory, record.name, basename(dirname(record.qmpPath)));
   const uffd = isWatched(record.pid, insideFd) ? opened.use(Userfaultfd.fetch(record.pid, insideFd!)) : undefined;
   // Faults that the dead process had read are delivered again.

@@ -8,7 +8,6 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { GodwitError } from '../base/errors.ts';
-import type { PageRun } from '../base/page.ts';
 import { UFFD_FEATURE_MISSING_SHMEM, UFFD_FEATURE_THREAD_ID } from '../linux/abi/userfaultfd.ts';
 import type { ProcessIdentity } from '../linux/process.ts';
 import { Userfaultfd } from '../linux/userfaultfd.ts';
@@ -115,11 +114,6 @@ export class DestinationGuest {
       this.#uffd = uffd;
     }
     return { uffd: this.#uffd, insideFd: this.#uffd.insideFd! };
-  }
-
-  /** The pages must be fetched again, whatever was received for them. */
-  forget(runs: readonly PageRun[]): void {
-    for (const run of runs) this.memory.punch(run);
   }
 
   /**

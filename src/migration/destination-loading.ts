@@ -79,7 +79,8 @@ export class DestinationLoading {
       const isGroupMember = facts.offer.vm.facts['sharedMemory'] !== undefined;
       if (isGroupMember) keepThreads('fault-worker', 1);
       // Looked up while QEMU starts. A VM of a group begins when it is called, one whose disks are copied after them.
-      const contents = offerContents(this.#parts, this.#held, !isGroupMember && !willCopy(facts));
+      let isReady = false;
+      const contents = offerContents(this.#parts, this.#held, () => !isReady && !isGroupMember && !willCopy(facts));
       const guest = await createOfferedGuest(facts, port, (planned) => disks.create(planned), life.signal);
       if (this.#end.isFinished) {
         await guest.discard();
@@ -93,6 +94,7 @@ export class DestinationLoading {
       await guest.openExports();
       await guest.prepareToLoad(life.signal);
       await contents;
+      isReady = true;
       // A VM of a group can be called at any moment, and is waited for then.
       if (!isGroupMember) this.#parts.patience.begin();
       this.#parts.arrivals.become(isGroupMember ? 'ordinary' : 'copying');

@@ -34,7 +34,7 @@ export interface DestinationReceiverPort {
 export type ArrivedPages = Pick<Arrivals, 'open' | 'forget' | 'reached' | 'seal' | 'missedPages' | 'receivedPages'>;
 
 /** What of the VM is needed to put in place what comes. */
-export type ReceivingGuest = Pick<DestinationGuest, 'memory' | 'forget' | 'feedState'> & {
+export type ReceivingGuest = Pick<DestinationGuest, 'memory' | 'feedState'> & {
   readonly record: Pick<VmRecord, 'consoleLogPath'>;
 };
 
@@ -178,14 +178,9 @@ export class DestinationReceiver {
     const { runs } = this.#missingList;
     this.#missingList = undefined;
     if (runs.length > 0) this.#port.onMissing(runs);
-    this.#forget(guest, runs);
     this.#pager ??= this.#port.openPager();
+    this.#port.arrivals.forget(runs, guest.memory);
     this.#pager.expect(runs);
-  }
-
-  /** Gives back what was received for the pages; pages that never came have nothing to give back. */
-  #forget(guest: ReceivingGuest, runs: readonly PageRun[]): void {
-    for (const run of runs) guest.forget(this.#port.arrivals.forget(run));
   }
 
   #takeState(guest: ReceivingGuest, payload: Uint8Array): void {

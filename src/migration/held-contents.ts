@@ -56,41 +56,50 @@ export const DUPLICATES_ELSEWHERE_FEATURE = 'duplicates-elsewhere';
 /** Pages that are missing in a VM that runs may be named, too. */
 export const DUPLICATES_MISSING_FEATURE = 'duplicates-missing';
 
-/** undefined: nothing. @param warn - told of an image that cannot be read; the others serve */
+/**
+ * undefined: nothing.
+ * @param warn - told of an image that cannot be read; the others serve
+ * @param roomPages - of all images together; one that does not fit is left out whole
+ */
 export async function openHeldContents(
   { uuid, vmKey, features }: Newcomer,
   { visits, liveDirectory, fleetKey }: ContentPolicy,
   warn: (text: string) => void,
+  roomPages: number = MAX_INDEXED_PAGES,
 ): Promise<HeldContents | undefined> {
   if (!features.includes(DUPLICATES_FEATURE)) return undefined;
   const isFleet = fleetKey !== null && features.includes(fleetFeature(fleetKey));
   const key = parseKey(isFleet ? fleetKey : vmKey);
   if (!key) return undefined;
   const fingerprint = new PageFingerprint(key);
-  const images: HeldImage[] = [];
-  let room = MAX_INDEXED_PAGES;
-  const take = (open: () => HeldImage | undefined): void => {
+  let room = roomPages;
+  const take = (open: () => HeldImage | undefined): HeldImage[] => {
     try {
       const held = open();
-      if (!held) return;
+      if (!held) return [];
       if (held.index.pages > room) {
         held.image[Symbol.dispose]();
-        return;
+        return [];
       }
-      images.push(held);
       room -= held.index.pages;
+      return [held];
     } catch (error) {
       // What was there a moment ago may have been evicted, or have ended.
       warn(`What this host holds cannot all be read: ${explain(error)}`);
+      return [];
     }
   };
   const all = new VisitStore(visits).list();
-  for (const visit of all.filter((each) => each.uuid === uuid)) take(() => openVisit(visit, fingerprint));
-  if (isFleet) {
-    // Before the memory of VMs that run: this does not change.
-    for (const visit of all.filter((each) => each.uuid !== uuid)) take(() => openVisit(visit, fingerprint));
-    for (const vm of listScanned(liveDirectory)) take(() => openScanned(liveDirectory, vm, fingerprint));
-  }
+  const takeVisits = (isOwn: boolean): HeldImage[] =>
+    all.filter((each) => (each.uuid === uuid) === isOwn).flatMap((visit) => take(() => openVisit(visit, fingerprint)));
+  const own = takeVisits(true);
+  // Where there is not room for all, VMs that run go before those that have left: their contents are of now.
+  const live = isFleet
+    ? listScanned(liveDirectory).flatMap((vm) => take(() => openScanned(liveDirectory, vm, fingerprint)))
+    : [];
+  const others = isFleet ? takeVisits(false) : [];
+  // Of two that have a page the first is taken: files do not change.
+  const images = [...own, ...others, ...live];
   if (images.length === 0) return undefined;
   const store = await ContentStore.of(fingerprint, images);
   return { scope: isFleet ? 'fleet' : 'vm', store, [Symbol.dispose]: () => store[Symbol.dispose]() };

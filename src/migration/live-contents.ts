@@ -7,7 +7,6 @@
 import { mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { isAlive } from '../linux/process.ts';
-import { RamFile } from '../linux/ram-file.ts';
 import { BlockSampler } from '../memory/block-sample.ts';
 import { readContentIndex, writeContentIndex } from '../memory/content-index.ts';
 import { MAX_INDEXED_PAGES, scanContents } from '../memory/content-scan.ts';
@@ -81,9 +80,9 @@ export function openMemory(vm: LiveVm): GuestMemory | undefined {
   const files = findRamFiles(vm.pid);
   if (files.length === 0) return undefined;
   const layout = new RamLayout(files.map(({ path, bytes }) => ({ id: path, bytes })));
-  return new GuestMemory(
+  return GuestMemory.open(
     layout,
-    files.map(({ path, bytes }) => RamFile.open(path, bytes)),
+    files.map(({ path }) => path),
   );
 }
 

@@ -10,7 +10,6 @@ import { asGodwitError } from '../base/errors.ts';
 import { countPages, PAGE_SIZE, type PageRun } from '../base/page.ts';
 import { PageBitmap } from '../base/page-bitmap.ts';
 import { EventFd } from '../linux/poll.ts';
-import { RamFile } from '../linux/ram-file.ts';
 import { shutdownSocket } from '../linux/socket.ts';
 import { createPageDigest, type DigestScheme, type PageDigest } from '../memory/digest.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
@@ -57,10 +56,7 @@ class PageChannelThread {
   constructor(input: SendingInput) {
     this.#input = input;
     const layout = RamLayout.fromJson(input.layout);
-    this.#memory = new GuestMemory(
-      layout,
-      layout.regions.map((region, index) => RamFile.open(input.files[index]!, region.bytes)),
-    );
+    this.#memory = GuestMemory.open(layout, input.files);
     this.#delivered = new PageBitmap(layout.pageCount, input.delivered);
     this.#words = new Int32Array(input.words);
     this.#sentBytes = new BigInt64Array(input.sentBytes);

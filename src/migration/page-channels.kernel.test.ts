@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { ChannelPair } from '../../test/support/channel-pair.ts';
 import { times } from '../../test/support/further-cases.ts';
+import { describePageCarrier } from '../../test/support/page-carrier-contract.ts';
 import { SocketPair } from '../../test/support/socket-pair.ts';
 import { waitUntil } from '../../test/support/wait-until.ts';
 import { hasCode } from '../base/errors.ts';
@@ -37,6 +38,11 @@ function fill(pair: ChannelPair, run: PageRun, seed: number): void {
   for (let i = 0; i < words.length; i++) words[i] = Math.imul(i + seed, 0x9e3779b1) | 1;
   pair.source.memory.writePages(run, bytes);
 }
+
+describePageCarrier('channels with threads', async (channels, look) => {
+  await using pair = await ChannelPair.open({ ...RAW, regions: [64], channels });
+  look(pair.channels);
+});
 
 test.each([1, 2, 4])('everything arrives over %i channels, and each takes its part', async (channels) => {
   await using pair = await ChannelPair.open({ ...RAW, channels });

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { describePageCarrier } from '../../test/support/page-carrier-contract.ts';
 import { SinkChannels } from '../../test/support/sink-channels.ts';
 import { countPages, type PageRun, subtractRuns } from '../base/page.ts';
 import { PageBitmap } from '../base/page-bitmap.ts';
@@ -11,6 +12,11 @@ import { PageSender } from './page-sender.ts';
 const FRAMES = 4;
 const ALL: PageRun[] = [{ first: 0, count: FRAMES * MAX_PAGES_PER_FRAME }];
 const { signal } = new AbortController();
+
+describePageCarrier('channels that lead nowhere', (channels, look) => {
+  look(new SinkChannels({ channels }));
+  return Promise.resolve();
+});
 
 test('what went out before a send failed is in the totals', async () => {
   const sender = new PageSender(new SinkChannels({ sends: 2 }), new Pacer(0));

@@ -13,7 +13,6 @@ import { asGodwitError, GodwitError } from '../base/errors.ts';
 import type { PageRun } from '../base/page.ts';
 import { PageBitmap } from '../base/page-bitmap.ts';
 import { EventFd, pollReadable } from '../linux/poll.ts';
-import { RamFile } from '../linux/ram-file.ts';
 import { createPageDigest } from '../memory/digest.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
 import { RamLayout } from '../memory/layout.ts';
@@ -57,10 +56,7 @@ class PageServer implements Disposable {
 
   constructor(input: PageServerInput) {
     this.#layout = RamLayout.fromJson(input.layout);
-    this.#memory = new GuestMemory(
-      this.#layout,
-      this.#layout.regions.map((region, index) => RamFile.open(input.files[index]!, region.bytes)),
-    );
+    this.#memory = GuestMemory.open(this.#layout, input.files);
     this.#owed = new PageBitmap(this.#layout.pageCount, input.owed);
     this.#shared = new Int32Array(input.shared);
     this.#faults = faultsIn(this.#shared);

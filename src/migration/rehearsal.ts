@@ -167,7 +167,7 @@ function openReceiver(memory: GuestMemory, feed: (part: Uint8Array) => Promise<v
   const feedState = (part: Uint8Array): void => {
     feed(part).catch(ignore);
   };
-  receiver.open({ memory, record: { consoleLogPath: null }, forget: ignore, feedState });
+  receiver.open({ memory, record: { consoleLogPath: null }, feedState });
   return receiver;
 }
 
@@ -189,7 +189,7 @@ const STAND_IN_CHANNELS: PageCarrier = {
 };
 const STAND_IN_ARRIVALS: ArrivedPages = {
   open: () => undefined,
-  forget: () => [],
+  forget: () => undefined,
   reached: () => Promise.resolve(),
   seal: () => undefined,
   missedPages: 0,

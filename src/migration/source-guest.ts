@@ -10,7 +10,6 @@ import { GodwitError } from '../base/errors.ts';
 import { countPages } from '../base/page.ts';
 import { openVcpuThrottle, type VcpuThrottle } from '../linux/cpu-bandwidth.ts';
 import { isAlive, ownerOf, type ProcessIdentity } from '../linux/process.ts';
-import { RamFile } from '../linux/ram-file.ts';
 import type { DirtyTracker } from '../memory/dirty-tracker.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
 import { RamLayout } from '../memory/layout.ts';
@@ -101,8 +100,8 @@ export class SourceGuest {
       // Told as every other blocker is: what it is, why, and the cure.
       if (survey.ram.some(({ place }) => place === null)) throw blockedBy(vm.name, survey.blockers);
       const regions = movableRam(survey.ram, vm.pid);
-      const files = regions.map((region) => RamFile.open(region.fdPath, region.bytes));
-      const memory = new GuestMemory(new RamLayout(regions), files);
+      const files = regions.map(({ fdPath }) => fdPath);
+      const memory = GuestMemory.open(new RamLayout(regions), files);
       const opened = { memory, regions, diskServer: await SourceDiskServer.open(vm) };
       return new SourceGuest(vm, qmp, survey, opened, borrowed);
     } catch (error) {

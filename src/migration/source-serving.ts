@@ -16,14 +16,14 @@ import type { SourcePacking } from './source-packing.ts';
 import { PROGRESS_EVERY_MS, type SourceProgress } from './source-progress.ts';
 
 export interface SourceServingPort {
-  readonly guest: SourceGuest;
-  readonly link: SourceLink;
+  readonly guest: Pick<SourceGuest, 'memory'>;
+  readonly link: Pick<SourceLink, 'connection' | 'isConnected' | 'drop' | 'openUrgent' | 'openPages'>;
   readonly pacer: Pacer;
-  readonly packing: SourcePacking;
+  readonly packing: Pick<SourcePacking, 'channels' | 'open'>;
   readonly verify: DigestScheme | null;
   /** Of this link, as measured when the clocks were compared. */
   readonly roundTripMs: number;
-  readonly progress: SourceProgress;
+  readonly progress: Pick<SourceProgress, 'say' | 'paging'>;
   /** Page requests are not answered any more; the link and the VM's pages are as they were. */
   onFailed(error: GodwitError): void;
 }

@@ -60,5 +60,5 @@ function started(tracker: DirtyTracker): DirtyTracker {
 /** A feature of userfaultfd, or the ioctl itself, that the kernel does not know. */
 export function isUnsupported(error: unknown): error is GodwitError {
   if (hasCode(error, 'GW_SYS_UNSUPPORTED')) return true;
-  return hasCode(error, 'GW_SYS_CALL') && (error as GodwitError).details['errno'] === 'ENOTTY';
+  return hasCode(error, 'GW_SYS_CALL') && error.details['errno'] === 'ENOTTY';
 }

@@ -6,7 +6,6 @@
  */
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { countPages, PAGE_SIZE } from '../base/page.ts';
-import { RamFile } from '../linux/ram-file.ts';
 import { type ContentIndex, INDEX_ENTRY_BYTES, writeContentIndex } from '../memory/content-index.ts';
 import { MAX_INDEXED_PAGES, scanContents } from '../memory/content-scan.ts';
 import { GuestMemory } from '../memory/guest-memory.ts';
@@ -20,8 +19,7 @@ export class VisitWriter implements Disposable {
   /** @param memory - stays its owner's; other descriptors of the same files are opened */
   constructor(memory: GuestMemory, policy: VisitPolicy) {
     const paths = memory.ownPaths();
-    const files = memory.layout.regions.map(({ bytes }, index) => RamFile.open(paths[index]!, bytes));
-    this.#memory = new GuestMemory(memory.layout, files);
+    this.#memory = GuestMemory.open(memory.layout, paths);
     this.#store = new VisitStore(policy);
   }
 

@@ -2,9 +2,11 @@
  * The bandwidth that all migrations of a host share.
  *
  * Owns: a token bucket in memory that every thread of the daemon sees, kept as one time (GCRA, ITU-T I.371): the moment
- * at which everything counted so far has left at the limit. Must hold: over any time no more is let go than limit × time
- * and a burst, whoever asks; the time moves by compare-and-exchange alone, so a thread that dies in between leaves nothing
- * locked; a limit that is set anew takes effect at once, and what was owed under the old one is forgiven.
+ * at which everything counted so far has left at the limit. Must hold: over any time no more of what is reserved is let go
+ * than limit × time and a burst, whoever asks. What is charged goes at once, beyond the limit if need be; what is reserved
+ * later waits for it, for a second at most (the rest is forgiven). The time moves by compare-and-exchange alone, so a thread
+ * that dies in between leaves nothing locked; a limit that is set anew takes effect at once, and what was owed under the old
+ * one is forgiven.
  */
 import { type Clock, PROCESS_CLOCK } from '../base/clock.ts';
 

@@ -54,6 +54,8 @@ export interface ChannelPairOptions {
   readonly isEarly?: boolean;
   /** Without a limit by default. */
   readonly pacer?: Pacer;
+  /** Pages were named that are missing, and that are not held. */
+  readonly onNotHeld?: (runs: readonly PageRun[]) => void;
 }
 
 const LINES_ENTRY_BYTES = 516;
@@ -63,6 +65,7 @@ export class ChannelPair implements AsyncDisposable {
   readonly destination: ScratchMemory;
   readonly channels: PageChannels;
   readonly arrivals: Arrivals;
+  readonly packing: Packing;
   readonly sender: PageSender;
   readonly counts = { ...NOTHING_PACKED };
   readonly pacer: Pacer;
@@ -106,11 +109,11 @@ export class ChannelPair implements AsyncDisposable {
       onBegin: ignore,
       onProgress: ignore,
       onAllPresent: ignore,
-      onNotHeld: ignore,
+      onNotHeld: options.onNotHeld ?? ignore,
       onLost: fail,
       onFailed: fail,
     });
-    const packing = new Packing({
+    this.packing = new Packing({
       conditions: () => this.link,
       codecs: ['zstd', 'lz4'],
       steps: new Set(PACKING_STEPS),
@@ -121,7 +124,7 @@ export class ChannelPair implements AsyncDisposable {
       sharesContents: options.sentContents !== undefined,
       counts: this.counts,
     });
-    this.sender = new PageSender(this.channels, this.pacer, options.isRaw ? undefined : packing);
+    this.sender = new PageSender(this.channels, this.pacer, options.isRaw ? undefined : this.packing);
   }
 
   static async open(options: ChannelPairOptions): Promise<ChannelPair> {
@@ -133,7 +136,7 @@ export class ChannelPair implements AsyncDisposable {
   }
 
   /** Pages go over these sockets from now on. */
-  connect(sockets: readonly SocketPair[]): void {
+  connect(sockets: readonly Pick<SocketPair, 'take' | typeof Symbol.dispose>[]): void {
     this.arrivals.replace();
     for (const socket of sockets) this.arrivals.add(socket.take('far'));
     this.channels.link(sockets.map((socket) => socket.take('near')));

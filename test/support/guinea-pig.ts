@@ -56,11 +56,14 @@ export class GuineaPig implements AsyncDisposable {
     return GuineaPig.#launch(directory, statSync(path).size / PAGE_SIZE, false);
   }
 
-  /** @param roomPages - give it a file system of its own with room for so many pages (needs root) */
-  static async start(pageCount: number, roomPages?: number): Promise<GuineaPig> {
+  /**
+   * @param roomPages - give it a file system of its own with room for so many pages (needs root)
+   * @param huge - whether that one takes huge pages
+   */
+  static async start(pageCount: number, roomPages?: number, huge: 'always' | 'never' = 'never'): Promise<GuineaPig> {
     const directory = mkdtempSync(SHARED_MEMORY_PREFIX);
     if (roomPages !== undefined) {
-      execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${roomPages * 4}k`, 'godwit-test', directory]);
+      execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${roomPages * 4}k,huge=${huge}`, 'godwit-test', directory]);
     }
     const path = join(directory, 'ram');
     const file = openSync(path, 'w');

@@ -65,12 +65,12 @@ requireCapability('vm')('packing', () => {
 
   test('pre-copy compresses what it sends, and of pages that are sent again only what has changed', async () => {
     const report = await move({ mode: 'pre-copy' });
-    const { unchangedPages, deltaPages, deltaSavedBytes, compressedFromBytes, compressedToBytes } = report.packing!;
+    const { deltaPages, deltaSavedBytes, compressedFromBytes, compressedToBytes } = report.packing!;
     // The rest goes raw where that is faster: first, to see what the link takes, and while the machine is busy.
     expect(compressedFromBytes).toBeGreaterThan(FILL.pageCount * PAGE_SIZE * 0.25);
     expect(compressedToBytes).toBeLessThan(compressedFromBytes * 0.9);
-    expect(deltaPages + unchangedPages).toBeGreaterThan(0);
-    if (deltaPages > 0) expect(deltaSavedBytes / deltaPages).toBeGreaterThan(PAGE_SIZE * 0.9);
+    expect(deltaPages).toBeGreaterThan(0);
+    expect(deltaSavedBytes / deltaPages).toBeGreaterThan(PAGE_SIZE * 0.9);
     expect(report.wireBytes).toBeLessThan(report.pages.sent * PAGE_SIZE * 0.9);
   });
 
