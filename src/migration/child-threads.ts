@@ -57,6 +57,24 @@ export async function endThreads(): Promise<void> {
   clearTimeout(timer);
 }
 
+/**
+ * From now on this thread, if it dies of an error, tells those that it has started to stop, and dies when they have ended: one that
+ * waits in a call of the kernel would never end otherwise, nor would this one, and nobody would take its place.
+ */
+export function dieAfterThreads(): void {
+  let isDying = false;
+  process.on('uncaughtException', (error) => {
+    if (isDying) return;
+    isDying = true;
+    void endThreads().finally(() => {
+      process.removeAllListeners('uncaughtException');
+      setImmediate(() => {
+        throw error;
+      });
+    });
+  });
+}
+
 async function end(thread: Worker, stop: () => void, signal: AbortSignal): Promise<void> {
   const ended = once(thread, 'exit', { signal }).catch(() => undefined);
   thread.ref();

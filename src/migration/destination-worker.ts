@@ -5,7 +5,7 @@ import { availableParallelism } from 'node:os';
 import { asGodwitError } from '../base/errors.ts';
 import { StreamConnection } from '../transfer/stream-connection.ts';
 import { chooseChannels } from './channel-choice.ts';
-import { endThreads, keepThreads } from './child-threads.ts';
+import { dieAfterThreads, endThreads, keepThreads } from './child-threads.ts';
 import { DestinationMigration } from './destination.ts';
 import type { DestinationFacts, HeldInput } from './destination-facts.ts';
 import { Journal, journalPath } from './journal.ts';
@@ -23,6 +23,7 @@ export interface DestinationWorkerInput {
   readonly held?: HeldInput;
 }
 
+dieAfterThreads();
 if (REHEARSAL !== null) keepThreads('arrival-worker', chooseChannels({ asked: 0, cpus: availableParallelism() }));
 const unrehearsed = REHEARSAL === null ? undefined : await rehearse(REHEARSAL);
 const { facts, fd, recovery, held } = await takeInput<DestinationWorkerInput>(endThreads);

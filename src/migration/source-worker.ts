@@ -15,7 +15,7 @@ import { GROUP_MEMBER } from '../qemu/shared-memory.ts';
 import type { OfferedDisk } from '../wire/disk-messages.ts';
 import { blockedBy } from './blocked.ts';
 import { chooseChannels } from './channel-choice.ts';
-import { endThreads, keepThreads } from './child-threads.ts';
+import { dieAfterThreads, endThreads, keepThreads } from './child-threads.ts';
 import { applyDirectIo } from './direct-io.ts';
 import { offerDisks, requireDiskFeature, withdrawTokens } from './disk-offer.ts';
 import { emptyReport } from './empty-report.ts';
@@ -49,6 +49,7 @@ export interface SourceWorkerInput extends OutgoingInput {
 /** Before a QEMU that lives and does not answer is asked again. */
 const REOPEN_PAUSE_MS = 1000;
 
+dieAfterThreads();
 if (REHEARSAL !== null) keepThreads('page-channel-worker', chooseChannels({ asked: 0, cpus: availableParallelism() }));
 const unrehearsed = REHEARSAL === null ? undefined : await rehearse(REHEARSAL);
 const input = await takeInput<SourceWorkerInput>(endThreads);

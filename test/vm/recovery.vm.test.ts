@@ -131,6 +131,17 @@ requireCapability('vm')('recovery', () => {
     await isIntactAt(pair.a);
   });
 
+  test("the source's thread dies of an error in stopping: the next one continues the VM", async () => {
+    await pair.a.host.kill();
+    // A thread tells its first phase twice.
+    await pair.a.host.start({ GODWIT_FAULT: 'threadPhase:4' });
+    const migration = await begin({ mode: 'post-copy' });
+    const { report } = await endAt(pair.a, migration.id);
+    expect(report).toMatchObject({ outcome: 'failed', owner: 'a', interrupted: true });
+    await isIntactAt(pair.a);
+    await restart(pair.a);
+  });
+
   test('source daemon killed in serving: the next one serves the rest', async () => {
     pair.link.shape(SLOW_LINK);
     const migration = await begin({ mode: 'post-copy', verify: true });
