@@ -72,10 +72,13 @@ export function addHostCommand(program: Command, context: CommandContext): void 
       const flags = context.options<HostFlags>(command);
       // Loaded here only: no other command needs the kernel and QEMU parts.
       const { runHost } = await import('../host/run-host.ts');
+      const token = context.io.environment['GODWIT_TOKEN'];
+      // Nothing that the daemon starts, a VM's QEMU above all, has it in its environment.
+      delete process.env['GODWIT_TOKEN'];
       const left = await runHost({
         flags: settingsOfFlags(flags),
         ...(flags.config === undefined ? {} : { configPath: flags.config }),
-        token: context.io.environment['GODWIT_TOKEN'],
+        token,
         terminal: context.io.errIsTerminal,
         version: VERSION,
         ready: (facts, logFormat) => {

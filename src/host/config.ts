@@ -74,7 +74,7 @@ export function resolveConfig(settings: HostSettings, environment: { token?: str
   const listen = listenTexts.map((address) => parseListenAddress(address, 'listen'));
   const migrationText = settings.migrationListen ?? '127.0.0.1:7710';
   const migration = parseHostPort(migrationText, 'migrationListen');
-  const token = settings.tokenFile === undefined ? (environment.token ?? null) : readToken(settings.tokenFile);
+  const token = settings.tokenFile === undefined ? environment.token || null : readToken(settings.tokenFile);
   for (const [peer, address] of Object.entries(settings.peers ?? {})) parseHostPort(address, `peers.${peer}`);
   if (settings.tls === undefined && settings.tlsAllow !== undefined) {
     throw invalid('tlsAllow', settings.tlsAllow.join(', '), 'add `tls`: without certificates nobody knows who sends');
