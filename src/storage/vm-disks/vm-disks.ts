@@ -74,10 +74,11 @@ export class VmDisks {
     const wasCancelled = this.#turn === 'cancelled';
     this.#turn = 'open';
     await this.#each(async ({ name }) => {
-      // A flush that was cancelled was answered as if it were done, and its guest goes on here.
-      if (wasCancelled) await this.#serving.sync(name);
       await this.#serving.reopen(name, VM);
       await this.#serving.fence(name, VM);
+      // A flush that was cancelled was answered as if it were done, and its guest goes on here. Last: storage that fails must not
+      // keep the image closed to a VM that is resumed all the same.
+      if (wasCancelled) await this.#serving.sync(name);
     });
     return null;
   }
