@@ -117,8 +117,9 @@ async function putInOrder(
     using qmp = await QmpClient.connect(record.qmpPath);
     await cancelMigration(qmp);
     if (wasRunning) await contVm(qmp);
-    else await activateDisks(qmp, record.pid);
     if (settings) await restoreMigrationSettings(qmp, settings);
+    // Last: what cannot be made active keeps nothing else from being in order.
+    if (!wasRunning) await activateDisks(qmp, record.pid);
   };
   const hasEnded = ({ code }: GodwitError): boolean => code === 'GW_QEMU_STATE' || !isAlive(record);
   const isHopeless = (error: GodwitError): boolean => tries >= TRIES || hasEnded(error);
