@@ -135,7 +135,7 @@ export function picture(
         ];
       }),
       links: file.links,
-      reservations: [],
+      reservations: file.reservations,
       vms: vms.map(({ fleetVm }) => fleetVm),
       policy: file.policy,
       expect: (vm, to) => {
