@@ -28,7 +28,7 @@ export function groupRequestFor(moves: readonly PlannedMove[], picture: FleetPic
     }),
   );
   const { finishByMs, ...body } = bodyFor(moves[0]!, picture, strictest(vms));
-  // It would be promised for all of them.
+  // Each of them is asked for it, from when its turn comes (fleet/deadline.ts).
   const canPromise = finishByMs !== undefined && !Object.values(modes).includes('pre-copy');
   return {
     ...body,
