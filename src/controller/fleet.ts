@@ -126,7 +126,7 @@ export class Fleet implements FleetService, AsyncDisposable {
     const plan = planBundled({ ...seen.base, moves }, bundles, (state) =>
       nextPlan(withUnderway(state, seen.underway), seen.contents),
     );
-    return showPlan(plan, { from: host, to, deadlineAtMs }, seen.failures);
+    return showPlan(plan, { from: host, to, deadlineAtMs }, seen);
   }
 
   async recording(): Promise<FleetRecording> {
