@@ -115,3 +115,8 @@ test('who asks for an evacuation to a host that nobody reaches at its address is
   await expect(far.evacuate({ from: 'a' })).rejects.toThrow(/hosts\.b\.migration/);
   expect(await far.evacuate({ from: 'b' })).toMatchObject({ state: 'waiting' });
 });
+
+test('who leads by which epoch is for its controller to say, and without one nobody is', async () => {
+  const conflict = { code: 'GW_CONFLICT', message: expect.stringContaining('there is none') };
+  await expect(fleet.lead({ atLeast: 3 })).rejects.toMatchObject(conflict);
+});
