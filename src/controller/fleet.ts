@@ -133,12 +133,12 @@ export class Fleet implements FleetService, AsyncDisposable {
   }
 
   async recording(): Promise<FleetRecording> {
-    return recordFleet(await this.look(false));
+    return recordFleet(await this.#look.lookThrough());
   }
 
   async commonality(host?: string): Promise<CommonPairView[]> {
     if (host !== undefined) this.#refuseUnknown('host', host, null);
-    return showCommonality((await this.look(false)).picture, host);
+    return showCommonality((await this.#look.lookThrough()).picture, host);
   }
 
   hostCommonality(host: string, isExact: boolean): Promise<CommonalityView> {
