@@ -22,7 +22,8 @@ import { type UnderwayMove, underwayOf } from './underway.ts';
 
 /** One host, asked just now. */
 export type Answer =
-  | { readonly name: string; readonly outlook: OutlookView }
+  /** `isPartial`: of what is in its VMs some was not told in time, and the next looks will have it. */
+  | { readonly name: string; readonly outlook: OutlookView; readonly isPartial?: boolean }
   /** `last`: what it told before it fell silent. */
   | {
       readonly name: string;
@@ -63,6 +64,8 @@ export interface FleetPicture {
   readonly addresses: ReadonlyMap<string, string>;
   readonly vms: readonly PicturedVm[];
   readonly failures: readonly Silence[];
+  /** Hosts that have not told yet what is in all of their VMs. */
+  readonly partial: readonly string[];
   /** Hosts that get no VMs now, whoever sends them, with the reason. */
   readonly closed: ReadonlyMap<string, string>;
   /** Migrations that run, whoever has begun them. */
@@ -135,7 +138,7 @@ export function picture(
         ];
       }),
       links: file.links,
-      reservations: [],
+      reservations: file.reservations,
       vms: vms.map(({ fleetVm }) => fleetVm),
       policy: file.policy,
       expect: (vm, to) => {
@@ -148,6 +151,7 @@ export function picture(
     addresses,
     vms,
     failures,
+    partial: answers.flatMap((answer) => ('outlook' in answer && answer.isPartial === true ? [answer.name] : [])),
     closed,
     bundles,
     underway: underwayOf(
