@@ -45,6 +45,7 @@ function jobOf(
     minds: false,
     notBeforeMs: 0,
     failure: '',
+    latestQuietMs: 0,
     deadlineAtMs: null,
     ...change,
   };
