@@ -150,7 +150,7 @@ async function evacuatePlanned(
       lookAgainMs: 1000,
       onEvent: (event) => events.push({ ...event, atMs: Date.now() }),
     },
-    { from: 'a', to: null, deadlineAtMs: null, vms: null },
+    { from: 'a', to: null, deadlineAtMs: null, startedAtMs: Date.now(), vms: null },
   );
   const outcome = await evacuation.run(NEVER, NEVER);
   if (outcome.state !== 'completed') {

@@ -129,7 +129,7 @@ async function movePlanned(trio: FleetTrio, vm: string, from: GodwitHost, to: Go
       lookAgainMs: 500,
       onEvent: () => undefined,
     },
-    { from: names.get(from)!, to: names.get(to)!, deadlineAtMs: null, vms: null },
+    { from: names.get(from)!, to: names.get(to)!, deadlineAtMs: null, startedAtMs: Date.now(), vms: null },
   );
   const { arrived, stayed } = await evacuation.run(NEVER, NEVER);
   const moved = arrived.find((each) => each.vm === vm);

@@ -28,9 +28,9 @@ export function refuseAbsent({ answers }: Seen, host: string, { vms = [], skip =
   }
 }
 
-/** Of all VMs of a host; those that something speaks against, or that are to be skipped, are parked with the reason. */
+/** Of all VMs of a host, wanted from now on; those that something speaks against, or that are to be skipped, are parked with the reason. */
 export function wantedMoves(
-  { vms }: FleetPicture,
+  { vms, base }: FleetPicture,
   host: string,
   asked: { readonly to: string | null; readonly deadlineAtMs: number | null; readonly skip: readonly string[] },
 ): Move[] {
@@ -41,7 +41,7 @@ export function wantedMoves(
       const obstacle = skip.includes(fleetVm.name) ? 'it is to stay: --skip' : own;
       const state =
         obstacle === null ? ({ kind: 'waiting' } as const) : ({ kind: 'parked', reason: obstacle } as const);
-      return { vm: fleetVm.name, to, deadlineAtMs, state };
+      return { vm: fleetVm.name, to, deadlineAtMs, wantedSinceMs: base.nowMs, state };
     });
 }
 

@@ -17,6 +17,8 @@ export interface EvacuationRequest {
   readonly to: string | null;
   /** Unix milliseconds; null: none. */
   readonly deadlineAtMs: number | null;
+  /** Unix milliseconds: when it began, whoever began it. */
+  readonly startedAtMs: number;
   /** Only these; null: all. */
   readonly vms: readonly string[] | null;
   /** VMs that are not to be moved, with the reason. */

@@ -34,9 +34,9 @@ export class EvacuationRecords {
     return (await this.all()).filter(({ view }) => view.endedAtMs === null);
   }
 
-  /** Newest first. */
-  async ended(limit: number): Promise<EvacuationView[]> {
-    return (await this.#store.newest('evacuations', limit)) as unknown as EvacuationView[];
+  /** Newest first. @param skip - so many that are newer are left out */
+  async ended(limit: number, skip = 0): Promise<EvacuationView[]> {
+    return (await this.#store.newest('evacuations', limit, skip)) as unknown as EvacuationView[];
   }
 
   /** How it is, also when it has ended just now: its record has gone then. */

@@ -62,12 +62,13 @@ export class EvacuationRunner {
   /** @param revision - at which the record was read */
   constructor(port: RunnerPort, { view, memory }: EvacuationRecord, revision: number) {
     this.#port = port;
-    this.#view = view;
+    const startedAtMs = view.startedAtMs ?? Date.now();
+    this.#view = { ...view, startedAtMs };
     this.#cancel.signal.addEventListener('abort', () => this.#cancelled.resolve(), { once: true });
     this.#owned = new OwnedRecord(port.store, keyOf(view.id), revision);
     const { from, to, deadlineAtMs, onlyVms: vms } = view;
     const skip = new Map(view.skip.map((vm) => [vm, 'it is to stay: --skip']));
-    this.#evacuation = new Evacuation(this.#portOf(), { from, to, deadlineAtMs, vms, skip }, memory);
+    this.#evacuation = new Evacuation(this.#portOf(), { from, to, deadlineAtMs, startedAtMs, vms, skip }, memory);
     if (memory) this.#note(`${port.name} goes on with it`);
   }
 
@@ -91,7 +92,7 @@ export class EvacuationRunner {
   /** The record as it is at the end; null: it was left to another. */
   async run(): Promise<EvacuationRecord | null> {
     const { name: owner } = this.#port;
-    this.#show({ owner, state: 'running', startedAtMs: this.#view.startedAtMs ?? Date.now() });
+    this.#show({ owner, state: 'running' });
     try {
       if (!(await this.#save())) return null;
       const outcome = await this.#evacuation.run(this.#cancel.signal, this.#leave.signal).catch(asGodwitError);

@@ -1,6 +1,7 @@
 /** Who goes, where to, with whom. */
 import { expect, test } from 'vitest';
 import { evacuationTrial, FOREIGN, NEVER, vmOf } from '../../test/support/evacuation-trial.ts';
+import { DEFAULT_POLICY } from '../fleet/fleet-state.ts';
 import type { EvacuationOutcome } from './evacuation-port.ts';
 import { showVms } from './evacuation-view.ts';
 
@@ -80,6 +81,29 @@ test('VMs that are wanted together begin at one moment, each with its share of t
     { vm: 'x', reason: expect.stringContaining('it is to stay') },
     { vm: 'y', reason: expect.stringContaining('it moves together with x') },
   ]);
+});
+
+test('who goes on with an evacuation does not wait for quiet phases from the beginning', async () => {
+  const nowMs = Date.now();
+  const samples = Array.from({ length: 60 }, (_, i) => {
+    const atMs = nowMs - (60 - i + (i % 3) * 0.25) * 60_000;
+    // The quiet half of its eight minutes begins in four.
+    const isBusy = (nowMs - atMs) % 480_000 >= 240_000;
+    const pagesPerSecond = isBusy ? 20_000 + 100 * (i % 3) : 50;
+    return { atMs, pagesPerSecond, ms: null, points: [] };
+  });
+  const rhythmic = () => [vmOf('x', { samples, dataPages: 200_000 })];
+  const waiting = evacuationTrial(rhythmic());
+  const cancel = new AbortController();
+  const waited = waiting.evacuation.run(cancel.signal, NEVER);
+  await waiting.seen(({ kind }) => kind === 'planned');
+  cancel.abort();
+  await waited;
+  expect([waiting.waits(), waiting.log]).toEqual([[expect.stringContaining('for its quiet phase')], []]);
+  const begunAgoMs = DEFAULT_POLICY.maxQuietWaitMs;
+  expect(await evacuationTrial(rhythmic(), { begunAgoMs }).evacuation.run(NEVER, NEVER)).toMatchObject({
+    state: 'completed',
+  });
 });
 
 test('only the VMs that are named go', async () => {

@@ -185,13 +185,13 @@ export class Evacuation {
   }
 
   #moveOf(vm: string, stalled: readonly UnderwayMove[], closed: FleetPicture['closed']): Move {
-    const { to, deadlineAtMs } = this.#request;
+    const { to, deadlineAtMs, startedAtMs: wantedSinceMs } = this.#request;
     const own = this.#request.skip?.get(vm) ?? this.#here.find(({ fleetVm }) => fleetVm.name === vm)?.obstacle ?? null;
     // What is on its way there already goes on.
     const why = to === null ? undefined : closed.get(to);
     const obstacle = own ?? (why === undefined ? null : `${to} gets no VMs: ${why}`);
     const isStalled = stalled.some((each) => each.vm === vm);
-    return { vm, to, deadlineAtMs, state: this.#moves.stateOf(vm, obstacle, isStalled) };
+    return { vm, to, deadlineAtMs, wantedSinceMs, state: this.#moves.stateOf(vm, obstacle, isStalled) };
   }
 
   #stayed(): EvacuationOutcome['stayed'] {

@@ -32,14 +32,19 @@ afterEach(() => open.disposeAsync());
 
 /** One migration of a group, g1, that ends when the test says so. @param vms - of host a @param looked - at each look at the hosts */
 function begin(vms: readonly OutlookVm[], looked: () => void = () => undefined) {
-  const { promise: groupEnd, resolve: endGroup } = Promise.withResolvers<GroupEnd>();
+  const { promise: groupEnd, resolve } = Promise.withResolvers<GroupEnd>();
+  let isEnded = false;
+  const endGroup = (end: GroupEnd): void => {
+    isEnded = true;
+    resolve(end);
+  };
   const begun: string[] = [];
   const cancelled: string[] = [];
-  const outlooks = ['a', 'b'].map((host) => ({
-    ...{ host, migration: `${host}:7710`, memoryBytes: 64 * GIB, bandwidthBytesPerSecond: 0, ways: {}, outgoing: [] },
-    vms: host === 'a' ? vms : [],
-  }));
-  const answers = outlooks.map((outlook) => ({ name: outlook.host, outlook: { ...outlook, vms: [...outlook.vms] } }));
+  const answer = (host: string) => {
+    const place = { host, migration: `${host}:7710`, memoryBytes: 64 * GIB, bandwidthBytesPerSecond: 0, ways: {} };
+    const isHere = (host === 'a') !== isEnded;
+    return { name: host, outlook: { ...place, outgoing: [], vms: isHere ? [...vms] : [] } };
+  };
   const hosts = {
     beginGroup: async (_host: string, region: string) => {
       begun.push(region);
@@ -53,7 +58,7 @@ function begin(vms: readonly OutlookVm[], looked: () => void = () => undefined) 
   const look = async () => {
     looks++;
     looked();
-    return picture(FILE, answers, Date.now());
+    return picture(FILE, ['a', 'b'].map(answer), Date.now());
   };
   const evacuations = open.use(
     new Evacuations({
@@ -92,15 +97,49 @@ test('a VM that has moved with its group is in the history with what was predict
     (await evacuations.show(id)).vms.some(({ groupMigration }) => groupMigration),
   );
   const history = new FleetHistory(store, evacuations);
-  await history.add(endedAt('m-before', Date.now() - 60_000));
-  await history.add(endedAt('m-other', Date.now(), 'foreign'));
-  await history.add(endedAt('m-s', Date.now()));
+  await history.add([endedAt('m-before', Date.now() - 60_000)]);
+  await history.add([endedAt('m-other', Date.now(), 'foreign')]);
+  await history.add([endedAt('m-s', Date.now())]);
   expect((await evacuations.show(id)).vms.map(({ vm }) => vm).sort()).toEqual(['foreign', 's', 't']);
   expect(await history.newest(3)).toMatchObject([
     { id: 'm-s', evacuation: id, predicted: { bytes: expect.any(Object) } },
     { id: 'm-other', evacuation: null, predicted: null },
     { id: 'm-before', evacuation: null, predicted: null },
   ]);
+});
+
+test('one that is written down after the end of its evacuation is in the history with what was predicted', async () => {
+  const { evacuations, begun, endGroup } = begin(SHARING);
+  const { id } = await evacuations.request({ from: 'a' }, 'person');
+  await waitUntil('it is begun', () => begun.length > 0);
+  const migrations = ['s', 't'].map((vm) => ({ ...endedAt(`m-${vm}`, Date.now(), vm), id: `m-${vm}`, vm }));
+  endGroup({ group: { state: 'completed', regions: [] } as unknown as GroupMigrationView, migrations });
+  const { vms } = await waitUntil('it has ended', async () => {
+    const view = await evacuations.show(id);
+    return view.endedAtMs !== null && view;
+  });
+  expect(vms).toMatchObject([{ migration: 'm-s' }, { migration: 'm-t' }]);
+  await waitUntil('it runs here no more', () => evacuations.carriedOut().length === 0);
+  const history = new FleetHistory(store, evacuations);
+  await history.add([...migrations, endedAt('m-later', Date.now() + 60_000)]);
+  expect(await history.newest(3)).toMatchObject([
+    { id: 'm-later', evacuation: null, predicted: null },
+    ...['m-t', 'm-s'].map((each) => ({ id: each, evacuation: id, predicted: { bytes: expect.any(Object) } })),
+  ]);
+});
+
+test('what is looked for in the history is found as far back as it is kept, newest first', async () => {
+  const { evacuations } = begin([]);
+  const history = new FleetHistory(store, evacuations);
+  const names = ['s', ...Array(1500).fill('other'), 's', 's'];
+  const kept = names.map((vm, i) => ({ id: `m-${i}`, vm, from: 'a', to: 'b' }));
+  vi.spyOn(store, 'newest').mockImplementation(async (log, limit, skip = 0) =>
+    log === 'migrations' ? kept.slice(skip, skip + limit) : [],
+  );
+  const found = async (limit: number) => (await history.search({ limit, vm: 's' })).migrations.map(({ id }) => id);
+  expect(await found(5)).toEqual(['m-0', 'm-1501', 'm-1502']);
+  expect(await found(2)).toEqual(['m-0', 'm-1501']);
+  expect((await history.search({ limit: 3 })).migrations.map(({ id }) => id)).toEqual(['m-0', 'm-1', 'm-2']);
 });
 
 test('what a controller writes itself it neither reads again nor tells again; a plan that is as before is not written', async () => {

@@ -27,7 +27,14 @@ interface ToldHost {
   readonly url: string;
   /** What it was asked to move, and to where. */
   readonly asked: string[];
+  /** How often it was asked how it is. */
+  looks(): number;
+  /** It says that something has changed, so that it is looked at soon. */
+  tell(): void;
 }
+
+/** Hosts that do not tell which migrations they know, by name. */
+type Untold = Readonly<Record<string, () => Promise<never>>>;
 
 /** All that is asked of it succeeds at once: the VM is at b. @param places - of all VMs */
 async function openHost(
@@ -35,8 +42,10 @@ async function openHost(
   name: string,
   cpuPart: number,
   places: Map<string, string>,
+  untold: Untold,
 ): Promise<ToldHost> {
   const asked: string[] = [];
+  let looks = 0;
   const outlook = (): OutlookView => ({
     host: name,
     migration: `127.0.0.1:${name === 'a' ? 1 : 2}`,
@@ -66,10 +75,14 @@ async function openHost(
     const view = { id: `m-${vm}`, vm, direction: 'outgoing', state: 'completed', startedAtMs: Date.now() };
     return { ...view, report: { ...report, wireBytes: 9, downtimeMs: 3, error: null } } as unknown as MigrationView;
   };
+  const events = new EventHub(SYSTEM_CLOCK);
   const service = {
-    events: new EventHub(SYSTEM_CLOCK),
-    outlook,
-    listMigrations: () => asked.map((each) => ended(each.split(' ')[0]!)),
+    events,
+    outlook: () => {
+      looks++;
+      return outlook();
+    },
+    listMigrations: () => untold[name]?.() ?? asked.map((each) => ended(each.split(' ')[0]!)),
     showMigration: (id: string) => ended(id.slice(2)),
     migrateVm: async (vm: string, { to }: { to: string }) => {
       asked.push(`${vm} ${to}`);
@@ -82,7 +95,8 @@ async function openHost(
   const path = directory.join(`${name}.sock`);
   const listener = await openApiListener({ kind: 'unix', path }, (request, response) => app.routing(request, response));
   open.defer(() => listener.close());
-  return { url: listener.url, asked };
+  const tell = (): void => void events.emit({ kind: 'vmRemoved', name: 'z', reason: 'it ended' });
+  return { url: listener.url, asked, looks: () => looks, tell };
 }
 
 /** @param leads - else what is asked for stays waiting */
@@ -90,14 +104,15 @@ async function begin(
   settings: object,
   leads = true,
   known: readonly string[] = [],
-): Promise<{ a: ToldHost; fleet: Fleet; store: SqliteStore }> {
+  untold: Untold = {},
+): Promise<{ a: ToldHost; fleet: Fleet; store: SqliteStore; told: string[] }> {
   const directory = open.use(new TempDirectory());
   const places = new Map([
     ['x', 'a'],
     ['y', 'a'],
   ]);
-  const a = await openHost(directory, 'a', 0.95, places);
-  const b = await openHost(directory, 'b', 0.1, places);
+  const a = await openHost(directory, 'a', 0.95, places, untold);
+  const b = await openHost(directory, 'b', 0.1, places, untold);
   const file = parseFleet({ hosts: { a: { api: a.url }, b: { api: b.url } }, ...settings }, '/');
   const store = open.use(new SqliteStore(':memory:'));
   for (const host of known) await store.write(`known.${host}`, { sinceMs: 0 }, null);
@@ -121,8 +136,21 @@ async function begin(
       failed: () => undefined,
     }),
   );
-  open.use(new FleetRounds({ fleet, file, leads: () => leads, told: () => undefined }));
-  return { a, fleet, store };
+  const told: string[] = [];
+  open.use(new FleetRounds({ fleet, file, leads: () => leads, told: (reason) => void told.push(String(reason)) }));
+  return { a, fleet, store, told };
+}
+
+/** Whatever the first of them was to do is done. */
+async function roundsOf(host: ToldHost, rounds: number): Promise<void> {
+  for (let round = 0; round < rounds; round++) {
+    const before = host.looks();
+    const isLookedAt = (): boolean => {
+      host.tell();
+      return host.looks() > before;
+    };
+    await waitUntil('it is looked at', isLookedAt, { intervalMs: 50 });
+  }
 }
 
 test('an automatic balancer has VMs of a busy host moved', async () => {
@@ -168,9 +196,23 @@ test('a host whose mark outlived the controller that was to evacuate it is evacu
   ]);
 });
 
+test.each([
+  ['fail', () => Promise.reject(new Error('no such table')), [expect.stringMatching(/^the migrations of host b: /)]],
+  ['take for ever', () => new Promise<never>((resolve) => open.defer(() => resolve(undefined as never))), []],
+] as const)('migrations of a host that %s to be told hold up nothing, and that is said once', async (_, untold, said) => {
+  const { fleet, a, store, told } = await begin({}, true, [], { b: untold });
+  await store.write('maintenance.a', { sinceMs: 1, reason: null, leftSinceMs: Date.now() - 60_000 }, null);
+  await waitUntil('both are moved', () => a.asked.length === 2);
+  await roundsOf(a, 3);
+  expect((await fleet.listEvacuations(10)).map(({ from }) => from)).toEqual(['a']);
+  expect(told.filter((each) => each !== 'null')).toEqual(said);
+});
+
 test('of the hosts that are there at the very first look none counts as new', async () => {
-  const { a, store } = await begin({ balance: { newHosts: true, cpu: 1 } });
+  const { a, fleet, store } = await begin({ balance: { newHosts: true, cpu: 1 } });
   await waitUntil('both are known', async () => (await store.list('known')).length === 2);
+  await roundsOf(a, 2);
+  expect(await fleet.listEvacuations(10)).toEqual([]);
   expect(a.asked).toEqual([]);
 });
 

@@ -2,10 +2,11 @@
  * What a controller does by itself, again and again: it looks at the hosts, tells what has changed, and, if it leads, carries out what is
  * to be done, keeps the history whole, has marked hosts evacuated and balances.
  *
- * Must hold: a round that fails is told once, and the next one is made all the same.
+ * Must hold: a round that fails is told once, and the next one is made all the same; no host's answer beside its look is waited for.
  */
 import type { BalanceView } from '../api/balance-schema.ts';
 import type { HostEvent } from '../api/event-schema.ts';
+import type { MigrationView } from '../api/migration-schema.ts';
 import { explain, hasCode } from '../base/errors.ts';
 import type { Fleet } from './fleet.ts';
 import type { FleetFile } from './fleet-file.ts';
@@ -13,6 +14,7 @@ import type { Seen } from './fleet-look.ts';
 import { showHosts, showVms } from './fleet-view.ts';
 import { HostWatch } from './host-watch.ts';
 import { MarkedHosts } from './marked-hosts.ts';
+import { MissedMigrations } from './missed-migrations.ts';
 
 export interface FleetRoundsOptions {
   readonly fleet: Fleet;
@@ -42,8 +44,7 @@ export class FleetRounds implements AsyncDisposable {
   readonly #marked: MarkedHosts;
   /** By host, as it was told last. */
   readonly #told = new Map<string, string>();
-  /** Hosts whose migrations that ended while nobody listened are in the history. */
-  readonly #caughtUp = new Set<string>();
+  readonly #missed: MissedMigrations;
   #timer: NodeJS.Timeout | undefined;
   #dueAtMs = 0;
   #round: Promise<void> = Promise.resolve();
@@ -59,6 +60,11 @@ export class FleetRounds implements AsyncDisposable {
       heard: (host: string, event: HostEvent) => this.#hear(host, event),
       failed: (host: string, reason: string) => options.told(`the events of host ${host}: ${reason}`),
     };
+    this.#missed = new MissedMigrations({
+      migrationsOf: (host) => options.fleet.hosts.migrationsOf(host),
+      add: (migrations) => options.fleet.finished.add(migrations),
+      failed: (host, reason) => options.told(`the migrations of host ${host}: ${reason}`),
+    });
     this.#watch = new HostWatch(watched, names);
     this.#marked = new MarkedHosts(options.fleet.evacuations);
     this.#lookIn(0);
@@ -69,14 +75,15 @@ export class FleetRounds implements AsyncDisposable {
     clearTimeout(this.#timer);
     await this.#watch[Symbol.asyncDispose]();
     await this.#round;
+    await this.#missed[Symbol.asyncDispose]();
   }
 
   #hear(host: string, { id: _id, atMs: _atMs, ...event }: HostEvent): void {
     const { fleet } = this.#options;
     fleet.events.emit({ kind: 'hostEvent', host, event: event as HostEvent });
-    if (event.kind === 'eventsMissed') this.#caughtUp.delete(host);
+    if (event.kind === 'eventsMissed') this.#missed.forget(host);
     if (event.kind === 'migrationEnded' && this.#options.leads())
-      void this.#guard(() => fleet.finished.add(event.migration));
+      void this.#guard(() => this.#keep(host, event.migration));
     if (TELLING.has(event.kind)) this.#lookIn(LOOK_SOON_MS);
   }
 
@@ -106,24 +113,30 @@ export class FleetRounds implements AsyncDisposable {
     }
     await fleet.evacuations.take();
     if (this.#options.leads()) await this.#lead(seen);
-    else this.#caughtUp.clear();
+    else this.#missed.forgetAll();
   }
 
   async #lead(seen: Seen): Promise<void> {
     const { fleet, file } = this.#options;
     for (const answer of seen.answers) {
-      if (!('outlook' in answer)) this.#caughtUp.delete(answer.name);
-      else if (!this.#caughtUp.has(answer.name)) {
-        for (const migration of (await fleet.hosts.migrationsOf(answer.name)).toReversed())
-          await fleet.finished.add(migration);
-        this.#caughtUp.add(answer.name);
-      }
+      if ('outlook' in answer) this.#missed.ask(answer.name);
+      else this.#missed.forget(answer.name);
     }
     await this.#marked.evacuate(seen);
     for (const filled of await fleet.balancing.fillNewHosts(seen, file.balance.fillsNewHosts)) this.#tellMoves(filled);
     if (!file.balance.isAutomatic || seen.atMs - this.#balancedAtMs < BALANCE_EVERY_MS) return;
     this.#balancedAtMs = seen.atMs;
     this.#tellMoves(await fleet.balancing.balance(seen, { isDry: false, newHost: null, initiator: 'balancer' }));
+  }
+
+  /** What a silent store does not take is asked for again. */
+  async #keep(host: string, migration: MigrationView): Promise<void> {
+    try {
+      await this.#options.fleet.finished.add([migration]);
+    } catch (error) {
+      this.#missed.forget(host);
+      throw error;
+    }
   }
 
   #tellMoves(balance: BalanceView): void {

@@ -199,25 +199,26 @@ export class NatsStore implements FleetStore {
     }
   }
 
-  async newest(log: LogName, limit: number): Promise<JsonValue[]> {
+  async newest(log: LogName, limit: number, skip = 0): Promise<JsonValue[]> {
     const name = `${this.#prefix}-${log}`;
-    return await guard(this.#newest(name, limit));
+    return await guard(this.#newest(name, limit, skip));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#connection.close();
   }
 
-  async #newest(name: string, limit: number): Promise<JsonValue[]> {
+  async #newest(name: string, limit: number, skip: number): Promise<JsonValue[]> {
     const { state } = await this.#manager.streams.info(name);
-    if (state.messages === 0) return [];
-    const first = Math.max(state.first_seq, state.last_seq - limit + 1);
+    const last = state.last_seq - skip;
+    if (state.messages === 0 || last < state.first_seq) return [];
+    const first = Math.max(state.first_seq, last - limit + 1);
     const consumer = await this.#streams.consumers.get(name, {
       opt_start_seq: first,
       deliver_policy: 'by_start_sequence',
     });
     const pull: Pull = (messages) => consumer.fetch({ max_messages: messages, expires: REQUEST_MS });
-    const items = await readLog(pull, state.last_seq, state.last_seq - first + 1);
+    const items = await readLog(pull, last, last - first + 1);
     return items.reverse().map(decodeValue);
   }
 

@@ -100,8 +100,9 @@ export class SqliteStore implements FleetStore {
     );
   }
 
-  async newest(log: LogName, limit: number): Promise<JsonValue[]> {
-    const rows = this.#all('SELECT item FROM logs WHERE log = ? ORDER BY number DESC LIMIT ?', log, limit);
+  async newest(log: LogName, limit: number, skip = 0): Promise<JsonValue[]> {
+    const sql = 'SELECT item FROM logs WHERE log = ? ORDER BY number DESC LIMIT ? OFFSET ?';
+    const rows = this.#all(sql, log, limit, skip);
     return rows.map(({ item }) => JSON.parse(item as string) as JsonValue);
   }
 

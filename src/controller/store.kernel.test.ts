@@ -123,6 +123,8 @@ for (const [kind, [describe, openPlace]] of Object.entries(suites)) {
     test('a log has each id once, and its newest first', async () => {
       for (const id of ['a', 'b', 'a', 'c']) await store.append('migrations', `${name}-${id}`, `${name}-${id}`);
       expect(await store.newest('migrations', 2)).toEqual([`${name}-c`, `${name}-b`]);
+      expect(await store.newest('migrations', 2, 1)).toEqual([`${name}-b`, `${name}-a`]);
+      expect(await store.newest('migrations', 2, 1000)).toEqual([]);
       expect((await store.newest('migrations', 1000)).filter((item) => item === `${name}-a`)).toHaveLength(1);
     });
 

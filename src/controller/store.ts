@@ -37,8 +37,8 @@ export interface FleetStore extends AsyncDisposable {
   watch(prefix: string, changed: (key: string) => void): Disposable;
   /** Nothing happens if the log has one of this id. */
   append(log: LogName, id: string, item: JsonValue): Promise<void>;
-  /** Newest first. */
-  newest(log: LogName, limit: number): Promise<JsonValue[]>;
+  /** Newest first. @param skip - so many that are newer are left out, by default none */
+  newest(log: LogName, limit: number, skip?: number): Promise<JsonValue[]>;
 }
 
 /** What it says; where it does not answer, what there is instead. */

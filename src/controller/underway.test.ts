@@ -47,7 +47,13 @@ function planOf(fleet: Fleet): FleetPlan {
   const { base, contents, underway } = pictureOf(fleet);
   const moves = base.vms
     .filter(({ host }) => host === 'a')
-    .map(({ name }) => ({ vm: name, to: 'b', deadlineAtMs: null, state: { kind: 'waiting' } as const }));
+    .map(({ name }) => ({
+      vm: name,
+      to: 'b',
+      deadlineAtMs: null,
+      wantedSinceMs: 0,
+      state: { kind: 'waiting' } as const,
+    }));
   return nextPlan(withUnderway({ ...base, moves }, underway), contents);
 }
 
@@ -119,7 +125,7 @@ test('what a silent host was sending fills no port for ever: the others go on', 
     ],
     0,
   );
-  const moves = [{ vm: 'x', to: 'b', deadlineAtMs: null, state: { kind: 'waiting' } as const }];
+  const moves = [{ vm: 'x', to: 'b', deadlineAtMs: null, wantedSinceMs: 0, state: { kind: 'waiting' } as const }];
   expect(underway).toMatchObject([{ vm: 'z', waitingFor: 'host c, which is silent' }]);
   expect(nextPlan(withUnderway({ ...base, moves }, underway), contents).moves[0]).toMatchObject({ wait: null });
 });

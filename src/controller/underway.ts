@@ -75,7 +75,7 @@ export function withUnderway(state: FleetState, underway: readonly UnderwayMove[
     const bytesPerSecond = each.bytesPerSecond > 0 ? Math.min(each.bytesPerSecond, most) : most;
     const endsAtMs = each.waitingFor === null ? each.endsAtMs : null;
     const running: Move['state'] = { kind: 'running', to: to.name, bytesPerSecond, endsAtMs };
-    moves.set(name, { vm: name, to: to.name, deadlineAtMs: null, state: running });
+    moves.set(name, { vm: name, to: to.name, deadlineAtMs: null, wantedSinceMs: state.nowMs, state: running });
   }
   return { ...state, hosts: [...hosts.values()], vms, moves: [...moves.values()] };
 }

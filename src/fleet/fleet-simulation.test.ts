@@ -42,6 +42,23 @@ test('one after the other identical contents cross once; all at once they cross 
   expect(bytes('representatives')).toBeLessThan(bytes('none'));
 });
 
+test('VMs of one rhythm that cannot all move in a quiet phase do not wait for another one for ever', () => {
+  const workloads = ['periodic'] as const;
+  const hosts = [host('a', 90, false), host('b', 90)];
+  const alike = { workloads, hosts, vmCount: 20, ramBytes: 4 * GIBIBYTE, periodMs: [600_000, 600_000] as const };
+  const fleet = syntheticFleet({ ...SPEC, ...alike }, ['a']);
+  const { vm, writingAt } = fleet.vms[0]!;
+  const vms = fleet.vms.map((each) => ({ ...each, writingAt, vm: { ...each.vm, period: vm.period } }));
+  const { moves } = run('none', { ...fleet, vms, state: { ...fleet.state, vms: vms.map((each) => each.vm) } });
+  const { nowMs, policy } = fleet.state;
+  const lastStartMs = Math.max(...moves.map(({ startedAtMs }) => startedAtMs)) - nowMs;
+  const workMs = moves.reduce((sum, { predictedMs }) => sum + predictedMs!.p90, 0);
+  expect(moves).toHaveLength(20);
+  // Some do wait.
+  expect(lastStartMs).toBeGreaterThan(policy.maxQuietWaitMs / 2);
+  expect(lastStartMs).toBeLessThan(policy.maxQuietWaitMs + workMs);
+});
+
 test('what was never started has stayed', () => {
   const small = { ...FLEET.state, hosts: [host('a', 20, false), host('b', 3)] };
   const { moves, stayed } = run('arbitrary', { ...FLEET, state: small });

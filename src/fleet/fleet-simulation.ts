@@ -141,7 +141,8 @@ export function simulate(fleet: SimulatedFleet, strategy: Strategy, seed: number
     const running = flows.map(({ start, startedAtMs }): Move => {
       const endsAtMs = startedAtMs + (start.predictedMs?.p50 ?? 0);
       const { vm, to, bytesPerSecond } = start;
-      return { vm, to, deadlineAtMs: null, state: { kind: 'running', to, bytesPerSecond, endsAtMs } };
+      const state = { kind: 'running', to, bytesPerSecond, endsAtMs } as const;
+      return { vm, to, deadlineAtMs: null, wantedSinceMs: begin.nowMs, state };
     });
     const located = begin.vms.map((vm): FleetVm => ({ ...vm, host: hostOf.get(vm.name)! }));
     return { ...begin, nowMs, vms: located, moves: [...running, ...waiting.values()] };

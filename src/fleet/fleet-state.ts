@@ -79,6 +79,8 @@ export interface Move {
   readonly to: string | null;
   /** Unix milliseconds; null: none of its own. */
   readonly deadlineAtMs: number | null;
+  /** Unix milliseconds; the same in every plan, whoever makes it. */
+  readonly wantedSinceMs: number;
   readonly state: MoveState;
 }
 
@@ -88,7 +90,7 @@ export type Objective = 'shortest' | 'makespan' | 'deadline';
 export interface FleetPolicy {
   readonly grouping: 'none' | 'pairs' | 'representatives';
   readonly objective: Objective;
-  /** A VM in a rhythm is not kept waiting for longer for its quiet phase; 0: never. */
+  /** A VM in a rhythm is kept waiting for a quiet phase until so long after its move was wanted; 0: never. */
   readonly maxQuietWaitMs: number;
 }
 

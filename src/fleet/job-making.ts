@@ -6,7 +6,7 @@
  */
 import type { FleetContents } from './fleet-contents.ts';
 import { pagesToBring } from './fleet-contents.ts';
-import type { FleetState, FleetVm, Route } from './fleet-state.ts';
+import type { FleetPolicy, FleetState, FleetVm, Move, Route } from './fleet-state.ts';
 import type { FormedGroup, WantedMove } from './group-moves.ts';
 import { type Prediction, predictGroup, predictGroupTime, predictVm, type VmPrediction } from './group-prediction.ts';
 import type { HeldContents, PagesToBring } from './held-contents.ts';
@@ -47,7 +47,7 @@ export function makeJobs(
   const deadlineOf = (vm: FleetVm): number | null => wanted.get(vm.name)?.move.deadlineAtMs ?? null;
   const open = [...formed];
   for (let group = open.shift(); group !== undefined; group = open.shift()) {
-    const members = predictMembers(group, state, contents, fleet);
+    const members = predictMembers(group, state, contents, { fleet, wanted });
     const hopeless = members.filter(({ prediction }) => prediction.ending === 'giveUp');
     if (hopeless.length > 0) {
       for (const { vm } of hopeless) refused.push({ vm: vm.name, why: { kind: 'cannotConverge' } });
@@ -86,6 +86,7 @@ export function makeJobs(
         usableBytesPerSecond: Math.min(isLinkKnown ? link.bytesPerSecond : Infinity, limit > 0 ? limit : Infinity),
         detourTo: null,
         minds,
+        latestQuietMs: latestQuietMs(wanted.get(vm.name)!.move, state.policy),
         notBeforeMs: failed ? notBeforeMs(failed) : state.nowMs,
         failure: failed?.reason ?? '',
         deadlineAtMs: deadlineOf(vm),
@@ -100,7 +101,7 @@ function predictMembers(
   { vms, from, to }: FormedGroup,
   state: FleetState,
   contents: FleetContents,
-  fleet: ProjectedFleet,
+  { fleet, wanted }: { readonly fleet: ProjectedFleet; readonly wanted: ReadonlyMap<string, WantedMove> },
 ): Member[] {
   const held: HeldContents = vms.length > 1 ? fleet.heldAt(to).clone() : fleet.heldAt(to);
   const bytesPerSecond = Math.max(1, fleet.allocator.most({ from, to }));
@@ -108,12 +109,12 @@ function predictMembers(
     const number = contents.numbers.get(vm.name);
     const pages = pagesToBring(vm.dataPages, number, held);
     if (number !== undefined && vms.length > 1) held.add(number);
-    return predictMember(vm, pages, { state, to, bytesPerSecond });
+    return predictMember(wanted.get(vm.name)!, pages, { state, to, bytesPerSecond });
   });
 }
 
 function predictMember(
-  vm: FleetVm,
+  { vm, move }: WantedMove,
   pages: PagesToBring,
   { state, to, bytesPerSecond }: { readonly state: FleetState; readonly to: string; readonly bytesPerSecond: number },
 ): Member {
@@ -125,12 +126,18 @@ function predictMember(
   if (!period || state.policy.maxQuietWaitMs <= 0) return { vm, prediction: usual, minds: false };
   const lastingMs = usual.totalMs.p50;
   const quietAtMs = state.nowMs + quietWaitMs(period, state.nowMs, lastingMs);
+  if (quietAtMs > latestQuietMs(move, state.policy)) return { vm, prediction: usual, minds: false };
   const quiet = at(dirtyFactor(period, quietAtMs, lastingMs));
   const saves = (value: (prediction: VmPrediction) => number): boolean =>
     value(quiet) < value(usual) * (1 - WORTHWHILE_SAVING);
   const minds =
     quiet.ending !== usual.ending || saves(({ bytes }) => bytes.p50) || saves(({ downtimeMs }) => downtimeMs.p50);
   return minds ? { vm, prediction: quiet, minds } : { vm, prediction: usual, minds };
+}
+
+/** However often it is planned anew meanwhile. */
+function latestQuietMs({ wantedSinceMs }: Move, { maxQuietWaitMs }: FleetPolicy): number {
+  return wantedSinceMs + maxQuietWaitMs;
 }
 
 /** The first that would be later than its deadline, one after the other from now. */

@@ -46,6 +46,7 @@ function jobOf(
     minds: false,
     notBeforeMs: 0,
     failure: '',
+    latestQuietMs: 0,
     deadlineAtMs: null,
     ...change,
   };

@@ -21,6 +21,8 @@ export interface Job extends Route {
   readonly detourTo: string | null;
   /** Whether starting in its quiet phase is worth waiting for. */
   readonly minds: boolean;
+  /** Unix milliseconds: it does not wait beyond. */
+  readonly latestQuietMs: number;
   readonly notBeforeMs: number;
   readonly failure: string;
   readonly deadlineAtMs: number | null;

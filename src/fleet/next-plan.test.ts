@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { expectSound, fleetOf, GIBIBYTE, host, planOf } from '../../test/support/planned-fleet.ts';
 import { explainPlan } from './explain.ts';
 import { joinContents } from './fleet-contents.ts';
-import type { Move } from './fleet-state.ts';
+import { DEFAULT_POLICY, type Move } from './fleet-state.ts';
 import { nextPlan } from './next-plan.ts';
 import type { PlannedMove } from './plan.ts';
 import { isBusy, NOW_MS, syntheticVms, waitingMove } from './synthetic-fleet.ts';
@@ -236,6 +236,16 @@ describe('VMs in a rhythm', () => {
     expect(starts.length).toBeGreaterThan(0);
     expect(plan.moves.some(({ wait }) => wait?.kind === 'quiet')).toBe(true);
     expect(plan.askAgainAtMs).toBeGreaterThan(NOW_MS);
+  });
+
+  test('do not wait once they were wanted for as long as they may wait, however often they are planned', () => {
+    const fleet = fleetOf({ vmCount: 6, workloads: ['periodic'] });
+    const waitsAfter = (ms: number): number => {
+      const moves = fleet.state.moves.map((move) => ({ ...move, wantedSinceMs: NOW_MS - ms }));
+      return planOf(fleet, { moves }).moves.filter(({ wait }) => wait?.kind === 'quiet').length;
+    };
+    expect(waitsAfter(0)).toBeGreaterThan(0);
+    expect(waitsAfter(DEFAULT_POLICY.maxQuietWaitMs)).toBe(0);
   });
 
   test('do not wait where they may not, nor beyond their deadline', () => {

@@ -61,7 +61,7 @@ export function nextPlan(state: FleetState, contents: FleetContents): FleetPlan 
     late: findLate(moves, deadlineOf),
     makespanMs: scheduled.endsAtMs - state.nowMs,
     lowerBoundMs: boundWith((job) => Math.max(state.nowMs, job.notBeforeMs)),
-    quietBoundMs: boundWith((job) => earliestStartMs(job, state)),
+    quietBoundMs: boundWith((job) => earliestStartMs(job, state.nowMs)),
     askAgainAtMs: nextWake(moves, state.nowMs),
   };
 }

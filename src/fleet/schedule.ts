@@ -59,7 +59,7 @@ export function schedule(state: FleetState, fleet: ProjectedFleet, jobs: readonl
     const isFirst = fleet.nowMs === nowMs;
     const { objective } = state.policy;
     for (;;) {
-      const moment = { state, fleet, waiting };
+      const moment = { fleet, waiting };
       const waits = new Map<Job, Wait | null>();
       for (const job of waiting) waits.set(job, findWait(job, moment));
       const ready = [...waiting].filter((job) => waits.get(job) === null);

@@ -3,7 +3,7 @@
  *
  * Owns: the conditions, in the order in which they are told: the one that lasts longest first. Pure.
  */
-import type { FleetState, Route } from './fleet-state.ts';
+import type { Route } from './fleet-state.ts';
 import { type Job, latestStartMs } from './job.ts';
 import type { Period } from './period.ts';
 import type { Wait } from './plan.ts';
@@ -11,7 +11,6 @@ import type { ProjectedFleet } from './projected-fleet.ts';
 import { dirtyFactor, quietOpensMs, quietWaitMs } from './quiet-phase.ts';
 
 export interface Moment {
-  readonly state: FleetState;
   readonly fleet: ProjectedFleet;
   readonly waiting: Iterable<Job>;
 }
@@ -27,7 +26,7 @@ const KEEPING_PART = 0.5;
 export function findWait(job: Job, moment: Moment): Wait | null {
   const { fleet } = moment;
   if (job.notBeforeMs > fleet.nowMs) return { kind: 'retry', untilMs: job.notBeforeMs, reason: job.failure };
-  const quiet = findQuietWait(job, moment);
+  const quiet = findQuietWait(job, fleet);
   if (quiet) return quiet;
   const neededBytes = job.vm.ramBytes;
   const freeBytes = fleet.freeBytes(job.to);
@@ -52,14 +51,14 @@ export function wantedRate(job: Job, fleet: ProjectedFleet): number {
 }
 
 /** When it may begin at the earliest, whatever the others do, seen from a moment. */
-export function earliestStartMs(job: Job, state: FleetState): number {
-  const atMs = Math.max(state.nowMs, job.notBeforeMs);
-  const found = findQuietWaitAt(job, state, atMs);
+export function earliestStartMs(job: Job, nowMs: number): number {
+  const atMs = Math.max(nowMs, job.notBeforeMs);
+  const found = findQuietWaitAt(job, atMs);
   return atMs + (found ? quietOpensMs(found.period, atMs, found.lastingMs) : 0);
 }
 
-function findQuietWait(job: Job, { fleet, state }: Moment): Wait | null {
-  const found = findQuietWaitAt(job, state, fleet.nowMs);
+function findQuietWait(job: Job, fleet: ProjectedFleet): Wait | null {
+  const found = findQuietWaitAt(job, fleet.nowMs);
   if (!found) return null;
   const { period, waitMs, lastingMs } = found;
   const untilMs = fleet.nowMs + waitMs;
@@ -69,15 +68,13 @@ function findQuietWait(job: Job, { fleet, state }: Moment): Wait | null {
 
 function findQuietWaitAt(
   job: Job,
-  state: FleetState,
   nowMs: number,
 ): { readonly period: Period; readonly waitMs: number; readonly lastingMs: number } | null {
   const { period } = job.vm;
   if (!job.minds || !period) return null;
   const lastingMs = job.prediction.totalMs.p50;
   const waitMs = quietWaitMs(period, nowMs, lastingMs);
-  // Until when it may be kept waiting counts from now, not from each moment of the plan.
-  const latestMs = Math.min(state.nowMs + state.policy.maxQuietWaitMs, latestStartMs(job));
+  const latestMs = Math.min(job.latestQuietMs, latestStartMs(job));
   return waitMs > 0 && nowMs + waitMs <= latestMs ? { period, waitMs, lastingMs } : null;
 }
 
@@ -91,11 +88,11 @@ function findComing(job: Job, fleet: ProjectedFleet): Wait | null {
 }
 
 /** Its way is needed, before it would be over, by a VM whose quiet phase comes soon and is short. */
-function findKept(job: Job, { fleet, waiting, state }: Moment): Wait | null {
+function findKept(job: Job, { fleet, waiting }: Moment): Wait | null {
   const lastsMs = job.prediction.totalMs.p50;
   for (const other of waiting) {
     if (other === job || !other.minds || !other.vm.period || !meets(other, job)) continue;
-    const quiet = findQuietWait(other, { fleet, waiting, state });
+    const quiet = findQuietWait(other, fleet);
     if (quiet?.kind !== 'quiet') continue;
     const inMs = quiet.untilMs - fleet.nowMs;
     const isMissed = lastsMs > inMs + other.vm.period.quietMs * KEEPING_PART;

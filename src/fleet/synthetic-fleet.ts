@@ -178,7 +178,7 @@ export function syntheticState(spec: FleetSpec, vms: readonly FleetVm[], moves: 
 }
 
 export function waitingMove(vm: string, to: string | null = null): Move {
-  return { vm, to, deadlineAtMs: null, state: { kind: 'waiting' } };
+  return { vm, to, deadlineAtMs: null, wantedSinceMs: NOW_MS, state: { kind: 'waiting' } };
 }
 
 function curveOf(workingPages: number, writesPerSecond: number, maxPages: number): FleetVm['curve'] {

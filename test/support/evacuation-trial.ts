@@ -55,6 +55,8 @@ interface TrialOptions {
   readonly beforePicture?: (look: number) => void;
   readonly only?: readonly string[];
   readonly deadlineInMs?: number;
+  /** Another one began it so long ago. */
+  readonly begunAgoMs?: number;
   /** What another one has done so far. */
   readonly begun?: EvacuationMemory;
   /** The host knows by whose order its migration began, although nobody remembers its id. */
@@ -182,6 +184,7 @@ export function evacuationTrial(vms: readonly OutlookVm[], options: TrialOptions
     {
       from: 'a',
       to: options.to ?? null,
+      startedAtMs: Date.now() - (options.begunAgoMs ?? 0),
       deadlineAtMs: options.deadlineInMs === undefined ? null : Date.now() + options.deadlineInMs,
       vms: options.only ?? null,
       skip: new Map(options.skip ?? []),
