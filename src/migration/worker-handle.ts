@@ -7,8 +7,8 @@
  */
 import type { Worker } from 'node:worker_threads';
 import { asGodwitError, type ErrorBody, explain, GodwitError } from '../base/errors.ts';
-import { FileDescriptor } from '../linux/file-descriptor.ts';
 import type { ProcessIdentity } from '../linux/process.ts';
+import { closeFd } from '../linux/socket.ts';
 import type { JoinPurpose } from '../wire/messages.ts';
 import type { MigrationHandle, VmSettlement } from './handle.ts';
 import type { MigrationCommand, MigrationEvent } from './progress.ts';
@@ -23,6 +23,7 @@ export type WorkerReport =
   | { readonly kind: 'answered'; readonly sequence: number; readonly error: ErrorBody | null }
   /** A descriptor that must not stay open when the thread has died: a VM may be waiting for what only it would do. */
   | { readonly kind: 'entrusted'; readonly fd: number }
+  /** Also one that was handed over, and is closed with the thread from now on. */
   | { readonly kind: 'givenBack'; readonly fd: number };
 
 /** From the main thread to the worker. */
@@ -119,7 +120,7 @@ export class WorkerHandle implements MigrationHandle {
       this.#isGone = true;
       for (const waiting of this.#answers.values()) waiting.reject(this.#threadDied());
       this.#answers.clear();
-      for (const fd of this.#entrusted) new FileDescriptor(fd)[Symbol.dispose]();
+      for (const fd of this.#entrusted) closeFd(fd);
       keepSpareThread(options.module, AFTER_MIGRATION_MS);
       void this.#finish(thrown, options).finally(exited.resolve);
     });
@@ -149,8 +150,13 @@ export class WorkerHandle implements MigrationHandle {
     });
   }
 
-  /** Hands a descriptor over: the worker owns and closes it from now on. */
+  /** Hands a descriptor over. One that the thread dies without having taken is closed, so that who has dialled dials again. */
   addConnection(purpose: JoinPurpose, fd: number, peer: string): void {
+    if (this.#isGone) {
+      closeFd(fd);
+      return;
+    }
+    this.#entrusted.add(fd);
     this.#order({ kind: 'connection', purpose, fd, peer });
   }
 
