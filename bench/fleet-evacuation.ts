@@ -146,6 +146,7 @@ async function evacuatePlanned(
     {
       hosts,
       picture: async () => picture(file, last.complete(await hosts.ask()), Date.now()),
+      record: async () => undefined,
       nowMs: () => Date.now(),
       lookAgainMs: 1000,
       onEvent: (event) => events.push({ ...event, atMs: Date.now() }),

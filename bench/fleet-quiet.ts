@@ -125,6 +125,7 @@ async function movePlanned(trio: FleetTrio, vm: string, from: GodwitHost, to: Go
     {
       hosts,
       picture: async () => picture(open, last.complete(await hosts.ask()), Date.now()),
+      record: async () => undefined,
       nowMs: () => Date.now(),
       lookAgainMs: 500,
       onEvent: () => undefined,

@@ -1,9 +1,8 @@
 /**
  * The migrations of an evacuation: which run, which have failed, which have arrived.
  *
- * Must hold: a VM on its way is where it came from until its migration has ended, whichever hosts list it meanwhile (a VM in
- * post-copy has left the list of its source and still fills its port), and it is there once; what a person has
- * cancelled, and what cannot be migrated at all, is not tried again.
+ * Must hold: what a person has cancelled, and what cannot be migrated at all, is not tried again; what was held up and not begun is no
+ * failure.
  */
 import { randomUUID } from 'node:crypto';
 import type { GroupMigrateBody } from '../api/group-migration-schema.ts';
@@ -11,9 +10,9 @@ import type { MigrateBody, MigrationView } from '../api/migration-schema.ts';
 import { explain, hasCode } from '../base/errors.ts';
 import type { FleetVm, MoveState } from '../fleet/fleet-state.ts';
 import { arrivalOf, completeFailure, failedAgain, failureOfGroup } from './evacuation-ends.ts';
+import { giveOrder } from './evacuation-orders.ts';
 import type {
   Arrival,
-  BegunMove,
   EvacuationMemory,
   EvacuationOutcome,
   EvacuationPort,
@@ -21,11 +20,9 @@ import type {
   Start,
 } from './evacuation-port.ts';
 import { GroupEnds } from './group-ends.ts';
+import { type RunningMove, settleVms } from './settled-picture.ts';
 
-interface Running extends BegunMove {
-  /** null: somebody else has begun it, and the hosts tell. */
-  readonly fleetVm: FleetVm | null;
-  readonly endsAtMs: number;
+interface Running extends RunningMove {
   id: string | null;
   /** How it ended is known. */
   isOver: boolean;
@@ -83,17 +80,8 @@ export class EvacuationMoves {
 
   /** All VMs, each where it counts. */
   settle(vms: readonly FleetVm[], from: string): FleetVm[] {
-    const places = Map.groupBy(vms, ({ name }) => name);
-    const stand = vms.filter(({ name, host }) => {
-      if (this.#running.has(name)) return false;
-      // Its source has not struck it off yet.
-      return !(host === from && this.hasArrived(name) && places.get(name)!.length > 1);
-    });
-    const moving = [...this.#running.values()].flatMap(({ move, fleetVm }) => {
-      const known = fleetVm ?? places.get(move.vm)?.[0];
-      return known ? [{ ...known, host: from }] : [];
-    });
-    return [...stand, ...moving];
+    const running = [...this.#running.values()];
+    return settleVms(vms, from, { running, hasArrived: (vm) => this.hasArrived(vm) });
   }
 
   /**
@@ -180,10 +168,22 @@ export class EvacuationMoves {
 
   async #carry(running: Running, request: MigrateBody, watching: AbortSignal): Promise<void> {
     const { move } = running;
-    const { id } = await this.#port.hosts.begin(move.from, move.vm, request);
+    const { hosts } = this.#port;
+    const begun = await this.#order(running, request, (order) => hosts.begin(move.from, move.vm, order));
+    if (begun === null) return;
+    const { id } = begun;
     running.id = id;
     this.#port.onEvent({ kind: 'started', move, id });
-    this.#take(running, await this.#port.hosts.endOf(move.from, id, watching));
+    this.#take(running, await hosts.endOf(move.from, id, watching));
+  }
+
+  /** null: it was held up, and is planned anew. */
+  #order<Request extends { readonly finishByMs?: number | undefined }, Begun>(
+    { move, startedAtMs: givenAtMs }: Running,
+    request: Request,
+    begin: (request: Request) => Promise<Begun>,
+  ): Promise<Begun | null> {
+    return giveOrder(this.#port, { plannedAtMs: move.startsAtMs, givenAtMs, request }, begin);
   }
 
   async #carryGroup(
@@ -192,7 +192,11 @@ export class EvacuationMoves {
     request: GroupMigrateBody,
     watching: AbortSignal,
   ): Promise<void> {
-    const { id } = await this.#port.hosts.beginGroup(members[0]!.move.from, region, request);
+    const [first] = members;
+    const { from } = first!.move;
+    const begun = await this.#order(first!, request, (order) => this.#port.hosts.beginGroup(from, region, order));
+    if (begun === null) return;
+    const { id } = begun;
     for (const running of members) {
       running.id = id;
       this.#port.onEvent({ kind: 'started', move: running.move, id });

@@ -79,6 +79,8 @@ export interface EvacuationHosts {
 export interface EvacuationPort {
   readonly hosts: EvacuationHosts;
   picture(): Promise<FleetPicture>;
+  /** What has begun, or is about to, is remembered for whoever goes on with it. Throws where nothing is to begin any more. */
+  record(): Promise<void>;
   nowMs(): number;
   /** A host that does not answer, and a migration that somebody else has begun, are looked at again after so long. */
   readonly lookAgainMs: number;

@@ -49,6 +49,8 @@ interface TrialOptions {
   /** The rest of the fleet file. */
   readonly settings?: object;
   readonly skip?: readonly (readonly [string, string])[];
+  /** The clock jumps so far while the nth thing that is to begin is remembered. */
+  readonly heldMs?: (order: number) => number;
   /** Before the hosts' answers are there. */
   readonly beforePicture?: (look: number) => void;
   readonly only?: readonly string[];
@@ -78,6 +80,7 @@ export function evacuationTrial(vms: readonly OutlookVm[], options: TrialOptions
   const last = new LastOutlooks();
   let looks = 0;
   let aheadMs = 0;
+  let orders = 0;
   const outlookOf = (host: string): OutlookView => ({
     host,
     migration: `${host}:7710`,
@@ -166,6 +169,9 @@ export function evacuationTrial(vms: readonly OutlookVm[], options: TrialOptions
           log.push(`cancel ${id}`);
           endGroup(id, 'cancelled');
         },
+      },
+      record: async () => {
+        aheadMs += options.heldMs?.(orders++) ?? 0;
       },
       nowMs: () => Date.now() + aheadMs,
       lookAgainMs: 20,
