@@ -59,7 +59,7 @@ function seen(
 ): Seen {
   const marks = new Map(marked.map((name): [string, Mark] => [name, { sinceMs: 0, reason: null }]));
   const file = withMarks(given, marks);
-  const answers = outlooks.map((each): Answer => ({ name: each.host, outlook: each }));
+  const answers = outlooks.map((each): Answer => ({ name: each.host, outlook: each, askedAtMs: atMs }));
   return { atMs, file, marks, answers, heardAtMs: new Map(), picture: picture(file, answers, atMs) };
 }
 

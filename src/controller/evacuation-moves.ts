@@ -235,7 +235,7 @@ export class EvacuationMoves {
       this.#fail(running, reason, isCancelled || report?.error?.code === 'GW_MIGRATION_BLOCKED');
       return;
     }
-    this.#arrived.push(arrivalOf(running, view.id, report, sharedBytes));
+    this.#arrived.push(arrivalOf(running, view.id, report, { sharedBytes, endKnownAtMs: this.#port.nowMs() }));
     this.#port.onEvent({ kind: 'ended', move, view });
   }
 

@@ -102,6 +102,8 @@ export interface Arrival {
   /** Of its migration. */
   readonly id: string;
   readonly startedAtMs: number;
+  /** When this was heard of (Unix milliseconds); undefined: an older controller wrote it. */
+  readonly endKnownAtMs?: number;
   readonly prediction: Prediction;
   readonly to: string;
   readonly predictedMs: { readonly p10: number; readonly p50: number; readonly p90: number };

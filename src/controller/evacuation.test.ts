@@ -1,6 +1,7 @@
 /** Who goes, where to, with whom. */
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { evacuationTrial, FOREIGN, NEVER, vmOf } from '../../test/support/evacuation-trial.ts';
+import { waitUntil } from '../../test/support/wait-until.ts';
 import { DEFAULT_POLICY } from '../fleet/fleet-state.ts';
 import type { EvacuationOutcome } from './evacuation-port.ts';
 import { showVms } from './evacuation-view.ts';
@@ -103,6 +104,49 @@ test('who goes on with an evacuation does not wait for quiet phases from the beg
   const begunAgoMs = DEFAULT_POLICY.maxQuietWaitMs;
   expect(await evacuationTrial(rhythmic(), { begunAgoMs }).evacuation.run(NEVER, NEVER)).toMatchObject({
     state: 'completed',
+  });
+});
+
+describe('a VM that has arrived', () => {
+  test('is not ordered again by an answer that was asked for before that was known', async () => {
+    const [asked, late] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    let isForeignGone = false;
+    const { evacuation, log, end, looks } = evacuationTrial([vmOf('x'), FOREIGN], {
+      hold: true,
+      listed: (vm, at) => (vm === FOREIGN.name && isForeignGone ? [] : [at]),
+      delayed: async (look) => {
+        if (look !== 1) return;
+        asked.resolve();
+        await late.promise;
+      },
+    });
+    const running = evacuation.run(NEVER, NEVER);
+    await asked.promise;
+    end('x', 'completed');
+    await waitUntil('its end is heard of', () => evacuation.memory().arrived.length > 0);
+    late.resolve();
+    await waitUntil('it is looked again', () => looks() > 2);
+    expect(log).toEqual(['x a b:7710']);
+    isForeignGone = true;
+    expect(await running).toMatchObject({
+      state: 'completed',
+      arrived: [{ vm: 'x', endKnownAtMs: expect.any(Number) }],
+    });
+  });
+
+  test('and that its host has again when it is asked later, goes again', async () => {
+    let isBack = true;
+    const { evacuation, log } = evacuationTrial([vmOf('x'), FOREIGN], {
+      listed: (vm, at) => {
+        if (vm === FOREIGN.name) return isBack ? ['a'] : [];
+        return isBack ? ['a'] : [at];
+      },
+    });
+    const running = evacuation.run(NEVER, NEVER);
+    await waitUntil('it goes again', () => log.length > 1);
+    isBack = false;
+    expect(await running).toMatchObject({ state: 'completed', stayed: [] });
+    expect(new Set(log)).toEqual(new Set(['x a b:7710']));
   });
 });
 

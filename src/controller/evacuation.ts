@@ -18,6 +18,7 @@ import { EvacuationWaits, sayThatSilent } from './evacuation-waits.ts';
 import type { FleetPicture, PicturedVm } from './fleet-picture.ts';
 import { ForeignMoves } from './foreign-moves.ts';
 import { groupRequestFor, requestFor } from './move-request.ts';
+import { withArrivals } from './settled-picture.ts';
 import { type UnderwayMove, withUnderway } from './underway.ts';
 
 interface Step {
@@ -111,8 +112,9 @@ export class Evacuation {
   }
 
   /** Plans, and begins what is due. */
-  #step(picture: FleetPicture, watching: AbortSignal): Step {
+  #step(told: FleetPicture, watching: AbortSignal): Step {
     const { from, to, vms: only } = this.#request;
+    const picture = withArrivals(told, from, this.#moves.arrived);
     const nowMs = this.#port.nowMs();
     const isAsked = (vm: string): boolean => only === null || only.includes(vm);
     const isMeant = ({ name, host }: FleetVm): boolean => host === from && isAsked(name);

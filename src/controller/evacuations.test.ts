@@ -43,7 +43,7 @@ function begin(vms: readonly OutlookVm[], looked: () => void = () => undefined) 
   const answer = (host: string) => {
     const place = { host, migration: `${host}:7710`, memoryBytes: 64 * GIB, bandwidthBytesPerSecond: 0, ways: {} };
     const isHere = (host === 'a') !== isEnded;
-    return { name: host, outlook: { ...place, outgoing: [], vms: isHere ? [...vms] : [] } };
+    return { name: host, askedAtMs: Date.now(), outlook: { ...place, outgoing: [], vms: isHere ? [...vms] : [] } };
   };
   const hosts = {
     beginGroup: async (_host: string, region: string) => {

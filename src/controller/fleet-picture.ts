@@ -20,15 +20,22 @@ import { wordsOfOwn } from './own-addresses.ts';
 import { portRates } from './port-rates.ts';
 import { type UnderwayMove, underwayOf } from './underway.ts';
 
+/** What a host has told of itself. */
+export interface Told {
+  readonly outlook: OutlookView;
+  /** Unix milliseconds: it is as it was then, or later. */
+  readonly askedAtMs: number;
+}
+
 /** One host, asked just now. */
 export type Answer =
-  | { readonly name: string; readonly outlook: OutlookView }
+  | (Told & { readonly name: string })
   /** `last`: what it told before it fell silent. */
   | {
       readonly name: string;
       /** Why there is no outlook, and what to do about it. */
       readonly failure: string;
-      readonly last?: OutlookView;
+      readonly last?: Told;
       /** It answers, with that. */
       readonly isRefusal: boolean;
       /** Waiting does not help. */
@@ -61,6 +68,8 @@ export interface FleetPicture {
   readonly contents: FleetContents;
   /** Where each host that has ever answered is reached by the others, by its name. */
   readonly addresses: ReadonlyMap<string, string>;
+  /** By host that has ever answered, when it was asked for what is here (Unix milliseconds). */
+  readonly askedAtMs: ReadonlyMap<string, number>;
   readonly vms: readonly PicturedVm[];
   readonly failures: readonly Silence[];
   /** Hosts that get no VMs now, whoever sends them, with the reason. */
@@ -90,8 +99,8 @@ export function picture(
   joined: JoinedContents = new JoinedContents(),
 ): FleetPicture {
   const heard = answers.flatMap((answer) => {
-    const outlook = 'outlook' in answer ? answer.outlook : answer.last;
-    return outlook ? [{ name: answer.name, outlook }] : [];
+    const told = 'outlook' in answer ? answer : answer.last;
+    return told ? [{ name: answer.name, outlook: told.outlook, askedAtMs: told.askedAtMs }] : [];
   });
   const failures = answers.flatMap((answer): Silence[] => {
     if ('outlook' in answer) return [];
@@ -146,6 +155,7 @@ export function picture(
     },
     contents: joined.join(vms.map((vm) => contentsOf(vm, bundles))),
     addresses,
+    askedAtMs: new Map(heard.map(({ name, askedAtMs }) => [name, askedAtMs])),
     vms,
     failures,
     closed,

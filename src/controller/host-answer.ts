@@ -18,10 +18,11 @@ export async function answerOf(
   withinMs: number,
 ): Promise<Answer> {
   const signal = AbortSignal.timeout(withinMs);
+  const askedAtMs = Date.now();
   try {
     const told = await client.outlook({ isBrief: samples === null, contentsAfter: samples?.cursor, signal });
     if (told.host !== name) return refuseOther(name, told.host, client.url);
-    return { name, outlook: samples?.complete(told) ?? told };
+    return { name, outlook: samples?.complete(told) ?? told, askedAtMs };
   } catch (error) {
     const silent = { name, isRefusal: false, isFinal: false };
     if (signal.aborted) return { ...silent, failure: `it has not answered within ${withinMs / 1000} s` };

@@ -53,6 +53,8 @@ interface TrialOptions {
   readonly heldMs?: (order: number) => number;
   /** Before the hosts' answers are there. */
   readonly beforePicture?: (look: number) => void;
+  /** Until all answers are there, which hosts have given by then. */
+  readonly delayed?: (look: number) => Promise<void>;
   readonly only?: readonly string[];
   readonly deadlineInMs?: number;
   /** Another one began it so long ago. */
@@ -127,8 +129,9 @@ export function evacuationTrial(vms: readonly OutlookVm[], options: TrialOptions
           if (refusal === 'for good') return { name, failure: 'a wrong token', isRefusal: true, isFinal: true };
           if (refusal !== null) return { name, failure: 'HTTP status 502', isRefusal: true, isFinal: false };
           if (failure !== null) return { name, failure, isRefusal: false, isFinal: false };
-          return { name, outlook: outlookOf(name) };
+          return { name, outlook: outlookOf(name), askedAtMs: Date.now() + aheadMs };
         });
+        await options.delayed?.(look);
         return picture(file, last.complete(answers), Date.now() + aheadMs, options.closed?.(look));
       },
       hosts: {
