@@ -104,11 +104,21 @@ test('nothing is begun while what was begun before goes on, nor when it is only 
   await balancing.balance(seen(BUSY), { ...ORDER, isDry: true });
   expect(await evacuations.list(10)).toEqual([]);
   await balancing.balance(seen(BUSY), ORDER);
-  const later = await balancing.balance(seen(BUSY, { atMs: 1e12 + 700_000 }), ORDER);
+  const fuller = [outlook('a', 0.95, ['x', 'y']), ...BUSY.slice(1)];
+  const later = await balancing.balance(seen(fuller, { atMs: 1e12 + 700_000 }), ORDER);
   expect([later.evacuations, later.words]).toEqual([
     [],
     [expect.any(String), expect.stringContaining('still goes on')],
   ]);
+});
+
+test('what somebody has just claimed is left to him, and that is said', async () => {
+  const conflict = new GodwitError('GW_CONFLICT', { kind: 'host', name: 'a', reason: 'e-1 was faster' });
+  vi.spyOn(evacuations, 'request').mockRejectedValueOnce(conflict);
+  const { evacuations: begun, words } = await balancing.balance(seen(BUSY), ORDER);
+  expect([begun, words.at(-1)]).toEqual([[], expect.stringContaining('e-1 was faster')]);
+  // No host rests from it.
+  expect((await balancing.balance(seen(BUSY), ORDER)).evacuations).toHaveLength(1);
 });
 
 test('a host that is marked for maintenance neither gives nor gets, and a VM stays whose policy says so', async () => {

@@ -5,6 +5,8 @@
  * for maintenance, nothing that another evacuation moves, and nothing while what it began before still goes on.
  */
 import type { BalanceView } from '../api/balance-schema.ts';
+import type { EvacuateBody } from '../api/evacuation-schema.ts';
+import { explain as explainError, hasCode } from '../base/errors.ts';
 import { type BalancedHost, type BalancedVm, type BalanceMove, balance } from '../fleet/balance.ts';
 import type { Evacuations } from './evacuations.ts';
 import { outlookOf, type Seen } from './fleet-look.ts';
@@ -47,7 +49,11 @@ export class Balancing {
       for (const [way, moves] of Map.groupBy(found.moves, ({ from, to }) => `${from} ${to}`)) {
         const [from, to] = way.split(' ') as [string, string];
         const request = { from, to, vms: moves.map(({ vm }) => vm) };
-        evacuations.push((await this.#evacuations.request(request, initiator)).id);
+        const refusal = await this.#begin(request, initiator, evacuations);
+        if (refusal !== null) {
+          words.push(refusal);
+          continue;
+        }
         await this.#remember(from, seen.atMs);
         await this.#remember(to, seen.atMs);
       }
@@ -105,6 +111,17 @@ export class Balancing {
         balancedAtMs: marks.has(name) ? atMs : (balanced.get(name) ?? null),
       };
     });
+  }
+
+  /** null: it is begun; else why not, since somebody was faster. */
+  async #begin(request: EvacuateBody, initiator: Initiator, begun: string[]): Promise<string | null> {
+    try {
+      begun.push((await this.#evacuations.request(request, initiator)).id);
+      return null;
+    } catch (error) {
+      if (!hasCode(error, 'GW_CONFLICT')) throw error;
+      return explainError(error);
+    }
   }
 
   async #remember(host: string, atMs: number): Promise<void> {

@@ -8,7 +8,7 @@ import { randomUUID } from 'node:crypto';
 import type { GroupMigrateBody } from '../api/group-migration-schema.ts';
 import type { MigrateBody, MigrationView } from '../api/migration-schema.ts';
 import { explain, hasCode } from '../base/errors.ts';
-import type { FleetVm, MoveState } from '../fleet/fleet-state.ts';
+import type { MoveState } from '../fleet/fleet-state.ts';
 import { arrivalOf, completeFailure, failedAgain, failureOfGroup } from './evacuation-ends.ts';
 import { giveOrder } from './evacuation-orders.ts';
 import type {
@@ -20,7 +20,7 @@ import type {
   Start,
 } from './evacuation-port.ts';
 import { GroupEnds } from './group-ends.ts';
-import { type RunningMove, settleVms } from './settled-picture.ts';
+import type { RunningMove } from './settled-picture.ts';
 
 interface Running extends RunningMove {
   id: string | null;
@@ -62,6 +62,11 @@ export class EvacuationMoves {
     return [...this.#running.values()].map(({ move, id }) => ({ vm: move.vm, to: move.to, id }));
   }
 
+  /** Those whose end is not known. */
+  underway(): readonly RunningMove[] {
+    return [...this.#running.values()].filter(({ isOver }) => !isOver);
+  }
+
   isRunning(vm: string): boolean {
     return this.#running.has(vm);
   }
@@ -76,12 +81,6 @@ export class EvacuationMoves {
 
   reasonOf(vm: string): string | null {
     return this.#failures.get(vm)?.reason ?? null;
-  }
-
-  /** All VMs, each where it counts. */
-  settle(vms: readonly FleetVm[], from: string): FleetVm[] {
-    const running = [...this.#running.values()];
-    return settleVms(vms, from, { running, hasArrived: (vm) => this.hasArrived(vm) });
   }
 
   /**

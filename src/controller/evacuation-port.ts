@@ -9,6 +9,7 @@ import type { PlannedMove } from '../fleet/plan.ts';
 import type { BundledPlan } from './bundled-plan.ts';
 import type { FleetPicture } from './fleet-picture.ts';
 import type { ForeignMove } from './foreign-moves.ts';
+import type { JointPlanning } from './joint-planning.ts';
 
 export interface EvacuationRequest {
   /** The host that all leave. */
@@ -77,6 +78,8 @@ export interface EvacuationHosts {
 }
 
 export interface EvacuationPort {
+  /** Of all evacuations of one controller. */
+  readonly planning: JointPlanning;
   readonly hosts: EvacuationHosts;
   picture(): Promise<FleetPicture>;
   /** What has begun, or is about to, is remembered for whoever goes on with it. Throws where nothing is to begin any more. */

@@ -18,6 +18,7 @@ import type {
 } from './evacuation-port.ts';
 import { noteOf, showVms } from './evacuation-view.ts';
 import type { FleetPicture } from './fleet-picture.ts';
+import type { JointPlanning } from './joint-planning.ts';
 import { OwnedRecord } from './owned-record.ts';
 import { isNewPlan } from './plan-change.ts';
 import type { FleetStore } from './store.ts';
@@ -32,6 +33,7 @@ export interface EvacuationRecord {
 export interface RunnerPort {
   readonly store: FleetStore;
   readonly hosts: EvacuationHosts;
+  readonly planning: JointPlanning;
   /** Of this controller. */
   readonly name: string;
   /** What orders of this controller bear; null: there is no other. */
@@ -108,6 +110,7 @@ export class EvacuationRunner {
 
   #portOf(): EvacuationPort {
     return {
+      planning: this.#port.planning,
       hosts: this.#ledHosts(),
       picture: () => this.#port.picture(this.#view),
       record: () => this.#recordBegun(),

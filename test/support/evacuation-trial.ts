@@ -7,6 +7,7 @@ import { Evacuation } from '../../src/controller/evacuation.ts';
 import type { EvacuationEvent, EvacuationMemory, GroupEnd } from '../../src/controller/evacuation-port.ts';
 import { parseFleet } from '../../src/controller/fleet-file.ts';
 import { picture } from '../../src/controller/fleet-picture.ts';
+import { JointPlanning } from '../../src/controller/joint-planning.ts';
 import { LastOutlooks } from '../../src/controller/last-outlooks.ts';
 
 const HOSTS = { a: { api: 'unix:/a' }, b: { api: 'unix:/b' } };
@@ -119,6 +120,7 @@ export function evacuationTrial(vms: readonly OutlookVm[], options: TrialOptions
   };
   const evacuation = new Evacuation(
     {
+      planning: new JointPlanning(),
       picture: async () => {
         const look = looks++;
         aheadMs += options.lookMs ?? 0;
