@@ -91,15 +91,19 @@ test('what is refused has a line, also a look, and is counted; the token has non
 });
 
 test('who is at a unix socket is named by the kernel, and the socket has the mode that was set', async () => {
-  await using trial = await start();
+  await using trial = await start(['operate']);
   expect(statSync(trial.socket).mode & 0o777).toBe(0o660);
   const local = new GodwitClient({ url: `unix:${trial.socket}` });
   await local.actOnVm('web1', 'pause');
   await trial.client.actOnVm('web1', 'resume');
+  const named = new GodwitClient({ url: `unix:${trial.socket}`, token: TOKEN });
+  await named.actOnVm('web1', 'pause');
+  const kernel = { uid: process.getuid!(), pid: process.pid };
   expect(trial.lines()).toEqual([
-    expect.objectContaining({ token: null, uid: process.getuid!(), pid: process.pid }),
+    expect.objectContaining({ token: null, ...kernel }),
     expect.objectContaining({ token: null, address: '127.0.0.1' }),
+    expect.objectContaining({ token: 'ops', ...kernel }),
   ]);
   expect(trial.lines()[0]).not.toHaveProperty('address');
-  await local.close();
+  for (const client of [local, named]) await client.close();
 });

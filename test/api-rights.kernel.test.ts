@@ -97,6 +97,28 @@ test('every route answers a token with its right, refuses one with all others by
   expect(told).toEqual([]);
 });
 
+test('who may only send VMs away names no files, has no image removed and lets no VM stand still', async () => {
+  write({ sender: ['read', 'migrate-send'], ops: ['read', 'migrate-send', 'operate'] });
+  await using trial = await startOpen();
+  const [sender, ops] = ['sender', 'ops'].map((name) => new GodwitClient({ url: trial.url, token: tokenOf(name) }));
+  const to = '127.0.0.1:9';
+  const bodies = [
+    { to, sourceDisks: 'delete' as const },
+    { to, diskPaths: { disk0: '/etc/passwd' } },
+    { to, timeoutMs: 1000, onTimeout: 'pause' as const },
+  ];
+  for (const body of bodies) {
+    await expect(sender!.migrate('web1', body)).rejects.toMatchObject({
+      details: { right: 'operate', token: 'sender' },
+    });
+  }
+  const { id } = await sender!.migrate('web1', { to, sourceDisks: 'keep' });
+  await expect(sender!.tuneMigration(id, { onTimeout: 'pause' })).rejects.toMatchObject({
+    details: { right: 'operate' },
+  });
+  expect(await ops!.tuneMigration(id, { onTimeout: 'pause' })).toMatchObject({ id });
+});
+
 describe('a migration is commanded with the right of its direction', () => {
   test.each([
     ['outgoing', 'migrate-send', 'migrate-receive'],

@@ -22,7 +22,13 @@ export type LocalCaller =
   /** The process that has connected, as the kernel knows it. */
   | { readonly kind: 'unix'; readonly uid: number; readonly pid: number };
 
-export type Caller = (TokenHolder & { readonly kind: 'token' }) | LocalCaller;
+export type Caller =
+  | (TokenHolder & {
+      readonly kind: 'token';
+      /** Where he has come in; undefined: at an address that needs a token. */
+      readonly local: LocalCaller | undefined;
+    })
+  | LocalCaller;
 
 export interface AccessPolicy {
   /** undefined: it is nobody's. */
@@ -38,8 +44,8 @@ export function authenticate(policy: AccessPolicy, request: IncomingMessage): Ca
   const { authorization } = request.headers;
   const given = /^Bearer (.+)$/i.exec(authorization ?? '')?.[1];
   const holder = given === undefined ? undefined : policy.holderOf(given);
-  if (holder) return { kind: 'token', ...holder };
   const caller = policy.localCaller(request);
+  if (holder) return { kind: 'token', ...holder, local: caller };
   if (caller === undefined || authorization !== undefined) {
     const how = 'give a token of this address by --token-file or GODWIT_TOKEN';
     throw unauthorized(authorization === undefined ? how : `the one that was given is not it: ${how}`);

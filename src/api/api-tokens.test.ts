@@ -72,6 +72,18 @@ test.each([
   expect(told).toEqual([expect.anything(), 'renewed: eyes']);
 });
 
+test('an entry with the token that may do everything is refused, at the start and later', () => {
+  const token = 'token-of-ops-0123';
+  replace(entry('ops', 'read'));
+  expect(() => open(token)).toThrow('tokensFile[0]');
+  replace(entry('other', 'read'));
+  const tokens = open(token);
+  replace(entry('ops', 'read'));
+  tokens.look();
+  expect(told).toEqual([expect.stringContaining('which may do everything')]);
+  expect(tokens.holderOf(token)?.rights).toEqual(RIGHTS);
+});
+
 test('a file that cannot serve from the beginning is an error', () => {
   expect(() => open()).toThrow(expect.objectContaining({ code: 'GW_INPUT_UNREADABLE' }));
   replace('- name: [');

@@ -6,7 +6,7 @@
  */
 import { timingSafeEqual } from 'node:crypto';
 import { statSync } from 'node:fs';
-import { asGodwitError, type GodwitError } from '../base/errors.ts';
+import { asGodwitError, GodwitError } from '../base/errors.ts';
 import type { TokenHolder } from './access.ts';
 import { RIGHTS } from './right.ts';
 import { digestOf, readTokensFile, type TokenEntry } from './tokens-file.ts';
@@ -44,7 +44,7 @@ export class ApiTokens {
     this.#port = port;
     // Before it is read: what is written meanwhile is another look's.
     this.#seen = this.#facts();
-    this.#listed = tokensFile === null ? [] : readTokensFile(tokensFile, 'tokensFile');
+    this.#listed = tokensFile === null ? [] : this.#read(tokensFile);
   }
 
   /** undefined: it is nobody's. */
@@ -66,12 +66,22 @@ export class ApiTokens {
 
   #renew(path: string): void {
     try {
-      this.#listed = readTokensFile(path, 'tokensFile');
+      this.#listed = this.#read(path);
     } catch (error) {
       this.#port.onUnusable(asGodwitError(error));
       return;
     }
     this.#port.onRenewed(this.#listed.map(({ name }) => name));
+  }
+
+  /** @throws GW_INPUT_UNREADABLE, GW_INPUT_INVALID also where an entry has the token that may do everything */
+  #read(path: string): TokenEntry[] {
+    const entries = readTokensFile(path, 'tokensFile');
+    const [single] = this.#single;
+    const index = entries.findIndex(({ digest }) => single && timingSafeEqual(digest, single.digest));
+    if (index < 0) return entries;
+    const fix = 'it has the token of tokenFile or GODWIT_TOKEN, which may do everything: give it another one';
+    throw new GodwitError('GW_INPUT_INVALID', { field: `tokensFile[${index}]`, value: path, fix });
   }
 
   /** Differs where the file was written, replaced or removed, or got another mode, or can be looked at no more. */

@@ -29,7 +29,7 @@ export interface AuditEntry {
   readonly code: ErrorCode | null;
   /** Until the answer was there. */
   readonly ms: number;
-  /** Refused requests without a token before this one that have no line, because there were too many. */
+  /** Requests that were refused as this one before it and have no line, because there were too many. */
   readonly leftOut?: number;
 }
 
@@ -61,11 +61,12 @@ export function auditEntryOf(request: FastifyRequest, reply: FastifyReply, nowMs
   if (!isRefused && (READING.has(method) || request.is404)) return undefined;
   const ms = Math.round(reply.elapsedTime);
   const address = request.raw.socket.remoteAddress;
+  const process = caller?.kind === 'token' ? caller.local : caller;
   return {
     time: new Date(nowMs - ms).toISOString(),
     request: request.id,
     token: caller?.kind === 'token' ? caller.name : null,
-    ...(caller?.kind === 'unix' ? { uid: caller.uid, pid: caller.pid } : {}),
+    ...(process?.kind === 'unix' ? { uid: process.uid, pid: process.pid } : {}),
     ...(address === undefined ? {} : { address }),
     method,
     route: routeOf(request),

@@ -32,6 +32,12 @@ export const FleetRecordingSchema = z
             between: z.tuple([z.array(z.string()), z.array(z.string())]),
           }),
         ),
+        reservations: z
+          .array(
+            z.object({ from: z.string().nullable(), to: z.string().nullable(), bytesPerSecond: z.number().positive() }),
+          )
+          .default([])
+          .describe('Earlier versions had none.'),
         together: z.array(z.array(z.string())),
         policy: z.object({
           grouping: z.enum(['none', 'pairs', 'representatives']),

@@ -6,6 +6,7 @@ import { CommonPairSchema, FleetPlanSchema } from './fleet-plan-schema.ts';
 import { FleetRecordingSchema } from './fleet-recording-schema.ts';
 import { FleetSchema, MaintenanceAnswerSchema, MaintenanceBodySchema } from './fleet-schema.ts';
 import type { FleetService } from './fleet-service.ts';
+import { LeaderSchema, LeadSchema } from './order-schema.ts';
 import { errors, limitParam, NameParams, type Routes } from './routes.ts';
 
 const tags = ['fleet'];
@@ -112,6 +113,20 @@ export function addFleetRoutes(routes: Routes, service: FleetService): void {
       },
     },
     (request) => service.balance(request.body),
+  );
+  routes.post(
+    '/v1/fleet/lead',
+    {
+      config: { right: 'migrate-send' },
+      schema: {
+        tags,
+        summary:
+          'Lead by a higher epoch than hosts know, where the store was restored from a backup; only at the controller that leads',
+        body: LeadSchema,
+        response: { 200: LeaderSchema, ...errors },
+      },
+    },
+    (request) => service.lead(request.body),
   );
   routes.put(
     '/v1/hosts/:name/maintenance',

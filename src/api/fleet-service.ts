@@ -11,6 +11,7 @@ import type { FleetEvent } from './fleet-event-schema.ts';
 import type { CommonPairView, FleetPlanView } from './fleet-plan-schema.ts';
 import type { FleetRecording } from './fleet-recording-schema.ts';
 import type { FleetView, MaintenanceAnswer, MaintenanceBody } from './fleet-schema.ts';
+import type { LeadBody, Leader } from './order-schema.ts';
 
 export interface PlanQuery {
   readonly host: string;
@@ -45,6 +46,8 @@ export interface FleetActions {
   cancelEvacuation(id: string): Promise<EvacuationView>;
   setMaintenance(host: string, request: MaintenanceBody): Promise<MaintenanceAnswer>;
   balance(request: BalanceBody): Promise<BalanceView>;
+  /** From then on its orders are of a higher epoch than that. @throws GW_CONFLICT where it does not lead */
+  lead(request: LeadBody): Promise<Leader>;
   history(query: HistoryQuery): Promise<FleetHistoryView>;
 }
 

@@ -1,6 +1,7 @@
 /** Routes about migrations of groups: /v1/groups/NAME/actions/migrate and /v1/group-migrations. */
 import { z } from 'zod';
 import { GroupFollowSchema, GroupMigrateSchema, GroupMigrationSchema } from './group-migration-schema.ts';
+import { neededByBody } from './migration-right.ts';
 import { RequestIdSchema } from './order-schema.ts';
 import { errors, IdParams, NameParams, type Routes } from './routes.ts';
 import type { HostService } from './service.ts';
@@ -13,7 +14,7 @@ export function addGroupMigrationRoutes(routes: Routes, service: HostService): v
   routes.post(
     '/v1/groups/:name/actions/migrate',
     {
-      config: { right: 'migrate-send' },
+      config: { right: 'migrate-send', alsoNeeds: ({ body }) => neededByBody(body) },
       schema: {
         tags,
         summary: 'Move all VMs of a group to another host, with the memory that they share',

@@ -43,6 +43,29 @@ test.each<[RouteRight, Right[], boolean]>([
   expect(answer.body === 'answer').toBe(isAnswered);
 });
 
+test('what a body asks for can need a further right, and rights that are taken away while it comes do not count', async () => {
+  let rights: Right[] = ['migrate-send'];
+  const access = { ...holding(), holderOf: () => ({ name: 'ops', rights }) };
+  const config = {
+    right: 'migrate-send',
+    alsoNeeds: ({ body }: { body: unknown }) => (body === 'more' ? ['operate'] : []),
+  };
+  guarded(access).post('/x', { config: config as object }, () => 'answer');
+  app.addContentTypeParser('text/slow', { parseAs: 'string' }, (_request, body, done) => {
+    if (body === 'revoked') rights = ['read'];
+    done(null, body);
+  });
+  const ask = async (body: string): Promise<string> => {
+    const headers = { authorization: 'Bearer x', 'content-type': 'text/slow' };
+    return (await app.inject({ method: 'POST', url: '/x', headers, body })).body;
+  };
+  expect(await ask('usual')).toBe('answer');
+  expect(await ask('more')).toContain('operate');
+  rights = ['migrate-send', 'operate'];
+  expect(await ask('more')).toBe('answer');
+  expect(await ask('revoked')).toContain('migrate-send');
+});
+
 test('without a token only what is everybody’s is answered', async () => {
   expect(await statusOf('everybody', accessWith('0123456789abcdef'), false)).toBe(200);
   await app.close();

@@ -40,6 +40,17 @@ export function addGuard(app: FastifyInstance, access: AccessPolicy, audit?: Aud
     if (request.caller?.kind === 'token' && request.method === 'GET') followReader(readers, request, reply, access);
     done();
   });
+  app.addHook('preHandler', (request, _reply, done) => {
+    try {
+      // Once more: a body may have been on its way for as long as its sender liked.
+      admit(request, access);
+      admitBody(request);
+    } catch (error) {
+      done(error as Error);
+      return;
+    }
+    done();
+  });
   if (audit === undefined) return;
   app.addHook('onSend', (request, reply, payload, done) => {
     const entry = auditEntryOf(request, reply, Date.now());
@@ -84,5 +95,15 @@ function admit(request: FastifyRequest, access: AccessPolicy): void {
   const right = request.routeOptions.config?.right ?? 'any token';
   if (right === 'everybody') return;
   request.caller = authenticate(access, request.raw);
-  refuseWithout(neededBy(right, request), request.caller, `${request.method} ${routeOf(request)}`);
+  refuseWithout(neededBy(right, request), request.caller, whatOf(request));
+}
+
+/** @throws GW_API_FORBIDDEN */
+function admitBody(request: FastifyRequest): void {
+  const needed = request.routeOptions.config?.alsoNeeds?.(request);
+  if (needed && request.caller) refuseWithout(needed, request.caller, `${whatOf(request)} with such a body`);
+}
+
+function whatOf(request: FastifyRequest): string {
+  return `${request.method} ${routeOf(request)}`;
 }

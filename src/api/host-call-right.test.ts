@@ -1,3 +1,4 @@
+import type { FastifyRequest } from 'fastify';
 import { expect, test } from 'vitest';
 import { HostCallRights } from './host-call-right.ts';
 import { RIGHTS } from './right.ts';
@@ -26,6 +27,14 @@ test.each([
   ['PATCH', '/v1/vms'],
 ])('%s %s, which is not known here, needs every right', (method, path) => {
   expect(rights.of(method, path)).toEqual(RIGHTS);
+});
+
+test('what a body asks for needs what it needs at the host', () => {
+  const request = (body: unknown) => ({ method: 'POST', body }) as FastifyRequest;
+  const path = '/v1/vms/web1/actions/migrate';
+  expect(rights.ofBody(path, request({ to: 'b', sourceDisks: 'delete' }))).toEqual(['operate']);
+  for (const body of [{ to: 'b' }, null, 'text', 7]) expect(rights.ofBody(path, request(body))).toEqual([]);
+  expect(rights.ofBody('/v1/vms', request({ sourceDisks: 'delete' }))).toEqual([]);
 });
 
 test('what only reads and is not known here needs the right to read', () => {

@@ -4,7 +4,7 @@
  * Must hold: nobody gets by way of a controller what his token would not give him at the host. What changes something and is not known
  * here, such as a route of a newer host, needs every right; so does what a host decides by what it concerns.
  */
-import fastify from 'fastify';
+import fastify, { type FastifyContextConfig, type FastifyRequest } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { addHostApiRoutes } from './host-api-routes.ts';
 import { mostOf, RIGHTS, type Right } from './right.ts';
@@ -14,6 +14,7 @@ interface HostRoute {
   readonly method: string;
   readonly segments: readonly string[];
   readonly rights: readonly Right[];
+  readonly ofBody: FastifyContextConfig['alsoNeeds'];
 }
 
 export class HostCallRights {
@@ -23,9 +24,17 @@ export class HostCallRights {
   of(method: string, path: string): readonly Right[] {
     // HEAD is answered as GET is.
     const asked = method === 'HEAD' ? 'GET' : method;
+    return this.#find(asked, path)?.rights ?? (asked === 'GET' ? ['read'] : RIGHTS);
+  }
+
+  /** What the body of the request asks for beside it. */
+  ofBody(path: string, request: FastifyRequest): readonly Right[] {
+    return this.#find(request.method, path)?.ofBody?.(request) ?? [];
+  }
+
+  #find(method: string, path: string): HostRoute | undefined {
     const segments = path.split('/');
-    const route = this.#routes.find((each) => each.method === asked && isOf(each.segments, segments));
-    return route?.rights ?? (asked === 'GET' ? ['read'] : RIGHTS);
+    return this.#routes.find((each) => each.method === method && isOf(each.segments, segments));
   }
 }
 
@@ -43,7 +52,7 @@ function readRoutes(): HostRoute[] {
   const app = fastify({ exposeHeadRoutes: false }).withTypeProvider<ZodTypeProvider>();
   app.addHook('onRoute', ({ method, url, config }) => {
     const rights = config?.right === undefined ? RIGHTS : mostOf(config.right);
-    routes.push({ method: String(method), segments: url.split('/'), rights });
+    routes.push({ method: String(method), segments: url.split('/'), rights, ofBody: config?.alsoNeeds });
   });
   addHostApiRoutes(app, {} as HostService);
   return routes;

@@ -8,7 +8,7 @@ import { z } from 'zod';
 import { GodwitError } from '../base/errors.ts';
 import type { FleetService, HostCall } from './fleet-service.ts';
 import { HostCallRights } from './host-call-right.ts';
-import { RIGHTS, type RouteRight } from './right.ts';
+import { RIGHTS, type Right, type RouteRight } from './right.ts';
 import { errors, type Routes } from './routes.ts';
 
 const METHODS = ['GET', 'POST', 'PATCH', 'DELETE'] as const;
@@ -18,10 +18,9 @@ const Params = z.object({ name: z.string(), '*': z.string() });
 
 export function addHostCallRoutes(routes: Routes, service: FleetService): void {
   const rights = new HostCallRights();
-  const right: RouteRight = {
-    oneOf: RIGHTS,
-    of: ({ method, url }) => rights.of(method, pathAtHost(url).replace(/\?.*$/, '')),
-  };
+  const withoutQuery = (url: string): string => pathAtHost(url).replace(/\?.*$/, '');
+  const right: RouteRight = { oneOf: RIGHTS, of: ({ method, url }) => rights.of(method, withoutQuery(url)) };
+  const alsoNeeds = (request: FastifyRequest): readonly Right[] => rights.ofBody(withoutQuery(request.url), request);
   const answer = async (
     request: FastifyRequest<{ Params: z.output<typeof Params> }>,
     reply: FastifyReply,
@@ -43,7 +42,7 @@ export function addHostCallRoutes(routes: Routes, service: FleetService): void {
     routes.route({
       method,
       url: '/v1/hosts/:name/api/*',
-      config: { right },
+      config: { right, alsoNeeds },
       schema: {
         tags: ['hosts'],
         summary: `${method} at the API of one host (docs/api.md), with the controller’s token`,

@@ -6,6 +6,9 @@ import { OutlookSchema } from './outlook-schema.ts';
 import { errors, type Routes, switchParam } from './routes.ts';
 import type { HostService } from './service.ts';
 
+const LIMIT_FIX = 'give a whole number of bytes from 1 on';
+const limitOfContents = z.coerce.number({ error: LIMIT_FIX }).int({ error: LIMIT_FIX }).min(1, { error: LIMIT_FIX });
+
 export function addHostRoutes(routes: Routes, service: HostService): void {
   routes.get(
     '/v1/host',
@@ -35,12 +38,16 @@ export function addHostRoutes(routes: Routes, service: HostService): void {
       schema: {
         tags: ['host'],
         summary:
-          'What a planner is told of this host and its VMs; with `?brief` without what is in their memory, with `?contentsAfter` only with what is new of that',
-        querystring: z.object({ brief: switchParam, contentsAfter: z.string().max(100).optional() }),
+          'What a planner is told of this host and its VMs; with `?brief` without what is in their memory, with `?contentsAfter` only with what is new of that, with `?contentsLimit` no more bytes of it in one answer',
+        querystring: z.object({
+          brief: switchParam,
+          contentsAfter: z.string().max(100).optional(),
+          contentsLimit: limitOfContents.optional(),
+        }),
         response: { 200: OutlookSchema, ...errors },
       },
     },
-    ({ query: { brief, contentsAfter } }) => service.outlook({ isBrief: brief, contentsAfter }),
+    ({ query: { brief, ...contents } }) => service.outlook({ isBrief: brief, ...contents }),
   );
   routes.get(
     '/v1/commonality',

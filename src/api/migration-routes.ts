@@ -1,5 +1,6 @@
 /** Routes about migrations: /v1/migrations and everything below it. */
 import { z } from 'zod';
+import { neededByBody } from './migration-right.ts';
 import { MigrationSchema, TuneSchema } from './migration-schema.ts';
 import { RequestIdSchema } from './order-schema.ts';
 import type { RouteRight } from './right.ts';
@@ -44,7 +45,10 @@ export function addMigrationRoutes(routes: Routes, service: HostService): void {
   );
   routes.post(
     '/v1/migrations/:id/actions/tune',
-    { config: { right }, schema: { ...one, summary: 'Change bandwidth or downtime limit', body: TuneSchema } },
+    {
+      config: { right, alsoNeeds: ({ body }) => neededByBody(body) },
+      schema: { ...one, summary: 'Change bandwidth or downtime limit', body: TuneSchema },
+    },
     (request) => service.tuneMigration(request.params.id, request.body),
   );
   routes.post(

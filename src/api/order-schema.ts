@@ -21,6 +21,13 @@ export type Leader = z.output<typeof LeaderSchema>;
 
 export const AcknowledgeSchema = strictObject({ epoch });
 
+export const LeadSchema = strictObject({
+  atLeast: integer(1, Number.MAX_SAFE_INTEGER - 1, EPOCH_FIX).describe(
+    'That hosts know, as they say in GW_ORDER_OUTDATED.',
+  ),
+}).meta({ id: 'LeadRequest' });
+export type LeadBody = z.output<typeof LeadSchema>;
+
 /** What any order may bear. */
 export const ORDER_FIELDS = {
   requestId: RequestIdSchema.optional().describe(

@@ -77,6 +77,12 @@ export const OutlookSchema = z
       .describe(
         'Who gives it as `contentsAfter` the next time gets only samples that are new. Not told with `?brief`.',
       ),
+    contentsLeft: z
+      .boolean()
+      .optional()
+      .describe(
+        'Samples were left out because of `contentsLimit`: the next ones are told by the next `contentsAfter`.',
+      ),
   })
   .meta({ id: 'Outlook', description: 'What a planner is told of a host.' });
 
@@ -86,6 +92,8 @@ export interface OutlookQuestion {
   readonly isBrief: boolean;
   /** The cursor of an earlier answer, of which everything is still known. */
   readonly contentsAfter?: string | undefined;
+  /** Bytes of samples in one answer; one sample is told in any case. Default: no limit. */
+  readonly contentsLimit?: number | undefined;
 }
 
 export type OutlookView = z.output<typeof OutlookSchema>;

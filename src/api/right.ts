@@ -28,6 +28,8 @@ export interface RightOfRequest {
 declare module 'fastify' {
   interface FastifyContextConfig {
     right?: RouteRight;
+    /** Beside it, for what some requests ask for. @param request - with its body, as far as it was read */
+    alsoNeeds?: (request: FastifyRequest) => readonly Right[];
   }
 }
 

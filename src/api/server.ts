@@ -5,7 +5,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import fastifySwagger from '@fastify/swagger';
-import fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
+import fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyReply, LogController } from 'fastify';
 import { jsonSchemaTransform, jsonSchemaTransformObject, type ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { z } from 'zod';
 import { asGodwitError, ERRORS, type ErrorBody, GodwitError } from '../base/errors.ts';
@@ -83,6 +83,13 @@ async function buildServer(
     bodyLimit: MAX_BODY_BYTES,
     genReqId: () => randomBytes(REQUEST_ID_BYTES).toString('hex'),
     ...(options.logger === undefined ? { logger: false } : { loggerInstance: options.logger }),
+    // Of a URL that is none, before any route or hook: also these are told in godwit's words.
+    frameworkErrors: ({ message }, _request, reply) => {
+      const fix =
+        'give a path of docs/api.md, names in it with % and two hexadecimal digits for what a URL cannot have';
+      const { code, ...body } = new GodwitError('GW_INPUT_INVALID', { field: 'URL', value: message, fix }).toBody();
+      void (reply as FastifyReply).code(ERRORS[code].httpStatus).send({ code, ...body });
+    },
     logController: new LogController({ disableRequestLogging: true }),
     // Those that are set below do it: fastify would load its own all the same, and they are large libraries.
     schemaController: { compilersFactory: { buildValidator: notNeeded, buildSerializer: notNeeded } },

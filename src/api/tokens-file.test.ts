@@ -1,8 +1,9 @@
-import { chmodSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { chmodSync, chownSync, mkdirSync, writeFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { TempDirectory } from '../../test/support/temp-directory.ts';
 import { GodwitError } from '../base/errors.ts';
-import { digestOf, parseTokens, readTokensFile } from './tokens-file.ts';
+import { addEntry, digestOf, parseTokens, readTokensFile } from './tokens-file.ts';
 
 const TOKEN = 'a-token-of-some-length';
 const SHA256 = digestOf(TOKEN).toString('hex');
@@ -65,4 +66,27 @@ test('a file that others can read or write is refused with what to do', () => {
     expect(refusal(() => readTokensFile(path, 'tokensFile')).message).toContain(`chmod 600 ${path}`);
   }
   expect(refusal(() => readTokensFile(`${path}.none`, 'tokensFile')).code).toBe('GW_INPUT_UNREADABLE');
+});
+
+test('an empty file and what is no file are refused with what to do', () => {
+  using directory = new TempDirectory();
+  const path = directory.join('tokens.yaml');
+  writeFileSync(path, '', { mode: 0o600 });
+  expect(refusal(() => readTokensFile(path, 'tokensFile')).message).toContain('write []');
+  addEntry(path, { name: 'a', digest: digestOf(TOKEN), rights: ['read'] }, 'tokensFile');
+  expect(readTokensFile(path, 'tokensFile')).toHaveLength(1);
+  const other = directory.join('other');
+  mkdirSync(other, { mode: 0o700 });
+  expect(refusal(() => readTokensFile(other, 'tokensFile')).message).toContain('it is no file');
+  const pipe = directory.join('pipe');
+  execFileSync('mkfifo', ['-m', '600', pipe]);
+  expect(refusal(() => readTokensFile(pipe, 'tokensFile')).message).toContain('it is no file');
+});
+
+test.runIf(process.geteuid?.() === 0)('a file of another user is refused with what to do', () => {
+  using directory = new TempDirectory();
+  const path = directory.join('tokens.yaml');
+  writeFileSync(path, `[{name: a, token: ${TOKEN}, rights: [read]}]`, { mode: 0o600 });
+  chownSync(path, 65_534, 65_534);
+  expect(refusal(() => readTokensFile(path, 'tokensFile')).message).toContain(`chown 0 ${path}`);
 });

@@ -1,11 +1,11 @@
 /**
  * The file of an API's tokens (`tokensFile`): who has one, and what he may do with it.
  *
- * Owns: its form. Must hold: a file that others can read or write is not taken; two entries are never one name or one token, so
+ * Owns: its form. Must hold: a file that others own, can read or can write is not taken; two entries are never one name or one token, so
  * that what a token did can be told from the audit log; what is refused is said with the entry, never with the token.
  */
 import { createHash } from 'node:crypto';
-import { appendFileSync, closeSync, existsSync, fstatSync, openSync, readFileSync } from 'node:fs';
+import { appendFileSync, closeSync, constants, existsSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { GodwitError } from '../base/errors.ts';
 import { choice, strictObject, text } from './field.ts';
@@ -49,7 +49,11 @@ export function digestOf(token: string): Buffer {
 
 /** @param field - what names the file, such as `tokensFile` @throws GW_INPUT_UNREADABLE, GW_INPUT_INVALID */
 export function readTokensFile(path: string, field: string): TokenEntry[] {
-  return parseTokens(readPrivateFile(path, field), path, field);
+  const contents = readPrivateFile(path, field);
+  // As it is for a moment where somebody writes it anew: nobody's token is taken away by that.
+  if (contents === '')
+    throw invalid(field, path, 'it is empty: write [] to have no tokens, or add one with `godwit token new`');
+  return parseTokens(contents, path, field);
 }
 
 /** @throws GW_INPUT_UNREADABLE, GW_INPUT_INVALID */
@@ -109,13 +113,18 @@ function refusalOf({ path: keys, message }: z.core.$ZodIssue, path: string, fiel
 function readPrivateFile(path: string, field: string): string {
   let fd: number;
   try {
-    fd = openSync(path, 'r');
+    // What is no file is never waited for.
+    fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (cause) {
     const reason = (cause as NodeJS.ErrnoException).code ?? String(cause);
     throw new GodwitError('GW_INPUT_UNREADABLE', { path, reason }, { cause });
   }
   try {
-    const { mode } = fstatSync(fd);
+    const facts = fstatSync(fd);
+    if (!facts.isFile()) throw invalid(field, path, 'it is no file: give the path of a file');
+    const { mode, uid } = facts;
+    const self = process.geteuid?.() ?? 0;
+    if (uid !== 0 && uid !== self) throw invalid(field, path, `it is another user's: chown ${self} ${path}`);
     if ((mode & OTHERS) !== 0) throw invalid(field, path, `others can read or write it: chmod 600 ${path}`);
     return readFileSync(fd, 'utf8');
   } finally {

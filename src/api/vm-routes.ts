@@ -3,6 +3,7 @@ import { Readable } from 'node:stream';
 import { z } from 'zod';
 import { CheckResultSchema, CheckSchema } from './check-schema.ts';
 import { HistorySchema } from './history-schema.ts';
+import { neededByBody } from './migration-right.ts';
 import { MigrateSchema, MigrationSchema } from './migration-schema.ts';
 import { errors, NameParams, type Routes, switchParam } from './routes.ts';
 import type { HostService } from './service.ts';
@@ -192,7 +193,7 @@ function addVmActions(routes: Routes, service: HostService): void {
   routes.post(
     '/v1/vms/:name/actions/migrate',
     {
-      config: { right: 'migrate-send' },
+      config: { right: 'migrate-send', alsoNeeds: ({ body }) => neededByBody(body) },
       schema: {
         tags,
         summary: 'Start a migration; with `?wait` answer when it has ended',

@@ -43,7 +43,7 @@ export const ERRORS = {
   GW_ORDER_OUTDATED: row(
     3,
     409,
-    'Another controller leads the fleet {fleet} by now: this order is of epoch {epoch}, and epoch {known} is known here',
+    'Another controller leads the fleet {fleet} by now: this order is of epoch {epoch}, and epoch {known} is known here (if no other does, as when the store was restored from a backup: `godwit fleet lead --epoch {known}`)',
   ),
   GW_FLEET_HOST: row(3, 502, 'Host {host} answers with an error: {reason}'),
   // Kernel

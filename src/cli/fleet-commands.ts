@@ -75,6 +75,13 @@ export function addFleetCommands(program: Command, context: CommandContext): voi
       const balance = await (dryRun === true ? withFleet : withController)(context, command, ask);
       printResult(context.output(command), balance, () => renderBalance(balance));
     });
+  fleetOptions(fleet.command('lead'))
+    .description('have the controller lead by a higher epoch, where its store was restored from a backup')
+    .requiredOption('--epoch <n>', 'that hosts know, as they say where they refuse (GW_ORDER_OUTDATED)', parseEpoch)
+    .action(async ({ epoch: atLeast }: { epoch: number }, command: Command) => {
+      const leader = await withController(context, command, ({ actions }) => actions.lead({ atLeast }));
+      printResult(context.output(command), leader, () => `Orders are of epoch ${leader.epoch} from now on.`);
+    });
   fleetOptions(fleet.command('history'))
     .description('migrations and evacuations that have ended, predicted and actual')
     .option('--vm <name>', 'only of this VM')
@@ -85,6 +92,12 @@ export function addFleetCommands(program: Command, context: CommandContext): voi
       printResult(context.output(command), history, () => renderFleetHistory(history));
     });
   addSimulateCommands(fleet, context);
+}
+
+function parseEpoch(text: string): number {
+  const epoch = Number(text);
+  if (Number.isSafeInteger(epoch) && epoch > 0) return epoch;
+  throw new InvalidArgumentError('give the epoch that hosts know');
 }
 
 function parseLimit(text: string): number {

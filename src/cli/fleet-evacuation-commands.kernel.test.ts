@@ -17,3 +17,10 @@ test.each([
   expect(status).toBe(130);
   expect(out).toMatch(told);
 });
+
+test('a controller is told to lead by a higher epoch than hosts know', async () => {
+  await using fleet = await ScriptedFleet.open();
+  const lead = (epoch: string) => startCli(['fleet', 'lead', '--epoch', epoch, '--controller', fleet.url]).finished;
+  expect(await lead('7')).toMatchObject({ status: 0, out: 'Orders are of epoch 8 from now on.\n' });
+  expect(await lead('0')).toMatchObject({ status: 2, err: expect.stringContaining('give the epoch that hosts know') });
+});

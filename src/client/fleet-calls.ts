@@ -11,6 +11,7 @@ import type { FleetRecording } from '../api/fleet-recording-schema.ts';
 import type { FleetView, MaintenanceAnswer, MaintenanceBody } from '../api/fleet-schema.ts';
 import type { FleetActions, HistoryQuery, PlanQuery } from '../api/fleet-service.ts';
 import { LONGEST_SILENCE_MS } from '../api/keep-alive.ts';
+import type { LeadBody, Leader } from '../api/order-schema.ts';
 import type { Call, CallCarrier } from './call.ts';
 import { parseEvents } from './event-stream-parser.ts';
 
@@ -44,6 +45,9 @@ export class FleetCalls implements FleetActions {
   }
   balance(request: BalanceBody): Promise<BalanceView> {
     return this.#transport.json({ method: 'POST', path: '/v1/fleet/balance', body: request });
+  }
+  lead(request: LeadBody): Promise<Leader> {
+    return this.#transport.json({ method: 'POST', path: '/v1/fleet/lead', body: request });
   }
   setMaintenance(host: string, request: MaintenanceBody): Promise<MaintenanceAnswer> {
     const path = `/v1/hosts/${encodeURIComponent(host)}/maintenance`;

@@ -55,9 +55,10 @@ export class HostCalls {
   outlook({
     isBrief = false,
     contentsAfter,
+    contentsLimit,
     ...call
   }: Partial<OutlookQuestion> & { readonly signal?: AbortSignal } = {}): Promise<OutlookView> {
-    const query = { brief: isBrief ? 'true' : undefined, contentsAfter };
+    const query = { brief: isBrief ? 'true' : undefined, contentsAfter, contentsLimit };
     return this.#transport.json({ method: 'GET', path: '/v1/outlook', query, ...call });
   }
   /** What the host's VMs have in common. @param exact - all memory is looked through */

@@ -1,18 +1,21 @@
 /**
  * The load balancer: looks at how busy hosts are, and has VMs moved (V1).
  *
- * Owns: which hosts were busy, which were balanced when. Must hold: it moves nothing to or from a host that is marked
- * for maintenance, nothing that another evacuation moves, and nothing while what it began before still goes on.
+ * Owns: which hosts were busy. Must hold: it moves nothing to or from a host that is marked for maintenance, nothing that another
+ * evacuation moves, nothing that has stayed just before, and nothing while what it began before still goes on; memory that VMs on their
+ * way to a host will take is no room.
  */
 import type { BalanceView } from '../api/balance-schema.ts';
-import type { EvacuateBody } from '../api/evacuation-schema.ts';
 import { explain as explainError, hasCode } from '../base/errors.ts';
+import { formatDuration } from '../base/units.ts';
 import { type BalancedHost, type BalancedVm, type BalanceMove, balance } from '../fleet/balance.ts';
+import { BalanceOutcomes, type BalanceTurn, endOf, type Stay } from './balance-outcomes.ts';
 import type { Evacuations } from './evacuations.ts';
 import { outlookOf, type Seen } from './fleet-look.ts';
+import type { FleetPicture } from './fleet-picture.ts';
 import { KnownHosts } from './known-hosts.ts';
 import { hostsLeft } from './maintenance.ts';
-import type { Initiator } from './requested-evacuation.ts';
+import { type Initiator, newEvacuationId } from './requested-evacuation.ts';
 import type { FleetStore } from './store.ts';
 
 export interface BalanceOrder {
@@ -21,44 +24,41 @@ export interface BalanceOrder {
   readonly initiator: Initiator;
 }
 
+interface Begun {
+  /** Their ids. */
+  readonly evacuations: readonly string[];
+  /** What was not begun, and why. */
+  readonly words: readonly string[];
+}
+
 const BUSY_WITH: readonly Initiator[] = ['balancer', 'newHost'];
+const NOTHING_BEGUN: Begun = { evacuations: [], words: [] };
 
 export class Balancing {
-  readonly #store: FleetStore;
   readonly #evacuations: Evacuations;
+  readonly #outcomes: BalanceOutcomes;
   #busy: ReadonlySet<string> = new Set();
   readonly #known: KnownHosts;
 
   constructor(store: FleetStore, evacuations: Evacuations) {
-    this.#store = store;
     this.#evacuations = evacuations;
+    this.#outcomes = new BalanceOutcomes(store, evacuations);
     this.#known = new KnownHosts(store);
   }
 
   async balance(seen: Seen, { isDry, newHost, initiator }: BalanceOrder): Promise<BalanceView> {
+    // Before anything else is looked at: what somebody begins from then on is told by the turn.
+    const turn = await this.#outcomes.learn(seen);
     const moving = await this.#evacuations.waiting();
     const left = hostsLeft(await this.#evacuations.open());
-    const [hosts, vms] = [await this.#hosts(seen), vmsOf(seen, moving, left)];
+    const stays = await this.#outcomes.stays(seen.atMs);
+    const [hosts, vms] = [await this.#hosts(seen), vmsOf(seen, { moving, left, stays })];
     const found = balance({ nowMs: seen.atMs, hosts, vms, policy: seen.file.balance, newHost });
     this.#busy = new Set(found.hosts.flatMap(({ host, verdict }) => (verdict === 'busy' ? [host] : [])));
-    const words = found.moves.map(explain);
-    const evacuations: string[] = [];
-    if (!isDry && (await this.#evacuations.isBusyWith(BUSY_WITH)))
-      words.push('Nothing is begun: what was begun before still goes on');
-    else if (!isDry) {
-      for (const [way, moves] of Map.groupBy(found.moves, ({ from, to }) => `${from} ${to}`)) {
-        const [from, to] = way.split(' ') as [string, string];
-        const request = { from, to, vms: moves.map(({ vm }) => vm) };
-        const refusal = await this.#begin(request, initiator, evacuations);
-        if (refusal !== null) {
-          words.push(refusal);
-          continue;
-        }
-        await this.#remember(from, seen.atMs);
-        await this.#remember(to, seen.atMs);
-      }
-    }
-    if (words.length === 0) words.push(explainNone([...this.#busy], newHost));
+    const words = [...found.moves.map(explain), ...explainStays(seen, stays, this.#busy)];
+    const begun = isDry ? NOTHING_BEGUN : await this.#begin(found.moves, turn, initiator);
+    words.push(...begun.words);
+    if (found.moves.length + begun.words.length === 0) words.push(explainNone([...this.#busy], newHost));
     return {
       atMs: seen.atMs,
       dryRun: isDry,
@@ -68,7 +68,7 @@ export class Balancing {
       }),
       moves: found.moves.map((move) => ({ vm: move.vm, from: move.from, to: move.to, text: explain(move) })),
       words,
-      evacuations,
+      evacuations: [...begun.evacuations],
     };
   }
 
@@ -90,15 +90,38 @@ export class Balancing {
     return views;
   }
 
-  async #hosts({ answers, file, marks, picture, atMs }: Seen): Promise<BalancedHost[]> {
-    const balanced = new Map(
-      (await this.#store.list('balanced')).map(({ key, value }) => [key.slice('balanced.'.length), value as number]),
+  async #begin(moves: readonly BalanceMove[], turn: BalanceTurn | null, initiator: Initiator): Promise<Begun> {
+    if (turn === null || (await this.#evacuations.isBusyWith(BUSY_WITH)))
+      return { evacuations: [], words: ['Nothing is begun: what was begun before still goes on'] };
+    const ways = [...Map.groupBy(moves, ({ from, to }) => `${from} ${to}`).values()].map((each) => {
+      const { from, to } = each[0]!;
+      return { id: newEvacuationId(), request: { from, to, vms: each.map(({ vm }) => vm) } };
+    });
+    if (ways.length === 0) return NOTHING_BEGUN;
+    const isFirst = await this.#outcomes.begin(
+      ways.map(({ id }) => id),
+      turn,
     );
+    if (!isFirst) return { evacuations: [], words: ['Nothing is begun: another balance began just now'] };
+    const begun = { evacuations: [] as string[], words: [] as string[] };
+    for (const { id, request } of ways) {
+      try {
+        begun.evacuations.push((await this.#evacuations.request(request, initiator, id)).id);
+      } catch (error) {
+        if (!hasCode(error, 'GW_CONFLICT')) throw error;
+        begun.words.push(`Nothing is begun from ${request.from} to ${request.to}: ${explainError(error)}`);
+      }
+    }
+    return begun;
+  }
+
+  async #hosts({ answers, file, marks, picture, atMs }: Seen): Promise<BalancedHost[]> {
+    const balanced = await this.#outcomes.balancedAtMs();
     return file.hosts.map(({ name, takesVms }) => {
       const answer = answers.find((each) => each.name === name);
       // Of one that is silent it is not known how busy it is.
       const pressure = answer && 'outlook' in answer ? answer.outlook.pressure : undefined;
-      const taken = picture.vms.reduce((sum, { fleetVm }) => sum + (fleetVm.host === name ? fleetVm.ramBytes : 0), 0);
+      const taken = takenBytes(name, picture);
       return {
         name,
         cpus: pressure?.cpus ?? 1,
@@ -112,32 +135,37 @@ export class Balancing {
       };
     });
   }
-
-  /** null: it is begun; else why not, since somebody was faster. */
-  async #begin(request: EvacuateBody, initiator: Initiator, begun: string[]): Promise<string | null> {
-    try {
-      begun.push((await this.#evacuations.request(request, initiator)).id);
-      return null;
-    } catch (error) {
-      if (!hasCode(error, 'GW_CONFLICT')) throw error;
-      return explainError(error);
-    }
-  }
-
-  async #remember(host: string, atMs: number): Promise<void> {
-    const key = `balanced.${host}`;
-    await this.#store.write(key, atMs, (await this.#store.read(key))?.revision ?? null);
-  }
 }
 
-function vmsOf({ picture }: Seen, moving: ReadonlyMap<string, string>, left: ReadonlySet<string>): BalancedVm[] {
+/** Of its memory, by VMs that are there and those on their way there. */
+function takenBytes(host: string, { vms, underway }: FleetPicture): number {
+  const here = vms.filter(({ fleetVm }) => fleetVm.host === host);
+  const coming = underway.filter(({ to, vm }) => to === host && !here.some(({ fleetVm }) => fleetVm.name === vm));
+  // A migration that has just begun does not know how large its VM is.
+  const sizeOf = (vm: string, from: string): number =>
+    vms.find(({ fleetVm }) => fleetVm.name === vm && fleetVm.host === from)?.fleetVm.ramBytes ?? 0;
+  return (
+    here.reduce((sum, { fleetVm }) => sum + fleetVm.ramBytes, 0) +
+    coming.reduce((sum, { vm, from, ramBytes }) => sum + Math.max(ramBytes, sizeOf(vm, from)), 0)
+  );
+}
+
+function vmsOf(
+  { picture }: Seen,
+  known: {
+    readonly moving: ReadonlyMap<string, string>;
+    readonly left: ReadonlySet<string>;
+    readonly stays: ReadonlyMap<string, Stay>;
+  },
+): BalancedVm[] {
+  const { moving, left, stays } = known;
   // One of several that go together is not moved without them.
   const bundled = new Set(
     picture.bundles.flatMap(({ host, vms }) => (vms.length > 1 ? vms.map((vm) => `${host} ${vm}`) : [])),
   );
   return picture.vms.map(({ fleetVm, outlook, policy, obstacle }) => {
     const { name, host, ramBytes } = fleetVm;
-    const isFree = !moving.has(name) && !left.has(host) && !bundled.has(`${host} ${name}`);
+    const isFree = !moving.has(name) && !left.has(host) && !bundled.has(`${host} ${name}`) && !stays.has(outlook.uuid);
     return {
       ...{ name, host, ramBytes },
       cpus: outlook.cpus ?? null,
@@ -148,11 +176,22 @@ function vmsOf({ picture }: Seen, moving: ReadonlyMap<string, string>, left: Rea
 }
 
 /** Whether that nothing moves to the new host is for good, if nothing does. */
-function isDecided({ moves, hosts }: BalanceView, newHost: string, { marks }: Seen): boolean {
-  if (moves.length > 0) return true;
+function isDecided({ moves, hosts, evacuations }: BalanceView, newHost: string, { marks }: Seen): boolean {
+  if (moves.length > 0) return evacuations.length > 0;
   const isUnknown = hosts.some(({ host, verdict }) => host === newHost && verdict === 'unknown');
   const rests = hosts.some(({ host, verdict }) => verdict === 'resting' && !marks.has(host));
   return !isUnknown && !rests && !marks.has(newHost);
+}
+
+/** Of VMs of busy hosts. */
+function explainStays({ picture, atMs }: Seen, stays: ReadonlyMap<string, Stay>, busy: ReadonlySet<string>): string[] {
+  return picture.vms.flatMap(({ fleetVm: { name, host }, outlook }) => {
+    const stay = stays.get(outlook.uuid);
+    if (!stay || !busy.has(host)) return [];
+    return [
+      `${name} is left alone for ${formatDuration(endOf(stay) - atMs)}: it stayed when it was to go (${stay.reason})`,
+    ];
+  });
 }
 
 /** Why nothing is moved. */

@@ -2,12 +2,14 @@
  * Bundles in a plan: planned VM by VM, begun as one.
  *
  * Owns: what follows for the others of a bundle from what the planner says of one. Pure. Must hold: where one of a bundle stays all of it
- * stays, with the reason; nothing that is never begun is left in a plan as if it were.
+ * stays, with the reason; nothing that is never begun is left in a plan as if it were; a bundle is predicted, and promised, as it is begun.
  */
+import { findLate, promise } from '../fleet/deadline.ts';
 import { explainMove, explainRefusal, listNames } from '../fleet/explain.ts';
 import type { FleetState, Move } from '../fleet/fleet-state.ts';
 import type { FleetPlan, PlannedMove } from '../fleet/plan.ts';
-import { type Bundle, shareWay } from './bundles.ts';
+import { isHeldBack, toUnits } from './bundle-slot.ts';
+import type { Bundle } from './bundles.ts';
 
 export interface BundledPlan extends FleetPlan {
   /** Those of which several VMs are to go. */
@@ -51,7 +53,8 @@ export function planBundled(
     );
     if (!torn) {
       const isGoing = ({ vms }: Bundle): boolean => planned.moves.filter(({ vm }) => vms.includes(vm)).length > 1;
-      return { ...planned, bundles: bundles.filter(isGoing) };
+      const going = bundles.filter(isGoing);
+      return { ...(going.length === 0 ? planned : planAsBegun(planned, going, state)), bundles: going };
     }
     const { vm, why } = stay.get(torn.vms.find((name) => stay.has(name))!)!;
     const reason = `it moves together with ${vm}, and ${explainRefusal(vm, why)}`;
@@ -86,18 +89,22 @@ export function dueNow({ moves }: FleetPlan, bundles: readonly Bundle[]): DueSta
     const bundle = bundles.find(({ vms }) => vms.includes(move.vm));
     if (!bundle) return [{ moves: [move], region: null }];
     const members = bundle.vms.flatMap((vm) => moves.find((each) => each.vm === vm && each.from === move.from) ?? []);
-    const waits = members.some(({ wait }) => wait?.kind === 'retry' || wait?.kind === 'memory');
     // One that is on its way by itself is waited for.
-    if (waits || members.length < bundle.vms.length) return [];
+    if (members.some(isHeldBack) || members.length < bundle.vms.length) return [];
     for (const { vm } of members) begun.add(vm);
-    if (bundle.region !== null) return [{ moves: members.map((each) => atOnce(each, move)), region: bundle.region }];
-    const shares = shareWay(members);
-    const shared = members.map((each): PlannedMove => {
-      const limitBytesPerSecond = shares.get(each.vm)!;
-      return { ...atOnce(each, move), bytesPerSecond: limitBytesPerSecond, limitBytesPerSecond };
-    });
-    return [{ moves: shared, region: null }];
+    return [{ moves: members.map((each) => atOnce(each, move)), region: bundle.region }];
   });
+}
+
+/** What the planner has put one after the other is begun as one: with other rates and times, and one promise. */
+function planAsBegun(planned: FleetPlan, bundles: readonly Bundle[], state: FleetState): FleetPlan {
+  const deadlines = new Map(state.moves.map(({ vm, deadlineAtMs }) => [vm, deadlineAtMs]));
+  const deadlineOf = (vm: string): number | null => deadlines.get(vm) ?? null;
+  const vms = new Map(state.vms.map((vm) => [vm.name, vm]));
+  const moves = promise(toUnits(planned.moves, bundles, state), vms, deadlineOf);
+  moves.sort((a, b) => a.startsAtMs - b.startsAtMs);
+  const makespanMs = Math.max(planned.makespanMs, ...moves.map(({ endsAtMs }) => endsAtMs - planned.madeAtMs));
+  return { ...planned, moves, late: findLate(moves, deadlineOf), makespanMs };
 }
 
 /** Whatever the plan has it wait for: it begins with the first. */

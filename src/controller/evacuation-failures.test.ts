@@ -21,6 +21,13 @@ test('a host that does not answer is waited for: its VMs are not taken for gone'
   expect(outcome).toMatchObject({ state: 'completed', arrived: [{ vm: 'x' }] });
 });
 
+test('a host that does not tell in time what is in its VMs is evacuated, and that is told once', async () => {
+  const { evacuation, waits, looks } = evacuationTrial([vmOf('x'), vmOf('y')], { partial: ['a'] });
+  expect(await evacuation.run(NEVER, NEVER)).toMatchObject({ state: 'completed' });
+  expect(looks()).toBeGreaterThan(1);
+  expect(waits()).toEqual([expect.stringMatching(/^a has not told in time/)]);
+});
+
 test('a destination that falls silent in between gets no more VMs, and they go when it answers again', async () => {
   let isSilent = false;
   let isForeignGone = false;

@@ -19,6 +19,7 @@ export class EvacuationWaits {
   /** By VM: the kind of wait that was told. */
   readonly #told = new Map<string, string>();
   readonly #closedTold = new Map<string, string>();
+  readonly #partialTold = new Set<string>();
   /** Ids of migrations of which it was told that they send nothing. */
   #stalledTold: ReadonlySet<string> = new Set();
   #hostsTold = '';
@@ -77,6 +78,14 @@ export class EvacuationWaits {
     }
   }
 
+  /** Hosts that have not told yet what is in all of their VMs: once of each. */
+  tellOfPartial(hosts: readonly string[]): void {
+    for (const host of hosts) {
+      if (!this.#partialTold.has(host)) this.#tell(sayThatPartial(host));
+      this.#partialTold.add(host);
+    }
+  }
+
   /** Migrations that send nothing; of one that goes on it is news when it stops again. */
   tellOfStalled(stalled: readonly UnderwayMove[]): void {
     for (const { id, vm, from, to, waitingFor } of stalled) {
@@ -92,6 +101,10 @@ export class EvacuationWaits {
 /** One that was silent and answers with an error then is given time for that. */
 function keyOf({ name, isRefusal }: Silence): string {
   return `${name} ${isRefusal}`;
+}
+
+export function sayThatPartial(host: string): string {
+  return `${host} has not told in time what is in all of its VMs: plans know what it has told so far, and ask on`;
 }
 
 export function sayThatSilent({ name, failure, isRefusal }: Silence): string {

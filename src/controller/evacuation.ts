@@ -139,6 +139,7 @@ export class Evacuation {
     const isMeant = ({ name, host }: FleetVm): boolean => host === from && isAsked(name);
     this.#see(picture);
     this.#waits.look(picture.failures, nowMs);
+    this.#waits.tellOfPartial(picture.partial);
     const silent = (name: string | null) => picture.failures.filter((silence) => silence.name === name);
     const refusal = [...silent(from), ...silent(to)].find(
       (each) => each.isRefusal && !this.#waits.mayPass(each, nowMs),

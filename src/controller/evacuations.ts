@@ -59,8 +59,8 @@ export class Evacuations implements AsyncDisposable {
   }
 
   /** @throws GW_CONFLICT - another one has the host */
-  async request(body: EvacuateBody, initiator: Initiator): Promise<EvacuationView> {
-    const view = requestedEvacuation(body, initiator);
+  async request(body: EvacuateBody, initiator: Initiator, id?: string): Promise<EvacuationView> {
+    const view = requestedEvacuation(body, initiator, id);
     const first = await this.#claim(view);
     if (first !== null) throw refuseClaimed(view, first);
     await this.#records.add(view);

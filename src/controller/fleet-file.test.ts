@@ -1,5 +1,5 @@
 import { writeFileSync } from 'node:fs';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { TempDirectory } from '../../test/support/temp-directory.ts';
 import { parseFleet } from './fleet-file.ts';
 
@@ -31,4 +31,41 @@ test('refuses a link without a limit and a file without a token, and takes what 
   );
   const hosts = { a: { ...A, migration: '[fe80::1]:7710', rate: '10Gbit/s' }, b: { api: 'unix:/run/b' } };
   expect(parseFleet({ hosts }, '/').hosts).toMatchObject([{ migration: '[fe80::1]:7710', bytesPerSecond: 1.25e9 }, {}]);
+});
+
+describe('reservations', () => {
+  const hosts = { a: { ...A, rate: '10Gbit/s' }, b: { ...B, rate: '10Gbit/s' }, c: { api: 'unix:/c' } };
+  const links = [{ name: 'up', rate: '4Gbit/s', between: [['a'], ['c']] }];
+
+  test('are of what a host sends, of what one receives, or of the way between two', () => {
+    const reservations = [
+      { from: 'a', to: null, rate: '2Gbit/s' },
+      { to: 'b', rate: '10Gbit/s' },
+      { from: 'c', to: 'a', rate: '4Gbit/s' },
+    ];
+    expect(parseFleet({ hosts, links, reservations }, '/').reservations).toEqual([
+      { from: 'a', to: null, bytesPerSecond: 250e6 },
+      { from: null, to: 'b', bytesPerSecond: 1.25e9 },
+      { from: 'c', to: 'a', bytesPerSecond: 500e6 },
+    ]);
+    expect(parseFleet({ hosts }, '/').reservations).toEqual([]);
+  });
+
+  test.each<[object[], RegExp]>([
+    [[{ from: 'z', to: null, rate: '1Gbit/s' }], /reservations\[0\]\.from: .*a host of `hosts`/],
+    [[{ from: null, to: 'z', rate: '1Gbit/s' }], /reservations\[0\]\.to: .*a host of `hosts`/],
+    [[{ rate: '1Gbit/s' }], /reservations\[0\]\.from: .*in both/],
+    [[{ from: 'a', rate: 'unlimited' }], /reservations\[0\]\.rate/],
+    [
+      [
+        { from: 'a', rate: '6Gbit/s' },
+        { from: 'a', to: 'b', rate: '5Gbit/s' },
+      ],
+      /reservations\[1\]\.rate: .*11 Gbit\/s would be reserved of the 10 Gbit\/s of host a/,
+    ],
+    [[{ to: 'b', rate: '11Gbit/s' }], /reservations\[0\]\.rate: .*of host b/],
+    [[{ from: 'a', to: 'c', rate: '5Gbit/s' }], /reservations\[0\]\.rate: .*the 4 Gbit\/s of link up/],
+  ])('of what there is not are refused, with field and fix: %j', (reservations, message) => {
+    expect(() => parseFleet({ hosts, links, reservations }, '/')).toThrow(message);
+  });
 });

@@ -14,9 +14,10 @@ import { parseYaml } from '../api/yaml-file.ts';
 import { GodwitError } from '../base/errors.ts';
 import { parseDurationMs, parseRate } from '../base/units.ts';
 import { type BalancePolicy, DEFAULT_BALANCE } from '../fleet/balance.ts';
-import { DEFAULT_POLICY, type FleetLink, type FleetPolicy } from '../fleet/fleet-state.ts';
+import { DEFAULT_POLICY, type FleetLink, type FleetPolicy, type Reservation } from '../fleet/fleet-state.ts';
 import { MIGRATION_MODES, TIMEOUT_ACTIONS } from '../migration/request.ts';
 import type { LabelledVms, Labels, MigrationPolicy } from './fleet-labels.ts';
+import { checkReservations } from './fleet-reservations.ts';
 
 const API_FIX = 'give http://HOST:PORT, https://HOST:PORT or unix:/path';
 const RATE_FIX = 'give a rate such as 10Gbit/s';
@@ -30,6 +31,9 @@ const rate = () => meaning(text(RATE_FIX), RATE_FIX, (given) => parseRate(given,
 
 /** Of a port or a link: it is divided among migrations, and what has no end cannot be. */
 const limit = () => rate().refine((bytesPerSecond) => bytesPerSecond > 0, { error: RATE_FIX });
+
+/** Of what is reserved. */
+const end = () => NameSchema.nullable().optional();
 
 const time = () => meaning(text(TIME_FIX), TIME_FIX, (given) => parseDurationMs(given, 'time'));
 const labels = () => z.record(z.string(), text(LABELS_FIX), { error: LABELS_FIX });
@@ -97,6 +101,14 @@ export const FleetFileSchema = strictObject({
   )
     .optional()
     .describe('Bottlenecks between two sets of hosts, both directions together.'),
+  reservations: list(
+    strictObject({ from: end(), to: end(), rate: limit() }),
+    'give a list of {from: a, to: b, rate}; null for an end that nothing is reserved of',
+  )
+    .optional()
+    .describe(
+      'Kept free for others than migrations, of what `from` sends, of what `to` receives, and of links between both.',
+    ),
   together: list(list(NameSchema, 'give names of VMs'), 'give a list of lists of VMs, such as [[web1, db1]]')
     .optional()
     .describe(
@@ -138,6 +150,7 @@ export interface KnownHost {
 export interface FleetFile {
   readonly hosts: readonly KnownHost[];
   readonly links: readonly FleetLink[];
+  readonly reservations: readonly Reservation[];
   readonly together: readonly (readonly string[])[];
   readonly policy: FleetPolicy;
   readonly vms: readonly LabelledVms[];
@@ -152,17 +165,8 @@ export function readFleetFile(path: string): FleetFile {
 
 /** @param base - relative paths count from there */
 export function parseFleet(value: unknown, base: string): FleetFile {
-  const {
-    hosts,
-    links = [],
-    together = [],
-    grouping,
-    objective,
-    maxQuietWait,
-    vms,
-    policies,
-    balance,
-  } = parseInput(FleetFileSchema, value ?? {});
+  const given = parseInput(FleetFileSchema, value ?? {});
+  const { hosts, links = [], together = [], grouping, objective, maxQuietWait, vms, policies, balance } = given;
   const names = new Set(Object.keys(hosts));
   for (const [index, { between }] of links.entries()) {
     const stranger = between.flat().find((name) => !names.has(name));
@@ -173,7 +177,7 @@ export function parseFleet(value: unknown, base: string): FleetFile {
     const twin = all.slice(0, index).find(([, host]) => migration !== undefined && host.migration === migration);
     if (twin) throw invalid(`hosts.${name}.migration`, migration!, `give another one: it is that of ${twin[0]}`);
   }
-  return {
+  const file = {
     hosts: all.map(([name, host]) => ({
       name,
       api: host.api,
@@ -184,6 +188,9 @@ export function parseFleet(value: unknown, base: string): FleetFile {
       labels: host.labels ?? {},
     })),
     links: links.map((link) => ({ name: link.name, bytesPerSecond: link.rate, between: link.between })),
+    reservations: (given.reservations ?? []).map(({ from = null, to = null, rate: bytesPerSecond }) => {
+      return { from, to, bytesPerSecond };
+    }),
     together,
     vms: Object.entries(vms ?? {}).map(([pattern, { labels: given }]) => ({ pattern, labels: given })),
     policies: Object.entries(policies ?? {}).map(([name, policy]) => policyFrom(name, policy)),
@@ -193,7 +200,9 @@ export function parseFleet(value: unknown, base: string): FleetFile {
       objective: objective ?? DEFAULT_POLICY.objective,
       maxQuietWaitMs: maxQuietWait === undefined ? DEFAULT_POLICY.maxQuietWaitMs : maxQuietWait * 1000,
     },
-  };
+  } satisfies FleetFile;
+  checkReservations(file.reservations, file.hosts, file.links);
+  return file;
 }
 
 function policyFrom(name: string, given: z.output<typeof PolicySchema>): MigrationPolicy {

@@ -87,7 +87,7 @@ test('a sample of contents crosses once: the next look asks for what is new, and
   await using trial = await trialOf({
     a: ({ url }, response) => {
       asked.push(url);
-      const isFirst = url === '/v1/outlook';
+      const isFirst = asked.length === 1;
       const vm = { name: 'x', uuid: 'u', contents: isFirst ? 'sample' : null, contentsVersion: 'd.1' };
       json(response, 200, { host: 'a', vms: [vm], contentsCursor: 'd.1' });
     },
@@ -97,7 +97,50 @@ test('a sample of contents crosses once: the next look asks for what is new, and
     return answer && 'outlook' in answer ? answer.outlook.vms.map(({ contents }) => contents) : answer;
   };
   expect([await contentsOf(), await contentsOf()]).toEqual([['sample'], ['sample']]);
-  expect(asked).toEqual(['/v1/outlook', '/v1/outlook?contentsAfter=d.1']);
+  expect(asked.map((url) => new URL(url!, 'http://host').searchParams.get('contentsAfter'))).toEqual([null, 'd.1']);
+});
+
+/** A host whose samples come in pieces, each when it is let; what is brief comes at once. */
+function slowHost() {
+  const asked: URLSearchParams[] = [];
+  /** Pieces that are told from now on; the others are begun and never end. */
+  let told = 0;
+  const api: RequestListener = ({ url }, response) => {
+    const query = new URL(url!, 'http://host').searchParams;
+    const vm = (name: string, number: number, contents: string | null) => {
+      return { name, uuid: name, contents, contentsVersion: `d.${number}` };
+    };
+    if (query.has('brief')) return json(response, 200, { host: 'a', vms: [{ uuid: 'x' }, { uuid: 'y' }] });
+    asked.push(query);
+    const next = Number(query.get('contentsAfter')?.slice(2) ?? 0) + 1;
+    if (next > told)
+      return void response.writeHead(200, { 'content-type': 'application/json' }).write('{"host": "a", ');
+    const vms = [vm('x', 1, next === 1 ? 'X' : null), vm('y', 2, next === 2 ? 'Y' : null)];
+    json(response, 200, { host: 'a', vms, contentsCursor: `d.${next}`, contentsLeft: next < 2 });
+  };
+  const tell = (pieces: number): void => {
+    told = pieces;
+  };
+  return { api, asked, tell };
+}
+
+test('a host that takes long to tell what is in its VMs is heard without it, and goes on from where it had come to', async () => {
+  const { api, asked, tell } = slowHost();
+  await using trial = await trialOf({ a: api }, 1_000);
+  const look = async () => {
+    const [answer] = await trial.hosts.ask();
+    if (!answer || !('outlook' in answer)) throw new Error(`It is not heard: ${JSON.stringify(answer)}`);
+    return [answer.outlook.vms.map(({ contents }) => contents), answer.isPartial ?? false];
+  };
+  expect(await look()).toEqual([[null, null], true]);
+  tell(1);
+  expect(await look()).toEqual([['X', null], true]);
+  tell(2);
+  expect(await look()).toEqual([['X', 'Y'], false]);
+  expect(asked.map((query) => query.get('contentsAfter'))).toEqual([null, null, 'd.1', 'd.1']);
+  // Smaller pieces are asked for where one was late.
+  const limits = asked.map((query) => Number(query.get('contentsLimit')));
+  expect([limits[1], limits[3]]).toEqual([limits[0]! / 4, limits[0]! / 16]);
 });
 
 test('a migration is followed to its end over a cut, whatever daemon tells it then', async () => {

@@ -23,6 +23,9 @@ export interface Seen {
   readonly picture: FleetPicture;
 }
 
+/** Hosts that take longer to tell what is in all of their VMs are not waited for. */
+const LONGEST_TELLING_MS = 60_000;
+
 export interface FleetLookOptions {
   readonly file: FleetFile;
   readonly hosts: FleetHosts;
@@ -39,6 +42,15 @@ export class FleetLook {
 
   constructor(options: FleetLookOptions) {
     this.#options = options;
+  }
+
+  /** Again and again until hosts have told what is in all of their VMs, if they do so in time. */
+  async lookThrough(): Promise<Seen> {
+    const untilMs = performance.now() + LONGEST_TELLING_MS;
+    for (;;) {
+      const seen = await this.look(false);
+      if (seen.picture.partial.length === 0 || performance.now() > untilMs) return seen;
+    }
   }
 
   /**

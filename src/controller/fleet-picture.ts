@@ -29,7 +29,8 @@ export interface Told {
 
 /** One host, asked just now. */
 export type Answer =
-  | (Told & { readonly name: string })
+  /** `isPartial`: of what is in its VMs some was not told in time, and the next looks will have it. */
+  | (Told & { readonly name: string; readonly isPartial?: boolean })
   /** `last`: what it told before it fell silent. */
   | {
       readonly name: string;
@@ -72,6 +73,8 @@ export interface FleetPicture {
   readonly askedAtMs: ReadonlyMap<string, number>;
   readonly vms: readonly PicturedVm[];
   readonly failures: readonly Silence[];
+  /** Hosts that have not told yet what is in all of their VMs. */
+  readonly partial: readonly string[];
   /** Hosts that get no VMs now, whoever sends them, with the reason. */
   readonly closed: ReadonlyMap<string, string>;
   /** Migrations that run, whoever has begun them. */
@@ -144,7 +147,7 @@ export function picture(
         ];
       }),
       links: file.links,
-      reservations: [],
+      reservations: file.reservations,
       vms: vms.map(({ fleetVm }) => fleetVm),
       policy: file.policy,
       expect: (vm, to) => {
@@ -158,6 +161,7 @@ export function picture(
     askedAtMs: new Map(heard.map(({ name, askedAtMs }) => [name, askedAtMs])),
     vms,
     failures,
+    partial: answers.flatMap((answer) => ('outlook' in answer && answer.isPartial === true ? [answer.name] : [])),
     closed,
     bundles,
     underway: underwayOf(

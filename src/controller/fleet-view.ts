@@ -11,9 +11,9 @@ import { estimatePages } from '../base/page-sample.ts';
 import { decodePageSample } from '../base/page-sample-code.ts';
 import { explainPlan, explainRefusal } from '../fleet/explain.ts';
 import { type BundledPlan, explainBundle, explainBundledMove } from './bundled-plan.ts';
-import { sayThatSilent } from './evacuation-waits.ts';
+import { sayThatPartial, sayThatSilent } from './evacuation-waits.ts';
 import { outlookOf, type Seen } from './fleet-look.ts';
-import type { FleetPicture, PicturedVm, Silence } from './fleet-picture.ts';
+import type { FleetPicture, PicturedVm } from './fleet-picture.ts';
 import { showMark } from './maintenance.ts';
 
 export function showHosts({ file, marks, answers, heardAtMs, picture }: Seen): FleetHostView[] {
@@ -68,7 +68,7 @@ export function showVms({ picture }: Seen, evacuations: ReadonlyMap<string, Evac
 export function showPlan(
   plan: BundledPlan,
   asked: Pick<FleetPlanView, 'from' | 'to' | 'deadlineAtMs'>,
-  failures: readonly Silence[],
+  { failures, partial }: Pick<FleetPicture, 'failures' | 'partial'>,
 ): FleetPlanView {
   return {
     ...asked,
@@ -95,6 +95,7 @@ export function showPlan(
       ...explainPlan(plan, (move) => explainBundledMove(move, plan)),
       ...plan.bundles.map(explainBundle),
       ...failures.map((silence) => `host ${sayThatSilent(silence)}`),
+      ...partial.map((host) => `host ${sayThatPartial(host)}`),
     ],
   };
 }

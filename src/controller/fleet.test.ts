@@ -116,3 +116,24 @@ test('who asks for an evacuation to a host that nobody reaches at its address is
   await expect(far.evacuate({ from: 'a' })).rejects.toThrow(/hosts\.b\.migration/);
   expect(await far.evacuate({ from: 'b' })).toMatchObject({ state: 'waiting' });
 });
+
+test('who leads by which epoch is for its controller to say, and without one nobody is', async () => {
+  const conflict = { code: 'GW_CONFLICT', message: expect.stringContaining('there is none') };
+  await expect(fleet.lead({ atLeast: 3 })).rejects.toMatchObject(conflict);
+});
+
+test('a recording waits for what hosts tell piece by piece', async () => {
+  const told = (contents: string | null) => answerOf('a', [vmOf('x', { contents })]);
+  const ask = vi.spyOn(fleet.hosts, 'ask').mockResolvedValue([told('all')]);
+  ask.mockResolvedValueOnce([{ ...told(null), isPartial: true }]);
+  const { outlooks } = await fleet.recording();
+  expect(outlooks[0]!.vms[0]!.contents).toBe('all');
+  expect(ask).toHaveBeenCalledTimes(2);
+});
+
+test('a plan says which hosts have not told all yet', async () => {
+  const partial = { ...answerOf('a', [vmOf('x')]), isPartial: true };
+  vi.spyOn(fleet.hosts, 'ask').mockResolvedValue([partial, answerOf('b', [])]);
+  const { words } = await fleet.plan({ host: 'a' });
+  expect(words).toContainEqual(expect.stringMatching(/^host a has not told in time what is in all of its VMs/));
+});

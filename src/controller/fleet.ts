@@ -15,6 +15,7 @@ import type { FleetRecording } from '../api/fleet-recording-schema.ts';
 import type { ControllerView, FleetView, MaintenanceAnswer, MaintenanceBody } from '../api/fleet-schema.ts';
 import type { FleetService, HistoryQuery, HostCall, HostReply, PlanQuery } from '../api/fleet-service.ts';
 import type { MigrationView } from '../api/migration-schema.ts';
+import type { LeadBody, Leader } from '../api/order-schema.ts';
 import { SYSTEM_CLOCK } from '../base/clock.ts';
 import { explain, GodwitError, hasCode } from '../base/errors.ts';
 import { nextPlan } from '../fleet/next-plan.ts';
@@ -44,6 +45,8 @@ export interface FleetOptions {
   controller(): ControllerView | null;
   leads(): boolean;
   orders: RunnerPort['orders'];
+  /** What orders bear from then on. Left out: there is no controller, and hosts are told of none. */
+  raise?(atLeast: number): Promise<Leader>;
   failed(what: string, reason: string): void;
 }
 
@@ -126,16 +129,16 @@ export class Fleet implements FleetService, AsyncDisposable {
     const plan = planBundled({ ...seen.base, moves }, bundles, (state) =>
       nextPlan(withUnderway(state, seen.underway), seen.contents),
     );
-    return showPlan(plan, { from: host, to, deadlineAtMs }, seen.failures);
+    return showPlan(plan, { from: host, to, deadlineAtMs }, seen);
   }
 
   async recording(): Promise<FleetRecording> {
-    return recordFleet(await this.look(false));
+    return recordFleet(await this.#look.lookThrough());
   }
 
   async commonality(host?: string): Promise<CommonPairView[]> {
     if (host !== undefined) this.#refuseUnknown('host', host, null);
-    return showCommonality((await this.look(false)).picture, host);
+    return showCommonality((await this.#look.lookThrough()).picture, host);
   }
 
   hostCommonality(host: string, isExact: boolean): Promise<CommonalityView> {
@@ -189,6 +192,12 @@ export class Fleet implements FleetService, AsyncDisposable {
     const view = await this.balancing.balance(await this.look(true), order);
     if (!dryRun) this.events.emit({ kind: 'balanced', balance: view });
     return view;
+  }
+
+  async lead({ atLeast }: LeadBody): Promise<Leader> {
+    const { raise, name } = this.#options;
+    if (raise) return await raise(atLeast);
+    throw new GodwitError('GW_CONFLICT', { kind: 'controller', name, reason: 'there is none, and no epoch' });
   }
 
   history(query: HistoryQuery): Promise<FleetHistoryView> {

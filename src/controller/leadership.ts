@@ -10,7 +10,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Leader } from '../api/order-schema.ts';
 import type { Clock } from '../base/clock.ts';
-import { explain, hasCode, type JsonValue } from '../base/errors.ts';
+import { explain, GodwitError, hasCode, type JsonValue } from '../base/errors.ts';
 import type { FleetStore, StoredRecord } from './store.ts';
 
 /** JetStream has stood still for 5.4 s when one of three servers was killed, 11 s without a majority. */
@@ -45,6 +45,7 @@ export class Leadership implements AsyncDisposable {
   #timer: NodeJS.Timeout | undefined;
   #turn: Promise<void> = Promise.resolve();
   #isLooking = false;
+  #writing: Promise<unknown> = Promise.resolve();
   #isClosed = false;
   #leads = false;
   #leader: string | null = null;
@@ -95,7 +96,34 @@ export class Leadership implements AsyncDisposable {
   }
 
   /** Public for tests, which have no time. */
-  async look(): Promise<void> {
+  look(): Promise<void> {
+    return this.#inTurn(() => this.#look());
+  }
+
+  /**
+   * From then on orders are of a higher epoch than this: hosts know it from a controller whose record the store has no more, since it was
+   * restored from a backup.
+   *
+   * @throws GW_CONFLICT where this one does not lead, GW_STORE_UNAVAILABLE
+   */
+  raise(atLeast: number): Promise<Leader> {
+    return this.#inTurn(async () => {
+      const before = this.#next;
+      if (!this.leads || before === null) throw this.#leadsNot();
+      this.#next = { fleet: before.fleet, epoch: Math.max(before.epoch, atLeast) + 1 };
+      try {
+        if (await this.#write(this.#options.clock.nowMs())) return this.#next;
+      } catch (error) {
+        // Whether it was written is seen by the next look, which goes on from what there is.
+        this.#next = before;
+        throw error;
+      }
+      this.#next = before;
+      throw this.#leadsNot();
+    });
+  }
+
+  async #look(): Promise<void> {
     if (this.#isClosed) return;
     const { clock } = this.#options;
     const before = this.#state();
@@ -117,6 +145,7 @@ export class Leadership implements AsyncDisposable {
     clearInterval(this.#timer);
     this.#isClosed = true;
     await this.#turn;
+    await this.#writing;
     if (!this.#leads || this.#revision === null) return;
     this.#leads = false;
     try {
@@ -125,6 +154,19 @@ export class Leadership implements AsyncDisposable {
       // The others wait for the lease to end, then.
       if (!hasCode(error, 'GW_STORE_UNAVAILABLE')) throw error;
     }
+  }
+
+  /** The record has one who writes it at a time. */
+  #inTurn<T>(action: () => Promise<T>): Promise<T> {
+    const done = this.#writing.then(action);
+    this.#writing = done.catch(() => undefined);
+    return done;
+  }
+
+  #leadsNot(): GodwitError {
+    const reason =
+      this.#leader === null ? 'it does not lead' : `${this.#leader} leads: give the address of that one (--controller)`;
+    return new GodwitError('GW_CONFLICT', { kind: 'controller', name: this.#options.name, reason });
   }
 
   async #renewOrTake(atMs: number): Promise<void> {

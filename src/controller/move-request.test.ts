@@ -28,6 +28,17 @@ test.each([
   } satisfies MigrateBody);
 });
 
+test.each([
+  // Of 10 Gbit/s, of which 2 are kept.
+  [{ hosts: HOSTS, reservations: [{ from: 'a', to: null, rate: '2Gbit/s' }] }, 1e9],
+  [{ hosts: HOSTS, reservations: [{ to: 'b', rate: '2Gbit/s' }] }, 1e9],
+  [{ hosts: HOSTS, reservations: [{ from: 'b', rate: '2Gbit/s' }] }, 1.25e9],
+  // Of what a port is taken to have at least, where nobody has said it.
+  [{ reservations: [{ from: 'a', rate: '400Mbit/s' }] }, 75e6],
+])('what is reserved is left to others: %j', async (settings, expected) => {
+  expect((await askedFor([vmOf('s')], settings)).get('s')!.bandwidthBytesPerSecond).toBe(expected);
+});
+
 test('VMs that share memory keep their modes, and of the rest the strictest', async () => {
   const policies = {
     s: { vms: { kind: 's' }, mode: 'hybrid', bandwidth: '2Gbit/s', maxDowntime: '80ms', onTimeout: 'post-copy' },

@@ -28,7 +28,7 @@ export function groupRequestFor(moves: readonly PlannedMove[], picture: FleetPic
     }),
   );
   const { finishByMs, ...body } = bodyFor(moves[0]!, picture, strictest(vms));
-  // It would be promised for all of them.
+  // Each of them is asked for it, from when its turn comes (fleet/deadline.ts).
   const canPromise = finishByMs !== undefined && !Object.values(modes).includes('pre-copy');
   return {
     ...body,
@@ -42,8 +42,9 @@ function bodyFor(
   { addresses, ratedHosts, base }: FleetPicture,
   settings: PolicySettings,
 ): MigrateBody {
-  // What is only assumed is no limit.
-  const isRated = base.links.length > 0 || ratedHosts.has(from) || ratedHosts.has(to);
+  const isReserved = base.reservations.some((each) => each.from === from || each.to === to);
+  // What is only assumed is no limit, unless somebody else is to have a part of it.
+  const isRated = base.links.length > 0 || isReserved || ratedHosts.has(from) || ratedHosts.has(to);
   const limits = [settings.bandwidthBytesPerSecond ?? 0, isRated ? Math.round(limitBytesPerSecond) : 0];
   const bandwidthBytesPerSecond = lowest(limits);
   return {

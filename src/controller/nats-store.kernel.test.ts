@@ -1,5 +1,8 @@
 /** What only the store on NATS does; what every store must do is in store.kernel.test.ts. */
+import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
+import { jetstreamManager } from '@nats-io/jetstream';
+import { connect } from '@nats-io/transport-node';
 import { expect, test } from 'vitest';
 import { requireCapability } from '../../test/support/capability.ts';
 import { checkLeaks } from '../../test/support/leak-check.ts';
@@ -28,6 +31,23 @@ requireCapability('nats')('the store nats alone', () => {
       ['x.d', 'kept', false],
     ]);
     expect(await store.write('x.a', 'new', null)).not.toBeNull();
+  });
+
+  test('tells a log of large items whole, the newest first, also when its newest was removed', async () => {
+    await using server = await NatsServer.open();
+    await using store = await openStore(server);
+    // Random, so that it cannot be packed: 30 MB in all.
+    const items = Array.from({ length: 50 }, (_, i) => ({ i, text: randomBytes(450_000).toString('base64') }));
+    for (const item of items) await store.append('evacuations', `e${item.i}`, item);
+    expect(await store.newest('evacuations', 1000)).toEqual(items.toReversed());
+    expect(await store.newest('evacuations', 40)).toEqual(items.slice(10).toReversed());
+    const connection = await connect({ servers: [server.url] });
+    await (await jetstreamManager(connection)).streams.deleteMessage('godwit-evacuations', 50);
+    await connection.close();
+    const beganAtMs = performance.now();
+    expect(await store.newest('evacuations', 3)).toEqual([items[48], items[47]]);
+    // It is not waited for.
+    expect(performance.now() - beganAtMs).toBeLessThan(2_000);
   });
 
   test('is refused with a wrong token, and goes on when a server that refused its token takes it again', async () => {

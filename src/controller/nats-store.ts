@@ -19,6 +19,7 @@ import { type KV, Kvm, KvWatchInclude } from '@nats-io/kv';
 import { connect, credsAuthenticator, type NatsConnection } from '@nats-io/transport-node';
 import type { JsonValue } from '../base/errors.ts';
 import { AGAIN_MS, guard, isConflict, patiently } from './nats-answers.ts';
+import { type Pull, readLog } from './nats-log.ts';
 import { decodeValue, encodeValue } from './nats-value.ts';
 import { type FleetStore, KEPT_LOG_ITEMS, type LogName, type StoredRecord } from './store.ts';
 
@@ -40,6 +41,8 @@ const REQUEST_MS = 3_000;
 /** Marks of what was removed are forgotten after so many more, those older than what any watch is behind. */
 const FORGET_EVERY = 100;
 const REMEMBERED_MS = 600_000;
+/** Of each log, on disk: thousands of the largest evacuations. */
+const KEPT_LOG_BYTES = 256 * 1024 * 1024;
 const LOGS: readonly LogName[] = ['migrations', 'evacuations'];
 
 export class NatsStore implements FleetStore {
@@ -92,6 +95,7 @@ export class NatsStore implements FleetStore {
               name,
               subjects: [`${prefix}.log.${log}.>`],
               max_msgs: KEPT_LOG_ITEMS,
+              max_bytes: KEPT_LOG_BYTES,
               discard: DiscardPolicy.Old,
               storage: StorageType.File,
               num_replicas: replicas,
@@ -213,13 +217,9 @@ export class NatsStore implements FleetStore {
       opt_start_seq: first,
       deliver_policy: 'by_start_sequence',
     });
-    const items: JsonValue[] = [];
-    const messages = await consumer.fetch({ max_messages: last - first + 1, expires: REQUEST_MS });
-    for await (const message of messages) {
-      items.push(decodeValue(message.data));
-      if (message.seq >= last) break;
-    }
-    return items.reverse();
+    const pull: Pull = (messages) => consumer.fetch({ max_messages: messages, expires: REQUEST_MS });
+    const items = await readLog(pull, last, last - first + 1);
+    return items.reverse().map(decodeValue);
   }
 
   async #marks(beforeMs: number): Promise<{ readonly key: string; readonly revision: number }[]> {

@@ -26,7 +26,7 @@ const MOMENT_MS = 1;
 
 /** @param seen - with what is in VMs */
 export function recordFleet({ atMs, file, answers, picture: { failures, closed } }: Seen): FleetRecording {
-  const { links, together, policy, vms, policies } = file;
+  const { links, reservations, together, policy, vms, policies } = file;
   const isSilent = (host: string): boolean => failures.some(({ name }) => name === host);
   return {
     recording: 1,
@@ -41,6 +41,7 @@ export function recordFleet({ atMs, file, answers, picture: { failures, closed }
         bytesPerSecond,
         between: [[...a], [...b]],
       })),
+      reservations: reservations.map((each) => ({ ...each })),
       together: together.map((set) => [...set]),
       policy,
       vms: vms.map(({ pattern, labels }) => ({ pattern, labels: { ...labels } })),

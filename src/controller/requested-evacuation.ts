@@ -4,11 +4,20 @@ import type { EvacuateBody, EvacuationView } from '../api/evacuation-schema.ts';
 
 export type Initiator = EvacuationView['initiator'];
 
-export function requestedEvacuation(body: EvacuateBody, initiator: Initiator): EvacuationView {
+export function newEvacuationId(): string {
+  return `e-${randomBytes(6).toString('hex')}`;
+}
+
+/** @param id - that nobody else has */
+export function requestedEvacuation(
+  body: EvacuateBody,
+  initiator: Initiator,
+  id: string = newEvacuationId(),
+): EvacuationView {
   const { from, to = null, vms: onlyVms = null, skip = [], together = [], deadlineMs, by = null } = body;
   const requestedAtMs = Date.now();
   return {
-    id: `e-${randomBytes(6).toString('hex')}`,
+    id,
     from,
     to,
     onlyVms: onlyVms === null ? null : [...onlyVms],

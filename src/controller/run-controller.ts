@@ -90,6 +90,7 @@ export async function runController(options: RunControllerOptions): Promise<void
       controller: view,
       leads: () => leadership.leads,
       orders: () => leadership.orders,
+      raise: (atLeast) => leadership.raise(atLeast),
       failed: (what, reason) => log.error({ what, reason }, 'an evacuation could not be carried out'),
     }),
   );

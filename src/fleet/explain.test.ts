@@ -22,6 +22,7 @@ const MOVE: PlannedMove = {
     ending: 'finish',
     pages: { newPages: 1, heldPages: 0 },
     boundMs: 9_000,
+    dirtyFactor: 1,
     newPageBytes: 1,
     newPageMs: 1,
   },

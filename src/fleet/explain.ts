@@ -6,8 +6,8 @@
  */
 import { formatDuration, formatRate, formatSize } from '../base/units.ts';
 import type { Bottleneck } from './bandwidth-allocator.ts';
-import type { Quantiles } from './group-prediction.ts';
 import type { FleetPlan, PlannedGroup, PlannedMove, Refusal, Wait } from './plan.ts';
+import type { Quantiles } from './quantiles.ts';
 
 type Bounds = Pick<FleetPlan, 'makespanMs' | 'lowerBoundMs' | 'quietBoundMs'>;
 

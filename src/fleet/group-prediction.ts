@@ -12,13 +12,7 @@ import type { Expectation } from '../migration/known-links.ts';
 import type { Interval, PredictedEnding } from '../migration/prediction.ts';
 import type { FleetVm } from './fleet-state.ts';
 import type { PagesToBring } from './held-contents.ts';
-
-/** Eight of ten actual values are meant to lie between p10 and p90. */
-export interface Quantiles {
-  readonly p10: number;
-  readonly p50: number;
-  readonly p90: number;
-}
+import { largestQuantiles, type Quantiles, sumQuantiles, TENTH_SCORE } from './quantiles.ts';
 
 export interface Prediction {
   readonly bytes: Quantiles;
@@ -29,6 +23,8 @@ export interface Prediction {
 export interface VmPrediction extends Prediction {
   readonly ending: PredictedEnding;
   readonly pages: PagesToBring;
+  /** How much more than on average the VM modifies, which this is predicted with. */
+  readonly dirtyFactor: number;
   /** No later than this it is over if post-copy begins at once: what can be promised. */
   readonly boundMs: number;
   /** Of a new page more than of one that is only named: bytes, and time. */
@@ -43,20 +39,25 @@ const NAME_MS = 0.02;
 /** How far the VM's writing may be from its history: see predictor.ts; a rhythm that is known leaves less open. */
 const WRITING_DOUBTS = { history: 0.5, period: 0.35 } as const;
 /** An interval leaves a twentieth out on each side, quantiles leave a tenth: of the normal distribution. */
-const TENTH_OF_TWENTIETH = 1.2816 / 1.6449;
-/** The correlation of two VMs' errors: of their times the link's rate is behind, of their bytes how well memory packs. */
+const TENTH_OF_TWENTIETH = TENTH_SCORE / 1.6449;
+/** How far errors go along with what is common to all (quantiles.ts): to times the link's rate and the hosts, to bytes how well memory packs. */
 const TIME_CORRELATION = 0.7;
 const BYTES_CORRELATION = 0.5;
 
-/** @param dirtyFactor - how much more than on average the VM modifies while it is moved */
+/**
+ * @param way.bytesPerSecond - that it is granted; what its own options allow is kept as well
+ * @param way.dirtyFactor - how much more than on average the VM modifies while it is moved
+ */
 export function predictVm(
   vm: FleetVm,
   pages: PagesToBring,
   way: { readonly expectation: Expectation; readonly bytesPerSecond: number; readonly dirtyFactor: number },
 ): VmPrediction {
   const { link, isLinkKnown, pair, preparingMs, doubts } = way.expectation;
+  const limit = vm.options.bandwidthBytesPerSecond;
+  const granted = limit > 0 ? Math.min(limit, way.bytesPerSecond) : way.bytesPerSecond;
   // What was measured on the way, or else what its ports have by their owner's word.
-  const bytesPerSecond = isLinkKnown ? Math.min(link.bytesPerSecond, way.bytesPerSecond) : way.bytesPerSecond;
+  const bytesPerSecond = isLinkKnown ? Math.min(link.bytesPerSecond, granted) : granted;
   const nameBytes = Math.min(NAME_BYTES, link.wholeBytes);
   // Held pages count as the part of a page that naming them takes: what is modified later is held by nobody.
   const nameTakesBytes = Math.min(Math.max(nameBytes, (NAME_MS * bytesPerSecond) / 1000), link.wholeBytes);
@@ -93,6 +94,7 @@ export function predictVm(
     downtimeMs: quantilesOf(downtimeMs),
     ending,
     pages,
+    dirtyFactor: way.dirtyFactor,
     boundMs: preparingMs + (pair.fixedDowntimeMs ?? 0) + pushMs + pair.endingMs,
     newPageBytes,
     newPageMs: ((link.wholeBytes - nameTakesBytes) * 1000) / bytesPerSecond,
@@ -119,36 +121,25 @@ function shiftQuantiles({ p10, p50, p90 }: Quantiles, by: number): Quantiles {
 
 /** Of VMs that go one after the other; the downtime is that of the VM with the longest. */
 export function predictGroup(members: readonly Prediction[]): Prediction {
-  const worst = (quantile: keyof Quantiles): number => Math.max(...members.map((each) => each.downtimeMs[quantile]));
   return {
     bytes: sumQuantiles(
       members.map(({ bytes }) => bytes),
       BYTES_CORRELATION,
     ),
-    totalMs: sumQuantiles(
-      members.map(({ totalMs }) => totalMs),
+    totalMs: predictGroupTime(members),
+    downtimeMs: largestQuantiles(
+      members.map(({ downtimeMs }) => downtimeMs),
       TIME_CORRELATION,
     ),
-    downtimeMs: { p10: worst('p10'), p50: worst('p50'), p90: worst('p90') },
   };
 }
 
-/**
- * Deviations that are half alike: with correlation r, (sum of r d)² of them adds up with the sum of (1 - r²) d², so the
- * group's interval is narrower than the sum of intervals, and wider than that of independent VMs.
- */
-export function sumQuantiles(all: readonly Quantiles[], correlation: number): Quantiles {
-  const p50 = all.reduce((sum, each) => sum + each.p50, 0);
-  const spread = (deviation: (each: Quantiles) => number): number => {
-    const alike = all.reduce((sum, each) => sum + correlation * deviation(each), 0);
-    const apart = all.reduce((sum, each) => sum + (1 - correlation ** 2) * deviation(each) ** 2, 0);
-    return Math.sqrt(alike ** 2 + apart);
-  };
-  return {
-    p10: Math.max(0, p50 - spread((each) => each.p50 - each.p10)),
-    p50,
-    p90: p50 + spread((e) => e.p90 - e.p50),
-  };
+/** Only its time. */
+export function predictGroupTime(members: readonly Prediction[]): Quantiles {
+  return sumQuantiles(
+    members.map(({ totalMs }) => totalMs),
+    TIME_CORRELATION,
+  );
 }
 
 /** Of values that are never negative: the logarithms are spread evenly. */

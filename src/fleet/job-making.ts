@@ -8,7 +8,7 @@ import type { FleetContents } from './fleet-contents.ts';
 import { pagesToBring } from './fleet-contents.ts';
 import type { FleetPolicy, FleetState, FleetVm, Move, Route } from './fleet-state.ts';
 import type { FormedGroup, WantedMove } from './group-moves.ts';
-import { type Prediction, predictGroup, predictVm, type VmPrediction } from './group-prediction.ts';
+import { type Prediction, predictGroup, predictGroupTime, predictVm, type VmPrediction } from './group-prediction.ts';
 import type { HeldContents, PagesToBring } from './held-contents.ts';
 import type { Job } from './job.ts';
 import type { Refusal } from './plan.ts';
@@ -150,7 +150,7 @@ function findLate(
   for (const { vm, prediction } of members) {
     predictions.push(prediction);
     const deadlineAtMs = deadlineOf(vm);
-    const p90Ms = predictGroup(predictions).totalMs.p90;
+    const p90Ms = predictGroupTime(predictions).p90;
     if (deadlineAtMs !== null && nowMs + p90Ms > deadlineAtMs) return { kind: 'tooLate', deadlineAtMs, p90Ms };
   }
   return null;

@@ -29,6 +29,7 @@ function jobOf(
     ending: 'finish' as const,
     pages: { newPages: 0, heldPages: 0 },
     boundMs: 0,
+    dirtyFactor: 1,
     newPageBytes: 0,
     newPageMs: 0,
   };

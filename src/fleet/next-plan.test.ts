@@ -308,6 +308,18 @@ describe('what cannot succeed', () => {
   });
 });
 
+test('what a policy allows counts in plans and promises: a tenth of the port takes ten times as long', () => {
+  const fleet = fleetOf({ vmCount: 1, workloads: ['idle'] });
+  const moves = fleet.state.moves.map((move) => ({ ...move, deadlineAtMs: NOW_MS + 60_000 }));
+  const limit = { bandwidthBytesPerSecond: 1e7 };
+  const vms = fleet.state.vms.map((vm) => ({ ...vm, options: { ...vm.options, ...limit } }));
+  const [free, limited] = [planOf(fleet, { moves }), planOf(fleet, { moves, vms })];
+  expect(limited.makespanMs / free.makespanMs).toBeGreaterThan(9);
+  expect(limited.lowerBoundMs).toBeLessThanOrEqual(limited.makespanMs);
+  expect(free.moves[0]!.finishByMs).toBe(60_000);
+  expect(limited.moves[0]!.finishByMs).toBeNull();
+});
+
 test('to meet a deadline each VM leaves those after it the time that post-copy takes at most', () => {
   const fleet = fleetOf({ vmCount: 4, hosts: [host('a', 20, false), host('b', 20)] }, { objective: 'deadline' });
   const moves = fleet.state.moves.map((move) => ({ ...move, deadlineAtMs: NOW_MS + 60_000 }));

@@ -45,7 +45,8 @@ export function nextPlan(state: FleetState, contents: FleetContents): FleetPlan 
   };
   const scheduled = schedule(state, fleet, made.jobs);
   const deadlineOf = (vm: string): number | null => wanted.get(vm)?.move.deadlineAtMs ?? null;
-  const moves = promise(scheduled.moves, vms, deadlineOf);
+  const units = scheduled.moves.map((move) => ({ moves: [move], isInTurn: false }));
+  const moves = promise(units, vms, deadlineOf);
   refused.push(...formed.refused, ...made.refused, ...scheduled.stuck.map(toRefusal));
   return {
     madeAtMs: state.nowMs,

@@ -3,7 +3,7 @@
  *
  * Owns: the open file. Must hold: a file that was moved away or removed is followed by a new one, as after SIGHUP; a line that cannot be
  * written (a full disk) stops nothing: it goes to the ordinary log, is counted, and the reason is said once until it can be written
- * again; half a line is never continued by the next; strangers do not fill the log.
+ * again; half a line is never continued by the next; refusals do not fill the log.
  */
 import { closeSync, constants, fstatSync, openSync, readSync, statSync, writeSync } from 'node:fs';
 import type { AuditEntry, AuditTrail } from '../api/audit.ts';
@@ -27,7 +27,8 @@ export class AuditLog implements AuditTrail, Disposable {
   readonly #path: string | null;
   readonly #log: Logger;
   readonly #counts: AuditCounts;
-  readonly #strangers = new StrangerLimit();
+  /** Apart, so that strangers do not hide what somebody with a token tries. */
+  readonly #limits = { 401: new StrangerLimit(), 403: new StrangerLimit() };
   readonly #reopen = (): void => this.#close();
   #fd: number | undefined;
   /** The end of the last line is missing. */
@@ -53,9 +54,10 @@ export class AuditLog implements AuditTrail, Disposable {
   }
 
   record(given: AuditEntry): void {
-    const isRefused = given.status === 401 || given.status === 403;
-    if (isRefused) this.#counts.requestRefused(given.status);
-    const entry = given.status === 401 ? this.#strangers.limit(given, performance.now()) : given;
+    const { status } = given;
+    const isRefused = status === 401 || status === 403;
+    if (isRefused) this.#counts.requestRefused(status);
+    const entry = isRefused ? this.#limits[status].limit(given, performance.now()) : given;
     if (entry === undefined) return;
     if (this.#path !== null && this.#write(this.#path, `${JSON.stringify(entry)}\n`)) return;
     this.#log[isRefused ? 'warn' : 'info']({ audit: entry }, `${entry.method} ${entry.route ?? 'no route'}`);

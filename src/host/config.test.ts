@@ -213,6 +213,7 @@ describe('what other machines can reach', () => {
 
   test('a token that is easy to guess is refused', () => {
     expect(details(() => resolved({ tokenFile: file('short', 'secret') }))).toMatchObject({ field: 'tokenFile' });
+    expect(details(() => resolved({}, 'secret'))).toMatchObject({ field: 'GODWIT_TOKEN', value: '(6 characters)' });
   });
 
   test.each([

@@ -74,7 +74,7 @@ export function resolveConfig(settings: HostSettings, environment: { token?: str
   const listen = listenTexts.map((address) => parseListenAddress(address, 'listen'));
   const migrationText = settings.migrationListen ?? '127.0.0.1:7710';
   const migration = parseHostPort(migrationText, 'migrationListen');
-  const token = settings.tokenFile === undefined ? environment.token || null : readToken(settings.tokenFile);
+  const token = settings.tokenFile === undefined ? checkToken(environment.token) : readToken(settings.tokenFile);
   for (const [peer, address] of Object.entries(settings.peers ?? {})) parseHostPort(address, `peers.${peer}`);
   if (settings.tls === undefined && settings.tlsAllow !== undefined) {
     throw invalid('tlsAllow', settings.tlsAllow.join(', '), 'add `tls`: without certificates nobody knows who sends');
@@ -122,6 +122,13 @@ export function resolveConfig(settings: HostSettings, environment: { token?: str
     logLevel: settings.logLevel ?? 'info',
     logFormat: settings.logFormat ?? (environment.terminal ? 'pretty' : 'json'),
   };
+}
+
+function checkToken(token = ''): string | null {
+  if (token === '') return null;
+  if (token.length >= LEAST_TOKEN_CHARACTERS) return token;
+  const fix = `give at least ${LEAST_TOKEN_CHARACTERS} characters, such as \`openssl rand -hex 32\``;
+  throw invalid('GODWIT_TOKEN', `(${token.length} characters)`, fix);
 }
 
 function readToken(path: string): string {

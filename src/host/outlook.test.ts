@@ -99,4 +99,19 @@ test('a sample is told once to who says what he knows, and again when it is new;
     expect(ask(outlook, after).contents).toEqual(['one', 'two again', 'three']);
   }
   expect(outlook.view({ isBrief: true })).not.toHaveProperty('contentsCursor');
+  // In pieces: at least one, and as many as there is room for.
+  const pieces = (contentsLimit: number): string[] => {
+    const told: string[] = [];
+    let contentsAfter: string | undefined;
+    for (let isLeft = true; isLeft; ) {
+      const piece = outlook.view({ isBrief: false, contentsAfter, contentsLimit });
+      told.push(piece.vms.flatMap(({ contents }) => contents ?? []).join(', '));
+      contentsAfter = piece.contentsCursor;
+      isLeft = piece.contentsLeft ?? false;
+    }
+    return told;
+  };
+  expect(pieces(1)).toEqual(['one', 'two again', 'three']);
+  expect(pieces(12)).toEqual(['one, two again', 'three']);
+  expect(pieces(17)).toEqual(['one, two again, three']);
 });

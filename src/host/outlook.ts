@@ -55,6 +55,12 @@ interface KnownSample {
   readonly number: number;
 }
 
+/** Samples that are told: by their numbers, after the one up to the other. */
+interface Piece {
+  readonly after: number;
+  readonly upTo: number;
+}
+
 export class Outlook {
   readonly #port: OutlookPort;
   readonly #measure: RoomMeasure;
@@ -69,9 +75,10 @@ export class Outlook {
     this.#measure = measure;
   }
 
-  view({ isBrief, contentsAfter }: OutlookQuestion): OutlookView {
+  view(question: OutlookQuestion): OutlookView {
     const { hostName, stateDirectory } = this.#port;
     const vms = this.#port.vms().map((vm) => ({ vm, taken: this.#measure.takenBytes(vm.record.pid) }));
+    const told = question.isBrief ? null : this.#piece(question);
     const takenByAll = vms.reduce((sum, { taken }) => sum + taken, 0);
     const takenByComing = this.#port.arrivingPids().reduce((sum, pid) => sum + this.#measure.takenBytes(pid), 0);
     return {
@@ -86,9 +93,10 @@ export class Outlook {
       outgoing: outgoingOf(this.#port.migrations()),
       vms: vms.map(({ vm, taken }) => ({
         ...this.#tell(vm, taken),
-        ...(isBrief ? { contents: null } : this.#contentsOf(vm, this.#numberOf(contentsAfter))),
+        ...(told ? this.#contentsOf(vm, told) : { contents: null }),
       })),
-      ...(isBrief ? {} : { contentsCursor: `${this.#id}.${this.#read}` }),
+      ...(told ? { contentsCursor: `${this.#id}.${told.upTo}` } : {}),
+      ...(told && told.upTo < this.#read ? { contentsLeft: true } : {}),
     };
   }
 
@@ -107,12 +115,26 @@ export class Outlook {
     };
   }
 
-  /** @param after - samples up to this one are known to whoever asks */
-  #contentsOf(vm: Vm, after: number): Pick<OutlookVm, 'contents' | 'contentsVersion'> {
-    const sample = this.#port.looksThrough ? this.#sampleOf(vm) : undefined;
-    if (!sample) return { contents: null, contentsVersion: null };
+  /** Which samples are told: in the order in which they were read, so that a cursor says what is known. */
+  #piece({ contentsAfter, contentsLimit = Infinity }: OutlookQuestion): Piece {
+    if (!this.#port.looksThrough) return { after: this.#read, upTo: this.#read };
+    const after = this.#numberOf(contentsAfter);
+    const samples = this.#port.vms().flatMap((vm) => this.#sampleOf(vm) ?? []);
+    const fresh = samples.filter(({ number }) => number > after).sort((a, b) => a.number - b.number);
+    let bytes = 0;
+    const tooMany = fresh.findIndex(({ text }, index) => {
+      bytes += text.length;
+      return index > 0 && bytes > contentsLimit;
+    });
+    return { after, upTo: tooMany < 0 ? this.#read : fresh[tooMany - 1]!.number };
+  }
+
+  #contentsOf(vm: Vm, { after, upTo }: Piece): Pick<OutlookVm, 'contents' | 'contentsVersion'> {
+    const sample = this.#samples.get(vm);
+    if (!sample || !this.#port.looksThrough) return { contents: null, contentsVersion: null };
     const { text, number } = sample;
-    return { contents: number > after ? text : null, contentsVersion: `${this.#id}.${number}` };
+    const isTold = number > after && number <= upTo;
+    return { contents: isTold ? text : null, contentsVersion: `${this.#id}.${number}` };
   }
 
   #sampleOf(vm: Vm): KnownSample | undefined {

@@ -1,5 +1,5 @@
 /**
- * How many lines those have in the audit log who are nobody: anybody who reaches the port can ask without end.
+ * How many lines refusals have in the audit log: anybody who reaches the port, or has a token for little, can ask without end.
  *
  * Must hold: the first are written down each by itself; beyond the limit they are counted, and the next line tells how many.
  */

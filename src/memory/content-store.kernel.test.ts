@@ -1,5 +1,5 @@
 /** What is found is what was asked for, whatever becomes of the images. */
-import { writeFileSync } from 'node:fs';
+import { readdirSync, writeFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { afterAll, expect, test } from 'vitest';
 import { TempDirectory } from '../../test/support/temp-directory.ts';
@@ -74,4 +74,23 @@ test('a page that has changed or gone since is not held any more', async () => {
   const into = new Uint8Array(4096);
   image.become([1, 7]);
   expect([1, 2, 3].map((seed) => store.fetch(of(seed), into))).toEqual([true, false, false]);
+});
+
+test('an image whose owner has ended is closed, and its pages are not held any more', async () => {
+  const kept = new ImageFile([1]);
+  const left = new ImageFile([2]);
+  let isOver = false;
+  const owned = { index: left.index, image: Object.assign(left.image, { isOver: () => isOver }) };
+  using store = await ContentStore.of(fingerprint, [owned, kept]);
+  const table = new ContentTable(structuredClone(store.share()));
+  const held = (): boolean[] => [1, 2].map((seed) => table.fetch(of(seed), new Uint8Array(4096)));
+  const openFiles = (): number => readdirSync('/proc/self/fd').length;
+  store.releaseEnded();
+  expect(held()).toEqual([true, true]);
+  const before = openFiles();
+  isOver = true;
+  store.releaseEnded();
+  store.releaseEnded();
+  expect(openFiles()).toBe(before - 1);
+  expect(held()).toEqual([true, false]);
 });

@@ -16,6 +16,8 @@ import { PageFingerprint } from './page-fingerprint.ts';
 export interface PageImage extends Disposable {
   /** The files that it is made of, one after the other, open as long as it is. */
   readonly pieces: readonly FilePiece[];
+  /** Whether its owner has ended, whose memory stays allocated as long as this is open; absent: it is nobody's. */
+  isOver?(): boolean;
 }
 
 export interface HeldImage {
@@ -46,7 +48,7 @@ export class ContentStore implements Disposable {
   readonly filter: PageFilter;
   /** Pages that it holds; one that is in two images counts twice. */
   readonly pages: number;
-  readonly #images: readonly PageImage[];
+  #images: readonly PageImage[];
   readonly #table: ContentTable;
 
   private constructor(fingerprint: PageFingerprint, images: readonly HeldImage[]) {
@@ -87,9 +89,20 @@ export class ContentStore implements Disposable {
     return this.#table.fetch(fingerprint, into);
   }
 
+  /** Closes the images whose owners have ended: their pages are not held any more, also for threads that use the table. */
+  releaseEnded(): void {
+    const [over, kept] = [this.#images.filter(hasEnded), this.#images.filter((image) => !hasEnded(image))];
+    this.#images = kept;
+    for (const image of over) image[Symbol.dispose]();
+  }
+
   [Symbol.dispose](): void {
     for (const image of this.#images) image[Symbol.dispose]();
   }
+}
+
+function hasEnded(image: PageImage): boolean {
+  return image.isOver?.() ?? false;
 }
 
 /** The store as any thread of the process uses it. */

@@ -14,7 +14,7 @@ import { ProtectionMap } from '../linux/protection-map.ts';
 import { RamFile } from '../linux/ram-file.ts';
 import { Userfaultfd } from '../linux/userfaultfd.ts';
 import { RamLayout } from './layout.ts';
-import { WriteFaultService } from './write-fault-service.ts';
+import { type WriteFaultParts, WriteFaultService } from './write-fault-service.ts';
 
 const PAGES = 200;
 const FAULT_DEADLINE_MS = 5000;
@@ -23,6 +23,7 @@ requireCapability('kernel', 'cc')('the service of write faults', () => {
   let pig: GuineaPig;
   let uffd: Userfaultfd;
   let protection: ProtectionMap;
+  let parts: WriteFaultParts;
   let service: WriteFaultService;
 
   beforeEach(async () => {
@@ -32,7 +33,7 @@ requireCapability('kernel', 'cc')('the service of write faults', () => {
     uffd.register(pig.start, PAGES * PAGE_SIZE, { writeProtect: true });
     uffd.writeProtect(pig.start, PAGES * PAGE_SIZE, true);
     protection = new ProtectionMap(pig.pid);
-    service = new WriteFaultService({
+    parts = {
       uffd,
       layout: new RamLayout([{ id: 'all', bytes: PAGES * PAGE_SIZE }]),
       starts: [pig.start],
@@ -40,7 +41,8 @@ requireCapability('kernel', 'cc')('the service of write faults', () => {
       granted: new PageBitmap(PAGES),
       protection,
       isPaced: (threadId) => threadId === pig.pid,
-    });
+    };
+    service = new WriteFaultService(parts);
   });
 
   afterEach(async () => {
@@ -94,6 +96,28 @@ requireCapability('kernel', 'cc')('the service of write faults', () => {
     await pig.write(7, 1);
     expect(service.collect()).toEqual([{ first: 7, count: 1 }]);
     expect(protection.unprotected(pig.start, PAGES * PAGE_SIZE)).toEqual([]);
+  });
+
+  test('does not protect a page anew that vanishes while it looks', async () => {
+    const vanishing = new Proxy(protection, {
+      get: (map, key) => {
+        if (key !== 'unprotected') return Reflect.get(map, key) as unknown;
+        return (start: bigint, bytes: number) => {
+          const found = map.unprotected(start, bytes);
+          // As a balloon does it: its protection goes with it.
+          uffd.writeProtect(pig.addressOf(9), PAGE_SIZE, false);
+          return found;
+        };
+      },
+    });
+    const looking = new WriteFaultService({ ...parts, protection: vanishing });
+    // Its neighbours are to be protected, in one call if that were allowed.
+    for (const page of [8, 10]) {
+      uffd.writeProtect(pig.addressOf(page), PAGE_SIZE, false);
+      await pig.write(page, 1);
+    }
+    expect(looking.collect()).toEqual([8, 10].map((first) => ({ first, count: 1 })));
+    expect(protection.unprotected(pig.start, PAGES * PAGE_SIZE)).toEqual([{ first: 9, count: 1 }]);
   });
 
   test('keeps a writer waiting until his turn, and answers him in the order in which he came', async () => {

@@ -95,11 +95,19 @@ export class WriteFaultService {
     }
   }
 
+  /**
+   * None where pages can vanish: one in a gap that has vanished since it was looked at, and was written then, would be
+   * protected again as if nobody had written it.
+   */
+  get #joinedGapPages(): number {
+    return this.#parts.protection ? 0 : JOINED_GAP_PAGES;
+  }
+
   /** The pages that could be written since the last look; from now on none can. */
   collect(): PageRun[] {
     this.#noteVanished();
     const runs = this.#grants.list();
-    for (const run of joinRuns(runs, JOINED_GAP_PAGES)) this.#protect(run, true);
+    for (const run of joinRuns(runs, this.#joinedGapPages)) this.#protect(run, true);
     this.#grants.clear();
     return runs;
   }

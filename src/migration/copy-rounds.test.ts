@@ -51,7 +51,7 @@ async function copy(
     canPostCopy: false,
     startedMs: 0,
     wasRunning: true,
-    linkCounts: () => ({ sentBytes: 0, acknowledgedBytes: 0, pages: 0 }),
+    linkCounts: () => ({ sentBytes: 0, acknowledgedBytes: 0, pages: 0, zeroPages: 0, leftOutPages: 0 }),
     endRound: async (round) => {
       const isFirst = ended === 0;
       ended = round;
@@ -126,7 +126,7 @@ test('what is written in every round is left for the stop, goes on counting as l
       signal: new AbortController().signal,
       // Ten milliseconds for the last pages: about a tenth of what a round of the hot pages takes.
       options: () => ({ ...DEFAULT_MIGRATION_OPTIONS, mode: 'pre-copy', maxDowntimeMs: 25 }),
-      linkCounts: () => ({ sentBytes: 0, acknowledgedBytes: 0, pages: 0 }),
+      linkCounts: () => ({ sentBytes: 0, acknowledgedBytes: 0, pages: 0, zeroPages: 0, leftOutPages: 0 }),
       costs: { ...PRIOR_COSTS, stateBytes: 0 },
       canPostCopy: false,
       startedMs: 0,

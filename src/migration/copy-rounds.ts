@@ -25,7 +25,8 @@ import {
 } from './dirty-estimate.ts';
 import { isLastMoment } from './finish-by.ts';
 import { forced, type Interruption } from './interruption.ts';
-import type { PageSender, SendCounts } from './page-sender.ts';
+import { keepRound } from './kept-rounds.ts';
+import { addCounts, type PageSender, type SendCounts } from './page-sender.ts';
 import type { RoundReport } from './report.ts';
 import type { MigrationOptions } from './request.ts';
 import { RoundOrder } from './round-order.ts';
@@ -125,7 +126,7 @@ export async function copyRounds(port: CopyRoundsPort, clock: Clock = SYSTEM_CLO
     }
     if (port.wasRunning) port.slow(decision.throttlePercent);
     const round = await sendRound(number, remaining, decision, facts);
-    rounds.push(round.measured);
+    keepRound(rounds, round.measured);
     writtenPages = round.writtenPages;
     remaining = round.remaining;
   }
@@ -188,7 +189,7 @@ export async function copyRounds(port: CopyRoundsPort, clock: Clock = SYSTEM_CLO
     };
     const early = await sender.send(runs, options);
     const putOff = order.takePutOff();
-    const sent = putOff.length === 0 ? early : sum(early, await sender.send(putOff, options));
+    const sent = putOff.length === 0 ? early : addCounts(early, await sender.send(putOff, options), pageCount);
     const { missed, waitedMs: told } = await port.endRound(number);
     const counts = missed.length === 0 ? sent : await sendMissed(number, missed, sent, facts);
     const ms = clock.nowMs() - startedMs;
@@ -212,6 +213,8 @@ export async function copyRounds(port: CopyRoundsPort, clock: Clock = SYSTEM_CLO
       number,
       sentPages: counts.pages,
       sentBytes: counts.bytes,
+      namedPages: counts.namedPages,
+      unchangedPages: counts.unchangedPages,
       skippedPages: order.leftPages,
       ms,
       ...(waitedMs > 0 ? { waitedMs } : {}),
@@ -234,12 +237,8 @@ export async function copyRounds(port: CopyRoundsPort, clock: Clock = SYSTEM_CLO
       enough: () => port.interruption() !== null || mustSwitch(facts),
     });
     await port.endRound(number);
-    return { ...sum(sent, again), pages: sent.pages };
-  }
-
-  function sum(one: SendCounts, other: SendCounts): SendCounts {
-    const unsent = uniteRuns(one.unsent, other.unsent, pageCount);
-    return { pages: one.pages + other.pages, bytes: one.bytes + other.bytes, unsent };
+    const namedPages = Math.max(0, sent.namedPages - countPages(missed));
+    return { ...addCounts(sent, again, pageCount), pages: sent.pages, namedPages };
   }
 }
 

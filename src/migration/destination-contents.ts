@@ -49,6 +49,7 @@ export interface ContentsPort {
  * contents take half a second, in which a fast link would have carried all of them.
  */
 const PATIENCE_MS = 1500;
+const RELEASE_EVERY_MS = 2000;
 
 /**
  * Resolves when it is told, or when that takes long.
@@ -79,12 +80,16 @@ async function tell(parts: ContentsPort, held: HeldInput): Promise<void> {
     const newcomer = { uuid: vm.uuid ?? '', vmKey: vm.facts['contentKey'], features: held.features };
     const contents = await openHeldContents(newcomer, held.policy, note);
     if (!contents) return;
-    const dispose = (): void => contents[Symbol.dispose]();
     if (life.signal.aborted) {
-      dispose();
+      contents[Symbol.dispose]();
       return;
     }
-    life.signal.addEventListener('abort', dispose);
+    // A migration can last for days, and a VM that is killed meanwhile is to give its memory back.
+    const looking = setInterval(() => contents.store.releaseEnded(), RELEASE_EVERY_MS);
+    life.signal.addEventListener('abort', () => {
+      clearInterval(looking);
+      contents[Symbol.dispose]();
+    });
     arrivals.hold(contents.store.share());
     link.sendFrames(encodeHeldFilter(contents.scope, contents.store.filter.bytes));
   } catch (error) {

@@ -13,6 +13,9 @@ export interface MeasuredRound {
   readonly number: number;
   readonly sentPages: number;
   readonly sentBytes: number;
+  /** Of `sentPages`, those that were only named, and those that had not changed since they were sent; absent: none. */
+  readonly namedPages?: number;
+  readonly unchangedPages?: number;
   /** Chosen for the round, but not sent because they were already modified again. */
   readonly skippedPages: number;
   readonly ms: number;
@@ -100,18 +103,27 @@ export function usableRate({ options, linkBytesPerSecond, rounds }: RoundFacts):
   return limit > 0 ? Math.min(rate, limit) : rate;
 }
 
-/** What one of the remaining pages takes on the wire, from the latest round that sent enough of them. */
+/**
+ * What one of the remaining pages takes on the wire, from the latest round that sent enough of them. Pages that were only
+ * named say nothing: when the VM stands nobody asks the destination which it has not got.
+ */
 export function bytesPerPage(facts: RoundFacts): number {
   const round = sampleRound(facts);
   // Not below a hundredth: the next pages may compress worse, and nothing may look free.
-  return round ? Math.max(round.sentBytes / round.sentPages, PAGE_SIZE / 100) : PAGE_SIZE + FRAME_OVERHEAD_BYTES;
+  return round ? Math.max(round.sentBytes / unnamedPages(round), PAGE_SIZE / 100) : PAGE_SIZE + FRAME_OVERHEAD_BYTES;
 }
 
-/** What a page takes that the destination has nothing of, at most: the most that pages took in any round. */
+/** What a page takes that the destination has nothing of, at most: the most that contents took in any round. */
 export function wholeBytesPerPage({ rounds }: RoundFacts): number {
-  const sampled = rounds.filter(({ sentPages }) => sentPages >= MIN_SAMPLE_PAGES);
-  const most = Math.max(0, ...sampled.map(({ sentBytes, sentPages }) => sentBytes / sentPages));
+  const most = rounds.reduce((sum, round) => {
+    const pages = unnamedPages(round) - (round.unchangedPages ?? 0);
+    return pages >= MIN_SAMPLE_PAGES ? Math.max(sum, round.sentBytes / pages) : sum;
+  }, 0);
   return most > 0 ? Math.min(most, PAGE_SIZE + FRAME_OVERHEAD_BYTES) : PAGE_SIZE + FRAME_OVERHEAD_BYTES;
+}
+
+function unnamedPages({ sentPages, namedPages = 0 }: MeasuredRound): number {
+  return sentPages - namedPages;
 }
 
 /** Milliseconds to send `pages`; infinite while nothing is known of the link. */
@@ -138,7 +150,7 @@ export function sendingMsOf({ ms, waitedMs = 0 }: MeasuredRound): number {
 }
 
 function sampleRound({ rounds }: RoundFacts): MeasuredRound | undefined {
-  return rounds.findLast(({ sentPages }) => sentPages >= MIN_SAMPLE_PAGES);
+  return rounds.findLast((round) => unnamedPages(round) >= MIN_SAMPLE_PAGES);
 }
 
 /** Downtime without any last page: what post-copy takes. */

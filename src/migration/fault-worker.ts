@@ -22,20 +22,15 @@ import { encodePageRequest } from '../wire/encoder.ts';
 import { FrameType } from '../wire/frame-types.ts';
 import { decodePageReply } from '../wire/page-payloads.ts';
 import { passFaultPoint } from './fault-points.ts';
+import { FaultRehearsal } from './fault-rehearsal.ts';
 import type { FaultOrder, FaultReport, FaultWorkerInput } from './fault-worker-words.ts';
 import { REHEARSAL_SEQUENCE } from './page-server-words.ts';
 import { takeInput } from './thread-input.ts';
 import { Alertness } from './thread-priority.ts';
 import { WaitingFaults } from './waiting-faults.ts';
 
-/** How long to wait before a page for which there was no memory is asked for again. */
+/** Before a page for which there was no memory is asked for again. */
 const NO_MEMORY_RETRY_MS = 50;
-
-/** After some fifty rounds the times no longer fall. */
-const REHEARSALS = 60;
-/** A few as large as an answer with its neighbourhood, so that both sides have touched the memory for it. */
-const LARGE_REHEARSALS = 4;
-const LARGE_PAGES = 16;
 
 class FaultService {
   readonly #input: FaultWorkerInput;
@@ -44,6 +39,7 @@ class FaultService {
   readonly #control: EventFd;
   readonly #batch = new FaultBatch();
   readonly #waiting = new WaitingFaults();
+  readonly #rehearsal: FaultRehearsal;
   /** They came, and there was no memory for them: the source has done its part. */
   #unplaced: PageRun[] = [];
   readonly #pageDigest: ReturnType<typeof createPageDigest> | undefined;
@@ -58,6 +54,7 @@ class FaultService {
 
   constructor(input: FaultWorkerInput) {
     this.#input = input;
+    this.#rehearsal = new FaultRehearsal(input.pages.pageCount);
     this.#uffd = Userfaultfd.fetch(input.pid, input.insideFd);
     this.#control = EventFd.borrow(input.controlFd);
     this.#installer = new PageInstaller(input.pages, RamLayout.fromJson(input.layout), input.starts, this.#uffd);
@@ -193,12 +190,9 @@ class FaultService {
    * The VM may still run at the source, so what comes must not be installed.
    */
   #rehearse(done: number): void {
-    if (done < REHEARSALS) {
-      const count = done < LARGE_REHEARSALS ? Math.min(LARGE_PAGES, this.#input.pages.pageCount) : 1;
-      this.#channel?.send(encodePageRequest(REHEARSAL_SEQUENCE + done, { first: 0, count }));
-      return;
-    }
-    report({ kind: 'rehearsed' });
+    const next = this.#rehearsal.next(done, performance.now());
+    if (next) this.#channel?.send(encodePageRequest(REHEARSAL_SEQUENCE + done, next));
+    else report({ kind: 'rehearsed' });
   }
 
   #loseLink(reason: string): void {
@@ -207,9 +201,10 @@ class FaultService {
   }
 
   #dropChannel(): void {
-    if (!this.#channel) return;
-    this.#wireBytes += this.#channel.bytesSent + this.#channel.bytesReceived;
-    this.#channel[Symbol.dispose]();
+    const channel = this.#channel;
+    if (!channel) return;
+    this.#wireBytes += channel.bytesSent + channel.bytesReceived;
+    channel[Symbol.dispose]();
     this.#channel = undefined;
   }
 

@@ -66,7 +66,11 @@ export function openScanned(directory: string, vm: LiveVm, fingerprint: PageFing
   const memory = index && openMemory(vm);
   if (!memory) return undefined;
   const all = { first: 0, count: memory.layout.pageCount };
-  const image = { pieces: memory.filePieces([all]), [Symbol.dispose]: () => memory[Symbol.dispose]() };
+  const image = {
+    pieces: memory.filePieces([all]),
+    isOver: () => !isAlive(vm),
+    [Symbol.dispose]: () => memory[Symbol.dispose](),
+  };
   return { index, image };
 }
 

@@ -22,7 +22,7 @@ const PATIENT = { timeout: 10_000 } as const;
 const PAGES = 2048;
 const ALL = [{ first: 0, count: PAGES }];
 /** The smallest window: pushing goes on up to this, however slow the link looks. */
-const FULL_BYTES = 128 * 1024;
+const FULL_BYTES = 32 * 1024;
 
 let scratch: ScratchMemory;
 let channels: PageChannels;

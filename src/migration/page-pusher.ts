@@ -183,7 +183,7 @@ export class PagePusher {
     const sender = new PageSender(channels, pacer, this.#options.packing());
     this.#sender = sender;
     const window = new FaultWindow(SYSTEM_CLOCK.nowMs());
-    const pace = new PushPace(channels, this.#options.roundTripMs);
+    const pace = new PushPace(channels, pacer, this.#options.roundTripMs);
     const steps = new Set<Promise<void>>();
     let failure: unknown;
     for (;;) {

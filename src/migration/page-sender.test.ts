@@ -21,7 +21,7 @@ describePageCarrier('channels that lead nowhere', (channels, look) => {
 test('what went out before a send failed is in the totals', async () => {
   const sender = new PageSender(new SinkChannels({ sends: 2 }), new Pacer(0));
   await expect(sender.send(ALL, { signal })).rejects.toThrow('closed here');
-  expect(sender.totals).toEqual({ pages: 2 * MAX_PAGES_PER_FRAME, zeroPages: 0, resentPages: 0 });
+  expect(sender.totals).toEqual({ pages: 2 * MAX_PAGES_PER_FRAME, zeroPages: 0, resentPages: 0, leftOutPages: 0 });
 });
 
 test('what went out before it was told to stop is in the totals', async () => {
@@ -40,7 +40,7 @@ test('the totals count on over several sends, and tell what was sent again and w
   const first = await sender.send(ALL, { signal });
   const again = await sender.send([{ first: 0, count: 30 }], { signal });
   expect([first.pages, again.pages]).toEqual([ALL[0]!.count - 10, 20]);
-  expect(sender.totals).toEqual({ pages: ALL[0]!.count + 10, zeroPages: 20, resentPages: 20 });
+  expect(sender.totals).toEqual({ pages: ALL[0]!.count + 10, zeroPages: 20, resentPages: 20, leftOutPages: 0 });
 });
 
 test('few pages are divided among the channels', async () => {

@@ -5,6 +5,7 @@
  * list each page is sent once; what a migration sends later than `inOrder` pages arrives later, if it is sent so, too.
  */
 import { batchRuns, countPages, PAGE_SIZE, type PageRun, RunBuilder, subtractRuns } from '../base/page.ts';
+import { uniteRuns } from '../base/page-bitmap.ts';
 import type { DigestScheme } from '../memory/digest.ts';
 import type { Pacer } from '../transfer/pacer.ts';
 import type { Naming, Packing } from '../transfer/packing.ts';
@@ -32,11 +33,16 @@ export interface PageTotals {
   readonly zeroPages: number;
   /** Of `pages`, sent after an earlier time. */
   readonly resentPages: number;
+  /** Of `pages`, those of which no contents went: only named, or unchanged since they were sent. */
+  readonly leftOutPages: number;
 }
 
 export interface SendCounts {
   readonly pages: number;
   readonly bytes: number;
+  /** Of `pages`, those that were only named, and those that had not changed since they were sent. */
+  readonly namedPages: number;
+  readonly unchangedPages: number;
   /** What was not looked at because `enough` ended the sending. */
   readonly unsent: readonly PageRun[];
 }
@@ -60,7 +66,7 @@ export interface SendOptions {
 }
 
 export class PageSender {
-  readonly #totals = { pages: 0, zeroPages: 0, resentPages: 0 };
+  readonly #totals = { pages: 0, zeroPages: 0, resentPages: 0, leftOutPages: 0 };
   readonly #channels: PageCarrier;
   readonly #pacer: Pacer;
   readonly #packing: Packing | undefined;
@@ -81,7 +87,7 @@ export class PageSender {
    * @throws the abort reason of the signal, or the error of a channel
    */
   async send(runs: readonly PageRun[], options: SendOptions): Promise<SendCounts> {
-    const counts = { pages: 0, bytes: 0 };
+    const counts = { pages: 0, bytes: 0, namedPages: 0, unchangedPages: 0 };
     const unsent = new RunBuilder();
     let isEnough = false;
     const pending = new Set<Promise<void>>();
@@ -146,9 +152,14 @@ export class PageSender {
     this.#count(counts, result);
   }
 
-  #count(counts: Counters, { pages, zeroPages, resentPages, bytes }: SendResult): void {
+  #count(counts: Counters, { pages, zeroPages, resentPages, bytes, outcome }: SendResult): void {
+    const named = outcome ? outcome.heldPages + outcome.elsewherePages : 0;
+    const unchanged = outcome?.samePages ?? 0;
     counts.bytes += bytes;
     counts.pages += pages;
+    counts.namedPages += named;
+    counts.unchangedPages += unchanged;
+    this.#totals.leftOutPages += named + unchanged;
     this.#totals.pages += pages;
     this.#totals.zeroPages += zeroPages;
     this.#totals.resentPages += resentPages;
@@ -192,6 +203,17 @@ export class PageSender {
     const pages = Math.floor((limit * ms) / 1000 / PAGE_SIZE);
     return Math.max(1, Math.min(MAX_PAGES_PER_FRAME, divided, pages));
   }
+}
+
+/** Of two calls of `send`. */
+export function addCounts(one: SendCounts, other: SendCounts, pageCount: number): SendCounts {
+  return {
+    pages: one.pages + other.pages,
+    bytes: one.bytes + other.bytes,
+    namedPages: one.namedPages + other.namedPages,
+    unchangedPages: one.unchangedPages + other.unchangedPages,
+    unsent: uniteRuns(one.unsent, other.unsent, pageCount),
+  };
 }
 
 /** Cut where `channelOf` may change. */

@@ -107,6 +107,31 @@ test('the page asked for comes alone, then its neighbourhood as far as it is owe
   expect(owed.count()).toBe(PAGES - WINDOW);
 });
 
+/** In one piece, as from several vCPUs that wait at a time. */
+async function askAtOnce(pages: readonly number[]): Promise<void> {
+  hear();
+  serve();
+  await within('it listens', mayAsk.promise);
+  sockets.far.write(Buffer.concat(pages.map((first, i) => encodePageRequest(i, { first, count: 1 }))));
+}
+
+test('no request waits behind the neighbourhood of another, and the newest neighbourhood goes first', async () => {
+  const asked = [100, 200, 300];
+  await askAtOnce(asked);
+  await expect.poll(() => replies.length).toBe(6);
+  expect(replies.slice(0, 3)).toEqual(asked.map((first) => [{ first, count: 1, kind: 'data' }]));
+  expect(replies.slice(3).map((runs) => runs[0]?.first)).toEqual([288, 192, 96]);
+});
+
+test('of many requests at once only the last neighbourhoods are sent, the others stay owed', async () => {
+  const asked = Array.from({ length: 40 }, (_, i) => i * WINDOW);
+  await askAtOnce(asked);
+  const neighbourhoods = (): number[] => replies.filter((runs) => runs[0]!.count > 1).map((runs) => runs[0]!.first);
+  await expect.poll(neighbourhoods).toHaveLength(8);
+  expect(neighbourhoods()).toContain(39 * WINDOW + 1);
+  expect(owed.count()).toBe(PAGES - 40 - 8 * (WINDOW - 1));
+});
+
 test('what was asked for is told to who pushes, a rehearsal is not', async () => {
   const faults = faultsIn(words);
   hear();

@@ -1,8 +1,8 @@
 /**
  * The source's thread that answers the destination's page requests (V5, V6): blocking, on the urgent connection.
  *
- * Owns: one urgent connection. Answers the page asked for first, alone, and then its neighbourhood as far as nobody has
- * sent it yet: the next faults are likely there.
+ * Owns: one urgent connection. Answers the pages asked for first, each alone, and then their neighbourhoods as far as nobody
+ * has sent them yet: the next faults are likely there. Requests that have come go before neighbourhoods, but for one after every few.
  * Must hold: the VM does not run here any more, so memory does not change; a page that was asked for is always sent,
  * also when the background already sent it (it may still be queued behind a megabyte); after an answer that could not be
  * sent nothing more is answered, and the connection is closed, so that the destination asks anew on another one.
@@ -10,7 +10,7 @@
 import { parentPort, receiveMessageOnPort } from 'node:worker_threads';
 import { SYSTEM_CLOCK } from '../base/clock.ts';
 import { asGodwitError, GodwitError } from '../base/errors.ts';
-import type { PageRun } from '../base/page.ts';
+import type { PageIndex, PageRun } from '../base/page.ts';
 import { PageBitmap } from '../base/page-bitmap.ts';
 import { EventFd, pollReadable } from '../linux/poll.ts';
 import { createPageDigest } from '../memory/digest.ts';
@@ -38,6 +38,10 @@ import { takeInput } from './thread-input.ts';
 import { Alertness } from './thread-priority.ts';
 
 const MAX_WINDOW = 64;
+/** Neighbourhoods that wait: older ones are left to who pushes, who goes around the same faults. */
+const MOST_WAITING = 8;
+/** However many requests wait, after so many answers a neighbourhood goes: it saves some of the next ones. */
+const ANSWERS_PER_NEIGHBOURHOOD = 4;
 
 class PageServer implements Disposable {
   readonly #memory: GuestMemory;
@@ -51,6 +55,10 @@ class PageServer implements Disposable {
   readonly #staging = new StagingBuffer(MAX_PAGES_PER_FRAME);
   readonly #pageDigest: ReturnType<typeof createPageDigest> | undefined;
   #frame = new Uint8Array(0);
+  /** Pages that were answered and whose neighbourhoods are still to be sent, the oldest first. */
+  readonly #answered: { readonly sequence: number; readonly page: PageIndex }[] = [];
+  /** Since the last neighbourhood. */
+  #answers = 0;
   /** Why the connection is of no use any more. */
   #lost: string | undefined;
 
@@ -74,14 +82,15 @@ class PageServer implements Disposable {
     // The destination asks only now: before, another thread had this connection.
     this.#say(encodeControl({ kind: 'ping', token: 0, wallMs: SYSTEM_CLOCK.wallMs() }));
     while (this.#lost === undefined) {
-      const [asked, stopped] = pollReadable([this.#channel.fd, this.#control.fd], -1);
+      const timeoutMs = this.#answered.length > 0 ? 0 : -1;
+      const [asked, stopped] = pollReadable([this.#channel.fd, this.#control.fd], timeoutMs);
       alertness.reconsider();
       if (stopped) {
         this.#control.drain();
         if (receiveMessageOnPort(parentPort!)) return;
       }
-      if (!asked) continue;
-      this.#lost ??= this.#read();
+      if (asked) this.#lost ??= this.#read();
+      if (!asked || this.#answers >= ANSWERS_PER_NEIGHBOURHOOD) this.#sendNeighbourhood();
     }
     report({ kind: 'linkLost', reason: this.#lost });
   }
@@ -124,16 +133,25 @@ class PageServer implements Disposable {
     }
     for (let page = asked.first; page < asked.first + asked.count; page++) this.#owed.release(page);
     this.#send(sequence, [asked]);
-    if (this.#lost !== undefined) return;
-    const neighbours = this.#neighbours(asked);
-    if (neighbours.length > 0) this.#send(sequence, neighbours);
     this.#faults.add(asked.first);
+    this.#answers++;
+    this.#answered.push({ sequence, page: asked.first });
+    if (this.#answered.length > MOST_WAITING) this.#answered.shift();
+  }
+
+  /** The newest first: the VM is there now. */
+  #sendNeighbourhood(): void {
+    const next = this.#answered.pop();
+    if (next === undefined || this.#lost !== undefined) return;
+    this.#answers = 0;
+    const neighbours = this.#neighbours(next.page);
+    if (neighbours.length > 0) this.#send(next.sequence, neighbours);
   }
 
   /** The rest of the aligned window around the request that nobody has sent. */
-  #neighbours(asked: PageRun): PageRun[] {
+  #neighbours(asked: PageIndex): PageRun[] {
     const window = Math.min(MAX_WINDOW, Atomics.load(this.#shared, PageServerShared.window));
-    const first = asked.first - (asked.first % window);
+    const first = asked - (asked % window);
     const end = Math.min(first + window, this.#layout.pageCount);
     const runs: PageRun[] = [];
     for (let page = first; page < end; page++) {

@@ -57,7 +57,10 @@ function facts(rounds: readonly MeasuredRound[], elapsedMs: number): RoundFacts 
 function roundOf(number: number, pages: number) {
   const clock = new FakeClock();
   const bytes = () => (clock.nowMs() * RATE) / 1000;
-  const link = () => ({ sentBytes: bytes(), acknowledgedBytes: bytes(), pages: bytes() / PAGE_BYTES });
+  const link = () => {
+    const counts = { sentBytes: bytes(), acknowledgedBytes: bytes(), pages: bytes() / PAGE_BYTES };
+    return { ...counts, zeroPages: 0, leftOutPages: 0 };
+  };
   const watch = new RoundWatch({ tracker: { peek: () => [] }, pageCount: PAGES, link }, clock);
   watch.begin(number, pages, 0);
   const go = (ms: number): void => {

@@ -32,9 +32,30 @@ describe('push window', () => {
     expect(window.bytes).toBeGreaterThan(50 * 125_000);
   });
 
-  test('never falls below a buffer, however slow the link', () => {
+  test.each([
+    ['100 Mbit/s', 12_500, 3],
+    ['10 Mbit/s', 1_250, 27],
+  ])('on %s little is on its way', (_, bytesPerMs, mostMs) => {
+    const window = new PushWindow(0.2);
+    run(window, bytesPerMs, 1, 500);
+    expect(window.bytes / bytesPerMs).toBeLessThan(mostMs);
+  });
+
+  test('never falls below what is packed together, however slow the link', () => {
     const window = new PushWindow(0.2);
     run(window, 100, 1, 200);
-    expect(window.bytes).toBe(128 * 1024);
+    expect(window.bytes).toBe(32 * 1024);
+  });
+
+  test('does not grow where a limit leaves the link idle', () => {
+    const window = new PushWindow(0.2);
+    const limit = 50e6;
+    let acknowledged = 0;
+    for (let nowMs = 1; nowMs <= 1000; nowMs++) {
+      window.update(nowMs, acknowledged, limit);
+      acknowledged += limit / 1000;
+      window.sawIdleLink();
+    }
+    expect(window.bytes).toBeLessThanOrEqual(128 * 1024);
   });
 });

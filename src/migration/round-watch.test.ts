@@ -9,9 +9,15 @@ const PAGE_BYTES = 4112;
 const QUEUED_BYTES = 100_000;
 
 /** Pages that are modified at so many a second from the first one on; a link that takes so many. */
-function watchOf(options: { modifiedPerSecond: number; sentPerSecond: number; pageCount?: number }) {
+function watchOf(options: {
+  modifiedPerSecond: number;
+  sentPerSecond: number;
+  pageCount?: number;
+  /** Of ten pages that are sent so many are only named, and take next to nothing. */
+  namedOfTen?: number;
+}) {
   const clock = new FakeClock();
-  const { pageCount = PAGES, modifiedPerSecond, sentPerSecond } = options;
+  const { pageCount = PAGES, modifiedPerSecond, sentPerSecond, namedOfTen = 0 } = options;
   const looked: PageRun[] = [];
   const peek = (run: PageRun): PageRun[] => {
     looked.push(run);
@@ -20,8 +26,10 @@ function watchOf(options: { modifiedPerSecond: number; sentPerSecond: number; pa
     return count > 0 ? [{ first: run.first, count }] : [];
   };
   const link = () => {
-    const bytes = (sentPerSecond * clock.nowMs() * PAGE_BYTES) / 1000;
-    return { sentBytes: bytes + QUEUED_BYTES, acknowledgedBytes: bytes, pages: (sentPerSecond * clock.nowMs()) / 1000 };
+    const pages = (sentPerSecond * clock.nowMs()) / 1000;
+    const leftOutPages = (pages * namedOfTen) / 10;
+    const bytes = (pages - leftOutPages) * PAGE_BYTES;
+    return { sentBytes: bytes + QUEUED_BYTES, acknowledgedBytes: bytes, pages, zeroPages: 0, leftOutPages };
   };
   const watch = new RoundWatch({ tracker: { peek }, pageCount, link }, clock);
   /** Goes on with a round for so long. */
@@ -81,11 +89,20 @@ describe('a round that is watched', () => {
     const { watch, go } = watchOf({ modifiedPerSecond: 5_000, sentPerSecond: 30_000 });
     watch.begin(2, PAGES, 0);
     go(1_000);
-    const { pages, bytes } = watch.residue(1_000);
+    const { pages, bytes } = watch.residue(PAGE_BYTES);
     expect(pages).toBeGreaterThanOrEqual(PAGES - 30_000 + 4_400);
     expect(pages).toBeLessThanOrEqual(PAGES - 30_000 + 5_000);
     // What is on its way has to be there first.
-    expect(bytes).toBe(pages * 1_000 + QUEUED_BYTES);
+    expect(bytes).toBe(pages * PAGE_BYTES + QUEUED_BYTES);
+  });
+
+  test.each([1, 2])('in round %i takes pages for as large as those whose contents it sends', (round) => {
+    const { watch, go } = watchOf({ modifiedPerSecond: 5_000, sentPerSecond: 30_000, namedOfTen: 9 });
+    watch.begin(round, PAGES, 0);
+    go(1_000);
+    // All rounds before have sent little of each page.
+    const { pages, bytes } = watch.residue(100);
+    expect(bytes).toBe(pages * PAGE_BYTES + QUEUED_BYTES);
   });
 
   test('leaves what was looked at and has not gone yet', () => {

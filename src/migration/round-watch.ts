@@ -9,7 +9,7 @@ import { type Clock, SYSTEM_CLOCK } from '../base/clock.ts';
 import { countPages, PAGE_SIZE, type PageRun } from '../base/page.ts';
 import type { DirtyTracker } from '../memory/dirty-tracker.ts';
 import { type DirtyCurve, type DirtySample, fitDirtyCurve } from './dirty-curve.ts';
-import { FRAME_OVERHEAD_BYTES, type MeasuredRound, SMALL_PART } from './dirty-estimate.ts';
+import { FRAME_OVERHEAD_BYTES, type MeasuredRound, MIN_SAMPLE_PAGES, SMALL_PART } from './dirty-estimate.ts';
 import type { Residue } from './finish-by.ts';
 import type { Underway } from './round-model.ts';
 
@@ -19,6 +19,10 @@ export interface LinkCounts {
   readonly acknowledgedBytes: number;
   /** Pages in it, and those that were found zero. */
   readonly pages: number;
+  /** Of `pages`, those that were found zero. */
+  readonly zeroPages: number;
+  /** Of `pages`, those of which no contents went: only named, or unchanged. */
+  readonly leftOutPages: number;
 }
 
 export interface RoundWatchPort {
@@ -61,7 +65,7 @@ export class RoundWatch {
   #aheadPages = 0;
   #skippedPages = 0;
   #begunMs = 0;
-  #begun: LinkCounts = { sentBytes: 0, acknowledgedBytes: 0, pages: 0 };
+  #begun: LinkCounts = { sentBytes: 0, acknowledgedBytes: 0, pages: 0, zeroPages: 0, leftOutPages: 0 };
   #recent = { atMs: 0, acknowledgedBytes: 0, bytesPerSecond: 0 };
   #warm: { readonly bytes: number; readonly ms: number } | undefined;
   #nextLookMs = 0;
@@ -151,7 +155,8 @@ export class RoundWatch {
   }
 
   /**
-   * What would be missing now, at most, and what is on its way before that can begin to be pushed.
+   * What would be missing now, at most, and what is on its way before that can begin to be pushed. Post-copy pushes contents,
+   * so pages that the round has only named, or left out, do not make others look small.
    *
    * @param resentBytes - of a page that was sent in an earlier round
    */
@@ -162,11 +167,18 @@ export class RoundWatch {
     const pages = aheadPages + modifiedPages;
     const link = this.#port.link();
     const queuedBytes = Math.max(0, link.sentBytes - link.acknowledgedBytes);
-    if (!this.#isFirst) return { pages, bytes: queuedBytes + pages * resentBytes };
     const raw = PAGE_SIZE + FRAME_OVERHEAD_BYTES;
-    const shown = Math.min(raw, (sentBytes / Math.max(1, sentPages)) * UNSEEN_TIMES);
-    const pageBytes = seenPages < this.#pages * KNOWN_PART ? raw : shown;
-    return { pages, bytes: queuedBytes + pages * pageBytes };
+    const looked = sentPages - (link.leftOutPages - this.#begun.leftOutPages);
+    const written = looked - (link.zeroPages - this.#begun.zeroPages);
+    const shown = (of: number): number => Math.min(raw, (sentBytes / Math.max(1, of)) * UNSEEN_TIMES);
+    if (!this.#isFirst) {
+      // Contents change: what is written now may pack worse than all before.
+      const now = written >= MIN_SAMPLE_PAGES ? shown(written) : 0;
+      return { pages, bytes: queuedBytes + pages * Math.max(resentBytes, now) };
+    }
+    if (seenPages < this.#pages * KNOWN_PART || written < MIN_SAMPLE_PAGES)
+      return { pages, bytes: queuedBytes + pages * raw };
+    return { pages, bytes: queuedBytes + aheadPages * shown(looked) + modifiedPages * shown(written) };
   }
 
   /** Of the whole VM; not older than `freshMs`. */

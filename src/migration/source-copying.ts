@@ -21,6 +21,7 @@ import { GroupCall } from './group-call.ts';
 import type { Entrust } from './group-tracker.ts';
 import type { HistoryFile } from './history-file.ts';
 import type { Interruption } from './interruption.ts';
+import { keepRound } from './kept-rounds.ts';
 import { PageSender } from './page-sender.ts';
 import type { Predictor } from './predictor.ts';
 import { Readiness } from './readiness.ts';
@@ -176,16 +177,17 @@ export class SourceCopying {
           const end = await watch.awaited(link.endRound(round, channels.frames, signal));
           return { ...end, waitedMs: end.waitedMs + unreadyMs };
         },
-        linkCounts: () => ({
-          sentBytes: channels.bytesSent,
-          acknowledgedBytes: channels.bytesSent - channels.unacknowledgedBytes,
-          pages: sender.totals.pages + sender.totals.zeroPages,
-        }),
+        linkCounts: () => {
+          const { pages, zeroPages, leftOutPages } = sender.totals;
+          const { bytesSent: sentBytes } = channels;
+          const acknowledgedBytes = sentBytes - channels.unacknowledgedBytes;
+          return { sentBytes, acknowledgedBytes, pages: pages + zeroPages, zeroPages, leftOutPages };
+        },
         interruption: () => this.#interruption,
         slow: (percent) => this.#slow(percent),
         onBegin: (holePages) => report.watchCopying(holePages, sender.totals),
         onRound: (round, decision) => {
-          report.rounds.push(round);
+          keepRound(report.rounds, round);
           // What groups of pages count as written says nothing of the VM.
           if (guest.trackerReport.kind !== 'groups') history.add(Date.now(), round);
           progress.roundEnded(round, decision);

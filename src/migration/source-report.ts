@@ -72,7 +72,7 @@ export interface SourceReportFacts {
 export class SourceReport {
   readonly #facts: SourceReportFacts;
   #holePages = 0;
-  #copied: PageTotals = { pages: 0, zeroPages: 0, resentPages: 0 };
+  #copied: PageTotals = { pages: 0, zeroPages: 0, resentPages: 0, leftOutPages: 0 };
   #pagedPages = 0;
   /** How the pages that were installed differ from those at the stop. */
   #difference: string | undefined;

@@ -120,8 +120,8 @@ export class PackLadder {
       this.#probeBatches--;
       return { rung: RAW, hasTime };
     }
-    // Where pages pile up although nothing more is known, the link is slower than a CPU.
-    if (bytesPerSecond === undefined) return { rung: isPilingUp ? this.#denserThan(RAW) : RAW, hasTime };
+    // Known after 40 ms in which there was always something on its way. On busy CPUs pages pile up before that on any link.
+    if (bytesPerSecond === undefined) return { rung: RAW, hasTime };
     const least = bytesPerSecond < BUSY_BYTES_PER_SECOND ? MIN_CPUS : 0;
     const best = this.#best(bytesPerSecond, Math.max(least, cpus));
     const isTrial = hasTime && ++this.#batches >= this.#nextTrial;
@@ -136,6 +136,8 @@ export class PackLadder {
     known.weight = Math.min(REMEMBERED_BYTES, known.weight + bytesBefore);
     const part = bytesBefore / known.weight;
     known.ratio += part * (bytesAfter / bytesBefore - known.ratio);
+    // A codec gives up on random pages in no time, and is as slow as before on the others.
+    if (bytesAfter >= bytesBefore) return;
     known.rate += part * (rateOf(bytesBefore, took.cpuMs) - known.rate);
     known.wallRate += part * (rateOf(bytesBefore, took.wallMs) - known.wallRate);
   }

@@ -180,6 +180,6 @@ export class Packing {
     const named = Math.min(pages, counts.duplicatePages);
     counts.missedReferences += named;
     counts.duplicatePages -= named;
-    counts.duplicateSavedBytes -= named * NAMING_SAVES;
+    counts.duplicateSavedBytes = Math.max(0, counts.duplicateSavedBytes - named * NAMING_SAVES);
   }
 }

@@ -234,11 +234,11 @@ describe('pageReply', () => {
   test('golden vector', () => {
     const header = encodePageReplyHeader(3, [
       { first: 2, count: 1, kind: 'data' },
-      { first: 3, count: 2, kind: 'sent' },
+      { first: 3, count: 2, kind: 'zero' },
     ]);
     expect(header).toEqual(
       hex(
-        '2c100000 47 00 0000  03000000 00000000 02000000  0200000000000000 01000000 00000000  0300000000000000 02000000 02000000',
+        '2c100000 47 00 0000  03000000 00000000 02000000  0200000000000000 01000000 00000000  0300000000000000 02000000 01000000',
       ),
     );
   });
@@ -282,8 +282,8 @@ describe('pageReply', () => {
   };
   test.each<[string, Uint8Array, string]>([
     ['a digest flag of 2', flagged(2), 'its digest flag is neither 0 nor 1'],
-    ['an unknown kind', naivePageReply(1, [run(0, 1, 3)], filled(0)), 'a run is of an unknown kind'],
-    ['a page of two kinds', naivePageReply(1, [run(4, 2, 1), run(5, 1, 2)], filled(0)), 'page 5 is out of order'],
+    ['an unknown kind', naivePageReply(1, [run(0, 1, 2)], filled(0)), 'a run is of an unknown kind'],
+    ['a page twice', naivePageReply(1, [run(4, 2, 1), run(5, 1, 1)], filled(0)), 'page 5 is out of order'],
     ['an empty run', naivePageReply(1, [run(4, 0, 1)], filled(0)), 'a run is empty'],
     [
       'a run behind the guest',
@@ -292,7 +292,7 @@ describe('pageReply', () => {
     ],
     [
       'more than 256 pages',
-      naivePageReply(1, [run(0, 200, 1), run(300, 57, 2)], filled(0)),
+      naivePageReply(1, [run(0, 200, 1), run(300, 57, 1)], filled(0)),
       'it has 257 pages, more than the 256 allowed',
     ],
     [

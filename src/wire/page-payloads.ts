@@ -27,11 +27,10 @@ export interface PageRequest {
   readonly count: number;
 }
 
-/** `sent`: on its way, or arrived already, on a page channel. */
-export type ReplyKind = 'data' | 'zero' | 'sent';
+export type ReplyKind = 'data' | 'zero';
 
 /** The byte of each kind is its index. */
-export const REPLY_KINDS: readonly ReplyKind[] = ['data', 'zero', 'sent'];
+export const REPLY_KINDS: readonly ReplyKind[] = ['data', 'zero'];
 
 export interface ReplyRun extends PageRun {
   readonly kind: ReplyKind;

@@ -36,6 +36,8 @@ interface TrialOptions {
   readonly silent?: (host: string, look: number) => string | null;
   /** The host answers with an error instead; null: it does not. */
   readonly refuses?: (host: string, look: number) => 'for good' | 'for now' | null;
+  /** Hosts that do not tell in time what is in all of their VMs. */
+  readonly partial?: readonly string[];
   /** Which hosts list a VM, where that is not where it is. */
   readonly listed?: (vm: string, at: string) => readonly string[];
   /** Migrations that a host tells of. */
@@ -131,7 +133,8 @@ export function evacuationTrial(vms: readonly OutlookVm[], options: TrialOptions
           if (refusal === 'for good') return { name, failure: 'a wrong token', isRefusal: true, isFinal: true };
           if (refusal !== null) return { name, failure: 'HTTP status 502', isRefusal: true, isFinal: false };
           if (failure !== null) return { name, failure, isRefusal: false, isFinal: false };
-          return { name, outlook: outlookOf(name), askedAtMs: Date.now() + aheadMs };
+          const isPartial = options.partial?.includes(name) ?? false;
+          return { name, outlook: outlookOf(name), askedAtMs: Date.now() + aheadMs, isPartial };
         });
         await options.delayed?.(look);
         return picture(file, last.complete(answers), Date.now() + aheadMs, options.closed?.(look));

@@ -106,6 +106,7 @@ export class ScriptedFleet implements AsyncDisposable {
         return this.#change({ ...evacuation, vms, state: 'cancelled', isCancelling: true, endedAtMs: Date.now() });
       },
       setMaintenance: unknown,
+      lead: async ({ atLeast }) => ({ fleet: 'scripted', epoch: atLeast + 1 }),
       balance: async ({ dryRun }) => ({
         atMs: Date.now(),
         dryRun: dryRun ?? false,

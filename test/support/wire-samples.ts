@@ -153,7 +153,7 @@ export const BINARY_SAMPLES: { readonly [N in BinaryName]: Uint8Array } = {
       [
         { first: 4, count: 1, kind: 'data' },
         { first: 5, count: 2, kind: 'zero' },
-        { first: 8, count: 3, kind: 'sent' },
+        { first: 8, count: 3, kind: 'zero' },
         { first: 11, count: 1, kind: 'data' },
       ],
       digests(2),
