@@ -157,6 +157,11 @@ test('only the VMs that are named go', async () => {
   const { evacuation, log } = evacuationTrial([vmOf('x'), vmOf('y')], { only: ['y'] });
   expect(await evacuation.run(NEVER, NEVER)).toMatchObject({ state: 'completed', stayed: [] });
   expect(log).toEqual(['y a b:7710']);
+  // Nor is a VM waited for that somebody else moves.
+  const underway = { id: 'm-other', vm: 'foreign', to: 'b:7710', bytesPerSecond: 1, etaMs: 9, ramBytes: 1 };
+  const outgoing = (host: string) => (host === 'a' ? [underway] : []);
+  const other = evacuationTrial([vmOf('y'), FOREIGN], { only: ['y'], outgoing });
+  expect(await other.evacuation.run(NEVER, NEVER)).toMatchObject({ state: 'completed', stayed: [] });
 });
 
 test.each([

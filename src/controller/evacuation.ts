@@ -160,8 +160,8 @@ export class Evacuation {
     const foreign = [
       ...this.#here.flatMap(({ outlook }) => (outlook.migration === null ? [] : [outlook.name])),
       ...underway.flatMap((each) => (each.from === from ? [each.vm] : [])),
-    ].filter((vm) => !this.#moves.isRunning(vm) && !this.#moves.hasArrived(vm));
-    this.#foreign.look(foreign.filter(isAsked), from, picture);
+    ].filter((vm) => isAsked(vm) && !this.#moves.isRunning(vm) && !this.#moves.hasArrived(vm));
+    this.#foreign.look(foreign, from, picture);
     const leaving = new Set(vms.flatMap((vm) => (isMeant(vm) ? [vm.name] : [])));
     for (const vm of foreign) leaving.delete(vm);
     const bundles = picture.bundles.filter(({ host }) => host === from);
@@ -190,7 +190,7 @@ export class Evacuation {
     const lacksRoom = plan.refused.some(({ why }) => why.kind === 'noRoom' || why.kind === 'stuck');
     const couldHelp = lacksRoom ? picture.failures.filter(({ takesVms }) => takesVms && to === null) : [];
     const isHopeful =
-      (lacksRoom && planning.doOthersMove(this.#planner)) || this.#waits.isWorthWaiting(couldHelp, nowMs);
+      (lacksRoom && planning.doOthersMove(this.#planner, nowMs)) || this.#waits.isWorthWaiting(couldHelp, nowMs);
     const isWaiting = isIdle && plan.moves.length === 0 && isHopeful;
     const askAgainMs = plan.askAgainAtMs === null ? null : plan.askAgainAtMs - nowMs;
     const looksAgain = foreign.length > 0 || isWaiting || (isIdle && askAgainMs === null);

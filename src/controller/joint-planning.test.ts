@@ -8,6 +8,7 @@ import type { Arrival, EvacuationHosts } from './evacuation-port.ts';
 import { parseFleet } from './fleet-file.ts';
 import { picture } from './fleet-picture.ts';
 import { JointPlanning } from './joint-planning.ts';
+import type { RunningMove } from './settled-picture.ts';
 
 const GIB = 2 ** 30;
 const place = (name: string, takesVms: boolean) => ({ api: `unix:/${name}`, rate: '1Gbit/s', takesVms });
@@ -93,6 +94,16 @@ test('who is cancelled while another one plans does not wait for its turn', asyn
   expect(await evacuate('b', AbortSignal.abort())).toMatchObject({ state: 'cancelled' });
   asked.resolve({ hasBegun: false });
   await turn;
+});
+
+test('a migration of another one that is long overdue is not waited for', () => {
+  const { planning } = begin([], 0);
+  const running = [{ endsAtMs: 1000 } as RunningMove];
+  const own = { from: 'b', running: () => running, arrived: () => [], wake: () => undefined };
+  using _own = planning.join(own);
+  expect(planning.doOthersMove(own, 0)).toBe(false);
+  using _other = planning.join({ ...own, from: 'a' });
+  expect([planning.doOthersMove(own, 300_999), planning.doOthersMove(own, 301_000)]).toEqual([true, false]);
 });
 
 test('what has arrived in another evacuation is where it went, whatever its source had said before', () => {

@@ -19,6 +19,9 @@ export interface JointPlanner {
   wake(): void;
 }
 
+/** Of what is later than that nobody knows whether it ends: as long as a silent destination is waited for. */
+const LONGEST_LATE_MS = 300_000;
+
 interface Waiting {
   readonly planner: JointPlanner;
   readonly start: () => void;
@@ -63,9 +66,10 @@ export class JointPlanning {
     );
   }
 
-  /** Whether any migration of another one may end, and leave room. */
-  doOthersMove(planner: JointPlanner): boolean {
-    return this.#othersOf(planner).some((other) => other.running().length > 0);
+  /** Whether any migration of another one may end soon, and leave room. */
+  doOthersMove(planner: JointPlanner, nowMs: number): boolean {
+    const mayEnd = ({ endsAtMs }: RunningMove): boolean => nowMs < endsAtMs + LONGEST_LATE_MS;
+    return this.#othersOf(planner).some((other) => other.running().some(mayEnd));
   }
 
   wakeOthers(planner: JointPlanner): void {
