@@ -1,19 +1,18 @@
 /**
  * The migrations of an evacuation: which run, which have failed, which have arrived.
  *
- * Must hold: a VM on its way is where it came from until its migration has ended, whichever hosts list it meanwhile (a VM in
- * post-copy has left the list of its source and still fills its port), and it is there once; what a person has
- * cancelled, and what cannot be migrated at all, is not tried again.
+ * Must hold: what a person has cancelled, and what cannot be migrated at all, is not tried again; what was held up and not begun is no
+ * failure.
  */
 import { randomUUID } from 'node:crypto';
 import type { GroupMigrateBody } from '../api/group-migration-schema.ts';
 import type { MigrateBody, MigrationView } from '../api/migration-schema.ts';
 import { explain, hasCode } from '../base/errors.ts';
-import type { FleetVm, MoveState } from '../fleet/fleet-state.ts';
+import type { MoveState } from '../fleet/fleet-state.ts';
 import { arrivalOf, completeFailure, failedAgain, failureOfGroup } from './evacuation-ends.ts';
+import { giveOrder } from './evacuation-orders.ts';
 import type {
   Arrival,
-  BegunMove,
   EvacuationMemory,
   EvacuationOutcome,
   EvacuationPort,
@@ -21,11 +20,9 @@ import type {
   Start,
 } from './evacuation-port.ts';
 import { GroupEnds } from './group-ends.ts';
+import type { RunningMove } from './settled-picture.ts';
 
-interface Running extends BegunMove {
-  /** null: somebody else has begun it, and the hosts tell. */
-  readonly fleetVm: FleetVm | null;
-  readonly endsAtMs: number;
+interface Running extends RunningMove {
   id: string | null;
   /** How it ended is known. */
   isOver: boolean;
@@ -65,6 +62,11 @@ export class EvacuationMoves {
     return [...this.#running.values()].map(({ move, id }) => ({ vm: move.vm, to: move.to, id }));
   }
 
+  /** Those whose end is not known. */
+  underway(): readonly RunningMove[] {
+    return [...this.#running.values()].filter(({ isOver }) => !isOver);
+  }
+
   isRunning(vm: string): boolean {
     return this.#running.has(vm);
   }
@@ -79,21 +81,6 @@ export class EvacuationMoves {
 
   reasonOf(vm: string): string | null {
     return this.#failures.get(vm)?.reason ?? null;
-  }
-
-  /** All VMs, each where it counts. */
-  settle(vms: readonly FleetVm[], from: string): FleetVm[] {
-    const places = Map.groupBy(vms, ({ name }) => name);
-    const stand = vms.filter(({ name, host }) => {
-      if (this.#running.has(name)) return false;
-      // Its source has not struck it off yet.
-      return !(host === from && this.hasArrived(name) && places.get(name)!.length > 1);
-    });
-    const moving = [...this.#running.values()].flatMap(({ move, fleetVm }) => {
-      const known = fleetVm ?? places.get(move.vm)?.[0];
-      return known ? [{ ...known, host: from }] : [];
-    });
-    return [...stand, ...moving];
   }
 
   /**
@@ -180,10 +167,22 @@ export class EvacuationMoves {
 
   async #carry(running: Running, request: MigrateBody, watching: AbortSignal): Promise<void> {
     const { move } = running;
-    const { id } = await this.#port.hosts.begin(move.from, move.vm, request);
+    const { hosts } = this.#port;
+    const begun = await this.#order(running, request, (order) => hosts.begin(move.from, move.vm, order));
+    if (begun === null) return;
+    const { id } = begun;
     running.id = id;
     this.#port.onEvent({ kind: 'started', move, id });
-    this.#take(running, await this.#port.hosts.endOf(move.from, id, watching));
+    this.#take(running, await hosts.endOf(move.from, id, watching));
+  }
+
+  /** null: it was held up, and is planned anew. */
+  #order<Request extends { readonly finishByMs?: number | undefined }, Begun>(
+    { move, startedAtMs: givenAtMs }: Running,
+    request: Request,
+    begin: (request: Request) => Promise<Begun>,
+  ): Promise<Begun | null> {
+    return giveOrder(this.#port, { plannedAtMs: move.startsAtMs, givenAtMs, request }, begin);
   }
 
   async #carryGroup(
@@ -192,7 +191,11 @@ export class EvacuationMoves {
     request: GroupMigrateBody,
     watching: AbortSignal,
   ): Promise<void> {
-    const { id } = await this.#port.hosts.beginGroup(members[0]!.move.from, region, request);
+    const [first] = members;
+    const { from } = first!.move;
+    const begun = await this.#order(first!, request, (order) => this.#port.hosts.beginGroup(from, region, order));
+    if (begun === null) return;
+    const { id } = begun;
     for (const running of members) {
       running.id = id;
       this.#port.onEvent({ kind: 'started', move: running.move, id });
@@ -231,7 +234,7 @@ export class EvacuationMoves {
       this.#fail(running, reason, isCancelled || report?.error?.code === 'GW_MIGRATION_BLOCKED');
       return;
     }
-    this.#arrived.push(arrivalOf(running, view.id, report, sharedBytes));
+    this.#arrived.push(arrivalOf(running, view.id, report, { sharedBytes, endKnownAtMs: this.#port.nowMs() }));
     this.#port.onEvent({ kind: 'ended', move, view });
   }
 
