@@ -2,7 +2,8 @@
  * What a controller does by itself, again and again: it looks at the hosts, tells what has changed, and, if it leads, carries out what is
  * to be done, keeps the history whole, has marked hosts evacuated and balances.
  *
- * Must hold: a round that fails is told once, and the next one is made all the same; no host's answer beside its look is waited for.
+ * Must hold: a round that fails is told once, and the next one is made all the same; no host's answer beside its look is waited for;
+ * however long a round takes, at most one waits behind it.
  */
 import type { BalanceView } from '../api/balance-schema.ts';
 import type { HostEvent } from '../api/event-schema.ts';
@@ -48,6 +49,7 @@ export class FleetRounds implements AsyncDisposable {
   #timer: NodeJS.Timeout | undefined;
   #dueAtMs = 0;
   #round: Promise<void> = Promise.resolve();
+  #isRoundWaiting = false;
   #balancedAtMs = 0;
   #failure: string | null = null;
   #isOver = false;
@@ -82,8 +84,11 @@ export class FleetRounds implements AsyncDisposable {
     const { fleet } = this.#options;
     fleet.events.emit({ kind: 'hostEvent', host, event: event as HostEvent });
     if (event.kind === 'eventsMissed') this.#missed.forget(host);
-    if (event.kind === 'migrationEnded' && this.#options.leads())
-      void this.#guard(() => this.#keep(host, event.migration));
+    if (event.kind === 'migrationEnded') {
+      if (this.#options.leads()) void this.#guard(() => this.#keep(host, event.migration));
+      // It may lead again before a round has seen that it did not.
+      else this.#missed.forget(host);
+    }
     if (TELLING.has(event.kind)) this.#lookIn(LOOK_SOON_MS);
   }
 
@@ -95,8 +100,20 @@ export class FleetRounds implements AsyncDisposable {
     this.#dueAtMs = dueAtMs;
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
-      this.#round = this.#round.then(() => this.#guard(() => this.#look())).then(() => this.#lookIn(LOOK_EVERY_MS));
+      this.#beginRound();
     }, ms);
+  }
+
+  /** After the one that goes on. One that has not begun sees whatever was told before. */
+  #beginRound(): void {
+    if (this.#isRoundWaiting) return;
+    this.#isRoundWaiting = true;
+    this.#round = this.#round.then(async () => {
+      this.#isRoundWaiting = false;
+      if (this.#isOver) return;
+      await this.#guard(() => this.#look());
+      this.#lookIn(LOOK_EVERY_MS);
+    });
   }
 
   async #look(): Promise<void> {
