@@ -12,7 +12,7 @@ import { type BalancedHost, type BalancedVm, type BalanceMove, balance } from '.
 import { BalanceOutcomes, type BalanceTurn, endOf, type Stay } from './balance-outcomes.ts';
 import type { Evacuations } from './evacuations.ts';
 import { outlookOf, type Seen } from './fleet-look.ts';
-import type { FleetPicture } from './fleet-picture.ts';
+import type { FleetPicture, PicturedVm } from './fleet-picture.ts';
 import { KnownHosts } from './known-hosts.ts';
 import { hostsLeft } from './maintenance.ts';
 import { type Initiator, newEvacuationId } from './requested-evacuation.ts';
@@ -31,6 +31,12 @@ interface Begun {
   readonly words: readonly string[];
 }
 
+interface Balanced {
+  readonly view: BalanceView;
+  /** Nothing moves, but VMs would that are only left alone for a while. */
+  readonly movesLater: boolean;
+}
+
 const BUSY_WITH: readonly Initiator[] = ['balancer', 'newHost'];
 const NOTHING_BEGUN: Begun = { evacuations: [], words: [] };
 
@@ -46,35 +52,44 @@ export class Balancing {
     this.#known = new KnownHosts(store);
   }
 
-  async balance(seen: Seen, { isDry, newHost, initiator }: BalanceOrder): Promise<BalanceView> {
+  async balance(seen: Seen, order: BalanceOrder): Promise<BalanceView> {
+    return (await this.#balance(seen, order)).view;
+  }
+
+  async #balance(seen: Seen, { isDry, newHost, initiator }: BalanceOrder): Promise<Balanced> {
     // Before anything else is looked at: what somebody begins from then on is told by the turn.
     const turn = await this.#outcomes.learn(seen);
     const moving = await this.#evacuations.waiting();
     const left = hostsLeft(await this.#evacuations.open());
     const stays = await this.#outcomes.stays(seen.atMs);
-    const [hosts, vms] = [await this.#hosts(seen), vmsOf(seen, { moving, left, stays })];
-    const found = balance({ nowMs: seen.atMs, hosts, vms, policy: seen.file.balance, newHost });
+    const isLeftAlone = ({ fleetVm, outlook }: PicturedVm): boolean =>
+      moving.has(fleetVm.name) || stays.has(outlook.uuid) || outlook.migration !== null;
+    const question = { nowMs: seen.atMs, hosts: await this.#hosts(seen), policy: seen.file.balance, newHost };
+    const found = balance({ ...question, vms: vmsOf(seen, left, isLeftAlone) });
+    const movesLater =
+      found.moves.length === 0 && balance({ ...question, vms: vmsOf(seen, left, () => false) }).moves.length > 0;
     this.#busy = new Set(found.hosts.flatMap(({ host, verdict }) => (verdict === 'busy' ? [host] : [])));
     const words = [...found.moves.map(explain), ...explainStays(seen, stays, this.#busy)];
     const begun = isDry ? NOTHING_BEGUN : await this.#begin(found.moves, turn, initiator);
     words.push(...begun.words);
     if (found.moves.length + begun.words.length === 0) words.push(explainNone([...this.#busy], newHost));
-    return {
+    const view: BalanceView = {
       atMs: seen.atMs,
       dryRun: isDry,
       hosts: found.hosts.map(({ host, load, verdict }) => {
-        const known = hosts.find(({ name }) => name === host)!;
+        const known = question.hosts.find(({ name }) => name === host)!;
         return { host, cpuPart: known.cpuPart, memoryPart: known.memoryPart, load, verdict };
       }),
       moves: found.moves.map((move) => ({ vm: move.vm, from: move.from, to: move.to, text: explain(move) })),
       words,
       evacuations: [...begun.evacuations],
     };
+    return { view, movesLater };
   }
 
   /**
    * Moves VMs to hosts that are new, one after the other, each once: one for which nothing could be decided yet (what was begun before
-   * goes on, hosts rest from it, how busy it is is not known) is tried again at the next look. Returns what was decided.
+   * goes on, hosts rest from it, VMs that would go there are left alone for a while, how busy it is is not known) is tried again at the next look. Returns what was decided.
    *
    * @param isWanted - else they are only known from then on
    */
@@ -83,9 +98,10 @@ export class Balancing {
     for (const host of await this.#known.newHosts(seen)) {
       const isBusy = isWanted && (await this.#evacuations.isBusyWith(BUSY_WITH));
       if (isBusy) continue;
-      const view = isWanted ? await this.balance(seen, { isDry: false, newHost: host, initiator: 'newHost' }) : null;
-      if (view) views.push(view);
-      if (!view || isDecided(view, host, seen)) await this.#known.filled(host);
+      const order = { isDry: false, newHost: host, initiator: 'newHost' } as const;
+      const balanced = isWanted ? await this.#balance(seen, order) : null;
+      if (balanced) views.push(balanced.view);
+      if (!balanced || isDecided(balanced, host, seen)) await this.#known.filled(host);
     }
     return views;
   }
@@ -150,37 +166,31 @@ function takenBytes(host: string, { vms, underway }: FleetPicture): number {
   );
 }
 
-function vmsOf(
-  { picture }: Seen,
-  known: {
-    readonly moving: ReadonlyMap<string, string>;
-    readonly left: ReadonlySet<string>;
-    readonly stays: ReadonlyMap<string, Stay>;
-  },
-): BalancedVm[] {
-  const { moving, left, stays } = known;
+function vmsOf({ picture }: Seen, left: ReadonlySet<string>, isLeftAlone: (vm: PicturedVm) => boolean): BalancedVm[] {
   // One of several that go together is not moved without them.
   const bundled = new Set(
     picture.bundles.flatMap(({ host, vms }) => (vms.length > 1 ? vms.map((vm) => `${host} ${vm}`) : [])),
   );
-  return picture.vms.map(({ fleetVm, outlook, policy, obstacle }) => {
+  return picture.vms.map((vm) => {
+    const { fleetVm, outlook, policy, obstacle } = vm;
     const { name, host, ramBytes } = fleetVm;
-    const isFree = !moving.has(name) && !left.has(host) && !bundled.has(`${host} ${name}`) && !stays.has(outlook.uuid);
+    const isFree = !isLeftAlone(vm) && !left.has(host) && !bundled.has(`${host} ${name}`);
     return {
       ...{ name, host, ramBytes },
       cpus: outlook.cpus ?? null,
       dataBytes: outlook.dataPages * 4096,
-      isMovable: isFree && obstacle === null && policy?.stays !== true && outlook.migration === null,
+      isMovable: isFree && obstacle === null && policy?.stays !== true,
     };
   });
 }
 
 /** Whether that nothing moves to the new host is for good, if nothing does. */
-function isDecided({ moves, hosts, evacuations }: BalanceView, newHost: string, { marks }: Seen): boolean {
+function isDecided({ view, movesLater }: Balanced, newHost: string, { marks }: Seen): boolean {
+  const { moves, hosts, evacuations } = view;
   if (moves.length > 0) return evacuations.length > 0;
   const isUnknown = hosts.some(({ host, verdict }) => host === newHost && verdict === 'unknown');
   const rests = hosts.some(({ host, verdict }) => verdict === 'resting' && !marks.has(host));
-  return !isUnknown && !rests && !marks.has(newHost);
+  return !movesLater && !isUnknown && !rests && !marks.has(newHost);
 }
 
 /** Of VMs of busy hosts. */
