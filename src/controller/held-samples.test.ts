@@ -54,9 +54,22 @@ test('a piece that was late is asked for as a smaller one, and a brief answer ha
   const samples = new HeldSamples();
   samples.complete(answer('d.1', vm('x', 'X', 'd.1')));
   const before = samples.question.contentsLimit!;
-  samples.wasLate();
+  samples.cutOffAfter(0.9);
   expect(samples.question).toEqual({ isBrief: false, contentsAfter: 'd.1', contentsLimit: before / 4 });
-  for (let i = 0; i < 20; i++) samples.wasLate();
+  for (let i = 0; i < 20; i++) samples.cutOffAfter(1);
   expect(samples.question.contentsLimit).toBe(65_536);
   expect(contentsOf(samples.fill(answer(undefined, vm('x', null, null), vm('y', null, null))))).toEqual(['X', null]);
+});
+
+test('pieces grow again where they come fast, and one that was asked for last and cut off soon makes none smaller', () => {
+  const samples = new HeldSamples();
+  const largest = samples.question.contentsLimit!;
+  samples.cutOffAfter(0.3);
+  samples.cameAfter(0.1);
+  expect(samples.question.contentsLimit).toBe(largest);
+  samples.cutOffAfter(1);
+  samples.cameAfter(0.4);
+  expect(samples.question.contentsLimit).toBe(largest / 4);
+  samples.cameAfter(0.1);
+  expect(samples.question.contentsLimit).toBe(largest / 2);
 });

@@ -2,7 +2,7 @@
  * The samples of contents that a host has told, so that each crosses once and not with every look.
  *
  * Must hold: an answer is completed with what the host left out because it was told before, and only with that; what comes in pieces is asked
- * for piece by piece, smaller ones where one was late, so that it is all there in the end however slow the way is.
+ * for piece by piece, smaller ones where one was late and larger ones where they come fast, so that it is all there in the end however slow the way is.
  */
 import type { OutlookQuestion, OutlookView } from '../api/outlook-schema.ts';
 
@@ -16,6 +16,10 @@ const LARGEST_PIECE_BYTES = 16 * 1024 * 1024;
 const SMALLEST_PIECE_BYTES = 64 * 1024;
 /** Of the piece that was late. */
 const SMALLER_PART = 0.25;
+/** Of the time for all pieces: twice as large a piece comes in much less than half of it. */
+const FAST_PART = 0.125;
+/** The same: what did not come by then might not come in all of it either. */
+const LATE_PART = 0.5;
 
 export class HeldSamples {
   /** By the VM's UUID. */
@@ -28,9 +32,15 @@ export class HeldSamples {
     return { isBrief: false, contentsAfter: this.#cursor, contentsLimit: this.#pieceBytes };
   }
 
-  /** The answer to `question` did not come in time. */
-  wasLate(): void {
-    this.#pieceBytes = Math.max(SMALLEST_PIECE_BYTES, this.#pieceBytes * SMALLER_PART);
+  /** @param part - of the time for all pieces of one look, until the answer to `question` came */
+  cameAfter(part: number): void {
+    if (part <= FAST_PART) this.#pieceBytes = Math.min(LARGEST_PIECE_BYTES, this.#pieceBytes * 2);
+  }
+
+  /** @param part - of that time, which ended before the answer to `question` came */
+  cutOffAfter(part: number): void {
+    // One that was asked for near the end says nothing.
+    if (part >= LATE_PART) this.#pieceBytes = Math.max(SMALLEST_PIECE_BYTES, this.#pieceBytes * SMALLER_PART);
   }
 
   /** @param answer - to `question` */

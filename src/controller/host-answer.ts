@@ -52,15 +52,19 @@ async function askAll(
 ): Promise<Pieces | null> {
   const signal = AbortSignal.timeout(withinMs);
   let outlook: OutlookView | null = null;
+  let askedAtMs = performance.now();
+  const passedPart = (): number => (performance.now() - askedAtMs) / withinMs;
   try {
     do {
+      askedAtMs = performance.now();
       const told = await client.outlook({ ...samples.question, signal });
+      samples.cameAfter(passedPart());
       // Nothing of another host's is kept.
       outlook = told.host === name ? samples.complete(told) : told;
     } while (outlook.host === name && outlook.contentsLeft === true);
   } catch (error) {
     if (!signal.aborted) throw error;
-    samples.wasLate();
+    samples.cutOffAfter(passedPart());
     return outlook && { outlook, isPartial: true };
   }
   return { outlook, isPartial: false };
