@@ -34,19 +34,24 @@ test('refuses a link without a limit and a file without a token, and takes what 
 });
 
 describe('reservations', () => {
-  const hosts = { a: { ...A, rate: '10Gbit/s' }, b: { ...B, rate: '10Gbit/s' }, c: { api: 'unix:/c' } };
+  const hosts = {
+    a: { ...A, rate: '10Gbit/s' },
+    b: { ...B, rate: '10Gbit/s' },
+    c: { api: 'unix:/c', rate: '10Gbit/s' },
+    d: { api: 'unix:/d' },
+  };
   const links = [{ name: 'up', rate: '4Gbit/s', between: [['a'], ['c']] }];
 
   test('are of what a host sends, of what one receives, or of the way between two', () => {
     const reservations = [
       { from: 'a', to: null, rate: '2Gbit/s' },
-      { to: 'b', rate: '10Gbit/s' },
-      { from: 'c', to: 'a', rate: '4Gbit/s' },
+      { to: 'b', rate: '8Gbit/s' },
+      { from: 'c', to: 'a', rate: '3Gbit/s' },
     ];
     expect(parseFleet({ hosts, links, reservations }, '/').reservations).toEqual([
       { from: 'a', to: null, bytesPerSecond: 250e6 },
-      { from: null, to: 'b', bytesPerSecond: 1.25e9 },
-      { from: 'c', to: 'a', bytesPerSecond: 500e6 },
+      { from: null, to: 'b', bytesPerSecond: 1e9 },
+      { from: 'c', to: 'a', bytesPerSecond: 375e6 },
     ]);
     expect(parseFleet({ hosts }, '/').reservations).toEqual([]);
   });
@@ -63,6 +68,9 @@ describe('reservations', () => {
       ],
       /reservations\[1\]\.rate: .*11 Gbit\/s would be reserved of the 10 Gbit\/s of host a/,
     ],
+    [[{ to: 'b', rate: '10Gbit/s' }], /reservations\[0\]\.rate: .*migrations need a part/],
+    [[{ from: 'd', rate: '1Gbit/s' }], /hosts\.d\.rate: .*say what its port has, of which reservations\[0\] keeps/],
+    [[{ from: 'a', to: 'd', rate: '1Gbit/s' }], /hosts\.d\.rate/],
     [[{ to: 'b', rate: '11Gbit/s' }], /reservations\[0\]\.rate: .*of host b/],
     [[{ from: 'a', to: 'c', rate: '5Gbit/s' }], /reservations\[0\]\.rate: .*the 4 Gbit\/s of link up/],
   ])('of what there is not are refused, with field and fix: %j', (reservations, message) => {

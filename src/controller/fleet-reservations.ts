@@ -1,7 +1,8 @@
 /**
  * What the fleet file keeps free for others: bandwidth that no migration is given.
  *
- * Pure. Must hold: each names hosts of the file; of a port or a link no more is reserved than the file says that it has.
+ * Pure. Must hold: each names hosts of the file that say what their port has; of a port or a link something is left, without which no
+ * migration would ever begin there.
  */
 import { GodwitError } from '../base/errors.ts';
 import { formatBandwidth } from '../base/units.ts';
@@ -34,11 +35,17 @@ export function checkReservations(
       if (name === null || hosts.some((host) => host.name === name)) continue;
       throw invalid(`${field}.${key}`, name, 'give a host of `hosts`');
     }
+    const unrated = hosts.find(({ name, bytesPerSecond }) => bytesPerSecond === null && (name === from || name === to));
+    if (unrated) {
+      const fix = `say what its port has, of which ${field} keeps a part, such as 10Gbit/s`;
+      throw invalid(`hosts.${unrated.name}.rate`, 'nothing', fix);
+    }
     for (const { what, bytesPerSecond: most, isOf } of ends) {
       const all = reservations.slice(0, index + 1).filter(isOf);
       const sum = isOf(reservations[index]!) ? all.reduce((total, each) => total + each.bytesPerSecond, 0) : 0;
-      if (sum <= most) continue;
-      const fix = `give less: ${formatBandwidth(sum)} would be reserved of the ${formatBandwidth(most)} of ${what}`;
+      if (sum < most) continue;
+      const reserved = `${formatBandwidth(sum)} would be reserved of the ${formatBandwidth(most)} of ${what}`;
+      const fix = `give less: ${reserved}, and migrations need a part`;
       throw invalid(`${field}.rate`, formatBandwidth(bytesPerSecond), fix);
     }
   }

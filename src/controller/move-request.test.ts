@@ -33,8 +33,6 @@ test.each([
   [{ hosts: HOSTS, reservations: [{ from: 'a', to: null, rate: '2Gbit/s' }] }, 1e9],
   [{ hosts: HOSTS, reservations: [{ to: 'b', rate: '2Gbit/s' }] }, 1e9],
   [{ hosts: HOSTS, reservations: [{ from: 'b', rate: '2Gbit/s' }] }, 1.25e9],
-  // Of what a port is taken to have at least, where nobody has said it.
-  [{ reservations: [{ from: 'a', rate: '400Mbit/s' }] }, 75e6],
 ])('what is reserved is left to others: %j', async (settings, expected) => {
   expect((await askedFor([vmOf('s')], settings)).get('s')!.bandwidthBytesPerSecond).toBe(expected);
 });
