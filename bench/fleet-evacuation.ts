@@ -146,7 +146,11 @@ async function evacuatePlanned(
   const evacuation = new Evacuation(
     {
       hosts,
-      picture: async () => picture(file, last.complete(await hosts.ask()), Date.now()),
+      look: async () => {
+        const seen = picture(file, last.complete(await hosts.ask()), Date.now());
+        return { pictureFor: () => seen };
+      },
+      picture: (look) => look.pictureFor({ onlyVms: null, together: [] }),
       planning: new JointPlanning(),
       record: async () => undefined,
       nowMs: () => Date.now(),

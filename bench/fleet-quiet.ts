@@ -125,7 +125,11 @@ async function movePlanned(trio: FleetTrio, vm: string, from: GodwitHost, to: Go
   const evacuation = new Evacuation(
     {
       hosts,
-      picture: async () => picture(open, last.complete(await hosts.ask()), Date.now()),
+      look: async () => {
+        const seen = picture(open, last.complete(await hosts.ask()), Date.now());
+        return { pictureFor: () => seen };
+      },
+      picture: (look) => look.pictureFor({ onlyVms: null, together: [] }),
       planning: new JointPlanning(),
       record: async () => undefined,
       nowMs: () => Date.now(),

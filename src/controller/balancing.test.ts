@@ -77,7 +77,7 @@ beforeEach(() => {
   // Nothing is carried out: what is begun stays waiting.
   evacuations = new Evacuations({
     ...{ store, hosts, name: 'test', leads: () => false, orders: () => null },
-    ...{ picture: () => Promise.reject(new Error('none')), changed: () => undefined, failed: () => undefined },
+    ...{ look: () => Promise.reject(new Error('none')), changed: () => undefined, failed: () => undefined },
   });
   balancing = new Balancing(store, evacuations);
 });
@@ -235,7 +235,7 @@ test('a mark that is changed is never away', async () => {
 
 test('a controller that does not carry it out tells its end all the same', async () => {
   const told: EvacuationView[] = [];
-  const port = { store, hosts, picture: () => Promise.reject(new Error('none')) };
+  const port = { store, hosts, look: () => Promise.reject(new Error('none')) };
   const rest = { failed: () => undefined };
   await using follower = new Evacuations({
     ...{ ...port, ...rest, name: 'follower', leads: () => false, orders: () => null },
@@ -294,6 +294,25 @@ describe('a host that is new', () => {
     await balancing.fillNewHosts(seen([a, b], { file: without('c') }), true);
     expect(filled(await balancing.fillNewHosts(seen([a, b, first as OutlookView], { marked }), true))).toEqual([]);
     expect(filled(await balancing.fillNewHosts(seen([a, b, c]), true))).toContain('c');
+  });
+
+  test.each([
+    ['is migrated by somebody', async () => undefined, { migration: 'm-other' }],
+    [
+      'stayed just before',
+      () => store.write('stayed.x', { evacuation: 'e', atMs: 1e12, forMs: 60_000, reason: 'no room' }, null),
+      {},
+    ],
+    ['is moved by another evacuation', () => evacuations.request({ from: 'a', vms: ['x'] }, 'person'), {}],
+  ])('and would get only a VM that %s is tried again', async (_, before, more) => {
+    const x = outlook('a', 0.6, ['x']);
+    await balancing.fillNewHosts(seen([a, b], { file: without('c') }), true);
+    await before();
+    const held = { ...x, vms: x.vms.map((vm) => ({ ...vm, ...more })) };
+    expect(filled(await balancing.fillNewHosts(seen([held, b, c]), true))).toEqual([]);
+    const open = await evacuations.open();
+    for (const { id } of open) await end(id, [], 1e12 + 1);
+    expect(filled(await balancing.fillNewHosts(seen([x, b, c], { atMs: 1e12 + 61_000 }), true))).toEqual(['c']);
   });
 
   test('is filled also where the store fell silent just when it had come', async () => {

@@ -9,7 +9,7 @@ import type { PlannedMove } from '../fleet/plan.ts';
 import type { BundledPlan } from './bundled-plan.ts';
 import type { FleetPicture } from './fleet-picture.ts';
 import type { ForeignMove } from './foreign-moves.ts';
-import type { JointPlanning } from './joint-planning.ts';
+import type { JointPlanning, SharedLook } from './joint-planning.ts';
 
 export interface EvacuationRequest {
   /** The host that all leave. */
@@ -81,7 +81,9 @@ export interface EvacuationPort {
   /** Of all evacuations of one controller. */
   readonly planning: JointPlanning;
   readonly hosts: EvacuationHosts;
-  picture(): Promise<FleetPicture>;
+  look(): Promise<SharedLook>;
+  /** Of this evacuation. */
+  picture(look: SharedLook): FleetPicture;
   /** What has begun, or is about to, is remembered for whoever goes on with it. Throws where nothing is to begin any more. */
   record(): Promise<void>;
   nowMs(): number;

@@ -7,6 +7,7 @@
 import type { EvacuationView } from '../api/evacuation-schema.ts';
 import type { Leader, OrderWords } from '../api/order-schema.ts';
 import { asGodwitError, explain, GodwitError, type JsonValue } from '../base/errors.ts';
+import { unlessAborted } from '../base/unless-aborted.ts';
 import type { BundledPlan } from './bundled-plan.ts';
 import { Evacuation } from './evacuation.ts';
 import type {
@@ -17,8 +18,7 @@ import type {
   EvacuationPort,
 } from './evacuation-port.ts';
 import { noteOf, showVms } from './evacuation-view.ts';
-import type { FleetPicture } from './fleet-picture.ts';
-import type { JointPlanning } from './joint-planning.ts';
+import type { JointPlanning, SharedLook } from './joint-planning.ts';
 import { OwnedRecord } from './owned-record.ts';
 import { isNewPlan } from './plan-change.ts';
 import type { FleetStore } from './store.ts';
@@ -38,7 +38,7 @@ export interface RunnerPort {
   readonly name: string;
   /** What orders of this controller bear; null: there is no other. */
   orders(): Leader | null;
-  picture(view: EvacuationView): Promise<FleetPicture>;
+  look(): Promise<SharedLook>;
   changed(view: EvacuationView): void;
 }
 
@@ -51,7 +51,6 @@ export class EvacuationRunner {
   readonly #owned: OwnedRecord;
   readonly #evacuation: Evacuation;
   readonly #cancel = new AbortController();
-  readonly #cancelled = Promise.withResolvers<void>();
   readonly #leave = new AbortController();
   #view: EvacuationView;
   #plan: BundledPlan | null = null;
@@ -66,7 +65,6 @@ export class EvacuationRunner {
     this.#port = port;
     const startedAtMs = view.startedAtMs ?? Date.now();
     this.#view = { ...view, startedAtMs };
-    this.#cancel.signal.addEventListener('abort', () => this.#cancelled.resolve(), { once: true });
     this.#owned = new OwnedRecord(port.store, keyOf(view.id), revision);
     const { from, to, deadlineAtMs, onlyVms: vms } = view;
     const skip = new Map(view.skip.map((vm) => [vm, 'it is to stay: --skip']));
@@ -112,7 +110,8 @@ export class EvacuationRunner {
     return {
       planning: this.#port.planning,
       hosts: this.#ledHosts(),
-      picture: () => this.#port.picture(this.#view),
+      look: () => this.#port.look(),
+      picture: (look) => look.pictureFor(this.#view),
       record: () => this.#recordBegun(),
       nowMs: () => Date.now(),
       lookAgainMs: LOOK_AGAIN_MS,
@@ -122,7 +121,7 @@ export class EvacuationRunner {
 
   async #recordBegun(): Promise<void> {
     this.#refresh();
-    const saved = await Promise.race([this.#save(), this.#cancelled.promise]);
+    const saved = await unlessAborted(this.#save(), this.#cancel.signal);
     if (saved === false) throw refused(this.#view.id, 'another controller has taken it over');
     // A silent store holds up the beginning, and by the time that it answers nobody wants it any more.
     if (this.#cancel.signal.aborted) throw refused(this.#view.id, 'it was cancelled before the store had it');

@@ -1,4 +1,5 @@
 /** Who goes, where to, with whom. */
+import { getEventListeners } from 'node:events';
 import { describe, expect, test } from 'vitest';
 import { evacuationTrial, FOREIGN, NEVER, vmOf } from '../../test/support/evacuation-trial.ts';
 import { waitUntil } from '../../test/support/wait-until.ts';
@@ -246,4 +247,12 @@ test('one that somebody else still moves when it is cancelled has not stayed, bu
   const outcome = await running;
   expect(outcome).toMatchObject({ state: 'cancelled', stayed: [] });
   expect(showVms(evacuation.memory(), null, outcome)).toMatchObject([{ vm: 'foreign', state: 'left' }]);
+});
+
+test('however often it has planned, nothing of that is kept by the signal that may cancel it', async () => {
+  const { evacuation, looks } = evacuationTrial([vmOf('x'), vmOf('y')]);
+  const { signal } = new AbortController();
+  await evacuation.run(signal, NEVER);
+  expect(looks()).toBeGreaterThan(1);
+  expect(getEventListeners(signal, 'abort')).toEqual([]);
 });

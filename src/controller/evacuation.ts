@@ -8,6 +8,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { asGodwitError, GodwitError } from '../base/errors.ts';
+import { unlessAborted } from '../base/unless-aborted.ts';
 import { explainRefusal } from '../fleet/explain.ts';
 import type { FleetVm, Move } from '../fleet/fleet-state.ts';
 import { nextPlan } from '../fleet/next-plan.ts';
@@ -17,7 +18,7 @@ import type { EvacuationMemory, EvacuationOutcome, EvacuationPort, EvacuationReq
 import { EvacuationWaits, sayThatSilent } from './evacuation-waits.ts';
 import type { FleetPicture, PicturedVm } from './fleet-picture.ts';
 import { ForeignMoves } from './foreign-moves.ts';
-import type { JointPlanner } from './joint-planning.ts';
+import type { JointPlanner, SharedLook } from './joint-planning.ts';
 import { groupRequestFor, requestFor } from './move-request.ts';
 import { settleVms, withArrivals } from './settled-picture.ts';
 import { type UnderwayMove, withUnderway } from './underway.ts';
@@ -94,7 +95,7 @@ export class Evacuation {
       await this.#goOn(watching.signal, cancel);
       if (cancel.aborted) await this.#cancelAll(leave);
       // Whoever goes on with what is to be cancelled has not looked yet, and what stays is accounted for.
-      if (!this.#hasSeen && !leave.aborted) this.#see(await this.#port.picture());
+      if (!this.#hasSeen && !leave.aborted) this.#see(this.#port.picture(await this.#port.look()));
     } catch (thrown) {
       if (!this.#moves.hasBegun) throw thrown;
       error = asGodwitError(thrown);
@@ -114,16 +115,13 @@ export class Evacuation {
   }
 
   async #goOn(watching: AbortSignal, cancel: AbortSignal): Promise<void> {
-    const cancelled = Promise.withResolvers<null>();
-    cancel.addEventListener('abort', () => cancelled.resolve(null), { once: true });
-    const plan = async (): Promise<Step> => {
-      const picture = cancel.aborted ? null : await Promise.race([this.#port.picture(), cancelled.promise]);
-      // Whoever cancels while hosts are asked has nothing begun any more.
-      return picture === null || cancel.aborted ? CANCELLED : this.#step(picture, watching);
-    };
+    const { planning } = this.#port;
+    // Whoever cancels while hosts are asked has nothing begun any more.
+    const plan = (look: SharedLook): Step =>
+      cancel.aborted ? CANCELLED : this.#step(this.#port.picture(look), watching);
     while (!cancel.aborted) {
-      const turn = this.#port.planning.take(this.#planner, plan);
-      const step = await Promise.race([turn, cancelled.promise]);
+      const turn = planning.take(this.#planner, () => this.#port.look(), plan);
+      const step = await unlessAborted(turn, cancel);
       if (step === null || step.isOver) return;
       await this.#somethingHappens(step.againInMs ?? LONGEST_WAIT_MS, cancel);
     }

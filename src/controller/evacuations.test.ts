@@ -58,12 +58,13 @@ function begin(vms: readonly OutlookVm[], looked: () => void = () => undefined) 
   const look = async () => {
     looks++;
     looked();
-    return picture(FILE, ['a', 'b'].map(answer), Date.now());
+    const seen = picture(FILE, ['a', 'b'].map(answer), Date.now());
+    return { pictureFor: () => seen };
   };
   const evacuations = open.use(
     new Evacuations({
       ...{ store, hosts, name: 'test', leads: () => true, orders: () => null, failed: () => undefined },
-      ...{ picture: look, changed: (view) => void told.push(view) },
+      ...{ look, changed: (view) => void told.push(view) },
     }),
   );
   return { evacuations, told, begun, cancelled, endGroup, looks: () => looks };

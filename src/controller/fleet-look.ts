@@ -23,6 +23,13 @@ export interface Seen {
   readonly picture: FleetPicture;
 }
 
+/** All that is seen, whoever looks. */
+export interface Asked extends Omit<Seen, 'file' | 'picture'> {
+  readonly isBrief: boolean;
+  /** Hosts that all VMs are just leaving. */
+  readonly left: ReadonlySet<string>;
+}
+
 /** Hosts that take longer to tell what is in all of their VMs are not waited for. */
 const LONGEST_TELLING_MS = 60_000;
 
@@ -58,15 +65,24 @@ export class FleetLook {
    * @param together - VMs that are to go together beside those of the file
    */
   async look(isBrief: boolean, together: FleetFile['together'] = []): Promise<Seen> {
-    const { file, hosts, maintenance } = this.#options;
+    return this.see(await this.ask(isBrief), together);
+  }
+
+  /** @param isBrief - without what is in VMs */
+  async ask(isBrief: boolean): Promise<Asked> {
+    const { hosts, maintenance } = this.#options;
     const all = [hosts.ask(isBrief), maintenance.marks(), this.#options.left()] as const;
     const [asked, marks, left] = await Promise.all(all);
     const atMs = Date.now();
     for (const { name, ...answer } of asked) if ('outlook' in answer) this.#heardAtMs.set(name, atMs);
-    const answers = this.#last.complete(asked);
+    return { atMs, isBrief, marks, left, answers: this.#last.complete(asked), heardAtMs: new Map(this.#heardAtMs) };
+  }
+
+  /** @param together - VMs that are to go together beside those of the file */
+  see({ atMs, isBrief, marks, left, answers, heardAtMs }: Asked, together: FleetFile['together']): Seen {
+    const { file } = this.#options;
     const marked = withMarks({ ...file, together: [...file.together, ...together] }, marks, left);
     const closed = closedHosts(marks, left);
-    const heardAtMs = new Map(this.#heardAtMs);
     // What is in VMs is not known to a brief look.
     const joined = isBrief ? new JoinedContents() : this.#joined;
     const seen = picture(marked, answers, atMs, closed, joined);

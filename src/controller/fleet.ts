@@ -28,8 +28,8 @@ import type { FleetFile } from './fleet-file.ts';
 import { FleetHistory } from './fleet-history.ts';
 import { FleetHosts } from './fleet-hosts.ts';
 import { FleetLook, type Seen } from './fleet-look.ts';
-import type { FleetPicture } from './fleet-picture.ts';
 import { showCommonality, showHosts, showPlan, showVms } from './fleet-view.ts';
+import type { SharedLook } from './joint-planning.ts';
 import { hostsLeft, Maintenance, markOf, showMark } from './maintenance.ts';
 import { refuseOwnAddresses } from './own-addresses.ts';
 import { recordFleet } from './recorded-fleet.ts';
@@ -74,7 +74,7 @@ export class Fleet implements FleetService, AsyncDisposable {
       leads: () => options.leads(),
       orders: () => options.orders(),
       failed: (id, reason) => options.failed(id, reason),
-      picture: (view) => this.#pictureFor(view),
+      look: () => this.#lookForAll(),
       changed: (evacuation) => void this.events.emit({ kind: 'evacuationChanged', evacuation }),
     });
     this.finished = new FleetHistory(store, this.evacuations);
@@ -214,8 +214,11 @@ export class Fleet implements FleetService, AsyncDisposable {
     await this.hosts[Symbol.asyncDispose]();
   }
 
-  async #pictureFor({ onlyVms, together }: EvacuationView): Promise<FleetPicture> {
-    return withStaying((await this.#look.look(false, together)).picture, onlyVms);
+  async #lookForAll(): Promise<SharedLook> {
+    const asked = await this.#look.ask(false);
+    return {
+      pictureFor: ({ onlyVms, together }) => withStaying(this.#look.see(asked, together).picture, onlyVms),
+    };
   }
 
   /** No VMs are to come to a host that they are to leave. @throws GW_CONFLICT */

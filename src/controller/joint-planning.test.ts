@@ -7,11 +7,14 @@ import { Evacuation } from './evacuation.ts';
 import type { Arrival, EvacuationHosts } from './evacuation-port.ts';
 import { parseFleet } from './fleet-file.ts';
 import { picture } from './fleet-picture.ts';
-import { JointPlanning } from './joint-planning.ts';
+import { type JointPlanner, JointPlanning, type SharedLook } from './joint-planning.ts';
 import type { RunningMove } from './settled-picture.ts';
 
 const GIB = 2 ** 30;
 const place = (name: string, takesVms: boolean) => ({ api: `unix:/${name}`, rate: '1Gbit/s', takesVms });
+const LOOK = {} as SharedLook;
+const IDLE = { hasBegun: false };
+const BEGUN = { hasBegun: true };
 const FILE = parseFleet({ hosts: { a: place('a', false), b: place('b', false), c: place('c', true) } }, '/');
 
 /** @param vms - with 1 GiB each, named after the host that they are at @param roomBytes - of c */
@@ -39,7 +42,11 @@ function begin(vms: readonly string[], roomBytes: number) {
     new Evacuation(
       {
         ...{ planning, hosts, record: async () => undefined, nowMs: () => Date.now(), lookAgainMs: 20 },
-        picture: async () => picture(FILE, ['a', 'b', 'c'].map(answer), Date.now()),
+        look: async () => {
+          const seen = picture(FILE, ['a', 'b', 'c'].map(answer), Date.now());
+          return { pictureFor: () => seen };
+        },
+        picture: (look) => look.pictureFor({ onlyVms: null, together: [] }),
         onEvent: ({ kind }) => {
           if (kind === 'planned') plans[from]++;
         },
@@ -89,10 +96,14 @@ test('who is cancelled while another one plans does not wait for its turn', asyn
   const { planning, evacuate } = begin(['b1'], 64 * GIB);
   const planner = { from: 'a', running: () => [], arrived: () => [], wake: () => undefined };
   using _joined = planning.join(planner);
-  const asked = Promise.withResolvers<{ hasBegun: false }>();
-  const turn = planning.take(planner, () => asked.promise);
+  const asked = Promise.withResolvers<SharedLook>();
+  const turn = planning.take(
+    planner,
+    () => asked.promise,
+    () => IDLE,
+  );
   expect(await evacuate('b', AbortSignal.abort())).toMatchObject({ state: 'cancelled' });
-  asked.resolve({ hasBegun: false });
+  asked.resolve(LOOK);
   await turn;
 });
 
@@ -118,4 +129,86 @@ test('what has arrived in another evacuation is where it went, whatever its sour
     return planning.complete(seen, own).base.vms.map(({ host }) => host);
   };
   expect([arrivedAt(4), arrivedAt(6)]).toEqual([['a'], ['c']]);
+});
+
+/** Evacuations that only say whether they begin anything. */
+const planners = (planning: JointPlanning, count: number): JointPlanner[] =>
+  Array.from({ length: count }, (_, i): JointPlanner => {
+    const planner = { from: `h${i}`, running: () => [], arrived: () => [], wake: () => undefined };
+    planning.join(planner);
+    return planner;
+  });
+
+test('one that makes progress is not held up by others that never begin anything and ask again at once', async () => {
+  const planning = new JointPlanning();
+  const [busy, ...idle] = planners(planning, 3) as [JointPlanner, ...JointPlanner[]];
+  await planning.take(
+    busy,
+    async () => LOOK,
+    () => BEGUN,
+  );
+  let isOver = false;
+  const order: string[] = [];
+  const askAgain = async (planner: JointPlanner): Promise<void> => {
+    while (!isOver && order.length < 20) {
+      await planning.take(
+        planner,
+        async () => LOOK,
+        () => {
+          order.push(planner.from);
+          return IDLE;
+        },
+      );
+    }
+  };
+  const others = idle.map(askAgain);
+  await planning.take(
+    busy,
+    async () => LOOK,
+    () => {
+      order.push(busy.from);
+      return BEGUN;
+    },
+  );
+  isOver = true;
+  expect(order).toEqual(['h1', 'h2', 'h0']);
+  await Promise.all(others);
+});
+
+test('all that wait share a look, who asks while one is under way the next one', async () => {
+  const planning = new JointPlanning();
+  const [first, ...rest] = planners(planning, 8) as [JointPlanner, ...JointPlanner[]];
+  const looks = [Promise.withResolvers<SharedLook>(), Promise.withResolvers<SharedLook>()];
+  let asked = 0;
+  const ask = () => looks[asked++]!.promise;
+  const seen: SharedLook[] = [];
+  const plan = (look: SharedLook) => {
+    seen.push(look);
+    return IDLE;
+  };
+  const turns = [planning.take(first, ask, plan)];
+  await waitUntil('it looks', () => asked === 1);
+  turns.push(...rest.map((planner) => planning.take(planner, ask, plan)));
+  const later = {} as SharedLook;
+  looks[0]!.resolve(LOOK);
+  looks[1]!.resolve(later);
+  await Promise.all(turns);
+  expect(asked).toBe(2);
+  expect(seen[0]).toBe(LOOK);
+  expect(seen.slice(1).every((look) => look === later)).toBe(true);
+  expect(seen).toHaveLength(8);
+});
+
+test('a look that fails fails all that shared it, a plan that fails only its own', async () => {
+  const planning = new JointPlanning();
+  const [one, other] = planners(planning, 2) as [JointPlanner, JointPlanner];
+  const ends = async (ask: () => Promise<SharedLook>) => {
+    const fails = (): never => {
+      throw new Error('no plan');
+    };
+    const turns = [planning.take(one, ask, fails), planning.take(other, ask, () => IDLE)];
+    return (await Promise.allSettled(turns)).map((end) => (end.status === 'rejected' ? end.reason.message : 'planned'));
+  };
+  expect(await ends(() => Promise.reject(new Error('no look')))).toEqual(['no look', 'no look']);
+  expect(await ends(async () => LOOK)).toEqual(['no plan', 'planned']);
 });

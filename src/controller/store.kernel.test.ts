@@ -166,7 +166,7 @@ for (const [kind, [describe, openPlace]] of Object.entries(suites)) {
     });
 
     test('of two evacuations of a host that are asked for at two controllers in the same moment the second is refused', async () => {
-      const port = { hosts: {} as EvacuationHosts, picture: () => Promise.reject(new Error('none')), failed: raise };
+      const port = { hosts: {} as EvacuationHosts, look: () => Promise.reject(new Error('none')), failed: raise };
       const open = (controller: string) =>
         new Evacuations({
           ...port,

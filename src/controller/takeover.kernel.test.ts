@@ -81,16 +81,15 @@ async function trial(store: FleetStore, wasHeard: boolean) {
     },
     vms: name === 'a' ? [vmOf('x')] : [],
   }));
-  const look = async () =>
-    picture(
-      FILE,
-      outlooks.map((outlook) => ({ name: outlook.host, outlook, askedAtMs: Date.now() })),
-      Date.now(),
-    );
+  const look = async () => {
+    const answers = outlooks.map((outlook) => ({ name: outlook.host, outlook, askedAtMs: Date.now() }));
+    const seen = picture(FILE, answers, Date.now());
+    return { pictureFor: () => seen };
+  };
   const evacuationsOf = (leadership: Leadership, hosts: EvacuationHosts) =>
     stack.use(
       new Evacuations({
-        ...{ store, hosts, name: leadership.leader!, picture: look, changed: () => undefined },
+        ...{ store, hosts, name: leadership.leader!, look, changed: () => undefined },
         ...{ leads: () => leadership.leads, orders: () => leadership.orders },
         failed: (_id, reason) => expect.unreachable(reason),
       }),

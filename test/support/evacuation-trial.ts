@@ -123,7 +123,7 @@ export function evacuationTrial(vms: readonly OutlookVm[], options: TrialOptions
   const evacuation = new Evacuation(
     {
       planning: new JointPlanning(),
-      picture: async () => {
+      look: async () => {
         const look = looks++;
         aheadMs += options.lookMs ?? 0;
         options.beforePicture?.(look);
@@ -137,8 +137,10 @@ export function evacuationTrial(vms: readonly OutlookVm[], options: TrialOptions
           return { name, outlook: outlookOf(name), askedAtMs: Date.now() + aheadMs, isPartial };
         });
         await options.delayed?.(look);
-        return picture(file, last.complete(answers), Date.now() + aheadMs, options.closed?.(look));
+        const seen = picture(file, last.complete(answers), Date.now() + aheadMs, options.closed?.(look));
+        return { pictureFor: () => seen };
       },
+      picture: (look) => look.pictureFor({ onlyVms: null, together: [] }),
       hosts: {
         begin: async (host, vm, request: MigrateBody) => {
           const { to, requestId: _requestId, ...settings } = request;
