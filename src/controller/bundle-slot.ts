@@ -39,8 +39,8 @@ export function isHeldBack({ wait }: PlannedMove): boolean {
 function atOneMoment(members: readonly PlannedMove[], state: FleetState): PlannedMove[] {
   const shares = shareWay(members);
   const held = members.filter(isHeldBack);
-  const startsAtMs = Math.max(members[0]!.startsAtMs, ...held.map((move) => move.startsAtMs));
-  const { wait } = held[0] ?? members[0]!;
+  const [last] = [...held, members[0]!].toSorted((a, b) => b.startsAtMs - a.startsAtMs);
+  const { startsAtMs, wait } = last!;
   return members.map((move) => {
     const limitBytesPerSecond = shares.get(move.vm)!;
     const prediction = predictAt(limitBytesPerSecond, move, state);

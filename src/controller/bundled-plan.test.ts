@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { fleetOf, host } from '../../test/support/planned-fleet.ts';
 import { nextPlan } from '../fleet/next-plan.ts';
 import { NOW_MS } from '../fleet/synthetic-fleet.ts';
+import { toUnits } from './bundle-slot.ts';
 import { type BundledPlan, dueNow, planBundled } from './bundled-plan.ts';
 
 interface Given {
@@ -75,6 +76,19 @@ describe('VMs that begin at one moment', () => {
     for (const { vm, endsAtMs } of membersOf(plan))
       expect(late.get(vm)).toBeCloseTo(endsAtMs - NOW_MS - BOUND_MS * 0.5, 1);
   });
+});
+
+test('VMs that begin at one moment wait for what holds up the last of them', () => {
+  const waits = [
+    { kind: 'retry', untilMs: NOW_MS + 5, reason: 'why' },
+    { kind: 'memory', host: 'b', neededBytes: 2, freeBytes: 1 },
+  ] as const;
+  const members = SINGLES.map((move, i) => ({ ...move, startsAtMs: NOW_MS + 5 + i, wait: waits[i]! }));
+  const [unit] = toUnits(members, [{ host: 'a', vms: VMS, region: null }], FLEET.state);
+  expect(unit!.moves.map(({ startsAtMs, wait }) => [startsAtMs, wait?.kind])).toEqual([
+    [NOW_MS + 6, 'memory'],
+    [NOW_MS + 6, 'memory'],
+  ]);
 });
 
 describe('VMs that share memory', () => {

@@ -2,18 +2,19 @@
 import type { GroupMigrationView } from '../api/group-migration-schema.ts';
 import type { ReportView } from '../api/migration-schema.ts';
 import type { Failed } from '../fleet/retries.ts';
-import type { Arrival, BegunMove, Failure } from './evacuation-port.ts';
+import type { Arrival, Failure } from './evacuation-port.ts';
+import type { RunningMove } from './settled-picture.ts';
 
 /** @param sharedBytes - that it sent of memory that it shares */
 export function arrivalOf(
-  { move, startedAtMs }: BegunMove,
+  { move, startedAtMs, fleetVm }: Pick<RunningMove, 'move' | 'startedAtMs' | 'fleetVm'>,
   id: string,
   { totalMs, wireBytes, downtimeMs }: ReportView,
   { sharedBytes, endKnownAtMs }: { readonly sharedBytes: number; readonly endKnownAtMs: number },
 ): Arrival {
   const { vm, to, prediction } = move;
   return {
-    ...{ vm, id, startedAtMs, endKnownAtMs, prediction, to, totalMs, downtimeMs },
+    ...{ vm, id, startedAtMs, endKnownAtMs, ramBytes: fleetVm?.ramBytes ?? null, prediction, to, totalMs, downtimeMs },
     predictedMs: prediction.totalMs,
     predictedBytes: prediction.bytes.p50,
     bytes: wireBytes + sharedBytes,

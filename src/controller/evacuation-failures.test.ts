@@ -149,12 +149,19 @@ test.each([
   ['a VM', [vmOf('x')], 'x a b:7710'],
   ['a group', ['s', 't'].map((vm) => vmOf(vm, { sharedMemory: [{ name: 'bus', bytes: 4096 }] })), 'group bus a b:7710'],
 ])('what a silent store has held up is not begun by the old plan, and is no failed attempt: %s', async (_, vms, order) => {
-  const { evacuation, log, events } = evacuationTrial(vms, { heldMs: (nth) => (nth === 0 ? 6_000 : 0) });
+  const { evacuation, log, events, waits } = evacuationTrial(vms, { heldMs: (nth) => (nth === 0 ? 9_000 : 0) });
   const outcome = await evacuation.run(NEVER, NEVER);
   expect(outcome).toMatchObject({ state: 'completed', stayed: [] });
   expect(log).toEqual([order]);
+  expect(waits()).toEqual([expect.stringMatching(/^the store took 9\.0 s to remember .* planned anew$/)]);
   expect(events.filter(({ kind }) => kind === 'planned').length).toBeGreaterThan(2);
   expect(events.filter(({ kind }) => kind === 'failed')).toEqual([]);
+});
+
+test('two writes of a slow store hold up nothing for good', async () => {
+  const { evacuation, log, waits } = evacuationTrial([vmOf('x')], { heldMs: () => 6_000 });
+  expect(await evacuation.run(NEVER, NEVER)).toMatchObject({ state: 'completed' });
+  expect([log, waits()]).toEqual([['x a b:7710'], []]);
 });
 
 test('what was held up for a moment is to be over by the same moment', async () => {

@@ -4,10 +4,11 @@
  * Must hold: what is about to begin is remembered before its host is asked for it; nothing is begun by a plan that has become old
  * meanwhile, which is no failure of whatever was to begin; time that has passed since the plan is taken off what its deadline leaves.
  */
+import { formatDuration } from '../base/units.ts';
 import type { EvacuationPort } from './evacuation-port.ts';
 
-/** A store that answers at all does so within 3 s; by then the fleet may be another one. */
-const LONGEST_HELD_MS = 5_000;
+/** A store that answers at all does so within 3 s, and a write may wait for the one before it. Any later the fleet may be another one. */
+const LONGEST_HELD_MS = 2 * 3_000 + 2_000;
 
 export interface Order<Request> {
   /** Unix milliseconds. */
@@ -18,13 +19,18 @@ export interface Order<Request> {
 
 /** What was begun; null: it was held up for too long, and is to be planned anew. */
 export async function giveOrder<Request extends { readonly finishByMs?: number | undefined }, Begun>(
-  port: Pick<EvacuationPort, 'record' | 'nowMs'>,
+  port: Pick<EvacuationPort, 'record' | 'nowMs' | 'onEvent'>,
   { plannedAtMs, givenAtMs, request }: Order<Request>,
   begin: (request: Request) => Promise<Begun>,
 ): Promise<Begun | null> {
   await port.record();
   const nowMs = port.nowMs();
-  if (nowMs - givenAtMs > LONGEST_HELD_MS) return null;
+  const heldMs = nowMs - givenAtMs;
+  if (heldMs > LONGEST_HELD_MS) {
+    const held = `the store took ${formatDuration(heldMs)} to remember what was to begin`;
+    port.onEvent({ kind: 'waits', reason: `${held}: it is planned anew` });
+    return null;
+  }
   const { finishByMs } = request;
   if (finishByMs === undefined) return await begin(request);
   const leftMs = Math.round(finishByMs - (nowMs - plannedAtMs));

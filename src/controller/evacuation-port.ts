@@ -109,6 +109,8 @@ export interface Arrival {
   readonly startedAtMs: number;
   /** When this was heard of (Unix milliseconds); undefined: an older controller wrote it. */
   readonly endKnownAtMs?: number;
+  /** null: not known any more; undefined: an older controller wrote it. */
+  readonly ramBytes?: number | null;
   readonly prediction: Prediction;
   readonly to: string;
   readonly predictedMs: { readonly p10: number; readonly p50: number; readonly p90: number };

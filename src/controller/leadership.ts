@@ -119,7 +119,9 @@ export class Leadership implements AsyncDisposable {
         throw error;
       }
       this.#next = before;
-      throw this.#leadsNot();
+      throw this.#refusal(
+        'the record of who leads was written meanwhile: look who leads (`godwit fleet status`), and ask again',
+      );
     });
   }
 
@@ -164,8 +166,11 @@ export class Leadership implements AsyncDisposable {
   }
 
   #leadsNot(): GodwitError {
-    const reason =
-      this.#leader === null ? 'it does not lead' : `${this.#leader} leads: give the address of that one (--controller)`;
+    if (this.#leader === null) return this.#refusal('it does not lead');
+    return this.#refusal(`${this.#leader} leads: give the address of that one (--controller)`);
+  }
+
+  #refusal(reason: string): GodwitError {
     return new GodwitError('GW_CONFLICT', { kind: 'controller', name: this.#options.name, reason });
   }
 

@@ -3,9 +3,9 @@
  *
  * Pure. Must hold: a VM on its way is where it came from until its migration has ended (a VM in post-copy has left the list of its source
  * and still fills its port); each is there once. A host that was asked before a migration's end was known says nothing of where that VM is
- * now: it is where it went; one that names the VM when it is asked later has it again.
+ * now: it is where it went, and takes memory there also where nobody lists it; one that names the VM when it is asked later has it again.
  */
-import type { FleetVm } from '../fleet/fleet-state.ts';
+import type { FleetHost, FleetVm } from '../fleet/fleet-state.ts';
 import type { Arrival, BegunMove } from './evacuation-port.ts';
 import type { FleetPicture } from './fleet-picture.ts';
 import type { UnderwayMove } from './underway.ts';
@@ -40,10 +40,18 @@ export function settleVms(
 
 /** @param from - the host that they have left */
 export function withArrivals(picture: FleetPicture, from: string, arrived: readonly Arrival[]): FleetPicture {
-  const askedAtMs = picture.askedAtMs.get(from);
-  if (askedAtMs === undefined) return picture;
-  const later = new Map(arrived.flatMap((each) => (knownAtMs(each) >= askedAtMs ? [[each.vm, each.to] as const] : [])));
-  if (later.size === 0) return picture;
+  /** Whether what that host tells may be older. */
+  const isLater = (each: Arrival, host: string): boolean => {
+    const askedAtMs = picture.askedAtMs.get(host);
+    return askedAtMs !== undefined && knownAtMs(each) >= askedAtMs;
+  };
+  const later = new Map(arrived.flatMap((each) => (isLater(each, from) ? [[each.vm, each.to] as const] : [])));
+  const listed = new Set(picture.vms.map(({ fleetVm }) => fleetVm.name));
+  const unlisted = new Map(arrived.flatMap((each) => (listed.has(each.vm) ? [] : [[each.vm, each] as const])));
+  // Its destination was asked before it came, and its source when it had left.
+  const unseen = [...unlisted.values()].filter((each) => isLater(each, each.to));
+  if (later.size === 0 && unseen.length === 0) return picture;
+  const isSettled = (vm: string): boolean => (later.has(vm) && listed.has(vm)) || unseen.some((each) => each.vm === vm);
   const places = Map.groupBy(picture.vms, ({ fleetVm }) => fleetVm.name);
   const vms = picture.vms.flatMap((each) => {
     const { fleetVm, outlook } = each;
@@ -57,9 +65,18 @@ export function withArrivals(picture: FleetPicture, from: string, arrived: reado
   return {
     ...picture,
     vms,
-    base: { ...picture.base, vms: vms.map(({ fleetVm }) => fleetVm) },
-    underway: picture.underway.filter((each) => each.from !== from || !later.has(each.vm)),
+    base: { ...picture.base, hosts: withUnseen(picture.base.hosts, unseen), vms: vms.map(({ fleetVm }) => fleetVm) },
+    underway: picture.underway.filter((each) => each.from !== from || !isSettled(each.vm)),
   };
+}
+
+/** With only their memory: how they are to be moved is not known before they are seen. */
+function withUnseen(hosts: readonly FleetHost[], unseen: readonly Arrival[]): FleetHost[] {
+  return hosts.map((host) => {
+    const here = unseen.filter(({ to }) => to === host.name);
+    const takenBytes = here.reduce((sum, { ramBytes }) => sum + (ramBytes ?? 0), 0);
+    return takenBytes === 0 ? host : { ...host, memoryBytes: Math.max(0, host.memoryBytes - takenBytes) };
+  });
 }
 
 /** @param running - migrations of others: each counts once, whether its source tells of it yet or not */
