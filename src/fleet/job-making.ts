@@ -28,7 +28,9 @@ export interface MadeJobs {
 
 interface Member {
   readonly vm: FleetVm;
+  /** From its quiet phase on, where it minds that. */
   readonly prediction: VmPrediction;
+  readonly usual: VmPrediction;
   readonly minds: boolean;
 }
 
@@ -70,7 +72,7 @@ export function makeJobs(
     groups.push({ route: { from: group.from, to: group.to }, members, prediction });
   }
   const jobs = groups.flatMap(({ route, members, prediction }, group) =>
-    members.map(({ vm, prediction: own, minds }, place) => {
+    members.map(({ vm, prediction: own, usual, minds }, place) => {
       const move = wanted.get(vm.name)!.move.state;
       const failed = move.kind === 'failed' ? move : null;
       const { link, isLinkKnown } = state.expect(vm, route.to);
@@ -82,6 +84,7 @@ export function makeJobs(
         place,
         groupMs: prediction.totalMs.p50 / members.length,
         prediction: own,
+        usual,
         // A link that is only assumed may be faster.
         usableBytesPerSecond: Math.min(isLinkKnown ? link.bytesPerSecond : Infinity, limit > 0 ? limit : Infinity),
         detourTo: null,
@@ -123,16 +126,16 @@ function predictMember(
     predictVm(vm, pages, { expectation, bytesPerSecond, dirtyFactor: factor });
   const usual = at(1);
   const { period } = vm;
-  if (!period || state.policy.maxQuietWaitMs <= 0) return { vm, prediction: usual, minds: false };
+  if (!period || state.policy.maxQuietWaitMs <= 0) return { vm, prediction: usual, usual, minds: false };
   const lastingMs = usual.totalMs.p50;
   const quietAtMs = state.nowMs + quietWaitMs(period, state.nowMs, lastingMs);
-  if (quietAtMs > latestQuietMs(move, state.policy)) return { vm, prediction: usual, minds: false };
+  if (quietAtMs > latestQuietMs(move, state.policy)) return { vm, prediction: usual, usual, minds: false };
   const quiet = at(dirtyFactor(period, quietAtMs, lastingMs));
   const saves = (value: (prediction: VmPrediction) => number): boolean =>
     value(quiet) < value(usual) * (1 - WORTHWHILE_SAVING);
   const minds =
     quiet.ending !== usual.ending || saves(({ bytes }) => bytes.p50) || saves(({ downtimeMs }) => downtimeMs.p50);
-  return minds ? { vm, prediction: quiet, minds } : { vm, prediction: usual, minds };
+  return { vm, prediction: minds ? quiet : usual, usual, minds };
 }
 
 /** However often it is planned anew meanwhile. */

@@ -41,6 +41,7 @@ function jobOf(
     place: 0,
     groupMs: 1000,
     prediction,
+    usual: prediction,
     usableBytesPerSecond: 1,
     detourTo: null,
     minds: false,

@@ -15,7 +15,10 @@ export interface Job extends Route {
   readonly place: number;
   /** Predicted time of its group for each of its VMs. */
   readonly groupMs: number;
+  /** From its quiet phase on, where it minds that. */
   readonly prediction: VmPrediction;
+  /** From any moment on. */
+  readonly usual: VmPrediction;
   /** More than this it cannot make use of. */
   readonly usableBytesPerSecond: number;
   readonly detourTo: string | null;

@@ -6,6 +6,7 @@ import { joinContents } from './fleet-contents.ts';
 import { DEFAULT_POLICY, type Move } from './fleet-state.ts';
 import { nextPlan } from './next-plan.ts';
 import type { PlannedMove } from './plan.ts';
+import { isQuiet } from './quiet-phase.ts';
 import { isBusy, NOW_MS, syntheticVms, waitingMove } from './synthetic-fleet.ts';
 
 describe('any plan', () => {
@@ -223,6 +224,16 @@ describe('step by step', () => {
 });
 
 describe('VMs in a rhythm', () => {
+  test('are predicted as usual where they start in a busy one after all', () => {
+    const fleet = fleetOf({ vmCount: 12, workloads: ['periodic'] }, { maxQuietWaitMs: 120_000 });
+    const busy = planOf(fleet).moves.filter(({ vm, startsAtMs }) => {
+      const period = fleet.state.vms.find(({ name }) => name === vm)?.period;
+      return period && !isQuiet(period, startsAtMs);
+    });
+    expect(busy.length).toBeGreaterThan(0);
+    expect(busy.map(({ prediction }) => prediction.dirtyFactor)).toEqual(busy.map(() => 1));
+  });
+
   test('start in their quiet phase, the others go meanwhile', () => {
     const fleet = fleetOf({ vmCount: 15, hosts: [host('a', 20, false), host('b', 20)] });
     const plan = planOf(fleet);

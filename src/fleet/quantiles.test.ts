@@ -19,7 +19,9 @@ test('the sum of several is no surer than that of independent ones, no less sure
       );
       expect(sum.p90 - sum.p50).toBeGreaterThanOrEqual(apart * (1 - 1e-9) - 1e-9);
       expect(sum.p90).toBeLessThanOrEqual(total(({ p90 }) => p90) * (1 + 1e-9));
-      expect(sum.p10).toBeGreaterThanOrEqual(0);
+      const apartBelow = Math.sqrt(total(({ p10, p50 }) => (p50 - p10) ** 2));
+      expect(sum.p50 - sum.p10).toBeGreaterThanOrEqual(apartBelow * (1 - 1e-9) - 1e-9);
+      expect(sum.p10).toBeGreaterThanOrEqual(total(({ p10 }) => p10) * (1 - 1e-9));
     }),
   );
 });

@@ -11,7 +11,7 @@ import { adaptPrediction } from './group-prediction.ts';
 import { compareJobs, type Job } from './job.ts';
 import type { PlannedMove, Wait } from './plan.ts';
 import type { ProjectedFleet } from './projected-fleet.ts';
-import { findCourtesy, findWait, wantedRate } from './start-conditions.ts';
+import { findCourtesy, findWait, predictionAt, wantedRate } from './start-conditions.ts';
 import { findDetour } from './swap-cycle.ts';
 
 export interface Schedule {
@@ -84,7 +84,7 @@ export function schedule(state: FleetState, fleet: ProjectedFleet, jobs: readonl
     const limitBytesPerSecond = fleet.allocator.free(job);
     const bytesPerSecond = Math.min(limitBytesPerSecond, wantedRate(job, fleet));
     if (bytesPerSecond <= 0) return null;
-    const prediction = adaptPrediction(job.prediction, fleet.toBring(vm, to));
+    const prediction = adaptPrediction(predictionAt(job, fleet.nowMs), fleet.toBring(vm, to));
     const arrivesAtMs = fleet.nowMs + Math.max(1, prediction.totalMs.p50);
     fleet.start({ vm, from, to, bytesPerSecond, endsAtMs: arrivesAtMs });
     begun.add(group);

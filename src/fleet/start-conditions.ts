@@ -4,6 +4,7 @@
  * Owns: the conditions, in the order in which they are told: the one that lasts longest first. Pure.
  */
 import type { Route } from './fleet-state.ts';
+import type { VmPrediction } from './group-prediction.ts';
 import { type Job, latestStartMs } from './job.ts';
 import type { Period } from './period.ts';
 import type { Wait } from './plan.ts';
@@ -48,6 +49,12 @@ export function findCourtesy(job: Job, moment: Moment): Wait | null {
 /** What it can make use of, of what its way has. */
 export function wantedRate(job: Job, fleet: ProjectedFleet): number {
   return Math.min(fleet.allocator.most(job), job.usableBytesPerSecond);
+}
+
+/** What it takes when it starts at a moment, whatever it waited for. */
+export function predictionAt({ vm: { period }, minds, prediction, usual }: Job, nowMs: number): VmPrediction {
+  const isInPhase = period !== null && quietWaitMs(period, nowMs, prediction.totalMs.p50) === 0;
+  return minds && isInPhase ? prediction : usual;
 }
 
 /** When it may begin at the earliest, whatever the others do, seen from a moment. */
