@@ -27,7 +27,8 @@ export interface Seen {
 const LONGEST_TELLING_MS = 60_000;
 
 export interface FleetLookOptions {
-  readonly file: FleetFile;
+  /** As it is at the moment. */
+  file(): FleetFile;
   readonly hosts: FleetHosts;
   readonly maintenance: Maintenance;
   /** Hosts that all VMs are just leaving. */
@@ -58,7 +59,9 @@ export class FleetLook {
    * @param together - VMs that are to go together beside those of the file
    */
   async look(isBrief: boolean, together: FleetFile['together'] = []): Promise<Seen> {
-    const { file, hosts, maintenance } = this.#options;
+    const { hosts, maintenance } = this.#options;
+    const file = this.#options.file();
+    hosts.follow(file);
     const all = [hosts.ask(isBrief), maintenance.marks(), this.#options.left()] as const;
     const [asked, marks, left] = await Promise.all(all);
     const atMs = Date.now();
