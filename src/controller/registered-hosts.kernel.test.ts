@@ -175,6 +175,8 @@ requireCapability('nats')('hosts that have registered', () => {
     await is(hosts, { a: { beats: null, proven: true, takes: true } });
     await expect(hosts.forget('a')).rejects.toThrow(/not known yet/);
     await server.start();
+    const beating = setInterval(() => a.beat(), LOOK_MS);
+    open.defer(() => clearInterval(beating));
     await is(hosts, { a: { beats: true } });
     const next = await controller();
     expect(next.hosts).toMatchObject([{ name: 'a' }]);

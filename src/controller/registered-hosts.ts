@@ -125,8 +125,10 @@ export class RegisteredHosts implements AsyncDisposable {
   #hear(beat: Beat): void {
     const host = this.#hosts.get(beat.name);
     if (!host) return;
+    // With a thousand hosts there are hundreds of beats a second, most of which change nothing.
+    const before = host.isSettled && host.isBeating(this.#hearing);
     host.hear(beat, this.#nonce);
-    this.#tellChanges();
+    if (before !== true) this.#tellChanges();
   }
 
   get #hearing(): Hearing {
@@ -142,7 +144,7 @@ export class RegisteredHosts implements AsyncDisposable {
     for (const [name, host] of this.#hosts) {
       if (host.isGone && host.isBeating(this.#hearing) === false) this.#hosts.delete(name);
     }
-    if ([...this.#hosts.values()].some(({ isSettled }) => !isSettled)) beats.call(this.#nonce);
+    for (const [name, host] of this.#hosts) this.#call(name, host);
     this.#tellChanges();
   }
 
@@ -152,7 +154,6 @@ export class RegisteredHosts implements AsyncDisposable {
     for (const [name, host] of this.#hosts) host.isGone = !found.has(name);
     for (const name of this.#refused.keys()) if (!found.has(name)) this.#refused.delete(name);
     for (const record of records) this.#take(record);
-    this.#options.beats.call(this.#nonce);
     this.#tellChanges();
   }
 
@@ -160,10 +161,8 @@ export class RegisteredHosts implements AsyncDisposable {
     const record = await this.#options.store.read(key);
     const name = nameOf(key);
     const host = this.#hosts.get(name);
-    if (record) {
-      this.#take(record);
-      this.#options.beats.call(this.#nonce);
-    } else {
+    if (record) this.#take(record);
+    else {
       this.#refused.delete(name);
       if (host) host.isGone = true;
     }
@@ -181,6 +180,12 @@ export class RegisteredHosts implements AsyncDisposable {
     const host = this.#hosts.get(name);
     if (host) host.take(registration);
     else this.#hosts.set(name, new RegisteredHost(registration));
+    this.#call(name, this.#hosts.get(name)!);
+  }
+
+  /** Its daemon is to prove that it has written its record. */
+  #call(name: string, { isSettled }: RegisteredHost): void {
+    if (!isSettled) this.#options.beats.call(name, this.#nonce);
   }
 
   #refuse(name: string): void {

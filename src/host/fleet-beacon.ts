@@ -124,7 +124,7 @@ export class FleetBeacon implements AsyncDisposable {
       const beats = new Heartbeats(connection, nats.prefix, this.#key);
       const link = { connection, bucket, beats };
       beats.onBeat((beat) => this.#hear(beat), host.name);
-      beats.onCall((nonce) => {
+      beats.onCall(host.name, (nonce) => {
         if (this.#view.state === 'registered') this.#beat(link, nonce);
       });
       return link;

@@ -41,9 +41,9 @@ export class Heartbeats implements Disposable {
     this.#say(`beat.${beat.name}`, JSON.stringify(this.#key.signBeat(beat)));
   }
 
-  /** Every daemon that is registered beats at once. */
-  call(nonce: string): void {
-    this.#say('call', JSON.stringify({ nonce }));
+  /** The daemon that is registered by this name beats at once, with that. */
+  call(host: string, nonce: string): void {
+    this.#say(`call.${host}`, JSON.stringify({ nonce }));
   }
 
   /** @param host - left out: of all */
@@ -54,8 +54,8 @@ export class Heartbeats implements Disposable {
     });
   }
 
-  onCall(heard: (nonce: string) => void): void {
-    this.#subscribe('call', (value) => {
+  onCall(host: string, heard: (nonce: string) => void): void {
+    this.#subscribe(`call.${host}`, (value) => {
       const { success, data } = CallSchema.safeParse(value);
       if (success) heard(data.nonce);
     });

@@ -36,7 +36,7 @@ export class RegisteringHost implements Disposable {
 
   /** From now on it answers whoever calls. */
   answer(): void {
-    this.#beats.onCall((nonce) => this.beat(nonce));
+    this.#beats.onCall(this.registration.name, (nonce) => this.beat(nonce));
   }
 
   [Symbol.dispose](): void {
