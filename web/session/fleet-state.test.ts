@@ -8,7 +8,16 @@ test('a host that is forgotten is shown no more, nor its VMs', () => {
     { name: 'x', host: 'a' },
     { name: 'y', host: 'b' },
   ] as FleetVmView[];
-  const state: FleetState = { controller: null, hosts, vms, migrations: [], evacuations: [], isKnown: true, link: 'live', problem: null };
+  const state: FleetState = {
+    controller: null,
+    hosts,
+    vms,
+    migrations: [],
+    evacuations: [],
+    isKnown: true,
+    link: 'live',
+    problem: null,
+  };
   expect(applyFleetEvent(state, { id: '1', atMs: 1, kind: 'fleetHostForgotten', host: 'a' })).toEqual({
     ...state,
     hosts: [{ name: 'b' }],
