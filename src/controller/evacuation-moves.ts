@@ -10,7 +10,7 @@ import type { GroupMigrateBody } from '../api/group-migration-schema.ts';
 import type { MigrateBody, MigrationView } from '../api/migration-schema.ts';
 import { explain, hasCode } from '../base/errors.ts';
 import type { FleetVm, MoveState } from '../fleet/fleet-state.ts';
-import { arrivalOf, completeFailure, failedAgain, failureOfGroup } from './evacuation-ends.ts';
+import { arrivalOf, completeFailure, failedAgain, failureOf, failureOfGroup } from './evacuation-ends.ts';
 import type {
   Arrival,
   BegunMove,
@@ -18,14 +18,17 @@ import type {
   EvacuationOutcome,
   EvacuationPort,
   Failure,
+  MigrationStage,
   Start,
 } from './evacuation-port.ts';
 import { GroupEnds } from './group-ends.ts';
+import { JointMove, rejoin } from './joint-move.ts';
+import { type MovingVm, settle } from './moving-places.ts';
 
-interface Running extends BegunMove {
-  /** null: somebody else has begun it, and the hosts tell. */
-  readonly fleetVm: FleetVm | null;
+interface Running extends MovingVm {
   readonly endsAtMs: number;
+  /** null: it goes by itself. */
+  readonly joint: JointMove | null;
   id: string | null;
   /** How it ended is known. */
   isOver: boolean;
@@ -48,52 +51,33 @@ export class EvacuationMoves {
     this.#onEnd = onEnd;
     this.#groups = new GroupEnds(port.hosts);
   }
-
   get hasBegun(): boolean {
     return this.#hasBegun;
   }
-
   get count(): number {
     return this.#running.size;
   }
-
   get arrived(): readonly Arrival[] {
     return this.#arrived;
   }
-
   running(): EvacuationOutcome['running'] {
     return [...this.#running.values()].map(({ move, id }) => ({ vm: move.vm, to: move.to, id }));
   }
-
   isRunning(vm: string): boolean {
     return this.#running.has(vm);
   }
-
   hasArrived(vm: string): boolean {
     return this.#arrived.some((arrival) => arrival.vm === vm);
   }
-
   failed(): string[] {
     return [...this.#failures.keys()];
   }
-
   reasonOf(vm: string): string | null {
     return this.#failures.get(vm)?.reason ?? null;
   }
-
   /** All VMs, each where it counts. */
   settle(vms: readonly FleetVm[], from: string): FleetVm[] {
-    const places = Map.groupBy(vms, ({ name }) => name);
-    const stand = vms.filter(({ name, host }) => {
-      if (this.#running.has(name)) return false;
-      // Its source has not struck it off yet.
-      return !(host === from && this.hasArrived(name) && places.get(name)!.length > 1);
-    });
-    const moving = [...this.#running.values()].flatMap(({ move, fleetVm }) => {
-      const known = fleetVm ?? places.get(move.vm)?.[0];
-      return known ? [{ ...known, host: from }] : [];
-    });
-    return [...stand, ...moving];
+    return settle(vms, from, this.#running, (vm) => this.hasArrived(vm));
   }
 
   /**
@@ -112,9 +96,10 @@ export class EvacuationMoves {
 
   memory(): Omit<EvacuationMemory, 'predictedMs' | 'foreign'> {
     return {
-      running: [...this.#running.values()].flatMap(({ fleetVm: _fleetVm, endsAtMs: _endsAtMs, isOver, ...begun }) =>
-        isOver ? [] : [begun],
-      ),
+      running: [...this.#running.values()].flatMap((running) => {
+        const { fleetVm: _fleetVm, endsAtMs: _endsAtMs, joint: _joint, isOver, ...begun } = running;
+        return isOver ? [] : [begun];
+      }),
       arrived: [...this.#arrived],
       failures: [...this.#failures].map(([vm, failure]) => ({ vm, failure })),
     };
@@ -124,9 +109,10 @@ export class EvacuationMoves {
   adopt({ running, arrived, failures }: EvacuationMemory, watching: AbortSignal): void {
     this.#arrived.push(...arrived);
     for (const { vm, failure } of failures) this.#failures.set(vm, completeFailure(failure));
+    const joints = rejoin(this.#port.hosts, running, (vm) => this.hasArrived(vm), watching);
     const all = running.map((begun): Running => {
       const endsAtMs = begun.startedAtMs + begun.move.prediction.totalMs.p50;
-      return { ...begun, fleetVm: null, endsAtMs, isOver: false };
+      return { ...begun, fleetVm: null, endsAtMs, joint: joints.get(begun.move.vm) ?? null, isOver: false };
     });
     for (const each of all) {
       const following = each.isOfGroup ? this.#followMember(each, watching) : this.#follow(each, watching);
@@ -134,10 +120,16 @@ export class EvacuationMoves {
     }
   }
 
-  begin(start: Start, request: MigrateBody, watching: AbortSignal): void {
-    const requestId = randomUUID();
-    const running = this.#begun(start, start.move.prediction.totalMs.p50, { requestId, isOfGroup: false });
-    this.#run([running], this.#carry(running, { ...request, requestId }, watching), watching);
+  /** @param starts - of one VM, or of several that are to switch over at one moment */
+  begin(starts: readonly Start[], requestFor: (start: Start) => MigrateBody, watching: AbortSignal): void {
+    const vms = starts.map(({ move }) => move.vm);
+    const joint = vms.length > 1 ? new JointMove(this.#port.hosts, starts[0]!.move.from, vms, watching) : null;
+    for (const start of starts) {
+      const requestId = randomUUID();
+      const order = { requestId, isOfGroup: false, ...(joint ? { together: vms } : {}) };
+      const running = this.#begun(start, start.move.prediction.totalMs.p50, order, joint);
+      this.#run([running], this.#carry(running, { ...requestFor(start), requestId }, watching), watching);
+    }
   }
 
   /** @param region - that all of them share, directly or through others */
@@ -160,9 +152,14 @@ export class EvacuationMoves {
     }
   }
 
-  #begun(start: Start, lastingMs: number, order: { readonly requestId: string; readonly isOfGroup: boolean }): Running {
+  #begun(
+    start: Start,
+    lastingMs: number,
+    order: Pick<BegunMove, 'requestId' | 'isOfGroup' | 'together'>,
+    joint: JointMove | null = null,
+  ): Running {
     const startedAtMs = this.#port.nowMs();
-    return { ...start, ...order, startedAtMs, endsAtMs: startedAtMs + lastingMs, id: null, isOver: false };
+    return { ...start, ...order, startedAtMs, endsAtMs: startedAtMs + lastingMs, joint, id: null, isOver: false };
   }
 
   #run(members: readonly Running[], carrying: Promise<void>, watching: AbortSignal): void {
@@ -174,6 +171,8 @@ export class EvacuationMoves {
     };
     void carrying.catch(failed).finally(() => {
       for (const { move } of members) this.#running.delete(move.vm);
+      // Who cancels all cancels the others, too.
+      if (!this.#isCancelled) for (const { move, joint } of members) joint?.ended(move.vm, this.hasArrived(move.vm));
       this.#onEnd();
     });
   }
@@ -183,7 +182,7 @@ export class EvacuationMoves {
     const { id } = await this.#port.hosts.begin(move.from, move.vm, request);
     running.id = id;
     this.#port.onEvent({ kind: 'started', move, id });
-    this.#take(running, await this.#port.hosts.endOf(move.from, id, watching));
+    await this.#toEnd(running, id, watching);
   }
 
   async #carryGroup(
@@ -215,7 +214,15 @@ export class EvacuationMoves {
     running.id ??= (await this.#port.hosts.find(move.from, { requestId }, watching))?.id ?? null;
     // Whoever meant to begin it did not come so far, and what he ordered is refused from now on.
     if (running.id === null) return;
-    this.#take(running, await this.#port.hosts.endOf(move.from, running.id, watching));
+    await this.#toEnd(running, running.id, watching);
+  }
+
+  async #toEnd(running: Running, id: string, watching: AbortSignal): Promise<void> {
+    const { move, joint } = running;
+    const heard = (stage: MigrationStage): void => joint?.heard(move.vm, id, stage);
+    const end = this.#port.hosts.endOf(move.from, id, watching, heard);
+    joint?.begun(move.vm, id);
+    this.#take(running, await end);
   }
 
   /** @param sharedBytes - that it sent of memory that it shares */
@@ -224,11 +231,8 @@ export class EvacuationMoves {
     running.isOver = true;
     const { report } = view;
     if (report?.outcome !== 'completed') {
-      const isCancelled = report?.outcome === 'cancelled' && !this.#isCancelled;
-      const said = report?.error?.message ?? `it ended as ${view.state}`;
-      const reason = isCancelled ? `a person cancelled it: ${said}` : said;
       this.#port.onEvent({ kind: 'ended', move, view });
-      this.#fail(running, reason, isCancelled || report?.error?.code === 'GW_MIGRATION_BLOCKED');
+      this.#fail(running, ...failureOf(view, this.#isCancelled, running.joint?.absentee ?? null));
       return;
     }
     this.#arrived.push(arrivalOf(running, view.id, report, sharedBytes));

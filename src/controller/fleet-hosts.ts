@@ -14,9 +14,10 @@ import type { MigrateBody, MigrationView } from '../api/migration-schema.ts';
 import type { OrderWords } from '../api/order-schema.ts';
 import { GodwitError } from '../base/errors.ts';
 import { GodwitClient } from '../client/godwit-client.ts';
-import type { EvacuationHosts, GroupEnd } from './evacuation-port.ts';
+import type { EvacuationHosts, GroupEnd, MigrationStage } from './evacuation-port.ts';
 import type { FleetFile } from './fleet-file.ts';
 import type { Answer } from './fleet-picture.ts';
+import { endOf } from './followed-migration.ts';
 import { HeldSamples } from './held-samples.ts';
 import { answerOf } from './host-answer.ts';
 import { AGAIN_AFTER_MS, isAbort, isSilence, patiently, saysNothing, whileSilent } from './host-patience.ts';
@@ -94,11 +95,20 @@ export class FleetHosts implements EvacuationHosts, AsyncDisposable {
     return await this.#client(host).cancelMigration(id, { longestSilenceMs: ORDER_MS });
   }
 
+  async letGo(host: string, ids: readonly string[]): Promise<MigrationView[]> {
+    return await this.#client(host).letMigrationsGo(ids, this.#answer);
+  }
+
   /** How it ended. While its source host does not answer, or with an error that says nothing of it, it is waited for. */
-  async endOf(host: string, id: string, signal: AbortSignal): Promise<MigrationView> {
+  async endOf(
+    host: string,
+    id: string,
+    signal: AbortSignal,
+    heard?: (stage: MigrationStage) => void,
+  ): Promise<MigrationView> {
     const client = this.#client(host);
     for (;;) {
-      const view = await patiently(signal, () => endOf(client, id, signal));
+      const view = await patiently(signal, () => endOf(client, id, signal, heard));
       if (view) return view;
     }
   }
@@ -205,13 +215,4 @@ export class FleetHosts implements EvacuationHosts, AsyncDisposable {
     const fix = `give one of ${[...this.#clients.keys()].join(', ')}`;
     throw new GodwitError('GW_INPUT_INVALID', { field: 'host', value: host, fix });
   }
-}
-
-/** undefined: its host fell silent. */
-async function endOf(client: GodwitClient, id: string, signal: AbortSignal): Promise<MigrationView | undefined> {
-  for await (const event of client.watchMigration(id, { signal })) {
-    if (event.kind === 'migrationEnded') return event.migration;
-  }
-  await delay(AGAIN_AFTER_MS, undefined, { signal });
-  return undefined;
 }
