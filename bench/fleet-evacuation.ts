@@ -13,6 +13,7 @@ import { Evacuation } from '../src/controller/evacuation.ts';
 import type { EvacuationEvent } from '../src/controller/evacuation-port.ts';
 import { FleetHosts } from '../src/controller/fleet-hosts.ts';
 import { picture } from '../src/controller/fleet-picture.ts';
+import { JointPlanning } from '../src/controller/joint-planning.ts';
 import { LastOutlooks } from '../src/controller/last-outlooks.ts';
 import type { FleetPolicy } from '../src/fleet/fleet-state.ts';
 import { checkFleetVm, createFleetVm, fleetGuests, writeOwn } from './fleet-guests.ts';
@@ -146,6 +147,8 @@ async function evacuatePlanned(
     {
       hosts,
       picture: async () => picture(file, last.complete(await hosts.ask()), Date.now()),
+      planning: new JointPlanning(),
+      record: async () => undefined,
       nowMs: () => Date.now(),
       lookAgainMs: 1000,
       onEvent: (event) => events.push({ ...event, atMs: Date.now() }),

@@ -10,6 +10,7 @@ import { median } from '../src/base/statistics.ts';
 import { Evacuation } from '../src/controller/evacuation.ts';
 import { FleetHosts } from '../src/controller/fleet-hosts.ts';
 import { picture } from '../src/controller/fleet-picture.ts';
+import { JointPlanning } from '../src/controller/joint-planning.ts';
 import { LastOutlooks } from '../src/controller/last-outlooks.ts';
 import { findPeriod } from '../src/fleet/period.ts';
 import { checkFleetVm, createFleetVm, fleetGuests } from './fleet-guests.ts';
@@ -125,6 +126,8 @@ async function movePlanned(trio: FleetTrio, vm: string, from: GodwitHost, to: Go
     {
       hosts,
       picture: async () => picture(open, last.complete(await hosts.ask()), Date.now()),
+      planning: new JointPlanning(),
+      record: async () => undefined,
       nowMs: () => Date.now(),
       lookAgainMs: 500,
       onEvent: () => undefined,

@@ -59,7 +59,7 @@ function seen(
 ): Seen {
   const marks = new Map(marked.map((name): [string, Mark] => [name, { sinceMs: 0, reason: null }]));
   const file = withMarks(given, marks);
-  const answers = outlooks.map((each): Answer => ({ name: each.host, outlook: each }));
+  const answers = outlooks.map((each): Answer => ({ name: each.host, outlook: each, askedAtMs: atMs }));
   return { atMs, file, marks, answers, heardAtMs: new Map(), picture: picture(file, answers, atMs) };
 }
 
@@ -191,7 +191,8 @@ test('nothing is begun while what was begun before goes on, nor when it is only 
   await balancing.balance(seen(BUSY), { ...ORDER, isDry: true });
   expect(await evacuations.list(10)).toEqual([]);
   await balancing.balance(seen(BUSY), ORDER);
-  const later = await balancing.balance(seen(BUSY, { atMs: 1e12 + 700_000 }), ORDER);
+  const fuller = [outlook('a', 0.95, ['x', 'y']), ...BUSY.slice(1)];
+  const later = await balancing.balance(seen(fuller, { atMs: 1e12 + 700_000 }), ORDER);
   expect([later.evacuations, later.words]).toEqual([
     [],
     [expect.any(String), expect.stringContaining('still goes on')],

@@ -20,8 +20,9 @@ export function toUnits(
   const units = moves.flatMap((move): PromisedUnit[] => {
     const bundle = bundles.find(({ vms }) => vms.includes(move.vm));
     const members = bundle ? moves.filter(({ vm }) => bundle.vms.includes(vm)) : [];
-    // One that goes by way of a third host is there twice.
-    if (!bundle || members.length !== bundle.vms.length) return [{ moves: [move], isInTurn: false }];
+    // One that goes by way of a third host is there twice; one that is on its way is not there.
+    const isOnce = (vm: string): boolean => members.filter((member) => member.vm === vm).length === 1;
+    if (!bundle?.vms.every(isOnce)) return [{ moves: [move], isInTurn: false }];
     if (move !== members[0]) return [];
     const isInTurn = bundle.region !== null;
     return [{ moves: isInTurn ? inTurn(members, state) : atOneMoment(members, state), isInTurn }];

@@ -3,7 +3,7 @@ import { FakeClock } from '../base/clock.ts';
 import { EvacuationClaims } from './evacuation-claims.ts';
 import { SqliteStore } from './sqlite-store.ts';
 
-const some = (id: string) => ({ id, from: 'a', onlyVms: ['x'] });
+const some = (id: string, ...onlyVms: string[]) => ({ id, from: 'a', onlyVms: [`VM of ${id}`, ...onlyVms] });
 const whole = (id: string) => ({ id, from: 'a', onlyVms: null });
 
 let store: SqliteStore;
@@ -28,6 +28,18 @@ test('one of all VMs has its host alone; those of some share it', async () => {
   expect(await claims.claim(whole('e3'))).toBeNull();
   expect(await claims.claim(some('e4'))).toBe('e3');
   expect(await claims.claim({ ...whole('e5'), from: 'b' })).toBeNull();
+});
+
+test('those of some VMs share a host, but no VM', async () => {
+  expect(await claims.claim(some('e1', 'x', 'y'))).toBeNull();
+  expect(await claims.claim(some('e2', 'y', 'z'))).toBe('e1');
+  expect(await claims.claim(some('e3', 'z'))).toBeNull();
+  await claims.free(some('e1'));
+  expect(await claims.claim(some('e4', 'y'))).toBeNull();
+  // As an older controller wrote it down.
+  await store.write('claim.b', [{ id: 'e-old', isWhole: false }], null);
+  expect(await claims.claim({ ...some('e5'), from: 'b' })).toBeNull();
+  expect(await claims.claim({ ...whole('e6'), from: 'b' })).toBe('e-old');
 });
 
 test('a claim is freed whose evacuation has been missing for long, and no other', async () => {

@@ -2,18 +2,20 @@
  * Which evacuations each host has.
  *
  * Owns: the records `claim.HOST`. Must hold: of two that are asked for in the same moment, at whichever controllers, one is first and the
- * other learns of it; one of all VMs of a host has it alone, those of only some of its VMs share it; a claim is made before the
+ * other learns of it; one of all VMs of a host has it alone, those of only some of its VMs share it, and none of them a VM; a claim is made before the
  * evacuation's record and given back before that goes, and one whose controller died in between is found by the one that leads.
  */
 import type { EvacuationView } from '../api/evacuation-schema.ts';
 import type { Clock } from '../base/clock.ts';
-import type { JsonValue } from '../base/errors.ts';
+import { GodwitError, type JsonValue } from '../base/errors.ts';
 import type { FleetStore, StoredRecord } from './store.ts';
 
 interface Claim {
   /** Of the evacuation. */
   readonly id: string;
   readonly isWhole: boolean;
+  /** Those that it is of, where it is not of all; undefined: an older controller wrote it. */
+  readonly vms?: readonly string[];
 }
 
 type Claimant = Pick<EvacuationView, 'id' | 'from' | 'onlyVms'>;
@@ -35,12 +37,12 @@ export class EvacuationClaims {
 
   /** null: it has the host; else the id of the one that has. One that has it already has it. */
   async claim({ id, from, onlyVms }: Claimant): Promise<string | null> {
-    const own: Claim = { id, isWhole: onlyVms === null };
+    const own: Claim = onlyVms === null ? { id, isWhole: true } : { id, isWhole: false, vms: onlyVms };
     for (;;) {
       const found = await this.#store.read(keyOf(from));
       const claims = claimsOf(found);
       if (claims.some((claim) => claim.id === id)) return null;
-      const first = claims.find(({ isWhole }) => isWhole || own.isWhole);
+      const first = claims.find((claim) => !isApart(claim, own));
       if (first) return first.id;
       if (await this.#write(from, [...claims, own], found)) return null;
     }
@@ -76,6 +78,17 @@ export class EvacuationClaims {
     const revision = found?.revision ?? null;
     return (await this.#store.write(keyOf(host), claims as unknown as JsonValue, revision)) !== null;
   }
+}
+
+/** @param first - the id of the one that has its host, or one of its VMs */
+export function refuseClaimed({ from, onlyVms }: Pick<Claimant, 'from' | 'onlyVms'>, first: string): GodwitError {
+  const what = onlyVms === null ? 'it is' : `it, or one of ${onlyVms.join(', ')}, is`;
+  const reason = `${what} being evacuated already (${first}): cancel that first, or wait for its end`;
+  return new GodwitError('GW_CONFLICT', { kind: 'host', name: from, reason });
+}
+
+function isApart(one: Claim, other: Claim): boolean {
+  return !one.isWhole && !other.isWhole && !(one.vms ?? []).some((vm) => other.vms?.includes(vm));
 }
 
 function claimsOf(record: StoredRecord | null): readonly Claim[] {

@@ -9,11 +9,11 @@ export function arrivalOf(
   { move, startedAtMs }: BegunMove,
   id: string,
   { totalMs, wireBytes, downtimeMs }: ReportView,
-  sharedBytes: number,
+  { sharedBytes, endKnownAtMs }: { readonly sharedBytes: number; readonly endKnownAtMs: number },
 ): Arrival {
   const { vm, to, prediction } = move;
   return {
-    ...{ vm, id, startedAtMs, prediction, to, totalMs, downtimeMs },
+    ...{ vm, id, startedAtMs, endKnownAtMs, prediction, to, totalMs, downtimeMs },
     predictedMs: prediction.totalMs,
     predictedBytes: prediction.bytes.p50,
     bytes: wireBytes + sharedBytes,

@@ -146,6 +146,30 @@ test('what fails is tried again, and left with its reason after the third time',
 });
 
 test.each([
+  ['a VM', [vmOf('x')], 'x a b:7710'],
+  ['a group', ['s', 't'].map((vm) => vmOf(vm, { sharedMemory: [{ name: 'bus', bytes: 4096 }] })), 'group bus a b:7710'],
+])('what a silent store has held up is not begun by the old plan, and is no failed attempt: %s', async (_, vms, order) => {
+  const { evacuation, log, events } = evacuationTrial(vms, { heldMs: (nth) => (nth === 0 ? 6_000 : 0) });
+  const outcome = await evacuation.run(NEVER, NEVER);
+  expect(outcome).toMatchObject({ state: 'completed', stayed: [] });
+  expect(log).toEqual([order]);
+  expect(events.filter(({ kind }) => kind === 'planned').length).toBeGreaterThan(2);
+  expect(events.filter(({ kind }) => kind === 'failed')).toEqual([]);
+});
+
+test('what was held up for a moment is to be over by the same moment', async () => {
+  const { evacuation, requests, events } = evacuationTrial([vmOf('x')], {
+    ...{ deadlineInMs: 60_000, heldMs: () => 3_000 },
+  });
+  await evacuation.run(NEVER, NEVER);
+  const [promised] = events.flatMap((event) => (event.kind === 'started' ? [event.move.finishByMs] : []));
+  expect(promised).toBeGreaterThan(3_000);
+  const { finishByMs } = requests.get('x')!;
+  expect(finishByMs).toBeGreaterThan(promised! - 4_000);
+  expect(finishByMs).toBeLessThanOrEqual(promised! - 3_000);
+});
+
+test.each([
   ['cancelled', 'GW_CANCELLED', 'a person cancelled it'],
   ['failed', 'GW_MIGRATION_BLOCKED', 'it was refused'],
 ])('what ended as %s by %s is not tried again', async (state, code, reason) => {

@@ -1,19 +1,19 @@
 /**
  * The migrations of an evacuation: which run, which have failed, which have arrived.
  *
- * Must hold: a VM on its way is where it came from until its migration has ended, whichever hosts list it meanwhile (a VM in
- * post-copy has left the list of its source and still fills its port), and it is there once; what a person has
- * cancelled, and what cannot be migrated at all, is not tried again.
+ * Must hold: what a person has cancelled, and what cannot be migrated at all, is not tried again; what was held up and not begun is no
+ * failure.
  */
 import { randomUUID } from 'node:crypto';
 import type { GroupMigrateBody } from '../api/group-migration-schema.ts';
 import type { MigrateBody, MigrationView } from '../api/migration-schema.ts';
 import { explain, hasCode } from '../base/errors.ts';
-import type { FleetVm, MoveState } from '../fleet/fleet-state.ts';
+import type { MoveState } from '../fleet/fleet-state.ts';
+import { type CarriedMove, carry, carryOn, remember } from './carried-move.ts';
 import { arrivalOf, completeFailure, failedAgain, failureOf, failureOfGroup } from './evacuation-ends.ts';
+import { giveOrder } from './evacuation-orders.ts';
 import type {
   Arrival,
-  BegunMove,
   EvacuationMemory,
   EvacuationOutcome,
   EvacuationPort,
@@ -23,22 +23,13 @@ import type {
 } from './evacuation-port.ts';
 import { GroupEnds } from './group-ends.ts';
 import { JointMove, rejoin } from './joint-move.ts';
-import { type MovingVm, settle } from './moving-places.ts';
-
-interface Running extends MovingVm {
-  readonly endsAtMs: number;
-  /** null: it goes by itself. */
-  readonly joint: JointMove | null;
-  id: string | null;
-  /** How it ended is known. */
-  isOver: boolean;
-}
+import type { RunningMove } from './settled-picture.ts';
 
 export class EvacuationMoves {
   readonly #port: EvacuationPort;
   readonly #onEnd: () => void;
   readonly #groups: GroupEnds;
-  readonly #running = new Map<string, Running>();
+  readonly #running = new Map<string, CarriedMove>();
   readonly #failures = new Map<string, Failure>();
   readonly #arrived: Arrival[] = [];
   /** Ids of those whose host was asked to cancel and has not answered. */
@@ -63,6 +54,12 @@ export class EvacuationMoves {
   running(): EvacuationOutcome['running'] {
     return [...this.#running.values()].map(({ move, id }) => ({ vm: move.vm, to: move.to, id }));
   }
+
+  /** Those whose end is not known. */
+  underway(): readonly RunningMove[] {
+    return [...this.#running.values()].filter(({ isOver }) => !isOver);
+  }
+
   isRunning(vm: string): boolean {
     return this.#running.has(vm);
   }
@@ -74,10 +71,6 @@ export class EvacuationMoves {
   }
   reasonOf(vm: string): string | null {
     return this.#failures.get(vm)?.reason ?? null;
-  }
-  /** All VMs, each where it counts. */
-  settle(vms: readonly FleetVm[], from: string): FleetVm[] {
-    return settle(vms, from, this.#running, (vm) => this.hasArrived(vm));
   }
 
   /**
@@ -96,10 +89,7 @@ export class EvacuationMoves {
 
   memory(): Omit<EvacuationMemory, 'predictedMs' | 'foreign'> {
     return {
-      running: [...this.#running.values()].flatMap((running) => {
-        const { fleetVm: _fleetVm, endsAtMs: _endsAtMs, joint: _joint, isOver, ...begun } = running;
-        return isOver ? [] : [begun];
-      }),
+      running: remember(this.#running.values()),
       arrived: [...this.#arrived],
       failures: [...this.#failures].map(([vm, failure]) => ({ vm, failure })),
     };
@@ -110,10 +100,7 @@ export class EvacuationMoves {
     this.#arrived.push(...arrived);
     for (const { vm, failure } of failures) this.#failures.set(vm, completeFailure(failure));
     const joints = rejoin(this.#port.hosts, running, (vm) => this.hasArrived(vm), watching);
-    const all = running.map((begun): Running => {
-      const endsAtMs = begun.startedAtMs + begun.move.prediction.totalMs.p50;
-      return { ...begun, fleetVm: null, endsAtMs, joint: joints.get(begun.move.vm) ?? null, isOver: false };
-    });
+    const all = running.map((begun) => carryOn(begun, joints.get(begun.move.vm) ?? null));
     for (const each of all) {
       const following = each.isOfGroup ? this.#followMember(each, watching) : this.#follow(each, watching);
       this.#run([each], following, watching);
@@ -123,12 +110,14 @@ export class EvacuationMoves {
   /** @param starts - of one VM, or of several that are to switch over at one moment */
   begin(starts: readonly Start[], requestFor: (start: Start) => MigrateBody, watching: AbortSignal): void {
     const vms = starts.map(({ move }) => move.vm);
-    const joint = vms.length > 1 ? new JointMove(this.#port.hosts, starts[0]!.move.from, vms, watching) : null;
+    const startedAtMs = this.#port.nowMs();
+    const joint = () => new JointMove(this.#port.hosts, starts[0]!.move.from, vms, watching);
+    const together = vms.length > 1 ? { vms, joint: joint() } : null;
     for (const start of starts) {
-      const requestId = randomUUID();
-      const order = { requestId, isOfGroup: false, ...(joint ? { together: vms } : {}) };
-      const running = this.#begun(start, start.move.prediction.totalMs.p50, order, joint);
-      this.#run([running], this.#carry(running, { ...requestFor(start), requestId }, watching), watching);
+      const order = { requestId: randomUUID(), isOfGroup: false, startedAtMs };
+      const running = carry(start, start.move.prediction.totalMs.p50, order, together);
+      const request = { ...requestFor(start), requestId: order.requestId };
+      this.#run([running], this.#carry(running, request, watching), watching);
     }
   }
 
@@ -136,7 +125,8 @@ export class EvacuationMoves {
   beginGroup(starts: readonly Start[], region: string, request: GroupMigrateBody, watching: AbortSignal): void {
     const lastingMs = starts.reduce((sum, { move }) => sum + move.prediction.totalMs.p50, 0);
     const requestId = randomUUID();
-    const members = starts.map((start) => this.#begun(start, lastingMs, { requestId, isOfGroup: true }));
+    const order = { requestId, isOfGroup: true, startedAtMs: this.#port.nowMs() };
+    const members = starts.map((start) => carry(start, lastingMs, order));
     this.#run(members, this.#carryGroup(members, region, { ...request, requestId }, watching), watching);
   }
 
@@ -152,17 +142,7 @@ export class EvacuationMoves {
     }
   }
 
-  #begun(
-    start: Start,
-    lastingMs: number,
-    order: Pick<BegunMove, 'requestId' | 'isOfGroup' | 'together'>,
-    joint: JointMove | null = null,
-  ): Running {
-    const startedAtMs = this.#port.nowMs();
-    return { ...start, ...order, startedAtMs, endsAtMs: startedAtMs + lastingMs, joint, id: null, isOver: false };
-  }
-
-  #run(members: readonly Running[], carrying: Promise<void>, watching: AbortSignal): void {
+  #run(members: readonly CarriedMove[], carrying: Promise<void>, watching: AbortSignal): void {
     this.#hasBegun = true;
     for (const running of members) this.#running.set(running.move.vm, running);
     const failed = (error: unknown): void => {
@@ -177,21 +157,37 @@ export class EvacuationMoves {
     });
   }
 
-  async #carry(running: Running, request: MigrateBody, watching: AbortSignal): Promise<void> {
+  async #carry(running: CarriedMove, request: MigrateBody, watching: AbortSignal): Promise<void> {
     const { move } = running;
-    const { id } = await this.#port.hosts.begin(move.from, move.vm, request);
+    const { hosts } = this.#port;
+    const begun = await this.#order(running, request, (order) => hosts.begin(move.from, move.vm, order));
+    if (begun === null) return;
+    const { id } = begun;
     running.id = id;
     this.#port.onEvent({ kind: 'started', move, id });
     await this.#toEnd(running, id, watching);
   }
 
+  /** null: it was held up, and is planned anew. */
+  #order<Request extends { readonly finishByMs?: number | undefined }, Begun>(
+    { move, startedAtMs: givenAtMs }: CarriedMove,
+    request: Request,
+    begin: (request: Request) => Promise<Begun>,
+  ): Promise<Begun | null> {
+    return giveOrder(this.#port, { plannedAtMs: move.startsAtMs, givenAtMs, request }, begin);
+  }
+
   async #carryGroup(
-    members: readonly Running[],
+    members: readonly CarriedMove[],
     region: string,
     request: GroupMigrateBody,
     watching: AbortSignal,
   ): Promise<void> {
-    const { id } = await this.#port.hosts.beginGroup(members[0]!.move.from, region, request);
+    const [first] = members;
+    const { from } = first!.move;
+    const begun = await this.#order(first!, request, (order) => this.#port.hosts.beginGroup(from, region, order));
+    if (begun === null) return;
+    const { id } = begun;
     for (const running of members) {
       running.id = id;
       this.#port.onEvent({ kind: 'started', move: running.move, id });
@@ -200,7 +196,7 @@ export class EvacuationMoves {
   }
 
   /** One of a group. */
-  async #followMember(running: Running, watching: AbortSignal): Promise<void> {
+  async #followMember(running: CarriedMove, watching: AbortSignal): Promise<void> {
     const { move, requestId } = running;
     running.id ??= (await this.#port.hosts.findGroup(move.from, { requestId }, watching))?.id ?? null;
     if (running.id === null) return;
@@ -209,7 +205,7 @@ export class EvacuationMoves {
     else this.#fail(running, ...failureOfGroup(group, this.#isCancelled));
   }
 
-  async #follow(running: Running, watching: AbortSignal): Promise<void> {
+  async #follow(running: CarriedMove, watching: AbortSignal): Promise<void> {
     const { move, requestId } = running;
     running.id ??= (await this.#port.hosts.find(move.from, { requestId }, watching))?.id ?? null;
     // Whoever meant to begin it did not come so far, and what he ordered is refused from now on.
@@ -217,7 +213,7 @@ export class EvacuationMoves {
     await this.#toEnd(running, running.id, watching);
   }
 
-  async #toEnd(running: Running, id: string, watching: AbortSignal): Promise<void> {
+  async #toEnd(running: CarriedMove, id: string, watching: AbortSignal): Promise<void> {
     const { move, joint } = running;
     const heard = (stage: MigrationStage): void => joint?.heard(move.vm, id, stage);
     const end = this.#port.hosts.endOf(move.from, id, watching, heard);
@@ -226,7 +222,7 @@ export class EvacuationMoves {
   }
 
   /** @param sharedBytes - that it sent of memory that it shares */
-  #take(running: Running, view: MigrationView, sharedBytes = 0): void {
+  #take(running: CarriedMove, view: MigrationView, sharedBytes = 0): void {
     const { move } = running;
     running.isOver = true;
     const { report } = view;
@@ -235,11 +231,11 @@ export class EvacuationMoves {
       this.#fail(running, ...failureOf(view, this.#isCancelled, running.joint?.absentee ?? null));
       return;
     }
-    this.#arrived.push(arrivalOf(running, view.id, report, sharedBytes));
+    this.#arrived.push(arrivalOf(running, view.id, report, { sharedBytes, endKnownAtMs: this.#port.nowMs() }));
     this.#port.onEvent({ kind: 'ended', move, view });
   }
 
-  #fail(running: Running, reason: string, isFinal: boolean): void {
+  #fail(running: CarriedMove, reason: string, isFinal: boolean): void {
     const { vm, to } = running.move;
     running.isOver = true;
     const known = this.#failures.get(vm);

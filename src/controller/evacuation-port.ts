@@ -9,6 +9,7 @@ import type { PlannedMove } from '../fleet/plan.ts';
 import type { BundledPlan } from './bundled-plan.ts';
 import type { FleetPicture } from './fleet-picture.ts';
 import type { ForeignMove } from './foreign-moves.ts';
+import type { JointPlanning } from './joint-planning.ts';
 
 export interface EvacuationRequest {
   /** The host that all leave. */
@@ -85,8 +86,12 @@ export interface EvacuationHosts {
 }
 
 export interface EvacuationPort {
+  /** Of all evacuations of one controller. */
+  readonly planning: JointPlanning;
   readonly hosts: EvacuationHosts;
   picture(): Promise<FleetPicture>;
+  /** What has begun, or is about to, is remembered for whoever goes on with it. Throws where nothing is to begin any more. */
+  record(): Promise<void>;
   nowMs(): number;
   /** A host that does not answer, and a migration that somebody else has begun, are looked at again after so long. */
   readonly lookAgainMs: number;
@@ -108,6 +113,8 @@ export interface Arrival {
   /** Of its migration. */
   readonly id: string;
   readonly startedAtMs: number;
+  /** When this was heard of (Unix milliseconds); undefined: an older controller wrote it. */
+  readonly endKnownAtMs?: number;
   readonly prediction: Prediction;
   readonly to: string;
   readonly predictedMs: { readonly p10: number; readonly p50: number; readonly p90: number };

@@ -18,6 +18,7 @@ import type {
 } from './evacuation-port.ts';
 import { noteOf, showVms } from './evacuation-view.ts';
 import type { FleetPicture } from './fleet-picture.ts';
+import type { JointPlanning } from './joint-planning.ts';
 import { OwnedRecord } from './owned-record.ts';
 import { isNewPlan } from './plan-change.ts';
 import type { FleetStore } from './store.ts';
@@ -32,6 +33,7 @@ export interface EvacuationRecord {
 export interface RunnerPort {
   readonly store: FleetStore;
   readonly hosts: EvacuationHosts;
+  readonly planning: JointPlanning;
   /** Of this controller. */
   readonly name: string;
   /** What orders of this controller bear; null: there is no other. */
@@ -108,33 +110,30 @@ export class EvacuationRunner {
 
   #portOf(): EvacuationPort {
     return {
-      hosts: this.#recordedHosts(),
+      planning: this.#port.planning,
+      hosts: this.#ledHosts(),
       picture: () => this.#port.picture(this.#view),
+      record: () => this.#recordBegun(),
       nowMs: () => Date.now(),
       lookAgainMs: LOOK_AGAIN_MS,
       onEvent: (event) => this.#hear(event),
     };
   }
 
-  /** Hosts that are asked to begin only what is in the store. */
-  #recordedHosts(): EvacuationHosts {
+  async #recordBegun(): Promise<void> {
+    this.#refresh();
+    const saved = await Promise.race([this.#save(), this.#cancelled.promise]);
+    if (saved === false) throw refused(this.#view.id, 'another controller has taken it over');
+    // A silent store holds up the beginning, and by the time that it answers nobody wants it any more.
+    if (this.#cancel.signal.aborted) throw refused(this.#view.id, 'it was cancelled before the store had it');
+  }
+
+  /** Hosts that are told who leads. */
+  #ledHosts(): EvacuationHosts {
     const { hosts } = this.#port;
-    const record = async (): Promise<void> => {
-      this.#refresh();
-      const saved = await Promise.race([this.#save(), this.#cancelled.promise]);
-      if (saved === false) throw refused(this.#view.id, 'another controller has taken it over');
-      // A silent store holds up the beginning, and by the time that it answers nobody wants it any more.
-      if (this.#cancel.signal.aborted) throw refused(this.#view.id, 'it was cancelled before the store had it');
-    };
     return {
-      begin: async (host, vm, request) => {
-        await record();
-        return await hosts.begin(host, vm, this.#led(request));
-      },
-      beginGroup: async (host, name, request) => {
-        await record();
-        return await hosts.beginGroup(host, name, this.#led(request));
-      },
+      begin: (host, vm, request) => hosts.begin(host, vm, this.#led(request)),
+      beginGroup: (host, name, request) => hosts.beginGroup(host, name, this.#led(request)),
       find: (host, order, signal) => hosts.find(host, this.#led(order), signal),
       endOf: (...call) => hosts.endOf(...call),
       letGo: (...call) => hosts.letGo(...call),

@@ -1,6 +1,7 @@
 /** Who goes, where to, with whom. */
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { evacuationTrial, FOREIGN, NEVER, vmOf } from '../../test/support/evacuation-trial.ts';
+import { waitUntil } from '../../test/support/wait-until.ts';
 import { DEFAULT_POLICY } from '../fleet/fleet-state.ts';
 import type { EvacuationOutcome } from './evacuation-port.ts';
 import { showVms } from './evacuation-view.ts';
@@ -106,10 +107,61 @@ test('who goes on with an evacuation does not wait for quiet phases from the beg
   });
 });
 
+describe('a VM that has arrived', () => {
+  test('is not ordered again by an answer that was asked for before that was known', async () => {
+    const [asked, late] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    let isForeignGone = false;
+    const { evacuation, log, end, looks } = evacuationTrial([vmOf('x'), FOREIGN], {
+      hold: true,
+      listed: (vm, at) => (vm === FOREIGN.name && isForeignGone ? [] : [at]),
+      delayed: async (look) => {
+        if (look !== 1) return;
+        asked.resolve();
+        await late.promise;
+      },
+    });
+    const running = evacuation.run(NEVER, NEVER);
+    await asked.promise;
+    end('x', 'completed');
+    await waitUntil('its end is heard of', () => evacuation.memory().arrived.length > 0);
+    late.resolve();
+    await waitUntil('it is looked again', () => looks() > 2);
+    expect(log).toEqual(['x a b:7710']);
+    isForeignGone = true;
+    expect(await running).toMatchObject({
+      state: 'completed',
+      arrived: [{ vm: 'x', endKnownAtMs: expect.any(Number) }],
+    });
+  });
+
+  test('and that its host has again when it is asked later, goes again', async () => {
+    let isBack = true;
+    const { evacuation, log, end, events } = evacuationTrial([vmOf('x'), FOREIGN], {
+      hold: true,
+      listed: (vm, at) => (isBack ? ['a'] : vm === FOREIGN.name ? [] : [at]),
+    });
+    const begun = (times: number) =>
+      waitUntil('it is begun', () => events.filter(({ kind }) => kind === 'started').length === times);
+    const running = evacuation.run(NEVER, NEVER);
+    await begun(1);
+    end('x', 'completed');
+    await begun(2);
+    isBack = false;
+    end('x', 'completed');
+    expect(await running).toMatchObject({ state: 'completed', stayed: [] });
+    expect(log).toEqual(['x a b:7710', 'x a b:7710']);
+  });
+});
+
 test('only the VMs that are named go', async () => {
   const { evacuation, log } = evacuationTrial([vmOf('x'), vmOf('y')], { only: ['y'] });
   expect(await evacuation.run(NEVER, NEVER)).toMatchObject({ state: 'completed', stayed: [] });
   expect(log).toEqual(['y a b:7710']);
+  // Nor is a VM waited for that somebody else moves.
+  const underway = { id: 'm-other', vm: 'foreign', to: 'b:7710', bytesPerSecond: 1, etaMs: 9, ramBytes: 1 };
+  const outgoing = (host: string) => (host === 'a' ? [underway] : []);
+  const other = evacuationTrial([vmOf('y'), FOREIGN], { only: ['y'], outgoing });
+  expect(await other.evacuation.run(NEVER, NEVER)).toMatchObject({ state: 'completed', stayed: [] });
 });
 
 test.each([

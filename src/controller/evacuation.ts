@@ -17,15 +17,20 @@ import type { EvacuationMemory, EvacuationOutcome, EvacuationPort, EvacuationReq
 import { EvacuationWaits, sayThatSilent } from './evacuation-waits.ts';
 import type { FleetPicture, PicturedVm } from './fleet-picture.ts';
 import { ForeignMoves } from './foreign-moves.ts';
+import type { JointPlanner } from './joint-planning.ts';
 import { groupRequestFor, requestFor } from './move-request.ts';
+import { settleVms, withArrivals } from './settled-picture.ts';
 import { type UnderwayMove, withUnderway } from './underway.ts';
 
 interface Step {
+  readonly hasBegun: boolean;
   readonly isOver: boolean;
   /** null: nothing is due before something happens. */
   readonly againInMs: number | null;
 }
 
+const NOTHING_BEGUN = { hasBegun: false, isOver: false } as const;
+const CANCELLED: Step = { ...NOTHING_BEGUN, isOver: true, againInMs: null };
 /** With nothing to wait for but what happens. */
 const LONGEST_WAIT_MS = 60_000;
 /** What has not ended by then after it was cancelled is left on its way. */
@@ -38,6 +43,7 @@ export class Evacuation {
   readonly #moves: EvacuationMoves;
   readonly #waits: EvacuationWaits;
   readonly #foreign: ForeignMoves;
+  readonly #planner: JointPlanner;
   /** Sentences about VMs that the last plan does not move. */
   #refusals = new Map<string, string>();
   /** At `from`, when it was looked at last. */
@@ -54,7 +60,16 @@ export class Evacuation {
     this.#request = request;
     this.#begun = begun;
     this.#predictedMs = begun?.predictedMs ?? null;
-    this.#moves = new EvacuationMoves(port, () => this.#happened.resolve());
+    this.#planner = {
+      from: request.from,
+      running: () => this.#moves.underway(),
+      arrived: () => this.#moves.arrived,
+      wake: () => this.#happened.resolve(),
+    };
+    this.#moves = new EvacuationMoves(port, () => {
+      this.#happened.resolve();
+      port.planning.wakeOthers(this.#planner);
+    });
     this.#foreign = new ForeignMoves((reason) => port.onEvent({ kind: 'foreign', reason }), begun?.foreign);
     this.#waits = new EvacuationWaits((reason) => port.onEvent({ kind: 'waits', reason }));
   }
@@ -73,6 +88,7 @@ export class Evacuation {
     const startedAtMs = this.#port.nowMs();
     const watching = new AbortController();
     let error: GodwitError | null = null;
+    using _joined = this.#port.planning.join(this.#planner);
     if (this.#begun) this.#moves.adopt(this.#begun, watching.signal);
     try {
       await this.#goOn(watching.signal, cancel);
@@ -100,19 +116,24 @@ export class Evacuation {
   async #goOn(watching: AbortSignal, cancel: AbortSignal): Promise<void> {
     const cancelled = Promise.withResolvers<null>();
     cancel.addEventListener('abort', () => cancelled.resolve(null), { once: true });
-    while (!cancel.aborted) {
-      const picture = await Promise.race([this.#port.picture(), cancelled.promise]);
+    const plan = async (): Promise<Step> => {
+      const picture = cancel.aborted ? null : await Promise.race([this.#port.picture(), cancelled.promise]);
       // Whoever cancels while hosts are asked has nothing begun any more.
-      if (picture === null || cancel.aborted) return;
-      const { isOver, againInMs } = this.#step(picture, watching);
-      if (isOver) return;
-      await this.#somethingHappens(againInMs ?? LONGEST_WAIT_MS, cancel);
+      return picture === null || cancel.aborted ? CANCELLED : this.#step(picture, watching);
+    };
+    while (!cancel.aborted) {
+      const turn = this.#port.planning.take(this.#planner, plan);
+      const step = await Promise.race([turn, cancelled.promise]);
+      if (step === null || step.isOver) return;
+      await this.#somethingHappens(step.againInMs ?? LONGEST_WAIT_MS, cancel);
     }
   }
 
   /** Plans, and begins what is due. */
-  #step(picture: FleetPicture, watching: AbortSignal): Step {
+  #step(told: FleetPicture, watching: AbortSignal): Step {
     const { from, to, vms: only } = this.#request;
+    const { planning } = this.#port;
+    const picture = withArrivals(planning.complete(told, this.#planner), from, this.#moves.arrived);
     const nowMs = this.#port.nowMs();
     const isAsked = (vm: string): boolean => only === null || only.includes(vm);
     const isMeant = ({ name, host }: FleetVm): boolean => host === from && isAsked(name);
@@ -126,21 +147,21 @@ export class Evacuation {
     if (refusal) throw new GodwitError('GW_FLEET_HOST', { host: refusal.name, reason: refusal.failure });
     if (silent(from).length > 0) {
       this.#waits.tellOf(silent(from).map(sayThatSilent));
-      return { isOver: false, againInMs: this.#port.lookAgainMs };
+      return { ...NOTHING_BEGUN, againInMs: this.#port.lookAgainMs };
     }
     if (silent(to).length > 0) {
       const isOver = !this.#waits.isWorthWaiting(silent(to), nowMs) && this.#moves.count === 0;
       const [why] = silent(to).map(sayThatSilent);
       this.#refusals = new Map(this.#here.map(({ outlook: { name } }) => [name, `${name} is not started: ${why}`]));
-      return { isOver, againInMs: this.#port.lookAgainMs };
+      return { ...NOTHING_BEGUN, isOver, againInMs: this.#port.lookAgainMs };
     }
-    const vms = this.#moves.settle(picture.base.vms, from);
+    const vms = settleVms(picture.base.vms, from, this.#moves);
     const underway = picture.underway.filter(({ vm }) => !this.#moves.isRunning(vm));
     const foreign = [
       ...this.#here.flatMap(({ outlook }) => (outlook.migration === null ? [] : [outlook.name])),
       ...underway.flatMap((each) => (each.from === from ? [each.vm] : [])),
-    ].filter((vm) => !this.#moves.isRunning(vm) && !this.#moves.hasArrived(vm));
-    this.#foreign.look(foreign.filter(isAsked), from, picture);
+    ].filter((vm) => isAsked(vm) && !this.#moves.isRunning(vm) && !this.#moves.hasArrived(vm));
+    this.#foreign.look(foreign, from, picture);
     const leaving = new Set(vms.flatMap((vm) => (isMeant(vm) ? [vm.name] : [])));
     for (const vm of foreign) leaving.delete(vm);
     const bundles = picture.bundles.filter(({ host }) => host === from);
@@ -156,7 +177,8 @@ export class Evacuation {
     this.#refusals = new Map(plan.refused.map(({ vm, why }) => [vm, explainRefusal(vm, why)]));
     this.#port.onEvent({ kind: 'planned', plan });
     this.#waits.tellOfMoments(plan);
-    for (const { moves: starting, region } of dueNow(plan, bundles)) {
+    const due = dueNow(plan, bundles);
+    for (const { moves: starting, region } of due) {
       const starts = starting.map((move) => {
         return { move, fleetVm: vms.find(({ name, host }) => name === move.vm && host === from)! };
       });
@@ -164,14 +186,16 @@ export class Evacuation {
       else this.#moves.begin(starts, ({ move }) => requestFor(move, picture, starts.length > 1), watching);
     }
     const isIdle = this.#moves.count === 0 && foreign.length === 0;
-    // A silent host may have the room that there is not.
-    const couldHelp = plan.refused.some(({ why }) => why.kind === 'noRoom' || why.kind === 'stuck')
-      ? picture.failures.filter(({ takesVms }) => takesVms && to === null)
-      : [];
-    const isWaiting = isIdle && plan.moves.length === 0 && this.#waits.isWorthWaiting(couldHelp, nowMs);
+    // A silent host may have the room that there is not, and a migration of others may leave it, or fail.
+    const lacksRoom = plan.refused.some(({ why }) => why.kind === 'noRoom' || why.kind === 'stuck');
+    const couldHelp = lacksRoom ? picture.failures.filter(({ takesVms }) => takesVms && to === null) : [];
+    const isHopeful =
+      (lacksRoom && planning.doOthersMove(this.#planner, nowMs)) || this.#waits.isWorthWaiting(couldHelp, nowMs);
+    const isWaiting = isIdle && plan.moves.length === 0 && isHopeful;
     const askAgainMs = plan.askAgainAtMs === null ? null : plan.askAgainAtMs - nowMs;
     const looksAgain = foreign.length > 0 || isWaiting || (isIdle && askAgainMs === null);
     return {
+      hasBegun: due.length > 0,
       isOver: isIdle && plan.moves.length === 0 && !isWaiting,
       againInMs: looksAgain ? this.#port.lookAgainMs : askAgainMs,
     };

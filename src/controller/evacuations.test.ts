@@ -43,7 +43,7 @@ function begin(vms: readonly OutlookVm[], looked: () => void = () => undefined) 
   const answer = (host: string) => {
     const place = { host, migration: `${host}:7710`, memoryBytes: 64 * GIB, bandwidthBytesPerSecond: 0, ways: {} };
     const isHere = (host === 'a') !== isEnded;
-    return { name: host, outlook: { ...place, outgoing: [], vms: isHere ? [...vms] : [] } };
+    return { name: host, askedAtMs: Date.now(), outlook: { ...place, outgoing: [], vms: isHere ? [...vms] : [] } };
   };
   const hosts = {
     beginGroup: async (_host: string, region: string) => {
@@ -196,6 +196,17 @@ test('of two that are asked for one host in the same moment the second is refuse
   expect(begun).toHaveLength(1);
   const reasons = asked.flatMap((each) => (each.status === 'rejected' ? [String(each.reason)] : []));
   expect(reasons).toEqual([expect.stringContaining(`already (${begun[0]})`)]);
+});
+
+test('a VM that one of some VMs is to move is in no other one, also before it is planned', async () => {
+  const { evacuations } = begin(SHARING);
+  const { id } = await evacuations.request({ from: 'a', vms: ['s', 't'] }, 'person');
+  expect([...(await evacuations.waiting())]).toEqual([
+    ['s', id],
+    ['t', id],
+  ]);
+  const again = evacuations.request({ from: 'a', vms: ['t', 'u'] }, 'balancer');
+  await expect(again).rejects.toThrow(`it, or one of t, u, is being evacuated already (${id})`);
 });
 
 test('what runs here is shown, and cancelled at once, while the store is silent, which hears of it when it answers', async () => {

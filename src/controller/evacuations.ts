@@ -9,14 +9,15 @@ import type { EvacuateBody, EvacuationView } from '../api/evacuation-schema.ts';
 import { SYSTEM_CLOCK } from '../base/clock.ts';
 import { explain, GodwitError, hasCode } from '../base/errors.ts';
 import { completeId } from '../host/migration-id.ts';
-import { EvacuationClaims } from './evacuation-claims.ts';
+import { EvacuationClaims, refuseClaimed } from './evacuation-claims.ts';
 import { EvacuationNews } from './evacuation-news.ts';
 import { EvacuationRecords, type ReadRecord } from './evacuation-records.ts';
 import { EvacuationRunner, type RunnerPort } from './evacuation-runner.ts';
+import { JointPlanning } from './joint-planning.ts';
 import { type Initiator, requestedEvacuation } from './requested-evacuation.ts';
 import { unlessSilent } from './store.ts';
 
-export interface EvacuationsPort extends RunnerPort {
+export interface EvacuationsPort extends Omit<RunnerPort, 'planning'> {
   leads(): boolean;
   /** Of a runner that failed as it must not. */
   failed(id: string, reason: string): void;
@@ -30,6 +31,7 @@ export class Evacuations implements AsyncDisposable {
   readonly #records: EvacuationRecords;
   readonly #claims: EvacuationClaims;
   readonly #news: EvacuationNews;
+  readonly #planning = new JointPlanning();
   readonly #running = new Map<string, { readonly runner: EvacuationRunner; readonly ended: Promise<void> }>();
   readonly #watches: Disposable[];
   #taking: Promise<void> = Promise.resolve();
@@ -60,7 +62,7 @@ export class Evacuations implements AsyncDisposable {
   async request(body: EvacuateBody, initiator: Initiator, id?: string): Promise<EvacuationView> {
     const view = requestedEvacuation(body, initiator, id);
     const first = await this.#claim(view);
-    if (first !== null) throw hasHost(view.from, first);
+    if (first !== null) throw refuseClaimed(view, first);
     await this.#records.add(view);
     this.#news.changed(view);
     void this.take();
@@ -131,9 +133,11 @@ export class Evacuations implements AsyncDisposable {
   /** By VM that is yet to arrive, the id of the evacuation that it is part of. */
   async waiting(): Promise<ReadonlyMap<string, string>> {
     return new Map(
-      (await this.open()).flatMap(({ id, vms }) =>
-        vms.filter(({ state }) => state !== 'arrived').map(({ vm }): [string, string] => [vm, id]),
-      ),
+      (await this.open()).flatMap(({ id, vms, onlyVms }) => {
+        const arrived = vms.flatMap(({ vm, state }) => (state === 'arrived' ? [vm] : []));
+        const meant = [...vms.map(({ vm }) => vm), ...(onlyVms ?? [])];
+        return meant.filter((vm) => !arrived.includes(vm)).map((vm): [string, string] => [vm, id]);
+      }),
     );
   }
 
@@ -188,7 +192,7 @@ export class Evacuations implements AsyncDisposable {
     const { view } = record;
     const first = await this.#claim(view);
     if (first === null) return this.#run(record);
-    const error = { ...hasHost(view.from, first).toBody() };
+    const error = { ...refuseClaimed(view, first).toBody() };
     const ended: EvacuationView = { ...view, state: 'failed', endedAtMs: Date.now(), error };
     await this.#close(ended);
     this.#news.changed(ended);
@@ -213,7 +217,8 @@ export class Evacuations implements AsyncDisposable {
 
   #run(record: ReadRecord): void {
     const { id } = record.view;
-    const port = { ...this.#port, changed: (view: EvacuationView) => this.#news.changed(view) };
+    const changed = (view: EvacuationView): void => this.#news.changed(view);
+    const port = { ...this.#port, planning: this.#planning, changed };
     const runner = new EvacuationRunner(port, record, record.revision);
     const ended = runner
       .run()
@@ -239,9 +244,4 @@ export class Evacuations implements AsyncDisposable {
   async #views(): Promise<EvacuationView[]> {
     return (await this.#records.open()).map(({ view }) => this.#running.get(view.id)?.runner.view ?? view);
   }
-}
-
-function hasHost(name: string, first: string): GodwitError {
-  const reason = `it is being evacuated already (${first}): cancel that first, or wait for its end`;
-  return new GodwitError('GW_CONFLICT', { kind: 'host', name, reason });
 }

@@ -77,5 +77,5 @@ export class FleetLook {
 /** What it told last; undefined: nothing ever. */
 export function outlookOf(answer: Answer | undefined): OutlookView | undefined {
   if (!answer) return undefined;
-  return 'outlook' in answer ? answer.outlook : answer.last;
+  return 'outlook' in answer ? answer.outlook : answer.last?.outlook;
 }

@@ -24,7 +24,12 @@ test.each([
   const hosts = { a: { api: 'http://10.0.0.1:7700' }, b: { api: 'http://10.0.0.2:7700' } };
   const refuse = (known: object, from: string, to: string | null): void => {
     const file = parseFleet({ hosts: known }, '/');
-    refuseOwnAddresses(file, picture(file, [{ name: 'b', outlook: outlook('b', migration) }], 0), from, to);
+    refuseOwnAddresses(
+      file,
+      picture(file, [{ name: 'b', outlook: outlook('b', migration), askedAtMs: 0 }], 0),
+      from,
+      to,
+    );
   };
   const wrong = /hosts\.b\.migration: .* give `migration: /;
   expect(() => refuse(hosts, 'a', null)).toThrow(wrong);
@@ -38,11 +43,12 @@ test.each([
 
 test('a silent host keeps what it told last, but takes no VMs', () => {
   const file = parseFleet({ hosts: { a: { api: 'unix:/a' }, b: { api: 'unix:/b' }, c: { api: 'unix:/c' } } }, '/');
+  const last = { outlook: outlook('b', 'b:1'), askedAtMs: 1 };
   const seen = picture(
     file,
     [
-      { name: 'a', outlook: outlook('a', 'a:1') },
-      { name: 'b', failure: 'no answer', isRefusal: false, isFinal: false, last: outlook('b', 'b:1') },
+      { name: 'a', outlook: outlook('a', 'a:1'), askedAtMs: 2 },
+      { name: 'b', failure: 'no answer', isRefusal: false, isFinal: false, last },
       { name: 'c', failure: 'no answer', isRefusal: false, isFinal: false },
     ],
     0,
@@ -50,6 +56,10 @@ test('a silent host keeps what it told last, but takes no VMs', () => {
   expect(seen.base.hosts.map(({ name, takesVms }) => [name, takesVms])).toEqual([
     ['a', true],
     ['b', false],
+  ]);
+  expect([...seen.askedAtMs]).toEqual([
+    ['a', 2],
+    ['b', 1],
   ]);
   expect(seen.failures).toEqual([
     { name: 'b', failure: 'no answer', isRefusal: false, isFinal: false, takesVms: true },

@@ -20,16 +20,23 @@ import { wordsOfOwn } from './own-addresses.ts';
 import { portRates } from './port-rates.ts';
 import { type UnderwayMove, underwayOf } from './underway.ts';
 
+/** What a host has told of itself. */
+export interface Told {
+  readonly outlook: OutlookView;
+  /** Unix milliseconds: it is as it was then, or later. */
+  readonly askedAtMs: number;
+}
+
 /** One host, asked just now. */
 export type Answer =
   /** `isPartial`: of what is in its VMs some was not told in time, and the next looks will have it. */
-  | { readonly name: string; readonly outlook: OutlookView; readonly isPartial?: boolean }
+  | (Told & { readonly name: string; readonly isPartial?: boolean })
   /** `last`: what it told before it fell silent. */
   | {
       readonly name: string;
       /** Why there is no outlook, and what to do about it. */
       readonly failure: string;
-      readonly last?: OutlookView;
+      readonly last?: Told;
       /** It answers, with that. */
       readonly isRefusal: boolean;
       /** Waiting does not help. */
@@ -62,6 +69,8 @@ export interface FleetPicture {
   readonly contents: FleetContents;
   /** Where each host that has ever answered is reached by the others, by its name. */
   readonly addresses: ReadonlyMap<string, string>;
+  /** By host that has ever answered, when it was asked for what is here (Unix milliseconds). */
+  readonly askedAtMs: ReadonlyMap<string, number>;
   readonly vms: readonly PicturedVm[];
   readonly failures: readonly Silence[];
   /** Hosts that have not told yet what is in all of their VMs. */
@@ -93,8 +102,8 @@ export function picture(
   joined: JoinedContents = new JoinedContents(),
 ): FleetPicture {
   const heard = answers.flatMap((answer) => {
-    const outlook = 'outlook' in answer ? answer.outlook : answer.last;
-    return outlook ? [{ name: answer.name, outlook }] : [];
+    const told = 'outlook' in answer ? answer : answer.last;
+    return told ? [{ name: answer.name, outlook: told.outlook, askedAtMs: told.askedAtMs }] : [];
   });
   const failures = answers.flatMap((answer): Silence[] => {
     if ('outlook' in answer) return [];
@@ -149,6 +158,7 @@ export function picture(
     },
     contents: joined.join(vms.map((vm) => contentsOf(vm, bundles))),
     addresses,
+    askedAtMs: new Map(heard.map(({ name, askedAtMs }) => [name, askedAtMs])),
     vms,
     failures,
     partial: answers.flatMap((answer) => ('outlook' in answer && answer.isPartial === true ? [answer.name] : [])),

@@ -14,6 +14,10 @@ test('of VMs without a sample nothing is said: that they had nothing in common w
     ...{ host: 'a', migration: 'a:7710', memoryBytes: 2 ** 33, bandwidthBytesPerSecond: 0 },
     ...{ ways: {}, outgoing: [], vms: [vmOf('v'), vmOf('w')] },
   };
-  const seen = picture(parseFleet({ hosts: { a: { api: 'unix:/a' } } }, '/'), [{ name: 'a', outlook }], 0);
+  const seen = picture(
+    parseFleet({ hosts: { a: { api: 'unix:/a' } } }, '/'),
+    [{ name: 'a', outlook, askedAtMs: 0 }],
+    0,
+  );
   expect(showCommonality(seen, undefined)).toEqual([]);
 });

@@ -32,6 +32,7 @@ afterEach(async () => {
 
 const answerOf = (host: string, vms: readonly OutlookVm[]): Answer => ({
   name: host,
+  askedAtMs: Date.now(),
   outlook: {
     ...{
       host,

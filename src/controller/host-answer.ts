@@ -14,7 +14,7 @@ import { isDenied } from './host-patience.ts';
 /** Of the time for an answer: what is in VMs is told by then, or later. The rest is for an answer without it. */
 const CONTENTS_PART = 0.7;
 
-interface Told {
+interface Pieces {
   readonly outlook: OutlookView;
   /** Some of what is in VMs is yet to come. */
   readonly isPartial: boolean;
@@ -28,11 +28,12 @@ export async function answerOf(
   withinMs: number,
 ): Promise<Answer> {
   const late = AbortSignal.timeout(withinMs);
+  const askedAtMs = Date.now();
   try {
     const told = samples && (await askAll(name, client, samples, withinMs * CONTENTS_PART));
     const { outlook, isPartial } = told ?? (await askBriefly(client, samples, late));
     if (outlook.host !== name) return refuseOther(name, outlook.host, client.url);
-    return isPartial ? { name, outlook, isPartial } : { name, outlook };
+    return { name, outlook, askedAtMs, ...(isPartial ? { isPartial } : {}) };
   } catch (error) {
     const silent = { name, isRefusal: false, isFinal: false };
     if (late.aborted) return { ...silent, failure: `it has not answered within ${withinMs / 1000} s` };
@@ -48,7 +49,7 @@ async function askAll(
   client: GodwitClient,
   samples: HeldSamples,
   withinMs: number,
-): Promise<Told | null> {
+): Promise<Pieces | null> {
   const signal = AbortSignal.timeout(withinMs);
   let outlook: OutlookView | null = null;
   try {
@@ -65,7 +66,7 @@ async function askAll(
   return { outlook, isPartial: false };
 }
 
-async function askBriefly(client: GodwitClient, samples: HeldSamples | null, signal: AbortSignal): Promise<Told> {
+async function askBriefly(client: GodwitClient, samples: HeldSamples | null, signal: AbortSignal): Promise<Pieces> {
   const told = await client.outlook({ isBrief: true, signal });
   return samples ? { outlook: samples.fill(told), isPartial: true } : { outlook: told, isPartial: false };
 }

@@ -44,7 +44,7 @@ afterEach(async () => {
 
 function answerOf(host: string, names: readonly string[]): Answer {
   const rest = { migration: `${host}:7710`, memoryBytes: 2 ** 36, bandwidthBytesPerSecond: 0, ways: {}, outgoing: [] };
-  return { name: host, outlook: { host, ...rest, vms: names.map((name) => vmOf(name)) } };
+  return { name: host, askedAtMs: Date.now(), outlook: { host, ...rest, vms: names.map((name) => vmOf(name)) } };
 }
 
 /** As the one that leads looks, so much later. */

@@ -38,8 +38,9 @@ const FILE = parseFleet(
   },
   '/',
 );
-const SILENT: Answer = { name: 'c', failure: 'no answer', isRefusal: false, isFinal: false, last: outlook('c', []) };
-const ANSWERS: Answer[] = [{ name: 'a', outlook: outlook('a', VMS) }, { name: 'b', outlook: outlook('b', []) }, SILENT];
+const told = (name: string, vms: typeof VMS) => ({ outlook: outlook(name, vms), askedAtMs: AT_MS });
+const SILENT: Answer = { name: 'c', failure: 'no answer', isRefusal: false, isFinal: false, last: told('c', []) };
+const ANSWERS: Answer[] = [{ name: 'a', ...told('a', VMS) }, { name: 'b', ...told('b', []) }, SILENT];
 
 function seen(): Seen {
   const looked = picture(FILE, ANSWERS, AT_MS);

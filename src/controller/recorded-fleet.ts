@@ -72,7 +72,7 @@ export function recordedFleet(
     hosts: fleet.hosts.map((each) => ({ ...each, token: null })),
     balance: { ...DEFAULT_BALANCE, isAutomatic: false, fillsNewHosts: false },
   };
-  const answers = outlooks.map((outlook) => ({ name: outlook.host, outlook }));
+  const answers = outlooks.map((outlook) => ({ name: outlook.host, outlook, askedAtMs: atMs }));
   const seen = withStaying(picture(file, answers, atMs), null);
   const { base, contents } = seen;
   const bundles = seen.bundles.filter((bundle) => bundle.host === host);

@@ -84,7 +84,7 @@ async function trial(store: FleetStore, wasHeard: boolean) {
   const look = async () =>
     picture(
       FILE,
-      outlooks.map((outlook) => ({ name: outlook.host, outlook })),
+      outlooks.map((outlook) => ({ name: outlook.host, outlook, askedAtMs: Date.now() })),
       Date.now(),
     );
   const evacuationsOf = (leadership: Leadership, hosts: EvacuationHosts) =>

@@ -37,7 +37,7 @@ function pictureOf({ outlooks, rate }: Fleet) {
   const file = parseFleet({ hosts: Object.fromEntries(known) }, '/');
   return picture(
     file,
-    outlooks.map((each) => ({ name: each.host, outlook: each })),
+    outlooks.map((each) => ({ name: each.host, outlook: each, askedAtMs: 0 })),
     0,
   );
 }
@@ -119,9 +119,9 @@ test('what a silent host was sending fills no port for ever: the others go on', 
   const { base, contents, underway } = picture(
     file,
     [
-      { name: 'a', outlook: outlook('a', { vms: [vmOf('x')] }) },
-      { name: 'b', outlook: outlook('b') },
-      { name: 'c', failure: 'no answer', isRefusal: false, isFinal: false, last },
+      { name: 'a', outlook: outlook('a', { vms: [vmOf('x')] }), askedAtMs: 0 },
+      { name: 'b', outlook: outlook('b'), askedAtMs: 0 },
+      { name: 'c', failure: 'no answer', isRefusal: false, isFinal: false, last: { outlook: last, askedAtMs: 0 } },
     ],
     0,
   );
@@ -132,13 +132,10 @@ test('what a silent host was sending fills no port for ever: the others go on', 
 
 test('a VM that was started elsewhere when its host had died is no double', () => {
   const file = parseFleet({ hosts: { a: { api: 'unix:/a' }, b: { api: 'unix:/b' } } }, '/');
-  const of = (host: string) => outlook(host, { vms: [vmOf('x')] });
+  const of = (host: string) => ({ outlook: outlook(host, { vms: [vmOf('x')] }), askedAtMs: 0 });
   const gone = { name: 'a', failure: 'no answer', isRefusal: false, isFinal: false, last: of('a') };
   const obstacles = (first: Parameters<typeof picture>[1][number]) =>
-    picture(file, [first, { name: 'b', outlook: of('b') }], 0).vms.map(({ fleetVm: { host }, obstacle }) => [
-      host,
-      obstacle,
-    ]);
+    picture(file, [first, { name: 'b', ...of('b') }], 0).vms.map(({ fleetVm: { host }, obstacle }) => [host, obstacle]);
   expect(obstacles(gone)).toEqual([['b', null]]);
-  expect(obstacles({ name: 'a', outlook: of('a') })).toContainEqual(['b', expect.stringContaining('two hosts')]);
+  expect(obstacles({ name: 'a', ...of('a') })).toContainEqual(['b', expect.stringContaining('two hosts')]);
 });

@@ -7,8 +7,8 @@
  */
 import type { Worker } from 'node:worker_threads';
 import { asGodwitError, type ErrorBody, explain, GodwitError } from '../base/errors.ts';
-import { FileDescriptor } from '../linux/file-descriptor.ts';
 import type { ProcessIdentity } from '../linux/process.ts';
+import { closeFd } from '../linux/socket.ts';
 import type { JoinPurpose } from '../wire/messages.ts';
 import type { MigrationHandle, VmSettlement } from './handle.ts';
 import type { MigrationCommand, MigrationEvent } from './progress.ts';
@@ -23,12 +23,20 @@ export type WorkerReport =
   | { readonly kind: 'answered'; readonly sequence: number; readonly error: ErrorBody | null }
   /** A descriptor that must not stay open when the thread has died: a VM may be waiting for what only it would do. */
   | { readonly kind: 'entrusted'; readonly fd: number }
-  | { readonly kind: 'givenBack'; readonly fd: number };
+  | { readonly kind: 'givenBack'; readonly fd: number }
+  /** A connection that was handed over is the thread's, and is closed with it from now on. */
+  | { readonly kind: 'taken'; readonly sequence: number };
 
 /** From the main thread to the worker. */
 export type WorkerOrder =
   | { readonly kind: 'command'; readonly sequence: number; readonly command: MigrationCommand }
-  | { readonly kind: 'connection'; readonly purpose: JoinPurpose; readonly fd: number; readonly peer: string };
+  | {
+      readonly kind: 'connection';
+      readonly sequence: number;
+      readonly purpose: JoinPurpose;
+      readonly fd: number;
+      readonly peer: string;
+    };
 
 export interface WorkerHandleOptions {
   readonly id: string;
@@ -79,6 +87,8 @@ export class WorkerHandle implements MigrationHandle {
   readonly #listeners = new Set<(event: MigrationEvent) => void>();
   readonly #answers = new Map<number, { resolve: () => void; reject: (error: GodwitError) => void }>();
   readonly #entrusted = new Set<number>();
+  /** Descriptors that were handed over and not taken yet, by the numbers of the orders: those of descriptors are used again. */
+  readonly #handedOver = new Map<number, number>();
   #sequence = 0;
   #settle!: (settlement: VmSettlement) => void;
   #isSettled = false;
@@ -119,7 +129,7 @@ export class WorkerHandle implements MigrationHandle {
       this.#isGone = true;
       for (const waiting of this.#answers.values()) waiting.reject(this.#threadDied());
       this.#answers.clear();
-      for (const fd of this.#entrusted) new FileDescriptor(fd)[Symbol.dispose]();
+      for (const fd of [...this.#entrusted, ...this.#handedOver.values()]) closeFd(fd);
       keepSpareThread(options.module, AFTER_MIGRATION_MS);
       void this.#finish(thrown, options).finally(exited.resolve);
     });
@@ -149,9 +159,15 @@ export class WorkerHandle implements MigrationHandle {
     });
   }
 
-  /** Hands a descriptor over: the worker owns and closes it from now on. */
+  /** Hands a descriptor over. One that the thread dies without having taken is closed, so that who has dialled dials again. */
   addConnection(purpose: JoinPurpose, fd: number, peer: string): void {
-    this.#order({ kind: 'connection', purpose, fd, peer });
+    if (this.#isGone) {
+      closeFd(fd);
+      return;
+    }
+    const sequence = ++this.#sequence;
+    this.#handedOver.set(sequence, fd);
+    this.#order({ kind: 'connection', sequence, purpose, fd, peer });
   }
 
   #order(order: WorkerOrder): void {
@@ -166,6 +182,8 @@ export class WorkerHandle implements MigrationHandle {
       this.#entrusted.add(report.fd);
     } else if (report.kind === 'givenBack') {
       this.#entrusted.delete(report.fd);
+    } else if (report.kind === 'taken') {
+      this.#handedOver.delete(report.sequence);
     } else if (report.kind === 'settled') {
       this.#isSettled = true;
       this.#settle(report.settlement);

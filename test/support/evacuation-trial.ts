@@ -12,6 +12,7 @@ import type {
 } from '../../src/controller/evacuation-port.ts';
 import { parseFleet } from '../../src/controller/fleet-file.ts';
 import { picture } from '../../src/controller/fleet-picture.ts';
+import { JointPlanning } from '../../src/controller/joint-planning.ts';
 import { LastOutlooks } from '../../src/controller/last-outlooks.ts';
 
 const HOSTS = { a: { api: 'unix:/a' }, b: { api: 'unix:/b' } };
@@ -56,8 +57,12 @@ interface TrialOptions {
   /** The rest of the fleet file. */
   readonly settings?: object;
   readonly skip?: readonly (readonly [string, string])[];
+  /** The clock jumps so far while the nth thing that is to begin is remembered. */
+  readonly heldMs?: (order: number) => number;
   /** Before the hosts' answers are there. */
   readonly beforePicture?: (look: number) => void;
+  /** Until all answers are there, which hosts have given by then. */
+  readonly delayed?: (look: number) => Promise<void>;
   readonly only?: readonly string[];
   readonly deadlineInMs?: number;
   /** Another one began it so long ago. */
@@ -92,6 +97,7 @@ export function evacuationTrial(vms: readonly OutlookVm[], options: TrialOptions
   const last = new LastOutlooks();
   let looks = 0;
   let aheadMs = 0;
+  let orders = 0;
   const outlookOf = (host: string): OutlookView => ({
     host,
     migration: `${host}:7710`,
@@ -128,6 +134,7 @@ export function evacuationTrial(vms: readonly OutlookVm[], options: TrialOptions
   };
   const evacuation = new Evacuation(
     {
+      planning: new JointPlanning(),
       picture: async () => {
         const look = looks++;
         aheadMs += options.lookMs ?? 0;
@@ -138,8 +145,10 @@ export function evacuationTrial(vms: readonly OutlookVm[], options: TrialOptions
           if (refusal === 'for good') return { name, failure: 'a wrong token', isRefusal: true, isFinal: true };
           if (refusal !== null) return { name, failure: 'HTTP status 502', isRefusal: true, isFinal: false };
           if (failure !== null) return { name, failure, isRefusal: false, isFinal: false };
-          return { name, outlook: outlookOf(name), isPartial: options.partial?.includes(name) ?? false };
+          const isPartial = options.partial?.includes(name) ?? false;
+          return { name, outlook: outlookOf(name), askedAtMs: Date.now() + aheadMs, isPartial };
         });
+        await options.delayed?.(look);
         return picture(file, last.complete(answers), Date.now() + aheadMs, options.closed?.(look));
       },
       hosts: {
@@ -191,6 +200,9 @@ export function evacuationTrial(vms: readonly OutlookVm[], options: TrialOptions
           log.push(`cancel ${id}`);
           endGroup(id, 'cancelled');
         },
+      },
+      record: async () => {
+        aheadMs += options.heldMs?.(orders++) ?? 0;
       },
       nowMs: () => Date.now() + aheadMs,
       lookAgainMs: 20,

@@ -22,6 +22,12 @@ export function furtherTest(name: string, ...rest: [body: Body] | [options: { ti
   else test(name, ...rest);
 }
 
+/**
+ * Of a migration for which the number of its connections does not matter: each has a thread at both hosts, which take a quarter
+ * of a second of CPU time to start. In the soak there are as many as there would be.
+ */
+export const FEW_CONNECTIONS: { readonly connections?: number } = IS_SOAK ? {} : { connections: 1 };
+
 /** How often something is tried that comes out otherwise each time. */
 export function times(usual: number, inSoak: number): number {
   return IS_SOAK ? inSoak : usual;

@@ -9,6 +9,7 @@ import type { MigrateBody, MigrationView, ReportView } from '../../src/api/migra
 import type { VmView } from '../../src/api/vm-schema.ts';
 import type { GodwitClient } from '../../src/client/godwit-client.ts';
 import type { MigrationProgress } from '../../src/migration/progress.ts';
+import { FEW_CONNECTIONS } from './further-cases.ts';
 import { type HostOptions, startHost, type TestHost } from './godwit-host.ts';
 import { LinkProxy } from './link-proxy.ts';
 import { openTellingClient } from './telling-client.ts';
@@ -169,7 +170,7 @@ export class WatchedMigration {
 }
 
 export async function beginMigration(at: ReachedHost, vm: string, request: MigrateBody): Promise<WatchedMigration> {
-  const { id } = await at.client.migrate(vm, request);
+  const { id } = await at.client.migrate(vm, { ...FEW_CONNECTIONS, ...request });
   return new WatchedMigration(at, id);
 }
 

@@ -12,6 +12,7 @@ import { type CoherenceOutcome, checkCoherence, type SharingMember } from '../..
 import { type RegionLayout, regionLayout } from '../../guest/sharing/region-layout.ts';
 import type { GroupMigrateBody, GroupMigrationView } from '../../src/api/group-migration-schema.ts';
 import { RamFile } from '../../src/linux/ram-file.ts';
+import { FEW_CONNECTIONS } from './further-cases.ts';
 import { HostPair, isFree, type ReachedHost } from './host-pair.ts';
 import { endOfGroup, GROUP } from './sharing-group.ts';
 import { openGuestRam } from './tiny-guest-view.ts';
@@ -74,7 +75,7 @@ export class LinuxGroup implements AsyncDisposable {
   }
 
   async move(from: ReachedHost, to: ReachedHost, request: Omit<GroupMigrateBody, 'to'>): Promise<GroupMigrationView> {
-    const { id } = await from.client.migrateGroup(GROUP, { to: to.host.migration, ...request });
+    const { id } = await from.client.migrateGroup(GROUP, { ...FEW_CONNECTIONS, to: to.host.migration, ...request });
     const view = await endOfGroup(from, id);
     if (view.state === 'completed') await Promise.all(this.vms.map((vm) => isFree(to, vm)));
     return view;

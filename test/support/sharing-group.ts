@@ -7,6 +7,7 @@ import { type CoherenceOutcome, checkCoherence } from '../../guest/sharing/coher
 import { type RegionLayout, regionLayout, type SharingOptions } from '../../guest/sharing/region-layout.ts';
 import type { GroupMigrateBody, GroupMigrationView } from '../../src/api/group-migration-schema.ts';
 import { RamFile } from '../../src/linux/ram-file.ts';
+import { FEW_CONNECTIONS } from './further-cases.ts';
 import type { HostOptions } from './godwit-host.ts';
 import { HostPair, isFree, openTinyGuest, type ReachedHost } from './host-pair.ts';
 import { regionArguments } from './sharing-vms.ts';
@@ -89,7 +90,7 @@ export class SharingGroup implements AsyncDisposable {
 
   /** Begins moving all to the other host. */
   begin(from: ReachedHost, to: string, request: Omit<GroupMigrateBody, 'to'> = {}): Promise<GroupMigrationView> {
-    return from.client.migrateGroup(GROUP, { to, ...request });
+    return from.client.migrateGroup(GROUP, { ...FEW_CONNECTIONS, to, ...request });
   }
 
   /** How it ended; the other host hears of it a moment later, which is waited for where all have moved to it. */
