@@ -105,7 +105,7 @@ export const FleetFileSchema = strictObject({
   together: list(list(NameSchema, 'give names of VMs'), 'give a list of lists of VMs, such as [[web1, db1]]')
     .optional()
     .describe(
-      'VMs that talk to each other: those of a list go to one host, and are to switch over at about the same moment.',
+      'VMs that talk to each other: those of a list go to one host and switch over at about the same moment, all or none.',
     ),
   vms: z
     .record(text(VMS_FIX), strictObject({ labels: labels() }), { error: VMS_FIX })

@@ -13,9 +13,10 @@ import type { GroupMigrateBody, GroupMigrationView } from '../api/group-migratio
 import type { MigrateBody, MigrationView } from '../api/migration-schema.ts';
 import type { OrderWords } from '../api/order-schema.ts';
 import type { GodwitClient } from '../client/godwit-client.ts';
-import type { EvacuationHosts, GroupEnd } from './evacuation-port.ts';
+import type { EvacuationHosts, GroupEnd, MigrationStage } from './evacuation-port.ts';
 import type { FleetFile } from './fleet-file.ts';
 import type { Answer } from './fleet-picture.ts';
+import { endOf } from './followed-migration.ts';
 import { HeldSamples } from './held-samples.ts';
 import { answerOf } from './host-answer.ts';
 import { HostClients } from './host-clients.ts';
@@ -103,10 +104,19 @@ export class FleetHosts implements EvacuationHosts, AsyncDisposable {
     return await this.#clients.of(host).cancelMigration(id, { longestSilenceMs: ORDER_MS });
   }
 
+  async letGo(host: string, ids: readonly string[]): Promise<MigrationView[]> {
+    return await this.#clients.of(host).letMigrationsGo(ids, this.#answer);
+  }
+
   /** How it ended. While its source host does not answer, or with an error that says nothing of it, it is waited for. */
-  async endOf(host: string, id: string, signal: AbortSignal): Promise<MigrationView> {
+  async endOf(
+    host: string,
+    id: string,
+    signal: AbortSignal,
+    heard?: (stage: MigrationStage) => void,
+  ): Promise<MigrationView> {
     for (;;) {
-      const view = await patiently(signal, () => endOf(this.#clients.of(host), id, signal));
+      const view = await patiently(signal, () => endOf(this.#clients.of(host), id, signal, heard));
       if (view) return view;
     }
   }
@@ -206,13 +216,4 @@ export class FleetHosts implements EvacuationHosts, AsyncDisposable {
     this.#samples.set(host, samples);
     return samples;
   }
-}
-
-/** undefined: its host fell silent. */
-async function endOf(client: GodwitClient, id: string, signal: AbortSignal): Promise<MigrationView | undefined> {
-  for await (const event of client.watchMigration(id, { signal })) {
-    if (event.kind === 'migrationEnded') return event.migration;
-  }
-  await delay(AGAIN_AFTER_MS, undefined, { signal });
-  return undefined;
 }
