@@ -97,7 +97,7 @@ test('every route answers a token with its right, refuses one with all others by
   expect(told).toEqual([]);
 });
 
-test('who may only send VMs away names no files, has no image removed and lets no VM stand still', async () => {
+test('who may only send VMs away names no files, has no image removed and pauses no VM when a time is up', async () => {
   write({ sender: ['read', 'migrate-send'], ops: ['read', 'migrate-send', 'operate'] });
   await using trial = await startOpen();
   const [sender, ops] = ['sender', 'ops'].map((name) => new GodwitClient({ url: trial.url, token: tokenOf(name) }));

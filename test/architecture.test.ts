@@ -43,6 +43,7 @@ const ARROWS: Readonly<Record<string, Arrows>> = {
   storage: { from: ['base', 'linux', 'qemu', 'wire', 'tls', 'transfer'] },
   fleet: { from: ['base', ...MODEL] },
   api: { from: ['base', WORDS], types: ['migration'] },
+  nats: { from: ['base', 'api'] },
   client: { from: ['base', 'api'], types: ['migration'] },
   host: {
     from: [
@@ -62,12 +63,13 @@ const ARROWS: Readonly<Record<string, Arrows>> = {
         'upgrade',
       ],
       'api',
+      'nats',
     ],
   },
   controller: {
     // What any daemon has: its log, its state directory to itself, ids by their beginning.
     from: [
-      ...['base', 'fleet', 'api', 'client', ...MODEL],
+      ...['base', 'fleet', 'api', 'client', 'nats', ...MODEL],
       ...[
         'host/atomic-file.ts',
         'host/audit-log.ts',
@@ -122,9 +124,9 @@ const RESERVED: Readonly<Record<string, readonly string[]>> = {
   'reflect-metadata': ['tls'],
   'node:http': ['api', 'client', 'host', 'controller'],
   'node:sqlite': ['controller'],
-  '@nats-io/jetstream': ['controller'],
-  '@nats-io/kv': ['controller'],
-  '@nats-io/transport-node': ['controller'],
+  '@nats-io/jetstream': ['controller', 'nats', 'host/fleet-beacon.ts'],
+  '@nats-io/kv': ['controller', 'nats', 'host/fleet-beacon.ts'],
+  '@nats-io/transport-node': ['nats', 'controller/nats-store.ts', 'host/fleet-beacon.ts'],
   fastify: ['api'],
   'fastify-type-provider-zod': ['api'],
   '@fastify/swagger': ['api'],

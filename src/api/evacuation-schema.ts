@@ -21,7 +21,7 @@ export const EvacuateSchema = strictObject({
   skip: list(NameSchema, 'give a list of names of VMs').optional().describe('These stay. Default: none.'),
   together: list(list(NameSchema, 'give names of VMs'), 'give a list of lists of VMs')
     .optional()
-    .describe('Those of a list go to one host, and are to switch over at about the same moment (docs/fleet.md).'),
+    .describe('Those of a list go to one host and switch over at about the same moment, all or none (docs/fleet.md).'),
   deadlineMs: integer(1, MAX_MS, 'give milliseconds from 1 to 30 days')
     .optional()
     .describe('All are to be there in this time.'),

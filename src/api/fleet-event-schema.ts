@@ -12,6 +12,8 @@ import { ControllerSchema, FleetHostSchema, FleetVmSchema } from './fleet-schema
 export const FleetEventBodySchema = z.discriminatedUnion('kind', [
   /** With all of its VMs: one that is not among them is not there any more. */
   z.object({ kind: z.literal('fleetHostChanged'), host: FleetHostSchema, vms: z.array(FleetVmSchema) }),
+  /** One that had registered, and is known no more. */
+  z.object({ kind: z.literal('fleetHostForgotten'), host: z.string() }),
   /** What a host's own event stream tells: above all its migrations. */
   z.object({ kind: z.literal('hostEvent'), host: z.string(), event: EventBodySchema }),
   z.object({ kind: z.literal('evacuationChanged'), evacuation: EvacuationSchema }),

@@ -4,7 +4,7 @@ import { BalanceBodySchema, BalanceSchema } from './balance-schema.ts';
 import { FleetHistorySchema } from './evacuation-schema.ts';
 import { CommonPairSchema, FleetPlanSchema } from './fleet-plan-schema.ts';
 import { FleetRecordingSchema } from './fleet-recording-schema.ts';
-import { FleetSchema, MaintenanceAnswerSchema, MaintenanceBodySchema } from './fleet-schema.ts';
+import { FleetSchema, ForgottenHostSchema, MaintenanceAnswerSchema, MaintenanceBodySchema } from './fleet-schema.ts';
 import type { FleetService } from './fleet-service.ts';
 import { LeaderSchema, LeadSchema } from './order-schema.ts';
 import { errors, limitParam, NameParams, type Routes } from './routes.ts';
@@ -141,5 +141,19 @@ export function addFleetRoutes(routes: Routes, service: FleetService): void {
       },
     },
     (request) => service.setMaintenance(request.params.name, request.body),
+  );
+  routes.delete(
+    '/v1/hosts/:name/registration',
+    {
+      config: { right: 'migrate-send' },
+      schema: {
+        tags,
+        summary:
+          'Forget a host that has registered and is gone for good; refused while it beats, or an evacuation needs it',
+        params: NameParams,
+        response: { 200: ForgottenHostSchema, ...errors },
+      },
+    },
+    (request) => service.forgetHost(request.params.name),
   );
 }

@@ -43,6 +43,13 @@ export const FleetHostSchema = z
     takesVms: z.boolean().describe('By the fleet file, its maintenance mark, and whether it is being evacuated.'),
     maintenance: MaintenanceSchema.nullable().describe('null: it is not marked.'),
     labels: LabelsSchema,
+    registration: z
+      .object({
+        sinceMs: z.number().describe('When its daemon began.'),
+        beats: z.boolean().nullable().describe('Its daemon beats over NATS; null: it is not known yet.'),
+      })
+      .nullable()
+      .describe('It has registered by itself; null: it is known from the fleet file.'),
     memoryBytes: z.number().describe('For VMs, those that are here included.'),
     takenBytes: z.number().describe('What its VMs hold.'),
     rateBytesPerSecond: z.number().describe('Of its network port, each way.'),
@@ -108,6 +115,9 @@ export const FleetSchema = z
     hosts: z.array(FleetHostSchema),
     vms: z.array(FleetVmSchema),
     migrations: z.array(LiveMigrationSchema).describe('Those that run.'),
+    refusedRegistrations: z
+      .array(z.object({ name: z.string(), reason: z.string() }))
+      .describe('Registrations of hosts that are not believed.'),
   })
   .meta({ id: 'Fleet' });
 export type FleetView = z.output<typeof FleetSchema>;
@@ -127,3 +137,6 @@ export const MaintenanceAnswerSchema = z
   })
   .meta({ id: 'MaintenanceAnswer' });
 export type MaintenanceAnswer = z.output<typeof MaintenanceAnswerSchema>;
+
+export const ForgottenHostSchema = z.object({ host: z.string() }).meta({ id: 'ForgottenHost' });
+export type ForgottenHost = z.output<typeof ForgottenHostSchema>;

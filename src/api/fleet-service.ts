@@ -10,7 +10,7 @@ import type { EvacuateBody, EvacuationView, FleetHistoryView } from './evacuatio
 import type { FleetEvent } from './fleet-event-schema.ts';
 import type { CommonPairView, FleetPlanView } from './fleet-plan-schema.ts';
 import type { FleetRecording } from './fleet-recording-schema.ts';
-import type { FleetView, MaintenanceAnswer, MaintenanceBody } from './fleet-schema.ts';
+import type { FleetView, ForgottenHost, MaintenanceAnswer, MaintenanceBody } from './fleet-schema.ts';
 import type { LeadBody, Leader } from './order-schema.ts';
 
 export interface PlanQuery {
@@ -45,6 +45,8 @@ export interface FleetActions {
   showEvacuation(id: string): Promise<EvacuationView>;
   cancelEvacuation(id: string): Promise<EvacuationView>;
   setMaintenance(host: string, request: MaintenanceBody): Promise<MaintenanceAnswer>;
+  /** Of one that has registered and is gone for good. @throws GW_CONFLICT while it beats, or an evacuation needs it */
+  forgetHost(host: string): Promise<ForgottenHost>;
   balance(request: BalanceBody): Promise<BalanceView>;
   /** From then on its orders are of a higher epoch than that. @throws GW_CONFLICT where it does not lead */
   lead(request: LeadBody): Promise<Leader>;

@@ -38,6 +38,10 @@ export const GroupMigrateSchema = MigrateSchema.safeExtend({
     path: ['modes'],
     error: 'give another mode than pre-copy, which has no end that could be promised (finishByMs)',
   })
+  .refine((body) => body.hold === undefined, {
+    path: ['hold'],
+    error: 'leave it out: when VMs that share memory go is said by `order`',
+  })
   .meta({ id: 'GroupMigrateRequest', description: 'As MigrateRequest, for each VM of the group.' });
 export type GroupMigrateBody = z.output<typeof GroupMigrateSchema>;
 

@@ -2,6 +2,16 @@
 import { z } from 'zod';
 import { number, strictObject } from './field.ts';
 
+const RegistrationSchema = z.object({
+  state: z
+    .enum(['registered', 'waiting', 'refused', 'away'])
+    .describe(
+      '`waiting`: whether another daemon of its name still lives is not known yet; `refused`: one does; `away`: NATS does not answer.',
+    ),
+  reason: z.string().nullable().describe('Why it is not registered, and what to do; null: it is.'),
+});
+export type RegistrationView = z.output<typeof RegistrationSchema>;
+
 export const HostSchema = z
   .object({
     name: z.string(),
@@ -20,6 +30,9 @@ export const HostSchema = z
       .object({ names: z.array(z.string()), notBeforeMs: z.number(), notAfterMs: z.number() })
       .nullable()
       .describe('The certificate that the migration port shows, Unix milliseconds; null: it speaks no TLS.'),
+    registration: RegistrationSchema.nullable().describe(
+      'With the controllers of its fleet; null: it does not register.',
+    ),
     vms: z.number(),
     runningMigrations: z.number(),
   })

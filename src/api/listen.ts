@@ -44,6 +44,11 @@ export function parseHostPort(text: string, field: string): { host: string; port
   return { host: boundedHost(match[1] ?? match[2]!, field), port };
 }
 
+/** Where an API is reached: a URL without TLS or with it, or `unix:/path`. */
+export function isApiAddress(text: string): boolean {
+  return /^unix:(\/\/)?\//.test(text) || (/^https?:\/\//.test(text) && URL.canParse(text));
+}
+
 export function formatHostPort(host: string, port: number): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }

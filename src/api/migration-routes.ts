@@ -1,5 +1,6 @@
 /** Routes about migrations: /v1/migrations and everything below it. */
 import { z } from 'zod';
+import { GoSchema } from './hold-schema.ts';
 import { neededByBody } from './migration-right.ts';
 import { MigrationSchema, TuneSchema } from './migration-schema.ts';
 import { RequestIdSchema } from './order-schema.ts';
@@ -24,6 +25,19 @@ export function addMigrationRoutes(routes: Routes, service: HostService): void {
       },
     },
     (request) => service.listMigrations(request.query.limit, request.query.requestId),
+  );
+  routes.post(
+    '/v1/migrations/actions/go',
+    {
+      config: { right: 'migrate-send' },
+      schema: {
+        tags,
+        summary: 'Let migrations go on that are held, all at one moment; no harm to those that are not',
+        body: GoSchema,
+        response: { 200: z.array(MigrationSchema), ...errors },
+      },
+    },
+    (request) => service.letMigrationsGo(request.body.ids),
   );
   const right: RouteRight = {
     oneOf: ['migrate-send', 'migrate-receive'],

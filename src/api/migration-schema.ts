@@ -14,6 +14,7 @@ import { MIGRATION_MODES, type MigrationOptions, TIMEOUT_ACTIONS } from '../migr
 import { DISK_FIELDS, DISK_OPTIONS, DiskProgressSchema, DiskReportSchema, DiskRequestsSchema } from './disk-schema.ts';
 import { ErrorSchema } from './error-schema.ts';
 import { choice, flag, integer, list, number, strictObject, text } from './field.ts';
+import { HoldSchema } from './hold-schema.ts';
 import { ORDER_FIELDS } from './order-schema.ts';
 import { PackingSchema } from './packing-schema.ts';
 import { PredictionReportSchema, PredictionSchema } from './prediction-schema.ts';
@@ -23,7 +24,6 @@ const modes = [...MIGRATION_MODES] as ['auto', 'pre-copy', 'post-copy', 'hybrid'
 const packingSteps = [...PACKING_STEPS] as ['unchanged', 'duplicates', 'delta', 'compress'];
 const timeoutActions = [...TIMEOUT_ACTIONS] as ['post-copy', 'cancel', 'pause'];
 const MAX_MS = 30 * 86_400_000; // a month: longer is a typing mistake
-
 const bandwidth = number(0, 1e12, 'give bytes a second from 0 (unlimited) to 1e12').describe(
   'Bytes a second on the wire; 0 is unlimited. Page faults of a VM that has moved are answered at once, beyond it.',
 );
@@ -48,6 +48,7 @@ export const MigrateSchema = strictObject({
   timeoutMs: timeout.optional(),
   onTimeout: choice(timeoutActions).optional(),
   finishByMs: finishBy.optional(),
+  hold: HoldSchema.optional(),
   verify: flag().optional().describe('Compare digests of all guest memory on both sides.'),
   throttle: ThrottleSchema.optional(),
   connections: integer(0, MAX_PAGE_CHANNELS, `give a number of connections up to ${MAX_PAGE_CHANNELS}, 0 for the best`)
@@ -98,6 +99,7 @@ export const ProgressSchema = z
     predictedDowntimeMs: z.number().nullable(),
     prediction: PredictionSchema.nullable().describe('Of the whole migration; null while nothing can be said.'),
     waitingFor: z.string().nullable(),
+    isReady: z.boolean().describe('It could switch over, and is held until it is told to go on (`hold`).'),
     disks: z.array(DiskProgressSchema).readonly().describe('Those that are copied.'),
     verdict: z.object({ kind: z.string(), text: z.string() }),
   })
@@ -111,6 +113,7 @@ export const OptionsSchema = z
     finishByMs: z.number(),
     timeoutMs: z.number(),
     onTimeout: z.enum(timeoutActions),
+    hold: z.object({ atMostMs: z.number() }).nullable(),
     verify: z.boolean(),
     throttle: z.object({
       enabled: z.boolean(),

@@ -78,6 +78,8 @@ export interface HostService {
   cancelMigration(id: string): Promise<MigrationView>;
   tuneMigration(id: string, request: TuneBody): Promise<MigrationView>;
   switchToPostCopy(id: string): Promise<MigrationView>;
+  /** Of those that are held (`hold`); where one cannot be told, the others are nonetheless. */
+  letMigrationsGo(ids: readonly string[]): Promise<MigrationView[]>;
 
   /** Prometheus text format. */
   metrics(): Promise<string>;

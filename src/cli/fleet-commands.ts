@@ -65,6 +65,13 @@ export function addFleetCommands(program: Command, context: CommandContext): voi
         answer.maintenance === null ? `${host} takes VMs again.` : `${host} is marked for maintenance${evacuated}.`,
       );
     });
+  fleetOptions(fleet.command('forget'))
+    .description('forget a host that had registered by itself and is gone for good')
+    .argument('<host>')
+    .action(async (host: string, _flags: object, command: Command) => {
+      const answer = await withController(context, command, ({ actions }) => actions.forgetHost(host));
+      printResult(context.output(command), answer, () => `${answer.host} is forgotten.`);
+    });
   fleetOptions(fleet.command('balance'))
     .description('move VMs from busy hosts to others')
     .option('--dry-run', 'only say which')

@@ -39,7 +39,7 @@ export function leavingOptions(command: Command): Command {
       .option('--skip <vm>', 'this one stays (may be given again)', collectFlag)
       .option(
         '--together <vm,vm>',
-        'these go to one host and are to switch over at about the same moment (may be given again)',
+        'these go to one host and switch over at about the same moment, all or none (may be given again)',
         (text: string, before: string[][] = []) => [...before, text.split(',')],
       ),
   );

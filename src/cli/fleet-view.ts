@@ -6,11 +6,12 @@ import type { Period } from '../fleet/period.ts';
 import { isQuiet, untilQuietMs } from '../fleet/quiet-phase.ts';
 import { renderTable } from './table.ts';
 
-export function renderFleet({ hosts, vms, controller, atMs }: FleetView): string {
+export function renderFleet({ hosts, vms, controller, atMs, refusedRegistrations }: FleetView): string {
   const table = renderTable(
     [
       { title: 'HOST' },
       { title: 'STATE' },
+      { title: 'KNOWN BY' },
       { title: 'VMS', align: 'right' },
       { title: 'ROOM FOR VMS', align: 'right' },
       { title: 'HELD BY VMS', align: 'right' },
@@ -20,6 +21,7 @@ export function renderFleet({ hosts, vms, controller, atMs }: FleetView): string
     hosts.map((host) => [
       host.name,
       host.state,
+      host.registration === null ? 'file' : 'registration',
       String(host.vms),
       host.heardAtMs === null ? '-' : formatSize(host.memoryBytes),
       formatSize(host.takenBytes),
@@ -56,7 +58,8 @@ export function renderFleet({ hosts, vms, controller, atMs }: FleetView): string
       ? []
       : [`host ${name} ${state === 'refusing' ? 'answers with an error' : 'does not answer'}: ${failure}`],
   );
-  return [table, '', listed, ...silent, ...led].join('\n');
+  const refused = refusedRegistrations.map(({ name, reason }) => `host ${name} is not taken: ${reason}`);
+  return [table, '', listed, ...silent, ...refused, ...led].join('\n');
 }
 
 /** How long a cycle takes, and when its quiet quarter is. */
@@ -91,10 +94,11 @@ export function renderCommonality(pairs: readonly CommonPairView[]): string {
   );
 }
 
-function remarkOn({ maintenance, takesVms }: FleetHostView): string {
+function remarkOn({ maintenance, takesVms, registration }: FleetHostView): string {
   if (maintenance !== null) {
     return maintenance.reason === null ? 'maintenance' : `maintenance: ${maintenance.reason}`;
   }
+  if (registration?.beats === false) return takesVms ? 'no heartbeat' : 'no heartbeat, takes no VMs';
   return takesVms ? '' : 'takes no VMs';
 }
 

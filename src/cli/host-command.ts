@@ -22,6 +22,12 @@ interface HostFlags {
   readonly keepHistory?: string;
   readonly spareThreads?: string;
   readonly fleetKeyFile?: string;
+  readonly fleetNats?: string[];
+  readonly fleetPrefix?: string;
+  readonly fleetNatsCredentials?: string;
+  readonly fleetNatsTokenFile?: string;
+  readonly fleetApi?: string;
+  readonly fleetMigration?: string;
   readonly bandwidth?: string;
   readonly dscp?: string;
   readonly logLevel?: string;
@@ -60,6 +66,12 @@ export function addHostCommand(program: Command, context: CommandContext): void 
     .option('--keep-history <time>', 'for how long that is remembered (default: 60m)')
     .option('--spare-threads <on|off>', 'keep threads for the next migration ready (default: on)')
     .option('--fleet-key-file <file>', "secret of this host's fleet: contents of one VM spare another being sent")
+    .option('--fleet-nats <url>', 'register with the controllers of this NATS; may be given again', collectFlag)
+    .option('--fleet-prefix <name>', 'what they have as --nats-prefix (default: godwit)')
+    .option('--fleet-nats-credentials <file>', 'credentials file of NATS (.creds)')
+    .option('--fleet-nats-token-file <file>', 'file with the token of NATS')
+    .option('--fleet-api <url>', "where controllers reach this host's API (default: --listen)")
+    .option('--fleet-migration <address>', 'where other hosts reach its migration port (default: --migration-listen)')
     .option('--bandwidth <rate>', 'what all migrations may send together, such as 5Gbit/s (default: unlimited)')
     .option('--dscp <mark>', 'mark the packets of migrations: 0 to 63, or a name such as le, cs1 or af11')
     .option('--log-level <level>', 'trace, debug, info, warn, error or silent')
@@ -107,6 +119,7 @@ export function settingsOfFlags(flags: HostFlags): Record<string, unknown> {
     tokensFile,
     auditLog,
   } = flags;
+  const { fleetNats, fleetPrefix, fleetNatsCredentials, fleetNatsTokenFile, fleetApi, fleetMigration } = flags;
   const peers = peer?.map((text) => {
     const at = text.indexOf('=');
     return at === -1 ? [text, ''] : [text.slice(0, at), text.slice(at + 1)];
@@ -114,6 +127,7 @@ export function settingsOfFlags(flags: HostFlags): Record<string, unknown> {
   const settings = {
     ...{ listen, name, migrationListen, insecureMigration, state, tokenFile, logLevel, logFormat },
     ...{ tls, keepVisits, sampleEvery, keepHistory, spareThreads, fleetKeyFile, bandwidth, dscp, tokensFile, auditLog },
+    ...{ fleetNats, fleetPrefix, fleetNatsCredentials, fleetNatsTokenFile, fleetApi, fleetMigration },
   };
   return {
     ...Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined)),

@@ -85,6 +85,7 @@ test('the first line has the limits', () => {
     finishByMs: 0,
     timeoutMs: 0,
     onTimeout: 'post-copy',
+    hold: null,
     verify: false,
     throttle: { enabled: true, minRatio: 5, minPagesPerSecond: 0, historyPagesPerSecond: 0, maxPercent: 99 },
     connections: 0,

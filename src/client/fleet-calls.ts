@@ -8,7 +8,7 @@ import type { EvacuateBody, EvacuationView, FleetHistoryView } from '../api/evac
 import type { FleetEvent } from '../api/fleet-event-schema.ts';
 import type { CommonPairView, FleetPlanView } from '../api/fleet-plan-schema.ts';
 import type { FleetRecording } from '../api/fleet-recording-schema.ts';
-import type { FleetView, MaintenanceAnswer, MaintenanceBody } from '../api/fleet-schema.ts';
+import type { FleetView, ForgottenHost, MaintenanceAnswer, MaintenanceBody } from '../api/fleet-schema.ts';
 import type { FleetActions, HistoryQuery, PlanQuery } from '../api/fleet-service.ts';
 import { LONGEST_SILENCE_MS } from '../api/keep-alive.ts';
 import type { LeadBody, Leader } from '../api/order-schema.ts';
@@ -52,6 +52,9 @@ export class FleetCalls implements FleetActions {
   setMaintenance(host: string, request: MaintenanceBody): Promise<MaintenanceAnswer> {
     const path = `/v1/hosts/${encodeURIComponent(host)}/maintenance`;
     return this.#transport.json({ method: 'PUT', path, body: request });
+  }
+  forgetHost(host: string): Promise<ForgottenHost> {
+    return this.#transport.json({ method: 'DELETE', path: `/v1/hosts/${encodeURIComponent(host)}/registration` });
   }
   /** Begins it; carried out by the controller that leads. */
   evacuate(request: EvacuateBody): Promise<EvacuationView> {

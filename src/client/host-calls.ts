@@ -169,6 +169,10 @@ export class HostCalls {
   tuneMigration(id: string, request: TuneBody): Promise<MigrationView> {
     return this.#post(`${migrationPath(id)}/actions/tune`, request);
   }
+  /** Of those that are held (`hold`). */
+  letMigrationsGo(ids: readonly string[], options: Patience = {}): Promise<MigrationView[]> {
+    return this.#post('/v1/migrations/actions/go', { ids }, {}, options);
+  }
   switchToPostCopy(id: string): Promise<MigrationView> {
     return this.#post(`${migrationPath(id)}/actions/switch-postcopy`, {});
   }

@@ -2,7 +2,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { fleetKeyOf } from '../api/fleet-key.ts';
 import { type ControllerFlags, resolveController } from './controller-config.ts';
+import { openLocalFleet } from './local-fleet.ts';
 
 let directory: string;
 let flags: ControllerFlags;
@@ -61,4 +63,22 @@ test('an empty token of NATS is refused, and a file that is not there named', ()
   expect(() => resolveController({ ...flags, nats, natsCredentials: join(directory, 'none') }, undefined)).toThrow(
     'none',
   );
+});
+
+test('hosts register with a controller that has NATS only', () => {
+  writeFileSync(join(directory, 'key'), `${'k'.repeat(32)}\n`);
+  const fleet = join(directory, 'registering.yaml');
+  writeFileSync(
+    fleet,
+    'hosts: {}\nregister: {fleetKeyFile: key, tokenFile: token, rate: 1Gbit/s, labels: {rack: "1"}}\n',
+  );
+  expect(() => resolveController({ ...flags, fleet }, undefined)).toThrow(/register.*add --nats/);
+  expect(() => openLocalFleet(fleet)).toThrow(/register.*give --controller/);
+  const { file } = resolveController({ ...flags, fleet, nats: ['nats://n1:4222'] }, undefined);
+  expect(file.register).toEqual({
+    fleetKey: fleetKeyOf('k'.repeat(32)),
+    token: 't'.repeat(32),
+    bytesPerSecond: 125_000_000,
+    labels: { rack: '1' },
+  });
 });

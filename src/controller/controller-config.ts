@@ -8,10 +8,11 @@ import { hostname } from 'node:os';
 import { resolve } from 'node:path';
 import { parseInput } from '../api/input-error.ts';
 import { isLoopback, type ListenAddress, PRIVATE_MODE, parseListenAddress } from '../api/listen.ts';
-import { readSecret, readTextFile } from '../api/text-file.ts';
+import { readSecret } from '../api/text-file.ts';
 import { LEAST_TOKEN_CHARACTERS } from '../api/tokens-file.ts';
 import { NameSchema } from '../api/vm-schema.ts';
 import { GodwitError } from '../base/errors.ts';
+import { readNatsAccess } from '../nats/nats-access.ts';
 import { type FleetFile, readFleetFile } from './fleet-file.ts';
 import type { NatsOptions } from './nats-store.ts';
 
@@ -47,8 +48,6 @@ export interface ControllerConfig {
 }
 
 const TOKEN_FIX = 'put the token into the file';
-/** Names of a bucket and of subjects. */
-const PREFIX = /^[A-Za-z0-9_-]{1,64}$/;
 
 /** @param token - from the environment; a token file wins @throws GW_INPUT_INVALID, GW_INPUT_UNREADABLE */
 export function resolveController(flags: ControllerFlags, token: string | undefined): ControllerConfig {
@@ -66,9 +65,14 @@ export function resolveController(flags: ControllerFlags, token: string | undefi
     const fix = 'add --token-file FILE or --tokens-file FILE, or listen on a loopback address or unix:/path';
     throw invalid('--listen', `${open.host}:${open.port}`, fix);
   }
+  const file = readFleetFile(flags.fleet);
+  if (file.register !== null && flags.nats === undefined) {
+    const fix = 'add --nats, where hosts register: a store in a file has no place for them. Or take `register` out';
+    throw invalid('register', flags.fleet, fix);
+  }
   return {
     name: parseInput(NameSchema, flags.name ?? hostname().split('.')[0], '--name'),
-    file: readFleetFile(flags.fleet),
+    file,
     listen,
     stateDirectory: resolve(flags.state),
     listenMode: PRIVATE_MODE,
@@ -80,23 +84,19 @@ export function resolveController(flags: ControllerFlags, token: string | undefi
 }
 
 function natsOf(flags: ControllerFlags, servers: readonly string[]): NatsOptions {
-  const { natsCredentials, natsTokenFile, natsPrefix: prefix = 'godwit', natsReplicas: replicas = 1 } = flags;
-  for (const server of servers) {
-    if (!/^(nats|tls):\/\/[^/]+$/.test(server))
-      throw invalid('--nats', server, 'give nats://HOST:PORT or tls://HOST:PORT');
-  }
-  if (!PREFIX.test(prefix)) throw invalid('--nats-prefix', prefix, 'give letters, digits, _ and -');
-  if (![1, 3, 5].includes(replicas)) throw invalid('--nats-replicas', String(replicas), 'give 1, 3 or 5');
-  return {
-    servers,
-    credentials: natsCredentials === undefined ? null : Buffer.from(readTextFile(natsCredentials)),
-    token:
-      natsTokenFile === undefined
-        ? null
-        : readSecret({ field: '--nats-token-file', path: natsTokenFile, fix: TOKEN_FIX }),
-    prefix,
-    replicas,
+  const { natsCredentials, natsTokenFile, natsPrefix, natsReplicas: replicas = 1 } = flags;
+  const fields = {
+    servers: '--nats',
+    credentialsFile: '--nats-credentials',
+    tokenFile: '--nats-token-file',
+    prefix: '--nats-prefix',
   };
+  const access = readNatsAccess(
+    { servers, credentialsFile: natsCredentials, tokenFile: natsTokenFile, prefix: natsPrefix },
+    fields,
+  );
+  if (![1, 3, 5].includes(replicas)) throw invalid('--nats-replicas', String(replicas), 'give 1, 3 or 5');
+  return { ...access, replicas };
 }
 
 function invalid(field: string, value: string, fix: string): GodwitError {

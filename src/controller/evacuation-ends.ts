@@ -1,6 +1,6 @@
 /** How migrations of an evacuation have ended, as it is accounted for. Pure. */
 import type { GroupMigrationView } from '../api/group-migration-schema.ts';
-import type { ReportView } from '../api/migration-schema.ts';
+import type { MigrationView, ReportView } from '../api/migration-schema.ts';
 import type { Failed } from '../fleet/retries.ts';
 import type { Arrival, Failure } from './evacuation-port.ts';
 import type { RunningMove } from './settled-picture.ts';
@@ -35,7 +35,23 @@ export function completeFailure(failure: Failure): Failure {
   return { ...failure, failedAt };
 }
 
-/** Why, and whether it is not tried again. @param isOurs - the evacuation is being cancelled */
+/**
+ * Why, and whether it is not tried again.
+ * @param isOurs - the evacuation is being cancelled
+ * @param absentee - because of which it was cancelled: they go together
+ */
+export function failureOf(
+  { state, report }: MigrationView,
+  isOurs: boolean,
+  absentee: string | null,
+): [reason: string, isFinal: boolean] {
+  const said = report?.error?.message ?? `it ended as ${state}`;
+  if (report?.outcome !== 'cancelled' || isOurs) return [said, report?.error?.code === 'GW_MIGRATION_BLOCKED'];
+  if (absentee !== null) return [`it goes together with ${absentee}, which has stayed`, false];
+  return [`a person cancelled it: ${said}`, true];
+}
+
+/** The same of one of a group. */
 export function failureOfGroup(
   { state, error, group, notes }: GroupMigrationView,
   isOurs: boolean,

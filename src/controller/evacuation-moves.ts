@@ -9,7 +9,8 @@ import type { GroupMigrateBody } from '../api/group-migration-schema.ts';
 import type { MigrateBody, MigrationView } from '../api/migration-schema.ts';
 import { explain, hasCode } from '../base/errors.ts';
 import type { MoveState } from '../fleet/fleet-state.ts';
-import { arrivalOf, completeFailure, failedAgain, failureOfGroup } from './evacuation-ends.ts';
+import { type CarriedMove, carry, carryOn, remember } from './carried-move.ts';
+import { arrivalOf, completeFailure, failedAgain, failureOf, failureOfGroup } from './evacuation-ends.ts';
 import { giveOrder } from './evacuation-orders.ts';
 import type {
   Arrival,
@@ -17,22 +18,18 @@ import type {
   EvacuationOutcome,
   EvacuationPort,
   Failure,
+  MigrationStage,
   Start,
 } from './evacuation-port.ts';
 import { GroupEnds } from './group-ends.ts';
+import { JointMove, rejoin } from './joint-move.ts';
 import type { RunningMove } from './settled-picture.ts';
-
-interface Running extends RunningMove {
-  id: string | null;
-  /** How it ended is known. */
-  isOver: boolean;
-}
 
 export class EvacuationMoves {
   readonly #port: EvacuationPort;
   readonly #onEnd: () => void;
   readonly #groups: GroupEnds;
-  readonly #running = new Map<string, Running>();
+  readonly #running = new Map<string, CarriedMove>();
   readonly #failures = new Map<string, Failure>();
   readonly #arrived: Arrival[] = [];
   /** Ids of those whose host was asked to cancel and has not answered. */
@@ -45,19 +42,15 @@ export class EvacuationMoves {
     this.#onEnd = onEnd;
     this.#groups = new GroupEnds(port.hosts);
   }
-
   get hasBegun(): boolean {
     return this.#hasBegun;
   }
-
   get count(): number {
     return this.#running.size;
   }
-
   get arrived(): readonly Arrival[] {
     return this.#arrived;
   }
-
   running(): EvacuationOutcome['running'] {
     return [...this.#running.values()].map(({ move, id }) => ({ vm: move.vm, to: move.to, id }));
   }
@@ -70,15 +63,12 @@ export class EvacuationMoves {
   isRunning(vm: string): boolean {
     return this.#running.has(vm);
   }
-
   hasArrived(vm: string): boolean {
     return this.#arrived.some((arrival) => arrival.vm === vm);
   }
-
   failed(): string[] {
     return [...this.#failures.keys()];
   }
-
   reasonOf(vm: string): string | null {
     return this.#failures.get(vm)?.reason ?? null;
   }
@@ -99,9 +89,7 @@ export class EvacuationMoves {
 
   memory(): Omit<EvacuationMemory, 'predictedMs' | 'foreign'> {
     return {
-      running: [...this.#running.values()].flatMap(({ fleetVm: _fleetVm, endsAtMs: _endsAtMs, isOver, ...begun }) =>
-        isOver ? [] : [begun],
-      ),
+      running: remember(this.#running.values()),
       arrived: [...this.#arrived],
       failures: [...this.#failures].map(([vm, failure]) => ({ vm, failure })),
     };
@@ -111,27 +99,34 @@ export class EvacuationMoves {
   adopt({ running, arrived, failures }: EvacuationMemory, watching: AbortSignal): void {
     this.#arrived.push(...arrived);
     for (const { vm, failure } of failures) this.#failures.set(vm, completeFailure(failure));
-    const all = running.map((begun): Running => {
-      const endsAtMs = begun.startedAtMs + begun.move.prediction.totalMs.p50;
-      return { ...begun, fleetVm: null, endsAtMs, isOver: false };
-    });
+    const joints = rejoin(this.#port.hosts, running, (vm) => this.hasArrived(vm), watching);
+    const all = running.map((begun) => carryOn(begun, joints.get(begun.move.vm) ?? null));
     for (const each of all) {
       const following = each.isOfGroup ? this.#followMember(each, watching) : this.#follow(each, watching);
       this.#run([each], following, watching);
     }
   }
 
-  begin(start: Start, request: MigrateBody, watching: AbortSignal): void {
-    const requestId = randomUUID();
-    const running = this.#begun(start, start.move.prediction.totalMs.p50, { requestId, isOfGroup: false });
-    this.#run([running], this.#carry(running, { ...request, requestId }, watching), watching);
+  /** @param starts - of one VM, or of several that are to switch over at one moment */
+  begin(starts: readonly Start[], requestFor: (start: Start) => MigrateBody, watching: AbortSignal): void {
+    const vms = starts.map(({ move }) => move.vm);
+    const startedAtMs = this.#port.nowMs();
+    const joint = () => new JointMove(this.#port.hosts, starts[0]!.move.from, vms, watching);
+    const together = vms.length > 1 ? { vms, joint: joint() } : null;
+    for (const start of starts) {
+      const order = { requestId: randomUUID(), isOfGroup: false, startedAtMs };
+      const running = carry(start, start.move.prediction.totalMs.p50, order, together);
+      const request = { ...requestFor(start), requestId: order.requestId };
+      this.#run([running], this.#carry(running, request, watching), watching);
+    }
   }
 
   /** @param region - that all of them share, directly or through others */
   beginGroup(starts: readonly Start[], region: string, request: GroupMigrateBody, watching: AbortSignal): void {
     const lastingMs = starts.reduce((sum, { move }) => sum + move.prediction.totalMs.p50, 0);
     const requestId = randomUUID();
-    const members = starts.map((start) => this.#begun(start, lastingMs, { requestId, isOfGroup: true }));
+    const order = { requestId, isOfGroup: true, startedAtMs: this.#port.nowMs() };
+    const members = starts.map((start) => carry(start, lastingMs, order));
     this.#run(members, this.#carryGroup(members, region, { ...request, requestId }, watching), watching);
   }
 
@@ -147,12 +142,7 @@ export class EvacuationMoves {
     }
   }
 
-  #begun(start: Start, lastingMs: number, order: { readonly requestId: string; readonly isOfGroup: boolean }): Running {
-    const startedAtMs = this.#port.nowMs();
-    return { ...start, ...order, startedAtMs, endsAtMs: startedAtMs + lastingMs, id: null, isOver: false };
-  }
-
-  #run(members: readonly Running[], carrying: Promise<void>, watching: AbortSignal): void {
+  #run(members: readonly CarriedMove[], carrying: Promise<void>, watching: AbortSignal): void {
     this.#hasBegun = true;
     for (const running of members) this.#running.set(running.move.vm, running);
     const failed = (error: unknown): void => {
@@ -161,11 +151,13 @@ export class EvacuationMoves {
     };
     void carrying.catch(failed).finally(() => {
       for (const { move } of members) this.#running.delete(move.vm);
+      // Who cancels all cancels the others, too.
+      if (!this.#isCancelled) for (const { move, joint } of members) joint?.ended(move.vm, this.hasArrived(move.vm));
       this.#onEnd();
     });
   }
 
-  async #carry(running: Running, request: MigrateBody, watching: AbortSignal): Promise<void> {
+  async #carry(running: CarriedMove, request: MigrateBody, watching: AbortSignal): Promise<void> {
     const { move } = running;
     const { hosts } = this.#port;
     const begun = await this.#order(running, request, (order) => hosts.begin(move.from, move.vm, order));
@@ -173,12 +165,12 @@ export class EvacuationMoves {
     const { id } = begun;
     running.id = id;
     this.#port.onEvent({ kind: 'started', move, id });
-    this.#take(running, await hosts.endOf(move.from, id, watching));
+    await this.#toEnd(running, id, watching);
   }
 
   /** null: it was held up, and is planned anew. */
   #order<Request extends { readonly finishByMs?: number | undefined }, Begun>(
-    { move, startedAtMs: givenAtMs }: Running,
+    { move, startedAtMs: givenAtMs }: CarriedMove,
     request: Request,
     begin: (request: Request) => Promise<Begun>,
   ): Promise<Begun | null> {
@@ -186,7 +178,7 @@ export class EvacuationMoves {
   }
 
   async #carryGroup(
-    members: readonly Running[],
+    members: readonly CarriedMove[],
     region: string,
     request: GroupMigrateBody,
     watching: AbortSignal,
@@ -204,7 +196,7 @@ export class EvacuationMoves {
   }
 
   /** One of a group. */
-  async #followMember(running: Running, watching: AbortSignal): Promise<void> {
+  async #followMember(running: CarriedMove, watching: AbortSignal): Promise<void> {
     const { move, requestId } = running;
     running.id ??= (await this.#port.hosts.findGroup(move.from, { requestId }, watching))?.id ?? null;
     if (running.id === null) return;
@@ -213,32 +205,37 @@ export class EvacuationMoves {
     else this.#fail(running, ...failureOfGroup(group, this.#isCancelled));
   }
 
-  async #follow(running: Running, watching: AbortSignal): Promise<void> {
+  async #follow(running: CarriedMove, watching: AbortSignal): Promise<void> {
     const { move, requestId } = running;
     running.id ??= (await this.#port.hosts.find(move.from, { requestId }, watching))?.id ?? null;
     // Whoever meant to begin it did not come so far, and what he ordered is refused from now on.
     if (running.id === null) return;
-    this.#take(running, await this.#port.hosts.endOf(move.from, running.id, watching));
+    await this.#toEnd(running, running.id, watching);
+  }
+
+  async #toEnd(running: CarriedMove, id: string, watching: AbortSignal): Promise<void> {
+    const { move, joint } = running;
+    const heard = (stage: MigrationStage): void => joint?.heard(move.vm, id, stage);
+    const end = this.#port.hosts.endOf(move.from, id, watching, heard);
+    joint?.begun(move.vm, id);
+    this.#take(running, await end);
   }
 
   /** @param sharedBytes - that it sent of memory that it shares */
-  #take(running: Running, view: MigrationView, sharedBytes = 0): void {
+  #take(running: CarriedMove, view: MigrationView, sharedBytes = 0): void {
     const { move } = running;
     running.isOver = true;
     const { report } = view;
     if (report?.outcome !== 'completed') {
-      const isCancelled = report?.outcome === 'cancelled' && !this.#isCancelled;
-      const said = report?.error?.message ?? `it ended as ${view.state}`;
-      const reason = isCancelled ? `a person cancelled it: ${said}` : said;
       this.#port.onEvent({ kind: 'ended', move, view });
-      this.#fail(running, reason, isCancelled || report?.error?.code === 'GW_MIGRATION_BLOCKED');
+      this.#fail(running, ...failureOf(view, this.#isCancelled, running.joint?.absentee ?? null));
       return;
     }
     this.#arrived.push(arrivalOf(running, view.id, report, { sharedBytes, endKnownAtMs: this.#port.nowMs() }));
     this.#port.onEvent({ kind: 'ended', move, view });
   }
 
-  #fail(running: Running, reason: string, isFinal: boolean): void {
+  #fail(running: CarriedMove, reason: string, isFinal: boolean): void {
     const { vm, to } = running.move;
     running.isOver = true;
     const known = this.#failures.get(vm);

@@ -48,6 +48,8 @@ export interface BegunMove {
   readonly isOfGroup: boolean;
   /** By which its host knows the order; undefined: an older controller wrote it. */
   readonly requestId?: string;
+  /** All that are to switch over at one moment, this one as well; undefined: it goes by itself. */
+  readonly together?: readonly string[];
 }
 
 /** All that an evacuation has to remember, for whoever goes on with it. */
@@ -63,12 +65,18 @@ export interface EvacuationMemory {
 
 export type Failure = Extract<MoveState, { kind: 'failed' | 'parked' }>;
 
+/** `ready`: it is held, and could switch over; `leaving`: it does, or has. */
+export type MigrationStage = 'copying' | 'ready' | 'leaving';
+
 /** What hosts are asked for. */
 export interface EvacuationHosts {
   begin(host: string, vm: string, request: MigrateBody): Promise<MigrationView>;
   /** The migration that this order has begun; null: it has begun none, and will not where the order's leader is newer than who gave it. */
   find(host: string, order: OrderWords, signal: AbortSignal): Promise<MigrationView | null>;
-  endOf(host: string, id: string, signal: AbortSignal): Promise<MigrationView>;
+  /** @param heard - how far it is, each time that the host tells it */
+  endOf(host: string, id: string, signal: AbortSignal, heard?: (stage: MigrationStage) => void): Promise<MigrationView>;
+  /** Those that are held go on, all at one moment. */
+  letGo(host: string, ids: readonly string[]): Promise<unknown>;
   cancel(host: string, id: string): Promise<unknown>;
   /** The same of VMs that share memory: they move by one migration of their group. */
   beginGroup(host: string, name: string, request: GroupMigrateBody): Promise<GroupMigrationView>;

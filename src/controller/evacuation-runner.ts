@@ -135,6 +135,7 @@ export class EvacuationRunner {
       beginGroup: (host, name, request) => hosts.beginGroup(host, name, this.#led(request)),
       find: (host, order, signal) => hosts.find(host, this.#led(order), signal),
       endOf: (...call) => hosts.endOf(...call),
+      letGo: (...call) => hosts.letGo(...call),
       cancel: (...call) => hosts.cancel(...call),
       findGroup: (host, order, signal) => hosts.findGroup(host, this.#led(order), signal),
       endOfGroup: (...call) => hosts.endOfGroup(...call),

@@ -181,7 +181,7 @@ export class Evacuation {
         return { move, fleetVm: vms.find(({ name, host }) => name === move.vm && host === from)! };
       });
       if (region !== null) this.#moves.beginGroup(starts, region, groupRequestFor(starting, picture), watching);
-      else for (const start of starts) this.#moves.begin(start, requestFor(start.move, picture), watching);
+      else this.#moves.begin(starts, ({ move }) => requestFor(move, picture, starts.length > 1), watching);
     }
     const isIdle = this.#moves.count === 0 && foreign.length === 0;
     // A silent host may have the room that there is not, and a migration of others may leave it, or fail.

@@ -7,44 +7,34 @@ import { dirname, resolve } from 'node:path';
 import { z } from 'zod';
 import { choice, flag, integer, list, meaning, number, strictObject, text } from '../api/field.ts';
 import { parseInput } from '../api/input-error.ts';
-import { parseHostPort } from '../api/listen.ts';
-import { readSecret, readTextFile } from '../api/text-file.ts';
+import { isApiAddress, parseHostPort } from '../api/listen.ts';
+import { readTextFile } from '../api/text-file.ts';
 import { NameSchema } from '../api/vm-schema.ts';
 import { parseYaml } from '../api/yaml-file.ts';
 import { GodwitError } from '../base/errors.ts';
-import { parseDurationMs, parseRate } from '../base/units.ts';
+import { parseDurationMs } from '../base/units.ts';
 import { type BalancePolicy, DEFAULT_BALANCE } from '../fleet/balance.ts';
 import { DEFAULT_POLICY, type FleetLink, type FleetPolicy, type Reservation } from '../fleet/fleet-state.ts';
 import { MIGRATION_MODES, TIMEOUT_ACTIONS } from '../migration/request.ts';
+import { labels, limit, rate, tokenFrom } from './fleet-fields.ts';
 import type { LabelledVms, Labels, MigrationPolicy } from './fleet-labels.ts';
+import { type HostRegistration, RegisterSchema, type RegisterSettings, registerFrom } from './fleet-register.ts';
 import { checkReservations } from './fleet-reservations.ts';
 
 const API_FIX = 'give http://HOST:PORT, https://HOST:PORT or unix:/path';
-const RATE_FIX = 'give a rate such as 10Gbit/s';
 const TIME_FIX = 'give a time such as 50ms or 10m';
-const LABELS_FIX = 'give labels such as {tier: db}';
 const VMS_FIX = 'give VMs by name, such as {db1: {labels: {tier: db}}, "web*": {labels: {tier: web}}}';
 const PART_FIX = 'give a part from 0.05 to 1';
 const MIGRATION_FIX = 'give HOST:PORT such as 10.0.0.2:7710';
-
-const rate = () => meaning(text(RATE_FIX), RATE_FIX, (given) => parseRate(given, 'rate'));
-
-/** Of a port or a link: it is divided among migrations, and what has no end cannot be. */
-const limit = () => rate().refine((bytesPerSecond) => bytesPerSecond > 0, { error: RATE_FIX });
 
 /** Of what is reserved. */
 const end = () => NameSchema.nullable().optional();
 
 const time = () => meaning(text(TIME_FIX), TIME_FIX, (given) => parseDurationMs(given, 'time'));
-const labels = () => z.record(z.string(), text(LABELS_FIX), { error: LABELS_FIX });
 const part = () => number(0.05, 1, PART_FIX);
 
 const FleetHostSchema = strictObject({
-  api: text(API_FIX)
-    .refine((given) => /^unix:(\/\/)?\//.test(given) || (/^https?:\/\//.test(given) && URL.canParse(given)), {
-      error: API_FIX,
-    })
-    .describe('Where the API of its daemon is.'),
+  api: text(API_FIX).refine(isApiAddress, { error: API_FIX }).describe('Where the API of its daemon is.'),
   tokenFile: text('give the path of a file').optional().describe('File with the bearer token of that API.'),
   migration: meaning(text(MIGRATION_FIX), MIGRATION_FIX, (given) => parseHostPort(given, 'migration') && given)
     .optional()
@@ -91,6 +81,9 @@ const BalanceSchema = strictObject({
 
 export const FleetFileSchema = strictObject({
   hosts: z.record(NameSchema, FleetHostSchema).describe('By name, which each daemon has as its `name`.'),
+  register: RegisterSchema.optional().describe(
+    'Takes hosts that register by NATS (`--fleet-nats`) as well; needs a controller with `--nats`. Default: none does.',
+  ),
   links: list(
     strictObject({
       name: NameSchema.describe('For what people are told.'),
@@ -112,7 +105,7 @@ export const FleetFileSchema = strictObject({
   together: list(list(NameSchema, 'give names of VMs'), 'give a list of lists of VMs, such as [[web1, db1]]')
     .optional()
     .describe(
-      'VMs that talk to each other: those of a list go to one host, and are to switch over at about the same moment.',
+      'VMs that talk to each other: those of a list go to one host and switch over at about the same moment, all or none.',
     ),
   vms: z
     .record(text(VMS_FIX), strictObject({ labels: labels() }), { error: VMS_FIX })
@@ -145,10 +138,14 @@ export interface KnownHost {
   readonly bytesPerSecond: number | null;
   readonly takesVms: boolean;
   readonly labels: Labels;
+  /** null: it is one of the file. */
+  readonly registration: HostRegistration | null;
 }
 
 export interface FleetFile {
   readonly hosts: readonly KnownHost[];
+  /** null: none does. */
+  readonly register: RegisterSettings | null;
   readonly links: readonly FleetLink[];
   readonly reservations: readonly Reservation[];
   readonly together: readonly (readonly string[])[];
@@ -186,7 +183,9 @@ export function parseFleet(value: unknown, base: string): FleetFile {
       bytesPerSecond: host.rate ?? null,
       takesVms: host.takesVms ?? true,
       labels: host.labels ?? {},
+      registration: null,
     })),
+    register: given.register === undefined ? null : registerFrom(given.register, base),
     links: links.map((link) => ({ name: link.name, bytesPerSecond: link.rate, between: link.between })),
     reservations: (given.reservations ?? []).map(({ from = null, to = null, rate: bytesPerSecond }) => {
       return { from, to, bytesPerSecond };
@@ -226,10 +225,6 @@ function balanceFrom(given: z.output<typeof BalanceSchema>): FleetFile['balance'
     coolDownMs: given.coolDown ?? DEFAULT_BALANCE.coolDownMs,
     maxMoves: given.maxMoves ?? DEFAULT_BALANCE.maxMoves,
   };
-}
-
-function tokenFrom(field: string, path: string): string {
-  return readSecret({ field, path, fix: 'put the token of that host into the file' });
 }
 
 function invalid(field: string, value: string, fix: string): GodwitError {

@@ -138,9 +138,9 @@ test('a host that takes long to tell what is in its VMs is heard without it, and
   tell(2);
   expect(await look()).toEqual([['X', 'Y'], false]);
   expect(asked.map((query) => query.get('contentsAfter'))).toEqual([null, null, 'd.1', 'd.1']);
-  // Smaller pieces are asked for where one was late.
+  // Smaller pieces are asked for where one was late, and larger ones where one came fast.
   const limits = asked.map((query) => Number(query.get('contentsLimit')));
-  expect([limits[1], limits[3]]).toEqual([limits[0]! / 4, limits[0]! / 16]);
+  expect([limits[1], limits[3]]).toEqual([limits[0]! / 4, limits[2]! / 4]);
 });
 
 test('a migration is followed to its end over a cut, whatever daemon tells it then', async () => {

@@ -1,7 +1,7 @@
 /**
  * The hosts of a fleet, asked and told over their APIs.
  *
- * Owns: one client a host. Must hold: a host that does not answer holds up no other and is told of with the reason; one that
+ * Owns: questions and orders to them (host-clients.ts has where they are). Must hold: a host that does not answer holds up no other and is told of with the reason; one that
  * answers and refuses (a wrong token) is told apart from a silent one, since waiting does not help; a migration that was begun is
  * followed to its end, whichever daemon of its source host tells it, and an error that says nothing of it is not its end.
  */
@@ -12,13 +12,14 @@ import type { HostCall, HostReply } from '../api/fleet-service.ts';
 import type { GroupMigrateBody, GroupMigrationView } from '../api/group-migration-schema.ts';
 import type { MigrateBody, MigrationView } from '../api/migration-schema.ts';
 import type { OrderWords } from '../api/order-schema.ts';
-import { GodwitError } from '../base/errors.ts';
-import { GodwitClient } from '../client/godwit-client.ts';
-import type { EvacuationHosts, GroupEnd } from './evacuation-port.ts';
+import type { GodwitClient } from '../client/godwit-client.ts';
+import type { EvacuationHosts, GroupEnd, MigrationStage } from './evacuation-port.ts';
 import type { FleetFile } from './fleet-file.ts';
 import type { Answer } from './fleet-picture.ts';
+import { endOf } from './followed-migration.ts';
 import { HeldSamples } from './held-samples.ts';
 import { answerOf } from './host-answer.ts';
+import { HostClients } from './host-clients.ts';
 import { AGAIN_AFTER_MS, isAbort, isSilence, patiently, saysNothing, whileSilent } from './host-patience.ts';
 
 /** A host that has lost its power never answers: what it was told to do is then looked for, and told again. */
@@ -33,7 +34,7 @@ export const CLOCKS_APART_MS = 5_000;
 const ANSWER_MS = 10_000;
 
 export class FleetHosts implements EvacuationHosts, AsyncDisposable {
-  readonly #clients: ReadonlyMap<string, GodwitClient>;
+  readonly #clients = new HostClients();
 
   /** For the answer to a question; one that fell silent meanwhile is asked again. */
   readonly #answer: { readonly longestSilenceMs: number };
@@ -44,25 +45,34 @@ export class FleetHosts implements EvacuationHosts, AsyncDisposable {
   readonly #samples = new Map<string, HeldSamples>();
 
   /** @param answerMs - tests have no time */
-  constructor({ hosts }: FleetFile, answerMs = ANSWER_MS) {
+  constructor(file: Pick<FleetFile, 'hosts'>, answerMs = ANSWER_MS) {
     this.#answer = { longestSilenceMs: answerMs };
-    this.#clients = new Map(
-      hosts.map(({ name, api, token }) => [name, new GodwitClient({ url: api, ...(token === null ? {} : { token }) })]),
-    );
+    this.follow(file);
+  }
+
+  /** Those from now on. */
+  follow(file: Pick<FleetFile, 'hosts'>): void {
+    for (const name of this.#clients.follow(file)) this.#silences.delete(name);
   }
 
   /** @param isBrief - without what is in VMs */
   ask(isBrief = false): Promise<Answer[]> {
-    return Promise.all([...this.#clients].map(([name, client]) => this.#ask(name, client, isBrief)));
+    return Promise.all(
+      this.#clients
+        .all()
+        .map(([name, { client, unproven }]) =>
+          client ? this.#ask(name, client, isBrief) : { name, failure: unproven, isRefusal: false, isFinal: false },
+        ),
+    );
   }
 
   async commonality(host: string, exact: boolean): Promise<CommonalityView> {
-    return await this.#client(host).commonality({ exact });
+    return await this.#clients.of(host).commonality({ exact });
   }
 
   async begin(host: string, vm: string, request: MigrateBody): Promise<MigrationView> {
     return await this.#orSought(
-      () => this.#client(host).migrate(vm, request, { longestSilenceMs: ORDER_MS }),
+      () => this.#clients.of(host).migrate(vm, request, { longestSilenceMs: ORDER_MS }),
       () => this.#find(host, request),
     );
   }
@@ -79,33 +89,41 @@ export class FleetHosts implements EvacuationHosts, AsyncDisposable {
 
   /** Those that the host knows, newest first. */
   migrationsOf(host: string): Promise<MigrationView[]> {
-    return this.#client(host).listMigrations(this.#answer);
+    return this.#clients.of(host).listMigrations(this.#answer);
   }
 
   eventsOf(host: string, lastEventId: string | undefined, signal: AbortSignal): AsyncIterable<HostEvent> {
-    return this.#client(host).events({ signal, ...(lastEventId === undefined ? {} : { lastEventId }) });
+    return this.#clients.of(host).events({ signal, ...(lastEventId === undefined ? {} : { lastEventId }) });
   }
 
   call(host: string, call: HostCall): Promise<HostReply> {
-    return this.#client(host).pass(call);
+    return this.#clients.of(host).pass(call);
   }
 
   async cancel(host: string, id: string): Promise<MigrationView> {
-    return await this.#client(host).cancelMigration(id, { longestSilenceMs: ORDER_MS });
+    return await this.#clients.of(host).cancelMigration(id, { longestSilenceMs: ORDER_MS });
+  }
+
+  async letGo(host: string, ids: readonly string[]): Promise<MigrationView[]> {
+    return await this.#clients.of(host).letMigrationsGo(ids, this.#answer);
   }
 
   /** How it ended. While its source host does not answer, or with an error that says nothing of it, it is waited for. */
-  async endOf(host: string, id: string, signal: AbortSignal): Promise<MigrationView> {
-    const client = this.#client(host);
+  async endOf(
+    host: string,
+    id: string,
+    signal: AbortSignal,
+    heard?: (stage: MigrationStage) => void,
+  ): Promise<MigrationView> {
     for (;;) {
-      const view = await patiently(signal, () => endOf(client, id, signal));
+      const view = await patiently(signal, () => endOf(this.#clients.of(host), id, signal, heard));
       if (view) return view;
     }
   }
 
   async beginGroup(host: string, name: string, request: GroupMigrateBody): Promise<GroupMigrationView> {
     return await this.#orSought(
-      () => this.#client(host).migrateGroup(name, request, { longestSilenceMs: ORDER_MS }),
+      () => this.#clients.of(host).migrateGroup(name, request, { longestSilenceMs: ORDER_MS }),
       () => this.#findGroup(host, request),
     );
   }
@@ -119,14 +137,14 @@ export class FleetHosts implements EvacuationHosts, AsyncDisposable {
   }
 
   async cancelGroup(host: string, id: string): Promise<GroupMigrationView> {
-    return await this.#client(host).cancelGroupMigration(id, { longestSilenceMs: ORDER_MS });
+    return await this.#clients.of(host).cancelGroupMigration(id, { longestSilenceMs: ORDER_MS });
   }
 
   /** As `endOf`, of a group: it is asked again and again. */
   async endOfGroup(host: string, id: string, signal: AbortSignal): Promise<GroupEnd> {
-    const client = this.#client(host);
     for (;;) {
       const end = await patiently(signal, async () => {
+        const client = this.#clients.of(host);
         const group = await client.showGroupMigration(id, this.#answer);
         if (group.totalMs === null) return null;
         const ids = group.members.flatMap(({ migration }) => migration ?? []);
@@ -138,23 +156,23 @@ export class FleetHosts implements EvacuationHosts, AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all([...this.#clients.values()].map((client) => client.close()));
+    await this.#clients[Symbol.asyncDispose]();
   }
 
   /** From now on the host refuses what was ordered by whoever led before. */
   async #lead(host: string, { leader }: OrderWords): Promise<void> {
-    if (leader) await this.#client(host).acknowledgeLeader(leader, this.#answer);
+    if (leader) await this.#clients.of(host).acknowledgeLeader(leader, this.#answer);
   }
 
   async #find(host: string, { requestId }: OrderWords): Promise<MigrationView | null> {
     if (requestId === undefined) return null;
-    const [begun] = await this.#client(host).listMigrations({ requestId, ...this.#answer });
+    const [begun] = await this.#clients.of(host).listMigrations({ requestId, ...this.#answer });
     return begun ?? null;
   }
 
   async #findGroup(host: string, { requestId }: OrderWords): Promise<GroupMigrationView | null> {
     if (requestId === undefined) return null;
-    const [begun] = await this.#client(host).listGroupMigrations({ requestId, ...this.#answer });
+    const [begun] = await this.#clients.of(host).listGroupMigrations({ requestId, ...this.#answer });
     return begun ?? null;
   }
 
@@ -198,20 +216,4 @@ export class FleetHosts implements EvacuationHosts, AsyncDisposable {
     this.#samples.set(host, samples);
     return samples;
   }
-
-  #client(host: string): GodwitClient {
-    const client = this.#clients.get(host);
-    if (client) return client;
-    const fix = `give one of ${[...this.#clients.keys()].join(', ')}`;
-    throw new GodwitError('GW_INPUT_INVALID', { field: 'host', value: host, fix });
-  }
-}
-
-/** undefined: its host fell silent. */
-async function endOf(client: GodwitClient, id: string, signal: AbortSignal): Promise<MigrationView | undefined> {
-  for await (const event of client.watchMigration(id, { signal })) {
-    if (event.kind === 'migrationEnded') return event.migration;
-  }
-  await delay(AGAIN_AFTER_MS, undefined, { signal });
-  return undefined;
 }

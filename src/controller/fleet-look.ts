@@ -25,6 +25,8 @@ export interface Seen {
 
 /** All that is seen, whoever looks. */
 export interface Asked extends Omit<Seen, 'file' | 'picture'> {
+  /** Without the marks. */
+  readonly file: FleetFile;
   readonly isBrief: boolean;
   /** Hosts that all VMs are just leaving. */
   readonly left: ReadonlySet<string>;
@@ -34,7 +36,8 @@ export interface Asked extends Omit<Seen, 'file' | 'picture'> {
 const LONGEST_TELLING_MS = 60_000;
 
 export interface FleetLookOptions {
-  readonly file: FleetFile;
+  /** As it is at the moment. */
+  file(): FleetFile;
   readonly hosts: FleetHosts;
   readonly maintenance: Maintenance;
   /** Hosts that all VMs are just leaving. */
@@ -71,16 +74,18 @@ export class FleetLook {
   /** @param isBrief - without what is in VMs */
   async ask(isBrief: boolean): Promise<Asked> {
     const { hosts, maintenance } = this.#options;
+    const file = this.#options.file();
+    hosts.follow(file);
     const all = [hosts.ask(isBrief), maintenance.marks(), this.#options.left()] as const;
     const [asked, marks, left] = await Promise.all(all);
     const atMs = Date.now();
     for (const { name, ...answer } of asked) if ('outlook' in answer) this.#heardAtMs.set(name, atMs);
-    return { atMs, isBrief, marks, left, answers: this.#last.complete(asked), heardAtMs: new Map(this.#heardAtMs) };
+    const answers = this.#last.complete(asked);
+    return { atMs, file, isBrief, marks, left, answers, heardAtMs: new Map(this.#heardAtMs) };
   }
 
   /** @param together - VMs that are to go together beside those of the file */
-  see({ atMs, isBrief, marks, left, answers, heardAtMs }: Asked, together: FleetFile['together']): Seen {
-    const { file } = this.#options;
+  see({ atMs, file, isBrief, marks, left, answers, heardAtMs }: Asked, together: FleetFile['together']): Seen {
     const marked = withMarks({ ...file, together: [...file.together, ...together] }, marks, left);
     const closed = closedHosts(marks, left);
     // What is in VMs is not known to a brief look.

@@ -137,7 +137,7 @@ async function begin(
     }),
   );
   const told: string[] = [];
-  open.use(new FleetRounds({ fleet, file, leads: () => leads, told: (reason) => void told.push(String(reason)) }));
+  open.use(new FleetRounds({ fleet, leads: () => leads, told: (reason) => void told.push(String(reason)) }));
   return { a, fleet, store, told };
 }
 

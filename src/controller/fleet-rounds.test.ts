@@ -20,6 +20,8 @@ function begin(looked: () => Promise<void>) {
   const state = { leads: true, looks: 0, askedForMigrations: 0 };
   let hear = (_event: HostEvent): void => undefined;
   const fleet = {
+    file: FILE,
+    onHostsChanged: () => undefined,
     hosts: {
       async *eventsOf(_host: string, _lastId: string | undefined, signal: AbortSignal) {
         while (!signal.aborted) {
@@ -47,7 +49,7 @@ function begin(looked: () => Promise<void>) {
     finished: { add: async () => undefined },
     events: { emit: () => undefined },
   } as unknown as Fleet;
-  const rounds = new FleetRounds({ fleet, file: FILE, leads: () => state.leads, told: () => undefined });
+  const rounds = new FleetRounds({ fleet, leads: () => state.leads, told: () => undefined });
   /** And so long later, but for what takes no time. */
   const tell = async (kind: 'vmRemoved' | 'migrationEnded', thenMs: number): Promise<void> => {
     hear({ kind, id: '1', atMs: 1 } as unknown as HostEvent);

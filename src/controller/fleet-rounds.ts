@@ -19,7 +19,6 @@ import { MissedMigrations } from './missed-migrations.ts';
 
 export interface FleetRoundsOptions {
   readonly fleet: Fleet;
-  readonly file: FleetFile;
   leads(): boolean;
   /** @param reason - null: it works again */
   told(reason: string | null): void;
@@ -56,7 +55,6 @@ export class FleetRounds implements AsyncDisposable {
 
   constructor(options: FleetRoundsOptions) {
     this.#options = options;
-    const names = options.file.hosts.map(({ name }) => name);
     const watched = {
       hosts: options.fleet.hosts,
       heard: (host: string, event: HostEvent) => this.#hear(host, event),
@@ -67,8 +65,9 @@ export class FleetRounds implements AsyncDisposable {
       add: (migrations) => options.fleet.finished.add(migrations),
       failed: (host, reason) => options.told(`the migrations of host ${host}: ${reason}`),
     });
-    this.#watch = new HostWatch(watched, names);
+    this.#watch = new HostWatch(watched, namesOf(options.fleet.file));
     this.#marked = new MarkedHosts(options.fleet.evacuations);
+    options.fleet.onHostsChanged(() => this.#lookIn(LOOK_SOON_MS));
     this.#lookIn(0);
   }
 
@@ -119,6 +118,7 @@ export class FleetRounds implements AsyncDisposable {
   async #look(): Promise<void> {
     const { fleet } = this.#options;
     const [seen, evacuations] = [await fleet.look(true), await fleet.evacuations.waiting()];
+    this.#watch.follow(namesOf(seen.file));
     const vms = showVms(seen, evacuations);
     for (const host of showHosts(seen)) {
       const here = vms.filter((vm) => vm.host === host.name);
@@ -128,20 +128,25 @@ export class FleetRounds implements AsyncDisposable {
       this.#told.set(host.name, text);
       fleet.events.emit({ kind: 'fleetHostChanged', host, vms: here });
     }
+    for (const name of new Set(this.#told.keys()).difference(new Set(namesOf(seen.file)))) {
+      this.#told.delete(name);
+      fleet.events.emit({ kind: 'fleetHostForgotten', host: name });
+    }
     await fleet.evacuations.take();
     if (this.#options.leads()) await this.#lead(seen);
     else this.#missed.forgetAll();
   }
 
   async #lead(seen: Seen): Promise<void> {
-    const { fleet, file } = this.#options;
+    const { fleet } = this.#options;
+    const { balance } = fleet.file;
     for (const answer of seen.answers) {
       if ('outlook' in answer) this.#missed.ask(answer.name);
       else this.#missed.forget(answer.name);
     }
     await this.#marked.evacuate(seen);
-    for (const filled of await fleet.balancing.fillNewHosts(seen, file.balance.fillsNewHosts)) this.#tellMoves(filled);
-    if (!file.balance.isAutomatic || seen.atMs - this.#balancedAtMs < BALANCE_EVERY_MS) return;
+    for (const filled of await fleet.balancing.fillNewHosts(seen, balance.fillsNewHosts)) this.#tellMoves(filled);
+    if (!balance.isAutomatic || seen.atMs - this.#balancedAtMs < BALANCE_EVERY_MS) return;
     this.#balancedAtMs = seen.atMs;
     this.#tellMoves(await fleet.balancing.balance(seen, { isDry: false, newHost: null, initiator: 'balancer' }));
   }
@@ -174,4 +179,8 @@ export class FleetRounds implements AsyncDisposable {
     this.#failure = reason;
     this.#options.told(reason);
   }
+}
+
+function namesOf({ hosts }: FleetFile): string[] {
+  return hosts.map(({ name }) => name);
 }

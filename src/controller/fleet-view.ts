@@ -35,6 +35,7 @@ export function showHosts({ file, marks, answers, heardAtMs, picture }: Seen): F
       takesVms: known.takesVms,
       maintenance: mark ? showMark(mark) : null,
       labels: { ...known.labels },
+      registration: known.registration && { sinceMs: known.registration.sinceMs, beats: known.registration.beats },
       memoryBytes: outlook?.memoryBytes ?? 0,
       takenBytes: here.reduce((sum, { outlook: vm }) => sum + vm.dataPages * PAGE_SIZE, 0),
       rateBytesPerSecond: picture.base.hosts.find((each) => each.name === name)?.receiveBytesPerSecond ?? 0,

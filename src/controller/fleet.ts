@@ -12,13 +12,19 @@ import { EventHub } from '../api/event-hub.ts';
 import type { FleetEventBody } from '../api/fleet-event-schema.ts';
 import type { CommonPairView, FleetPlanView } from '../api/fleet-plan-schema.ts';
 import type { FleetRecording } from '../api/fleet-recording-schema.ts';
-import type { ControllerView, FleetView, MaintenanceAnswer, MaintenanceBody } from '../api/fleet-schema.ts';
+import type {
+  ControllerView,
+  FleetView,
+  ForgottenHost,
+  MaintenanceAnswer,
+  MaintenanceBody,
+} from '../api/fleet-schema.ts';
 import type { FleetService, HistoryQuery, HostCall, HostReply, PlanQuery } from '../api/fleet-service.ts';
-import type { MigrationView } from '../api/migration-schema.ts';
 import type { LeadBody, Leader } from '../api/order-schema.ts';
 import { SYSTEM_CLOCK } from '../base/clock.ts';
-import { explain, GodwitError, hasCode } from '../base/errors.ts';
+import { GodwitError } from '../base/errors.ts';
 import { nextPlan } from '../fleet/next-plan.ts';
+import { refuseLeft, refuseUnknown } from './asked-hosts.ts';
 import { refuseAbsent, wantedMoves, withStaying } from './asked-vms.ts';
 import { Balancing } from './balancing.ts';
 import { planBundled } from './bundled-plan.ts';
@@ -29,16 +35,21 @@ import { FleetHistory } from './fleet-history.ts';
 import { FleetHosts } from './fleet-hosts.ts';
 import { FleetLook, type Seen } from './fleet-look.ts';
 import { showCommonality, showHosts, showPlan, showVms } from './fleet-view.ts';
+import { forgetHost } from './forgotten-host.ts';
 import type { SharedLook } from './joint-planning.ts';
 import { hostsLeft, Maintenance, markOf, showMark } from './maintenance.ts';
 import { refuseOwnAddresses } from './own-addresses.ts';
 import { recordFleet } from './recorded-fleet.ts';
+import type { RegisteredHosts } from './registered-hosts.ts';
+import { runningMigrations } from './running-migrations.ts';
 import type { FleetStore } from './store.ts';
 import { withUnderway } from './underway.ts';
 
 export interface FleetOptions {
   readonly file: FleetFile;
   readonly store: FleetStore;
+  /** Left out: none registers. */
+  readonly registered?: RegisteredHosts;
   /** Of this controller. */
   readonly name: string;
   /** null: there is none, a command does it by itself. */
@@ -61,12 +72,13 @@ export class Fleet implements FleetService, AsyncDisposable {
   readonly #look: FleetLook;
 
   constructor(options: FleetOptions) {
-    const { file, store, name } = options;
+    const { store, name, registered } = options;
     this.#options = options;
-    this.hosts = new FleetHosts(file);
+    this.hosts = new FleetHosts(this.file);
+    registered?.onChanged(() => this.hosts.follow(this.file));
     this.#maintenance = new Maintenance(store);
     const left = async (): Promise<ReadonlySet<string>> => hostsLeft(await this.evacuations.open());
-    this.#look = new FleetLook({ file, hosts: this.hosts, maintenance: this.#maintenance, left });
+    this.#look = new FleetLook({ file: () => this.file, hosts: this.hosts, maintenance: this.#maintenance, left });
     this.evacuations = new Evacuations({
       store,
       hosts: this.hosts,
@@ -81,6 +93,17 @@ export class Fleet implements FleetService, AsyncDisposable {
     this.balancing = new Balancing(store, this.evacuations);
   }
 
+  /** With the hosts that have registered. */
+  get file(): FleetFile {
+    const { file, registered } = this.#options;
+    return registered ? { ...file, hosts: [...file.hosts, ...registered.hosts] } : file;
+  }
+
+  /** Whenever hosts come or go by themselves. */
+  onHostsChanged(listener: () => void): void {
+    this.#options.registered?.onChanged(listener);
+  }
+
   /** @param isBrief - without what is in VMs */
   look(isBrief: boolean): Promise<Seen> {
     return this.#look.look(isBrief);
@@ -88,21 +111,7 @@ export class Fleet implements FleetService, AsyncDisposable {
 
   async fleet(): Promise<FleetView> {
     const [seen, evacuations] = await Promise.all([this.look(true), this.evacuations.waiting()]);
-    const up = seen.answers.flatMap((answer) => ('outlook' in answer ? [answer] : []));
-    const busy = up.filter(({ outlook }) => outlook.vms.some(({ migration }) => migration !== null));
-    const refusals = new Map<string, string>();
-    const running = await Promise.all(
-      busy.map(async ({ name: host }) => {
-        const all = await this.hosts.migrationsOf(host).catch((error: unknown): MigrationView[] => {
-          // It may fall silent just now, which the next look tells.
-          if (!hasCode(error, 'GW_API_UNREACHABLE')) refusals.set(host, explain(error));
-          return [];
-        });
-        return all
-          .filter(({ direction, state }) => direction === 'outgoing' && state === 'running')
-          .map((migration) => ({ host, migration }));
-      }),
-    );
+    const { running, refusals } = await runningMigrations(this.hosts, seen.answers);
     return {
       atMs: seen.atMs,
       controller: this.#options.controller(),
@@ -111,7 +120,8 @@ export class Fleet implements FleetService, AsyncDisposable {
         return failure === undefined ? host : { ...host, state: 'refusing', failure };
       }),
       vms: showVms(seen, evacuations),
-      migrations: running.flat(),
+      migrations: running,
+      refusedRegistrations: this.#options.registered?.refused ?? [],
     };
   }
 
@@ -186,6 +196,10 @@ export class Fleet implements FleetService, AsyncDisposable {
     return { host, maintenance, evacuation: evacuation.id };
   }
 
+  forgetHost(host: string): Promise<ForgottenHost> {
+    return forgetHost(host, this.#options.registered ?? null, this.evacuations);
+  }
+
   async balance({ dryRun = false, to }: BalanceBody): Promise<BalanceView> {
     if (to !== undefined) this.#refuseUnknown('to', to, null);
     const order = { isDry: dryRun, newHost: to ?? null, initiator: 'balancer' } as const;
@@ -221,27 +235,13 @@ export class Fleet implements FleetService, AsyncDisposable {
     };
   }
 
-  /** No VMs are to come to a host that they are to leave. @throws GW_CONFLICT */
+  /** @throws GW_CONFLICT */
   async #refuseLeft(name: string): Promise<void> {
-    const isMarked = (await this.#maintenance.marks()).has(name);
-    const open = await this.evacuations.open();
-    const left = open.find(({ from, onlyVms }) => from === name && onlyVms === null);
-    const reason = isMarked
-      ? `it is marked for maintenance: take the mark away (\`godwit fleet maintenance ${name} off\`)`
-      : `it is being evacuated itself (${left?.id}): cancel that first, or give another host`;
-    if (isMarked || left) throw new GodwitError('GW_CONFLICT', { kind: 'host', name, reason });
+    refuseLeft(name, (await this.#maintenance.marks()).has(name), await this.evacuations.open());
   }
 
   /** @throws GW_INPUT_INVALID */
   #refuseUnknown(field: string, from: string, to: string | null): void {
-    const names = this.#options.file.hosts.map(({ name }) => name);
-    for (const [where, value] of [
-      [field, from],
-      ['to', to],
-    ] as const) {
-      if (value === null || names.includes(value)) continue;
-      throw new GodwitError('GW_INPUT_INVALID', { field: where, value, fix: `give one of ${names.join(', ')}` });
-    }
-    if (from === to) throw new GodwitError('GW_INPUT_INVALID', { field: 'to', value: from, fix: 'give another host' });
+    refuseUnknown(this.file, field, from, to);
   }
 }

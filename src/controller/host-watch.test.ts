@@ -73,6 +73,33 @@ test('an event that cannot be taken does not end the listening', async () => {
   expect(failures).toEqual([expect.stringContaining('no such field')]);
 });
 
+test('hosts that come are listened to, and those that go no more', async () => {
+  const open = new Map<string, number>();
+  const eventsOf = (host: string, _lastId: string | undefined, signal: AbortSignal): AsyncIterable<HostEvent> => {
+    open.set(host, (open.get(host) ?? 0) + 1);
+    const over = new Promise<never>((_resolve, reject) => {
+      signal.addEventListener('abort', () => {
+        open.set(host, open.get(host)! - 1);
+        reject(signal.reason);
+      });
+    });
+    return { [Symbol.asyncIterator]: () => ({ next: () => over }) };
+  };
+  const watching = new HostWatch({ hosts: { eventsOf }, heard: () => undefined, failed: () => undefined }, ['a'], 1);
+  watching.follow(['a', 'b']);
+  expect([...open]).toEqual([
+    ['a', 1],
+    ['b', 1],
+  ]);
+  watching.follow(['b']);
+  expect([...open]).toEqual([
+    ['a', 0],
+    ['b', 1],
+  ]);
+  await watching[Symbol.asyncDispose]();
+  expect(open.get('b')).toBe(0);
+});
+
 test('that a host is silent is told by others', async () => {
   const { watching, asked, failures } = watch([]);
   await waitUntil('it was asked again', () => asked.length > 2);

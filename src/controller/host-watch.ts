@@ -1,5 +1,5 @@
 /**
- * The event streams of all hosts of a fleet.
+ * The event streams of all hosts of a fleet, also of those that come later.
  *
  * Owns: one stream a host. Must hold: a host that is away is listened to again, from where it was left; so is one that tells what
  * cannot be read, or taken, which is told once and harms no other.
@@ -23,24 +23,38 @@ const AGAIN_AFTER_MS = 1000;
 export class HostWatch implements AsyncDisposable {
   readonly #port: HostWatchPort;
   readonly #againMs: number;
-  readonly #over = new AbortController();
-  readonly #streams: Promise<void>[];
+  readonly #streams = new Map<string, { readonly over: AbortController; readonly ended: Promise<void> }>();
+  readonly #left: Promise<void>[] = [];
 
   /** @param againMs - tests have no time */
   constructor(port: HostWatchPort, names: readonly string[], againMs: number = AGAIN_AFTER_MS) {
     this.#port = port;
     this.#againMs = againMs;
-    this.#streams = names.map((name) => this.#follow(name));
+    this.follow(names);
+  }
+
+  /** Those from now on: others are listened to no more. */
+  follow(names: readonly string[]): void {
+    for (const [name, { over, ended }] of this.#streams) {
+      if (names.includes(name)) continue;
+      this.#streams.delete(name);
+      over.abort();
+      this.#left.push(ended);
+    }
+    for (const name of names) {
+      if (this.#streams.has(name)) continue;
+      const over = new AbortController();
+      this.#streams.set(name, { over, ended: this.#listen(name, over.signal) });
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#over.abort();
-    await Promise.all(this.#streams);
+    this.follow([]);
+    await Promise.all(this.#left);
   }
 
-  async #follow(name: string): Promise<void> {
+  async #listen(name: string, signal: AbortSignal): Promise<void> {
     const { hosts, heard, failed } = this.#port;
-    const { signal } = this.#over;
     let lastId: string | undefined;
     let told: string | null = null;
     while (!signal.aborted) {

@@ -3,6 +3,7 @@
  */
 import type { EvacuationView } from '../api/evacuation-schema.ts';
 import type { FleetActions } from '../api/fleet-service.ts';
+import { GodwitError } from '../base/errors.ts';
 import { Fleet } from './fleet.ts';
 import { readFleetFile } from './fleet-file.ts';
 import { SqliteStore } from './sqlite-store.ts';
@@ -15,9 +16,14 @@ export interface LocalFleet extends AsyncDisposable {
 
 /** @throws GW_INPUT_UNREADABLE, GW_INPUT_INVALID */
 export function openLocalFleet(path: string): LocalFleet {
+  const file = readFleetFile(path);
+  if (file.register !== null) {
+    const fix = 'give --controller URL: hosts that register are known to controllers only. Or take `register` out';
+    throw new GodwitError('GW_INPUT_INVALID', { field: 'register', value: path, fix });
+  }
   const store = new SqliteStore(':memory:');
   const fleet = new Fleet({
-    file: readFleetFile(path),
+    file,
     store,
     name: 'this command',
     controller: () => null,

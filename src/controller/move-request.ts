@@ -7,15 +7,17 @@
 import type { GroupMigrateBody } from '../api/group-migration-schema.ts';
 import type { MigrateBody } from '../api/migration-schema.ts';
 import type { PlannedMove } from '../fleet/plan.ts';
-import type { TimeoutAction } from '../migration/request.ts';
+import { LONGEST_HOLD_MS, type TimeoutAction } from '../migration/request.ts';
 import { optionsOf, type PolicySettings } from './fleet-labels.ts';
 import type { FleetPicture, PicturedVm } from './fleet-picture.ts';
 
 /** The first leaves most as it was. */
 const STRICTEST_FIRST: readonly TimeoutAction[] = ['cancel', 'pause', 'post-copy'];
 
-export function requestFor(move: PlannedMove, picture: FleetPicture): MigrateBody {
-  return bodyFor(move, picture, settingsOf(vmOf(move, picture)));
+/** @param isJoint - others are to switch over at the same moment: it waits for as long as predictions may be off */
+export function requestFor(move: PlannedMove, picture: FleetPicture, isJoint: boolean = false): MigrateBody {
+  const body = bodyFor(move, picture, settingsOf(vmOf(move, picture)));
+  return isJoint ? { ...body, hold: { atMostMs: LONGEST_HOLD_MS } } : body;
 }
 
 /** @param moves - of VMs that share memory; the group begins as the first of them */

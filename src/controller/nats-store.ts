@@ -16,26 +16,22 @@ import {
   StorageType,
 } from '@nats-io/jetstream';
 import { type KV, Kvm, KvWatchInclude } from '@nats-io/kv';
-import { connect, credsAuthenticator, type NatsConnection } from '@nats-io/transport-node';
+import type { NatsConnection } from '@nats-io/transport-node';
 import type { JsonValue } from '../base/errors.ts';
-import { AGAIN_MS, guard, isConflict, patiently } from './nats-answers.ts';
+import { connectNats } from '../nats/connect-nats.ts';
+import { Heartbeats } from '../nats/heartbeats.ts';
+import type { NatsAccess } from '../nats/nats-access.ts';
+import { AGAIN_MS, guard, isConflict, patiently } from '../nats/nats-answers.ts';
+import { decodeValue, encodeValue } from '../nats/nats-value.ts';
+import type { SigningKey } from '../nats/signed-words.ts';
 import { type Pull, readLog } from './nats-log.ts';
-import { decodeValue, encodeValue } from './nats-value.ts';
 import { type FleetStore, KEPT_LOG_ITEMS, type LogName, type StoredRecord } from './store.ts';
 
-export interface NatsOptions {
-  /** `nats://HOST:PORT`, or several. */
-  readonly servers: readonly string[];
-  /** Contents of a credentials file; null: none. */
-  readonly credentials: Uint8Array | null;
-  readonly token: string | null;
+export interface NatsOptions extends NatsAccess {
   /** 1, 3 or 5. */
   readonly replicas: number;
-  /** Of a bucket's and streams' names: fleets that share a NATS have different ones. */
-  readonly prefix: string;
 }
 
-const CONNECT_MS = 10_000;
 /** A request that takes longer is one to a server that has gone. */
 const REQUEST_MS = 3_000;
 /** Marks of what was removed are forgotten after so many more, those older than what any watch is behind. */
@@ -69,20 +65,8 @@ export class NatsStore implements FleetStore {
 
   /** @throws GW_STORE_UNAVAILABLE */
   static async open(options: NatsOptions): Promise<NatsStore> {
-    const { servers, credentials, token, replicas, prefix } = options;
-    const connection = await guard(
-      connect({
-        servers: [...servers],
-        name: 'godwit controller',
-        timeout: CONNECT_MS,
-        maxReconnectAttempts: -1,
-        reconnectTimeWait: AGAIN_MS,
-        // Credentials that are put right at the server are tried again.
-        ignoreAuthErrorAbort: true,
-        ...(credentials === null ? {} : { authenticator: credsAuthenticator(credentials) }),
-        ...(token === null ? {} : { token }),
-      }),
-    );
+    const { replicas, prefix } = options;
+    const connection = await connectNats(options, 'godwit controller');
     try {
       const parts = await patiently(async () => {
         const manager = await jetstreamManager(connection, { timeout: REQUEST_MS });
@@ -114,6 +98,11 @@ export class NatsStore implements FleetStore {
       await connection.close();
       throw error;
     }
+  }
+
+  /** What hosts say beside the store. */
+  heartbeats(key: SigningKey): Heartbeats {
+    return new Heartbeats(this.#connection, this.#prefix, key);
   }
 
   async read(key: string): Promise<StoredRecord | null> {

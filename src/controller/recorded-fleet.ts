@@ -69,7 +69,8 @@ export function recordedFleet(
     refuseUnknown(outlooks, field, value);
   const file: FleetFile = {
     ...fleet,
-    hosts: fleet.hosts.map((each) => ({ ...each, token: null })),
+    hosts: fleet.hosts.map((each) => ({ ...each, token: null, registration: null })),
+    register: null,
     balance: { ...DEFAULT_BALANCE, isAutomatic: false, fillsNewHosts: false },
   };
   const answers = outlooks.map((outlook) => ({ name: outlook.host, outlook, askedAtMs: atMs }));

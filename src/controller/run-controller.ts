@@ -14,11 +14,13 @@ import { type AuditCounts, AuditLog } from '../host/audit-log.ts';
 import { type Logger, openLogger } from '../host/logger.ts';
 import { ServedApi } from '../host/served-api.ts';
 import { lockStateDirectory } from '../host/state-lock.ts';
+import { SigningKey } from '../nats/signed-words.ts';
 import type { ControllerConfig } from './controller-config.ts';
 import { Fleet } from './fleet.ts';
 import { FleetRounds } from './fleet-rounds.ts';
 import { Leadership } from './leadership.ts';
 import { NatsStore } from './nats-store.ts';
+import { RegisteredHosts } from './registered-hosts.ts';
 import { SqliteStore } from './sqlite-store.ts';
 import type { FleetStore } from './store.ts';
 
@@ -57,6 +59,9 @@ export async function runController(options: RunControllerOptions): Promise<void
   const served = new ServedApi(config, log);
   const audit = running.use(new AuditLog(config.auditLog, log, NOT_COUNTED));
   const store = running.use(await openStore(config));
+  // Before it leads: what it takes up names hosts.
+  const registered = await openRegistered(config, store, log);
+  if (registered) running.use(registered);
   const startedAtMs = Date.now();
   const view = (): ControllerView => ({
     name,
@@ -86,6 +91,7 @@ export async function runController(options: RunControllerOptions): Promise<void
     new Fleet({
       file: config.file,
       store,
+      ...(registered ? { registered } : {}),
       name,
       controller: view,
       leads: () => leadership.leads,
@@ -95,9 +101,7 @@ export async function runController(options: RunControllerOptions): Promise<void
     }),
   );
   await leadership.start();
-  running.use(
-    new FleetRounds({ fleet, file: config.file, leads: () => leadership.leads, told: (reason) => tell(log, reason) }),
-  );
+  running.use(new FleetRounds({ fleet, leads: () => leadership.leads, told: (reason) => tell(log, reason) }));
   running.use(served);
   await served.open(await buildFleetApiServer({ service: fleet, version, access: served.access, audit, logger: log }));
   const apis = served.urls;
@@ -106,6 +110,20 @@ export async function runController(options: RunControllerOptions): Promise<void
   await stopped.promise;
   forget();
   log.info('stopping; what runs, runs on');
+}
+
+/** null: hosts do not register. */
+async function openRegistered(
+  { file: { register, hosts } }: ControllerConfig,
+  store: FleetStore,
+  log: Logger,
+): Promise<RegisteredHosts | null> {
+  if (register === null || !(store instanceof NatsStore)) return null;
+  const key = new SigningKey(register.fleetKey);
+  const beats = store.heartbeats(key);
+  const named = new Set(hosts.map(({ name }) => name));
+  const told = (reason: string): void => log.warn({ reason }, 'a registration is not taken');
+  return await RegisteredHosts.open({ store, beats, key, register, named, told });
 }
 
 async function openStore({ nats, stateDirectory }: ControllerConfig): Promise<FleetStore> {

@@ -225,7 +225,8 @@ describe('step by step', () => {
 
 describe('VMs in a rhythm', () => {
   test('are predicted as usual where they start in a busy one after all', () => {
-    const fleet = fleetOf({ vmCount: 12, workloads: ['periodic'] }, { maxQuietWaitMs: 120_000 });
+    const periodic = { workloads: ['periodic' as const], periodMs: [120_000, 180_000] as const, sampleMs: 20_000 };
+    const fleet = fleetOf({ vmCount: 20, ...periodic }, { maxQuietWaitMs: 150_000 });
     const busy = planOf(fleet).moves.filter(({ vm, startsAtMs }) => {
       const period = fleet.state.vms.find(({ name }) => name === vm)?.period;
       return period && !isQuiet(period, startsAtMs);

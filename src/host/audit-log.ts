@@ -9,7 +9,7 @@ import { closeSync, constants, fstatSync, openSync, readSync, statSync, writeSyn
 import type { AuditEntry, AuditTrail } from '../api/audit.ts';
 import { explain, GodwitError } from '../base/errors.ts';
 import type { Logger } from './logger.ts';
-import { StrangerLimit } from './stranger-limit.ts';
+import { RefusalLimit } from './refusal-limit.ts';
 
 /** What is counted of it. */
 export interface AuditCounts {
@@ -27,8 +27,8 @@ export class AuditLog implements AuditTrail, Disposable {
   readonly #path: string | null;
   readonly #log: Logger;
   readonly #counts: AuditCounts;
-  /** Apart, so that strangers do not hide what somebody with a token tries. */
-  readonly #limits = { 401: new StrangerLimit(), 403: new StrangerLimit() };
+  /** By whose token it was: nobody hides what another one tries. Strangers are one. */
+  readonly #limits = new Map<string | null, RefusalLimit>();
   readonly #reopen = (): void => this.#close();
   #fd: number | undefined;
   /** The end of the last line is missing. */
@@ -57,7 +57,7 @@ export class AuditLog implements AuditTrail, Disposable {
     const { status } = given;
     const isRefused = status === 401 || status === 403;
     if (isRefused) this.#counts.requestRefused(status);
-    const entry = isRefused ? this.#limits[status].limit(given, performance.now()) : given;
+    const entry = isRefused ? this.#limitOf(given.token).limit(given, performance.now()) : given;
     if (entry === undefined) return;
     if (this.#path !== null && this.#write(this.#path, `${JSON.stringify(entry)}\n`)) return;
     this.#log[isRefused ? 'warn' : 'info']({ audit: entry }, `${entry.method} ${entry.route ?? 'no route'}`);
@@ -66,6 +66,13 @@ export class AuditLog implements AuditTrail, Disposable {
   [Symbol.dispose](): void {
     process.off('SIGHUP', this.#reopen);
     this.#close();
+  }
+
+  /** As many as there are tokens. */
+  #limitOf(token: string | null): RefusalLimit {
+    const limit = this.#limits.get(token) ?? new RefusalLimit();
+    this.#limits.set(token, limit);
+    return limit;
   }
 
   /** Whether it is in the file. */

@@ -6,6 +6,7 @@
  */
 import { z } from 'zod';
 import { choice, flag, integer, list, meaning, size, strictObject, text } from '../api/field.ts';
+import { isApiAddress } from '../api/listen.ts';
 import { NameSchema } from '../api/vm-schema.ts';
 import { DSCP_FIX, parseDscp } from '../base/dscp.ts';
 import { GodwitError } from '../base/errors.ts';
@@ -19,6 +20,8 @@ const BANDWIDTH_FIX = 'give a rate such as 5Gbit/s, 200MiB/s or unlimited';
 const SAMPLE_FIX = 'give a time from 1s to 1h such as 60s, or off';
 const HOOK_TIME_FIX = 'give a time from 1s to 10m such as 30s';
 const KEEP_FIX = 'give a time from 1m to 24h such as 60m';
+const NATS_FIX = 'give a list of servers such as [nats://10.0.0.9:4222]';
+const FLEET_API_FIX = 'give http://HOST:PORT, https://HOST:PORT or unix:/path';
 const PEERS_FIX = 'give names with HOST:PORT, such as {b: 10.0.0.2:7710}';
 
 const HookPath = text(SCRIPT_FIX)
@@ -140,6 +143,28 @@ export const HostConfigSchema = strictObject({
       'File with a secret that the hosts of one fleet have in common; with it, contents of one VM spare another ' +
         'one being sent. Default: none.',
     ),
+  fleetNats: list(text(NATS_FIX), NATS_FIX)
+    .min(1, { error: NATS_FIX })
+    .optional()
+    .describe(
+      'Servers of NATS, where this host registers with the controllers of its fleet (docs/fleet.md); needs `fleetKeyFile`. Default: none.',
+    ),
+  fleetPrefix: text('give the --nats-prefix of the controllers')
+    .optional()
+    .describe('What the controllers have as `--nats-prefix`. Default: godwit.'),
+  fleetNatsCredentials: text('give the path of a credentials file')
+    .optional()
+    .describe('Credentials file of NATS (.creds). Default: none.'),
+  fleetNatsTokenFile: text('give the path of a file that holds the token of NATS')
+    .optional()
+    .describe('File with the token of NATS. Default: none.'),
+  fleetApi: text(FLEET_API_FIX)
+    .refine(isApiAddress, { error: FLEET_API_FIX })
+    .optional()
+    .describe('Where controllers reach the API of this host. Default: the first of `listen` that is no unix socket.'),
+  fleetMigration: text('give HOST:PORT such as 10.0.0.2:7710')
+    .optional()
+    .describe('Where the other hosts of the fleet reach its migration port. Default: `migrationListen`.'),
   logLevel: choice(['trace', 'debug', 'info', 'warn', 'error', 'silent']).optional().describe('Default: info.'),
   logFormat: choice(['pretty', 'json']).optional().describe('Default: pretty in a terminal, else json.'),
 }).meta({ id: 'HostConfig', description: 'Configuration of `godwit host`.' });

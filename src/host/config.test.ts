@@ -2,8 +2,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { fleetKeyOf } from '../api/fleet-key.ts';
 import { GodwitError } from '../base/errors.ts';
-import { fleetKeyOf } from '../migration/fingerprint-keys.ts';
 import { readConfigFile, resolveConfig } from './config.ts';
 import type { HostSettings } from './config-schema.ts';
 
@@ -57,6 +57,10 @@ spareThreads: off
 hooks: {preMigrate: /etc/godwit/ask, postRelease: /etc/godwit/gone}
 hookTimeout: 2m
 fleetKeyFile: ${file('fleet', 'a-key-that-is-long-enough-for-a-fleet\n')}
+fleetNats: [nats://n1:4222, tls://n2:4222]
+fleetNatsTokenFile: ${file('nats', 'a-token-of-nats\n')}
+fleetPrefix: rack3
+fleetMigration: 10.0.0.1:7710
 logLevel: debug
 logFormat: json
 tokenFile: ${file('token', 'a-token-that-is-long-enough\n')}
@@ -90,6 +94,16 @@ listenMode: "0660"
       keepVisitsBytes: 2 * 2 ** 30,
       keepsSpareThreads: false,
       fleetKey: fleetKeyOf('a-key-that-is-long-enough-for-a-fleet'),
+      registration: {
+        nats: {
+          servers: ['nats://n1:4222', 'tls://n2:4222'],
+          credentials: null,
+          token: 'a-token-of-nats',
+          prefix: 'rack3',
+        },
+        api: null,
+        migration: '10.0.0.1:7710',
+      },
       hooks: { preMigrate: '/etc/godwit/ask', postRelease: '/etc/godwit/gone' },
       hookTimeoutMs: 120_000,
       logLevel: 'debug',
@@ -120,6 +134,7 @@ listenMode: "0660"
       keepVisitsBytes: 0,
       keepsSpareThreads: true,
       fleetKey: null,
+      registration: null,
       hooks: {},
       hookTimeoutMs: 30_000,
       logLevel: 'info',
@@ -227,6 +242,31 @@ describe('what other machines can reach', () => {
       code: 'GW_INPUT_INVALID',
       field: 'listen',
       value: listen,
+    });
+  });
+});
+
+describe('registering', () => {
+  const fleetKeyFile = (): string => file('registering', 'a-key-that-is-long-enough-for-a-fleet\n');
+  const fleetNats = ['nats://n1:4222'];
+  const open = { listen: '0.0.0.0:7700', tokensFile: '/t', migrationListen: '0.0.0.0:7710', insecureMigration: true };
+
+  test.each<[string, HostSettings, string, string]>([
+    ['no key', { fleetNats }, 'fleetNats', 'add fleetKeyFile'],
+    ['no server', { fleetPrefix: 'x' }, 'fleetPrefix', 'add fleetNats'],
+    ['a server that is none', { fleetNats: ['http://n1'] }, 'fleetNats', 'give nats://HOST:PORT'],
+    ['an API at all addresses', { ...open, fleetNats, fleetMigration: 'h:1' }, 'fleetApi', 'http://10.0.0.2:7700'],
+    ['an API at a socket only', { listen: 'unix:/a', fleetNats }, 'fleetApi', 'http://10.0.0.2:7700'],
+    ['migrations at all addresses', { ...open, fleetNats, fleetApi: 'http://h:1' }, 'fleetMigration', '10.0.0.2:7710'],
+    ['an address without a port', { fleetNats, fleetMigration: 'h' }, 'fleetMigration', 'HOST:PORT'],
+    ['a name that is no subject', { name: 'a.', fleetNats }, 'name', 'without a dot at its end'],
+    ['a prefix with a dot', { fleetNats, fleetPrefix: 'a.b' }, 'fleetPrefix', 'give letters'],
+  ])('%s is refused, with field and fix', (what, settings, field, fix) => {
+    const key = what.startsWith('no ') ? {} : { fleetKeyFile: fleetKeyFile() };
+    expect(details(() => resolved({ ...key, ...settings }))).toMatchObject({
+      code: 'GW_INPUT_INVALID',
+      field,
+      fix: expect.stringContaining(fix),
     });
   });
 });

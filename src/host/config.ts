@@ -6,6 +6,7 @@
  */
 import { hostname } from 'node:os';
 import { resolve } from 'node:path';
+import { readFleetKey } from '../api/fleet-key.ts';
 import { parseInput } from '../api/input-error.ts';
 import { isLoopback, type ListenAddress, PRIVATE_MODE, parseHostPort, parseListenAddress } from '../api/listen.ts';
 import { readSecret, readTextFile } from '../api/text-file.ts';
@@ -13,9 +14,9 @@ import { LEAST_TOKEN_CHARACTERS } from '../api/tokens-file.ts';
 import { NameSchema } from '../api/vm-schema.ts';
 import { parseYaml } from '../api/yaml-file.ts';
 import { GodwitError } from '../base/errors.ts';
-import { fleetKeyOf } from '../migration/fingerprint-keys.ts';
 import { HISTORY_MS } from '../migration/history.ts';
 import { HostConfigSchema, type HostSettings } from './config-schema.ts';
+import { type RegistrationConfig, resolveRegistration } from './registration.ts';
 
 // Each has threads and buffers of its own, and all share one link: beyond a few they only make each other later.
 const DEFAULT_MAX_INCOMING = 8;
@@ -51,6 +52,8 @@ export interface HostConfig {
   readonly keepsSpareThreads: boolean;
   /** Hexadecimal. */
   readonly fleetKey: string | null;
+  /** null: the host does not register. */
+  readonly registration: RegistrationConfig | null;
   /** Paths of programs. */
   readonly hooks: NonNullable<HostSettings['hooks']>;
   readonly hookTimeoutMs: number;
@@ -95,8 +98,9 @@ export function resolveConfig(settings: HostSettings, environment: { token?: str
       'add --token-file FILE or --tokens-file FILE, or listen on a loopback address or unix:/path',
     );
   }
+  const name = settings.name ?? parseInput(NameSchema, hostname().split('.')[0], 'name');
   return {
-    name: settings.name ?? parseInput(NameSchema, hostname().split('.')[0], 'name'),
+    name,
     listen,
     migration,
     tls: settings.tls === undefined ? null : { directory: resolve(settings.tls), allow: settings.tlsAllow },
@@ -116,7 +120,8 @@ export function resolveConfig(settings: HostSettings, environment: { token?: str
     sampleEveryMs: settings.sampleEvery ?? 60_000,
     keepHistoryMs: settings.keepHistory ?? HISTORY_MS,
     keepsSpareThreads: settings.spareThreads !== 'off',
-    fleetKey: settings.fleetKeyFile === undefined ? null : readFleetKey(settings.fleetKeyFile),
+    fleetKey: settings.fleetKeyFile === undefined ? null : readFleetKey('fleetKeyFile', settings.fleetKeyFile),
+    registration: resolveRegistration(settings, { name, listen, migration }),
     hooks: settings.hooks ?? {},
     hookTimeoutMs: settings.hookTimeout ?? 30_000,
     logLevel: settings.logLevel ?? 'info',
@@ -134,11 +139,6 @@ function checkToken(token = ''): string | null {
 function readToken(path: string): string {
   const fix = 'put a token of at least 16 characters into the file, such as `openssl rand -hex 32`';
   return readSecret({ field: 'tokenFile', path, fix, leastCharacters: LEAST_TOKEN_CHARACTERS });
-}
-
-function readFleetKey(path: string): string {
-  const fix = 'put at least 32 characters into the file, such as `openssl rand -hex 32`';
-  return fleetKeyOf(readSecret({ field: 'fleetKeyFile', path, fix, leastCharacters: 32 }));
 }
 
 function invalid(field: string, value: string, fix: string): GodwitError {

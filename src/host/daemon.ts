@@ -42,6 +42,7 @@ import { Migrations } from './migrations.ts';
 import { Outlook } from './outlook.ts';
 import { Peers } from './peers.ts';
 import { recoverUpgrades } from './recovered-upgrades.ts';
+import { openRegistration } from './registration.ts';
 import { ServedApi } from './served-api.ts';
 import { prepareStateDirectory, tidyUp } from './state-directory.ts';
 import { lockStateDirectory } from './state-lock.ts';
@@ -85,6 +86,7 @@ export async function startDaemon(
   };
 
   const startedAtMs = Date.now();
+  let beacon: Awaited<ReturnType<typeof openRegistration>> = null;
   const served = new ServedApi(config, log);
   const events = new EventHub(SYSTEM_CLOCK);
   const promises = new IncomingPromises(SYSTEM_CLOCK);
@@ -203,12 +205,15 @@ export async function startDaemon(
       bandwidthBytesPerSecond: budget.bytesPerSecond,
       dscp: config.dscp,
       tls: tls ? { ...tls.certificate, names: [...tls.certificate.names] } : null,
+      registration: beacon?.view ?? null,
       vms: registry.list().length,
       runningMigrations: migrations.runningCount,
     }),
   });
   starting.use(served);
   await served.open(await buildApiServer({ service, version, access: served.access, audit, logger: log }));
+  const addresses = { apis: served.urls, migration };
+  beacon = starting.use(await openRegistration(config, addresses, { version, sinceMs: startedAtMs, log }));
   starting.use(new IdleMemory(() => openCount() === 0));
   log.info({ api: served.urls, migration, vms: registry.list().length }, 'ready');
 

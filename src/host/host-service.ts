@@ -186,6 +186,10 @@ export class DaemonService implements HostService {
   tuneMigration(id: string, request: TuneBody): Promise<MigrationView> {
     return this.#options.migrations.tune(id, request);
   }
+  letMigrationsGo(ids: readonly string[]): Promise<MigrationView[]> {
+    return this.#options.migrations.letGo(ids);
+  }
+
   switchToPostCopy(id: string): Promise<MigrationView> {
     return this.#options.migrations.switchToPostCopy(id);
   }

@@ -14,6 +14,7 @@ import type { GroupPart } from '../migration/shared-part.ts';
 import type { Aftermath, Departure } from './aftermath.ts';
 import type { Engine } from './engine-port.ts';
 import { refuseMember } from './groups.ts';
+import { letGo } from './held-migrations.ts';
 import { createPolicy, type IncomingHost } from './incoming-policy.ts';
 import type { KnownOrders } from './known-orders.ts';
 import type { Logger } from './logger.ts';
@@ -66,7 +67,6 @@ export class Migrations {
   get running(): MigrationView[] {
     return [...this.#running.values()].map(({ view }) => view);
   }
-
   /** Those that run and those whose threads go on when their end has been told. */
   get openCount(): number {
     return this.#open.count;
@@ -160,19 +160,19 @@ export class Migrations {
     if (report) return viewOfReport(report, this.#options.hostName);
     throw new GodwitError('GW_NOT_FOUND', { kind: 'migration', name: id });
   }
-
   async wait(given: string): Promise<MigrationView> {
     return (await this.#running.get(this.#idOf(given))?.finished) ?? this.show(given);
   }
-
   async cancel(id: string): Promise<MigrationView> {
     return this.#command(id, { kind: 'cancel' });
   }
-
   async switchToPostCopy(id: string): Promise<MigrationView> {
     return this.#command(id, { kind: 'switchPostCopy' });
   }
-
+  /** @throws GW_NOT_FOUND, GW_CONFLICT */
+  async letGo(given: readonly string[]): Promise<MigrationView[]> {
+    return await letGo(given, { show: (id) => this.show(id), runningOf: (id) => this.#running.get(id) });
+  }
   async tune(given: string, body: TuneBody): Promise<MigrationView> {
     const id = this.#idOf(given);
     const values = definedOnly(body);
@@ -195,7 +195,6 @@ export class Migrations {
     if (!(await hasStayed(vm, this.#running.values()))) return false;
     return last === null || !this.#options.store.hasGiven(last);
   }
-
   /** Of one that has ended; undefined: not known here. */
   reportOf(id: string): MigrationReport | undefined {
     return this.#options.store.get(id);

@@ -6,6 +6,7 @@
  * userfaultfd would keep the VM's memory registered, and the next migration could not track it.
  */
 import { isMainThread } from 'node:worker_threads';
+import { O_CLOEXEC, O_RDONLY } from './abi/files.ts';
 import { Errno } from './errno.ts';
 import { call, lastErrno, raw } from './raw.ts';
 
@@ -45,6 +46,13 @@ export class FileDescriptor implements Disposable {
     // SAFETY: no memory. Linux frees the number whatever close returns, so there is nothing to do about an error.
     raw.close(fd);
   }
+}
+
+/** Lets go of what a descriptor leads to and keeps its number, which reads as an empty file from now on: other threads may use it still. */
+export function emptyDescriptor(fd: number): void {
+  using empty = FileDescriptor.open('/dev/null', O_RDONLY | O_CLOEXEC);
+  // SAFETY: no memory.
+  call('dup3', raw.dup3(empty.fd, fd, O_CLOEXEC));
 }
 
 /** Repeats a raw call that a signal has interrupted. */

@@ -105,6 +105,7 @@ export const raw = {
   fcntl: libc.func('int fcntl(int fd, int op, long arg)') as (fd: number, op: number, arg: number) => number,
   /** https://man7.org/linux/man-pages/man2/dup.2.html */
   dup: libc.func('int dup(int oldfd)') as (fd: number) => number,
+  dup3: libc.func('int dup3(int oldfd, int newfd, int flags)') as (fd: number, as: number, flags: number) => number,
   /** https://man7.org/linux/man-pages/man2/eventfd.2.html */
   eventfd: libc.func('int eventfd(unsigned int initval, int flags)') as (initial: number, flags: number) => number,
   /** https://man7.org/linux/man-pages/man2/send.2.html */

@@ -1,9 +1,10 @@
 /** What is found is what was asked for, whatever becomes of the images. */
-import { readdirSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readlinkSync, writeFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { afterAll, expect, test } from 'vitest';
 import { TempDirectory } from '../../test/support/temp-directory.ts';
 import { PAGE_SIZE } from '../base/page.ts';
+import type { FilePiece } from '../linux/ram-file.ts';
 import { ContentIndexBuilder } from './content-index.ts';
 import { ContentStore, ContentTable, type HeldImage } from './content-store.ts';
 import { FileImage } from './file-image.ts';
@@ -76,7 +77,7 @@ test('a page that has changed or gone since is not held any more', async () => {
   expect([1, 2, 3].map((seed) => store.fetch(of(seed), into))).toEqual([true, false, false]);
 });
 
-test('an image whose owner has ended is closed, and its pages are not held any more', async () => {
+test('of an image whose owner has ended nothing is held any more, and nobody else gets its descriptor', async () => {
   const kept = new ImageFile([1]);
   const left = new ImageFile([2]);
   let isOver = false;
@@ -84,13 +85,26 @@ test('an image whose owner has ended is closed, and its pages are not held any m
   using store = await ContentStore.of(fingerprint, [owned, kept]);
   const table = new ContentTable(structuredClone(store.share()));
   const held = (): boolean[] => [1, 2].map((seed) => table.fetch(of(seed), new Uint8Array(4096)));
-  const openFiles = (): number => readdirSync('/proc/self/fd').length;
+  const [{ fd }] = owned.image.pieces as [FilePiece];
+  const path = readlinkSync(`/proc/self/fd/${fd}`);
   store.releaseEnded();
   expect(held()).toEqual([true, true]);
-  const before = openFiles();
   isOver = true;
   store.releaseEnded();
   store.releaseEnded();
-  expect(openFiles()).toBe(before - 1);
+  expect(readdirSync('/proc/self/fd').map((name) => leadsTo(name))).not.toContain(path);
+  // What comes next does not get the number: reading it where a page is meant to be would be an error.
+  const others = Array.from({ length: 20 }, () => openSync('/proc/self', 'r'));
+  expect(others).not.toContain(fd);
   expect(held()).toEqual([true, false]);
+  for (const other of others) closeSync(other);
 });
+
+/** undefined: it is closed by now. */
+function leadsTo(descriptor: string): string | undefined {
+  try {
+    return readlinkSync(`/proc/self/fd/${descriptor}`);
+  } catch {
+    return undefined;
+  }
+}

@@ -6,6 +6,7 @@
  * for, whatever has become of the image meanwhile: each page is hashed again when it is taken.
  */
 import { setImmediate } from 'node:timers/promises';
+import { emptyDescriptor } from '../linux/file-descriptor.ts';
 import type { FilePiece } from '../linux/ram-file.ts';
 import type { ContentIndex } from './content-index.ts';
 import { readPieces } from './page-files.ts';
@@ -48,7 +49,8 @@ export class ContentStore implements Disposable {
   readonly filter: PageFilter;
   /** Pages that it holds; one that is in two images counts twice. */
   readonly pages: number;
-  #images: readonly PageImage[];
+  readonly #images: readonly PageImage[];
+  readonly #released = new Set<PageImage>();
   readonly #table: ContentTable;
 
   private constructor(fingerprint: PageFingerprint, images: readonly HeldImage[]) {
@@ -89,20 +91,21 @@ export class ContentStore implements Disposable {
     return this.#table.fetch(fingerprint, into);
   }
 
-  /** Closes the images whose owners have ended: their pages are not held any more, also for threads that use the table. */
+  /**
+   * Lets go of the images whose owners have ended, whose pages are not held any more. Threads that use the table have the numbers of
+   * their descriptors, which nothing else may get before the store is disposed of.
+   */
   releaseEnded(): void {
-    const [over, kept] = [this.#images.filter(hasEnded), this.#images.filter((image) => !hasEnded(image))];
-    this.#images = kept;
-    for (const image of over) image[Symbol.dispose]();
+    const over = this.#images.filter((image) => !this.#released.has(image) && image.isOver?.() === true);
+    for (const image of over) {
+      this.#released.add(image);
+      for (const fd of new Set(image.pieces.map((piece) => piece.fd))) emptyDescriptor(fd);
+    }
   }
 
   [Symbol.dispose](): void {
     for (const image of this.#images) image[Symbol.dispose]();
   }
-}
-
-function hasEnded(image: PageImage): boolean {
-  return image.isOver?.() ?? false;
 }
 
 /** The store as any thread of the process uses it. */

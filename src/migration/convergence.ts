@@ -16,6 +16,7 @@
  *   deadline         the timeout, or the last moment at which post-copy still meets it
  *   G7-wait          pre-copy would not converge, but --finish-by leaves time for it to change: next round
  *   G7-finish-by     the last moment at which post-copy still meets --finish-by
+ *   hold             it could finish or switch, and is kept until it is told to go on: next round (hold.ts)
  * Must hold: pre-copy never goes to post-copy; post-copy only where the destination can.
  */
 import { formatDuration } from '../base/units.ts';
@@ -100,7 +101,7 @@ export function initialThrottle(
 }
 
 /** The deadlines and what they ask for; null while there is time. Of --finish-by and --timeout the earlier counts. */
-function checkDeadline(facts: RoundFacts): Decision | null {
+export function checkDeadline(facts: RoundFacts): Decision | null {
   const { timeoutMs, onTimeout, mode } = facts.options;
   if (mode !== 'pre-copy' && isLastMoment(facts, residueOf(facts))) return postCopy(facts, 'G7-finish-by');
   if (timeoutMs <= 0) return null;

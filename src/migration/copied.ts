@@ -1,7 +1,7 @@
 /** What the source has done while the VM ran, as the switchover goes on with it. */
 import type { PageRun } from '../base/page.ts';
 import type { HeldPages } from '../memory/held-pages.ts';
-import type { CopyResult } from './copy-rounds.ts';
+import type { CopyResult } from './copy-rounds-port.ts';
 import type { PageSender } from './page-sender.ts';
 
 export interface Copied {

@@ -3,15 +3,19 @@ import { SinkChannels } from '../../test/support/sink-channels.ts';
 import { FakeClock } from '../base/clock.ts';
 import { intersectRuns, type PageRun } from '../base/page.ts';
 import { Pacer } from '../transfer/pacer.ts';
-import { type CopyRoundsPort, copyRounds } from './copy-rounds.ts';
+import { copyRounds } from './copy-rounds.ts';
+import type { CopyRoundsPort } from './copy-rounds-port.ts';
 import { PRIOR_COSTS } from './dirty-estimate.ts';
 import { PageSender } from './page-sender.ts';
 import type { RoundReport } from './report.ts';
 import { DEFAULT_MIGRATION_OPTIONS } from './request.ts';
+import { SourceHold } from './source-hold.ts';
 
 const PAGES = 8192;
 const HOLES = 100;
 const ROUNDS = 2;
+
+const NOT_HELD = new SourceHold({ options: () => DEFAULT_MIGRATION_OPTIONS, note: () => undefined });
 
 interface Copied {
   readonly rounds: readonly RoundReport[];
@@ -59,6 +63,7 @@ async function copy(
       return { missed: isFirst ? missed : [], waitedMs: 0 };
     },
     slow: () => undefined,
+    hold: NOT_HELD,
     interruption: () => (ended < ROUNDS ? null : 'pause'),
     onBegin: (pages) => {
       holePages = pages;
@@ -137,6 +142,7 @@ test('what is written in every round is left for the stop, goes on counting as l
         return { missed: [], waitedMs: 0 };
       },
       slow: () => undefined,
+      hold: NOT_HELD,
       interruption: () => (ended < 6 ? null : 'pause'),
       onBegin: () => undefined,
       onRound: (round) => rounds.push(round),

@@ -9,90 +9,20 @@ import { type Clock, SYSTEM_CLOCK } from '../base/clock.ts';
 import { GodwitError } from '../base/errors.ts';
 import { countPages, PAGE_SIZE, type PageRun, subtractRuns } from '../base/page.ts';
 import { uniteRuns } from '../base/page-bitmap.ts';
-import type { DirtyTracker } from '../memory/dirty-tracker.ts';
 import { resendBudget } from '../memory/group-size.ts';
-import type { RamLayout } from '../memory/layout.ts';
 import { PageHeat } from '../memory/page-heat.ts';
-import { decide } from './convergence.ts';
+import type { CopyResult, CopyRoundsPort } from './copy-rounds-port.ts';
 import type { Decision } from './decision.ts';
 import { chooseDeferred } from './deferral.ts';
-import {
-  type DowntimeCosts,
-  type MeasuredRound,
-  type RoundFacts,
-  SMALL_PART,
-  wholeBytesPerPage,
-} from './dirty-estimate.ts';
+import { type MeasuredRound, type RoundFacts, SMALL_PART, wholeBytesPerPage } from './dirty-estimate.ts';
 import { isLastMoment } from './finish-by.ts';
-import { forced, type Interruption } from './interruption.ts';
+import { forced } from './interruption.ts';
 import { keepRound } from './kept-rounds.ts';
-import { addCounts, type PageSender, type SendCounts } from './page-sender.ts';
-import type { RoundReport } from './report.ts';
+import { addCounts, type SendCounts } from './page-sender.ts';
 import type { MigrationOptions } from './request.ts';
 import { RoundOrder } from './round-order.ts';
 import { reportRound } from './round-report.ts';
-import { type LinkCounts, RoundWatch } from './round-watch.ts';
-
-/** What the rounds need of the VM. */
-export interface RoundsGuest {
-  readonly layout: Pick<RamLayout, 'pageCount'>;
-  readonly tracker: Pick<DirtyTracker, 'collect' | 'peek' | 'setBudget'>;
-  readonly throttlePercent: number;
-}
-
-export interface CopyRoundsPort {
-  readonly guest: RoundsGuest;
-  /** The pages that hold anything, looked up since writes are noticed: one that was empty then is found as written. */
-  readonly dataRuns: readonly PageRun[];
-  readonly sender: PageSender;
-  readonly signal: AbortSignal;
-  /** Read before every decision: they can be tuned. */
-  options(): MigrationOptions;
-  readonly costs: DowntimeCosts;
-  readonly canPostCopy: boolean;
-  readonly startedMs: number;
-  readonly wasRunning: boolean;
-  /** Resolves when the destination has everything of this round, with the pages that were named and it does not hold. */
-  endRound(round: number): Promise<RoundEnd>;
-  /** Slows the vCPUs by so many percent. */
-  slow(percent: number): void;
-  /** Of the connection that the pages go over. */
-  linkCounts(): LinkCounts;
-  /** What must happen at once, in the middle of a round: `switch-postcopy` was asked for, or the time is up. */
-  interruption(): Interruption | null;
-  /** Copying begins; so many pages were never touched. */
-  onBegin(holePages: number): void;
-  onRound(round: RoundReport, decision: Decision): void;
-  onProgress(state: RoundsState): void;
-}
-
-/** What the destination has to say of a round. */
-export interface RoundEnd {
-  /** Were named, and it does not hold them. */
-  readonly missed: readonly PageRun[];
-  /** For pages that other VMs were to bring: the link had nothing to do with it. */
-  readonly waitedMs: number;
-}
-
-export interface RoundsState {
-  readonly round: number;
-  readonly remainingPages: number;
-  readonly decision: Decision;
-  /** As they were when the round began. */
-  readonly facts: RoundFacts;
-  /** Of the round that is underway; of one that is not begun `null`. */
-  readonly watch: RoundWatch | null;
-}
-
-export interface CopyResult {
-  readonly kind: 'finish' | 'postCopy';
-  /** The time is up: the VM is to be stopped for as long as the rest takes (`--on-timeout pause`). */
-  readonly isPaused: boolean;
-  /** Pages still to be sent, as far as known; more may have been written since. */
-  readonly remaining: readonly PageRun[];
-  /** As each round found what was written in it; null without rounds. */
-  readonly heat: PageHeat | null;
-}
+import { RoundWatch } from './round-watch.ts';
 
 /** Less says nothing of the link. */
 const MIN_RATE_SAMPLE_BYTES = 4 * 1024 * 1024;
@@ -105,6 +35,7 @@ export async function copyRounds(port: CopyRoundsPort, clock: Clock = SYSTEM_CLO
   let hasSeenLink = false;
   let writtenPages = 0; // in the last round
   let isLate = false;
+  let isHeld = false; // the last round
   const begunMs = elapsedMs();
   const { pageCount } = guest.layout;
   const watch = new RoundWatch({ tracker: guest.tracker, pageCount, link: () => port.linkCounts() }, clock);
@@ -112,13 +43,15 @@ export async function copyRounds(port: CopyRoundsPort, clock: Clock = SYSTEM_CLO
   const dataPages = countPages(remaining);
   port.onBegin(pageCount - dataPages);
   for (let number = 1; ; number++) {
-    const remainingPages = countPages(remaining);
-    const interruption = port.interruption() ?? (isLate ? 'finishBy' : null);
-    const facts = factsNow(remainingPages);
-    const decision = interruption ? forced(interruption, facts) : decide(facts);
+    let { decision, facts } = judge(number);
     const last = rounds.at(-1);
     if (last) port.onRound(reportRound(last, writtenPages, guest.throttlePercent, decision), decision);
-    port.onProgress({ round: number, remainingPages, decision, facts, watch: null });
+    while (port.hold.mayRest(decision)) {
+      if (port.wasRunning) port.slow(decision.throttlePercent);
+      await port.hold.rest(signal);
+      remaining = uniteRuns(remaining, guest.tracker.collect(), pageCount);
+      ({ decision, facts } = judge(number));
+    }
     if (decision.kind === 'giveUp') throw new GodwitError(decision.code, giveUpDetails(decision, port.options()));
     if (decision.kind !== 'nextRound') {
       const isPaused = decision.kind === 'finish' && decision.rule === 'deadline';
@@ -126,9 +59,23 @@ export async function copyRounds(port: CopyRoundsPort, clock: Clock = SYSTEM_CLO
     }
     if (port.wasRunning) port.slow(decision.throttlePercent);
     const round = await sendRound(number, remaining, decision, facts);
+    // Of those of a hold only the latest counts: how long it lasts says nothing of the VM.
+    if (isHeld) rounds.pop();
+    isHeld = decision.rule === 'hold';
     keepRound(rounds, round.measured);
+    port.hold.roundEnded(round.measured.ms);
     writtenPages = round.writtenPages;
     remaining = round.remaining;
+  }
+
+  /** What comes now, by what is known now. */
+  function judge(number: number): { readonly decision: Decision; readonly facts: RoundFacts } {
+    const remainingPages = countPages(remaining);
+    const interruption = port.interruption() ?? (isLate ? 'finishBy' : null);
+    const facts = factsNow(remainingPages);
+    const decision = interruption ? forced(interruption, facts) : port.hold.decide(facts);
+    port.onProgress({ round: number, remainingPages, decision, facts, watch: null });
+    return { decision, facts };
   }
 
   function factsNow(remainingPages: number): RoundFacts {
@@ -150,6 +97,11 @@ export async function copyRounds(port: CopyRoundsPort, clock: Clock = SYSTEM_CLO
 
   function elapsedMs(): number {
     return clock.nowMs() - port.startedMs;
+  }
+
+  /** In the middle of a round. */
+  function isEnough(facts: RoundFacts): boolean {
+    return port.interruption() !== null || port.hold.isWaitedFor || mustSwitch(facts);
   }
 
   /** G7, in the middle of a round. */
@@ -178,7 +130,7 @@ export async function copyRounds(port: CopyRoundsPort, clock: Clock = SYSTEM_CLO
       signal,
       // Once: what is named of other VMs may have to be waited for at the end of the round.
       mayName: number === 1 && port.options().finishByMs <= 0 ? ('awaited' as const) : ('held' as const),
-      enough: () => port.interruption() !== null || mustSwitch(facts),
+      enough: () => isEnough(facts),
       skip: (batch: readonly PageRun[]): readonly PageRun[] => {
         const { skipped, donePages, leftPages } = order.choose(batch);
         pagesAhead -= donePages;
@@ -234,7 +186,7 @@ export async function copyRounds(port: CopyRoundsPort, clock: Clock = SYSTEM_CLO
     sender.miss(missed);
     const again = await sender.send(missed, {
       signal,
-      enough: () => port.interruption() !== null || mustSwitch(facts),
+      enough: () => isEnough(facts),
     });
     await port.endRound(number);
     const namedPages = Math.max(0, sent.namedPages - countPages(missed));

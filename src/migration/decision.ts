@@ -39,7 +39,8 @@ export type Rule =
   | 'G7-finish-by'
   | 'mode'
   | 'deadline'
-  | 'asked';
+  | 'asked'
+  | 'hold';
 
 interface DecisionBase {
   /** The slowdown from now on; 0 with everything but `nextRound`. */
@@ -86,6 +87,12 @@ export function waiting(facts: RoundFacts): Decision {
   const finishBy = formatDuration(facts.options.finishByMs);
   const text = `Would not converge: post-copy will begin in time for --finish-by ${finishBy}, ${size(facts)} left`;
   return { ...nextRound(facts, 0, 'G7-wait'), verdict: { kind: 'stalled', text } };
+}
+
+/** Ready, and kept for others: what the VM writes meanwhile is sent now and then. */
+export function holdBack(facts: RoundFacts): Decision {
+  const text = `Ready to switch over, and held until it is told to go on: ${size(facts)} left`;
+  return { ...nextRound(facts, 0, 'hold'), etaMs: null, verdict: { kind: 'ready', text } };
 }
 
 export function finish(facts: RoundFacts, rule: Rule): Decision {

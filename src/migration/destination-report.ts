@@ -82,6 +82,7 @@ export class DestinationReport {
         predictedDowntimeMs: null,
         prediction: null,
         waitingFor: port.connected() ? null : 'connection',
+        isReady: false,
         disks: [],
         verdict: VERDICTS[phase] ?? { kind: 'starting', text: 'Preparing' },
       },

@@ -122,7 +122,8 @@ export function wholeBytesPerPage({ rounds }: RoundFacts): number {
   return most > 0 ? Math.min(most, PAGE_SIZE + FRAME_OVERHEAD_BYTES) : PAGE_SIZE + FRAME_OVERHEAD_BYTES;
 }
 
-function unnamedPages({ sentPages, namedPages = 0 }: MeasuredRound): number {
+/** Of which contents were sent, or which had not changed. */
+export function unnamedPages({ sentPages, namedPages = 0 }: MeasuredRound): number {
   return sentPages - namedPages;
 }
 

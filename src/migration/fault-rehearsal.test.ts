@@ -16,11 +16,14 @@ test('it is long enough for the code where hosts are near, and short where they 
 
 test('on the connection that comes after a loss nothing is rehearsed', () => {
   const rehearsal = new FaultRehearsal(1000);
-  rehearse(rehearsal, 0.2);
+  expect([rehearsal.next(0, 0), rehearsal.next(1, 5)]).not.toContain(undefined);
+  // The first one was lost in the middle of it.
+  expect(rehearsal.next(0, 10)).toBeUndefined();
   expect(rehearse(rehearsal, 0.2, 5000).rounds).toBe(0);
 });
 
 test('the first ones are as large as answers with their neighbourhoods', () => {
-  expect([0, 3, 4].map((done) => new FaultRehearsal(1000).next(done, 0)?.count)).toEqual([16, 16, 1]);
+  const rehearsal = new FaultRehearsal(1000);
+  expect([0, 1, 2, 3, 4].map((done) => rehearsal.next(done, 0)?.count)).toEqual([16, 16, 16, 16, 1]);
   expect(new FaultRehearsal(8).next(0, 0)?.count).toBe(8);
 });

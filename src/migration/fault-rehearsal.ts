@@ -14,6 +14,7 @@ const LARGE_PAGES = 16;
 
 export class FaultRehearsal {
   readonly #pageCount: number;
+  /** undefined: it has not begun; once it has ended, or another connection asks for it, it is over. */
   #endsMs: number | undefined;
 
   constructor(pageCount: number) {
@@ -22,7 +23,8 @@ export class FaultRehearsal {
 
   /** @param done - how often something was answered; undefined: it has been enough */
   next(done: number, nowMs: number): PageRun | undefined {
-    this.#endsMs ??= nowMs + LONGEST_MS;
+    if (done === 0) this.#endsMs = this.#endsMs === undefined ? nowMs + LONGEST_MS : nowMs;
+    this.#endsMs ??= nowMs;
     if (done >= ROUNDS || nowMs >= this.#endsMs) return undefined;
     return { first: 0, count: done < LARGE_ROUNDS ? Math.min(LARGE_PAGES, this.#pageCount) : 1 };
   }

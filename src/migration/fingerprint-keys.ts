@@ -1,7 +1,7 @@
 /**
  * The keys under which pages have fingerprints, and how two hosts find out that they have one in common.
  *
- * Owns: what is made of a fleet's key file, and a VM's own key. Must hold: fingerprints under the fleet's key are of use to
+ * Owns: what is made of a fleet's key, and a VM's own key. Must hold: fingerprints under the fleet's key are of use to
  * all hosts that have it, so that contents of one VM may serve another; those under a VM's key to whom the VM came
  * with its key, so that only its own earlier visits do. Nobody learns a key from its name.
  */
@@ -11,11 +11,6 @@ import { FINGERPRINT_KEY_BYTES } from '../memory/page-fingerprint.ts';
 const HEX_KEY = /^[0-9a-f]{64}$/;
 /** A feature's name has at most 32 characters; 104 bits of the hash. */
 const FEATURE_HASH_LENGTH = 26;
-
-/** Hexadecimal. @param text - what the key file holds */
-export function fleetKeyOf(text: string): string {
-  return hash('sha256', `godwit fleet key\n${text}`);
-}
 
 /** A feature of the protocol that only hosts with the same key have in common. */
 export function fleetFeature(fleetKey: string): string {

@@ -10,6 +10,7 @@ import type { Decision } from './decision.ts';
 import { type DirtyCurve, modifiedWithin, scaleCurve } from './dirty-curve.ts';
 import { fixedDowntimeMs, type MeasuredRound, type RoundFacts } from './dirty-estimate.ts';
 import { isLastMoment, lastMomentMs } from './finish-by.ts';
+import { countRounds } from './kept-rounds.ts';
 import type { Interval, Prediction } from './prediction.ts';
 import { type LinkModel, modelRound, type Underway, wholeRound } from './round-model.ts';
 
@@ -104,6 +105,8 @@ function disturb(input: ForecastInput, index: number): ForecastInput {
 
 function play({ facts, underway, curve, link, pair, bytesSoFar }: ForecastInput): Played {
   const rounds: MeasuredRound[] = [...facts.rounds];
+  // Of a migration that waits for long not all are kept.
+  const leftOut = countRounds(rounds) - rounds.length;
   let { remainingPages, throttlePercent, elapsedMs } = facts;
   let bytes = bytesSoFar;
   let hot = rounds.length === 0 ? curve.pagesByRate : modifiedWithin(curve, (rounds.at(-1)!.ms * share()) / 1000);
@@ -119,7 +122,7 @@ function play({ facts, underway, curve, link, pair, bytesSoFar }: ForecastInput)
     if (decision?.rule === 'G7-wait') return wait(known);
     throttlePercent = decision?.throttlePercent ?? throttlePercent;
     const from = begun ?? wholeRound(remainingPages);
-    const round = modelRound(rounds.length + 1, from, hot, { curve, link, share: share() });
+    const round = modelRound(leftOut + rounds.length + 1, from, hot, { curve, link, share: share() });
     const stopped = cut(round.measured, from, now);
     if (stopped) return stopped;
     rounds.push(round.measured);
@@ -171,13 +174,13 @@ function play({ facts, underway, curve, link, pair, bytesSoFar }: ForecastInput)
     const fixedMs = pair.fixedDowntimeMs ?? fixedDowntimeMs(now);
     if (decision?.kind === 'postCopy') return postCopied(now);
     if (decision?.kind !== 'finish') {
-      return { rounds: rounds.length, bytes, totalMs: elapsedMs, downtimeMs: fixedMs, ending: 'giveUp' };
+      return { rounds: leftOut + rounds.length, bytes, totalMs: elapsedMs, downtimeMs: fixedMs, ending: 'giveUp' };
     }
     const pageBytes = rounds.length === 0 ? link.wholeBytes : link.resentBytes;
     const downtimeMs = fixedMs + (remainingPages * pageBytes * 1000) / link.bytesPerSecond;
     const totalMs = elapsedMs + downtimeMs + pair.endingMs;
     bytes += now.costs.stateBytes + remainingPages * pageBytes;
-    return { rounds: rounds.length, bytes, totalMs, downtimeMs, ending: 'finish' };
+    return { rounds: leftOut + rounds.length, bytes, totalMs, downtimeMs, ending: 'finish' };
   }
 
   function postCopied(now: RoundFacts): Played {
@@ -185,7 +188,7 @@ function play({ facts, underway, curve, link, pair, bytesSoFar }: ForecastInput)
     const pagesMs = ((remainingPages * link.wholeBytes * 1000) / link.bytesPerSecond) * pair.pushFactor;
     const totalMs = elapsedMs + downtimeMs + pagesMs + pair.endingMs;
     bytes += now.costs.stateBytes + remainingPages * link.wholeBytes;
-    return { rounds: rounds.length, bytes, totalMs, downtimeMs, ending: 'postCopy' };
+    return { rounds: leftOut + rounds.length, bytes, totalMs, downtimeMs, ending: 'postCopy' };
   }
 }
 

@@ -8,6 +8,11 @@
 export const KEPT_FIRST_ROUNDS = 100;
 export const KEPT_LAST_ROUNDS = 400;
 
+/** All that there were. */
+export function countRounds(rounds: readonly { readonly number: number }[]): number {
+  return rounds.at(-1)?.number ?? 0;
+}
+
 export function keepRound<Round>(rounds: Round[], round: Round): void {
   rounds.push(round);
   if (rounds.length > KEPT_FIRST_ROUNDS + KEPT_LAST_ROUNDS) rounds.splice(KEPT_FIRST_ROUNDS, 1);

@@ -5,9 +5,10 @@
  * delays a page: a forecast is made while pages are on their way, and not too often.
  */
 import { type DirtyCurve, fitDirtyCurve } from './dirty-curve.ts';
-import { MIN_SAMPLE_PAGES, type RoundFacts, sendingMsOf } from './dirty-estimate.ts';
+import { MIN_SAMPLE_PAGES, type RoundFacts, sendingMsOf, unnamedPages } from './dirty-estimate.ts';
 import { type Doubts, forecast, type PairModel } from './forecast.ts';
 import { type DirtyHistory, dirtySamplesOf } from './history.ts';
+import { countRounds } from './kept-rounds.ts';
 import type { Expectation } from './known-links.ts';
 import type { Prediction, PredictionMoment, RecordedPrediction } from './prediction.ts';
 import type { LinkModel, Underway } from './round-model.ts';
@@ -90,7 +91,7 @@ export class Predictor {
 
   /** A round is underway. */
   consider(facts: RoundFacts, watch: RoundWatch, nowMs: number): void {
-    const round = facts.rounds.length;
+    const round = countRounds(facts.rounds);
     const isNew = round !== this.#predictedRound && round > 0;
     if (!isNew && nowMs - this.#predictedAtMs < FORECAST_EVERY_MS) return;
     const { underway } = watch;
@@ -136,8 +137,8 @@ export class Predictor {
       return { bytesPerSecond, wholeBytes, resentBytes: (wholeBytes * link.resentBytes) / link.wholeBytes };
     }
     const wholeBytes = first.sentBytes / Math.max(1, this.#port.dataPages - first.skippedPages);
-    const sent = later.filter(({ sentPages }) => sentPages >= MIN_SAMPLE_PAGES).at(-1);
-    const resentBytes = sent ? sent.sentBytes / sent.sentPages : (wholeBytes * link.resentBytes) / link.wholeBytes;
+    const sent = later.findLast((round) => unnamedPages(round) >= MIN_SAMPLE_PAGES);
+    const resentBytes = sent ? sent.sentBytes / unnamedPages(sent) : (wholeBytes * link.resentBytes) / link.wholeBytes;
     return { bytesPerSecond: (first.sentBytes * 1000) / Math.max(1, sendingMsOf(first)), wholeBytes, resentBytes };
   }
 

@@ -34,7 +34,16 @@ export type DestinationPhase =
 
 /** Which way it goes, in one word, and why in one sentence. */
 export interface Verdict {
-  readonly kind: 'starting' | 'disks' | 'converging' | 'throttling' | 'stalled' | 'switching' | 'paging' | 'finishing';
+  readonly kind:
+    | 'starting'
+    | 'disks'
+    | 'converging'
+    | 'throttling'
+    | 'stalled'
+    | 'ready'
+    | 'switching'
+    | 'paging'
+    | 'finishing';
   readonly text: string;
 }
 
@@ -65,6 +74,8 @@ export interface MigrationProgress {
   readonly prediction: Prediction | null;
   /** What it waits for, when it waits: `connection`, or null. */
   readonly waitingFor: string | null;
+  /** It could switch over, and is held until it is told to go on. */
+  readonly isReady: boolean;
   /** Those that are copied. */
   readonly disks: readonly DiskProgress[];
   readonly verdict: Verdict;
@@ -91,6 +102,8 @@ export type MigrationEvent =
 export type MigrationCommand =
   | { readonly kind: 'cancel' }
   | { readonly kind: 'switchPostCopy' }
+  /** It is held no more, or will not be. */
+  | { readonly kind: 'go' }
   /** Its group needs it at the destination: the VM is stopped now, whatever is left to be sent. */
   | { readonly kind: 'hurry' }
   | {

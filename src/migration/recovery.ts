@@ -20,6 +20,7 @@ import {
   stayOf,
   type VmStay,
 } from './journal-facts.ts';
+import { DEFAULT_MIGRATION_OPTIONS } from './request.ts';
 import { rememberJournal } from './sessions.ts';
 import { comingVm, startDestinationThread, startSourceThread } from './threads.ts';
 
@@ -82,6 +83,7 @@ function resumeSource(
 ): MigrationHandle {
   const { id, vm, to, options, hostName, startedAt } = recovery.facts;
   const { stateDirectory, traffic } = host;
-  const facts = { id, vm, to, options, hostName, startedAt };
+  // An older daemon knew fewer options.
+  const facts = { id, vm, to, options: { ...DEFAULT_MIGRATION_OPTIONS, ...options }, hostName, startedAt };
   return startSourceThread({ ...facts, stateDirectory, contents: NO_CONTENTS, traffic, recovery });
 }

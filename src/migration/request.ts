@@ -43,6 +43,17 @@ export interface ThrottleOptions {
   readonly maxPercent: number;
 }
 
+/** Others are to switch over at about the same moment: what is ready waits until it is told to go on. */
+export interface HoldOptions {
+  /** Milliseconds since it is ready; then it goes on by itself. */
+  readonly atMostMs: number;
+}
+
+/** As long as the others may be behind where nobody knows better. */
+export const DEFAULT_HOLD_MS = 30_000;
+/** A VM that waits for longer is sent over and over for nothing. */
+export const LONGEST_HOLD_MS = 300_000;
+
 export interface Tunable {
   /** Bytes a second on the wire; 0 = unlimited. */
   readonly bandwidthBytesPerSecond: number;
@@ -60,6 +71,8 @@ export interface MigrationOptions extends Tunable {
   /** Milliseconds from the start until `onTimeout` happens; 0 = never. */
   readonly timeoutMs: number;
   readonly onTimeout: TimeoutAction;
+  /** null: it goes on as soon as it can. */
+  readonly hold: HoldOptions | null;
   /** Compare digests of all guest memory on both sides (G6). */
   readonly verify: boolean;
   readonly throttle: ThrottleOptions;
@@ -83,6 +96,7 @@ export const DEFAULT_MIGRATION_OPTIONS: MigrationOptions = {
   finishByMs: 0,
   timeoutMs: 0,
   onTimeout: 'post-copy',
+  hold: null,
   verify: false,
   // minRatio 5 is the design's own constant (S3): below it a round leaves more than a fifth of what it sent.
   // maxPercent 99: a cgroup quota of 1 ms in 100 ms is the smallest that the kernel takes at that period.

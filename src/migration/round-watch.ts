@@ -17,7 +17,7 @@ import type { Underway } from './round-model.ts';
 export interface LinkCounts {
   readonly sentBytes: number;
   readonly acknowledgedBytes: number;
-  /** Pages in it, and those that were found zero. */
+  /** Pages that were looked at: with content, or found zero. */
   readonly pages: number;
   /** Of `pages`, those that were found zero. */
   readonly zeroPages: number;
@@ -155,8 +155,8 @@ export class RoundWatch {
   }
 
   /**
-   * What would be missing now, at most, and what is on its way before that can begin to be pushed. Post-copy pushes contents,
-   * so pages that the round has only named, or left out, do not make others look small.
+   * What would be missing now, at most, and what is on its way before that can begin to be pushed. Post-copy may have to push
+   * contents, so pages that the round has only named, or left out, do not make others look small.
    *
    * @param resentBytes - of a page that was sent in an earlier round
    */

@@ -34,6 +34,7 @@ export class SourceCommands {
       this.#tune(tuned);
       return;
     }
+    if (command.kind === 'go') return copying.go();
     if (isGivenAway(phase())) throw new GodwitError('GW_MIGRATION_TOO_LATE', { vm: facts.vm.name });
     if (command.kind === 'cancel') return await this.#cancel();
     const { mode } = options();

@@ -14,7 +14,8 @@ import { predictBefore } from './before-migration.ts';
 import type { ConsoleCarrier } from './console-carrier.ts';
 import { initialThrottle } from './convergence.ts';
 import type { Copied } from './copied.ts';
-import { type CopyResult, copyRounds } from './copy-rounds.ts';
+import { copyRounds } from './copy-rounds.ts';
+import type { CopyResult } from './copy-rounds-port.ts';
 import { CopyWatch } from './copy-watch.ts';
 import { PRIOR_COSTS } from './dirty-estimate.ts';
 import { GroupCall } from './group-call.ts';
@@ -28,10 +29,12 @@ import { Readiness } from './readiness.ts';
 import type { MigrationOptions } from './request.ts';
 import type { SourceDisks } from './source-disks.ts';
 import type { SourceGuest } from './source-guest.ts';
+import { SourceHold } from './source-hold.ts';
 import type { SourceLink } from './source-link.ts';
 import type { SourcePacking } from './source-packing.ts';
 import type { SourceProgress } from './source-progress.ts';
 import type { SourceReport } from './source-report.ts';
+import { SourceSlowdown } from './source-slowdown.ts';
 import type { SourceVisit } from './source-visit.ts';
 import { Patience } from './thread-priority.ts';
 import type { ThrottleClock } from './throttle-clock.ts';
@@ -72,14 +75,15 @@ export class SourceCopying {
   #interruption: Interruption | null = null;
   readonly #call = new GroupCall();
   #isPaused = false;
-  /** As the rules want it. */
-  #percent = 0;
-  #isPeerSuspect = false;
+  readonly #hold: SourceHold;
+  readonly #slowdown: SourceSlowdown;
   readonly #readiness: Readiness;
 
   constructor(port: SourceCopyingPort) {
     this.#port = port;
     this.#readiness = new Readiness(port.signal);
+    this.#hold = new SourceHold(port);
+    this.#slowdown = new SourceSlowdown(port);
   }
   /** Its QEMU is there: what has been copied before waits for it no more. */
   destinationIsReady(): void {
@@ -90,6 +94,11 @@ export class SourceCopying {
     if (isAwaited) this.#patience.hurry();
     this.#interruption = how;
     this.#call.call();
+    this.#hold.wake();
+  }
+  /** It is not held any more, or will not be. */
+  go(): void {
+    this.#hold.release();
   }
   /** The VM is to be stopped for as long as the rest takes. */
   get isPaused(): boolean {
@@ -130,7 +139,7 @@ export class SourceCopying {
     const [isRunning, , reason] = await Promise.all(asked);
     if (reason !== null) this.#port.note(reason);
     if (isRunning) {
-      this.#slow(initialThrottle(peak, this.#port.options(), link.has('post-copy')));
+      this.#slowdown.set(initialThrottle(peak, this.#port.options(), link.has('post-copy')));
     }
     // While the connections are opened.
     const dataRuns = mode === 'post-copy' ? [] : guest.memory.dataRuns();
@@ -141,10 +150,11 @@ export class SourceCopying {
       link,
       channels,
       isReady: () => this.#readiness.isReady,
-      onSuspect: (isSuspect) => this.#suspectPeer(peer, isSuspect),
+      onSuspect: (isSuspect) => this.#slowdown.suspect(peer, isSuspect),
     });
     const sender = new PageSender(packing.channels, pacer, packing.open('copy'));
     this.#readiness.onReady(() => this.#port.console.sendRest(link.connection, pacer));
+    if (mode === 'post-copy') await this.#holdBack();
     const held = mode === 'post-copy' ? await readHeldPages(guest.memory) : null;
     const result = held ? this.#everything(sender, held) : await this.#copyRounds(sender, dataRuns, isRunning, watch);
     await this.#readiness.settled;
@@ -183,8 +193,9 @@ export class SourceCopying {
           const acknowledgedBytes = sentBytes - channels.unacknowledgedBytes;
           return { sentBytes, acknowledgedBytes, pages: pages + zeroPages, zeroPages, leftOutPages };
         },
+        hold: this.#hold,
         interruption: () => this.#interruption,
-        slow: (percent) => this.#slow(percent),
+        slow: (percent) => this.#slowdown.set(percent),
         onBegin: (holePages) => report.watchCopying(holePages, sender.totals),
         onRound: (round, decision) => {
           keepRound(report.rounds, round);
@@ -201,6 +212,13 @@ export class SourceCopying {
       },
       SYSTEM_CLOCK,
     );
+  }
+
+  /** Pure post-copy: nothing is copied before. */
+  async #holdBack(): Promise<void> {
+    const { progress, signal, options } = this.#port;
+    if (options().hold !== null) progress.ready();
+    await this.#hold.waitWithoutRounds(() => this.#interruption !== null, signal);
   }
 
   /** Pure post-copy: every page with content is missing, so nothing needs to be tracked. */
@@ -225,26 +243,5 @@ export class SourceCopying {
     if (this.#port.options().finishByMs <= 0 || link.has('post-copy')) return;
     const reason = 'it cannot fetch missing pages, without which --finish-by cannot be guaranteed';
     throw new GodwitError('GW_MIGRATION_REFUSED', { host: link.connection.peer, vm: guest.vm.name, reason });
-  }
-
-  /** A VM is not slowed for a copy that may not go on. */
-  #suspectPeer(peer: string, isSuspect: boolean): void {
-    const { note, signal } = this.#port;
-    if (signal.aborted) return;
-    if (isSuspect) note(`${peer} does not answer; meanwhile the VM is not slowed`);
-    this.#isPeerSuspect = isSuspect;
-    this.#apply(isSuspect ? 0 : this.#percent);
-  }
-
-  /** @throws the abort reason: a VM that stays must not be slowed any more */
-  #slow(percent: number): void {
-    this.#port.signal.throwIfAborted();
-    this.#percent = percent;
-    if (!this.#isPeerSuspect) this.#apply(percent);
-  }
-
-  #apply(percent: number): void {
-    this.#port.guest.slow(percent);
-    this.#port.throttleClock.set(percent);
   }
 }

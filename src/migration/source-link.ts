@@ -16,7 +16,7 @@ import { encodeRunList } from '../wire/encoder.ts';
 import { type HeldFilter, HeldFilterCollector } from '../wire/held-filter.ts';
 import type { ControlMessage } from '../wire/messages.ts';
 import { RunListCollector } from '../wire/run-list-collector.ts';
-import type { RoundEnd } from './copy-rounds.ts';
+import type { RoundEnd } from './copy-rounds-port.ts';
 import { type BinaryName, routeFrames, sendControl } from './frame-router.ts';
 import { openFurther } from './further-connections.ts';
 import { DUPLICATES_FEATURE } from './held-contents.ts';

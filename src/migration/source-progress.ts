@@ -75,12 +75,14 @@ export class SourceProgress {
   copying(round: number, remainingPages: number, verdict: Verdict): void {
     this.#round = round;
     this.#remainingPages = remainingPages;
+    const isNews = (verdict.kind === 'ready') !== (this.#verdict.kind === 'ready');
     // Who reads a log or comes later sees it, too.
     if (verdict.kind === 'switching' && this.#verdict.kind !== 'switching') {
       this.#port.emit({ kind: 'noted', level: 'info', text: verdict.text });
     }
     this.#verdict = verdict;
-    this.#tellSometimes();
+    if (isNews) this.tell();
+    else this.#tellSometimes();
   }
 
   copyingDisks(): void {
@@ -96,6 +98,12 @@ export class SourceProgress {
   paging(remainingPages: number): void {
     this.#remainingPages = remainingPages;
     this.#pushing ??= { atMs: SYSTEM_CLOCK.nowMs(), pages: remainingPages };
+    this.tell();
+  }
+
+  /** Before post-copy, of which nothing is known but that it can begin. */
+  ready(): void {
+    this.#verdict = { kind: 'ready', text: 'Ready to switch over, and held until it is told to go on' };
     this.tell();
   }
 
@@ -140,6 +148,7 @@ export class SourceProgress {
         predictedDowntimeMs: this.#predictedDowntimeMs,
         prediction: this.#port.prediction(),
         waitingFor: this.#port.connected() ? null : 'connection',
+        isReady: phase === 'copying' && this.#verdict.kind === 'ready',
         disks,
         verdict: this.#verdict,
       },
@@ -154,6 +163,7 @@ export class SourceProgress {
       return pushed > 0 ? ((SYSTEM_CLOCK.nowMs() - atMs) * this.#remainingPages) / pushed : null;
     }
     if (this.#verdict.kind === 'disks') return this.#disksEtaMs();
+    if (this.#verdict.kind === 'ready') return null;
     const prediction = phase === 'preparing' || phase === 'copying' ? this.#port.prediction() : null;
     if (!prediction || prediction.ending === 'giveUp') return this.#decidedEtaMs;
     return Math.max(0, prediction.totalMs.expected - this.#port.elapsedMs());

@@ -11,6 +11,7 @@ import { type ErrorBody, GodwitError } from '../base/errors.ts';
 import { type DigestScheme, differenceOfDigests, type MemoryDigest } from '../memory/digest.ts';
 import type { PackingCounts } from '../transfer/packing.ts';
 import type { Message } from '../wire/messages.ts';
+import { countRounds } from './kept-rounds.ts';
 import type { ClockComparison } from './opening.ts';
 import type { PageTotals } from './page-sender.ts';
 import { type RecordedPrediction, scorePredictions } from './prediction.ts';
@@ -106,7 +107,7 @@ export class SourceReport {
     const damage = this.#damage();
     const { totalMs, wireBytes: bytes } = end;
     const isOver = !damage && end.outcome === 'completed';
-    const actual = isOver ? { rounds: this.rounds.length, bytes, totalMs, downtimeMs } : null;
+    const actual = isOver ? { rounds: countRounds(this.rounds), bytes, totalMs, downtimeMs } : null;
     return {
       id,
       vm,

@@ -4,7 +4,7 @@
  * Owns: collecting it while the migration runs. Must hold: nothing comes of a migration that did not complete, or that
  * measured no link (pure post-copy), or whose downtime was lengthened by `--verify`.
  */
-import { MIN_SAMPLE_PAGES, type RoundFacts, sendingMsOf } from './dirty-estimate.ts';
+import { MIN_SAMPLE_PAGES, type RoundFacts, sendingMsOf, unnamedPages } from './dirty-estimate.ts';
 import type { Visit } from './known-links.ts';
 import type { MigrationReport } from './report.ts';
 
@@ -45,14 +45,14 @@ export class SourceVisit {
     )
       return null;
     if ((report.packing?.duplicatePages ?? 0) > first.sentPages * MAX_NAMED_PART) return null;
-    const resent = later.filter(({ sentPages }) => sentPages >= MIN_SAMPLE_PAGES).at(-1);
+    const resent = later.findLast((round) => unnamedPages(round) >= MIN_SAMPLE_PAGES);
     const passMsPerPage = sendingMs / lookedPages;
     return {
       atMs,
       vm: this.#vm,
       bytesPerSecond: (first.sentBytes * 1000) / sendingMs,
       wholeBytes: first.sentBytes / lookedPages,
-      resentBytes: resent ? resent.sentBytes / resent.sentPages : 0,
+      resentBytes: resent ? resent.sentBytes / unnamedPages(resent) : 0,
       // What of the destination's preparing the first pass could not be sent in, too.
       preparingMs: begun.elapsedMs + (first.waitedMs ?? 0),
       fixedDowntimeMs: Math.max(0, downtimeMs - downtimeParts.lastRound),

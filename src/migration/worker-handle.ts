@@ -23,13 +23,20 @@ export type WorkerReport =
   | { readonly kind: 'answered'; readonly sequence: number; readonly error: ErrorBody | null }
   /** A descriptor that must not stay open when the thread has died: a VM may be waiting for what only it would do. */
   | { readonly kind: 'entrusted'; readonly fd: number }
-  /** Also one that was handed over, and is closed with the thread from now on. */
-  | { readonly kind: 'givenBack'; readonly fd: number };
+  | { readonly kind: 'givenBack'; readonly fd: number }
+  /** A connection that was handed over is the thread's, and is closed with it from now on. */
+  | { readonly kind: 'taken'; readonly sequence: number };
 
 /** From the main thread to the worker. */
 export type WorkerOrder =
   | { readonly kind: 'command'; readonly sequence: number; readonly command: MigrationCommand }
-  | { readonly kind: 'connection'; readonly purpose: JoinPurpose; readonly fd: number; readonly peer: string };
+  | {
+      readonly kind: 'connection';
+      readonly sequence: number;
+      readonly purpose: JoinPurpose;
+      readonly fd: number;
+      readonly peer: string;
+    };
 
 export interface WorkerHandleOptions {
   readonly id: string;
@@ -80,6 +87,8 @@ export class WorkerHandle implements MigrationHandle {
   readonly #listeners = new Set<(event: MigrationEvent) => void>();
   readonly #answers = new Map<number, { resolve: () => void; reject: (error: GodwitError) => void }>();
   readonly #entrusted = new Set<number>();
+  /** Descriptors that were handed over and not taken yet, by the numbers of the orders: those of descriptors are used again. */
+  readonly #handedOver = new Map<number, number>();
   #sequence = 0;
   #settle!: (settlement: VmSettlement) => void;
   #isSettled = false;
@@ -120,7 +129,7 @@ export class WorkerHandle implements MigrationHandle {
       this.#isGone = true;
       for (const waiting of this.#answers.values()) waiting.reject(this.#threadDied());
       this.#answers.clear();
-      for (const fd of this.#entrusted) closeFd(fd);
+      for (const fd of [...this.#entrusted, ...this.#handedOver.values()]) closeFd(fd);
       keepSpareThread(options.module, AFTER_MIGRATION_MS);
       void this.#finish(thrown, options).finally(exited.resolve);
     });
@@ -156,8 +165,9 @@ export class WorkerHandle implements MigrationHandle {
       closeFd(fd);
       return;
     }
-    this.#entrusted.add(fd);
-    this.#order({ kind: 'connection', purpose, fd, peer });
+    const sequence = ++this.#sequence;
+    this.#handedOver.set(sequence, fd);
+    this.#order({ kind: 'connection', sequence, purpose, fd, peer });
   }
 
   #order(order: WorkerOrder): void {
@@ -172,6 +182,8 @@ export class WorkerHandle implements MigrationHandle {
       this.#entrusted.add(report.fd);
     } else if (report.kind === 'givenBack') {
       this.#entrusted.delete(report.fd);
+    } else if (report.kind === 'taken') {
+      this.#handedOver.delete(report.sequence);
     } else if (report.kind === 'settled') {
       this.#isSettled = true;
       this.#settle(report.settlement);

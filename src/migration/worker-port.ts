@@ -40,7 +40,7 @@ export const WORKER_PORT: SourcePort = {
 export function obeyOrders(orders: WorkerOrders): () => void {
   const obey = (order: WorkerOrder): void => {
     if (order.kind === 'connection') {
-      report({ kind: 'givenBack', fd: order.fd });
+      report({ kind: 'taken', sequence: order.sequence });
       orders.connection?.(order.purpose, order.fd, order.peer);
       return;
     }

@@ -4,7 +4,12 @@ import type { MigrateBody, MigrationView } from '../../src/api/migration-schema.
 import type { OutlookView, OutlookVm } from '../../src/api/outlook-schema.ts';
 import { GodwitError } from '../../src/base/errors.ts';
 import { Evacuation } from '../../src/controller/evacuation.ts';
-import type { EvacuationEvent, EvacuationMemory, GroupEnd } from '../../src/controller/evacuation-port.ts';
+import type {
+  EvacuationEvent,
+  EvacuationMemory,
+  GroupEnd,
+  MigrationStage,
+} from '../../src/controller/evacuation-port.ts';
 import { parseFleet } from '../../src/controller/fleet-file.ts';
 import { picture } from '../../src/controller/fleet-picture.ts';
 import { JointPlanning } from '../../src/controller/joint-planning.ts';
@@ -68,6 +73,12 @@ interface TrialOptions {
   readonly knowsGroup?: boolean;
   /** Migrations end when the test says so. */
   readonly hold?: boolean;
+  /** How far a migration is when it is looked at first. */
+  readonly stage?: (vm: string) => MigrationStage | undefined;
+  /** Whether a host takes the word to go on. */
+  readonly goes?: () => boolean;
+  /** The VM whose migration an order has begun. */
+  readonly found?: (requestId: string) => string | null;
 }
 
 /** Unless `fails` says how a migration ends, the hosts do as they are told. */
@@ -80,6 +91,7 @@ export function evacuationTrial(vms: readonly OutlookVm[], options: TrialOptions
   const file = parseFleet({ hosts: HOSTS, together: options.together ?? [], ...options.settings }, '/');
   const open = new Map<string, (view: MigrationView) => void>();
   const events: EvacuationEvent[] = [];
+  const stages = new Map<string, (stage: MigrationStage) => void>();
   /** When a migration had just ended. */
   const memories: EvacuationMemory[] = [];
   const last = new LastOutlooks();
@@ -152,12 +164,23 @@ export function evacuationTrial(vms: readonly OutlookVm[], options: TrialOptions
           if (reason !== null) throw new GodwitError('GW_MIGRATION_REFUSED', { host: to, vm, reason });
           return { id: `m-${vm}` } as MigrationView;
         },
-        find: async () => null,
-        endOf: (_host, id) => {
+        find: async (_host, { requestId }) => {
+          const vm = options.found?.(requestId!) ?? null;
+          return vm === null ? null : ({ id: `m-${vm}` } as MigrationView);
+        },
+        endOf: (_host, id, _signal, heard) => {
           const vm = id.slice(2);
+          if (heard) stages.set(vm, heard);
+          const stage = options.stage?.(vm);
           const { promise, resolve } = Promise.withResolvers<MigrationView>();
           open.set(vm, resolve);
+          if (stage) heard?.(stage);
           return promise;
+        },
+        letGo: async (_host, ids) => {
+          log.push(`go ${ids.toSorted().join(' ')}`);
+          if (options.goes?.() === false)
+            throw new GodwitError('GW_CONFLICT', { kind: 'Migration', name: ids[0]!, reason: 'no' });
         },
         cancel: async (_host, id) => {
           log.push(`cancel ${id}`);
@@ -209,5 +232,7 @@ export function evacuationTrial(vms: readonly OutlookVm[], options: TrialOptions
     while (!events.some(is)) await new Promise((resolve) => setImmediate(resolve));
   };
   const waits = (): string[] => events.flatMap((event) => (event.kind === 'waits' ? [event.reason] : []));
-  return { evacuation, log, requests, events, memories, end, endGroup, seen, waits, looks: () => looks };
+  /** The host tells how far a migration is. */
+  const tell = (vm: string, stage: MigrationStage): void => stages.get(vm)!(stage);
+  return { evacuation, log, requests, events, memories, end, endGroup, tell, seen, waits, looks: () => looks };
 }

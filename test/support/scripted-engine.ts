@@ -231,6 +231,7 @@ export function sampleProgress(changes: Partial<MigrationProgress> = {}): Migrat
     predictedDowntimeMs: 31,
     prediction: null,
     waitingFor: null,
+    isReady: false,
     disks: [],
     verdict: { kind: 'converging', text: 'each round leaves a tenth' },
     ...changes,

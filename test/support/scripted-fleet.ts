@@ -106,6 +106,7 @@ export class ScriptedFleet implements AsyncDisposable {
         return this.#change({ ...evacuation, vms, state: 'cancelled', isCancelling: true, endedAtMs: Date.now() });
       },
       setMaintenance: unknown,
+      forgetHost: unknown,
       lead: async ({ atLeast }) => ({ fleet: 'scripted', epoch: atLeast + 1 }),
       balance: async ({ dryRun }) => ({
         atMs: Date.now(),
@@ -146,6 +147,7 @@ function madeUpFleet(): FleetView {
     hosts: madeUpHosts(),
     vms: madeUpVms(),
     migrations: [],
+    refusedRegistrations: [],
   };
 }
 
@@ -160,6 +162,7 @@ function madeUpHosts(): FleetHostView[] {
     takesVms: true,
     maintenance: null,
     labels: {},
+    registration: null,
     memoryBytes: 32 * GIB,
     takenBytes: taken * GIB,
     rateBytesPerSecond: 1.25e9,

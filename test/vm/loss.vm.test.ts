@@ -38,7 +38,7 @@ let pair: HostPair;
 let guest: TinyGuestView;
 
 async function begin(request: Partial<MigrateBody>): Promise<WatchedMigration> {
-  return await beginMigration(pair.a, VM, { to: pair.link.address, ...request });
+  return await beginMigration(pair.a, VM, { to: pair.link.address, connections: 0, ...request });
 }
 
 /** How both sides say that it ended. */

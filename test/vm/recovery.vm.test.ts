@@ -45,7 +45,7 @@ let pair: HostPair;
 let settings: QemuSettings;
 
 async function begin(request: Partial<MigrateBody>): Promise<WatchedMigration> {
-  return await beginMigration(pair.a, VM, { to: pair.link.address, ...request });
+  return await beginMigration(pair.a, VM, { to: pair.link.address, connections: 0, ...request });
 }
 
 async function change(at: ReachedHost, pace: typeof CALM | typeof BUSY): Promise<void> {

@@ -1,10 +1,11 @@
-/** VMs of one image that leave one host for another: what they have in common crosses the link once, and arrives whole. */
+/** VMs that leave one host for another together: what those of one image have in common crosses the link once, and arrives whole; those that are held switch over at one moment. */
 import { writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { FIRST_USABLE_PAGE } from '../../guest/tiny/layout.ts';
 import type { ReportView } from '../../src/api/migration-schema.ts';
 import type { PackingStep } from '../../src/base/packing-step.ts';
 import { PAGE_SIZE } from '../../src/base/page.ts';
+import type { MigrationMode } from '../../src/migration/request.ts';
 import { requireCapability } from '../support/capability.ts';
 import { furtherTest, withFurther } from '../support/further-cases.ts';
 import {
@@ -127,6 +128,53 @@ requireCapability('vm')('VMs of one image', () => {
     expect(second.bytes).toBeGreaterThan(first.bytes * 0.9);
     await pair.b.client.actOnVm('late', 'resume');
     await worksIntact(pair.b, 'late');
+    for (const vm of vms) await remove(vm);
+  });
+});
+
+requireCapability('vm')('VMs that are held until all are ready', () => {
+  beforeAll(async () => {
+    pair = await HostPair.open();
+    pair.link.shape({ bytesPerSecond: LINK_BYTES_PER_SECOND });
+  });
+  afterAll(async () => pair?.[Symbol.asyncDispose]());
+
+  test.for(
+    withFurther<MigrationMode>(['auto'], ['pre-copy', 'hybrid', 'post-copy']),
+  )('%s: a small one and a large one go at one moment', {
+    timeout: 90_000,
+  }, async (mode) => {
+    const fills = { small: undefined, large: { firstPage: FILL_FIRST, pageCount: FILL_PAGES, randomWords: 512 } };
+    for (const [name, fill] of Object.entries(fills)) {
+      const guest = { firstPage: FIRST_USABLE_PAGE, pageCount: WORKING_PAGES, ...CALM, ...(fill ? { fill } : {}) };
+      await createTinyVm(pair.a, { name: `${name}-${mode}`, guest });
+    }
+    const vms = Object.keys(fills).map((name) => `${name}-${mode}`);
+    const hold = { atMostMs: 60_000 };
+    const request = { to: pair.link.address, mode, maxDowntimeMs: 300, hold };
+    const begun = await Promise.all(vms.map((vm) => beginMigration(pair.a, vm, request)));
+    const at = async (happens: Promise<unknown>): Promise<number> => {
+      await happens;
+      return performance.now();
+    };
+    const ready = await Promise.all(
+      begun.map((each) => at(each.progresses('ready', ({ isReady }) => isReady, 40_000))),
+    );
+    const committed = begun.map((each) => at(each.reaches('committed')));
+    // Neither has gone on by itself: the first of them would have gone this long ago.
+    for (const { phases } of begun) expect(phases).not.toContain('stopping');
+    await pair.a.client.letMigrationsGo(begun.map(({ id }) => id));
+    const [small, large] = await Promise.all(committed);
+    // A busy host is slow to switch over, and was as slow to get ready; post-copy starts its threads when it is told.
+    const apartMs = ready[1]! - ready[0]!;
+    const mostMs = mode === 'post-copy' ? 3000 : Math.max(500, apartMs / 2);
+    expect(Math.abs(large! - small!)).toBeLessThan(mostMs);
+    // Pure post-copy is ready at once.
+    if (mode !== 'post-copy') expect(apartMs).toBeGreaterThan(750);
+    for (const { ended } of begun) completedReport(await ended);
+    // Once more does no harm.
+    expect(await pair.a.client.letMigrationsGo([begun[0]!.id])).toMatchObject([{ state: 'completed' }]);
+    for (const vm of vms) await runsIntact(pair, vm, pair.b);
     for (const vm of vms) await remove(vm);
   });
 });

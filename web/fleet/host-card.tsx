@@ -26,6 +26,11 @@ export function HostCard({ host, vms }: { host: FleetHostView; vms: readonly Fle
             maintenance
           </Chip>
         )}
+        {host.registration?.beats === false ? (
+          <Chip tone="warn" mark="half">
+            no heartbeat
+          </Chip>
+        ) : null}
         {host.takesVms || maintenance !== null ? null : (
           <Chip tone="calm" mark="square">
             takes no VMs

@@ -135,7 +135,7 @@ function figuresOf(report: Report, isSource: boolean): React.ComponentProps<type
     { name: 'Sent', value: formatSize(wireBytes), detail: `${percent(wireBytes, ramBytes)} of its memory` },
     ...(isSource
       ? [
-          { name: 'Rounds', value: rounds.length },
+          { name: 'Rounds', value: rounds.at(-1)?.number ?? 0 },
           {
             name: 'Slowed by at most',
             value: `${Math.round(throttle.maxPercent)} %`,

@@ -46,6 +46,11 @@ export function applyFleetEvent(state: FleetState, event: FleetEvent): FleetStat
       const hosts = [...state.hosts.filter(({ name }) => name !== host.name), host].sort(byName);
       return { ...state, hosts, vms: [...others, ...vms].sort(byName) };
     }
+    case 'fleetHostForgotten': {
+      const isOther = ({ host }: { readonly host: string }): boolean => host !== event.host;
+      const hosts = state.hosts.filter(({ name }) => name !== event.host);
+      return { ...state, hosts, vms: state.vms.filter(isOther), migrations: state.migrations.filter(isOther) };
+    }
     case 'evacuationChanged': {
       const others = state.evacuations.filter(({ id }) => id !== event.evacuation.id);
       const evacuations = [event.evacuation, ...others].sort((a, b) => b.requestedAtMs - a.requestedAtMs);

@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest';
 import type { AuditEntry } from '../api/audit.ts';
-import { StrangerLimit } from './stranger-limit.ts';
+import { RefusalLimit } from './refusal-limit.ts';
 
 test('strangers have a hundred lines at once and one a second, and the next line tells how many are left out', () => {
-  const limit = new StrangerLimit();
+  const limit = new RefusalLimit();
   const entry = { status: 401 } as AuditEntry;
   const linesAt = (nowMs: number, requests: number): (AuditEntry | undefined)[] =>
     Array.from({ length: requests }, () => limit.limit(entry, nowMs)).filter((line) => line !== undefined);

@@ -10,7 +10,7 @@ const MOST_LINES = 100;
 /** Some 20 MB a day. */
 const LINES_PER_SECOND = 1;
 
-export class StrangerLimit {
+export class RefusalLimit {
   #lines = MOST_LINES;
   #leftOut = 0;
   #atMs = 0;
