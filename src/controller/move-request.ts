@@ -44,9 +44,8 @@ function bodyFor(
   { addresses, ratedHosts, base }: FleetPicture,
   settings: PolicySettings,
 ): MigrateBody {
-  const isReserved = base.reservations.some((each) => each.from === from || each.to === to);
   // What is only assumed is no limit, unless somebody else is to have a part of it.
-  const isRated = base.links.length > 0 || isReserved || ratedHosts.has(from) || ratedHosts.has(to);
+  const isRated = base.links.length > 0 || ratedHosts.has(from) || ratedHosts.has(to);
   const limits = [settings.bandwidthBytesPerSecond ?? 0, isRated ? Math.round(limitBytesPerSecond) : 0];
   const bandwidthBytesPerSecond = lowest(limits);
   return {

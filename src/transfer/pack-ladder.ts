@@ -120,8 +120,8 @@ export class PackLadder {
       this.#probeBatches--;
       return { rung: RAW, hasTime };
     }
-    // Known after 40 ms in which there was always something on its way. On busy CPUs pages pile up before that on any link.
-    if (bytesPerSecond === undefined) return { rung: RAW, hasTime };
+    // Where pages pile up although nothing more is known, the link is slower than a CPU.
+    if (bytesPerSecond === undefined) return { rung: isPilingUp ? this.#denserThan(RAW) : RAW, hasTime };
     const least = bytesPerSecond < BUSY_BYTES_PER_SECOND ? MIN_CPUS : 0;
     const best = this.#best(bytesPerSecond, Math.max(least, cpus));
     const isTrial = hasTime && ++this.#batches >= this.#nextTrial;
