@@ -291,6 +291,7 @@ describe('OpenAPI', () => {
       'DiskProgress',
       'DiskReport',
       'Error',
+      'GoRequest',
       'Group',
       'GroupDetail',
       'GroupFollowRequest',

@@ -49,7 +49,7 @@ test.each([1, 2, 4])('everything arrives over %i channels, and each takes its pa
   fill(pair, pair.all[0]!, 1);
   const { bytes } = await pair.send();
   expect(pair.differences()).toEqual([]);
-  expect(pair.sender.totals).toEqual({ pages: PAGES, zeroPages: 0, resentPages: 0 });
+  expect(pair.sender.totals).toEqual({ pages: PAGES, zeroPages: 0, resentPages: 0, leftOutPages: 0 });
   expect([pair.channels.bytesSent, pair.arrivals.bytes]).toEqual([bytes, bytes]);
   expect(pair.arrivals.receivedPages).toBe(PAGES);
   expect(pair.channels.unacknowledgedBytes).toBe(0);
