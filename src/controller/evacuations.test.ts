@@ -1,6 +1,7 @@
 /** Evacuations that a controller carries out, from its store to its history; hosts are made up. */
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { vmOf } from '../../test/support/evacuation-trial.ts';
+import { largerTest } from '../../test/support/further-cases.ts';
 import { waitUntil } from '../../test/support/wait-until.ts';
 import type { EvacuationView } from '../api/evacuation-schema.ts';
 import type { GroupMigrationView } from '../api/group-migration-schema.ts';
@@ -143,27 +144,30 @@ test('what is looked for in the history is found as far back as it is kept, newe
   expect((await history.search({ limit: 3 })).migrations.map(({ id }) => id)).toEqual(['m-0', 'm-1', 'm-2']);
 });
 
-test('what a controller writes itself it neither reads again nor tells again; a plan that is as before is not written', async () => {
-  const foreign = vmOf('foreign', { migration: 'm-other' });
-  const { evacuations, told, looks } = begin([...SHARING, foreign]);
-  await evacuations.take();
-  const list = vi.spyOn(store, 'list');
-  const write = vi.spyOn(store, 'write');
-  const { id } = await evacuations.request({ from: 'a' }, 'person');
-  // The second plan is a new one: what the first had begin is on its way.
-  await waitUntil('it is begun and planned again', () => looks() >= 3);
-  await waitUntil('it is told', () => told.some(({ vms }) => vms.some(({ groupMigration }) => groupMigration)));
-  const [lists, writes, tellings] = [list.mock.calls.length, write.mock.calls.length, told.length];
-  const before = looks();
-  // It looks again each second while somebody else moves a VM.
-  await waitUntil('it has planned twice more', () => looks() >= before + 2);
-  expect(write.mock.calls.length - writes).toBe(0);
-  expect(told.length - tellings).toBe(0);
-  expect(list.mock.calls.length - lists).toBe(0);
-  // For the request, for that it is taken, and for what came meanwhile.
-  expect(lists).toBeLessThanOrEqual(6);
-  expect((await evacuations.show(id)).state).toBe('running');
-});
+largerTest(
+  'what a controller writes itself it neither reads again nor tells again; a plan that is as before is not written',
+  async () => {
+    const foreign = vmOf('foreign', { migration: 'm-other' });
+    const { evacuations, told, looks } = begin([...SHARING, foreign]);
+    await evacuations.take();
+    const list = vi.spyOn(store, 'list');
+    const write = vi.spyOn(store, 'write');
+    const { id } = await evacuations.request({ from: 'a' }, 'person');
+    // The second plan is a new one: what the first had begin is on its way.
+    await waitUntil('it is begun and planned again', () => looks() >= 3);
+    await waitUntil('it is told', () => told.some(({ vms }) => vms.some(({ groupMigration }) => groupMigration)));
+    const [lists, writes, tellings] = [list.mock.calls.length, write.mock.calls.length, told.length];
+    const before = looks();
+    // It looks again each second while somebody else moves a VM.
+    await waitUntil('it has planned twice more', () => looks() >= before + 2);
+    expect(write.mock.calls.length - writes).toBe(0);
+    expect(told.length - tellings).toBe(0);
+    expect(list.mock.calls.length - lists).toBe(0);
+    // For the request, for that it is taken, and for what came meanwhile.
+    expect(lists).toBeLessThanOrEqual(6);
+    expect((await evacuations.show(id)).state).toBe('running');
+  },
+);
 
 test('a host can be evacuated again as soon as the end is told, also where its record is still there', async () => {
   const { evacuations, told } = begin([]);

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { largerTest } from '../../test/support/further-cases.ts';
 import { randomFrom } from '../base/random.ts';
 import type { SampledVm, WindowOutcome } from '../migration/dirty-sampler.ts';
 import { DirtySampling } from './dirty-sampling.ts';
@@ -185,7 +186,7 @@ test('who wants a VM has it at once, with what was found until then; nobody wait
   sampling[Symbol.dispose]();
 });
 
-test('a window that does not end is not waited for without end', async () => {
+largerTest('a window that does not end is not waited for without end', async () => {
   const { sampling, pass, hang } = trial(['x']);
   hang();
   await pass(EVERY_MS + 1000);

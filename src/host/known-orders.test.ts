@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { largerTest } from '../../test/support/further-cases.ts';
 import { KnownOrders } from './known-orders.ts';
 import type { Logger } from './logger.ts';
 
@@ -94,7 +95,7 @@ test('a file that is damaged is told of, and orders are carried out all the same
   expect(errors).toEqual(['cannot read which orders this host was given']);
 });
 
-test('the newest 1000 are kept', async () => {
+largerTest('the newest 1000 are kept', async () => {
   const orders = open();
   for (let i = 0; i <= 1000; i++) orders.begun('VM x', { requestId: `r${i}` }, `m${i}`);
   const kept = await Promise.all(['r0', 'r1', 'r1000'].map((id) => orders.migrationOf(id)));

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { largerTest } from '../../test/support/further-cases.ts';
 import { type SimulatedMigration, type SimulatedVm, simulate } from '../../test/support/simulated-vm.ts';
 import { decide, initialThrottle } from './convergence.ts';
 import { fitDirtyCurve } from './dirty-curve.ts';
@@ -108,7 +109,7 @@ describe('simulated VMs', () => {
     expect(result).toMatchObject({ end: 'giveUp', maxThrottlePercent: 0 });
   });
 
-  test('pre-copy with a timeout goes on until the timeout', () => {
+  largerTest('pre-copy with a timeout goes on until the timeout', () => {
     const options = { timeoutMs: 60_000, onTimeout: 'cancel', throttle: UNTHROTTLED } as const;
     const result = migrate(REWRITER, 'pre-copy', { options });
     expect(result.decisions.at(-1)).toMatchObject({ kind: 'giveUp', code: 'GW_MIGRATION_TIMEOUT', rule: 'deadline' });

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { largerTest } from '../../test/support/further-cases.ts';
 import { SYSTEM_CLOCK } from '../base/clock.ts';
 import type { PageRun } from '../base/page.ts';
 import { LOOKS_MS, lookAtWriting, sampleOf } from './dirty-window.ts';
@@ -19,7 +20,7 @@ function trial(found: readonly number[], onLook: (look: number) => void = () => 
   return { tracker, log, pageCount: 2 ** 20, scale: 3, clock: SYSTEM_CLOCK };
 }
 
-test('a window looks at its times, and what it finds stands for the whole VM', async () => {
+largerTest('a window looks at its times, and what it finds stands for the whole VM', async () => {
   const ending = new AbortController();
   const port = trial([10, 20, 30], (look) => look === 2 && ending.abort());
   const points = await lookAtWriting({ ...port, signal: ending.signal });

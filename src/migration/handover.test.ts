@@ -26,7 +26,7 @@ const VMS = [
   { wasRunning: false, pagesMissing: false },
   { wasRunning: false, pagesMissing: true },
 ];
-const EXPLORED = withLarger([VMS[1]!, VMS[2]!], [VMS[0]!, VMS[3]!]);
+const EXPLORED = withLarger([VMS[2]!], [VMS[0]!, VMS[1]!, VMS[3]!]);
 const IDENTITY = { migration: 'm1', vm: 'web1', epoch: 2, peer: 'b:7701' };
 const ERROR = { code: 'GW_INTERNAL', message: 'it broke', details: {} } as const;
 

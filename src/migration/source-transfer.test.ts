@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { largerTest } from '../../test/support/further-cases.ts';
 import { within } from '../../test/support/wait-until.ts';
 import { GodwitError } from '../base/errors.ts';
 import type { SourceParts } from './source-parts.ts';
@@ -38,7 +39,7 @@ test('a destination that lets no connection in and then says why is not said to 
   expect(heard).toEqual([]);
 });
 
-test('one that never says why is waited for, not for ever', async () => {
+largerTest('one that never says why is waited for, not for ever', async () => {
   const { first, ms } = trial(CLOSED, { isConnected: true });
   expect(await first).toBe('GW_WIRE_CLOSED');
   expect(ms()).toBeGreaterThan(1000);

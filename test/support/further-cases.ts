@@ -38,6 +38,11 @@ export function withLarger<T>(usual: readonly T[], larger: readonly T[]): readon
   return IS_CHECK ? usual : [...usual, ...larger];
 }
 
+/** A test of a second or more, of what time itself does or of very many things, which `npm run check` leaves to `npm test`. */
+export function largerTest(name: string, body: Body): void {
+  if (!IS_CHECK) test(name, body);
+}
+
 /** For how long a test tries whatever comes: its part of what it is given in `npm test`. */
 export function triedFor(ms: number): number {
   return IS_CHECK ? ms / 4 : ms;
