@@ -49,6 +49,14 @@ requireCapability('nats')('hosts that have registered', () => {
     return open.use(new RegisteringHost(store, key, { name, ...addresses, daemonId: randomUUID(), sinceMs: port }));
   }
 
+  /** Registered, and answering. */
+  async function living(name: string): Promise<RegisteringHost> {
+    const registering = host(name);
+    registering.answer();
+    await registering.register();
+    return registering;
+  }
+
   /** @param expected - by name; null: it is not known */
   const is = (hosts: RegisteredHosts, expected: Readonly<Record<string, object | null>>): Promise<true> =>
     waitUntil(`they are ${JSON.stringify(expected)}`, () => {
@@ -79,9 +87,7 @@ requireCapability('nats')('hosts that have registered', () => {
 
   test('are silent without beats, and back with them; both are told', async () => {
     const hosts = await controller();
-    const a = host('a');
-    a.answer();
-    await a.register();
+    const a = await living('a');
     await is(hosts, { a: { beats: true } });
     let changes = 0;
     hosts.onChanged(() => changes++);
@@ -137,12 +143,8 @@ requireCapability('nats')('hosts that have registered', () => {
   });
 
   test('of the fleet file are as that says', async () => {
-    const a = host('a');
-    a.answer();
-    await a.register();
-    const b = host('b');
-    b.answer();
-    await b.register();
+    await living('a');
+    await living('b');
     const hosts = await controller('a');
     await is(hosts, { a: null, b: { proven: true } });
     await expect(hosts.forget('c')).rejects.toThrow(/fleet status/);
@@ -150,9 +152,7 @@ requireCapability('nats')('hosts that have registered', () => {
 
   test('stay known when their daemon has ended, and can be forgotten then', async () => {
     const hosts = await controller();
-    const a = host('a');
-    a.answer();
-    await a.register();
+    const a = await living('a');
     await is(hosts, { a: { beats: true } });
     await expect(hosts.forget('a')).rejects.toThrow(/its daemon lives/);
     await a.register({ endedAtMs: 5 });
@@ -166,9 +166,7 @@ requireCapability('nats')('hosts that have registered', () => {
 
   test('stay known while NATS is away, and are known at once by the next controller', async () => {
     const hosts = await controller();
-    const a = host('a');
-    a.answer();
-    await a.register();
+    const a = await living('a');
     await is(hosts, { a: { beats: true } });
     await server.kill();
     // Nobody can say that it is silent.
@@ -185,12 +183,8 @@ requireCapability('nats')('hosts that have registered', () => {
 
   test('are kept by their beats when somebody removes their record, and found missing otherwise', async () => {
     const hosts = await controller();
-    const a = host('a');
-    a.answer();
-    await a.register();
-    const b = host('b');
-    b.answer();
-    await b.register();
+    const a = await living('a');
+    await living('b');
     await is(hosts, { a: { beats: true }, b: { beats: true } });
     const beating = setInterval(() => a.beat(), LOOK_MS);
     open.defer(() => clearInterval(beating));

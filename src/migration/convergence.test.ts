@@ -1,10 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { largerTest } from '../../test/support/further-cases.ts';
+import { roundFacts } from '../../test/support/round-facts.ts';
 import { type SimulatedMigration, type SimulatedVm, simulate } from '../../test/support/simulated-vm.ts';
 import { decide, initialThrottle } from './convergence.ts';
 import { fitDirtyCurve } from './dirty-curve.ts';
-import { PRIOR_COSTS, type RoundFacts } from './dirty-estimate.ts';
+import type { RoundFacts } from './dirty-estimate.ts';
 import { progressPercent } from './percent.ts';
 import { DEFAULT_MIGRATION_OPTIONS, type MigrationMode } from './request.ts';
 
@@ -27,21 +28,12 @@ function migrate(vm: SimulatedVm, mode: MigrationMode, more: Partial<SimulatedMi
 }
 
 function facts(more: Partial<RoundFacts>): RoundFacts {
-  return {
-    options: DEFAULT_MIGRATION_OPTIONS,
+  return roundFacts({
     rounds: [{ number: 1, sentPages: 65_536, sentBytes: 65_536 * 4112, skippedPages: 0, ms: 2_185, dirtyPages: 0 }],
-    remainingPages: 0,
-    dataPages: 10_000,
     linkBytesPerSecond: LINK * 4112,
-    costs: PRIOR_COSTS,
-    throttlePercent: 0,
-    canThrottle: true,
-    canPostCopy: true,
     elapsedMs: 2_185,
-    begunMs: 0,
-    curve: null,
     ...more,
-  };
+  });
 }
 
 describe('simulated VMs', () => {

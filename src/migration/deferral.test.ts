@@ -1,9 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { roundFacts } from '../../test/support/round-facts.ts';
 import { countPages, intersectRuns, type PageRun } from '../base/page.ts';
 import { PageHeat } from '../memory/page-heat.ts';
 import { chooseDeferred, type DeferralFacts } from './deferral.ts';
-import { enoughPages, type MeasuredRound, PRIOR_COSTS, sendingMs } from './dirty-estimate.ts';
+import { enoughPages, type MeasuredRound, sendingMs } from './dirty-estimate.ts';
 import { DEFAULT_MIGRATION_OPTIONS } from './request.ts';
 
 const PAGES = 65_536;
@@ -17,22 +18,9 @@ function round(ms: number): MeasuredRound {
 }
 
 function facts(more: Partial<DeferralFacts> = {}): DeferralFacts {
-  return {
-    options: DEFAULT_MIGRATION_OPTIONS,
-    rounds: [round(2000), round(200), round(200)],
-    remaining: [REMAINING],
-    remainingPages: REMAINING.count,
-    dataPages: 10_000,
-    linkBytesPerSecond: LINK,
-    costs: PRIOR_COSTS,
-    throttlePercent: 0,
-    canThrottle: true,
-    canPostCopy: true,
-    elapsedMs: 3000,
-    begunMs: 0,
-    curve: null,
-    ...more,
-  };
+  const rounds = [round(2000), round(200), round(200)];
+  const facts = roundFacts({ rounds, remainingPages: REMAINING.count, linkBytesPerSecond: LINK, elapsedMs: 3000 });
+  return { ...facts, remaining: [REMAINING], ...more };
 }
 
 function heated(looks: number, hot: PageRun = HOT): PageHeat {

@@ -1,12 +1,6 @@
 import { expect, test } from 'vitest';
-import {
-  bytesPerPage,
-  enoughPages,
-  type MeasuredRound,
-  PRIOR_COSTS,
-  type RoundFacts,
-  wholeBytesPerPage,
-} from './dirty-estimate.ts';
+import { roundFacts } from '../../test/support/round-facts.ts';
+import { bytesPerPage, enoughPages, type MeasuredRound, type RoundFacts, wholeBytesPerPage } from './dirty-estimate.ts';
 import { DEFAULT_MIGRATION_OPTIONS } from './request.ts';
 
 const PAGE_BYTES = 4112;
@@ -22,20 +16,11 @@ function round(contents: number, named: number, more: Partial<MeasuredRound> = {
 }
 
 function facts(...rounds: MeasuredRound[]): RoundFacts {
-  return {
-    options: DEFAULT_MIGRATION_OPTIONS,
+  return roundFacts({
     rounds,
     remainingPages: 1000,
-    dataPages: 10_000,
     linkBytesPerSecond: LINK_BYTES,
-    costs: PRIOR_COSTS,
-    throttlePercent: 0,
-    canThrottle: true,
-    canPostCopy: true,
-    elapsedMs: 0,
-    begunMs: 0,
-    curve: null,
-  };
+  });
 }
 
 test('pages that were only named do not make the last ones look small', () => {

@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { roundFacts } from '../../test/support/round-facts.ts';
 import { type SimulatedVm, simulate } from '../../test/support/simulated-vm.ts';
-import { PRIOR_COSTS, type RoundFacts } from './dirty-estimate.ts';
+import type { RoundFacts } from './dirty-estimate.ts';
 import { explainLateDisks, explainTooLate, isLastMoment, lastMomentMs, pushBoundMs, residueOf } from './finish-by.ts';
 import { DEFAULT_MIGRATION_OPTIONS } from './request.ts';
 
@@ -25,21 +26,13 @@ const REWRITER: SimulatedVm = {
 
 function facts(more: Partial<RoundFacts> & { readonly finishByMs?: number } = {}): RoundFacts {
   const { finishByMs = 10_000, ...rest } = more;
-  return {
+  return roundFacts({
     options: { ...DEFAULT_MIGRATION_OPTIONS, finishByMs },
     rounds: [PASS],
     remainingPages: 10_000,
-    dataPages: 10_000,
     linkBytesPerSecond: LINK_PAGES * PAGE_BYTES,
-    costs: PRIOR_COSTS,
-    throttlePercent: 0,
-    canThrottle: true,
-    canPostCopy: true,
-    elapsedMs: 0,
-    begunMs: 0,
-    curve: null,
     ...rest,
-  };
+  });
 }
 
 describe('the last moment', () => {

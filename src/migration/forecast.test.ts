@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { roundFacts } from '../../test/support/round-facts.ts';
 import { type SimulatedVm, simulate } from '../../test/support/simulated-vm.ts';
 import { type DirtyCurve, fitDirtyCurve } from './dirty-curve.ts';
-import { PRIOR_COSTS, type RoundFacts } from './dirty-estimate.ts';
 import { type Doubts, type ForecastInput, forecast } from './forecast.ts';
 import { DEFAULT_MIGRATION_OPTIONS, type MigrationOptions } from './request.ts';
 
@@ -23,20 +23,10 @@ function curveOf({ workingSetPages, writesPerSecond }: SimulatedVm): DirtyCurve 
 }
 
 function inputFor(vm: SimulatedVm, options: Partial<MigrationOptions> = {}, doubts: Doubts = CERTAIN): ForecastInput {
-  const facts: RoundFacts = {
+  const facts = roundFacts({
     options: { ...DEFAULT_MIGRATION_OPTIONS, ...options },
-    rounds: [],
     remainingPages: vm.totalPages,
-    dataPages: 10_000,
-    linkBytesPerSecond: 0,
-    costs: PRIOR_COSTS,
-    throttlePercent: 0,
-    canThrottle: true,
-    canPostCopy: true,
-    elapsedMs: 0,
-    begunMs: 0,
-    curve: null,
-  };
+  });
   const link = { bytesPerSecond: LINK_PAGES * PAGE_BYTES, wholeBytes: PAGE_BYTES, resentBytes: PAGE_BYTES };
   const pair = { fixedDowntimeMs: 14, endingMs: 0, pushFactor: 1 };
   return { facts, underway: null, curve: curveOf(vm), link, pair, doubts, bytesSoFar: 0 };

@@ -1,9 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { roundFacts } from '../../test/support/round-facts.ts';
 import { checkDeadline, decide } from './convergence.ts';
-import { type MeasuredRound, PRIOR_COSTS, type RoundFacts } from './dirty-estimate.ts';
+import type { MeasuredRound, RoundFacts } from './dirty-estimate.ts';
 import { type HeldReadiness, type HoldState, readinessOf, underHold } from './hold.ts';
-import { DEFAULT_MIGRATION_OPTIONS, MIGRATION_MODES, TIMEOUT_ACTIONS } from './request.ts';
+import { MIGRATION_MODES, TIMEOUT_ACTIONS } from './request.ts';
 
 /** 1 Gbit/s: 12 pages a millisecond… */
 const LINK = 30_000 * 4112;
@@ -17,25 +18,7 @@ const FIRST: MeasuredRound = {
 };
 
 function facts(more: Partial<RoundFacts> = {}): RoundFacts {
-  return {
-    ...{
-      options: DEFAULT_MIGRATION_OPTIONS,
-      rounds: [FIRST],
-      remainingPages: 0,
-      dataPages: 65_536,
-      linkBytesPerSecond: LINK,
-    },
-    ...{
-      costs: PRIOR_COSTS,
-      throttlePercent: 0,
-      canThrottle: true,
-      canPostCopy: true,
-      elapsedMs: 3_000,
-      begunMs: 0,
-      curve: null,
-    },
-    ...more,
-  };
+  return roundFacts({ rounds: [FIRST], dataPages: 65_536, linkBytesPerSecond: LINK, elapsedMs: 3_000, ...more });
 }
 
 /** Left nearly all of what it sent: never ready by pre-copy. */

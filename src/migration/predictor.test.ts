@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest';
+import { roundFacts } from '../../test/support/round-facts.ts';
 import { FakeClock } from '../base/clock.ts';
-import { type MeasuredRound, PRIOR_COSTS, type RoundFacts } from './dirty-estimate.ts';
+import type { MeasuredRound, RoundFacts } from './dirty-estimate.ts';
 import type { DirtyHistory } from './history.ts';
 import { expectOf, type Visit } from './known-links.ts';
 import { Predictor } from './predictor.ts';
-import { DEFAULT_MIGRATION_OPTIONS } from './request.ts';
 import { RoundWatch } from './round-watch.ts';
 
 const PAGES = 65_536;
@@ -37,20 +37,12 @@ function predictorOf(visits: readonly Visit[], history: DirtyHistory = { samples
 }
 
 function facts(rounds: readonly MeasuredRound[], elapsedMs: number): RoundFacts {
-  return {
-    options: DEFAULT_MIGRATION_OPTIONS,
+  return roundFacts({
     rounds,
     remainingPages: rounds.at(-1)?.dirtyPages ?? PAGES,
-    dataPages: 10_000,
     linkBytesPerSecond: rounds.length > 0 ? RATE : 0,
-    costs: PRIOR_COSTS,
-    throttlePercent: 0,
-    canThrottle: true,
-    canPostCopy: true,
     elapsedMs,
-    begunMs: 0,
-    curve: null,
-  };
+  });
 }
 
 /** A round of a VM that writes nothing, on its way. */

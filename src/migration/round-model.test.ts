@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
+import { roundFacts } from '../../test/support/round-facts.ts';
 import { type DirtyCurve, dirtyAfter, fitDirtyCurve, modifiedWithin } from './dirty-curve.ts';
-import { PRIOR_COSTS, ROUND_OVERHEAD_MS, type RoundFacts } from './dirty-estimate.ts';
-import { DEFAULT_MIGRATION_OPTIONS } from './request.ts';
+import { ROUND_OVERHEAD_MS } from './dirty-estimate.ts';
 import { fewestPages, MAX_SKIPPED_PART, modelRound, wholeRound } from './round-model.ts';
 
 const LINK = { bytesPerSecond: 100e6, wholeBytes: 4_000, resentBytes: 2_000 };
@@ -55,20 +55,12 @@ describe('the fewest pages that rounds come to', () => {
     ms: 655,
     dirtyPages: 16_384,
   };
-  const facts: RoundFacts = {
-    options: DEFAULT_MIGRATION_OPTIONS,
+  const facts = roundFacts({
     rounds: [{ ...round, number: 1, sentPages: 65_536, sentBytes: 65_536 * 4_000, ms: 2_621 }, round],
     remainingPages: 16_384,
-    dataPages: 10_000,
     linkBytesPerSecond: 100e6,
-    costs: PRIOR_COSTS,
-    throttlePercent: 0,
-    canThrottle: true,
-    canPostCopy: true,
     elapsedMs: 3_300,
-    begunMs: 0,
-    curve: null,
-  };
+  });
 
   test('are next to none of a VM that writes more slowly than the link sends', () => {
     expect(fewestPages(facts, curveOf(16_384, 2_000), 1)).toBeLessThan(100);

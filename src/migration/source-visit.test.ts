@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest';
+import { roundFacts } from '../../test/support/round-facts.ts';
 import { sampleReport } from '../../test/support/scripted-engine.ts';
 import { NOTHING_PACKED } from '../transfer/packing.ts';
-import { type MeasuredRound, PRIOR_COSTS, type RoundFacts } from './dirty-estimate.ts';
+import type { MeasuredRound, RoundFacts } from './dirty-estimate.ts';
 import type { MigrationReport } from './report.ts';
-import { DEFAULT_MIGRATION_OPTIONS } from './request.ts';
 import { SourceVisit } from './source-visit.ts';
 
 const FIRST: MeasuredRound = {
@@ -17,21 +17,12 @@ const FIRST: MeasuredRound = {
 const SECOND: MeasuredRound = { number: 2, sentPages: 2_000, sentBytes: 1e6, skippedPages: 0, ms: 50, dirtyPages: 10 };
 
 function facts(rounds: readonly MeasuredRound[], elapsedMs: number): RoundFacts {
-  return {
-    options: DEFAULT_MIGRATION_OPTIONS,
+  return roundFacts({
     rounds,
     // A thousand of them are zero.
     remainingPages: rounds.at(-1)?.dirtyPages ?? 11_000,
-    dataPages: 10_000,
-    linkBytesPerSecond: 0,
-    costs: PRIOR_COSTS,
-    throttlePercent: 0,
-    canThrottle: true,
-    canPostCopy: true,
     elapsedMs,
-    begunMs: 0,
-    curve: null,
-  };
+  });
 }
 
 function visitOf(rounds: readonly MeasuredRound[], report: Partial<MigrationReport> = {}) {

@@ -1,6 +1,7 @@
 /** The frame decoder: every frame kind, every split, every rejection. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { withLarger } from '../../test/support/further-cases.ts';
 import { naiveFrame, naiveSplit } from '../../test/support/naive-wire.ts';
 import { decodeAll, FRAME_NAMES, FRAME_SAMPLES, senderOf, thrownBy } from '../../test/support/wire-samples.ts';
 import { FrameDecoder } from './decoder.ts';
@@ -22,10 +23,13 @@ function chunkFrame(bytes: number): Uint8Array {
 }
 
 /** Every byte of its beginning and its end, and what lies between in thirty steps; each takes a decoder with a buffer of its own. */
-function cutsOf(bytes: number): number[] {
+function cutsOf(bytes: number): readonly number[] {
   const stride = Math.max(1, Math.ceil(bytes / 30));
-  return Array.from({ length: bytes }, (_, cut) => cut).filter(
-    (cut) => cut < 16 || cut >= bytes - 16 || cut % stride === 0,
+  const all = Array.from({ length: bytes }, (_, cut) => cut);
+  const ends = all.filter((cut) => cut < 16 || cut >= bytes - 16);
+  return withLarger(
+    ends,
+    all.slice(16, -16).filter((cut) => cut % stride === 0),
   );
 }
 
