@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { largerTest } from '../../test/support/further-cases.ts';
 import { roundFacts } from '../../test/support/round-facts.ts';
 import { type SimulatedVm, simulate } from '../../test/support/simulated-vm.ts';
 import type { RoundFacts } from './dirty-estimate.ts';
@@ -145,7 +146,7 @@ describe('--finish-by', () => {
     });
   });
 
-  test('and --timeout: the earlier one counts', () => {
+  largerTest('and --timeout: the earlier one counts', () => {
     const both = (timeoutMs: number) =>
       simulate({
         vm: REWRITER,
