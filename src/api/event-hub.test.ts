@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { largerTest } from '../../test/support/further-cases.ts';
 import { FakeClock } from '../base/clock.ts';
 import { EventHub } from './event-hub.ts';
 import type { HostEvent } from './event-schema.ts';
@@ -37,7 +38,7 @@ test('a reader that was away too long is told so before what is left', () => {
   expect(names(hub.since(id))).toEqual(['eventsMissed', 'three', 'four']);
 });
 
-test('what is kept is bounded also where events are large', () => {
+largerTest('what is kept is bounded also where events are large', () => {
   const hub = new EventHub(new FakeClock());
   const { id } = hub.emit(removed('one'));
   for (let number = 0; number < 40; number++)

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
+import { largerTest } from '../../test/support/further-cases.ts';
 import { type CliRun, startCli } from '../../test/support/in-process-cli.ts';
 import type { SimulationView } from './simulation-view.ts';
 
@@ -43,7 +44,7 @@ test('only the strategies that are asked for, over several fleets', async () => 
   expect(fleet).toMatchObject({ fleets: 3, hosts: 2, vms: 4, leaving: 4, from: ['host1'], recordedAtMs: null });
 });
 
-test('of more than 200 VMs only the plan is told, unless a strategy is asked for', async () => {
+largerTest('of more than 200 VMs only the plan is told, unless a strategy is asked for', async () => {
   const many = ['--vms', '201', '--hosts', '3', '--memory', '8MiB'];
   expect((await viewOf(...many)).strategies).toEqual([]);
   expect((await viewOf(...many, '--strategy', 'arbitrary')).strategies).toHaveLength(1);

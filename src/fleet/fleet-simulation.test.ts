@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { largerTest } from '../../test/support/further-cases.ts';
 import { fleetOf, GIBIBYTE, host } from '../../test/support/planned-fleet.ts';
 import { DEFAULT_MIGRATION_OPTIONS } from '../migration/request.ts';
 import { type SimulatedFleet, type SimulatedRun, simulate } from './fleet-simulation.ts';
@@ -42,7 +43,7 @@ test('one after the other identical contents cross once; all at once they cross 
   expect(bytes('representatives')).toBeLessThan(bytes('none'));
 });
 
-test('VMs of one rhythm that cannot all move in a quiet phase do not wait for another one for ever', () => {
+largerTest('VMs of one rhythm that cannot all move in a quiet phase do not wait for another one for ever', () => {
   const workloads = ['periodic'] as const;
   const hosts = [host('a', 90, false), host('b', 90)];
   const alike = { workloads, hosts, vmCount: 20, ramBytes: 4 * GIBIBYTE, periodMs: [600_000, 600_000] as const };

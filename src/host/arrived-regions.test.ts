@@ -1,6 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { largerTest } from '../../test/support/further-cases.ts';
 import { TempDirectory } from '../../test/support/temp-directory.ts';
 import { newSessionKey } from '../migration/source-offer.ts';
 import { ArrivedRegions } from './arrived-regions.ts';
@@ -21,7 +22,7 @@ test('what has arrived is known to the next daemon, and its key is in no file', 
   expect(readFileSync(join(directory.path, 'regions-arrived.json'), 'utf8')).not.toContain(key);
 });
 
-test('the newest 256 are known', () => {
+largerTest('the newest 256 are known', () => {
   using directory = new TempDirectory();
   const arrived = new ArrivedRegions(directory.path, SILENT);
   const keys = Array.from({ length: 257 }, newSessionKey);

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { largerTest } from '../../test/support/further-cases.ts';
 import { PAGE_SIZE, type PageRun } from '../base/page.ts';
 import { createPageSample } from '../base/page-sample.ts';
 import type { ReadableMemory } from './block-reader.ts';
@@ -66,7 +67,7 @@ test('a block that has changed since it was looked at is refuted, not counted', 
   expect(common[0]![1]).toBe(298);
 });
 
-test('more VMs than bits in a word are told apart', () => {
+largerTest('more VMs than bits in a word are told apart', () => {
   const all = Array.from({ length: 40 }, (_, vm) => memoryOf((line) => (line < 64 ? 5 : line < 128 ? 1000 + vm : 0)));
   const { common } = exact(all, PAGE_SIZE);
   expect(common[0]!.slice(0, 3)).toEqual([2, 1, 1]);

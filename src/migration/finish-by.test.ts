@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { largerTest } from '../../test/support/further-cases.ts';
+import { largerTest, triedFor } from '../../test/support/further-cases.ts';
 import { roundFacts } from '../../test/support/round-facts.ts';
 import { type SimulatedVm, simulate } from '../../test/support/simulated-vm.ts';
 import type { RoundFacts } from './dirty-estimate.ts';
@@ -121,7 +121,7 @@ describe('--finish-by', () => {
           expect(result.totalMs).toBeLessThanOrEqual(finishByMs);
         },
       ),
-      { numRuns: 40 },
+      { numRuns: triedFor(40) },
     );
   });
 

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { largerTest } from '../../test/support/further-cases.ts';
 import { SYSTEM_CLOCK } from '../base/clock.ts';
 import { BURST_MS, HostBudget } from './host-budget.ts';
 import { Pacer } from './pacer.ts';
@@ -159,38 +160,41 @@ test('one that sends little and one that sends much: the second has what the fir
 
 const frames = fc.record({ least: fc.integer({ min: 500, max: 40_000 }), spread: fc.integer({ min: 0, max: 20_000 }) });
 
-test('of the limit everybody gets the same, whatever the size of frames, and together no more than the limit', async () => {
-  await fc.assert(
-    fc.asyncProperty(
-      fc.integer({ min: 8 * MB, max: 50 * MB }),
-      fc.array(frames, { minLength: 2, maxLength: 6 }),
-      async (limit, takers) => {
-        vi.clearAllTimers();
-        const budget = createBudget(limit);
-        const seconds = 3;
-        const traces = takers.map(({ least, spread }) => {
-          let turn = 0;
-          return keepTaking(new Pacer(0, budget), () => least + ((++turn * 7919) % (spread + 1)));
-        });
-        await vi.advanceTimersByTimeAsync(seconds * 1000);
-        const share = (limit * seconds) / takers.length;
-        // With frames of 500 bytes and a low limit a tenth and a little more: a turn has many of them, each a turn of the event loop.
-        for (const trace of traces) expect(Math.abs(total(trace) / share - 1)).toBeLessThan(0.15);
-        // In any window: each may have a turn, and a frame at its end, before the others have had theirs.
-        const allowance = (limit * BURST_MS) / 1000 + takers.length * (budget.turnBytes + 60_000);
-        const all = traces.flat().sort((a, b) => a.atMs - b.atMs);
-        const sums = [0];
-        for (const { bytes } of all) sums.push(sums.at(-1)! + bytes);
-        // The most that any window holds beyond its share of the limit: one pass, as for the largest sum of a part.
-        let least = Number.POSITIVE_INFINITY;
-        let most = 0;
-        for (const [index, { atMs }] of all.entries()) {
-          least = Math.min(least, sums[index]! - (limit * atMs) / 1000);
-          most = Math.max(most, sums[index + 1]! - (limit * atMs) / 1000 - least);
-        }
-        expect(most).toBeLessThanOrEqual(allowance);
-      },
-    ),
-    { numRuns: 15 },
-  );
-});
+largerTest(
+  'of the limit everybody gets the same, whatever the size of frames, and together no more than the limit',
+  async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.integer({ min: 8 * MB, max: 50 * MB }),
+        fc.array(frames, { minLength: 2, maxLength: 6 }),
+        async (limit, takers) => {
+          vi.clearAllTimers();
+          const budget = createBudget(limit);
+          const seconds = 3;
+          const traces = takers.map(({ least, spread }) => {
+            let turn = 0;
+            return keepTaking(new Pacer(0, budget), () => least + ((++turn * 7919) % (spread + 1)));
+          });
+          await vi.advanceTimersByTimeAsync(seconds * 1000);
+          const share = (limit * seconds) / takers.length;
+          // With frames of 500 bytes and a low limit a tenth and a little more: a turn has many of them, each a turn of the event loop.
+          for (const trace of traces) expect(Math.abs(total(trace) / share - 1)).toBeLessThan(0.15);
+          // In any window: each may have a turn, and a frame at its end, before the others have had theirs.
+          const allowance = (limit * BURST_MS) / 1000 + takers.length * (budget.turnBytes + 60_000);
+          const all = traces.flat().sort((a, b) => a.atMs - b.atMs);
+          const sums = [0];
+          for (const { bytes } of all) sums.push(sums.at(-1)! + bytes);
+          // The most that any window holds beyond its share of the limit: one pass, as for the largest sum of a part.
+          let least = Number.POSITIVE_INFINITY;
+          let most = 0;
+          for (const [index, { atMs }] of all.entries()) {
+            least = Math.min(least, sums[index]! - (limit * atMs) / 1000);
+            most = Math.max(most, sums[index + 1]! - (limit * atMs) / 1000 - least);
+          }
+          expect(most).toBeLessThanOrEqual(allowance);
+        },
+      ),
+      { numRuns: 15 },
+    );
+  },
+);

@@ -1,6 +1,7 @@
 /** What one VM has sent is found for another that goes the same way, as long as that may be there. */
 import { randomUUID } from 'node:crypto';
 import { afterEach, describe, expect, test, vi } from 'vitest';
+import { largerTest } from '../../test/support/further-cases.ts';
 import { migrationName, SentContents } from './sent-contents.ts';
 
 const hashOf = (number: number) => Int32Array.of(Math.imul(number, 0x9e3779b1), Math.imul(number, 0x85ebca6b) | 1);
@@ -66,7 +67,7 @@ describe('contents that were sent', () => {
     expect(last.contents.findOrClaim(hashOf(1), 3)).toBeUndefined();
   });
 
-  test('are as many as there is room for, and then others', () => {
+  largerTest('are as many as there is room for, and then others', () => {
     const buffer = SentContents.create();
     const [one, two] = [sender(buffer), sender(buffer)];
     for (let page = 0; page < 2 ** 21; page++) one.contents.findOrClaim(hashOf(page), page);

@@ -43,7 +43,7 @@ export function largerTest(name: string, body: Body): void {
   if (!IS_CHECK) test(name, body);
 }
 
-/** For how long a test tries whatever comes: its part of what it is given in `npm test`. */
-export function triedFor(ms: number): number {
-  return IS_CHECK ? ms / 4 : ms;
+/** For how long, or how often, a test tries whatever comes: its part of what it is given in `npm test`. */
+export function triedFor(amount: number): number {
+  return IS_CHECK ? amount / 4 : amount;
 }
