@@ -45,8 +45,8 @@ export default defineConfig({
           include: ['**/*.kernel.test.ts'],
           exclude: ['**/node_modules/**'],
           pool: 'forks',
-          // They wait for most of their time; more than two would find the limits of a small machine.
-          maxWorkers: 2,
+          // Two leave a fifth of two processors idle, because they wait; more than three would find the limits of a small machine.
+          maxWorkers: 3,
           testTimeout: 60_000,
           retry: RETRIES,
           sequence: { groupOrder: 1 },

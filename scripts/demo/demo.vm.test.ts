@@ -25,8 +25,9 @@ requireCapability('vm')('the demo', () => {
 
   test.each<readonly [string, RegExp]>(
     withFurther(
-      [['in post-copy', /migration serving, /]],
+      [],
       [
+        ['in post-copy', /migration serving, /],
         ['before the VM runs', /2\. A Linux VM/],
         ['in pre-copy', /migration copying, /],
       ],

@@ -11,6 +11,7 @@ import { type HandoverOutcome, reportedOutcome } from './handover.ts';
 import type { HistorySample } from './history.ts';
 import { writeHistory } from './history-file.ts';
 import { becomeOrdinary } from './thread-priority.ts';
+import type { VmRecord } from './vm-record.ts';
 
 export class DestinationEnd {
   readonly #parts: DestinationParts;
@@ -66,14 +67,15 @@ export class DestinationEnd {
       });
   }
 
-  async finish(outcome: HandoverOutcome, error: ErrorBody | null): Promise<void> {
+  /** @param remains - of a VM that was this host's and was lost before it ran: the user sees it as any that crashed */
+  async finish(outcome: HandoverOutcome, error: ErrorBody | null, remains: VmRecord | null): Promise<void> {
     if (this.#finished) return;
     this.#finished = true;
     const { port, receiver, report } = this.#parts;
     await receiver.pager?.end();
     if (!this.#settled) {
       this.#settled = true;
-      port.settle({ kind: 'absent' });
+      port.settle(outcome === 'lost' && remains ? { kind: 'arrived', vm: remains } : { kind: 'absent' });
     }
     port.emit({ kind: 'ended', report: report.make(reportedOutcome(outcome, error), error) });
   }

@@ -209,6 +209,13 @@ export class DestinationLoading {
     return { notes, disks: answersOf(disks), digest: report.digest, ...times, pager: receiver.pager };
   }
 
+  /** What there is of the VM here, to which nobody talks any more. null: nothing, or it is its user's already. */
+  release(): VmRecord | null {
+    if (this.#end.isSettled) return null;
+    this.#guest?.closeQmp();
+    return this.#guest?.record ?? this.#leftBehind;
+  }
+
   /** Nothing of the VM stays here. */
   async discard(): Promise<void> {
     const { arrivals, disks, facts, life, phase, receiver, report } = this.#parts;
@@ -221,6 +228,7 @@ export class DestinationLoading {
     if (this.#guest) await this.#guest.discard();
     else if (report.interrupted) await discardLeftBehind(this.#leftBehind, facts);
     this.#guest = undefined;
+    this.#leftBehind = null;
     // Lost after it was given away: nobody knows what else there is of them.
     if (phase() === 'lost') disks.keep();
     disks.discard();

@@ -201,7 +201,7 @@ export class DestinationMigration {
         await this.#loading.discard();
         return;
       case 'finish':
-        await this.#end.finish(effect.outcome, effect.error);
+        await this.#end.finish(effect.outcome, effect.error, this.#loading.release());
         return;
     }
   }

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { isAlive, signalProcess, waitForExit } from '../../src/linux/process.ts';
 import { requireCapability } from '../support/capability.ts';
+import { furtherTest } from '../support/further-cases.ts';
 import { startHost } from '../support/godwit-host.ts';
 import { type ReachedHost, restart } from '../support/host-pair.ts';
 import { createLedgerVm, findDiskServer, ledgerGrows } from '../support/ledger-vm.ts';
@@ -51,7 +52,7 @@ requireCapability('vm')('a disk that goes through the block server', () => {
     await ledgerGrows(at, VM);
   });
 
-  test('a VM that its user has paused stays paused', async () => {
+  furtherTest('a VM that its user has paused stays paused', async () => {
     using server = await findDiskServer(at, VM);
     await at.client.actOnVm(VM, 'pause');
     signalProcess(server.process, 'SIGKILL');

@@ -94,7 +94,7 @@ requireCapability('vm')('a divided group whose guests leave the memory alone', (
   });
 
   test.each<'destination' | 'both'>(
-    withFurther(['both'], ['destination']),
+    withFurther([], ['both', 'destination']),
   )('outlives daemons that are told to end (%s), which do so at once, and its report knows what was before', async (ending) => {
     await using pair = await openQuietGroup();
     const { a, b } = pair;

@@ -5,7 +5,14 @@ import type { MigrateBody, MigrationView } from '../../src/api/migration-schema.
 import { identifyProcess, signalProcess } from '../../src/linux/process.ts';
 import { requireCapability } from '../support/capability.ts';
 import { withFurther } from '../support/further-cases.ts';
-import { beginMigration, createTinyVm, HostPair, openTinyGuest, WatchedMigration } from '../support/host-pair.ts';
+import {
+  beginMigration,
+  createTinyVm,
+  HostPair,
+  isFree,
+  openTinyGuest,
+  WatchedMigration,
+} from '../support/host-pair.ts';
 import { runsIntact } from '../support/intact-vm.ts';
 import { checkLeaks } from '../support/leak-check.ts';
 import { readSettings } from '../support/qemu-settings.ts';
@@ -22,6 +29,12 @@ const MIB = 2 ** 20;
 const GUEST = { ...CALM, fill: { firstPage: FIRST_USABLE_PAGE, pageCount: 4096 } };
 /** 16 MiB take two seconds. */
 const SLOW_BYTES_PER_SECOND = 8 * MIB;
+/** Stops, however busy the machine is. */
+const SLOW_PRE_COPY = {
+  mode: 'pre-copy',
+  bandwidthBytesPerSecond: SLOW_BYTES_PER_SECOND,
+  maxDowntimeMs: 60_000,
+} as const;
 /** Long enough to do something while a message is on its way. */
 const LATE_LINK = { delayMs: 400 };
 /** Nobody waits for what cannot come any more. */
@@ -94,9 +107,27 @@ requireCapability('vm')('a VM that dies', () => {
     await isNotRunByTheNextDaemon(pair);
   });
 
+  test('before it ran, when its host owns it already, is listed as crashed there', async () => {
+    const migration = await begin(SLOW_PRE_COPY);
+    await migration.reaches('copying');
+    const there = new WatchedMigration(pair.b, migration.id);
+    await migration.reaches('stopping');
+    pair.link.shape(LATE_LINK, 'up');
+    await there.reaches('loaded');
+    const [qemu] = listQemus(pair.b);
+    signalProcess(identifyProcess(qemu!)!, 'SIGSTOP');
+    await there.reaches('resuming');
+    expect(await killAtDestination(migration, there)).toMatchObject([LOST, LOST]);
+    await nothingRemains(pair.a, VM);
+    expect(await isFree(pair.b, VM)).toMatchObject({ state: 'crashed' });
+    await pair.b.client.removeVm(VM);
+    await nothingRemains(pair.b, VM);
+    await isNotRunByTheNextDaemon(pair);
+  });
+
   test('before its host has heard of the commit is kept at the source, and a person takes it back', async () => {
     const settings = await readSettings(pair.a, VM);
-    const migration = await begin({ mode: 'pre-copy', bandwidthBytesPerSecond: SLOW_BYTES_PER_SECOND });
+    const migration = await begin(SLOW_PRE_COPY);
     await migration.reaches('copying');
     const there = new WatchedMigration(pair.b, migration.id);
     await migration.reaches('stopping');

@@ -7,7 +7,7 @@ import { lastHeartbeat, readComplaints } from '../../guest/linux/console.ts';
 import { linuxGuestCommandLine, linuxGuestImages } from '../../guest/linux/images.ts';
 import type { MigrateBody, ReportView } from '../../src/api/migration-schema.ts';
 import { requireCapability } from '../support/capability.ts';
-import { furtherTest } from '../support/further-cases.ts';
+import { furtherTest, withFurther } from '../support/further-cases.ts';
 import { completedReport, HostPair, isFree, type ReachedHost } from '../support/host-pair.ts';
 import { checkLeaks } from '../support/leak-check.ts';
 import { TempDirectory } from '../support/temp-directory.ts';
@@ -118,10 +118,12 @@ requireCapability('vm')('a VM that comes back', () => {
   });
 
   describe('what it left', () => {
-    test.each<[string, (visit: { image: string; index: string }) => void]>([
-      ['has other contents', ({ image }) => poison(image)],
-      ['has lost its end', ({ image }) => truncateSync(image, 2 ** 20)],
-    ])('%s: the pages are sent after all', async (_, spoil) => {
+    test.each<[string, (visit: { image: string; index: string }) => void]>(
+      withFurther(
+        [['has other contents', ({ image }) => poison(image)]],
+        [['has lost its end', ({ image }) => truncateSync(image, 2 ** 20)]],
+      ),
+    )('%s: the pages are sent after all', async (_, spoil) => {
       const { other } = await pair.locate(VM);
       spoil(await visitAt(other, uuid));
       const report = await move({ mode: 'pre-copy' });
@@ -143,7 +145,7 @@ requireCapability('vm')('a VM that comes back', () => {
       await visitAt(at, uuid);
     });
 
-    test('has a damaged index: as if there were none', async () => {
+    furtherTest('has a damaged index: as if there were none', async () => {
       const { other } = await pair.locate(VM);
       const { index } = await visitAt(other, uuid);
       truncateSync(index, 1000);
@@ -151,7 +153,7 @@ requireCapability('vm')('a VM that comes back', () => {
       expect(report.packing).toMatchObject({ duplicatePages: 0, missedReferences: 0 });
     });
 
-    test('goes when there is no room for what another one leaves', async () => {
+    furtherTest('goes when there is no room for what another one leaves', async () => {
       const { at, other } = await pair.locate(VM);
       await visitAt(other, uuid);
       await createLinux(other, OTHER);
