@@ -45,7 +45,7 @@ export default defineConfig({
           include: ['**/*.kernel.test.ts'],
           exclude: ['**/node_modules/**'],
           pool: 'forks',
-          // Two leave a fifth of two processors idle, because they wait; more than three would find the limits of a small machine.
+          // They wait for a part of their time, in which two leave a processor idle; more than three would find the limits of a small machine.
           maxWorkers: 3,
           testTimeout: 60_000,
           retry: RETRIES,

@@ -5,7 +5,7 @@ import { expect, test } from 'vitest';
 import { hasCode } from '../../src/base/errors.ts';
 import type { MigrationMode } from '../../src/migration/request.ts';
 import { requireCapability } from '../support/capability.ts';
-import { withFurther } from '../support/further-cases.ts';
+import { furtherTest, withFurther } from '../support/further-cases.ts';
 import { restart } from '../support/host-pair.ts';
 import { checkLeaks } from '../support/leak-check.ts';
 import { GROUP, SharingGroup } from '../support/sharing-group.ts';
@@ -55,6 +55,19 @@ requireCapability('vm')('a group of VMs that share memory', () => {
     ]);
     await group.work(b, 1000);
     expect((await group.check(b)).problems).toEqual([]);
+  });
+
+  furtherTest('of three goes one after the other, and back', async () => {
+    await using group = await SharingGroup.start({ count: 3 });
+    const { a, b } = group.pair;
+    for (const [from, to] of [
+      [a, b],
+      [b, a],
+    ] as const) {
+      expect(await group.move(from, to, { order: 'one-by-one' })).toMatchObject({ state: 'completed' });
+      await group.work(to, 1000);
+      expect((await group.check(to)).problems).toEqual([]);
+    }
   });
 
   test('is refused before anything moves where it cannot be moved as a whole', async () => {

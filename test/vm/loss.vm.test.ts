@@ -54,6 +54,16 @@ async function begin(request: Partial<MigrateBody>): Promise<WatchedMigration> {
   return await beginMigration(pair.a, VM, { to: pair.link.address, connections: 0, ...request });
 }
 
+/** A pre-copy whose source has stopped the VM, and whose destination hears the commit late. */
+async function beginLateCommit(): Promise<{ migration: WatchedMigration; there: WatchedMigration }> {
+  const migration = await begin(SLOW_PRE_COPY);
+  await migration.reaches('copying');
+  const there = new WatchedMigration(pair.b, migration.id);
+  await migration.reaches('stopping');
+  pair.link.shape(LATE_LINK, 'up');
+  return { migration, there };
+}
+
 /** How both sides say that it ended. */
 async function killAtDestination(migration: WatchedMigration, there: WatchedMigration): Promise<MigrationView[]> {
   const { pagesWritten } = guest.counters;
@@ -108,11 +118,7 @@ requireCapability('vm')('a VM that dies', () => {
   });
 
   test('before it ran, when its host owns it already, is listed as crashed there', async () => {
-    const migration = await begin(SLOW_PRE_COPY);
-    await migration.reaches('copying');
-    const there = new WatchedMigration(pair.b, migration.id);
-    await migration.reaches('stopping');
-    pair.link.shape(LATE_LINK, 'up');
+    const { migration, there } = await beginLateCommit();
     await there.reaches('loaded');
     const [qemu] = listQemus(pair.b);
     signalProcess(identifyProcess(qemu!)!, 'SIGSTOP');
@@ -127,11 +133,7 @@ requireCapability('vm')('a VM that dies', () => {
 
   test('before its host has heard of the commit is kept at the source, and a person takes it back', async () => {
     const settings = await readSettings(pair.a, VM);
-    const migration = await begin(SLOW_PRE_COPY);
-    await migration.reaches('copying');
-    const there = new WatchedMigration(pair.b, migration.id);
-    await migration.reaches('stopping');
-    pair.link.shape(LATE_LINK, 'up');
+    const { migration, there } = await beginLateCommit();
     await migration.reaches('committed');
     const ended = await killAtDestination(migration, there);
     const kept = {
